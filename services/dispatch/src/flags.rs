@@ -38,8 +38,8 @@ pub struct DispatchFlags {
     /// After how long an endpoint is disabled of which a delivery has failed for good and no
     /// attempt has succeeded meanwhile; `never`: not at all. What it misses then can be
     /// replayed. An endpoint that answers 410 Gone is disabled at once.
-    #[arg(long, value_name = "TIME", default_value = "5d", value_parser = patience)]
-    pub disable_failing_after: Patience,
+    #[arg(long, value_name = "TIME", default_value = "5d", value_parser = disable_after)]
+    pub disable_failing_after: DisableAfter,
 
     /// How long one request may take, from connecting to the end of the answer.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
@@ -99,7 +99,7 @@ pub struct DispatchFlags {
 
 /// How long failures are put up with. None: for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience(pub Option<Duration>);
+pub struct DisableAfter(pub Option<Duration>);
 
 /// An empty one is most often a variable of a script that nobody has set.
 fn retry_schedule(text: &str) -> Result<RetrySchedule, String> {
@@ -112,11 +112,11 @@ fn retry_schedule(text: &str) -> Result<RetrySchedule, String> {
     }
 }
 
-fn patience(text: &str) -> Result<Patience, String> {
+fn disable_after(text: &str) -> Result<DisableAfter, String> {
     match text {
-        "never" => Ok(Patience(None)),
+        "never" => Ok(DisableAfter(None)),
         _ => positive_duration(text)
-            .map(|time| Patience(Some(time)))
+            .map(|time| DisableAfter(Some(time)))
             .map_err(|error| format!("{error}, or `never`")),
     }
 }

@@ -54,7 +54,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Starts to own shards. `member` names this process among those that share the database.
     pub fn start(member: String, dependencies: Dependencies) -> Dispatch {
-        metrics::begin();
+        metrics::register();
         let stop = CancellationToken::new();
         let lasts = dependencies
             .log

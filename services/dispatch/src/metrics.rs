@@ -61,7 +61,7 @@ pub(crate) enum LeaseChange {
 
 /// Has everything that is counted there before it happens, with 0: `rate()` needs two values, so
 /// that a counter that appears with the first failure hides that one.
-pub(crate) fn begin() {
+pub(crate) fn register() {
     for result in AttemptResult::EACH {
         for trigger in [Trigger::Automatic, Trigger::Manual, Trigger::Test] {
             ATTEMPTS.add(0, &[result_label(result), trigger_label(trigger)]);
@@ -78,14 +78,14 @@ pub(crate) fn begin() {
     }
     DELIVERIES_SCHEDULED.add(0, &[]);
     for kind in ChannelKind::ALL.iter().copied() {
-        for what in [Notified::Sent, Notified::Failed] {
+        for what in [NotificationResult::Sent, NotificationResult::Failed] {
             NOTIFICATIONS.add(0, &[kind_label(kind), notified_label(what)]);
         }
     }
 }
 
 /// A request is over.
-pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Duration) {
+pub(crate) fn count_attempt(result: AttemptResult, trigger: Trigger, duration: Duration) {
     ATTEMPTS.add(1, &[result_label(result), trigger_label(trigger)]);
     ATTEMPT_DURATION.record(duration.as_secs_f64(), &[result_label(result)]);
     if let AttemptResult::Failed(FailureKind::Refused(what)) = result {
@@ -95,13 +95,13 @@ pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Durat
 
 /// What came of a try at telling a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notified {
+pub(crate) enum NotificationResult {
     Sent,
     Failed,
 }
 
 /// A channel was told, or could not be. None: it was deleted.
-pub(crate) fn notified(kind: Option<ChannelKind>, what: Notified) {
+pub(crate) fn count_notification(kind: Option<ChannelKind>, what: NotificationResult) {
     let Some(kind) = kind else { return };
     NOTIFICATIONS.add(1, &[kind_label(kind), notified_label(what)]);
 }
@@ -110,23 +110,23 @@ fn kind_label(kind: ChannelKind) -> KeyValue {
     KeyValue::new("kind", kind.name())
 }
 
-fn notified_label(what: Notified) -> KeyValue {
+fn notified_label(what: NotificationResult) -> KeyValue {
     let result = match what {
-        Notified::Sent => "sent",
-        Notified::Failed => "failed",
+        NotificationResult::Sent => "sent",
+        NotificationResult::Failed => "failed",
     };
     KeyValue::new("result", result)
 }
 
 /// Routing has decided, or a replay has.
-pub(crate) fn scheduled(deliveries: usize) {
+pub(crate) fn count_scheduled(deliveries: usize) {
     DELIVERIES_SCHEDULED.add(deliveries as u64, &[]);
 }
 
 /// The outcome of an attempt is committed, or there was nothing to attempt; `before` is the state
 /// that the delivery had, and `end` when its last request was over. Tests do not count: nobody has
 /// published what they deliver.
-pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timestamp) {
+pub(crate) fn count_ended(before: DeliveryState, delivery: &Delivery, end: Timestamp) {
     if delivery.state == before || delivery.event_type == EventType::Test {
         return;
     }
@@ -147,12 +147,12 @@ pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timesta
 }
 
 /// Deliveries that had no attempt of their own to end with.
-pub(crate) fn cancelled(deliveries: usize) {
+pub(crate) fn count_cancelled(deliveries: usize) {
     DELIVERIES_ENDED.add(deliveries as u64, &[KeyValue::new("outcome", CANCELLED)]);
 }
 
 /// A shard has come to this process, or left it.
-pub(crate) fn lease_changed(change: LeaseChange) {
+pub(crate) fn count_lease_change(change: LeaseChange) {
     LEASE_CHANGES.add(1, &[change_label(change)]);
 }
 

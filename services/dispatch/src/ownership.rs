@@ -255,7 +255,7 @@ impl Ownership {
         });
         for (lease, requested_at, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
-            metrics::lease_changed(LeaseChange::Taken);
+            metrics::count_lease_change(LeaseChange::Taken);
             let lasts = self.dependencies.log.store().is_shared().then_some(time_to_live);
             let held = HeldLease::new(lease, requested_at, lasts, Arc::clone(&self.dependencies.uptime));
             let shard = Arc::new(OwnedShard::new(held, self.dependencies.clone()));
@@ -296,7 +296,7 @@ impl Ownership {
             // It was lost, and that has been told.
             Ok(()) if held.shard.abort.is_cancelled() => {}
             Ok(()) => {
-                metrics::lease_changed(LeaseChange::GivenBack);
+                metrics::count_lease_change(LeaseChange::GivenBack);
                 tracing::info!(shard = %number, "gave the shard back");
             }
             Err(error) => {

@@ -41,7 +41,7 @@ pub(crate) async fn cancel_waiting(shard: Arc<OwnedShard>, endpoint_id: Endpoint
         let operation = shard.operation(&first.organization_id, cancelled.collect(), metadata);
         match shard.log.append(number, operation).await {
             Ok(_) => {
-                metrics::cancelled(waiting.len());
+                metrics::count_cancelled(waiting.len());
                 backoff.reset();
             }
             Err(error) => {

@@ -58,7 +58,7 @@ pub(crate) async fn work(shard: Arc<OwnedShard>) {
     let was_aborted = abort.run_until_cancelled(work_while_leased(&shard)).await.is_none();
     if was_aborted && !shard.unfit.is_cancelled() {
         tracing::warn!(shard = %shard.lease.shard(), "the lease is lost, stopped working on the shard");
-        metrics::lease_changed(LeaseChange::Lost);
+        metrics::count_lease_change(LeaseChange::Lost);
     }
     expiry.abort();
 }

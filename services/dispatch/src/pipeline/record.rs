@@ -221,9 +221,9 @@ fn finish(
         shard.failing.note(delivery.id, fact, shard.steady_clock.now());
     }
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
-    metrics::concluded(state_before, &delivery, end);
+    metrics::count_ended(state_before, &delivery, end);
     if let Some(attempted) = attempted {
-        spans::attempted(shard, &attempted, &delivery);
+        spans::export_attempt(shard, &attempted, &delivery);
         log_failure(&attempted, &delivery);
     } else if delivery.state != state_before {
         let (delivery_id, endpoint_id) = (delivery.id, delivery.endpoint_id);

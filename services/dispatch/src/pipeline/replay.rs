@@ -278,7 +278,7 @@ impl Replays {
 
     /// A step is committed: this is the replay after it.
     fn note_step(&mut self, replay: Replay, request_trace: Option<TraceContext>, counts: &ReplayCounts) {
-        metrics::scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
+        metrics::count_scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
         if replay.state != ReplayState::Running {
             let (replay_id, reason) = (replay.id, &replay.end_reason);
             let deliveries = replay.counts.sent();

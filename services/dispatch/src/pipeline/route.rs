@@ -251,7 +251,7 @@ impl Route {
             operation.checkpoint = Some(Advance { from: self.checkpoint, to: record.position });
             match self.shard.log.append(self.shard.lease.shard(), operation).await {
                 Ok(_) => {
-                    metrics::cancelled(1);
+                    metrics::count_cancelled(1);
                     self.checkpoint = record.position;
                     let Delivery { organization_id, endpoint_id, .. } = delivery;
                     let changed =
@@ -278,9 +278,9 @@ impl Route {
             for pending_routes in self.pending_routes.drain(..appended) {
                 let PendingRoute { operation, parent, event, deliveries, start } = pending_routes;
                 self.checkpoint = operation.checkpoint.map_or(self.checkpoint, |step| step.to);
-                metrics::scheduled(deliveries);
+                metrics::count_scheduled(deliveries);
                 if let Some(parent) = parent {
-                    spans::routed(&operation, parent, event, deliveries, (start, end));
+                    spans::export_routing(&operation, parent, event, deliveries, (start, end));
                 }
             }
             if let Some(Err(error)) = results.into_iter().nth(appended) {

@@ -115,7 +115,7 @@ async fn attempt(
     if current.is_some_and(|current| current.endpoint.config.url != target.endpoint.config.url) {
         evaluation.ignore_retry_after();
     }
-    metrics::attempted(evaluation.result, trigger, evaluation.duration);
+    metrics::count_attempt(evaluation.result, trigger, evaluation.duration);
     let exchange = encoded_exchange(request_body.ok(), request_headers, &mut evaluation);
     let made = AttemptMade {
         id: AttemptId::new(new_ulid(start_time)),

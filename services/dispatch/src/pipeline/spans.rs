@@ -20,7 +20,7 @@ use super::send_result::CompletedAttempt;
 use crate::metrics::AttemptResult;
 
 /// An event was routed: the operation that says so is committed.
-pub(crate) fn routed(
+pub(crate) fn export_routing(
     operation: &Operation,
     parent: TraceContext,
     (event_id, event_type): (EventId, EventType),
@@ -50,7 +50,7 @@ pub(crate) fn routed(
 }
 
 /// An attempt was made: its outcome is committed, and this is the delivery after it.
-pub(crate) fn attempted(shard: &OwnedShard, attempted: &CompletedAttempt, after: &Delivery) {
+pub(crate) fn export_attempt(shard: &OwnedShard, attempted: &CompletedAttempt, after: &Delivery) {
     let Some(parent) = attempted.delivery.trace.clone() else { return };
     if !is_recorded(Some(&parent)) {
         return;

@@ -206,7 +206,7 @@ impl Notify {
                 due.push(remainder.as_ref().map(|(_, new)| new.due_time));
                 let remainder = remainder.map(|(id, new)| (id, new.count));
                 self.channel_index.sent(notification, *end_time, remainder);
-                metrics::notified(kind, metrics::Notified::Sent);
+                metrics::count_notification(kind, metrics::NotificationResult::Sent);
             }
             NotificationFact::Failed { next_attempt_time, error, .. } => {
                 due.push(*next_attempt_time);
@@ -214,7 +214,7 @@ impl Notify {
                     self.channel_index.note_given_up(notification);
                 }
                 if error != DELETED {
-                    metrics::notified(kind, metrics::Notified::Failed);
+                    metrics::count_notification(kind, metrics::NotificationResult::Failed);
                     let notification_id = notification.id;
                     tracing::warn!(%channel_id, %notification_id, error, "a channel could not be told");
                 }
