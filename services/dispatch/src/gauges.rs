@@ -57,7 +57,9 @@ pub(crate) fn observe(status: &Arc<DispatchStatus>) {
                 let known = shard.log.watch(shard.lease.shard()).borrow().0;
                 let figures = ShardFigures {
                     requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
-                    lag: (known - shard.processed_position.load(Ordering::Relaxed)).max(0).unsigned_abs(),
+                    lag: (known - shard.processed_position.load(Ordering::Relaxed))
+                        .max(0)
+                        .unsigned_abs(),
                     stored,
                 };
                 (shard.lease.shard().0, figures)

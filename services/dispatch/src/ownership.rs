@@ -257,7 +257,8 @@ impl Ownership {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
             metrics::count_lease_change(LeaseChange::Taken);
             let lasts = self.dependencies.log.store().is_shared().then_some(time_to_live);
-            let held = HeldLease::new(lease, requested_at, lasts, Arc::clone(&self.dependencies.uptime));
+            let held =
+                HeldLease::new(lease, requested_at, lasts, Arc::clone(&self.dependencies.uptime));
             let shard = Arc::new(OwnedShard::new(held, self.dependencies.clone()));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
             self.status.add_shard(lease.shard, Arc::clone(&shard));

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
 
-use super::{response_text, request};
+use super::{request, response_text};
 use crate::metrics::AttemptResult;
 
 /// A request that is over, evaluated.

@@ -217,7 +217,8 @@ mod tests {
         ];
         for (error, shared, owned) in table {
             for (streams, reaction) in [(Streams::Shared, shared), (Streams::Owned, owned)] {
-                let of = |on_defect| Reaction::to(&error, AppendPolicy { what: "", streams, on_defect });
+                let of =
+                    |on_defect| Reaction::to(&error, AppendPolicy { what: "", streams, on_defect });
                 assert_eq!(of(OnDefect::GiveUp), reaction, "{error}, {streams:?}");
                 // What only one thing depends on is no reason to give the shard up.
                 let patient = if reaction == GiveUp { Wait } else { reaction };

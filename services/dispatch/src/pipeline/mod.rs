@@ -5,7 +5,6 @@
 //!
 //! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
-mod response_text;
 mod cancel;
 mod delivery_target;
 mod evaluation;
@@ -13,12 +12,13 @@ mod failures;
 mod health;
 mod limits;
 mod notify;
-mod request_body;
 mod owned_shard;
 mod pauses;
 mod record;
 mod replay;
 mod request;
+mod request_body;
+mod response_text;
 mod retention;
 mod rewind;
 mod route;
@@ -97,7 +97,13 @@ async fn work_while_leased(shard: &Arc<OwnedShard>) {
     stages.spawn(route.run());
     stages.spawn(notify.run(notify_messages));
     let advance = (to_advance.clone(), progress);
-    stages.spawn(schedule::run(Arc::clone(shard), scheduler, schedule_messages, advance, to_record));
+    stages.spawn(schedule::run(
+        Arc::clone(shard),
+        scheduler,
+        schedule_messages,
+        advance,
+        to_record,
+    ));
     stages.spawn(record::run(Arc::clone(shard), outcomes, to_advance));
     stages.spawn(replay::run(Arc::clone(shard), replays, replay_messages));
     stages.spawn(retention::run(Arc::clone(shard)));

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 
 use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
 use super::owned_shard::OwnedShard;
-use super::send_result::{CompletedAttempt, AttemptProgress, SendResult};
+use super::send_result::{AttemptProgress, CompletedAttempt, SendResult};
 use super::{health, spans};
 use crate::metrics;
 
@@ -252,11 +252,16 @@ fn log_failure(attempted: &CompletedAttempt, after: &Delivery) {
     }
 }
 
-fn operation(shard: &OwnedShard, pending: &PendingOutcome, changed: &mut ChangedEndpoints) -> Operation {
+fn operation(
+    shard: &OwnedShard,
+    pending: &PendingOutcome,
+    changed: &mut ChangedEndpoints,
+) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         SendResult::Attempted(attempted) => {
-            let CompletedAttempt { delivery, made, end_time, steady_end_time, exchange, trace, .. } =
-                &**attempted;
+            let CompletedAttempt {
+                delivery, made, end_time, steady_end_time, exchange, trace, ..
+            } = &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let verdict = attempted.verdict_to_record(shard);
             let fact =

@@ -277,7 +277,12 @@ impl Replays {
     }
 
     /// A step is committed: this is the replay after it.
-    fn note_step(&mut self, replay: Replay, request_trace: Option<TraceContext>, counts: &ReplayCounts) {
+    fn note_step(
+        &mut self,
+        replay: Replay,
+        request_trace: Option<TraceContext>,
+        counts: &ReplayCounts,
+    ) {
         metrics::count_scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
         if replay.state != ReplayState::Running {
             let (replay_id, reason) = (replay.id, &replay.end_reason);

@@ -123,7 +123,9 @@ impl Route {
                 | (Fact::Delivery(DeliveryFact::TestRequested { .. }), _)
                 | (Fact::Delivery(DeliveryFact::Replayed { .. }), _) => {
                     let deliveries = scheduled_deliveries(record);
-                    updates.scheduled.extend(deliveries.map(|delivery| (delivery, record.position)));
+                    updates
+                        .scheduled
+                        .extend(deliveries.map(|delivery| (delivery, record.position)));
                 }
                 (Fact::Endpoint(_), Stream::Endpoint(id)) => self.note_endpoint(id, record).await?,
                 (
@@ -231,8 +233,12 @@ impl Route {
     async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), StageEnded> {
         let delivery = self.read_delivery(id, record).await;
         if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
-            self.send_to_schedule(ScheduleMessage::Changed { organization_id, endpoint_id, delivery_id: id })
-                .await?;
+            self.send_to_schedule(ScheduleMessage::Changed {
+                organization_id,
+                endpoint_id,
+                delivery_id: id,
+            })
+            .await?;
         }
         Ok(())
     }
@@ -271,7 +277,8 @@ impl Route {
         let mut backoff = DATABASE_BACKOFF;
         while !self.pending_routes.is_empty() {
             let number = self.shard.lease.shard();
-            let operations = self.pending_routes.iter().map(|pending_routes| pending_routes.operation.clone());
+            let operations =
+                self.pending_routes.iter().map(|pending_routes| pending_routes.operation.clone());
             let results = self.shard.log.append_all(number, operations.collect()).await;
             let appended = results.iter().take_while(|result| result.is_ok()).count();
             let end = (self.shard.clock)();

@@ -145,7 +145,12 @@ impl Scheduler {
     }
 
     /// An attempt's request is over: the next may begin. Its outcome is yet to be committed.
-    pub fn request_ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, end: AttemptEnd) {
+    pub fn request_ended(
+        &mut self,
+        endpoint_id: EndpointId,
+        delivery_id: DeliveryId,
+        end: AttemptEnd,
+    ) {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
         if queue.request_ended(delivery_id, end, &self.limits) {
             self.under_way -= 1;

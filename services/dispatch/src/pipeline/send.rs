@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
 use super::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
-use super::request_body::RequestBody;
 use super::owned_shard::OwnedShard;
 use super::request;
-use super::send_result::{CompletedAttempt, AttemptProgress, SendResult};
+use super::request_body::RequestBody;
+use super::send_result::{AttemptProgress, CompletedAttempt, SendResult};
 use crate::metrics;
 
 /// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler

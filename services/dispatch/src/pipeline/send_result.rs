@@ -10,8 +10,8 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use tokio::time::Instant;
 
-use super::response_text;
 use super::owned_shard::OwnedShard;
+use super::response_text;
 use super::scheduler::AttemptEnd;
 use crate::metrics::AttemptResult;
 

@@ -267,7 +267,10 @@ impl ChannelIndex {
     }
 
     /// The channels that are sent a summary of the week that ended then, by organization.
-    pub(crate) fn summary_channels(&self, week_end: Timestamp) -> Vec<(OrganizationId, Vec<ChannelId>)> {
+    pub(crate) fn summary_channels(
+        &self,
+        week_end: Timestamp,
+    ) -> Vec<(OrganizationId, Vec<ChannelId>)> {
         let hears = |channel: &&Channel| {
             channel.hears_of(NotificationType::WeeklySummary, None)
                 && channel.create_time < week_end
@@ -279,7 +282,10 @@ impl ChannelIndex {
         channels.filter(|(_, ids)| !ids.is_empty()).collect()
     }
 
-    fn open_of(&self, notification: &Notification) -> Option<((ChannelId, EndpointId), &OpenNotification)> {
+    fn open_of(
+        &self,
+        notification: &Notification,
+    ) -> Option<((ChannelId, EndpointId), &OpenNotification)> {
         let new = &notification.new;
         if new.notification_type != NotificationType::DeliveryExhausted {
             return None;

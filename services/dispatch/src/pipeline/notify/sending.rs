@@ -23,10 +23,10 @@ use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::queue::plausible_due_time;
-use crate::pipeline::response_text::status_text;
 use crate::pipeline::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
 use crate::pipeline::owned_shard::OwnedShard;
 use crate::pipeline::request::AGENT;
+use crate::pipeline::response_text::status_text;
 
 /// How far a channel has come: its due notification is read, decided on, and sent.
 pub(crate) enum SendProgress {

@@ -145,7 +145,8 @@ impl Model {
                 let id = self.position as u128;
                 let delivery = delivery(id, endpoint(number), at(self.now + delay));
                 self.rows.insert(delivery.id, delivery.clone());
-                self.unread_records.push(UnreadRecord::Scheduled(delivery, Position(self.position)));
+                self.unread_records
+                    .push(UnreadRecord::Scheduled(delivery, Position(self.position)));
             }
             Step::Resume { which } => {
                 // A manual attempt may be under way, or yet to come.

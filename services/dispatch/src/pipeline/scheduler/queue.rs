@@ -319,12 +319,8 @@ impl Queue {
         }
         self.fetches += 1;
         let fetch_id = self.fetches;
-        self.fetching = Some(Fetch {
-            id: fetch_id,
-            after: rest.after,
-            moved: HashSet::new(),
-            left_out: None,
-        });
+        self.fetching =
+            Some(Fetch { id: fetch_id, after: rest.after, moved: HashSet::new(), left_out: None });
         // Those in flight still have their row, and would take places on the page.
         let limit = share + self.in_flight.len();
         Some(Effect::Fetch { endpoint_id, fetch_id, after: rest.after, limit })
