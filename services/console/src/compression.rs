@@ -1,5 +1,5 @@
-//! What is compressed on its way: pages, styles and scripts. Not what shows a secret (see
-//! [`confidential`](crate::confidential)); the token in a page's forms is masked anew each time
+//! Compresses pages, styles and scripts, but nothing that shows a secret (see
+//! [`confidential`](crate::confidential)). The token in a page's forms is masked anew each time
 //! ([`Session::form_token`](crate::session::Session::form_token)).
 //!
 //! Decision: docs/decisions/pages-with-secrets-are-not-compressed.md

@@ -1,4 +1,4 @@
-//! What the console shows the services with every call: a token, and whom it asks for.
+//! What the console sends the services with every call: a token, and the browser's address.
 
 use std::net::IpAddr;
 
@@ -6,27 +6,27 @@ use keeptrusts_webhooks_domain::key::Token;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
-/// A token, and the address of the browser that it is used for.
+/// A token, and the address of the browser that uses it.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     authorization: MetadataValue<Ascii>,
     address: Option<MetadataValue<Ascii>>,
 }
 
-/// A text that cannot stand in a header, and so is no token.
+/// A text that cannot be in a header, and so is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a token has no characters but visible ASCII ones")]
 pub(crate) struct NotAToken;
 
 impl Credentials {
-    /// Whatever may be a token: a key's, or a JSON Web Token.
+    /// A key's token, or a JSON Web Token.
     pub(crate) fn new(token: &str, address: Option<IpAddr>) -> Result<Credentials, NotAToken> {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(NotAToken);
         }
         let mut authorization: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|_| NotAToken)?;
-        // Neither in Debug output nor in HTTP/2's table of headers (RFC 7541 section 7.1.3).
+        // Keeps it out of Debug output and of HTTP/2's header table (RFC 7541 section 7.1.3).
         authorization.set_sensitive(true);
         let address = address.map(|address| address.to_string().parse());
         Ok(Credentials { authorization, address: address.transpose().map_err(|_| NotAToken)? })

@@ -1,8 +1,8 @@
 //! Flash messages: the outcome of an action, or a new secret, shown once on the session's next
 //! page.
 //!
-//! Kept in memory, bounded, and for a short while: whoever loses one (after a restart, or at
-//! another replica) finds the same on the page itself, except the secret, which can be replaced.
+//! They are kept in memory, bounded, and for a short time. Whoever loses one (after a restart, or
+//! at another replica) finds the same on the page itself, except the secret, which can be replaced.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,15 +15,15 @@ use crate::session::Session;
 
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
 const MAX_SESSIONS: usize = 1_000;
-/// Of one session: whoever makes more endpoints than that looks at none of their pages.
+/// For each session. Whoever creates more endpoints than that does not look at their pages.
 const MAX_SECRETS: usize = 16;
 
-/// One line for the person at the browser.
+/// A line for the person at the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FlashMessage {
     pub(crate) tone: Tone,
     pub(crate) text: String,
-    /// Where to read more, and what that is called.
+    /// Where to read more: address and link text.
     pub(crate) link: Option<(String, &'static str)>,
 }
 
@@ -54,14 +54,12 @@ impl Tone {
     }
 }
 
-/// A secret that is shown once.
 pub(crate) struct NewSecret {
-    /// Whose it is: the id of an endpoint or of a key.
+    /// The id of the endpoint or key.
     pub(crate) of: String,
     pub(crate) secret: Zeroizing<String>,
 }
 
-/// What waits to be shown.
 #[derive(Default)]
 pub(crate) struct FlashMessages {
     waiting: Mutex<HashMap<String, Waiting>>,
@@ -75,12 +73,12 @@ struct Waiting {
 }
 
 impl FlashMessages {
-    /// Shows a line on this session's next page.
+    /// Shows a message on the session's next page.
     pub(crate) fn put(&self, session: &Session, flash: FlashMessage) {
         self.add(session, |waiting| waiting.flash = Some(flash));
     }
 
-    /// Keeps a secret until this session asks for it.
+    /// Keeps a secret until the session's next page takes it.
     pub(crate) fn put_secret(&self, session: &Session, secret: NewSecret) {
         self.add(session, |waiting| {
             waiting.secrets.retain(|other| other.of != secret.of);
@@ -91,12 +89,12 @@ impl FlashMessages {
         });
     }
 
-    /// What there is to say, once.
+    /// Takes the message, which is shown once.
     pub(crate) fn take(&self, session: &Session) -> Option<FlashMessage> {
         self.current().get_mut(session.key())?.flash.take()
     }
 
-    /// The new secret of an endpoint or of a key, once.
+    /// Takes the new secret of an endpoint or key, which is shown once.
     pub(crate) fn take_secret(&self, session: &Session, of: &str) -> Option<NewSecret> {
         let mut all = self.current();
         let secrets = &mut all.get_mut(session.key())?.secrets;
@@ -119,7 +117,7 @@ impl FlashMessages {
         change(waiting);
     }
 
-    /// What has been shown, or was never asked for, is forgotten.
+    /// What has been shown or has expired is dropped.
     fn current(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, waiting| {

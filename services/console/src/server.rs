@@ -1,4 +1,4 @@
-//! The server, and what stands before every page.
+//! The server, and the layers before every page.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
@@ -35,7 +35,7 @@ use crate::services::Services;
 use crate::visitor::RecentVisitors;
 use crate::{compression, live_updates};
 
-/// Everything from here, nothing from elsewhere; no script and no style inside of a page.
+/// Everything from here, nothing from elsewhere; no script and no style inside a page.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
@@ -48,10 +48,9 @@ pub struct Console {
     accounts: Option<Accounts>,
 }
 
-/// Why there is no console.
+/// Why the console cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Keys and sessions would cross a network in clear.
@@ -59,7 +58,6 @@ pub enum ConsoleError {
         "cannot let the console listen on {0}: it speaks plain HTTP, so it must be an address of this machine's own, such as 127.0.0.1:8080; to use it from elsewhere, forward the port through SSH, or let a proxy terminate TLS before it and give --console-public-url"
     )]
     NotLoopback(SocketAddr),
-    /// Nobody could sign in with an account.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
 }
@@ -155,13 +153,13 @@ fn sign_in_pages(app: &Arc<AppState>) -> Pages {
         .layer(from_fn_with_state(Arc::clone(app), allow_anonymous))
 }
 
-/// A header of every answer that does not have its own.
+/// Adds a header to every response that does not have its own.
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// Answers only to its own name, and takes only forms of its own pages. What is wrong may be the
-/// proxy, or what was said of it: the page and the log name both sides.
+/// Answers only to its own name, and accepts only forms of its own pages. The cause may be the
+/// proxy or our configuration, so the page and the log name both.
 async fn refuse_foreign_origins(
     State(app): State<Arc<AppState>>,
     request: Request,
@@ -185,9 +183,9 @@ async fn refuse_foreign_origins(
     }
 }
 
-/// With a public URL, who asks under another name has no cookie of the console's (it is that
-/// URL's, and sent over TLS only), and so gets nothing but the sign-in page; and a proxy may pass
-/// on any name. Without, the name is what tells DNS rebinding.
+/// With a public URL, a request under another name has no cookie of the console's (which belongs to
+/// that URL, and is sent over TLS only), and so gets only the sign-in page; and a proxy may pass on
+/// any name. Without a public URL, the name reveals DNS rebinding.
 fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), ErrorPage> {
     let host = request_origin::shown_host(request.headers());
     if public_url.is_none() && !request_origin::is_this_machine(&host) {

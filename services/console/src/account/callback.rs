@@ -1,34 +1,33 @@
-//! What a browser brings back from the issuer: the parameters of the callback's address.
+//! The parameters with which the issuer sends the browser back.
 
-/// A text of the issuer's is shown to somebody, and logged, up to this length.
+/// Limit for texts of the issuer that are shown to people and logged.
 const MAX_SAID_CHARS: usize = 200;
-/// Longer ones are no codes, and no states of ours.
+/// Codes and states are shorter than that.
 const MAX_PARAMETER_BYTES: usize = 4_096;
 
-/// An answer to an authorization request (RFC 6749 sections 4.1.2 and 4.1.2.1).
+/// A response to an authorization request (RFC 6749 sections 4.1.2 and 4.1.2.1).
 pub(crate) struct Callback {
-    /// Which request is answered.
+    /// Names the request.
     pub(crate) state: String,
-    /// Who says that it answers (RFC 9207).
+    /// The issuer, as the response names it (RFC 9207).
     pub(super) issuer: Option<String>,
     pub(super) content: Content,
 }
 
 pub(super) enum Content {
-    /// What the tokens are had for.
+    /// Can be exchanged for tokens.
     Code(String),
-    /// There will be none.
     Error {
-        /// One of the standard's words.
+        /// One of the standard's error codes.
         code: String,
-        /// In words for people, perhaps.
+        /// For people; may be empty.
         description: String,
     },
 }
 
 impl Callback {
-    /// Reads the query of the callback's address. None: it is not an answer. Neither is one with
-    /// a parameter twice (RFC 6749 section 3.1): who could say which of them is meant?
+    /// Reads the callback's query. None: it is not a response, or has a parameter twice, which is
+    /// not allowed (RFC 6749 section 3.1).
     pub(crate) fn read(query: &str) -> Option<Callback> {
         let [mut state, mut issuer, mut code, mut error, mut description] = [const { None }; 5];
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -38,7 +37,7 @@ impl Callback {
                 "code" => &mut code,
                 "error" => &mut error,
                 "error_description" => &mut description,
-                // There may be others (RFC 6749 section 4.1.2).
+                // Unknown parameters are ignored (RFC 6749 section 4.1.2).
                 _ => continue,
             };
             if place.is_some() || value.len() > MAX_PARAMETER_BYTES {
@@ -58,7 +57,7 @@ impl Callback {
     }
 }
 
-/// A text of somebody else's, fit to be shown and logged.
+/// Makes a foreign text fit to be shown and logged.
 pub(super) fn shortened(text: &str) -> String {
     let visible = text.chars().filter(|character| !character.is_control());
     let mut characters = visible.clone();

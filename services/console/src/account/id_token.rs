@@ -1,17 +1,17 @@
-//! Whether an ID token is the one that was asked for (OpenID Connect Core 1.0 section 3.1.3.7).
-//! Signature, issuer, audience and times have been checked by then; what is left is what only
-//! the client can know that has asked.
+//! Checks that an ID token is the one that was asked for (OpenID Connect Core 1.0 section 3.1.3.7).
+//! Signature, issuer, audience and times have been checked before. What is left, only the client
+//! that has asked can check.
 
 use jiff::Timestamp;
 use keeptrusts_webhooks_access::issuer::Claims;
 use keeptrusts_webhooks_access::limits::CLOCK_SKEW;
 use serde_json::Value;
 
-/// How old a token may be that was issued for this sign-in. Some issuers date them back by
+/// How old a token may be that was issued for this sign-in. Some issuers date tokens back by
 /// minutes, for clients whose clocks are behind.
 const MAX_AGE_SECONDS: i64 = 10 * 60;
 
-/// Why it is not.
+/// Why it is not that token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotOurs {
     #[error("its nonce is not the one of this sign-in")]
@@ -26,11 +26,11 @@ pub(super) enum NotOurs {
     AccessToken,
 }
 
-/// What a token is held against.
+/// What the token's claims are compared with.
 pub(super) struct Expected<'a> {
     pub(super) client_id: &'a str,
     pub(super) nonce: &'a str,
-    /// Of the access token that came with it.
+    /// The hash of the access token that came with it.
     pub(super) at_hash: &'a str,
     pub(super) now: Timestamp,
 }
@@ -42,7 +42,7 @@ pub(super) fn check(claims: &Claims, expected: &Expected<'_>) -> Result<(), NotO
     if !is_text("nonce", expected.nonce) {
         return Err(NotOurs::Nonce);
     }
-    // Step 3: we know of no other audience that could be trusted with a token of ours.
+    // Step 3: we trust no other audience with a token of ours.
     let is_ours = |audience: &Value| audience.as_str() == Some(expected.client_id);
     let is_only_ours = match claim("aud") {
         Some(Value::Array(audiences)) => audiences.iter().all(is_ours),

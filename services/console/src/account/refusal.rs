@@ -1,4 +1,4 @@
-//! Why somebody is not signed in who wanted to be with an account, in words for them.
+//! Why a sign-in with an account has failed, and the message for the person at the browser.
 
 use http::StatusCode;
 use keeptrusts_webhooks_domain::counted::counted;
@@ -6,47 +6,42 @@ use tonic::{Code, Status};
 
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay};
 
-/// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The callback's address is not an issuer's answer.
+    /// The callback's parameters are not a response of an issuer.
     Unreadable,
-    /// Nothing is known of a sign-in that it would be the answer to.
+    /// There is no such sign-in in this browser.
     UnknownSignIn,
-    /// Another issuer says that it answers.
+    /// The response names another issuer.
     OtherIssuer,
-    /// The browser would come back to another address than it has begun at.
+    /// The browser would come back to another address than the one that it began at.
     OtherAddress,
-    /// The issuer has said no.
+    /// The issuer has refused.
     Declined {
-        /// The standard's word.
+        /// The standard's error code.
         code: String,
-        /// The issuer's words.
+        /// The issuer's own words.
         said: String,
     },
-    /// The issuer does not answer.
     IssuerUnavailable,
-    /// Too many at once.
     Busy,
-    /// The code is not good any more.
+    /// The code is no longer valid.
     CodeRefused,
     /// The issuer and the console do not fit together; the log says why.
     Misconfigured,
-    /// What the issuer has answered is not in order; the log says why.
+    /// The issuer's answer is not valid; the log says why.
     InvalidToken,
-    /// The services know nothing of the issuer; the log says more.
+    /// The services do not accept the issuer; the log says more.
     IssuerNotAccepted,
-    /// The account does not say what its owner may do here.
+    /// The account's claims give it no role here.
     NoRole(String),
-    /// Too many tokens of this browser were refused.
+    /// Too many tokens of this browser were refused. In seconds.
     TooManyRequests(u64),
-    /// The services are away.
     ServicesUnavailable,
-    /// A defect of ours.
     Internal,
 }
 
-/// What the services say of a token that is in order.
+/// What the services say about a token that is otherwise in order.
 impl From<Status> for Refusal {
     fn from(status: Status) -> Refusal {
         match status.code() {
@@ -70,8 +65,7 @@ impl From<Status> for Refusal {
 }
 
 impl Refusal {
-    /// The answer's status, and a sentence; `issuer` is what people call it, `home` where the
-    /// console is found.
+    /// The status and message for the page. `issuer` is its name, `home` the console's address.
     pub(crate) fn words(&self, issuer: &str, home: &str) -> (StatusCode, String) {
         let bad_gateway = StatusCode::BAD_GATEWAY;
         match self {

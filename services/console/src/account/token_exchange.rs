@@ -1,6 +1,6 @@
-//! The two questions that are asked of an issuer: to let somebody sign in, and for the tokens
-//! that a code stands for. What they are made of, PKCE and how a client proves who it is, is the
-//! oauth2 crate's; the requests go out by the access crate's fetcher.
+//! The two requests to an issuer: to let somebody sign in, and to exchange a code for tokens. The
+//! oauth2 crate makes them (with PKCE and client authentication); the access crate's fetcher sends
+//! them.
 
 use std::pin::Pin;
 
@@ -23,7 +23,7 @@ use super::flow::Flow;
 use super::refusal::Refusal;
 use crate::flags;
 
-/// What a console is at its issuer.
+/// The console as it is registered at its issuer.
 pub(super) struct Registration {
     pub(super) client_id: String,
     pub(super) client_secret: Option<flags::ClientSecret>,
@@ -31,7 +31,6 @@ pub(super) struct Registration {
     pub(super) redirect_uri: RedirectUrl,
 }
 
-/// What a code was exchanged for.
 pub(super) struct Tokens {
     pub(super) id_token: Zeroizing<String>,
     pub(super) access_token: Zeroizing<String>,
@@ -52,7 +51,7 @@ type IssuerClient = Client<
     EndpointSet,
 >;
 
-/// The fetcher, as the library wants it.
+/// Lets the oauth2 crate use our fetcher.
 struct By<'a>(&'a Fetcher);
 
 impl<'c> AsyncHttpClient<'c> for By<'_> {
@@ -82,7 +81,7 @@ impl std::fmt::Debug for IdTokenField {
 }
 
 impl Registration {
-    /// The address at which the issuer lets somebody sign in.
+    /// The issuer's address for signing in.
     pub(super) fn authorization_url(
         &self,
         issuer: &Discovery,
@@ -90,7 +89,7 @@ impl Registration {
         challenge: PkceCodeChallenge,
     ) -> Result<String, Refusal> {
         let state = flow.state.to_string();
-        // `openid` is what makes it OpenID Connect (Core 1.0 section 3.1.2.1).
+        // `openid` makes it OpenID Connect (Core 1.0 section 3.1.2.1).
         let scopes = ["openid"].into_iter().chain(self.scopes.iter().map(String::as_str));
         let client = self.client(issuer)?;
         let request = client
@@ -101,7 +100,7 @@ impl Registration {
         Ok(request.url().0.into())
     }
 
-    /// The tokens that a code stands for.
+    /// Exchanges a code for tokens.
     pub(super) async fn exchange(
         &self,
         issuer: &Discovery,
@@ -139,7 +138,7 @@ impl Registration {
     }
 }
 
-/// An endpoint that an issuer names, if it may be asked and browsers may be sent to it.
+/// An endpoint that the issuer names, if it may be requested and browsers may be sent to it.
 fn endpoint<'a>(named: Option<&'a str>, what: &str) -> Result<&'a str, Refusal> {
     let is_good = |address: &&str| address.parse().is_ok_and(|url| is_acceptable(&url));
     named.filter(is_good).ok_or_else(|| {
@@ -148,8 +147,8 @@ fn endpoint<'a>(named: Option<&'a str>, what: &str) -> Result<&'a str, Refusal> 
     })
 }
 
-/// How a client with a secret proves who it is (OpenID Connect Core 1.0 section 9). An issuer
-/// that does not say what it takes takes client_secret_basic (Discovery 1.0 section 3).
+/// How a client with a secret authenticates (OpenID Connect Core 1.0 section 9). An issuer that
+/// does not say what it supports supports client_secret_basic (Discovery 1.0 section 3).
 fn proof(issuer: &Discovery) -> Result<AuthType, Refusal> {
     let Some(taken) = &issuer.token_endpoint_auth_methods_supported else {
         return Ok(AuthType::BasicAuth);
@@ -167,8 +166,8 @@ fn proof(issuer: &Discovery) -> Result<AuthType, Refusal> {
     }
 }
 
-/// Why there are no tokens. Nothing of an answer is logged but the standard's word in it: the
-/// rest may be tokens.
+/// Why there are no tokens. Of the answer, only the standard's error code is logged: the rest may
+/// contain tokens.
 fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> Refusal {
     match error {
         RequestTokenError::Request(error) => {

@@ -53,11 +53,11 @@ pub struct AccountFlags {
     pub oidc_label: Option<String>,
 }
 
-/// The secret of a client, which no output shows.
+/// The secret of a client. No output shows it.
 #[derive(Clone)]
 pub struct ClientSecret(Zeroizing<String>);
 
-/// A text that is no secret.
+/// A text that cannot be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client secret is empty: leave it away for a public client")]
 pub struct NoSecret;

@@ -1,4 +1,4 @@
-//! Signing in with an account: the way to the issuer, and the way back.
+//! Signing in with an account: to the issuer and back.
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
@@ -23,10 +23,10 @@ struct LeavingPage<'a> {
     url: &'a str,
 }
 
-/// Sends the browser to the issuer. The form is answered with a page that goes on by itself, and
-/// not with a redirect: browsers hold every redirect that follows a form against `form-action`
-/// (Content Security Policy Level 3 section 6.4.2.1), and an issuer may send people on to others
-/// that nobody here knows of.
+/// Sends the browser to the issuer. The form is answered with a page that goes on by itself, not
+/// with a redirect: browsers check every redirect after a form against `form-action` (Content
+/// Security Policy Level 3 section 6.4.2.1), and an issuer may redirect people to hosts that we do
+/// not know.
 pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> Page {
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let (now, next) = (Timestamp::now(), fields.get("next"));
@@ -78,7 +78,7 @@ async fn signed_in(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let token = accounts.finish(callback, flow, now).await?;
-    // For an account of all organizations.
+    // For an account that may see all organizations.
     let organization = guest.app().organization.to_string();
     let organizations = guest.organizations_of(&token).await?;
     if !organizations.is_empty() {
@@ -102,9 +102,9 @@ pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, nex
     Ok(response)
 }
 
-/// Whether a browser has asked at the address that the issuer sends it back to. Its cookies are
-/// not shown at another one: 127.0.0.1 and localhost are two. (Behind a proxy this cannot be
-/// told: some change the name.)
+/// Whether the browser is at the address that the issuer sends it back to. Its cookies are not sent
+/// to another one: 127.0.0.1 and localhost differ. (Behind a proxy this cannot be checked: some
+/// change the Host.)
 fn is_at(headers: &HeaderMap, home: &str) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     host.is_some_and(|host| {

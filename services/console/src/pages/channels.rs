@@ -1,4 +1,4 @@
-//! Notification channels: the list, one of them with its history, and what can be done with it.
+//! Notification channels: the list, the page of one with its history, and its actions.
 
 mod form;
 
@@ -99,7 +99,7 @@ pub(crate) struct Chosen {
     kind: String,
 }
 
-/// The first step chooses the kind, of which the fields of the second are.
+/// The first step chooses the kind, which determines the fields of the second.
 pub(crate) async fn ask_create(visit: Visit, Parameters(chosen): Parameters<Chosen>) -> Page {
     match ChannelForm::new(&chosen.kind) {
         Some(form) => show_form(&visit, form, FormErrors::default()),
@@ -150,7 +150,7 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test_channel(&id).await {
         Ok(tested) => Ok(test_outcome(&tested)),
-        // Our client's time is up, or the service's: whichever was first.
+        // The deadline of our client or of the service, whichever comes first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in the history.";
             Ok(FlashMessage::new(Tone::Neutral, text))

@@ -34,11 +34,11 @@ struct EditPage {
     formats: Vec<FormatChoice>,
     previewed: Vec<Choice>,
     preview: Option<Preview>,
-    /// What somebody else has changed meanwhile, as it stands now.
+    /// What somebody else has changed since the form was opened.
     conflict: Option<Vec<Difference>>,
 }
 
-/// How long the old secret may go on signing: hours, and how they are called.
+/// How long the old secret keeps signing: hours, and the option's text.
 const OVERLAPS: [(&str, &str); 4] =
     [("0", "Not at all"), ("1", "1 hour"), ("24", "24 hours"), ("168", "7 days")];
 const DEFAULT_OVERLAP: &str = "24";
@@ -50,12 +50,11 @@ pub(crate) async fn show(visit: Visit, Path(endpoint): Path<String>) -> Page {
     page(&visit, &endpoint, typed, FormErrors::default(), None).await
 }
 
-/// What was typed.
 struct Typed {
-    /// With an empty secret, the one that there is stays.
+    /// An empty secret leaves the current one.
     form: EndpointForm,
     overlap: String,
-    /// What was asked to be shown.
+    /// The preview that was asked for.
     preview: Option<Preview>,
 }
 
@@ -85,7 +84,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         // "save", and Enter in a field.
         _ => {
             errors = typed.form.check();
-            // Whether there is a routing key that can stay, the service knows.
+            // The service knows whether there is a routing key that can stay.
             if typed.form.payload.routing_key.is_empty() {
                 errors.ignore("routing_key");
             }
@@ -103,7 +102,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     {
         Ok(saved) => saved,
         Err(status) if status.code() == Code::Aborted => {
-            // The page has the new etag now: whoever saves again has seen what it replaces.
+            // The page now has the new etag: whoever saves again has seen what it replaces.
             let current = organization.endpoint(&id).await?;
             let differences = typed.form.differences(&current);
             let page = page(&visit, &current, typed, errors, Some(differences)).await?;

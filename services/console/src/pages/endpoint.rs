@@ -1,4 +1,4 @@
-//! An endpoint's page, and what can be done with it there.
+//! An endpoint's page, and its actions.
 
 use askama::Template;
 use axum::extract::Path;
@@ -45,10 +45,10 @@ struct EndpointPage {
     outcomes: Vec<Choice>,
     event_types: Vec<Choice>,
     paging: Paging,
-    /// Where new attempts are told; only on the log's first page.
+    /// The address of live updates; only on the log's first page.
     live: Option<String>,
     replays: Vec<Progress>,
-    /// Where the failed deliveries that match the filter are retried.
+    /// The address at which the failed deliveries that match the filter can be retried.
     retry_matching: Option<String>,
 }
 
@@ -58,7 +58,7 @@ struct WindowLink {
     is_chosen: bool,
 }
 
-/// What changes with every attempt: status and statistics.
+/// The part of the page that changes with every attempt: status and statistics.
 #[derive(Template)]
 #[template(path = "parts/summary.html")]
 pub(crate) struct Summary {
@@ -80,7 +80,7 @@ impl Summary {
     }
 }
 
-/// The newest deliveries, each with what its newest attempt was answered.
+/// The newest deliveries, each with the response to its newest attempt.
 pub(crate) async fn recent_deliveries(
     organization: &Organization,
     endpoint_id: &str,
@@ -148,7 +148,7 @@ pub(crate) async fn show(
     })
 }
 
-/// A replay of what has failed of the entries that a filter shows.
+/// A replay of the failed entries that a filter shows.
 fn matching_failures(filter: &LogFilter) -> ReplayForm {
     ReplayForm {
         scope: "failed".to_owned(),
@@ -162,7 +162,7 @@ fn matching_failures(filter: &LogFilter) -> ReplayForm {
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test(&id).await {
         Ok(tested) => Ok(test_outcome(&tested)),
-        // Our client's time is up, or the service's: whichever was first.
+        // The deadline of our client or of the service, whichever comes first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in Recent Deliveries.";
             Ok(FlashMessage::new(Tone::Neutral, text))
@@ -220,7 +220,7 @@ pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields
     visit.tell(told, back(&id, &fields).as_str())
 }
 
-/// The page whose menu was used.
+/// Back to the page whose menu was used.
 fn back(id: &str, fields: &Fields) -> String {
     match fields.get("from") {
         "list" => "/webhooks".to_owned(),

@@ -1,4 +1,4 @@
-//! Events: what was published, and what became of it.
+//! Events: what was published, and the state of its deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::view::time::Moment;
 use crate::view::{Badge, Choice};
 
 const PAGE_SIZE: i32 = 25;
-/// Of an event on the list; an organization has few endpoints for one event type.
+/// For each event on the list. An organization has few endpoints for one event type.
 const DELIVERIES_COUNTED: i32 = 100;
 const DELIVERIES_PER_PAGE: i32 = 50;
 
@@ -38,7 +38,7 @@ struct EventRow {
     id: String,
     event_type: String,
     create_time: Option<Moment>,
-    /// How many deliveries are in which state.
+    /// The number of deliveries in each state.
     deliveries: Vec<(Badge, usize)>,
     has_more: bool,
 }
@@ -77,7 +77,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<LogFilter>
     })
 }
 
-/// In the order of the states' lives.
+/// In the order in which a delivery passes through the states.
 fn counted(deliveries: &[v1::Delivery]) -> Vec<(Badge, usize)> {
     let mut counts = BTreeMap::new();
     for delivery in deliveries {
@@ -106,7 +106,7 @@ struct EventPage {
 
 struct EventDelivery {
     endpoint_id: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     endpoint_name: Option<String>,
     row: DeliveryRow,
 }
@@ -150,7 +150,7 @@ pub(crate) async fn show(
     })
 }
 
-/// The names of those endpoints that were not deleted.
+/// The names of the endpoints that were not deleted.
 async fn endpoint_names(
     organization: &Organization,
     deliveries: &[v1::Delivery],

@@ -1,4 +1,4 @@
-//! Health: how a week went for all endpoints, the worst ones first.
+//! Health: how a week went for all endpoints, the worst first.
 
 use askama::Template;
 use jiff::civil::Date;
@@ -16,7 +16,7 @@ use crate::view::health::{HealthRow, Tally};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Choice {
-    /// A day within the week, as in `2026-04-23`. Anything else: the last week that is over.
+    /// A day of the week, such as `2026-04-23`. Anything else: the last full week.
     week: String,
 }
 
@@ -27,7 +27,7 @@ struct HealthPage {
     week: Week,
     total: Tally,
     rows: Vec<HealthRow>,
-    /// Endpoints that had attempts, and are not among the rows.
+    /// Endpoints that had attempts and are not among the rows.
     others: i32,
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn show(visit: Visit, Parameters(choice): Parameters<Choice>) -
     })
 }
 
-/// The week that is shown, and those beside it.
+/// The week that is shown, and the weeks beside it.
 #[derive(Debug, PartialEq, Eq)]
 struct Week {
     /// Monday and Sunday.

@@ -26,11 +26,12 @@ use crate::view::key::KeyRow;
 use crate::view::paging::{Paging, Place};
 
 const PAGE_SIZE: i32 = 25;
-/// The value of `kind` that stands for sessions; every other one for API keys.
+/// The value of `kind` for sessions; every other value means API keys.
 const SESSIONS: &str = "sessions";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a new key may be valid: values of the form, and how they are called. None: for ever.
+/// How long a new key may be valid: the form's value, the option's text, and the duration. None:
+/// for ever.
 const LIVES: [(&str, &str, Option<Duration>); 6] = [
     ("1", "1 day", Some(DAY)),
     ("7", "7 days", Some(DAY.saturating_mul(7))),
@@ -41,7 +42,7 @@ const LIVES: [(&str, &str, Option<Duration>); 6] = [
 ];
 const DEFAULT_LIFE: &str = "90";
 
-/// The roles that are for one organization, and what they are for.
+/// The roles for one organization, each with its purpose.
 const ROLES: [(Role, &str); 3] = [
     (Role::Publisher, "publisher: publishes events, and reads those that it has published"),
     (Role::Viewer, "viewer: sees everything but secrets, keys and the audit trail"),
@@ -93,7 +94,6 @@ struct CreateKeyPage {
     errors: FormErrors,
 }
 
-/// What was typed.
 struct Typed {
     name: String,
     role: String,
@@ -139,7 +139,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
         return form(&visit, typed, errors);
     };
     let (name, role, life) = (typed.name.clone(), v1::Role::from(*role), *life);
-    // Goes on if the browser does not wait: the token of what was created must be kept.
+    // Goes on if the browser disconnects: the token of the key must be kept.
     let creating = tokio::spawn({
         let visit = visit.clone();
         async move {
@@ -160,12 +160,11 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
 struct KeyCreatedPage {
     frame: Frame,
     key: KeyRow,
-    /// None: it has been shown.
+    /// None: it has been shown before.
     token: Option<Confidential>,
 }
 
-/// After the redirect, so that a reload makes no other key; the token is shown the first time
-/// only.
+/// After a redirect, so that a reload creates no other key. The token is shown the first time only.
 pub(crate) async fn created(visit: Visit, Path(id): Path<String>) -> Page {
     let key = find(&visit, &id).await?;
     let token = visit.take_secret(&key.id).map(|new| new.secret.as_str().to_owned().into());

@@ -1,4 +1,4 @@
-//! Which organization somebody wants to see whose account, or whose web token, is of several.
+//! Asks which organization somebody wants to see whose account or web token is valid in several.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -34,7 +34,7 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
             Some(accounts) => {
                 super::account::refused(&guest, accounts, &Refusal::UnknownSignIn, "")
             }
-            // Only a token that was pasted has brought somebody here.
+            // Only a token that was pasted leads here.
             None => Ok(Redirect::to("/sign-in").into_response()),
         };
     };

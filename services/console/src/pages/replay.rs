@@ -1,4 +1,4 @@
-//! Replays: counted before they are asked for, and looked at while they run.
+//! Replays: the form with a count, and the page of one that runs.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::view::frame::{Frame, Section};
 use crate::view::replay::{Progress, ReplayForm, heading, matched};
 use crate::view::time::Moment;
 
-/// How long what an endpoint has missed is counted before it is said to be enabled.
+/// How long counting missed events may delay the page that says an endpoint is enabled.
 const MISSED_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Template)]
@@ -31,19 +31,19 @@ struct FormPage {
     frame: Frame,
     endpoint: EndpointView,
     form: ReplayForm,
-    /// For the part of the form that lists have too.
+    /// The part of the form that lists have too.
     filter: ReplayForm,
     scopes: Vec<Choice>,
     event_types: Vec<Choice>,
-    /// What would come of it. None: it cannot be counted.
+    /// None: it cannot be counted.
     counted: Option<Counted>,
-    /// Why it cannot be counted, or was not begun.
+    /// Why it cannot be counted, or was not started.
     refusal: Option<String>,
 }
 
-/// What would come of a replay.
+/// What a replay would send.
 struct Counted {
-    /// Something may come of it.
+    /// It would send something.
     can_send: bool,
     heading: String,
     scheduled: i64,
@@ -87,7 +87,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     }
 }
 
-/// The form as it was filled in, with what would come of it.
+/// The form as it was filled in, with the count.
 async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<String>) -> Page {
     let organization = visit.organization();
     let endpoint = EndpointView::of(organization.endpoint(id).await?);
@@ -111,7 +111,7 @@ async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<
     render(&shown)
 }
 
-/// What a service says against it, for the page with the form. Other errors have a page of their own.
+/// A service's objection, for the page with the form. Other errors have a page of their own.
 fn refusal(status: Status) -> Result<String, ErrorPage> {
     if status.code() == Code::InvalidArgument {
         return Ok(sentence(&status));
@@ -129,7 +129,7 @@ struct ReplayPage {
     frame: Frame,
     progress: Progress,
     endpoint_id: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     endpoint_name: Option<String>,
     start_time: Option<Moment>,
     end_time: Option<Moment>,
@@ -164,14 +164,14 @@ pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
     visit.tell(told, &format!("/replays/{id}"))
 }
 
-/// What to do next once an endpoint is enabled: what it has missed, if there is something.
+/// Offers to replay what an endpoint missed while it was disabled, if there is something.
 pub(crate) async fn missed_events(visit: &Visit, endpoint: &v1::Endpoint) -> Option<FlashMessage> {
     if !visit.visitor().may(Permission::Send) {
         return None;
     }
     let form = ReplayForm { scope: "missed".to_owned(), ..ReplayForm::default() };
     let request = v1::ReplayEventsRequest { validate_only: true, ..form.request(&endpoint.id) };
-    // It is enabled whether this can be counted or not, and nobody waits long to hear of that.
+    // The endpoint is enabled whether this can be counted or not, so the page does not wait long.
     let organization = visit.organization();
     let replay = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
     let replay = replay.ok()?;

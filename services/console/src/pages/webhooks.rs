@@ -1,4 +1,4 @@
-//! The Webhooks page: every endpoint, with what has happened to it lately.
+//! The Webhooks page: every endpoint with its recent statistics.
 
 use askama::Template;
 use futures_util::future::{try_join, try_join_all};
@@ -81,7 +81,7 @@ mod tests {
     use crate::assets::ASSETS;
     use crate::visitor::Visitor;
 
-    /// An endpoint with something of everything in each of its hours.
+    /// An endpoint whose every hour has attempts of every outcome.
     fn busy(number: i64, now: Timestamp) -> EndpointRow {
         let endpoint = v1::Endpoint {
             id: format!("ep_01KPX3Z9R9Q5C3W6M4T8N2B7{number:02}"),
@@ -111,7 +111,7 @@ mod tests {
         EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, Size::SMALL), 16)
     }
 
-    /// Who sees every button.
+    /// A visitor who sees every button.
     fn admin() -> Option<Visitor> {
         Visitor::of(v1::WhoAmIResponse { role: v1::Role::Admin.into(), ..Default::default() })
     }

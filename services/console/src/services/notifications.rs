@@ -1,4 +1,4 @@
-//! NotificationService: channels, and what they were told.
+//! NotificationService: channels and their notifications.
 
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
@@ -37,8 +37,8 @@ impl Organization {
         Ok(answer.channel.unwrap_or_default())
     }
 
-    /// Changes name, subscriptions and endpoints, and the destination if there is one; if the
-    /// etag is still the current one.
+    /// Changes name, subscriptions and endpoints, and the destination if there is one; if the etag
+    /// is still current.
     pub(crate) async fn update_channel(&self, channel: v1::Channel) -> Result<v1::Channel, Status> {
         let destination = channel.destination.is_some().then_some("destination");
         let paths = ["name", "subscriptions", "endpoint_ids"].into_iter().chain(destination);

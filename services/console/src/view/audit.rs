@@ -1,4 +1,4 @@
-//! The audit trail: entries, and what they are filtered by.
+//! The audit trail: its entries and its filter.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::audit::AuditAction;
@@ -10,7 +10,7 @@ use super::filter::{interval, interval_complaint};
 use super::paging::{Place, address};
 use super::time::Moment;
 
-/// What the address of the page says.
+/// The filter in the page's address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AuditFilter {
@@ -43,12 +43,13 @@ impl AuditFilter {
         self.parameters().iter().any(|(_, value)| !value.is_empty())
     }
 
-    /// Where the same entries are as a file.
+    /// The address of the same entries as a file.
     pub(crate) fn export_address(&self) -> String {
         address("/audit.csv", self.parameters())
     }
 
-    /// What of it cannot be read, for the person who typed it. Then nothing is filtered by it.
+    /// What cannot be read in the filter, for the person who typed it. Such a value filters
+    /// nothing.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         if !self.action.is_empty() && self.chosen_action().is_none() {
             return Some("There is no such action.");
@@ -91,7 +92,7 @@ impl AuditFilter {
     }
 }
 
-/// An action for people: `Endpoint created` of `endpoint.created`.
+/// An action for people: `Endpoint created` for `endpoint.created`.
 fn words(action: AuditAction) -> String {
     let name = action.name().replace(['.', '_'], " ");
     let mut characters = name.chars();
@@ -105,7 +106,7 @@ pub(crate) struct AuditRow {
     pub(crate) time: Option<Moment>,
     pub(crate) what: String,
     pub(crate) actor: String,
-    /// What the actor is called; a service has no other name.
+    /// A service has no other name.
     pub(crate) actor_name: String,
     pub(crate) address: String,
     pub(crate) endpoint_id: String,
@@ -137,7 +138,7 @@ impl AuditRow {
         }
     }
 
-    /// Where everything is that the same actor has done.
+    /// The address of everything that the same actor has done.
     pub(crate) fn same_actor(&self) -> String {
         address("/audit", [("actor", self.actor.as_str())])
     }

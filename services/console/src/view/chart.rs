@@ -29,7 +29,7 @@ impl Window {
         }
     }
 
-    /// As a link.
+    /// The link's text.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Window::Day => "24 hours",
@@ -38,7 +38,7 @@ impl Window {
         }
     }
 
-    /// A day, unless the address says otherwise.
+    /// The default is a day.
     pub(crate) fn named(name: &str) -> Window {
         Window::ALL.into_iter().find(|window| window.name() == name).unwrap_or(Window::Day)
     }
@@ -71,7 +71,7 @@ pub(crate) struct Statistics {
     pub(crate) delivered: i64,
     pub(crate) failed: i64,
     pub(crate) retrying: i64,
-    /// Absent without attempts.
+    /// None: there were no attempts.
     pub(crate) success_rate: Option<String>,
     pub(crate) median_duration: Option<String>,
     pub(crate) chart: Chart,
@@ -113,7 +113,7 @@ impl Statistics {
     }
 }
 
-/// Never 100 % when something went wrong, never 0 % when something went right.
+/// Never 100 % when something failed, never 0 % when something succeeded.
 pub(crate) fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let rounded = (percent * 10.0).round() / 10.0;
@@ -125,7 +125,7 @@ pub(crate) fn percent(rate: f64) -> String {
     format!("{honest:.1} %").replace(".0 %", " %")
 }
 
-/// How large a chart is drawn, in the units of its `viewBox`.
+/// A chart's size, in the units of its `viewBox`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     width: i64,
@@ -139,11 +139,11 @@ impl Size {
     pub(crate) const LARGE: Size = Size { width: 720, height: 120 };
 }
 
-/// A line that can be drawn at once.
+/// All bars of one class as one shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) class: &'static str,
-    /// The `d` of a path.
+    /// The `d` of an SVG path.
     pub(crate) path: String,
 }
 
@@ -187,7 +187,7 @@ impl Counts {
 }
 
 impl Chart {
-    /// All bars without their words, a shape for each class: small in bytes, too.
+    /// All bars without their texts, a shape for each class: fewer bytes.
     pub(crate) fn shapes(&self) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::new();
         for bar in &self.bars {
@@ -244,7 +244,7 @@ fn moment(second: i64) -> Moment {
     Moment(Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// From the bottom up: delivered, retrying, failed. What happened at all can be seen.
+/// From the bottom up: delivered, retrying, failed. A count that is not 0 is always visible.
 fn parts(counts: Counts, most: i64, height: i64) -> Vec<Part> {
     let stacked = [("good", counts.delivered), ("wait", counts.retrying), ("bad", counts.failed)];
     let mut bottom = height;
@@ -274,7 +274,7 @@ mod tests {
         Chart::new(window, hours, now, Size::SMALL)
     }
 
-    /// The highest bar's attempts.
+    /// The attempts of the highest bar.
     fn highest(chart: &Chart) -> i64 {
         chart.bars.iter().map(|bar| bar.counts.total()).max().expect("there are bars")
     }

@@ -16,7 +16,6 @@ pub(crate) fn outcome(outcome: v1::AttemptOutcome) -> Badge {
     }
 }
 
-/// How far a delivery has come.
 pub(crate) fn state(state: v1::DeliveryState) -> Badge {
     match state {
         v1::DeliveryState::Scheduled => Badge { word: "Scheduled", class: "neutral" },
@@ -36,7 +35,7 @@ fn special_trigger(trigger: v1::AttemptTrigger) -> Option<&'static str> {
     }
 }
 
-/// A receiver's answer in a word: its status, or that none came.
+/// The response in short: its status, or that there was none.
 fn status(code: i32) -> String {
     match code {
         0 => "No answer".to_owned(),
@@ -53,20 +52,20 @@ pub(crate) struct AttemptRow {
     pub(crate) number: i32,
     pub(crate) start_time: Option<Moment>,
     pub(crate) event_type: String,
-    /// What caused it, unless it was what one expects: the schedule.
+    /// What caused it, if not the schedule.
     pub(crate) special_trigger: Option<&'static str>,
     pub(crate) status: String,
     pub(crate) error: String,
-    /// What was out of the ordinary, whatever came of it.
+    /// Anything unusual about it, whatever its outcome.
     pub(crate) remark: String,
     pub(crate) duration: String,
     pub(crate) outcome: Badge,
-    /// Whether it makes sense to offer another attempt, to this visitor.
+    /// Whether this visitor is offered another attempt.
     pub(crate) can_retry: bool,
 }
 
 impl AttemptRow {
-    /// For a visitor who may send deliveries again, or may not.
+    /// `may_send`: the visitor may retry deliveries.
     pub(crate) fn of(attempt: &v1::Attempt, may_send: bool) -> AttemptRow {
         let can_retry = may_send
             && attempt.outcome() != v1::AttemptOutcome::Delivered
@@ -88,7 +87,7 @@ impl AttemptRow {
     }
 }
 
-/// A delivery among the recent ones, and among those of an event.
+/// A delivery in a list.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/delivery_row.html")]
 pub(crate) struct DeliveryRow {
@@ -96,7 +95,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) event_type: String,
     pub(crate) create_time: Option<Moment>,
     pub(crate) state: Badge,
-    /// What the newest attempt was answered; empty before there is one.
+    /// The response to the newest attempt; empty before there is one.
     pub(crate) status: String,
     pub(crate) attempt_count: i32,
     pub(crate) next_attempt_time: Option<Moment>,
@@ -146,7 +145,7 @@ impl AttemptView {
         }
     }
 
-    /// Whether what was sent is still kept, and something was.
+    /// Whether something was sent and is still stored.
     pub(crate) fn has_request(&self) -> bool {
         !self.request_headers.is_empty() || !self.request.is_empty()
     }
@@ -156,15 +155,15 @@ impl AttemptView {
 pub(crate) struct Text {
     pub(crate) raw: String,
     pub(crate) pretty: Option<String>,
-    /// How long it is in all, if there is more of it than is shown.
+    /// The length of the whole body, if only a part is shown.
     pub(crate) whole_bytes: Option<usize>,
-    /// Where all of it is; `view=…` is to be added.
+    /// The address of the whole body; `view=…` is to be added.
     pub(crate) whole: String,
 }
 
 impl Text {
-    /// What a page shows at the most, in the bytes that it takes there: pages stay small, and
-    /// what is longer has a page of its own.
+    /// Limits for a body on a page, in bytes as it is escaped there: pages stay small, and longer
+    /// bodies have a page of their own.
     const MAX_RAW: usize = 10 * 1024;
     const MAX_PRETTY: usize = 14 * 1024;
 
@@ -173,7 +172,7 @@ impl Text {
         let pretty = super::json::indented(body, Text::MAX_PRETTY);
         let pretty = pretty.filter(|pretty| beginning(pretty, Text::MAX_PRETTY) == pretty);
         let is_whole = shown.len() == body.len();
-        // With the whole of it indented, there is nothing to miss but white space.
+        // If the indented text is complete, only white space is missing.
         let whole_bytes = (!is_whole).then_some(body.len());
         Text { raw: shown.to_owned(), pretty, whole_bytes, whole }
     }

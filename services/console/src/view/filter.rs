@@ -1,4 +1,4 @@
-//! What lists are filtered by, as the address of a page says it.
+//! Filters of lists, as a page's address has them.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -16,7 +16,7 @@ const OUTCOMES: [(&str, v1::AttemptOutcome); 3] = [
     ("retrying", v1::AttemptOutcome::Retrying),
 ];
 
-/// The filters of the delivery log and of the events; what a list does not have stays empty.
+/// The filters of the delivery log and of the events. Those that a list does not have stay empty.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct LogFilter {
@@ -49,14 +49,14 @@ impl LogFilter {
         [&self.outcome, &self.event_type, &self.from, &self.to].iter().any(|text| !text.is_empty())
     }
 
-    /// Whether it is a choice among which there may be failed deliveries.
+    /// Whether the filter may match failed deliveries.
     pub(crate) fn can_match_failures(&self) -> bool {
         self.is_filtered()
             && self.complaint().is_none()
             && matches!(self.outcome.as_str(), "" | "failed")
     }
 
-    /// What of it cannot be read, for the person who typed it.
+    /// What cannot be read in the filter, for the person who typed it.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         if !self.event_type.is_empty() && self.event_type.parse::<EventType>().is_err() {
             return Some("There is no such event type.");
@@ -64,7 +64,7 @@ impl LogFilter {
         interval_complaint(&self.from, &self.to)
     }
 
-    /// The delivery log's entries of an endpoint. Times that cannot be read filter nothing.
+    /// The request for an endpoint's log. Times that cannot be read filter nothing.
     pub(crate) fn attempts(&self, endpoint_id: &str, page_size: i32) -> v1::ListAttemptsRequest {
         let (start_time, end_time) = self.times();
         v1::ListAttemptsRequest {
@@ -91,7 +91,7 @@ impl LogFilter {
         }
     }
 
-    /// Whether an attempt that has just been made is one of them.
+    /// Whether an attempt that has just been made belongs on the list.
     pub(crate) fn admits(&self, attempt: &v1::Attempt) -> bool {
         let outcome = self.chosen_outcome();
         let seconds = attempt.start_time.as_ref().map_or(0, |time| time.seconds);
@@ -108,7 +108,7 @@ impl LogFilter {
         all.chain(outcomes).map(|(value, name)| Choice::new(value, name, &self.outcome)).collect()
     }
 
-    /// The event types, and that of tests.
+    /// The event types, and the type of tests.
     pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<Choice> {
         let names = event_types.iter().map(|event_type| event_type.name.as_str());
         let mut choices = vec![Choice::new("", "All event types", &self.event_type)];
@@ -135,7 +135,7 @@ impl LogFilter {
     }
 }
 
-/// What of two times that were typed cannot be read.
+/// What cannot be read in two times that were typed.
 pub(crate) fn interval_complaint(from: &str, to: &str) -> Option<&'static str> {
     match (time::parse(from), time::parse(to)) {
         (Ok(Some(from)), Ok(Some(to))) if from >= to => Some("\"From\" must be before \"To\"."),
@@ -144,7 +144,7 @@ pub(crate) fn interval_complaint(from: &str, to: &str) -> Option<&'static str> {
     }
 }
 
-/// Two times that were typed. If they cannot be read they limit nothing.
+/// Two times that were typed. Those that cannot be read limit nothing.
 pub(crate) fn interval(
     from: &str,
     to: &str,

@@ -7,12 +7,12 @@ use super::chart::percent;
 use super::endpoint::status;
 use super::time::duration_of;
 
-/// Attempts counted, as they are shown.
+/// Counts of attempts as they are shown.
 pub(crate) struct Tally {
     pub(crate) delivered: i64,
     pub(crate) failed: i64,
     pub(crate) retrying: i64,
-    /// Absent without attempts.
+    /// None: there were no attempts.
     pub(crate) success_rate: Option<String>,
     pub(crate) median_duration: Option<String>,
 }
@@ -34,7 +34,7 @@ impl Tally {
 pub(crate) struct HealthRow {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     pub(crate) status: Option<Badge>,
     pub(crate) tally: Tally,
 }

@@ -6,15 +6,15 @@ use form_urlencoded::Serializer;
 
 /// Between the cursors of the pages before.
 const SEPARATOR: char = '~';
-/// An address must not grow for ever: who goes further back from there gets to the first page.
+/// Limits the address. Beyond it, going back leads to the first page.
 const MAX_TRAIL: usize = 20;
 
-/// Where on the list a page is, as its address says.
+/// A page's position in the list, as its address has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// This page's cursor; empty on the first one.
+    /// This page's cursor; empty on the first page.
     pub(crate) page: String,
-    /// Those of the pages between the first one and this one.
+    /// The cursors of the pages between the first one and this one.
     pub(crate) trail: String,
 }
 
@@ -26,8 +26,8 @@ pub(crate) struct Paging {
 }
 
 impl Paging {
-    /// `path` is the list's address and `parameters` its filters; `next` the cursor of the next
-    /// page, empty if there is none; `anchor` the element to jump to, or empty.
+    /// `path` is the list's address and `parameters` its filters; `next` is the cursor of the next
+    /// page, empty if there is none; `anchor` is the element to jump to, or empty.
     pub(crate) fn new(
         path: &str,
         parameters: &[(&str, &str)],
@@ -56,7 +56,7 @@ impl Paging {
     }
 }
 
-/// A path with those parameters that have a value.
+/// A path with the parameters that have a value.
 pub(crate) fn address<'a>(
     path: &str,
     parameters: impl IntoIterator<Item = (&'a str, &'a str)>,

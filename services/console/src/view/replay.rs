@@ -1,4 +1,4 @@
-//! Replays: what can be asked for, and how far it has come.
+//! Replays: the form, and the progress.
 
 use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
@@ -20,7 +20,7 @@ const SCOPES: [(&str, v1::ReplayScope, &str); 3] = [
     ("all", v1::ReplayScope::All, "Everything"),
 ];
 
-/// What is to be replayed, as the address of the page says it, or its form.
+/// A replay's form, or the same in a page's address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReplayForm {
@@ -29,7 +29,7 @@ pub(crate) struct ReplayForm {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) rate: String,
-    /// Not empty: what was delivered is sent again.
+    /// Not empty: delivered events are sent again.
     pub(crate) again: String,
 }
 
@@ -46,7 +46,7 @@ impl ReplayForm {
         }
     }
 
-    /// Where the page with the form is, filled in like this.
+    /// The address of the form, filled in like this.
     pub(crate) fn address(&self, endpoint_id: &str) -> String {
         address(&format!("/webhooks/{endpoint_id}/replay"), self.parameters())
     }
@@ -79,7 +79,6 @@ impl ReplayForm {
         self.time_complaint().is_none() && self.rate_complaint().is_none()
     }
 
-    /// The rate that is shown.
     pub(crate) fn shown_rate(&self) -> String {
         if self.rate.is_empty() { DEFAULT_REPLAY_RATE.to_string() } else { self.rate.clone() }
     }
@@ -133,7 +132,6 @@ impl ReplayForm {
     }
 }
 
-/// What a scope is called.
 pub(crate) fn scope(scope: v1::ReplayScope) -> &'static str {
     SCOPES.iter().find(|(_, other, _)| *other == scope).map_or("Unknown", |(_, _, words)| words)
 }
@@ -147,7 +145,7 @@ fn state(state: v1::ReplayState) -> Badge {
     }
 }
 
-/// How far a replay has come: what changes while one looks at it.
+/// How far a replay has come: the part of the page that changes.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/replay_progress.html")]
 pub(crate) struct Progress {
@@ -155,14 +153,13 @@ pub(crate) struct Progress {
     pub(crate) state: Badge,
     pub(crate) scope: &'static str,
     pub(crate) is_running: bool,
-    /// The visitor may end it.
     pub(crate) can_cancel: bool,
     pub(crate) end_reason: String,
     /// Deliveries scheduled so far.
     pub(crate) sent: i64,
-    /// How many it was found to come to.
+    /// How many deliveries were counted at the start.
     pub(crate) matched: i64,
-    /// It may be more.
+    /// The count stopped at its limit.
     pub(crate) may_match_more: bool,
     pub(crate) scheduled: i64,
     pub(crate) resumed: i64,
@@ -196,8 +193,8 @@ impl Progress {
     }
 }
 
-/// How many of something a replay was found to come to: `1 delivery`, `40 deliveries`, `more than
-/// 100000 deliveries`, or, if counting stopped before it came to so many, `at least 40 deliveries`.
+/// The count at the start: `1 delivery`, `40 deliveries`, `more than 100000 deliveries`, or, if
+/// counting stopped at its limit, `at least 40 deliveries`.
 pub(crate) fn matched(replay: &v1::Replay, one: &str, many: &str) -> String {
     let things = counted(replay.matched_count, one, many);
     match replay.may_match_more {
@@ -209,7 +206,7 @@ pub(crate) fn matched(replay: &v1::Replay, one: &str, many: &str) -> String {
     }
 }
 
-/// What would come of a replay, as a heading.
+/// The count of a replay that has not started, as a heading.
 pub(crate) fn heading(replay: &v1::Replay) -> String {
     match (replay.matched_count, replay.may_match_more) {
         (0, false) => "Nothing to replay".to_owned(),
