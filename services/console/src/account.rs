@@ -8,7 +8,7 @@
 mod callback;
 mod flow;
 mod id_token;
-mod refusal;
+mod sign_in_error;
 mod token_exchange;
 
 use std::path::PathBuf;
@@ -26,10 +26,10 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub(crate) use callback::Callback;
-use callback::Content;
-pub(crate) use flow::{Flow, make_room};
-use id_token::Expected;
-pub(crate) use refusal::Refusal;
+use callback::CallbackResult;
+pub(crate) use flow::{Flow, cookies_to_forget};
+use id_token::ExpectedClaims;
+pub(crate) use sign_in_error::SignInError;
 use token_exchange::{Registration, Tokens};
 
 use crate::flags::{AccountFlags, NoSecret, Trust};
@@ -79,7 +79,7 @@ pub enum AccountsError {
 }
 
 /// The URL that the browser goes to, and the flow that it keeps in a cookie meanwhile.
-pub(crate) struct StartedSignIn {
+pub(crate) struct SignInStart {
     pub(crate) url: String,
     pub(crate) flow: Flow,
 }
@@ -135,12 +135,12 @@ impl Accounts {
     }
 
     /// Begins a sign-in that leads to `next`.
-    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<StartedSignIn, Refusal> {
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
+    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<SignInStart, SignInError> {
+        let issuer = self.issuer.current().await.ok_or(SignInError::IssuerUnavailable)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = Flow::begin(Zeroizing::new(verifier.into_secret()), next, now);
         let url = self.registration.authorization_url(&issuer, &flow, challenge)?;
-        Ok(StartedSignIn { url, flow })
+        Ok(SignInStart { url, flow })
     }
 
     /// Completes a sign-in with what the browser has brought back. Returns an ID token.
@@ -149,33 +149,33 @@ impl Accounts {
         callback: Callback,
         flow: &Flow,
         now: Timestamp,
-    ) -> Result<Zeroizing<String>, Refusal> {
+    ) -> Result<Zeroizing<String>, SignInError> {
         if !self.used.entry(flow.state.to_string()).or_insert(()).is_fresh() {
-            return Err(Refusal::UnknownSignIn);
+            return Err(SignInError::UnknownSignIn);
         }
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
+        let issuer = self.issuer.current().await.ok_or(SignInError::IssuerUnavailable)?;
         if !is_from(&callback, &issuer) {
-            return Err(Refusal::OtherIssuer);
+            return Err(SignInError::OtherIssuer);
         }
         let code = match callback.content {
-            Content::Code(code) => code,
-            Content::Error { code, description } => {
+            CallbackResult::Code(code) => code,
+            CallbackResult::Error { code, description } => {
                 tracing::warn!(?code, ?description, "the issuer has not let somebody sign in");
-                return Err(Refusal::Declined { code, said: description });
+                return Err(SignInError::Declined { code, description });
             }
         };
         let tokens = {
-            let _turn = self.exchanges.try_acquire().map_err(|_| Refusal::Busy)?;
+            let _turn = self.exchanges.try_acquire().map_err(|_| SignInError::Busy)?;
             self.registration.exchange(&issuer, &self.fetcher, code, &flow.verifier).await?
         };
         self.check(&tokens, flow, now).await?;
         Ok(tokens.id_token)
     }
 
-    async fn check(&self, tokens: &Tokens, flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+    async fn check(&self, tokens: &Tokens, flow: &Flow, now: Timestamp) -> Result<(), SignInError> {
         let invalid_token = |why: &dyn std::fmt::Display| {
             tracing::error!(%why, "refused an ID token of the issuer");
-            Refusal::InvalidToken
+            SignInError::InvalidToken
         };
         // The gate does not look at longer ones.
         if tokens.id_token.len() > MAX_TOKEN_BYTES {
@@ -184,10 +184,10 @@ impl Accounts {
             )));
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
-            NotVerified::NoKeys => Refusal::IssuerUnavailable,
+            NotVerified::NoKeys => SignInError::IssuerUnavailable,
             NotVerified::Invalid(defect) => invalid_token(&defect),
         })?;
-        let expected = Expected {
+        let expected = ExpectedClaims {
             client_id: &self.registration.client_id,
             nonce: &flow.nonce,
             at_hash: &verified.hash_of(&tokens.access_token),

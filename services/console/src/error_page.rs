@@ -135,7 +135,7 @@ struct ErrorPageTemplate<'a> {
 
 impl ErrorPage {
     /// The status, a title, and an explanation.
-    fn words(&self) -> (StatusCode, &'static str, &str) {
+    fn message(&self) -> (StatusCode, &'static str, &str) {
         match self {
             ErrorPage::NotFound => (
                 StatusCode::NOT_FOUND,
@@ -237,11 +237,11 @@ impl ErrorPage {
     }
 
     pub(crate) fn text(&self) -> &str {
-        self.words().2
+        self.message().2
     }
 
     pub(crate) fn page(&self, frame: Frame) -> Response {
-        let (code, title, text) = self.words();
+        let (code, title, text) = self.message();
         let page = ErrorPageTemplate {
             frame,
             title,

@@ -1,7 +1,7 @@
 //! The parameters with which the issuer sends the browser back.
 
 /// Limit for texts of the issuer that are shown to people and logged.
-const MAX_SAID_CHARS: usize = 200;
+const MAX_TEXT_CHARS: usize = 200;
 /// Codes and states are shorter than that.
 const MAX_PARAMETER_BYTES: usize = 4_096;
 
@@ -11,10 +11,10 @@ pub(crate) struct Callback {
     pub(crate) state: String,
     /// The issuer, as the response names it (RFC 9207).
     pub(super) issuer: Option<String>,
-    pub(super) content: Content,
+    pub(super) content: CallbackResult,
 }
 
-pub(super) enum Content {
+pub(super) enum CallbackResult {
     /// Can be exchanged for tokens.
     Code(String),
     Error {
@@ -46,8 +46,8 @@ impl Callback {
             *place = Some(value.into_owned());
         }
         let content = match (code, error) {
-            (Some(code), None) => Content::Code(code),
-            (None, Some(code)) => Content::Error {
+            (Some(code), None) => CallbackResult::Code(code),
+            (None, Some(code)) => CallbackResult::Error {
                 code: shortened(&code),
                 description: shortened(&description.unwrap_or_default()),
             },
@@ -61,7 +61,7 @@ impl Callback {
 pub(super) fn shortened(text: &str) -> String {
     let visible = text.chars().filter(|character| !character.is_control());
     let mut characters = visible.clone();
-    let shown: String = characters.by_ref().take(MAX_SAID_CHARS).collect();
+    let shown: String = characters.by_ref().take(MAX_TEXT_CHARS).collect();
     match characters.next() {
         Some(_) => shown + "…",
         None => shown,
@@ -75,12 +75,12 @@ mod tests {
     #[test]
     fn an_answer_is_a_code_or_an_error_for_a_state() {
         let callback = Callback::read("code=a%2Fb&state=s&session_state=x").expect("an answer");
-        assert!(matches!(callback.content, Content::Code(code) if code == "a/b"));
+        assert!(matches!(callback.content, CallbackResult::Code(code) if code == "a/b"));
         assert_eq!((callback.state.as_str(), callback.issuer), ("s", None));
         let callback = Callback::read("error=access_denied&state=s&iss=https%3A%2F%2Fid.example");
         let callback = callback.expect("an answer");
         assert_eq!(callback.issuer.as_deref(), Some("https://id.example"));
-        assert!(matches!(callback.content, Content::Error { code, .. } if code == "access_denied"));
+        assert!(matches!(callback.content, CallbackResult::Error { code, .. } if code == "access_denied"));
     }
 
     #[test]
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn what_an_issuer_says_is_cut_and_has_no_control_characters() {
         let query = format!("error=x&error_description={}%0A%1B&state=s", "a".repeat(300));
-        let Content::Error { description, .. } = Callback::read(&query).expect("one").content
+        let CallbackResult::Error { description, .. } = Callback::read(&query).expect("one").content
         else {
             panic!("an error")
         };
-        assert_eq!(description, "a".repeat(MAX_SAID_CHARS) + "…");
+        assert_eq!(description, "a".repeat(MAX_TEXT_CHARS) + "…");
         assert_eq!(shortened("a\r\nb"), "ab");
     }
 }

@@ -19,7 +19,7 @@ use crate::session::{cookies, random, set_cookie};
 /// In seconds. People need time to find their second factor, but not more than that.
 pub(crate) const LIFE_SECONDS: i64 = 10 * 60;
 /// More of them replace the browser's oldest ones.
-const MAX_OF_A_BROWSER: usize = 5;
+const MAX_FLOWS_PER_BROWSER: usize = 5;
 /// A longer address is dropped: the cookies of all sign-ins of a browser must fit into the headers
 /// that proxies let pass.
 const MAX_NEXT_BYTES: usize = 512;
@@ -105,7 +105,7 @@ impl Flow {
 
 /// Cookies that delete the flows that are over, and the oldest ones, so that there is room for
 /// another.
-pub(crate) fn make_room(headers: &HeaderMap, now: Timestamp, is_secure: bool) -> Vec<HeaderValue> {
+pub(crate) fn cookies_to_forget(headers: &HeaderMap, now: Timestamp, is_secure: bool) -> Vec<HeaderValue> {
     let mut known: Vec<(Option<i64>, String)> = cookies(headers)
         .filter(|cookie| cookie.name().starts_with(COOKIE_PREFIX))
         .map(|cookie| {
@@ -116,7 +116,7 @@ pub(crate) fn make_room(headers: &HeaderMap, now: Timestamp, is_secure: bool) ->
     // Those that are over sort first.
     known.sort();
     let over = known.iter().filter(|(since, _)| since.is_none()).count();
-    let too_many = known.len().saturating_sub(MAX_OF_A_BROWSER - 1);
+    let too_many = known.len().saturating_sub(MAX_FLOWS_PER_BROWSER - 1);
     let gone = known.into_iter().take(over.max(too_many));
     gone.map(|(_, name)| forgotten(&name, is_secure)).collect()
 }
@@ -199,13 +199,13 @@ mod tests {
     fn invariant_9_a_browser_has_few_under_way_and_none_leads_elsewhere_or_far() {
         let flows: Vec<Flow> = (0..6).map(|second| flow("/", second)).collect();
         let headers = kept(&flows.iter().collect::<Vec<_>>());
-        let gone = make_room(&headers, at(10), false);
+        let gone = cookies_to_forget(&headers, at(10), false);
         assert_eq!(gone.len(), 2, "the oldest two, for the next one to be the fifth");
         for (cookie, flow) in gone.iter().zip(&flows) {
             let name = cookie_name(&flow.state).expect("ours");
             assert!(cookie.to_str().expect("ASCII").starts_with(&name), "{cookie:?}");
         }
-        assert_eq!(make_room(&headers, at(10_000), false).len(), 6, "all of them are over");
+        assert_eq!(cookies_to_forget(&headers, at(10_000), false).len(), 6, "all of them are over");
         assert_eq!(flow("https://evil.example", 0).next, "/webhooks");
         assert_eq!(flow(&format!("/{}", "a".repeat(600)), 0).next, "/webhooks");
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::form_errors::FormErrors;
 use super::guest::Guest;
 use super::page::Page;
-use crate::account::{Accounts, Callback, Flow, Refusal, StartedSignIn, make_room};
+use crate::account::{Accounts, Callback, Flow, SignInError, SignInStart, cookies_to_forget};
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::organization_choices::OrganizationChoice;
@@ -31,11 +31,11 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let (now, next) = (Timestamp::now(), fields.get("next"));
     if !guest.app().is_behind_tls() && !is_at(&headers, accounts.home()) {
-        return refused(&guest, accounts, &Refusal::OtherAddress, next);
+        return refused(&guest, accounts, &SignInError::OtherAddress, next);
     }
-    let StartedSignIn { url, flow } = match accounts.begin(next, now).await {
+    let SignInStart { url, flow } = match accounts.begin(next, now).await {
         Ok(started) => started,
-        Err(refusal) => return refused(&guest, accounts, &refusal, next),
+        Err(error) => return refused(&guest, accounts, &error, next),
     };
     let page = LeavingPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
     let mut response = Html(page.render()?).into_response();
@@ -45,7 +45,7 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
     })?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
     let is_secure = guest.app().is_behind_tls();
-    for cookie in make_room(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
+    for cookie in cookies_to_forget(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -56,14 +56,14 @@ pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> 
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let now = Timestamp::now();
     let Some(callback) = Callback::read(address.query().unwrap_or_default()) else {
-        return refused(&guest, accounts, &Refusal::Unreadable, "");
+        return refused(&guest, accounts, &SignInError::Unreadable, "");
     };
     let Some(flow) = Flow::of(&headers, &callback.state, now) else {
-        return refused(&guest, accounts, &Refusal::UnknownSignIn, "");
+        return refused(&guest, accounts, &SignInError::UnknownSignIn, "");
     };
     let mut response = match signed_in(&guest, accounts, callback, &flow, now).await {
         Ok(response) => response,
-        Err(refusal) => refused(&guest, accounts, &refusal, &flow.next)?,
+        Err(error) => refused(&guest, accounts, &error, &flow.next)?,
     };
     let forget = flow.forget(guest.app().is_behind_tls());
     forget.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
@@ -76,7 +76,7 @@ async fn signed_in(
     callback: Callback,
     flow: &Flow,
     now: Timestamp,
-) -> Result<Response, Refusal> {
+) -> Result<Response, SignInError> {
     let token = accounts.finish(callback, flow, now).await?;
     // For an account that may see all organizations.
     let organization = guest.app().organization.to_string();
@@ -90,13 +90,13 @@ async fn signed_in(
 }
 
 /// The sign-in page, where one can try again.
-pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
-    let (code, sentence) = refusal.words(accounts.name(), accounts.home());
+pub(super) fn refused(guest: &Guest, accounts: &Accounts, error: &SignInError, next: &str) -> Page {
+    let (code, sentence) = error.message(accounts.name(), accounts.home());
     let mut errors = FormErrors::default();
     errors.note(&sentence);
     let organization = guest.app().organization.to_string();
     let mut response = guest.refused(code, next.to_owned(), organization, errors)?;
-    if let Refusal::TooManyRequests(seconds) = refusal {
+    if let SignInError::TooManyRequests(seconds) = error {
         response.headers_mut().insert(RETRY_AFTER, (*seconds).into());
     }
     Ok(response)
