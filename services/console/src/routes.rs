@@ -104,7 +104,7 @@ fn reading() -> Routes {
         .page("/channels", channels::list)
         .page("/channels/{channel}", channels::show)
         .page("/health", health::show)
-        .page("/replays/{replay}", replay::look)
+        .page("/replays/{replay}", replay::show_replay)
         .page("/replays/{replay}/live", live_updates::replay)
         .page("/events", events::list)
         .page("/events/{event}", events::show)
@@ -113,16 +113,16 @@ fn reading() -> Routes {
 
 fn managing() -> Routes {
     Routes::default()
-        .form("/channels/new", channels::ask_create, channels::create)
-        .form("/channels/{channel}/edit", channels::ask_edit, channels::edit)
-        .form("/channels/{channel}/delete", channels::ask_delete, channels::delete)
+        .form("/channels/new", channels::show_create_form, channels::create)
+        .form("/channels/{channel}/edit", channels::show_edit_form, channels::edit)
+        .form("/channels/{channel}/delete", channels::confirm_delete, channels::delete)
         .form("/webhooks/new", create::show, create::submit)
         .page("/webhooks/{endpoint}/created", create::created)
         .page("/webhooks/{endpoint}/secret", create::new_secret)
         .action("/webhooks/{endpoint}/enable", endpoint::enable)
         .action("/webhooks/{endpoint}/disable", endpoint::disable)
         .form("/webhooks/{endpoint}/edit", edit::show, edit::submit)
-        .form("/webhooks/{endpoint}/delete", endpoint::ask_delete, endpoint::delete)
+        .form("/webhooks/{endpoint}/delete", endpoint::confirm_delete, endpoint::delete)
 }
 
 fn sending() -> Routes {
@@ -140,7 +140,7 @@ fn managing_keys() -> Routes {
         .page("/keys", keys::list)
         .form("/keys/new", keys::show, keys::submit)
         .page("/keys/{key}/created", keys::created)
-        .form("/keys/{key}/revoke", keys::ask_revoke, keys::revoke)
+        .form("/keys/{key}/revoke", keys::confirm_revoke, keys::revoke)
 }
 
 fn auditing() -> Routes {

@@ -17,7 +17,7 @@ use crate::view::frame::Frame;
 
 #[derive(Template)]
 #[template(path = "leaving.html")]
-struct LeavingPage<'a> {
+struct RedirectPage<'a> {
     frame: Frame,
     issuer: &'a str,
     url: &'a str,
@@ -37,7 +37,7 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
         Ok(started) => started,
         Err(error) => return refused(&guest, accounts, &error, next),
     };
-    let page = LeavingPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
+    let page = RedirectPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
     let mut response = Html(page.render()?).into_response();
     let onwards = HeaderValue::from_str(&format!("0; url={url}")).map_err(|error| {
         tracing::error!(%error, "the issuer's address cannot stand in a header");

@@ -19,7 +19,7 @@ use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::error_page::ErrorPage;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::audit::{AuditFilter, AuditRow};
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::Paging;
@@ -41,7 +41,7 @@ struct AuditPage {
     frame: Frame,
     rows: Vec<AuditRow>,
     filter: AuditFilter,
-    actions: Vec<Choice>,
+    actions: Vec<SelectOption>,
     paging: Paging,
 }
 

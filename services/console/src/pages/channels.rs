@@ -44,7 +44,7 @@ pub(crate) async fn list(visit: Visit) -> Page {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct History {
+pub(crate) struct HistoryQuery {
     page: String,
     trail: String,
 }
@@ -61,7 +61,7 @@ struct ChannelPage {
 pub(crate) async fn show(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(history): Parameters<History>,
+    Parameters(history): Parameters<HistoryQuery>,
 ) -> Page {
     let organization = visit.organization();
     let page = PageOf { size: PAGE_SIZE, token: &history.page };
@@ -95,13 +95,13 @@ struct FormPage {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Chosen {
+pub(crate) struct KindQuery {
     kind: String,
 }
 
 /// The first step chooses the kind, which determines the fields of the second.
-pub(crate) async fn ask_create(visit: Visit, Parameters(chosen): Parameters<Chosen>) -> Page {
-    match ChannelForm::new(&chosen.kind) {
+pub(crate) async fn show_create_form(visit: Visit, Parameters(query): Parameters<KindQuery>) -> Page {
+    match ChannelForm::new(&query.kind) {
         Some(form) => show_form(&visit, form, FormErrors::default()),
         None => render(&KindsPage { frame: visit.frame(Section::Channels), kinds: &KINDS }),
     }
@@ -129,7 +129,7 @@ pub(crate) async fn create(visit: Visit, fields: Fields) -> Page {
     }
 }
 
-pub(crate) async fn ask_edit(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn show_edit_form(visit: Visit, Path(id): Path<String>) -> Page {
     let channel = visit.organization().channel(&id).await?;
     show_form(&visit, ChannelForm::of(&channel), FormErrors::default())
 }
@@ -178,7 +178,7 @@ struct DeletePage {
     channel: ChannelView,
 }
 
-pub(crate) async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn confirm_delete(visit: Visit, Path(id): Path<String>) -> Page {
     let channel = ChannelView::of(&visit.organization().channel(&id).await?);
     render(&DeletePage { frame: visit.frame(Section::Channels), channel })
 }

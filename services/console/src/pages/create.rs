@@ -18,7 +18,7 @@ use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::flash::NewSecret;
 use crate::session::random;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
 
@@ -29,7 +29,7 @@ struct ConfigurationStep {
     form: EndpointForm,
     errors: FormErrors,
     formats: Vec<FormatChoice>,
-    previewed: Vec<Choice>,
+    previewed: Vec<SelectOption>,
     preview: Option<Preview>,
 }
 
@@ -204,9 +204,9 @@ async fn configuration_page(
 }
 
 /// The samples to choose a preview from.
-pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<Choice> {
+pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<SelectOption> {
     let names = event_types.iter().map(|event_type| event_type.name.as_str());
-    names.chain(["webhook.test"]).map(|name| Choice::new(name, name, chosen)).collect()
+    names.chain(["webhook.test"]).map(|name| SelectOption::new(name, name, chosen)).collect()
 }
 
 fn event_types_step(

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
 use tonic::Status;
 
-use super::page::{Page, View, render, whole_text};
+use super::page::{Page, TextView, render, whole_text};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::error_page::ErrorPage;
@@ -20,11 +20,11 @@ use crate::view::time::Moment;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Chosen {
+pub(crate) struct AttemptQuery {
     attempt: Option<i32>,
 }
 
-impl Chosen {
+impl AttemptQuery {
     /// The attempt that the query names.
     fn of<'a>(&self, delivery: &'a v1::Delivery) -> Option<&'a v1::Attempt> {
         delivery.attempts.iter().find(|attempt| self.attempt == Some(attempt.number))
@@ -92,7 +92,7 @@ impl Timeline {
 pub(crate) async fn show(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(chosen): Parameters<Chosen>,
+    Parameters(chosen): Parameters<AttemptQuery>,
 ) -> Page {
     let organization = visit.organization();
     let delivery = organization.delivery(&id).await?;
@@ -121,8 +121,8 @@ pub(crate) async fn show(
 pub(crate) async fn response(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(chosen): Parameters<Chosen>,
-    Parameters(view): Parameters<View>,
+    Parameters(chosen): Parameters<AttemptQuery>,
+    Parameters(view): Parameters<TextView>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
     let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
@@ -133,8 +133,8 @@ pub(crate) async fn response(
 pub(crate) async fn request(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(chosen): Parameters<Chosen>,
-    Parameters(view): Parameters<View>,
+    Parameters(chosen): Parameters<AttemptQuery>,
+    Parameters(view): Parameters<TextView>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
     let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;

@@ -17,7 +17,7 @@ use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
 use crate::services::Organization;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::chart::{Size, Statistics, Window};
 use crate::view::delivery::{AttemptRow, DeliveryRow, outcome};
 use crate::view::endpoint::EndpointView;
@@ -42,8 +42,8 @@ struct EndpointPage {
     recent: Vec<DeliveryRow>,
     attempts: Vec<AttemptRow>,
     filter: LogFilter,
-    outcomes: Vec<Choice>,
-    event_types: Vec<Choice>,
+    outcomes: Vec<SelectOption>,
+    event_types: Vec<SelectOption>,
     paging: Paging,
     /// The address of live updates; only on the log's first page.
     live: Option<String>,
@@ -235,7 +235,7 @@ struct DeletePage {
     endpoint: EndpointView,
 }
 
-pub(crate) async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn confirm_delete(visit: Visit, Path(id): Path<String>) -> Page {
     let endpoint = EndpointView::of(visit.organization().endpoint(&id).await?);
     render(&DeletePage { frame: visit.frame(Section::Webhooks), endpoint })
 }

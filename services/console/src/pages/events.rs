@@ -8,7 +8,7 @@ use futures_util::future::{try_join, try_join_all};
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::page::{Page, View, render, whole_text};
+use super::page::{Page, TextView, render, whole_text};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::services::Organization;
@@ -17,7 +17,7 @@ use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::Paging;
 use crate::view::time::Moment;
-use crate::view::{Badge, Choice};
+use crate::view::{Badge, SelectOption};
 
 const PAGE_SIZE: i32 = 25;
 /// For each event on the list. An organization has few endpoints for one event type.
@@ -30,7 +30,7 @@ struct EventsPage {
     frame: Frame,
     rows: Vec<EventRow>,
     filter: LogFilter,
-    event_types: Vec<Choice>,
+    event_types: Vec<SelectOption>,
     paging: Paging,
 }
 
@@ -168,7 +168,7 @@ async fn endpoint_names(
 pub(crate) async fn body(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(view): Parameters<View>,
+    Parameters(view): Parameters<TextView>,
 ) -> Page {
     whole_text(visit.organization().event(&id).await?.body, &view)
 }

@@ -15,7 +15,7 @@ use crate::view::health::{HealthRow, Tally};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Choice {
+pub(crate) struct WeekQuery {
     /// A day of the week, such as `2026-04-23`. Anything else: the last full week.
     week: String,
 }
@@ -31,8 +31,8 @@ struct HealthPage {
     others: i32,
 }
 
-pub(crate) async fn show(visit: Visit, Parameters(choice): Parameters<Choice>) -> Page {
-    let day = choice.week.parse::<Date>().ok();
+pub(crate) async fn show(visit: Visit, Parameters(query): Parameters<WeekQuery>) -> Page {
+    let day = query.week.parse::<Date>().ok();
     let time = day.and_then(|day| Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp()));
     let summary = visit.organization().health_summary(time.map(timestamp_to_proto)).await?;
     let start = summary.start_time.as_ref().and_then(timestamp_from_proto).unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
 use crate::services::PageOf;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
 use crate::view::paging::{Paging, Place};
@@ -51,7 +51,7 @@ const ROLES: [(Role, &str); 3] = [
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Filter {
+pub(crate) struct KeyFilter {
     kind: String,
     page: String,
     trail: String,
@@ -68,7 +68,7 @@ struct KeysPage {
     paging: Paging,
 }
 
-pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<Filter>) -> Page {
+pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<KeyFilter>) -> Page {
     let are_sessions = filter.kind == SESSIONS;
     let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
     let page = PageOf { size: PAGE_SIZE, token: &filter.page };
@@ -89,12 +89,12 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<Filter>) -
 struct CreateKeyPage {
     frame: Frame,
     name: String,
-    roles: Vec<Choice>,
-    lives: Vec<Choice>,
+    roles: Vec<SelectOption>,
+    lives: Vec<SelectOption>,
     errors: FormErrors,
 }
 
-struct Typed {
+struct KeyInput {
     name: String,
     role: String,
     life: String,
@@ -102,16 +102,16 @@ struct Typed {
 
 pub(crate) async fn show(visit: Visit) -> Page {
     let (role, life) = (Role::Publisher.name().to_owned(), DEFAULT_LIFE.to_owned());
-    form(&visit, Typed { name: String::new(), role, life }, FormErrors::default())
+    form(&visit, KeyInput { name: String::new(), role, life }, FormErrors::default())
 }
 
-fn form(visit: &Visit, typed: Typed, errors: FormErrors) -> Page {
-    let roles = ROLES.iter().map(|(role, words)| Choice::new(role.name(), words, &typed.role));
-    let lives = LIVES.iter().map(|(value, words, _)| Choice::new(value, words, &typed.life));
+fn form(visit: &Visit, input: KeyInput, errors: FormErrors) -> Page {
+    let roles = ROLES.iter().map(|(role, words)| SelectOption::new(role.name(), words, &input.role));
+    let lives = LIVES.iter().map(|(value, words, _)| SelectOption::new(value, words, &input.life));
     let code = errors.status_code();
     let page = CreateKeyPage {
         frame: visit.frame(Section::Keys),
-        name: typed.name,
+        name: input.name,
         roles: roles.collect(),
         lives: lives.collect(),
         errors,
@@ -120,25 +120,25 @@ fn form(visit: &Visit, typed: Typed, errors: FormErrors) -> Page {
 }
 
 pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
-    let typed = Typed {
+    let input = KeyInput {
         name: fields.get("name").to_owned(),
         role: fields.get("role").to_owned(),
         life: fields.get("life").to_owned(),
     };
     let mut errors = FormErrors::default();
-    errors.check(check_name("name", typed.name.clone()));
-    let role = ROLES.iter().find(|(role, _)| role.name() == typed.role);
+    errors.check(check_name("name", input.name.clone()));
+    let role = ROLES.iter().find(|(role, _)| role.name() == input.role);
     if role.is_none() {
         errors.add("role", "Choose a role.".to_owned());
     }
-    let life = LIVES.iter().find(|(value, _, _)| *value == typed.life);
+    let life = LIVES.iter().find(|(value, _, _)| *value == input.life);
     if life.is_none() {
         errors.add("life", "Choose how long it is valid.".to_owned());
     }
     let (Some((role, _)), Some((_, _, life)), true) = (role, life, errors.is_empty()) else {
-        return form(&visit, typed, errors);
+        return form(&visit, input, errors);
     };
-    let (name, role, life) = (typed.name.clone(), v1::Role::from(*role), *life);
+    let (name, role, life) = (input.name.clone(), v1::Role::from(*role), *life);
     // Goes on if the browser disconnects: the token of the key must be kept.
     let creating = tokio::spawn({
         let visit = visit.clone();
@@ -151,7 +151,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     });
     match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/keys/{id}/created")).into_response()),
-        Err(status) => form(&visit, typed, FormErrors::of_status(status)?),
+        Err(status) => form(&visit, input, FormErrors::of_status(status)?),
     }
 }
 
@@ -180,7 +180,7 @@ struct RevokeKeyPage {
     is_own: bool,
 }
 
-pub(crate) async fn ask_revoke(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn confirm_revoke(visit: Visit, Path(id): Path<String>) -> Page {
     let key = find(&visit, &id).await?;
     let is_own = key.id == visit.visitor().actor;
     render(&RevokeKeyPage { frame: visit.frame(Section::Keys), key, is_own })

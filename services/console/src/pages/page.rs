@@ -19,7 +19,7 @@ pub(super) fn render(page: &impl Template) -> Page {
 /// How a text is shown on a page of its own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct View {
+pub(crate) struct TextView {
     view: String,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct View {
 const MAX_INDENTED_BYTES: usize = 4 * 1024 * 1024;
 
 /// A response of plain text, whatever the text contains.
-pub(super) fn whole_text(text: String, View { view }: &View) -> Page {
+pub(super) fn whole_text(text: String, TextView { view }: &TextView) -> Page {
     if text.is_empty() {
         return Err(ErrorPage::NotFound);
     }

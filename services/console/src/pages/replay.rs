@@ -16,7 +16,7 @@ use super::visit::Visit;
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, sentence};
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
 use crate::view::replay::{Progress, ReplayForm, heading, matched};
@@ -33,16 +33,16 @@ struct FormPage {
     form: ReplayForm,
     /// The part of the form that lists have too.
     filter: ReplayForm,
-    scopes: Vec<Choice>,
-    event_types: Vec<Choice>,
+    scopes: Vec<SelectOption>,
+    event_types: Vec<SelectOption>,
     /// None: it cannot be counted.
-    counted: Option<Counted>,
+    counted: Option<ReplayCount>,
     /// Why it cannot be counted, or was not started.
-    refusal: Option<String>,
+    objection: Option<String>,
 }
 
 /// What a replay would send.
-struct Counted {
+struct ReplayCount {
     /// It would send something.
     can_send: bool,
     heading: String,
@@ -52,9 +52,9 @@ struct Counted {
     expired: i64,
 }
 
-impl Counted {
-    fn of(replay: &v1::Replay) -> Counted {
-        Counted {
+impl ReplayCount {
+    fn of(replay: &v1::Replay) -> ReplayCount {
+        ReplayCount {
             can_send: replay.matched_count > 0 || replay.may_match_more,
             heading: heading(replay),
             scheduled: replay.scheduled_count,
@@ -81,14 +81,14 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     match visit.organization().replay(form.request(&id)).await {
         Ok(replay) => Ok(Redirect::to(&format!("/replays/{}", replay.id)).into_response()),
         Err(status) => {
-            let refusal = refusal(status)?;
-            page(&visit, &id, form, Some(refusal)).await
+            let objection = objection(status)?;
+            page(&visit, &id, form, Some(objection)).await
         }
     }
 }
 
 /// The form as it was filled in, with the count.
-async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<String>) -> Page {
+async fn page(visit: &Visit, id: &str, form: ReplayForm, earlier_objection: Option<String>) -> Page {
     let organization = visit.organization();
     let endpoint = EndpointView::of(organization.endpoint(id).await?);
     let mut shown = FormPage {
@@ -98,21 +98,21 @@ async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<
         filter: form.clone(),
         endpoint,
         counted: None,
-        refusal: refusal_before,
+        objection: earlier_objection,
         form,
     };
-    if shown.form.is_right() && shown.refusal.is_none() {
+    if shown.form.is_right() && shown.objection.is_none() {
         let request = v1::ReplayEventsRequest { validate_only: true, ..shown.form.request(id) };
         match organization.replay(request).await {
-            Ok(replay) => shown.counted = Some(Counted::of(&replay)),
-            Err(status) => shown.refusal = Some(refusal(status)?),
+            Ok(replay) => shown.counted = Some(ReplayCount::of(&replay)),
+            Err(status) => shown.objection = Some(objection(status)?),
         }
     }
     render(&shown)
 }
 
 /// A service's objection, for the page with the form. Other errors have a page of their own.
-fn refusal(status: Status) -> Result<String, ErrorPage> {
+fn objection(status: Status) -> Result<String, ErrorPage> {
     if status.code() == Code::InvalidArgument {
         return Ok(sentence(&status));
     }
@@ -139,7 +139,7 @@ struct ReplayPage {
     creator: String,
 }
 
-pub(crate) async fn look(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn show_replay(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let replay = organization.look_at_replay(&id).await?;
     let may_send = visit.visitor().may(Permission::Send);

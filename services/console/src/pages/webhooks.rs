@@ -10,7 +10,7 @@ use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::services::PageOf;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::chart::{Size, Statistics, Window};
 use crate::view::endpoint::{EndpointRow, STATUSES};
 use crate::view::frame::{Frame, Section};
@@ -20,7 +20,7 @@ const PAGE_SIZE: i32 = 15;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Filter {
+pub(crate) struct EndpointFilter {
     q: String,
     status: String,
     page: String,
@@ -33,12 +33,12 @@ struct WebhooksPage {
     frame: Frame,
     rows: Vec<EndpointRow>,
     search: String,
-    statuses: Vec<Choice>,
+    statuses: Vec<SelectOption>,
     is_filtered: bool,
     paging: Paging,
 }
 
-pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<Filter>) -> Page {
+pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFilter>) -> Page {
     let organization = visit.organization();
     let status = STATUSES.iter().find(|(name, _)| *name == filter.status);
     let status = status.map_or(v1::EndpointStatus::Unspecified, |(_, status)| *status);
@@ -57,9 +57,9 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<Filter>) -
         EndpointRow::new(endpoint, statistics, event_types.len())
     });
 
-    let all = Choice::new("", "All statuses", &filter.status);
+    let all = SelectOption::new("", "All statuses", &filter.status);
     let named = STATUSES.iter().map(|(name, status)| {
-        Choice::new(name, crate::view::endpoint::status(*status).word, &filter.status)
+        SelectOption::new(name, crate::view::endpoint::status(*status).word, &filter.status)
     });
     let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
     let parameters = [("q", filter.q.as_str()), ("status", filter.status.as_str())];

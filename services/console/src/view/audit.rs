@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use serde::Deserialize;
 
-use super::Choice;
+use super::SelectOption;
 use super::filter::{interval, interval_complaint};
 use super::paging::{Place, address};
 use super::time::Moment;
@@ -75,11 +75,11 @@ impl AuditFilter {
         }
     }
 
-    pub(crate) fn action_choices(&self) -> Vec<Choice> {
-        let all = Choice::new("", "All actions", &self.action);
+    pub(crate) fn action_choices(&self) -> Vec<SelectOption> {
+        let all = SelectOption::new("", "All actions", &self.action);
         let actions = AuditAction::ALL
             .iter()
-            .map(|action| Choice::new(action.name(), &words(*action), &self.action));
+            .map(|action| SelectOption::new(action.name(), &words(*action), &self.action));
         [all].into_iter().chain(actions).collect()
     }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(none_chosen().len(), AuditAction::ALL.len() + 1);
     }
 
-    fn none_chosen() -> Vec<Choice> {
+    fn none_chosen() -> Vec<SelectOption> {
         AuditFilter::default().action_choices()
     }
 }

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use serde::Deserialize;
 
-use super::Choice;
+use super::SelectOption;
 use super::delivery::outcome;
 use super::paging::Place;
 use super::time;
@@ -102,18 +102,18 @@ impl LogFilter {
             && end.is_none_or(|end| seconds < end.seconds)
     }
 
-    pub(crate) fn outcome_choices(&self) -> Vec<Choice> {
+    pub(crate) fn outcome_choices(&self) -> Vec<SelectOption> {
         let all = [("", "All outcomes")].into_iter();
         let outcomes = OUTCOMES.iter().map(|(value, of)| (*value, outcome(*of).word));
-        all.chain(outcomes).map(|(value, name)| Choice::new(value, name, &self.outcome)).collect()
+        all.chain(outcomes).map(|(value, name)| SelectOption::new(value, name, &self.outcome)).collect()
     }
 
     /// The event types, and the type of tests.
-    pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<Choice> {
+    pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<SelectOption> {
         let names = event_types.iter().map(|event_type| event_type.name.as_str());
-        let mut choices = vec![Choice::new("", "All event types", &self.event_type)];
+        let mut choices = vec![SelectOption::new("", "All event types", &self.event_type)];
         let all = names.chain(["webhook.test"]);
-        choices.extend(all.map(|name| Choice::new(name, name, &self.event_type)));
+        choices.extend(all.map(|name| SelectOption::new(name, name, &self.event_type)));
         choices
     }
 

@@ -25,14 +25,14 @@ pub(crate) struct Badge {
 
 /// Options of a select, and the selected `value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct SelectOption {
     pub(crate) value: String,
     pub(crate) name: String,
     pub(crate) chosen: bool,
 }
 
-impl Choice {
-    pub(crate) fn new(value: &str, name: &str, chosen: &str) -> Choice {
-        Choice { value: value.to_owned(), name: name.to_owned(), chosen: value == chosen }
+impl SelectOption {
+    pub(crate) fn new(value: &str, name: &str, chosen: &str) -> SelectOption {
+        SelectOption { value: value.to_owned(), name: name.to_owned(), chosen: value == chosen }
     }
 }

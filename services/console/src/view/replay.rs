@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::filter::{interval, interval_complaint};
 use super::paging::address;
 use super::time::Moment;
-use super::{Badge, Choice};
+use super::{Badge, SelectOption};
 use crate::fields::Fields;
 
 /// The scopes by their words.
@@ -106,16 +106,16 @@ impl ReplayForm {
         }
     }
 
-    pub(crate) fn scope_choices(&self) -> Vec<Choice> {
+    pub(crate) fn scope_choices(&self) -> Vec<SelectOption> {
         let chosen = self.scope();
         let value =
             SCOPES.iter().find(|(_, scope, _)| *scope == chosen).map_or("", |(value, ..)| value);
-        SCOPES.iter().map(|(name, _, words)| Choice::new(name, words, value)).collect()
+        SCOPES.iter().map(|(name, _, words)| SelectOption::new(name, words, value)).collect()
     }
 
-    pub(crate) fn event_type_choices(&self, event_types: &[String]) -> Vec<Choice> {
-        let all = Choice::new("", "All event types", &self.event_type);
-        let names = event_types.iter().map(|name| Choice::new(name, name, &self.event_type));
+    pub(crate) fn event_type_choices(&self, event_types: &[String]) -> Vec<SelectOption> {
+        let all = SelectOption::new("", "All event types", &self.event_type);
+        let names = event_types.iter().map(|name| SelectOption::new(name, name, &self.event_type));
         [all].into_iter().chain(names).collect()
     }
 
