@@ -32,7 +32,7 @@ use id_token::ExpectedClaims;
 pub(crate) use sign_in_error::SignInError;
 use token_exchange::{Registration, Tokens};
 
-use crate::flags::{AccountFlags, NoSecret, Trust};
+use crate::flags::{AccountFlags, EmptySecret, ConsoleTrust};
 
 /// Where the issuer sends browsers back to.
 pub(crate) const CALLBACK: &str = "/sign-in/callback";
@@ -70,7 +70,7 @@ pub enum AccountsError {
     #[error("cannot read the client secret in {path} (--oidc-client-secret-file)")]
     SecretFile { path: PathBuf, source: std::io::Error },
     #[error("cannot use the client secret in {path} (--oidc-client-secret-file)")]
-    Secret { path: PathBuf, source: NoSecret },
+    Secret { path: PathBuf, source: EmptySecret },
     #[error("cannot prepare to ask the issuer (--oidc-ca)")]
     Trust(#[from] TrustError),
     /// The console's address is not one that a browser could be sent to.
@@ -89,7 +89,7 @@ impl Accounts {
     /// address.
     pub(crate) fn new(
         flags: &AccountFlags,
-        trust: &Trust,
+        trust: &ConsoleTrust,
         home: String,
     ) -> Result<Option<Accounts>, AccountsError> {
         let Some(client_id) = flags.oidc_client_id.clone() else { return Ok(None) };

@@ -14,7 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING};
 use zeroize::Zeroizing;
 
 /// For responses that neither we nor a proxy may compress (RFC 9111 section 5.2.2.6).
-pub(crate) const AS_IT_IS: &str = "no-store, no-transform";
+pub(crate) const NO_TRANSFORM: &str = "no-store, no-transform";
 
 thread_local! {
     /// Whether the template that this thread renders has shown a secret.
@@ -55,12 +55,12 @@ impl fmt::Display for Confidential {
 /// Renders a page. If it shows a secret, the response has [`NO_TRANSFORM`] and a Content-Encoding
 /// of none. The latter is unusual (RFC 9110 section 8.4.1 has `identity` in requests only), but
 /// nginx compresses pages by default and does not heed `no-transform`.
-pub(crate) fn answer(page: &impl Template) -> askama::Result<Response> {
+pub(crate) fn response(page: &impl Template) -> askama::Result<Response> {
     SHOWN.set(false);
     let mut response = Html(page.render()?).into_response();
     if SHOWN.take() {
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(AS_IT_IS));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(NO_TRANSFORM));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
     }
     Ok(response)
@@ -88,7 +88,7 @@ mod tests {
         {
             let answer = answer(&page(secret)).expect("it renders");
             let caching = answer.headers().get(CACHE_CONTROL);
-            assert_eq!(caching.is_some_and(|caching| caching == AS_IT_IS), is_marked, "{secret}");
+            assert_eq!(caching.is_some_and(|caching| caching == NO_TRANSFORM), is_marked, "{secret}");
         }
     }
 }

@@ -16,29 +16,29 @@ pub(crate) struct Credentials {
 /// A text that cannot be in a header, and so is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a token has no characters but visible ASCII ones")]
-pub(crate) struct NotAToken;
+pub(crate) struct InvalidToken;
 
 impl Credentials {
     /// A key's token, or a JSON Web Token.
-    pub(crate) fn new(token: &str, address: Option<IpAddr>) -> Result<Credentials, NotAToken> {
+    pub(crate) fn new(token: &str, address: Option<IpAddr>) -> Result<Credentials, InvalidToken> {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(NotAToken);
+            return Err(InvalidToken);
         }
         let mut authorization: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| NotAToken)?;
+            format!("Bearer {token}").parse().map_err(|_| InvalidToken)?;
         // Keeps it out of Debug output and of HTTP/2's header table (RFC 7541 section 7.1.3).
         authorization.set_sensitive(true);
         let address = address.map(|address| address.to_string().parse());
-        Ok(Credentials { authorization, address: address.transpose().map_err(|_| NotAToken)? })
+        Ok(Credentials { authorization, address: address.transpose().map_err(|_| InvalidToken)? })
     }
 
     /// A session's token.
-    pub(crate) fn of(token: &Token, address: Option<IpAddr>) -> Result<Credentials, NotAToken> {
+    pub(crate) fn of(token: &Token, address: Option<IpAddr>) -> Result<Credentials, InvalidToken> {
         Credentials::new(token.expose(), address)
     }
 
     /// Adds them to a call.
-    pub(crate) fn show<T>(&self, request: &mut Request<T>) {
+    pub(crate) fn add_to<T>(&self, request: &mut Request<T>) {
         let metadata = request.metadata_mut();
         metadata.insert("authorization", self.authorization.clone());
         if let Some(address) = &self.address {
@@ -62,7 +62,7 @@ mod tests {
         let address = "192.0.2.7".parse().ok();
         let credentials = Credentials::new("kt_1", address).expect("a token");
         let mut request = Request::new(());
-        credentials.show(&mut request);
+        credentials.add_to(&mut request);
         let shown = |name| request.metadata().get(name).expect("it is there").as_bytes();
         assert_eq!(shown("authorization"), b"Bearer kt_1");
         assert_eq!(shown("x-forwarded-for"), b"192.0.2.7");

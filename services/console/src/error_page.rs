@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::public_url::PublicUrl;
-use crate::request_origin::Foreign;
+use crate::request_origin::ForeignRequest;
 use crate::view::frame::Frame;
 
 /// For the person at the browser, when a service or its database is not available.
@@ -196,7 +196,7 @@ impl ErrorPage {
             ErrorPage::Internal | ErrorPage::ServiceFailed { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",
-                "It is our fault, and has been logged. If it happens again, tell the operators when it did.",
+                "It is our fault, and has been logged. If it happens again, show_outcome the operators when it did.",
             ),
         }
     }
@@ -213,24 +213,24 @@ impl ErrorPage {
 
     /// A form from elsewhere. The proxy's configuration may be at fault, or ours.
     pub(crate) fn foreign_form(
-        foreign: &Foreign,
+        foreign: &ForeignRequest,
         host: &str,
         public_url: Option<&PublicUrl>,
     ) -> ErrorPage {
         ErrorPage::ForeignOrigin(match (foreign, public_url) {
-            (Foreign::Site(site), _) => format!(
+            (ForeignRequest::Site(site), _) => format!(
                 "Nothing was changed. The browser says that a page of another site sent it (Sec-Fetch-Site: {site}). Open the console itself, and send the form from there."
             ),
-            (Foreign::Origin(origin), _) if origin == "null" => {
+            (ForeignRequest::Origin(origin), _) if origin == "null" => {
                 let home = public_url.map_or_else(String::new, |url| format!(" at {url}"));
                 format!(
                     "Nothing was changed. The browser does not say which page sent it (Origin: null), as for a page in a sandbox or a file, or when a proxy or a filter adds Referrer-Policy: no-referrer. Open the console itself{home}, and send the form from there."
                 )
             }
-            (Foreign::Origin(origin), Some(url)) => format!(
+            (ForeignRequest::Origin(origin), Some(url)) => format!(
                 "Nothing was changed. It was sent from a page at {origin}, but this console is at {url} (--console-public-url). Open it there; or, if {origin} is right, correct the flag."
             ),
-            (Foreign::Origin(origin), None) => format!(
+            (ForeignRequest::Origin(origin), None) => format!(
                 "Nothing was changed. It was sent from a page at {origin}, but the request names the host \u{201c}{host}\u{201d}. If a proxy serves the console at {origin}, start it with --console-public-url and that address, which must be https://."
             ),
         })

@@ -18,11 +18,11 @@ use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError
 use rustls::ClientConfig;
 use tonic::transport::Uri;
 
-pub use accounts::{AccountFlags, ClientSecret, NoSecret};
+pub use accounts::{AccountFlags, ClientSecret, EmptySecret};
 pub use limits::ConsoleLimitFlags;
 
 use crate::public_url::PublicUrl;
-use crate::services::Addresses;
+use crate::services::ServiceAddresses;
 
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -60,7 +60,7 @@ pub struct ConsoleFlags {
 /// What a console shares with the gate of its process. A console in a process of its own has
 /// [`OwnTrustFlags`] instead.
 #[derive(Debug, Clone, Default)]
-pub struct Trust {
+pub struct ConsoleTrust {
     /// Networks whose peers may name the browser's address in `x-forwarded-for`.
     pub proxies: Vec<IpNet>,
     /// The issuer whose accounts sign in.
@@ -91,13 +91,13 @@ pub struct OwnTrustFlags {
 }
 
 impl OwnTrustFlags {
-    pub fn trust(&self) -> Trust {
+    pub fn trust(&self) -> ConsoleTrust {
         let issuer = self.oidc_issuer.clone().map(|identifier| IssuerSettings {
             identifier,
             jwks_file: None,
             ca: self.oidc_ca.clone(),
         });
-        Trust { proxies: self.trusted_proxy.clone(), issuer, audiences: None }
+        ConsoleTrust { proxies: self.trusted_proxy.clone(), issuer, audiences: None }
     }
 }
 
@@ -158,7 +158,7 @@ pub struct ServiceFlags {
 /// Files for TLS are given, but no service is asked over TLS.
 #[derive(Debug, thiserror::Error)]
 #[error("{flag} is given, but {address} is asked without TLS: write https:// for every service")]
-pub struct NotEncrypted {
+pub struct TlsNotUsed {
     flag: &'static str,
     address: Uri,
 }
@@ -172,13 +172,13 @@ impl ServiceFlags {
 
     /// The services' addresses. Whoever gives files for TLS expects it to be used, so addresses
     /// without TLS are an error then.
-    pub fn addresses(&self) -> Result<Addresses, NotEncrypted> {
+    pub fn addresses(&self) -> Result<ServiceAddresses, TlsNotUsed> {
         if let Some(flag) = self.tls.first_given()
             && let Some(plain) = self.all().into_iter().find(|uri| uri.scheme_str() == Some("http"))
         {
-            return Err(NotEncrypted { flag, address: plain.clone() });
+            return Err(TlsNotUsed { flag, address: plain.clone() });
         }
-        Ok(Addresses {
+        Ok(ServiceAddresses {
             endpoints: self.endpoint_service.clone(),
             ingest: self.ingest_service.clone(),
             dispatch: self.dispatch_service.clone(),

@@ -62,10 +62,10 @@ pub(crate) struct NewSecret {
 
 #[derive(Default)]
 pub(crate) struct FlashMessages {
-    waiting: Mutex<HashMap<String, Waiting>>,
+    waiting: Mutex<HashMap<String, PendingMessages>>,
 }
 
-struct Waiting {
+struct PendingMessages {
     since: Instant,
     flash: Option<FlashMessage>,
     /// The newest last.
@@ -102,7 +102,7 @@ impl FlashMessages {
         Some(secrets.remove(index))
     }
 
-    fn add(&self, session: &Session, change: impl FnOnce(&mut Waiting)) {
+    fn add(&self, session: &Session, change: impl FnOnce(&mut PendingMessages)) {
         let mut all = self.current();
         if all.len() >= MAX_SESSIONS && !all.contains_key(session.key()) {
             // Somebody collects sessions. The oldest ones have seen their page long ago.
@@ -111,14 +111,14 @@ impl FlashMessages {
             oldest.and_then(|key| all.remove(&key));
         }
         let now = Instant::now();
-        let new = || Waiting { since: now, flash: None, secrets: Vec::new() };
+        let new = || PendingMessages { since: now, flash: None, secrets: Vec::new() };
         let waiting = all.entry(session.key().to_owned()).or_insert_with(new);
         waiting.since = now;
         change(waiting);
     }
 
     /// What has been shown or has expired is dropped.
-    fn current(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
+    fn current(&self) -> MutexGuard<'_, HashMap<String, PendingMessages>> {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, waiting| {
             let is_empty = waiting.flash.is_none() && waiting.secrets.is_empty();

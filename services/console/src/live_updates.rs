@@ -27,7 +27,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::confidential::AS_IT_IS;
+use crate::confidential::NO_TRANSFORM;
 use crate::error_page::ErrorPage;
 use crate::flash::{FlashMessage, Tone};
 use crate::pages::delivery::Timeline;
@@ -38,7 +38,7 @@ use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
 use crate::view::endpoint::PauseView;
 use crate::view::filter::LogFilter;
-use crate::view::replay::Progress;
+use crate::view::replay::ReplayProgress;
 
 /// Proxies close connections that are silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -181,13 +181,13 @@ pub(crate) async fn delivery(
 pub(crate) async fn replay(visit: Visit, Path(id): Path<String>) -> Events {
     let organization = visit.organization();
     let may_send = visit.visitor().may(Permission::Send);
-    let known = unless_not_found(organization.look_at_replay(&id).await)?;
+    let known = unless_not_found(organization.get_replay(&id).await)?;
     Ok(stream(&visit, async move |updates| {
         known.ok_or(StreamEnd::Reconnect)?;
         let mut watched = organization.watch_replay(&id).await?;
         while let Some(step) = watched.message().await? {
             let replay = step.replay.unwrap_or_default();
-            updates.part("replay", &Progress::of(&replay, may_send)).await?;
+            updates.part("replay", &ReplayProgress::of(&replay, may_send)).await?;
         }
         std::future::pending().await
     }))
@@ -304,7 +304,7 @@ where
 fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let events: EventStream = Box::pin(events.map(Ok));
     // nginx buffers responses unless it is told not to.
-    let headers = [("x-accel-buffering", "no"), (CACHE_CONTROL.as_str(), AS_IT_IS)];
+    let headers = [("x-accel-buffering", "no"), (CACHE_CONTROL.as_str(), NO_TRANSFORM)];
     let kept_alive = KeepAlive::new().interval(KEEP_ALIVE);
     (headers, Sse::new(events).keep_alive(kept_alive)).into_response()
 }

@@ -22,7 +22,7 @@ const MAX_SHOWN_CHARS: usize = 200;
 
 /// Why a request is not from the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Foreign {
+pub(crate) enum ForeignRequest {
     /// The browser says that it comes from another site (`cross-site`, `same-site`).
     Site(String),
     /// It comes from a page at this origin, which is not the console's.
@@ -30,10 +30,10 @@ pub(crate) enum Foreign {
 }
 
 /// Checks the headers of a request that may change something.
-pub(crate) fn check(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Result<(), Foreign> {
+pub(crate) fn check(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Result<(), ForeignRequest> {
     let site = text(headers, SEC_FETCH_SITE);
     if !matches!(site, "same-origin" | "none" | "") {
-        return Err(Foreign::Site(shown(site)));
+        return Err(ForeignRequest::Site(shown(site)));
     }
     let is_same = site == "same-origin";
     match text(headers, ORIGIN) {
@@ -49,13 +49,13 @@ pub(crate) fn check(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Resu
                     // The host has been checked: it is this machine.
                     None => is_same || is_of_host(origin, text(headers, HOST)),
                 };
-            if is_own { Ok(()) } else { Err(Foreign::Origin(shown(origin))) }
+            if is_own { Ok(()) } else { Err(ForeignRequest::Origin(shown(origin))) }
         }
     }
 }
 
 /// Whether a host is this machine's own name. A page of another site whose name was made to resolve
-/// to 127.0.0.1 (DNS rebinding) has the console's origin as far as a browser can tell. Its name
+/// to 127.0.0.1 (DNS rebinding) has the console's origin as far as a browser can show_outcome. Its name
 /// gives it away.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
@@ -102,7 +102,7 @@ mod tests {
 
     const PUBLIC: &str = "https://hooks.example.com";
 
-    fn judged(public_url: Option<&str>, pairs: &[(HeaderName, &str)]) -> Result<(), Foreign> {
+    fn judged(public_url: Option<&str>, pairs: &[(HeaderName, &str)]) -> Result<(), ForeignRequest> {
         let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("ASCII")));
         let public_url = public_url.map(|url| url.parse().expect("a URL"));
         check(&HeaderMap::from_iter(pairs), public_url.as_ref())
@@ -128,7 +128,7 @@ mod tests {
                     "https://evil.hooks.example.com",
                     "https://evilhooks.example.com",
                 ] {
-                    let foreign = Err(Foreign::Origin(origin.to_owned()));
+                    let foreign = Err(ForeignRequest::Origin(origin.to_owned()));
                     assert_eq!(judged(origin), foreign, "{host} {site:?}");
                 }
             }
@@ -140,7 +140,7 @@ mod tests {
         for public_url in [None, Some(PUBLIC)] {
             for site in ["cross-site", "same-site"] {
                 let pairs = [(HOST, "localhost:1"), (ORIGIN, PUBLIC), (SEC_FETCH_SITE, site)];
-                let foreign = Err(Foreign::Site(site.to_owned()));
+                let foreign = Err(ForeignRequest::Site(site.to_owned()));
                 assert_eq!(judged(public_url, &pairs), foreign);
             }
         }
@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(judged(public_url, &[(HOST, "127.0.0.1:8080"), (ORIGIN, local)]), Ok(()));
             for origin in ["http://127.0.0.1:9090", "http://localhost:8080", "null"] {
                 let judged = judged(public_url, &[(HOST, "127.0.0.1:8080"), (ORIGIN, origin)]);
-                assert_eq!(judged, Err(Foreign::Origin(origin.to_owned())));
+                assert_eq!(judged, Err(ForeignRequest::Origin(origin.to_owned())));
             }
         }
     }

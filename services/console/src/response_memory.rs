@@ -41,7 +41,7 @@ impl ResponseMemory {
         match taken {
             Ok(share) => Ok(share.held_by(bytes)),
             Err(exhausted) => {
-                refusals::tell(NAME, &organization, exhausted, "whose limit is fixed");
+                refusals::show_outcome(NAME, &organization, exhausted, "whose limit is fixed");
                 Err(ErrorPage::Busy)
             }
         }

@@ -23,7 +23,7 @@ use crate::app_state::AppState;
 use crate::authentication::{SIGN_OUT, allow_anonymous, require_permission, require_sign_in};
 use crate::error_page::ErrorPage;
 use crate::fields::with_checked_form;
-use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
+use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, ConsoleTrust};
 use crate::flash::FlashMessages;
 use crate::organization_choices::OrganizationChoices;
 use crate::pages::{asset, sign_in};
@@ -44,7 +44,7 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 pub struct Console {
     listener: Listener,
     flags: ConsoleFlags,
-    trust: Trust,
+    trust: ConsoleTrust,
     accounts: Option<Accounts>,
 }
 
@@ -64,7 +64,7 @@ pub enum ConsoleError {
 
 impl Console {
     /// Listens where the flags say.
-    pub async fn bind(flags: &ConsoleFlags, trust: Trust) -> Result<Console, ConsoleError> {
+    pub async fn bind(flags: &ConsoleFlags, trust: ConsoleTrust) -> Result<Console, ConsoleError> {
         let address = flags.console_listen.unwrap_or(DEFAULT_LISTEN);
         if !address.ip().is_loopback() && flags.console_public_url.is_none() {
             return Err(ConsoleError::NotLoopback(address));
@@ -233,10 +233,10 @@ mod tests {
             accounts: accounts(None),
             limits: ConsoleLimitFlags::default(),
         };
-        let bound = Console::bind(&flags, Trust::default()).await;
+        let bound = Console::bind(&flags, ConsoleTrust::default()).await;
         assert!(matches!(bound, Err(ConsoleError::NotLoopback(_))));
         flags.console_public_url = "https://hooks.example.com".parse().ok();
-        assert!(Console::bind(&flags, Trust::default()).await.is_ok());
+        assert!(Console::bind(&flags, ConsoleTrust::default()).await.is_ok());
     }
 
     fn accounts(client_id: Option<&str>) -> AccountFlags {
@@ -266,7 +266,7 @@ mod tests {
             });
             let audiences =
                 audiences.map(|names| names.iter().map(|it| (*it).to_owned()).collect());
-            let bound = Console::bind(&flags, Trust { issuer, audiences, ..Trust::default() });
+            let bound = Console::bind(&flags, ConsoleTrust { issuer, audiences, ..ConsoleTrust::default() });
             bound.await.map(drop).map_err(|error| error.to_string())
         };
         let issuer = Some("https://id.example");

@@ -36,7 +36,7 @@ const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
 
 /// The addresses of the services.
 #[derive(Debug, Clone)]
-pub struct Addresses {
+pub struct ServiceAddresses {
     pub endpoints: Uri,
     pub ingest: Uri,
     pub dispatch: Uri,
@@ -70,7 +70,7 @@ pub struct Services {
 impl Services {
     /// Clients for these addresses, with TLS where they are `https`; then `tls` is required.
     pub fn connect_lazily(
-        addresses: &Addresses,
+        addresses: &ServiceAddresses,
         tls: Option<Arc<Reloadable<ClientConfig>>>,
     ) -> Services {
         let connector = tls.map(ServiceConnector::new);
@@ -117,8 +117,8 @@ impl Services {
     }
 
     /// The services, as a visitor asks them about the session's organization.
-    pub(crate) fn of(&self, visitor: &Visitor, credentials: &Credentials) -> Organization {
-        Organization {
+    pub(crate) fn of(&self, visitor: &Visitor, credentials: &Credentials) -> OrganizationClient {
+        OrganizationClient {
             id: visitor.organization.clone(),
             credentials: credentials.clone(),
             services: self.clone(),
@@ -129,7 +129,7 @@ impl Services {
 /// The services, asked about one organization with one caller's credentials. Each method is one
 /// call of the contracts.
 #[derive(Debug, Clone)]
-pub(crate) struct Organization {
+pub(crate) struct OrganizationClient {
     id: String,
     credentials: Credentials,
     services: Services,
@@ -137,15 +137,15 @@ pub(crate) struct Organization {
 
 /// A page of a list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PageOf<'a> {
+pub(crate) struct PageRef<'a> {
     pub(crate) size: i32,
     pub(crate) token: &'a str,
 }
 
-impl Organization {
+impl OrganizationClient {
     pub(crate) async fn endpoints(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
         status: v1::EndpointStatus,
         search: &str,
     ) -> Result<v1::ListEndpointsResponse, Status> {
@@ -304,7 +304,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         });
         request.set_timeout(TEST_LIMIT);
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.dispatch.clone();
         Ok(client.send_test(request).await?.into_inner())
     }
@@ -405,13 +405,13 @@ impl Organization {
         let mut request =
             Request::new(v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request });
         request.set_timeout(COUNT_LIMIT);
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.dispatch.clone();
         let answer = client.replay_events(request).await?.into_inner();
         Ok(answer.replay.unwrap_or_default())
     }
 
-    pub(crate) async fn look_at_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
+    pub(crate) async fn get_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
         let request = v1::GetReplayRequest {
             organization_id: self.id.clone(),
             replay_id: replay_id.to_owned(),
@@ -456,7 +456,7 @@ impl Organization {
             organization_id: self.id.clone(),
             replay_id: replay_id.to_owned(),
         });
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.watches.clone();
         Ok(client.watch_replay(request).await?.into_inner())
     }
@@ -496,7 +496,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
             resume_token: String::new(),
         });
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.watches.clone();
         Ok(client.watch_deliveries(request).await?.into_inner())
     }
@@ -509,6 +509,6 @@ impl Organization {
 fn with_credentials<T>(message: T, credentials: &Credentials) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_LIMIT);
-    credentials.show(&mut request);
+    credentials.add_to(&mut request);
     request
 }

@@ -1,7 +1,7 @@
 //! `keeptrusts-webhooks serve`.
 
 use clap::Args;
-use keeptrusts_webhooks_console::flags::{ConsoleFlags, Trust};
+use keeptrusts_webhooks_console::flags::{ConsoleFlags, ConsoleTrust};
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::exit::Failure;
@@ -45,7 +45,7 @@ pub(crate) async fn run(command: ServeCommand) -> Result<(), Failure> {
     let ServeCommand { listen, grpc, console, no_console, database, platform, process } = command;
     let flags = ServiceProcessFlags { grpc, database, process };
     let listening = flags.listen(&PLATFORM, listen).await?;
-    let trust = Trust {
+    let trust = ConsoleTrust {
         proxies: platform.access.trusted_proxy.clone(),
         issuer: platform.access.issuer(),
         audiences: Some(platform.access.oidc_audience.clone()),
@@ -61,7 +61,7 @@ pub(crate) async fn run(command: ServeCommand) -> Result<(), Failure> {
 
 /// The default address may be taken, by another instance perhaps: then there is no console, but
 /// events are accepted and delivered all the same. An address that was asked for must do.
-async fn bind_console(flags: &ConsoleFlags, trust: Trust) -> Result<Option<Console>, ConsoleError> {
+async fn bind_console(flags: &ConsoleFlags, trust: ConsoleTrust) -> Result<Option<Console>, ConsoleError> {
     match Console::bind(flags, trust).await {
         Ok(console) => Ok(Some(console)),
         Err(ConsoleError::Listen(error)) if flags.console_listen.is_none() => {

@@ -113,7 +113,7 @@ impl SignInError {
             SignInError::InvalidToken => (
                 bad_gateway,
                 format!(
-                    "What {issuer} has answered is not in order, so that you are not signed in. Try again; if it happens again, tell whoever runs the console."
+                    "What {issuer} has answered is not in order, so that you are not signed in. Try again; if it happens again, show_outcome whoever runs the console."
                 ),
             ),
             SignInError::IssuerNotAccepted => (

@@ -54,7 +54,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<AuditFilte
         paging: Paging::new(
             "/audit",
             &filter.parameters(),
-            &filter.place(),
+            &filter.position(),
             &listed.next_page_token,
             "",
         ),

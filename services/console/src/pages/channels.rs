@@ -15,10 +15,10 @@ use super::query::Parameters;
 use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::services::PageOf;
+use crate::services::PageRef;
 use crate::view::channel::{ChannelView, KINDS, NotificationRow};
 use crate::view::frame::{Frame, Section};
-use crate::view::paging::{Paging, Place};
+use crate::view::paging::{Paging, PagePosition};
 use crate::view::time::duration_of;
 use form::{ChannelForm, TypeBox};
 
@@ -34,7 +34,7 @@ struct ChannelsPage {
 }
 
 pub(crate) async fn list(visit: Visit) -> Page {
-    let page = PageOf { size: MAX_CHANNELS, token: "" };
+    let page = PageRef { size: MAX_CHANNELS, token: "" };
     let listed = visit.organization().channels(page).await?;
     render(&ChannelsPage {
         frame: visit.frame(Section::Channels),
@@ -64,10 +64,10 @@ pub(crate) async fn show(
     Parameters(history): Parameters<HistoryQuery>,
 ) -> Page {
     let organization = visit.organization();
-    let page = PageOf { size: PAGE_SIZE, token: &history.page };
+    let page = PageRef { size: PAGE_SIZE, token: &history.page };
     let (channel, told) =
         tokio::try_join!(organization.channel(&id), organization.notifications(page, &id))?;
-    let place = Place { page: history.page.clone(), trail: history.trail.clone() };
+    let place = PagePosition { page: history.page.clone(), trail: history.trail.clone() };
     let path = format!("/channels/{}", channel.id);
     render(&ChannelPage {
         frame: visit.frame(Section::Channels),
@@ -157,7 +157,7 @@ pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
         }
         Err(status) => Err(status),
     };
-    visit.tell(tested, &format!("/channels/{id}"))
+    visit.show_outcome(tested, &format!("/channels/{id}"))
 }
 
 fn test_outcome(tested: &v1::Notification) -> FlashMessage {

@@ -153,14 +153,14 @@ pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) 
     let asked = visit.organization().retry(&id).await;
     let back = back(&id, asked.as_ref(), &fields);
     let text = "Retry on its way: the new attempt appears when the receiver has answered.";
-    visit.tell(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
+    visit.show_outcome(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let asked = visit.organization().cancel(&id).await;
     let back = back(&id, asked.as_ref(), &fields);
     let text = "Cancelled: no further attempt is made.";
-    visit.tell(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
+    visit.show_outcome(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 /// Back to the page whose button was pressed.

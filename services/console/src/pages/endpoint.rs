@@ -16,15 +16,15 @@ use super::replay;
 use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::services::Organization;
+use crate::services::OrganizationClient;
 use crate::view::SelectOption;
-use crate::view::chart::{Size, Statistics, Window};
+use crate::view::chart::{ChartSize, Statistics, Window};
 use crate::view::delivery::{AttemptRow, DeliveryRow, outcome};
 use crate::view::endpoint::EndpointView;
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::{Paging, address};
-use crate::view::replay::{Progress, ReplayForm};
+use crate::view::replay::{ReplayProgress, ReplayForm};
 use crate::view::time::duration_of;
 
 pub(crate) const LOG_PAGE_SIZE: i32 = 25;
@@ -47,7 +47,7 @@ struct EndpointPage {
     paging: Paging,
     /// The address of live updates; only on the log's first page.
     live: Option<String>,
-    replays: Vec<Progress>,
+    replays: Vec<ReplayProgress>,
     /// The address at which the failed deliveries that match the filter can be retried.
     retry_matching: Option<String>,
 }
@@ -68,21 +68,21 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) async fn read(
-        organization: &Organization,
+        organization: &OrganizationClient,
         endpoint_id: &str,
         window: Window,
     ) -> Result<Summary, Status> {
         let endpoint = organization.endpoint(endpoint_id);
         let stats = organization.stats(endpoint_id, window.duration());
         let (endpoint, stats) = try_join(endpoint, stats).await?;
-        let statistics = Statistics::new(window, &stats, Timestamp::now(), Size::LARGE);
+        let statistics = Statistics::new(window, &stats, Timestamp::now(), ChartSize::LARGE);
         Ok(Summary { endpoint: EndpointView::of(endpoint), statistics })
     }
 }
 
 /// The newest deliveries, each with the response to its newest attempt.
 pub(crate) async fn recent_deliveries(
-    organization: &Organization,
+    organization: &OrganizationClient,
     endpoint_id: &str,
 ) -> Result<Vec<DeliveryRow>, Status> {
     let filter = v1::ListDeliveriesRequest {
@@ -134,12 +134,12 @@ pub(crate) async fn show(
         paging: Paging::new(
             &path,
             &filter.parameters(),
-            &filter.place(),
+            &filter.position(),
             &log.next_page_token,
             "#delivery-log",
         ),
         live,
-        replays: replays.iter().map(|replay| Progress::of(replay, may_send)).collect(),
+        replays: replays.iter().map(|replay| ReplayProgress::of(replay, may_send)).collect(),
         retry_matching: filter
             .can_match_failures()
             .then(|| matching_failures(&filter).address(&summary.endpoint.id)),
@@ -169,7 +169,7 @@ pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
         }
         Err(status) => Err(status),
     };
-    visit.tell(tested, &format!("/webhooks/{id}"))
+    visit.show_outcome(tested, &format!("/webhooks/{id}"))
 }
 
 fn test_outcome(tested: &v1::SendTestResponse) -> FlashMessage {
@@ -208,7 +208,7 @@ pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields)
         }
         Err(status) => Err(status),
     };
-    visit.tell(told, back(&id, &fields).as_str())
+    visit.show_outcome(told, back(&id, &fields).as_str())
 }
 
 pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
@@ -217,7 +217,7 @@ pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields
         let text = format!("{} is disabled: nothing is sent until it is enabled.", endpoint.name);
         FlashMessage::new(Tone::Neutral, text)
     });
-    visit.tell(told, back(&id, &fields).as_str())
+    visit.show_outcome(told, back(&id, &fields).as_str())
 }
 
 /// Back to the page whose menu was used.

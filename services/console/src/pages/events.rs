@@ -11,8 +11,8 @@ use tonic::Status;
 use super::page::{Page, TextView, render, whole_text};
 use super::query::Parameters;
 use super::visit::Visit;
-use crate::services::Organization;
-use crate::view::delivery::{DeliveryRow, Text, state};
+use crate::services::OrganizationClient;
+use crate::view::delivery::{DeliveryRow, BodyText, state};
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::Paging;
@@ -69,7 +69,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<LogFilter>
         paging: Paging::new(
             "/events",
             &filter.parameters(),
-            &filter.place(),
+            &filter.position(),
             &listed.next_page_token,
             "",
         ),
@@ -99,7 +99,7 @@ struct EventPage {
     trace_id: String,
     sha256: String,
     body_size: i64,
-    body: Text,
+    body: BodyText,
     deliveries: Vec<EventDelivery>,
     paging: Paging,
 }
@@ -139,10 +139,10 @@ pub(crate) async fn show(
         event_time: Moment::of(event.event_time.as_ref()),
         create_time: Moment::of(event.create_time.as_ref()),
         sha256: event.body_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        body: Text::of(&event.body, format!("/events/{}/body?", event.id)),
+        body: BodyText::of(&event.body, format!("/events/{}/body?", event.id)),
         body_size: event.body_size,
         deliveries: deliveries.collect(),
-        paging: Paging::new(&path, &[], &filter.place(), &listed.next_page_token, ""),
+        paging: Paging::new(&path, &[], &filter.position(), &listed.next_page_token, ""),
         id: event.id,
         event_type: event.event_type,
         idempotency_key: event.idempotency_key,
@@ -152,7 +152,7 @@ pub(crate) async fn show(
 
 /// The names of the endpoints that were not deleted.
 async fn endpoint_names(
-    organization: &Organization,
+    organization: &OrganizationClient,
     deliveries: &[v1::Delivery],
 ) -> Result<BTreeMap<String, String>, Status> {
     let ids: BTreeSet<&str> =

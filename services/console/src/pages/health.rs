@@ -11,7 +11,7 @@ use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::view::frame::{Frame, Section};
-use crate::view::health::{HealthRow, Tally};
+use crate::view::health::{HealthRow, TallyView};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -25,7 +25,7 @@ pub(crate) struct WeekQuery {
 struct HealthPage {
     frame: Frame,
     week: Week,
-    total: Tally,
+    total: TallyView,
     rows: Vec<HealthRow>,
     /// Endpoints that had attempts and are not among the rows.
     others: i32,
@@ -40,7 +40,7 @@ pub(crate) async fn show(visit: Visit, Parameters(query): Parameters<WeekQuery>)
     render(&HealthPage {
         frame: visit.frame(Section::Health),
         week: Week::beginning(start, Timestamp::now()),
-        total: Tally::of(&summary.total.unwrap_or_default()),
+        total: TallyView::of(&summary.total.unwrap_or_default()),
         others: summary.endpoint_count - rows.len() as i32,
         rows,
     })

@@ -19,11 +19,11 @@ use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::services::PageOf;
+use crate::services::PageRef;
 use crate::view::SelectOption;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
-use crate::view::paging::{Paging, Place};
+use crate::view::paging::{Paging, PagePosition};
 
 const PAGE_SIZE: i32 = 25;
 /// The value of `kind` for sessions; every other value means API keys.
@@ -71,9 +71,9 @@ struct KeysPage {
 pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<KeyFilter>) -> Page {
     let are_sessions = filter.kind == SESSIONS;
     let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
-    let page = PageOf { size: PAGE_SIZE, token: &filter.page };
+    let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = visit.organization().keys(page, kind).await?;
-    let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
+    let place = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
     let kept = [("kind", if are_sessions { SESSIONS } else { "" })];
     render(&KeysPage {
         frame: visit.frame(Section::Keys),
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_the_form_offers_is_what_the_api_takes() {
-        let reach = Reach::Organization("acme".parse().expect("an id"));
+        let reach = Reach::OrganizationClient("acme".parse().expect("an id"));
         for (role, _) in ROLES {
             assert!(check_role(Some(role), &reach).is_ok(), "{role:?}");
         }

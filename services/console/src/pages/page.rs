@@ -13,7 +13,7 @@ use crate::view::json;
 pub(crate) type Page = Result<Response, ErrorPage>;
 
 pub(super) fn render(page: &impl Template) -> Page {
-    Ok(confidential::answer(page)?)
+    Ok(confidential::response(page)?)
 }
 
 /// How a text is shown on a page of its own.

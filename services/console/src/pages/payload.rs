@@ -8,7 +8,7 @@ use super::visit::Visit;
 use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::view::delivery::Text;
+use crate::view::delivery::BodyText;
 use crate::view::payload::{explanation, kind_of, name};
 
 /// The values of the fields.
@@ -34,7 +34,7 @@ pub(crate) struct Preview {
     pub(crate) event_type: String,
     pub(crate) content_type: String,
     pub(crate) size: i64,
-    pub(crate) body: Text,
+    pub(crate) body: BodyText,
 }
 
 impl PayloadForm {
@@ -115,7 +115,7 @@ pub(crate) async fn preview(
             event_type: event_type.to_owned(),
             content_type: made.content_type,
             size: made.size,
-            body: Text::complete(&made.body),
+            body: BodyText::complete(&made.body),
         })),
         Err(status) => {
             *errors = FormErrors::of_status(status)?;

@@ -19,7 +19,7 @@ use crate::flash::{FlashMessage, Tone};
 use crate::view::SelectOption;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
-use crate::view::replay::{Progress, ReplayForm, heading, matched};
+use crate::view::replay::{ReplayProgress, ReplayForm, heading, matched};
 use crate::view::time::Moment;
 
 /// How long counting missed events may delay the page that says an endpoint is enabled.
@@ -127,7 +127,7 @@ fn objection(status: Status) -> Result<String, ErrorPage> {
 #[template(path = "replay.html")]
 struct ReplayPage {
     frame: Frame,
-    progress: Progress,
+    progress: ReplayProgress,
     endpoint_id: String,
     /// None: the endpoint was deleted.
     endpoint_name: Option<String>,
@@ -141,12 +141,12 @@ struct ReplayPage {
 
 pub(crate) async fn show_replay(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
-    let replay = organization.look_at_replay(&id).await?;
+    let replay = organization.get_replay(&id).await?;
     let may_send = visit.visitor().may(Permission::Send);
     render(&ReplayPage {
         endpoint_name: organization.endpoint_name(&replay.endpoint_id).await?,
         frame: visit.frame(Section::Webhooks),
-        progress: Progress::of(&replay, may_send),
+        progress: ReplayProgress::of(&replay, may_send),
         start_time: Moment::of(replay.start_time.as_ref()),
         end_time: Moment::of(replay.end_time.as_ref()),
         endpoint_id: replay.endpoint_id,
@@ -161,7 +161,7 @@ pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
     let cancelled = visit.organization().cancel_replay(&id).await;
     let text = "Cancelled: what was scheduled already is delivered, and no more.";
     let told = cancelled.map(|_| FlashMessage::new(Tone::Neutral, text));
-    visit.tell(told, &format!("/replays/{id}"))
+    visit.show_outcome(told, &format!("/replays/{id}"))
 }
 
 /// Offers to replay what an endpoint missed while it was disabled, if there is something.

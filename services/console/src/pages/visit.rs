@@ -16,7 +16,7 @@ use crate::assets::ASSETS;
 use crate::credentials::Credentials;
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE};
 use crate::flash::{FlashMessage, NewSecret, Tone};
-use crate::services::Organization;
+use crate::services::OrganizationClient;
 use crate::session::Session;
 use crate::view::frame::{Frame, Section};
 use crate::visitor::Visitor;
@@ -54,7 +54,7 @@ impl FromRequestParts<Arc<AppState>> for Visit {
 
 impl Visit {
     /// A client of the services that acts as this visitor.
-    pub(crate) fn organization(&self) -> Organization {
+    pub(crate) fn organization(&self) -> OrganizationClient {
         self.app.services.of(&self.visitor, &self.credentials)
     }
 
@@ -84,7 +84,7 @@ impl Visit {
     }
 
     /// Shows the outcome of an action: to the script at once, otherwise on the page `back`.
-    pub(super) fn tell(&self, outcome: Result<FlashMessage, Status>, back: &str) -> Page {
+    pub(super) fn show_outcome(&self, outcome: Result<FlashMessage, Status>, back: &str) -> Page {
         let flash = match outcome.map_err(ErrorPage::from) {
             Ok(flash) => flash,
             Err(ErrorPage::Refused(text)) => FlashMessage::new(Tone::Bad, text),

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
-use crate::services::PageOf;
+use crate::services::PageRef;
 use crate::view::SelectOption;
-use crate::view::chart::{Size, Statistics, Window};
+use crate::view::chart::{ChartSize, Statistics, Window};
 use crate::view::endpoint::{EndpointRow, STATUSES};
 use crate::view::frame::{Frame, Section};
-use crate::view::paging::{Paging, Place};
+use crate::view::paging::{Paging, PagePosition};
 
 const PAGE_SIZE: i32 = 15;
 
@@ -42,7 +42,7 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFi
     let organization = visit.organization();
     let status = STATUSES.iter().find(|(name, _)| *name == filter.status);
     let status = status.map_or(v1::EndpointStatus::Unspecified, |(_, status)| *status);
-    let page = PageOf { size: PAGE_SIZE, token: &filter.page };
+    let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = organization.endpoints(page, status, &filter.q);
     let (listed, event_types) = try_join(listed, visit.event_types()).await?;
 
@@ -53,7 +53,7 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFi
     let stats = try_join_all(stats).await?;
     let now = Timestamp::now();
     let rows = listed.endpoints.into_iter().zip(stats).map(|(endpoint, stats)| {
-        let statistics = Statistics::new(Window::Day, &stats, now, Size::SMALL);
+        let statistics = Statistics::new(Window::Day, &stats, now, ChartSize::SMALL);
         EndpointRow::new(endpoint, statistics, event_types.len())
     });
 
@@ -61,7 +61,7 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFi
     let named = STATUSES.iter().map(|(name, status)| {
         SelectOption::new(name, crate::view::endpoint::status(*status).word, &filter.status)
     });
-    let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
+    let place = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
     let parameters = [("q", filter.q.as_str()), ("status", filter.status.as_str())];
     render(&WebhooksPage {
         frame: visit.frame(Section::Webhooks),
@@ -108,7 +108,7 @@ mod tests {
             stats: Some(counts(hour)),
         });
         let stats = v1::GetEndpointStatsResponse { total: Some(counts(0)), hours: hours.collect() };
-        EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, Size::SMALL), 16)
+        EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, ChartSize::SMALL), 16)
     }
 
     /// A visitor who sees every button.

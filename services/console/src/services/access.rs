@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::time::duration_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::{Organization, PageOf, Services, with_credentials};
+use super::{OrganizationClient, PageRef, Services, with_credentials};
 use crate::credentials::Credentials;
 
 /// Pages of a thousand keys that are read to find one by its id.
@@ -42,11 +42,11 @@ impl Services {
     }
 }
 
-impl Organization {
+impl OrganizationClient {
     /// API keys or sessions.
     pub(crate) async fn keys(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
         kind: v1::KeyKind,
     ) -> Result<v1::ListKeysResponse, Status> {
         let request = v1::ListKeysRequest {
@@ -63,7 +63,7 @@ impl Organization {
     pub(crate) async fn key(&self, id: &str) -> Result<Option<v1::Key>, Status> {
         let mut token = String::new();
         for _ in 0..MAX_PAGES_LOOKED_THROUGH {
-            let page = PageOf { size: MAX_PAGE_SIZE, token: &token };
+            let page = PageRef { size: MAX_PAGE_SIZE, token: &token };
             let listed = self.keys(page, v1::KeyKind::Unspecified).await?;
             if let Some(key) = listed.keys.into_iter().find(|key| key.id == id) {
                 return Ok(Some(key));

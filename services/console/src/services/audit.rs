@@ -3,13 +3,13 @@
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::Organization;
+use super::OrganizationClient;
 
 /// Calls for one page of ours. A page of the trail may hold fewer entries than it has room for, or
 /// none, so several may be needed; after these, the page is shown as it is.
 const MAX_CALLS_A_PAGE: usize = 10;
 
-impl Organization {
+impl OrganizationClient {
     /// What was done, newest first, in pages that are usually full.
     pub(crate) async fn audit_entries(
         &self,

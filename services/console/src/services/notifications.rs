@@ -3,12 +3,12 @@
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::{Organization, PageOf, TEST_LIMIT};
+use super::{OrganizationClient, PageRef, TEST_LIMIT};
 
-impl Organization {
+impl OrganizationClient {
     pub(crate) async fn channels(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
     ) -> Result<v1::ListChannelsResponse, Status> {
         let request = v1::ListChannelsRequest {
             organization_id: self.id.clone(),
@@ -79,7 +79,7 @@ impl Organization {
 
     pub(crate) async fn notifications(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
         channel_id: &str,
     ) -> Result<v1::ListNotificationsResponse, Status> {
         let request = v1::ListNotificationsRequest {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::SelectOption;
 use super::filter::{interval, interval_complaint};
-use super::paging::{Place, address};
+use super::paging::{PagePosition, address};
 use super::time::Moment;
 
 /// The filter in the page's address.
@@ -24,8 +24,8 @@ pub(crate) struct AuditFilter {
 }
 
 impl AuditFilter {
-    pub(crate) fn place(&self) -> Place {
-        Place { page: self.page.clone(), trail: self.trail.clone() }
+    pub(crate) fn place(&self) -> PagePosition {
+        PagePosition { page: self.page.clone(), trail: self.trail.clone() }
     }
 
     /// What the links to other pages, and to the export, keep.

@@ -82,7 +82,7 @@ impl Statistics {
         window: Window,
         stats: &v1::GetEndpointStatsResponse,
         now: Timestamp,
-        size: Size,
+        size: ChartSize,
     ) -> Statistics {
         let total = stats.total.unwrap_or_default();
         let attempts = total.delivered + total.failed + total.retrying;
@@ -127,16 +127,16 @@ pub(crate) fn percent(rate: f64) -> String {
 
 /// A chart's size, in the units of its `viewBox`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
+pub(crate) struct ChartSize {
     width: i64,
     height: i64,
 }
 
-impl Size {
+impl ChartSize {
     /// In a row of a table.
-    pub(crate) const SMALL: Size = Size { width: 120, height: 28 };
+    pub(crate) const SMALL: ChartSize = ChartSize { width: 120, height: 28 };
     /// On a page of its own.
-    pub(crate) const LARGE: Size = Size { width: 720, height: 120 };
+    pub(crate) const LARGE: ChartSize = ChartSize { width: 720, height: 120 };
 }
 
 /// All bars of one class as one shape.
@@ -161,26 +161,26 @@ pub(crate) struct Chart {
 pub(crate) struct Bar {
     pub(crate) x: i64,
     pub(crate) width: i64,
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<BarSegment>,
     pub(crate) from: Moment,
-    pub(crate) counts: Counts,
+    pub(crate) counts: AttemptCounts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct BarSegment {
     pub(crate) class: &'static str,
     pub(crate) y: i64,
     pub(crate) height: i64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct AttemptCounts {
     pub(crate) delivered: i64,
     pub(crate) retrying: i64,
     pub(crate) failed: i64,
 }
 
-impl Counts {
+impl AttemptCounts {
     fn total(self) -> i64 {
         self.delivered + self.retrying + self.failed
     }
@@ -191,9 +191,9 @@ impl Chart {
     pub(crate) fn shapes(&self) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::new();
         for bar in &self.bars {
-            let baseline = [Part { class: "none", y: self.height - 1, height: 1 }];
+            let baseline = [BarSegment { class: "none", y: self.height - 1, height: 1 }];
             let parts = if bar.parts.is_empty() { &baseline[..] } else { &bar.parts[..] };
-            for Part { class, y, height } in parts {
+            for BarSegment { class, y, height } in parts {
                 let rectangle = format!("M{} {y}h{w}v{height}h-{w}z", bar.x, w = bar.width);
                 match shapes.iter_mut().find(|shape| shape.class == *class) {
                     Some(shape) => shape.path.push_str(&rectangle),
@@ -204,12 +204,12 @@ impl Chart {
         shapes
     }
 
-    fn new(window: Window, hours: &[v1::HourlyAttemptStats], now: Timestamp, size: Size) -> Chart {
+    fn new(window: Window, hours: &[v1::HourlyAttemptStats], now: Timestamp, size: ChartSize) -> Chart {
         let bar_seconds = window.hours_per_bar() * HOUR;
         let end = (now.as_second().div_euclid(HOUR) + 1) * HOUR;
         let start = end - window.hours() * HOUR;
         let count = window.hours() / window.hours_per_bar();
-        let mut counts = vec![Counts::default(); usize::try_from(count).unwrap_or(0)];
+        let mut counts = vec![AttemptCounts::default(); usize::try_from(count).unwrap_or(0)];
         for hour in hours {
             let begins = hour.start_time.as_ref().map_or(0, |time| time.seconds);
             let index = usize::try_from((begins - start).div_euclid(bar_seconds));
@@ -245,14 +245,14 @@ fn moment(second: i64) -> Moment {
 }
 
 /// From the bottom up: delivered, retrying, failed. A count that is not 0 is always visible.
-fn parts(counts: Counts, most: i64, height: i64) -> Vec<Part> {
+fn parts(counts: AttemptCounts, most: i64, height: i64) -> Vec<BarSegment> {
     let stacked = [("good", counts.delivered), ("wait", counts.retrying), ("bad", counts.failed)];
     let mut bottom = height;
     let mut parts = Vec::new();
     for (class, count) in stacked.into_iter().filter(|(_, count)| *count > 0) {
         let part = (count * height / most.max(1)).clamp(2, bottom.max(2));
         bottom = (bottom - part).max(0);
-        parts.push(Part { class, y: bottom, height: part });
+        parts.push(BarSegment { class, y: bottom, height: part });
     }
     parts
 }
@@ -271,7 +271,7 @@ mod tests {
 
     fn chart(window: Window, hours: &[v1::HourlyAttemptStats]) -> Chart {
         let now = "2026-04-23T10:30:00Z".parse().expect("a time");
-        Chart::new(window, hours, now, Size::SMALL)
+        Chart::new(window, hours, now, ChartSize::SMALL)
     }
 
     /// The attempts of the highest bar.
@@ -287,7 +287,7 @@ mod tests {
         );
         assert_eq!(chart.bars.len(), 24);
         assert_eq!(chart.bars[0].counts.delivered, 1);
-        assert_eq!(chart.bars[23].counts, Counts { delivered: 3, retrying: 0, failed: 1 });
+        assert_eq!(chart.bars[23].counts, AttemptCounts { delivered: 3, retrying: 0, failed: 1 });
         assert_eq!(highest(&chart), 4);
     }
 
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn one_failure_among_many_successes_can_be_seen() {
-        let parts = parts(Counts { delivered: 10_000, retrying: 0, failed: 1 }, 10_001, 28);
+        let parts = parts(AttemptCounts { delivered: 10_000, retrying: 0, failed: 1 }, 10_001, 28);
         assert_eq!(parts.len(), 2);
         assert!(parts.iter().all(|part| part.height >= 2 && part.y >= 0), "{parts:?}");
     }

@@ -126,8 +126,8 @@ pub(crate) struct AttemptView {
     pub(crate) row: AttemptRow,
     pub(crate) request_headers: Vec<v1::Header>,
     pub(crate) response_headers: Vec<v1::Header>,
-    pub(crate) request: Text,
-    pub(crate) response: Text,
+    pub(crate) request: BodyText,
+    pub(crate) response: BodyText,
 }
 
 impl AttemptView {
@@ -140,8 +140,8 @@ impl AttemptView {
             row: AttemptRow::of(attempt, false),
             request_headers: attempt.request_headers.clone(),
             response_headers: attempt.response_headers.clone(),
-            request: Text::of(&attempt.request_body, whole("request")),
-            response: Text::of(&attempt.response_body, whole("response")),
+            request: BodyText::of(&attempt.request_body, whole("request")),
+            response: BodyText::of(&attempt.response_body, whole("response")),
         }
     }
 
@@ -152,7 +152,7 @@ impl AttemptView {
 }
 
 /// A body as text: as it is, and indented if it is JSON.
-pub(crate) struct Text {
+pub(crate) struct BodyText {
     pub(crate) raw: String,
     pub(crate) pretty: Option<String>,
     /// The length of the whole body, if only a part is shown.
@@ -161,26 +161,26 @@ pub(crate) struct Text {
     pub(crate) whole: String,
 }
 
-impl Text {
+impl BodyText {
     /// Limits for a body on a page, in bytes as it is escaped there: pages stay small, and longer
     /// bodies have a page of their own.
     const MAX_RAW: usize = 10 * 1024;
     const MAX_PRETTY: usize = 14 * 1024;
 
-    pub(crate) fn of(body: &str, whole: String) -> Text {
-        let shown = beginning(body, Text::MAX_RAW);
-        let pretty = super::json::indented(body, Text::MAX_PRETTY);
-        let pretty = pretty.filter(|pretty| beginning(pretty, Text::MAX_PRETTY) == pretty);
+    pub(crate) fn of(body: &str, whole: String) -> BodyText {
+        let shown = beginning(body, BodyText::MAX_RAW);
+        let pretty = super::json::indented(body, BodyText::MAX_PRETTY);
+        let pretty = pretty.filter(|pretty| beginning(pretty, BodyText::MAX_PRETTY) == pretty);
         let is_whole = shown.len() == body.len();
         // If the indented text is complete, only white space is missing.
         let whole_bytes = (!is_whole).then_some(body.len());
-        Text { raw: shown.to_owned(), pretty, whole_bytes, whole }
+        BodyText { raw: shown.to_owned(), pretty, whole_bytes, whole }
     }
 
     /// All of a text that has no page of its own.
-    pub(crate) fn complete(body: &str) -> Text {
+    pub(crate) fn complete(body: &str) -> BodyText {
         let pretty = super::json::indented(body, usize::MAX);
-        Text { raw: body.to_owned(), pretty, whole_bytes: None, whole: String::new() }
+        BodyText { raw: body.to_owned(), pretty, whole_bytes: None, whole: String::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -207,18 +207,18 @@ mod tests {
 
     #[test]
     fn a_long_body_is_shown_in_part() {
-        let text = Text::of(&"é".repeat(Text::MAX_RAW), String::new());
-        assert_eq!(text.raw.len(), Text::MAX_RAW);
-        assert_eq!(text.whole_bytes, Some(2 * Text::MAX_RAW));
-        let text = Text::of("{\"a\":1}", String::new());
+        let text = BodyText::of(&"é".repeat(BodyText::MAX_RAW), String::new());
+        assert_eq!(text.raw.len(), BodyText::MAX_RAW);
+        assert_eq!(text.whole_bytes, Some(2 * BodyText::MAX_RAW));
+        let text = BodyText::of("{\"a\":1}", String::new());
         assert_eq!(text.pretty.as_deref(), Some("{\n  \"a\": 1\n}"));
         assert_eq!(text.whole_bytes, None);
     }
 
     #[test]
     fn what_counts_is_the_length_on_the_page() {
-        let quotes = "\"".repeat(Text::MAX_RAW);
-        assert_eq!(Text::of(&quotes, String::new()).raw.len(), Text::MAX_RAW / 5);
+        let quotes = "\"".repeat(BodyText::MAX_RAW);
+        assert_eq!(BodyText::of(&quotes, String::new()).raw.len(), BodyText::MAX_RAW / 5);
     }
 
     #[test]

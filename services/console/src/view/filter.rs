@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::SelectOption;
 use super::delivery::outcome;
-use super::paging::Place;
+use super::paging::PagePosition;
 use super::time;
 
 /// The outcomes by their words.
@@ -30,8 +30,8 @@ pub(crate) struct LogFilter {
 }
 
 impl LogFilter {
-    pub(crate) fn place(&self) -> Place {
-        Place { page: self.page.clone(), trail: self.trail.clone() }
+    pub(crate) fn place(&self) -> PagePosition {
+        PagePosition { page: self.page.clone(), trail: self.trail.clone() }
     }
 
     /// What the links to other pages keep.

@@ -8,7 +8,7 @@ use super::endpoint::status;
 use super::time::duration_of;
 
 /// Counts of attempts as they are shown.
-pub(crate) struct Tally {
+pub(crate) struct TallyView {
     pub(crate) delivered: i64,
     pub(crate) failed: i64,
     pub(crate) retrying: i64,
@@ -17,10 +17,10 @@ pub(crate) struct Tally {
     pub(crate) median_duration: Option<String>,
 }
 
-impl Tally {
-    pub(crate) fn of(stats: &v1::AttemptStats) -> Tally {
+impl TallyView {
+    pub(crate) fn of(stats: &v1::AttemptStats) -> TallyView {
         let attempts = stats.delivered + stats.failed + stats.retrying;
-        Tally {
+        TallyView {
             delivered: stats.delivered,
             failed: stats.failed,
             retrying: stats.retrying,
@@ -36,7 +36,7 @@ pub(crate) struct HealthRow {
     pub(crate) name: String,
     /// None: the endpoint was deleted.
     pub(crate) status: Option<Badge>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: TallyView,
 }
 
 impl HealthRow {
@@ -46,7 +46,7 @@ impl HealthRow {
             id: health.endpoint_id.clone(),
             name: health.name.clone(),
             status: is_there.then(|| status(health.status())),
-            tally: Tally::of(&health.stats.unwrap_or_default()),
+            tally: TallyView::of(&health.stats.unwrap_or_default()),
         }
     }
 }

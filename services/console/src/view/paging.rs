@@ -11,7 +11,7 @@ const MAX_TRAIL: usize = 20;
 
 /// A page's position in the list, as its address has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct PagePosition {
     /// This page's cursor; empty on the first page.
     pub(crate) page: String,
     /// The cursors of the pages between the first one and this one.
@@ -31,7 +31,7 @@ impl Paging {
     pub(crate) fn new(
         path: &str,
         parameters: &[(&str, &str)],
-        place: &Place,
+        position: &PagePosition,
         next: &str,
         anchor: &str,
     ) -> Paging {
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn paging(page: &str, trail: &str, next: &str) -> (Option<String>, Option<String>) {
-        let place = Place { page: page.to_owned(), trail: trail.to_owned() };
+        let place = PagePosition { page: page.to_owned(), trail: trail.to_owned() };
         let Paging { newer, older } = Paging::new("/events", &[("q", "a&b")], &place, next, "#log");
         (newer, older)
     }

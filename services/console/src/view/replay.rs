@@ -148,7 +148,7 @@ fn state(state: v1::ReplayState) -> Badge {
 /// How far a replay has come: the part of the page that changes.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/replay_progress.html")]
-pub(crate) struct Progress {
+pub(crate) struct ReplayProgress {
     pub(crate) id: String,
     pub(crate) state: Badge,
     pub(crate) scope: &'static str,
@@ -169,11 +169,11 @@ pub(crate) struct Progress {
     pub(crate) finish_time: Option<Moment>,
 }
 
-impl Progress {
-    pub(crate) fn of(replay: &v1::Replay, may_send: bool) -> Progress {
+impl ReplayProgress {
+    pub(crate) fn of(replay: &v1::Replay, may_send: bool) -> ReplayProgress {
         let is_running = replay.state() == v1::ReplayState::Running;
         let sent = replay.scheduled_count + replay.resumed_count;
-        Progress {
+        ReplayProgress {
             id: replay.id.clone(),
             state: state(replay.state()),
             scope: scope(replay.scope()),
