@@ -32,7 +32,7 @@ use id_token::ExpectedClaims;
 pub(crate) use sign_in_error::SignInError;
 use token_exchange::{Registration, Tokens};
 
-use crate::flags::{AccountFlags, EmptySecret, ConsoleTrust};
+use crate::flags::{AccountFlags, ConsoleTrust, EmptySecret};
 
 /// Where the issuer sends browsers back to.
 pub(crate) const CALLBACK: &str = "/sign-in/callback";
@@ -135,7 +135,11 @@ impl Accounts {
     }
 
     /// Begins a sign-in that leads to `next`.
-    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<SignInStart, SignInError> {
+    pub(crate) async fn begin(
+        &self,
+        next: &str,
+        now: Timestamp,
+    ) -> Result<SignInStart, SignInError> {
         let issuer = self.issuer.current().await.ok_or(SignInError::IssuerUnavailable)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = Flow::begin(Zeroizing::new(verifier.into_secret()), next, now);

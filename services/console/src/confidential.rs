@@ -86,9 +86,13 @@ mod tests {
             |secret: &str| Shown { name: "siem".to_owned(), secret: secret.to_owned().into() };
         for (secret, is_marked) in [("whsec_1", true), ("", false), ("whsec_2", true), ("", false)]
         {
-            let answer = answer(&page(secret)).expect("it renders");
+            let response = response(&page(secret)).expect("it renders");
             let caching = answer.headers().get(CACHE_CONTROL);
-            assert_eq!(caching.is_some_and(|caching| caching == NO_TRANSFORM), is_marked, "{secret}");
+            assert_eq!(
+                caching.is_some_and(|caching| caching == NO_TRANSFORM),
+                is_marked,
+                "{secret}"
+            );
         }
     }
 }

@@ -30,7 +30,10 @@ pub(crate) enum ForeignRequest {
 }
 
 /// Checks the headers of a request that may change something.
-pub(crate) fn check(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Result<(), ForeignRequest> {
+pub(crate) fn check(
+    headers: &HeaderMap,
+    public_url: Option<&PublicUrl>,
+) -> Result<(), ForeignRequest> {
     let site = text(headers, SEC_FETCH_SITE);
     if !matches!(site, "same-origin" | "none" | "") {
         return Err(ForeignRequest::Site(shown(site)));
@@ -102,7 +105,10 @@ mod tests {
 
     const PUBLIC: &str = "https://hooks.example.com";
 
-    fn judged(public_url: Option<&str>, pairs: &[(HeaderName, &str)]) -> Result<(), ForeignRequest> {
+    fn judged(
+        public_url: Option<&str>,
+        pairs: &[(HeaderName, &str)],
+    ) -> Result<(), ForeignRequest> {
         let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("ASCII")));
         let public_url = public_url.map(|url| url.parse().expect("a URL"));
         check(&HeaderMap::from_iter(pairs), public_url.as_ref())

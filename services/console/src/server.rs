@@ -23,7 +23,7 @@ use crate::app_state::AppState;
 use crate::authentication::{SIGN_OUT, allow_anonymous, require_permission, require_sign_in};
 use crate::error_page::ErrorPage;
 use crate::fields::with_checked_form;
-use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, ConsoleTrust};
+use crate::flags::{ConsoleFlags, ConsoleTrust, DEFAULT_LISTEN};
 use crate::flash::FlashMessages;
 use crate::organization_choices::OrganizationChoices;
 use crate::pages::{asset, sign_in};
@@ -266,7 +266,10 @@ mod tests {
             });
             let audiences =
                 audiences.map(|names| names.iter().map(|it| (*it).to_owned()).collect());
-            let bound = Console::bind(&flags, ConsoleTrust { issuer, audiences, ..ConsoleTrust::default() });
+            let bound = Console::bind(
+                &flags,
+                ConsoleTrust { issuer, audiences, ..ConsoleTrust::default() },
+            );
             bound.await.map(drop).map_err(|error| error.to_string())
         };
         let issuer = Some("https://id.example");

@@ -80,7 +80,9 @@ mod tests {
         let callback = Callback::read("error=access_denied&state=s&iss=https%3A%2F%2Fid.example");
         let callback = callback.expect("an answer");
         assert_eq!(callback.issuer.as_deref(), Some("https://id.example"));
-        assert!(matches!(callback.content, CallbackResult::Error { code, .. } if code == "access_denied"));
+        assert!(
+            matches!(callback.content, CallbackResult::Error { code, .. } if code == "access_denied")
+        );
     }
 
     #[test]
@@ -103,7 +105,8 @@ mod tests {
     #[test]
     fn what_an_issuer_says_is_cut_and_has_no_control_characters() {
         let query = format!("error=x&error_description={}%0A%1B&state=s", "a".repeat(300));
-        let CallbackResult::Error { description, .. } = Callback::read(&query).expect("one").content
+        let CallbackResult::Error { description, .. } =
+            Callback::read(&query).expect("one").content
         else {
             panic!("an error")
         };

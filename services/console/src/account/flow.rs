@@ -105,7 +105,11 @@ impl Flow {
 
 /// Cookies that delete the flows that are over, and the oldest ones, so that there is room for
 /// another.
-pub(crate) fn cookies_to_forget(headers: &HeaderMap, now: Timestamp, is_secure: bool) -> Vec<HeaderValue> {
+pub(crate) fn cookies_to_forget(
+    headers: &HeaderMap,
+    now: Timestamp,
+    is_secure: bool,
+) -> Vec<HeaderValue> {
     let mut known: Vec<(Option<i64>, String)> = cookies(headers)
         .filter(|cookie| cookie.name().starts_with(COOKIE_PREFIX))
         .map(|cookie| {

@@ -195,7 +195,8 @@ mod tests {
         let (code, text) = declined.message("Keycloak", "");
         assert_eq!(code, StatusCode::FORBIDDEN);
         assert!(text.ends_with("It says: “The user has cancelled”"), "{text}");
-        let odd = SignInError::Declined { code: "invalid_scope".to_owned(), description: String::new() };
+        let odd =
+            SignInError::Declined { code: "invalid_scope".to_owned(), description: String::new() };
         let (code, text) = odd.message("Keycloak", "");
         assert!(code == StatusCode::BAD_GATEWAY && text.contains("(invalid_scope)"), "{text}");
     }

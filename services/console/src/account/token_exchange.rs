@@ -112,7 +112,8 @@ impl Registration {
         let request = client
             .exchange_code(AuthorizationCode::new(code))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
-        let tokens: TokenResponseWithIdToken = request.request_async(&OAuthHttpClient(fetcher)).await.map_err(exchange_error)?;
+        let tokens: TokenResponseWithIdToken =
+            request.request_async(&OAuthHttpClient(fetcher)).await.map_err(exchange_error)?;
         let Some(id_token) = tokens.extra_fields().id_token.clone() else {
             tracing::error!("the issuer's answer to a code holds no ID token");
             return Err(SignInError::InvalidToken);

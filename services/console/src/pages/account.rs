@@ -45,7 +45,9 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
     })?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
     let is_secure = guest.app().is_behind_tls();
-    for cookie in cookies_to_forget(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
+    for cookie in
+        cookies_to_forget(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure))
+    {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)

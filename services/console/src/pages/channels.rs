@@ -18,7 +18,7 @@ use crate::flash::{FlashMessage, Tone};
 use crate::services::PageRef;
 use crate::view::channel::{ChannelView, KINDS, NotificationRow};
 use crate::view::frame::{Frame, Section};
-use crate::view::paging::{Paging, PagePosition};
+use crate::view::paging::{PagePosition, Paging};
 use crate::view::time::duration_of;
 use form::{ChannelForm, TypeBox};
 
@@ -67,13 +67,13 @@ pub(crate) async fn show(
     let page = PageRef { size: PAGE_SIZE, token: &history.page };
     let (channel, told) =
         tokio::try_join!(organization.channel(&id), organization.notifications(page, &id))?;
-    let place = PagePosition { page: history.page.clone(), trail: history.trail.clone() };
+    let position = PagePosition { page: history.page.clone(), trail: history.trail.clone() };
     let path = format!("/channels/{}", channel.id);
     render(&ChannelPage {
         frame: visit.frame(Section::Channels),
         channel: ChannelView::of(&channel),
         rows: told.notifications.iter().map(NotificationRow::of).collect(),
-        paging: Paging::new(&path, &[], &place, &told.next_page_token, "#history"),
+        paging: Paging::new(&path, &[], &position, &told.next_page_token, "#history"),
     })
 }
 
@@ -100,7 +100,10 @@ pub(crate) struct KindQuery {
 }
 
 /// The first step chooses the kind, which determines the fields of the second.
-pub(crate) async fn show_create_form(visit: Visit, Parameters(query): Parameters<KindQuery>) -> Page {
+pub(crate) async fn show_create_form(
+    visit: Visit,
+    Parameters(query): Parameters<KindQuery>,
+) -> Page {
     match ChannelForm::new(&query.kind) {
         Some(form) => show_form(&visit, form, FormErrors::default()),
         None => render(&KindsPage { frame: visit.frame(Section::Channels), kinds: &KINDS }),

@@ -24,7 +24,7 @@ use crate::view::endpoint::EndpointView;
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::{Paging, address};
-use crate::view::replay::{ReplayProgress, ReplayForm};
+use crate::view::replay::{ReplayForm, ReplayProgress};
 use crate::view::time::duration_of;
 
 pub(crate) const LOG_PAGE_SIZE: i32 = 25;

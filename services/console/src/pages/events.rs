@@ -12,7 +12,7 @@ use super::page::{Page, TextView, render, whole_text};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::services::OrganizationClient;
-use crate::view::delivery::{DeliveryRow, BodyText, state};
+use crate::view::delivery::{BodyText, DeliveryRow, state};
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::Paging;

@@ -113,7 +113,11 @@ impl From<Status> for SignInFailure {
                 let details = status.get_details_bad_request();
                 let said = details.and_then(|mut details| details.field_violations.pop());
                 let said = said.map_or("is not one of this key's".into(), |said| said.description);
-                SignInFailure::of(wrong, Some("organization"), format!("OrganizationClient {said}."))
+                SignInFailure::of(
+                    wrong,
+                    Some("organization"),
+                    format!("OrganizationClient {said}."),
+                )
             }
             Code::ResourceExhausted => {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));

@@ -23,7 +23,7 @@ use crate::services::PageRef;
 use crate::view::SelectOption;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
-use crate::view::paging::{Paging, PagePosition};
+use crate::view::paging::{PagePosition, Paging};
 
 const PAGE_SIZE: i32 = 25;
 /// The value of `kind` for sessions; every other value means API keys.
@@ -73,14 +73,14 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<KeyFilter>
     let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
     let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = visit.organization().keys(page, kind).await?;
-    let place = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
+    let position = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
     let kept = [("kind", if are_sessions { SESSIONS } else { "" })];
     render(&KeysPage {
         frame: visit.frame(Section::Keys),
         rows: listed.keys.into_iter().map(KeyRow::of).collect(),
         are_sessions,
         own_id: visit.visitor().actor.clone(),
-        paging: Paging::new("/keys", &kept, &place, &listed.next_page_token, ""),
+        paging: Paging::new("/keys", &kept, &position, &listed.next_page_token, ""),
     })
 }
 
@@ -106,7 +106,8 @@ pub(crate) async fn show(visit: Visit) -> Page {
 }
 
 fn form(visit: &Visit, input: KeyInput, errors: FormErrors) -> Page {
-    let roles = ROLES.iter().map(|(role, words)| SelectOption::new(role.name(), words, &input.role));
+    let roles =
+        ROLES.iter().map(|(role, words)| SelectOption::new(role.name(), words, &input.role));
     let lives = LIVES.iter().map(|(value, words, _)| SelectOption::new(value, words, &input.life));
     let code = errors.status_code();
     let page = CreateKeyPage {

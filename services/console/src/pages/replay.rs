@@ -19,7 +19,7 @@ use crate::flash::{FlashMessage, Tone};
 use crate::view::SelectOption;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
-use crate::view::replay::{ReplayProgress, ReplayForm, heading, matched};
+use crate::view::replay::{ReplayForm, ReplayProgress, heading, matched};
 use crate::view::time::Moment;
 
 /// How long counting missed events may delay the page that says an endpoint is enabled.
@@ -88,7 +88,12 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
 }
 
 /// The form as it was filled in, with the count.
-async fn page(visit: &Visit, id: &str, form: ReplayForm, earlier_objection: Option<String>) -> Page {
+async fn page(
+    visit: &Visit,
+    id: &str,
+    form: ReplayForm,
+    earlier_objection: Option<String>,
+) -> Page {
     let organization = visit.organization();
     let endpoint = EndpointView::of(organization.endpoint(id).await?);
     let mut shown = FormPage {

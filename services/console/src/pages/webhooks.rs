@@ -14,7 +14,7 @@ use crate::view::SelectOption;
 use crate::view::chart::{ChartSize, Statistics, Window};
 use crate::view::endpoint::{EndpointRow, STATUSES};
 use crate::view::frame::{Frame, Section};
-use crate::view::paging::{Paging, PagePosition};
+use crate::view::paging::{PagePosition, Paging};
 
 const PAGE_SIZE: i32 = 15;
 
@@ -61,14 +61,14 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFi
     let named = STATUSES.iter().map(|(name, status)| {
         SelectOption::new(name, crate::view::endpoint::status(*status).word, &filter.status)
     });
-    let place = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
+    let position = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
     let parameters = [("q", filter.q.as_str()), ("status", filter.status.as_str())];
     render(&WebhooksPage {
         frame: visit.frame(Section::Webhooks),
         rows: rows.collect(),
         statuses: [all].into_iter().chain(named).collect(),
         is_filtered: !filter.q.is_empty() || !filter.status.is_empty(),
-        paging: Paging::new("/webhooks", &parameters, &place, &listed.next_page_token, ""),
+        paging: Paging::new("/webhooks", &parameters, &position, &listed.next_page_token, ""),
         search: filter.q,
     })
 }

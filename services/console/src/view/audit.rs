@@ -79,7 +79,7 @@ impl AuditFilter {
         let all = SelectOption::new("", "All actions", &self.action);
         let actions = AuditAction::ALL
             .iter()
-            .map(|action| SelectOption::new(action.name(), &words(*action), &self.action));
+            .map(|action| SelectOption::new(action.name(), &action_name(*action), &self.action));
         [all].into_iter().chain(actions).collect()
     }
 
@@ -93,7 +93,7 @@ impl AuditFilter {
 }
 
 /// An action for people: `Endpoint created` for `endpoint.created`.
-fn words(action: AuditAction) -> String {
+fn action_name(action: AuditAction) -> String {
     let name = action.name().replace(['.', '_'], " ");
     let mut characters = name.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn actions_are_called_in_words() {
-        assert_eq!(words(AuditAction::EndpointCreated), "Endpoint created");
-        assert_eq!(words(AuditAction::MasterKeyRotated), "Master key rotated");
+        assert_eq!(action_name(AuditAction::EndpointCreated), "Endpoint created");
+        assert_eq!(action_name(AuditAction::MasterKeyRotated), "Master key rotated");
         assert_eq!(none_chosen().len(), AuditAction::ALL.len() + 1);
     }
 

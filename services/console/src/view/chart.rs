@@ -204,7 +204,12 @@ impl Chart {
         shapes
     }
 
-    fn new(window: Window, hours: &[v1::HourlyAttemptStats], now: Timestamp, size: ChartSize) -> Chart {
+    fn new(
+        window: Window,
+        hours: &[v1::HourlyAttemptStats],
+        now: Timestamp,
+        size: ChartSize,
+    ) -> Chart {
         let bar_seconds = window.hours_per_bar() * HOUR;
         let end = (now.as_second().div_euclid(HOUR) + 1) * HOUR;
         let start = end - window.hours() * HOUR;

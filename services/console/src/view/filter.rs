@@ -105,7 +105,9 @@ impl LogFilter {
     pub(crate) fn outcome_choices(&self) -> Vec<SelectOption> {
         let all = [("", "All outcomes")].into_iter();
         let outcomes = OUTCOMES.iter().map(|(value, of)| (*value, outcome(*of).word));
-        all.chain(outcomes).map(|(value, name)| SelectOption::new(value, name, &self.outcome)).collect()
+        all.chain(outcomes)
+            .map(|(value, name)| SelectOption::new(value, name, &self.outcome))
+            .collect()
     }
 
     /// The event types, and the type of tests.

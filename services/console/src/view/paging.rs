@@ -41,14 +41,14 @@ impl Paging {
             format!("{}{anchor}", address(path, parameters))
         };
         let before: Vec<&str> =
-            place.trail.split(SEPARATOR).filter(|cursor| !cursor.is_empty()).collect();
-        let newer = (!place.page.is_empty()).then(|| match before.split_last() {
+            position.trail.split(SEPARATOR).filter(|cursor| !cursor.is_empty()).collect();
+        let newer = (!position.page.is_empty()).then(|| match before.split_last() {
             Some((last, others)) => link(last, others),
             None => link("", &[]),
         });
         let older = (!next.is_empty()).then(|| {
             let mut trail = before;
-            trail.extend(Some(place.page.as_str()).filter(|page| !page.is_empty()));
+            trail.extend(Some(position.page.as_str()).filter(|page| !page.is_empty()));
             let skip = trail.len().saturating_sub(MAX_TRAIL);
             link(next, &trail[skip..])
         });
@@ -74,8 +74,9 @@ mod tests {
     use super::*;
 
     fn paging(page: &str, trail: &str, next: &str) -> (Option<String>, Option<String>) {
-        let place = PagePosition { page: page.to_owned(), trail: trail.to_owned() };
-        let Paging { newer, older } = Paging::new("/events", &[("q", "a&b")], &place, next, "#log");
+        let position = PagePosition { page: page.to_owned(), trail: trail.to_owned() };
+        let Paging { newer, older } =
+            Paging::new("/events", &[("q", "a&b")], &position, next, "#log");
         (newer, older)
     }
 
