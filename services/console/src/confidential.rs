@@ -87,7 +87,7 @@ mod tests {
         for (secret, is_marked) in [("whsec_1", true), ("", false), ("whsec_2", true), ("", false)]
         {
             let response = response(&page(secret)).expect("it renders");
-            let caching = answer.headers().get(CACHE_CONTROL);
+            let caching = response.headers().get(CACHE_CONTROL);
             assert_eq!(
                 caching.is_some_and(|caching| caching == NO_TRANSFORM),
                 is_marked,

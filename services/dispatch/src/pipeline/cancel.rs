@@ -1,5 +1,5 @@
-//! Cancels what waits for an endpoint that was deleted, a bounded number at a time, so that the
-//! shard's other endpoints need not wait for it.
+//! Cancels the waiting deliveries of an endpoint that was deleted, a bounded number at a time, so
+//! that the shard's other endpoints do not wait.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::metrics;
 
 const DELIVERIES_PER_APPEND: usize = 250;
 
-/// An attempt may end meanwhile: then what still waits is read again.
+/// An attempt may end meanwhile; then the waiting deliveries are read again.
 const CANCELLATIONS: AppendPolicy = AppendPolicy {
     what: "cannot cancel waiting deliveries",
     streams: Streams::Shared,
     on_defect: OnDefect::Wait,
 };
 
-/// Cancels every waiting delivery of an endpoint. If the process dies on the way, the next
-/// owner finds the endpoint deleted and goes on.
+/// Cancels every waiting delivery of an endpoint. If the process dies meanwhile, the next owner
+/// finds the endpoint deleted and continues.
 pub(crate) async fn cancel_waiting(shard: Arc<OwnedShard>, endpoint_id: EndpointId) {
     let number = shard.lease.shard();
     let mut backoff = DATABASE_BACKOFF;

@@ -1,4 +1,4 @@
-//! Evaluates what came of a request: success or failure, when to try again, what to remark. Pure.
+//! Evaluates the result of a request: success or failure, when to retry, what to remark. Pure.
 
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
 use super::{request, response_text};
 use crate::metrics::AttemptResult;
 
-/// A request that is over, evaluated.
 pub(crate) struct Evaluation {
     pub(crate) verdict: Verdict,
     pub(crate) result: AttemptResult,
@@ -21,14 +20,14 @@ pub(crate) struct Evaluation {
     pub(crate) status_code: Option<u16>,
     pub(crate) response_headers: HeaderMap,
     pub(crate) response_body: Bytes,
-    /// What was out of the ordinary, in one text; usually empty.
+    /// Anything unusual, in one text; usually empty.
     pub(crate) remark: String,
     /// Whether anything of the request went to the receiver, as far as is known.
     pub(crate) was_sent: bool,
 }
 
 impl Evaluation {
-    /// What came of a request to `url` that ended `now`. Success is any 2xx; everything else is not.
+    /// Evaluates a request to `url` that ended at `now`. Any 2xx is a success, nothing else is.
     pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Evaluation {
         let Exchanged { result, duration, remarks, was_sent } = exchanged;
         match result {
@@ -59,7 +58,7 @@ impl Evaluation {
         }
     }
 
-    /// There was nothing that could be sent.
+    /// Nothing could be sent.
     pub(crate) fn never_sent(reason: &str) -> Evaluation {
         Evaluation {
             verdict: Verdict::Failed {
@@ -77,7 +76,7 @@ impl Evaluation {
         }
     }
 
-    /// The endpoint has another URL by now: who answered is not asked next.
+    /// The endpoint's URL has changed, so the receiver that answered is not the next one.
     pub(crate) fn ignore_retry_after(&mut self) {
         if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
             (*retry_after, *endpoint_pause) = (None, None);
@@ -85,7 +84,7 @@ impl Evaluation {
     }
 }
 
-/// What an answer means that is no success; what is odd about it is added to the remarks.
+/// The verdict on a response that is no success. Oddities of the response are added to the remarks.
 fn failed_verdict(
     status: StatusCode,
     headers: &HeaderMap,

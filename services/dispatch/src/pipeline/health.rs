@@ -1,4 +1,4 @@
-//! Health: what an attempt's outcome means for its endpoint.
+//! What an attempt's outcome means for its endpoint's health.
 //!
 //! Decision: docs/decisions/endpoint-health-is-decided-with-attempts.md
 
@@ -16,9 +16,9 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 /// RFC 9110 section 15.5.11: the receiver is gone, and this is likely to be permanent.
 const GONE: u16 = 410;
 
-/// Endpoints whose attempts have all failed lately: what the table says, ahead of it by what is
-/// in flight. It only has to be right about times that are days ago; for how long is counted on
-/// the steady clock, so that no endpoint is disabled because somebody set a clock.
+/// Endpoints whose recent attempts have all failed: the table's rows, plus outcomes that are not
+/// committed yet. Only times that are days ago matter. Durations are measured on the steady clock,
+/// so that setting a clock disables no endpoint.
 #[derive(Default)]
 pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailureStart>>);
 
@@ -29,7 +29,7 @@ struct FailureStart {
     steady_since: Timestamp,
 }
 
-/// An endpoint that only fails, and for how long it has.
+/// An endpoint that only fails, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailureDuration {
     pub(crate) failing: Failing,
@@ -37,7 +37,7 @@ pub(crate) struct FailureDuration {
 }
 
 impl FailingEndpoints {
-    /// Takes over what the database has. How long ago that was is the wall clock's to say.
+    /// Takes over the database's rows. Their age is measured on the wall clock.
     pub(crate) fn put(
         &self,
         failing: HashMap<EndpointId, Failing>,
@@ -69,7 +69,7 @@ impl FailingEndpoints {
         }
     }
 
-    /// It was enabled or deleted: what was does not count any more.
+    /// The endpoint was enabled or deleted: earlier failures do not count any more.
     pub(crate) fn forget(&self, id: EndpointId) {
         self.lock().remove(&id);
     }
@@ -79,9 +79,9 @@ impl FailingEndpoints {
     }
 }
 
-/// What follows for the endpoint from what happened to one of its deliveries, if anything: at
-/// most one fact, the gravest. `failing` is what was known before; after `patience` of nothing
-/// but failures a degraded endpoint is disabled, without it never.
+/// The endpoint's fact that follows from a delivery's fact, if any: at most one, the gravest.
+/// `failing` is the state before. After `patience` of nothing but failures a degraded endpoint is
+/// disabled; None: never.
 pub(crate) fn health_fact(
     endpoint: &Endpoint,
     delivery_id: DeliveryId,

@@ -1,7 +1,7 @@
-//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, and beside
-//! them **notify**, one task for each stage, joined by bounded channels. All that it writes goes through the log, fenced by
-//! the lease's epoch; all that it must remember is in the log, so that the next owner goes on
-//! where this one stopped.
+//! The work of one shard's owner: **tail -> route -> schedule -> send -> record**, and beside them
+//! **notify**. Each stage is a task; bounded channels join them. Every write goes through the log
+//! and is fenced by the lease's epoch. Everything that must be remembered is in the log, so that
+//! the next owner continues where this one stopped.
 //!
 //! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
@@ -51,7 +51,7 @@ use rewind::{changed_since, rewind};
 use router::Router;
 use scheduler::Scheduler;
 
-/// Works on a shard until it is told to stop, or until the lease is lost.
+/// Works on a shard until it is stopped or the lease is lost.
 pub(crate) async fn work(shard: Arc<OwnedShard>) {
     let expiry = tokio::spawn(abort_when_lease_ends(Arc::clone(&shard)));
     let abort = shard.abort.clone();
@@ -64,7 +64,7 @@ pub(crate) async fn work(shard: Arc<OwnedShard>) {
 }
 
 /// How long a shard that is given up may take to finish what is under way: longer than a request
-/// does by default. What cannot be read may be what a stage waits for.
+/// takes by default. A stage may be waiting for what cannot be read.
 const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A process that cannot renew its lease stops before another may take it.
@@ -109,14 +109,14 @@ async fn work_while_leased(shard: &Arc<OwnedShard>) {
     stages.spawn(retention::run(Arc::clone(shard)));
     while let Some(ended) = stages.join_next().await {
         if let Err(error) = ended {
-            // A defect of ours, which is there again when this process begins anew.
+            // A defect of ours, which stays when this process begins again.
             shard.give_up("a stage failed", &error);
             shard.abort.cancel();
         }
     }
 }
 
-/// The stages that remember something, where the last owner stopped.
+/// The stages that have a state, as the last owner left it.
 struct Prepared {
     router: Router,
     scheduler: Scheduler,
@@ -130,11 +130,11 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
     let number = shard.lease.shard();
     let ShardState { checkpoint, steady, .. } = store.shard_state(number).await?;
     if let Some(last) = steady {
-        // Before any stage begins, so that nobody sees it step.
+        // Before any stage begins, so that no stage sees the clock step.
         shard.steady_clock.go_on(last);
     }
 
-    // The endpoints as they stand now; deliveries that wait are sent to these.
+    // The endpoints as they are now; waiting deliveries are sent to these.
     let mut router = Router::default();
     let mut after = EndpointId::MIN;
     loop {
@@ -147,7 +147,7 @@ async fn prepare(shard: &Arc<OwnedShard>) -> Result<Prepared, StoreError> {
         }
     }
     let channels = notify::channels(shard).await?;
-    // But events behind the checkpoint are routed as endpoints stood then (invariant 2).
+    // But events after the checkpoint are routed by the endpoints at their position (invariant 2).
     let changed = changed_since(shard, checkpoint).await?;
     for (_, id) in changed.endpoints {
         match rewind(shard, Stream::Endpoint(id), checkpoint).await?.endpoint(id) {

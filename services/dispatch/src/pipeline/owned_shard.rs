@@ -1,4 +1,4 @@
-//! A shard that this process owns: what its stages share.
+//! A shard that this process owns: the state that its stages share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
@@ -20,14 +20,14 @@ use crate::mail::Mailer;
 use crate::settings::Settings;
 use crate::transport::Transport;
 
-/// What the stages share.
 pub(crate) struct OwnedShard {
     pub(crate) lease: HeldLease,
     pub(crate) log: Arc<Log>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
-    /// The wall clock, for what people see. Nothing waits by it: see [`steady_clock`].
+    /// The wall clock, for times that people see. Waits use the
+    /// [`steady_clock`](super::steady_clock).
     pub(crate) clock: Clock,
     pub(crate) steady_clock: SteadyClock,
     pub(crate) settings: Arc<Settings>,
@@ -38,11 +38,10 @@ pub(crate) struct OwnedShard {
     pub(crate) abort: CancellationToken,
     /// This process cannot work on the shard; another one may be able to.
     pub(crate) unfit: CancellationToken,
-    /// What the last owner has left was read.
+    /// The state that the last owner left has been read.
     pub(crate) is_ready: AtomicBool,
-    /// The last record of the log that was acted on.
+    /// The last record of the log that routing has processed.
     pub(crate) processed_position: AtomicI64,
-    /// How many requests are under way.
     pub(crate) requests_under_way: AtomicUsize,
     pub(super) targets: DeliveryTargets,
     pub(super) failing: FailingEndpoints,
@@ -83,7 +82,7 @@ impl OwnedShard {
         target.is_some_and(|target| target.availability() == Availability::Open)
     }
 
-    /// Records of one organization, refused if the lease is lost (invariant 5).
+    /// An operation on one organization, refused if the lease is lost (invariant 5).
     pub(super) fn operation(
         &self,
         organization: &OrganizationId,

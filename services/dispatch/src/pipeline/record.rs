@@ -1,4 +1,4 @@
-//! Record: turns outcomes into facts and appends them, all that wait at once.
+//! Record: turns outcomes into facts, and appends all that wait at once.
 //!
 //! Decision: docs/decisions/requests-and-outcomes-have-limits-of-their-own.md
 
@@ -28,10 +28,10 @@ use super::send_result::{AttemptProgress, CompletedAttempt, SendResult};
 use super::{health, spans};
 use crate::metrics;
 
-/// An outcome on its way into the log.
+/// An outcome that is to be appended.
 struct PendingOutcome {
     outcome: SendResult,
-    /// The endpoint, read again because what was known of it was stale.
+    /// The endpoint, read again because its known state was stale.
     endpoint: Option<Endpoint>,
 }
 
@@ -46,9 +46,9 @@ impl PendingOutcome {
 
 /// Outcomes that are handed to the log together.
 const MAX_OUTCOMES_PER_APPEND: usize = 512;
-/// So many times that may wait for their commits: as many in all as a shard's scheduler has in
-/// flight. What waits here would otherwise wait before the log, behind the publishers, who are
-/// many and each in its queue at once: they would overtake dispatch.
+/// Appends that may wait for their commits at the same time: together as many outcomes as a shard's
+/// scheduler has in flight. Otherwise outcomes would wait here, before the log's queue; publishers,
+/// who are many and each in the queue at once, would overtake them.
 const MAX_CONCURRENT_APPENDS: usize = 8;
 
 pub(crate) async fn run(
@@ -71,7 +71,7 @@ pub(crate) async fn run(
                             (!again.pending.is_empty()).then(|| recorder.read_again(again))
                         }
                         Err(StageEnded) => {
-                            // What was committed before is told of.
+                            // The scheduler still learns of what was committed before.
                             while let Some(Some(Step::Appended(appended))) = steps.next().now_or_never() {
                                 _ = recorder.conclude(appended, &to_schedule).await;
                             }
@@ -94,36 +94,36 @@ pub(crate) async fn run(
     }
 }
 
-/// What is waited for.
 enum Step {
     /// The log has answered.
     Appended(Vec<(PendingOutcome, Fact, Result<Appended, AppendError>)>),
-    /// What had to be decided again was read again.
+    /// What outcomes must be decided from again was read.
     ReadAgain(Vec<PendingOutcome>),
 }
 
-/// Decides what is recorded, and what becomes of it.
+/// Decides what is recorded, and handles the results.
 struct Recorder<'a> {
     shard: &'a OwnedShard,
     changed: ChangedEndpoints,
-    /// Grows while the database is away.
+    /// Grows while the database is not available.
     backoff: Backoff,
 }
 
-/// Something else may happen to a delivery or its endpoint meanwhile.
+/// Deliveries and endpoints may change meanwhile.
 const OUTCOMES: AppendPolicy = AppendPolicy {
     what: "cannot record outcomes",
     streams: Streams::Shared,
     on_defect: OnDefect::GiveUp,
 };
 
-/// Endpoints whose health this stage has changed, until the tail of the log comes to that.
+/// Endpoints whose health this stage has changed, until routing has read those records.
 type ChangedEndpoints = HashMap<EndpointId, Endpoint>;
 
-/// What is to be recorded again.
+/// Outcomes that are to be recorded again.
 struct RetryBatch {
     pending: Vec<PendingOutcome>,
-    /// How long that waits, and why. None: something else has happened, and the database is there.
+    /// How long to wait before, and why. None: the state has changed, and the database is
+    /// available.
     wait: Option<(Duration, AppendError)>,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    /// Tells of what is recorded; returns what is to be tried again.
+    /// Reports what is recorded to the scheduler; returns what is to be tried again.
     async fn conclude(
         &mut self,
         appended: Vec<(PendingOutcome, Fact, Result<Appended, AppendError>)>,
@@ -166,12 +166,12 @@ impl<'a> Recorder<'a> {
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}
-                        // Until the shard is given back, the other outcomes are still recorded.
+                        // The other outcomes are still recorded until the shard is given back.
                         Reaction::Wait | Reaction::GiveUp => waits_for = Some(error),
                         Reaction::Abort | Reaction::End => return Err(StageEnded),
                     }
                     again.push(pending);
-                    // It may not have come to what was decided.
+                    // What was decided may not have been recorded.
                     self.changed.clear();
                 }
             }
@@ -183,7 +183,7 @@ impl<'a> Recorder<'a> {
         Ok(RetryBatch { pending: again, wait })
     }
 
-    /// Reads again what outcomes that were refused were decided from, when the database is there.
+    /// When the database is available, reads again what refused outcomes were decided from.
     fn read_again(&self, RetryBatch { mut pending, wait }: RetryBatch) -> BoxFuture<'a, Step> {
         let shard = self.shard;
         Box::pin(async move {
@@ -203,7 +203,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// The delivery after what was recorded, which is told.
+/// The delivery after its outcome was recorded. Also counts, traces and logs it.
 fn finish(
     shard: &OwnedShard,
     outcome: SendResult,
@@ -232,7 +232,7 @@ fn finish(
     delivery
 }
 
-/// A delivery that succeeds is not worth a line; one that never will is.
+/// Success is not worth a log line; final failure is.
 fn log_failure(attempted: &CompletedAttempt, after: &Delivery) {
     let Some(error) = attempted.failure() else { return };
     let CompletedAttempt { made, trace, .. } = attempted;
@@ -279,7 +279,8 @@ fn operation(
         }
     };
     let health = health_change(shard, pending, delivery, &fact, changed);
-    // Whatever happened meanwhile (a cancellation, say) is taken into account first.
+    // The version is checked, so that changes in between (a cancellation, say) are taken into
+    // account first.
     let mut records = vec![NewRecord::following(delivery, fact)];
     records.extend(health);
     let metadata = Metadata {
@@ -291,7 +292,7 @@ fn operation(
     Operation { bodies, ..shard.operation(&delivery.organization_id, records, metadata) }
 }
 
-/// What becomes of the endpoint: degraded, active again, or disabled.
+/// The endpoint's new health, if it changes: degraded, active again, or disabled.
 fn health_change(
     shard: &OwnedShard,
     pending: &PendingOutcome,
@@ -313,7 +314,7 @@ fn health_change(
     Some(record)
 }
 
-/// A delivery and its endpoint as they stand now.
+/// A delivery and its endpoint as they are now.
 async fn current(
     shard: &OwnedShard,
     Delivery { id, organization_id, endpoint_id, .. }: &Delivery,

@@ -1,9 +1,9 @@
-//! Replay: schedules again what endpoints missed or what failed, step by step.
+//! Replay: schedules missed or failed deliveries again, step by step.
 //!
-//! A step is one operation: so many deliveries, and how far the replay has come with them. The
-//! deliveries themselves are learned of by the tail, as all others are. Which deliveries is
-//! decided in [`step`]; here is when. Replays of one endpoint run one after the other, in the order
-//! in which they were asked for, so that no two of them make a delivery of the same event.
+//! A step is one operation: a number of deliveries, and the replay's progress. Routing learns of
+//! the deliveries from the log, like of all others. [`step`] decides which deliveries; this file
+//! decides when. Replays of one endpoint run one after the other, in the order of their requests,
+//! so that no two of them make a delivery of the same event.
 //!
 //! Decision: docs/decisions/a-replay-step-is-one-operation.md
 
@@ -30,22 +30,21 @@ use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageE
 use super::owned_shard::OwnedShard;
 use crate::metrics;
 
-/// What the tail of the log has come to.
 pub(crate) enum ReplayMessage {
-    /// A replay was asked for, or cancelled. Everything that was accepted before is routed.
+    /// A replay was requested or cancelled. All events before it are routed.
     Changed { organization_id: OrganizationId, replay_id: ReplayId },
     /// An endpoint may have been disabled, enabled or deleted.
     EndpointChanged,
 }
 
-/// What is looked at, in one statement, for a step.
+/// Rows that one statement of a step reads.
 const ROWS_PER_PAGE: usize = 500;
-/// How often a step looks if it finds nothing to do: after that it takes down how far it has come.
+/// Pages that a step reads if it finds nothing to do, before it records its progress.
 const PAGES_PER_STEP: usize = 20;
 const REPLAYS_PER_PAGE: usize = 500;
 
-/// The replays that the last owner has left, of which all that was accepted before is routed. The
-/// tail of the log will come to the others.
+/// The running replays whose earlier events are all routed. Routing will come to the records of the
+/// others.
 pub(crate) async fn unfinished(
     shard: &OwnedShard,
     checkpoint: Position,
@@ -106,15 +105,16 @@ const STEPS: AppendPolicy = AppendPolicy {
 
 struct Replays {
     shard: Arc<OwnedShard>,
-    /// Of each endpoint those that run, by where they were asked for. The first one's turn it is.
+    /// The running replays of each endpoint, by the positions of their requests. The first one
+    /// runs.
     queues: BTreeMap<EndpointId, BTreeMap<Position, RunningReplay>>,
 }
 
 struct RunningReplay {
     replay: Replay,
-    /// The call that asked for it, once its record was read.
+    /// The trace of the call that requested it, once its record was read.
     request_trace: Option<Option<TraceContext>>,
-    /// When the next step may be note_step.
+    /// The earliest time of the next step.
     next: Instant,
     backoff: Backoff,
 }
@@ -142,7 +142,7 @@ impl Replays {
         }
     }
 
-    /// The endpoint whose turn is next, and when. None: nothing runs, or all of it waits for
+    /// The endpoint whose step is next, and when. None: nothing runs, or all replays wait for
     /// endpoints to be enabled.
     fn next(&self) -> Option<(Instant, EndpointId)> {
         let open = self.queues.iter().filter(|(id, _)| {
@@ -158,12 +158,12 @@ impl Replays {
             ReplayMessage::Changed { organization_id, replay_id } => {
                 self.refresh(&organization_id, replay_id).await;
             }
-            // Whose turn it is will be seen.
+            // The next turn looks at the endpoint.
             ReplayMessage::EndpointChanged => {}
         }
     }
 
-    /// Takes a replay as it stands.
+    /// Reads a replay's current state.
     async fn refresh(&mut self, organization: &OrganizationId, id: ReplayId) {
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
         let read = || store.replay(number, organization, id);
@@ -175,7 +175,7 @@ impl Replays {
         }
     }
 
-    /// Goes one step of the endpoint's first replay.
+    /// Takes one step of the endpoint's first replay.
     async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), StageEnded> {
         let queue = self.queues.get(&endpoint_id);
         let Some((_, RunningReplay { replay, request_trace, .. })) =
@@ -227,7 +227,7 @@ impl Replays {
         Ok(())
     }
 
-    /// What the next step appends, the record of the replay last, and what is done in it.
+    /// The records of the next step, the replay's own last, and the counts.
     async fn decide(&self, replay: &Replay) -> Result<(Vec<NewRecord>, ReplayCounts), StoreError> {
         let selection = &replay.request.selection;
         let target = self.shard.targets.get(selection.endpoint_id);
@@ -253,7 +253,7 @@ impl Replays {
         Ok((step.into_records(replay), counts))
     }
 
-    /// Where the call that asked for a replay hangs in its trace: attempts link to it.
+    /// The trace of the call that requested a replay: attempts link to it.
     async fn read_request_trace(&self, id: ReplayId) -> Result<Option<TraceContext>, StoreError> {
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
         let records = store.read_stream(number, Stream::Replay(id), Version(0), 1).await?;
@@ -276,7 +276,7 @@ impl Replays {
         self.shard.operation(&replay.organization_id, records, metadata)
     }
 
-    /// A step is committed: this is the replay after it.
+    /// A step is committed; `replay` is its state afterwards.
     fn note_step(
         &mut self,
         replay: Replay,
@@ -308,8 +308,8 @@ impl Replays {
     }
 }
 
-/// Whether a record's replay is to be looked at.
+/// Whether a record's replay must be read.
 pub(crate) fn needs_refresh(fact: &ReplayFact) -> bool {
-    // What this task appends itself it knows.
+    // The others are this task's own records.
     matches!(fact, ReplayFact::Requested(_) | ReplayFact::Cancelled { .. })
 }

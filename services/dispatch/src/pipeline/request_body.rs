@@ -1,4 +1,4 @@
-//! What an attempt sends: the event in the form in which the endpoint wants it.
+//! The body that an attempt sends: the event in the endpoint's format.
 //!
 //! Decision: docs/decisions/a-payload-is-a-function-of-event-and-format.md
 
@@ -24,15 +24,15 @@ pub(crate) struct RequestBody {
     pub(crate) body: Bytes,
     /// When the event happened.
     pub(crate) event_time: Timestamp,
-    /// What the attempt's record has of it, with the secret masked, if it is not the event's own body.
+    /// The body for the attempt's record, with the secret masked. None: it is the event's own body.
     kept: Option<Vec<u8>>,
     routing_key: Option<RoutingKey>,
 }
 
 impl RequestBody {
-    /// Renders an event for its receiver. Our own format is the event's bytes as they are, and the
-    /// vendors' are made at once; only a template waits for its turn at the renderer. An error is
-    /// for the delivery log: nothing can be sent, and what to do about it.
+    /// Renders an event for its receiver. Our own format is the event's bytes as they are, and
+    /// vendors' formats are rendered at once; only a template waits for its turn at the renderer.
+    /// An error is a text for the delivery log, with what to do about it: nothing can be sent.
     pub(crate) async fn of(
         target: &Arc<DeliveryTarget>,
         delivery: &Delivery,
@@ -83,8 +83,8 @@ impl RequestBody {
         })
     }
 
-    /// Completes the record of the attempt: with what was sent, if it was not the event's own body,
-    /// and without the routing key, which some receivers echo.
+    /// Completes the attempt's record: adds the body if it was not the event's own, and masks the
+    /// routing key, which some receivers echo.
     pub(crate) fn mask(self, exchange: &mut Exchange, verdict: &mut Verdict) {
         exchange.request_body = self.kept;
         if let Some(key) = self.routing_key {
@@ -92,7 +92,7 @@ impl RequestBody {
             mask(&mut exchange.response_body, key.as_bytes());
             let headers = exchange.response_headers.iter_mut();
             headers.for_each(|(_, value)| mask(value, key.as_bytes()));
-            // It tells where a redirect leads.
+            // It contains the target of a redirect.
             if let Verdict::Failed { error, .. } = verdict {
                 *error = error.replace(key, &"*".repeat(key.len()));
             }
@@ -100,7 +100,7 @@ impl RequestBody {
     }
 }
 
-/// What a rendering needs of a delivery.
+/// What rendering needs of a delivery.
 struct RenderInput {
     event_id: EventId,
     organization_id: OrganizationId,
@@ -125,7 +125,7 @@ impl RenderInput {
         Event::of_body(*event_id, organization_id, *event_type, *event_time, body)
     }
 
-    /// When the event happened, and what its receiver is sent of it.
+    /// When the event happened, and the payload.
     fn render(
         &self,
         formatter: &Formatter,
@@ -137,7 +137,7 @@ impl RenderInput {
     }
 }
 
-/// Puts asterisks wherever the key stands.
+/// Replaces every occurrence of the key by asterisks.
 fn mask(bytes: &mut [u8], key: &[u8]) {
     let mut rest = bytes;
     while let Some(found) = rest.windows(key.len()).position(|window| window == key) {

@@ -1,11 +1,11 @@
-//! Explains an answer of a receiver to the people who look after that receiver. Pure.
+//! Explains a receiver's response to the people who run that receiver. Pure.
 
 use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
 use keeptrusts_webhooks_domain::redirect::RedirectTarget;
 
-/// A status as people are told it: `503 Service Unavailable`, or its number if it has no name.
+/// A status for people: `503 Service Unavailable`, or its number if it has no name.
 pub(crate) fn status_text(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(name) => format!("{} {name}", status.as_u16()),
@@ -13,7 +13,7 @@ pub(crate) fn status_text(status: StatusCode) -> String {
     }
 }
 
-/// Why an answer that is not 2xx has not delivered what was sent to `url`.
+/// Why a response that is not 2xx has not delivered what was sent to `url`.
 pub(crate) fn failure_text(status: StatusCode, headers: &HeaderMap, url: &str) -> String {
     let answered = format!("the receiver answered {}", status_text(status));
     if status == StatusCode::NOT_MODIFIED {
@@ -45,11 +45,11 @@ pub(crate) fn failure_text(status: StatusCode, headers: &HeaderMap, url: &str) -
     }
 }
 
-/// The remark on an answer that asked to be left alone, nobody knows for how long. What it said is in
-/// its headers.
+/// The remark on a response that asks us to wait, in a form that cannot be read. The header is
+/// recorded.
 pub(crate) const UNREADABLE_RETRY_AFTER: &str = "the answer's Retry-After could not be read, and was not followed: it is neither seconds nor a date of HTTP";
 
-/// What was out of the ordinary about the form of an answer.
+/// What is unusual about the form of a response.
 pub(crate) fn remark(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let encoded = headers.get_all(CONTENT_ENCODING);
     let encoding = ContentEncoding::of(encoded.iter().map(|value| value.as_bytes()))?;

@@ -1,4 +1,4 @@
-//! Retention: deletes bodies that have expired, now and then, a bounded number at a time.
+//! Retention: deletes expired bodies every few hours, a bounded number at a time.
 //!
 //! Decision: docs/decisions/bodies-are-not-in-the-log.md
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::owned_shard::OwnedShard;
 
-/// Bodies outlive their expiry by at most this; reads leave them out at once.
+/// How long expired bodies remain at most; reads leave them out at once.
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 const DELETED_AT_ONCE: usize = 500;
 /// Between two deletions, so that appends get their turn.

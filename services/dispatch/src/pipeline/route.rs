@@ -1,5 +1,5 @@
-//! Tail and route: reads the log along, decides once where each event goes, and passes on what
-//! the scheduler must know.
+//! Tail and route: reads the log, decides once where each event goes, and tells the other stages
+//! what concerns them.
 //!
 //! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
@@ -34,47 +34,44 @@ use super::schedule::{Resumed, ScheduleMessage};
 use super::spans;
 use crate::metrics;
 
-/// The stages that hear of what the log says.
 pub(crate) struct NextStages {
     pub(crate) to_schedule: mpsc::Sender<ScheduleMessage>,
     pub(crate) to_replay: mpsc::Sender<ReplayMessage>,
     pub(crate) to_notify: mpsc::Sender<NotifyMessage>,
 }
 
-/// The stage's state.
 pub(crate) struct Route {
     shard: Arc<OwnedShard>,
     router: Router,
-    /// What has been acted on, as the shard's row has it.
+    /// As the shard's row has it: everything up to here has been acted on.
     checkpoint: Position,
     next: NextStages,
-    /// Channels may hear of these; nobody has been told yet.
+    /// Causes that the notify stage has not been told of.
     causes: Vec<NotificationCause>,
-    /// PendingRoute, not yet appended.
+    /// In order; not yet appended.
     pending_routes: Vec<PendingRoute>,
 }
 
-/// Where an event goes.
+/// The decision where an event goes.
 struct PendingRoute {
     operation: Operation,
-    /// What the event's record says of its place in the trace.
+    /// The event's place in the trace.
     parent: Option<TraceContext>,
     event: (EventId, EventType),
     deliveries: usize,
     start: Timestamp,
 }
 
-/// What records say of deliveries that the scheduler must know.
+/// What the scheduler must learn from records.
 #[derive(Default)]
 struct ScheduleUpdates {
     scheduled: Vec<(Delivery, Position)>,
     resumed: Vec<Resumed>,
 }
 
-/// Where events go.
 const ROUTES: AppendPolicy =
     AppendPolicy { what: "cannot append", streams: Streams::Owned, on_defect: OnDefect::GiveUp };
-/// That deliveries are cancelled, while their attempts may end.
+/// Attempts may end while deliveries are cancelled.
 const CANCELLATION: AppendPolicy = AppendPolicy { streams: Streams::Shared, ..ROUTES };
 
 impl Route {
@@ -140,26 +137,27 @@ impl Route {
                     });
                 }
                 (Fact::Delivery(DeliveryFact::RetryRequested), Stream::Delivery(id)) => {
-                    // In its turn: the scheduler must know of a delivery before it changes.
+                    // Order matters: the scheduler must know of a delivery before it changes.
                     self.send_schedule_updates(&mut updates).await?;
                     self.note_retry(id, record).await?;
                 }
                 (Fact::Delivery(DeliveryFact::CancelRequested), Stream::Delivery(id)) => {
-                    // In its turn: what comes before it is appended before it.
+                    // Order matters: what comes before this record is appended before it.
                     self.append_pending_routes().await?;
                     self.send_schedule_updates(&mut updates).await?;
                     self.cancel(id, record).await?;
                 }
                 (Fact::Replay(fact), Stream::Replay(id)) if replay::needs_refresh(fact) => {
-                    // What was accepted before it is routed, so that no event that the replay
-                    // finds gets a delivery from the router as well.
+                    // All events before this record are routed first, so that no event that the
+                    // replay finds gets a delivery from routing as well.
                     self.append_pending_routes().await?;
                     let organization_id = record.organization_id.clone();
                     let changed = ReplayMessage::Changed { organization_id, replay_id: id };
                     self.next.to_replay.send(changed).await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Channel(_), Stream::Channel(id)) => {
-                    // In its turn: what comes before it is told to the channels as they stood.
+                    // Order matters: causes before this record are notified to the channels as they
+                    // were.
                     self.notify_of_causes().await?;
                     let (done, committed) = oneshot::channel();
                     let changed = NotifyMessage::Channel(id, Arc::clone(record), done);
@@ -171,7 +169,7 @@ impl Route {
                 {
                     self.send_to_notify(NotifyMessage::TestRequested(new.channel_id)).await?;
                 }
-                // What the other stages have appended, they have acted on.
+                // The other stages have acted on their own records.
                 _ => {}
             }
         }
@@ -195,7 +193,7 @@ impl Route {
         operation.checkpoint = Some(Advance { from, to: record.position });
         let parent = record.metadata.trace.clone();
         if is_recorded(parent.as_ref()) {
-            // What is attempted hangs below a span of the routing's own.
+            // Attempts hang below the span of routing.
             operation.metadata.trace = parent.as_ref().map(|parent| parent.child(new_span_id()));
         }
         let event = (event_id, accepted.event_type);
@@ -203,7 +201,7 @@ impl Route {
     }
 
     async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), StageEnded> {
-        // Records behind what `prepare` has loaded bring the router, rewound, up to date again.
+        // The records after the checkpoint also bring the rewound router up to date.
         let endpoint: Endpoint = match self.router.apply(id, record) {
             Ok(endpoint) => endpoint.clone(),
             Err(error) => {
@@ -251,7 +249,7 @@ impl Route {
                 return Ok(());
             }
             let reason = "cancelled on request".to_owned();
-            // An attempt may end at this moment; then it is looked at again.
+            // If an attempt ends at this moment, the delivery is read again.
             let cancelled = NewRecord::following(&delivery, DeliveryFact::Cancelled { reason });
             let mut operation = self.operation(record, delivery.event_id, cancelled);
             operation.checkpoint = Some(Advance { from: self.checkpoint, to: record.position });
@@ -269,10 +267,11 @@ impl Route {
         }
     }
 
-    /// Appends what was pending_routes, in order. Each operation's step begins where the one before
-    /// ends, so that none is skipped when one cannot be appended.
+    /// Appends the pending routes in order. Each operation's step begins where the one before ends,
+    /// so that none is skipped if one cannot be appended.
     async fn append_pending_routes(&mut self) -> Result<(), StageEnded> {
-        // First: what follows is committed before the checkpoint moves past what has causes.
+        // First, since the checkpoint may move past a cause only when what follows from it is
+        // committed.
         self.notify_of_causes().await?;
         let mut backoff = DATABASE_BACKOFF;
         while !self.pending_routes.is_empty() {
@@ -297,7 +296,7 @@ impl Route {
         Ok(())
     }
 
-    /// Waits until what follows is committed, for those who are told of it.
+    /// Waits until what follows from the causes is committed.
     async fn notify_of_causes(&mut self) -> Result<(), StageEnded> {
         if self.causes.is_empty() {
             return Ok(());
@@ -334,7 +333,7 @@ impl Route {
         self.shard.operation(&cause.organization_id, vec![new], metadata)
     }
 
-    /// What was scheduled first: whatever was resumed has been scheduled before.
+    /// First what was scheduled: whatever was resumed has been scheduled before.
     async fn send_schedule_updates(&self, updates: &mut ScheduleUpdates) -> Result<(), StageEnded> {
         let ScheduleUpdates { scheduled, resumed } = std::mem::take(updates);
         if !scheduled.is_empty() {

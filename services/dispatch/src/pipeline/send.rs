@@ -26,8 +26,8 @@ use super::request_body::RequestBody;
 use super::send_result::{AttemptProgress, CompletedAttempt, SendResult};
 use crate::metrics;
 
-/// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
-/// hears of each as soon as its request is over.
+/// Attempts deliveries, all at the same time. Their outcomes go to the recorder; the scheduler
+/// learns of each as soon as its request is over.
 pub(crate) async fn send_all(
     shard: Arc<OwnedShard>,
     deliveries: Vec<Delivery>,
@@ -47,8 +47,8 @@ pub(crate) async fn send_all(
         };
         tokio::spawn(async move {
             let abort = shard.abort.clone();
-            // A delivery whose attempt ended without a word would be taken for one that is under
-            // way, for ever. Then the shard is given up, and its next owner begins anew.
+            // If an attempt ended without a message, its delivery would count as under way for
+            // ever. So the shard is given up then, and its next owner begins again.
             let unless_told = abort.clone().drop_guard();
             let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body, &keys)).await;
             if let Some(Some(attempted)) = attempted {
@@ -73,7 +73,7 @@ async fn read_bodies(shard: &OwnedShard, deliveries: &[Delivery]) -> HashMap<Bod
     shard.read("cannot read bodies", OnDefect::GiveUp, read).await
 }
 
-/// The data keys of the organizations. Those that were read a short time ago are not read again.
+/// The organizations' data keys. Those that were read recently are not read again.
 async fn read_keys(shard: &OwnedShard, deliveries: &[Delivery]) -> DataKeys {
     let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
     let read = || shard.keyring.data_keys(organizations.clone());
@@ -88,7 +88,7 @@ async fn attempt(
     keys: &DataKeys,
 ) -> Option<CompletedAttempt> {
     let target = shard.targets.get(delivery.endpoint_id)?;
-    // The attempt begins when there is something to send: waiting for a template is our own.
+    // The attempt begins when there is a body: waiting for a template is not the receiver's time.
     let request_body = RequestBody::of(&target, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
@@ -97,7 +97,7 @@ async fn attempt(
 
     let (sent, request_headers) = match request {
         Ok(Request { uri, headers, body }) => {
-            // The last moment to notice that this process was frozen past its lease.
+            // The last chance to notice that this process was frozen past its lease.
             if !shard.lease.is_valid() {
                 return None;
             }
@@ -151,14 +151,13 @@ async fn attempt(
     })
 }
 
-/// A request that is ready to be sent.
 struct Request<'a> {
     uri: &'a Uri,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// Signs what goes out. An error is for the delivery log: nothing can be sent.
+/// Signs the request. An error is a text for the delivery log: nothing can be sent.
 fn prepare<'a>(
     target: &'a DeliveryTarget,
     delivery: &Delivery,
@@ -176,12 +175,12 @@ fn prepare<'a>(
     Ok(Request { uri, headers, body: request_body.body.clone() })
 }
 
-/// Connections belong to an endpoint.
+/// Each endpoint has its own connections.
 fn connections_of(delivery: &Delivery) -> ConnectionGroup {
     ConnectionGroup::new(delivery.endpoint_id.ulid().0)
 }
 
-/// What was sent and answered, as the log keeps it: without what is secret in a format.
+/// Request and response, as they are stored, without the format's secret.
 fn encoded_exchange(
     request_body: Option<RequestBody>,
     request_headers: Vec<(String, Vec<u8>)>,
@@ -207,8 +206,8 @@ fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
-/// What the delivery log says of a secret that cannot be opened. What operators have to do about
-/// it is theirs to know.
+/// The delivery log's text about a secret that cannot be opened. What operators have to do about it
+/// is only in their log.
 fn cannot_sign(endpoint: &Endpoint, problem: &KeyProblem) -> &'static str {
     if let KeyProblem::Erased { .. } = problem {
         return "the organization was erased, and the endpoint's secret with it: delete the endpoint";

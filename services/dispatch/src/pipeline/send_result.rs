@@ -1,4 +1,4 @@
-//! What came of sending a delivery, on its way from the sender to the scheduler and to the recorder.
+//! The results of sending deliveries, as the scheduler and the recorder get them.
 
 use std::time::Duration;
 
@@ -15,15 +15,13 @@ use super::response_text;
 use super::scheduler::AttemptEnd;
 use crate::metrics::AttemptResult;
 
-/// What came of sending a delivery that was due.
 pub(crate) enum SendResult {
-    /// A request was made, or could not be.
+    /// A request was made, or could not be made.
     Attempted(Box<CompletedAttempt>),
-    /// There is nothing left to send.
+    /// The event's body is no longer kept, so there is nothing to send.
     BodyExpired(Box<Delivery>),
 }
 
-/// An attempt that has ended.
 pub(crate) struct CompletedAttempt {
     pub(crate) delivery: Delivery,
     pub(crate) made: AttemptMade,
@@ -36,14 +34,13 @@ pub(crate) struct CompletedAttempt {
     pub(crate) exchange: Bytes,
     /// The attempt's place in the trace.
     pub(crate) trace: Option<TraceContext>,
-    /// When the endpoint's pause ends, if the answer has made it longer.
+    /// When the endpoint's pause ends, if the response has made it longer.
     pub(crate) pause_end: Option<Instant>,
-    /// The recorded call that asked for the attempt, if one did.
+    /// The trace of the call that requested the attempt, if one did.
     pub(crate) request_trace: Option<TraceContext>,
 }
 
 impl CompletedAttempt {
-    /// The request is over.
     pub(crate) fn progress(&self) -> AttemptProgress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
         let succeeded = self.verdict == Verdict::Succeeded;
@@ -55,8 +52,8 @@ impl CompletedAttempt {
         AttemptProgress::RequestEnded { endpoint_id, delivery_id: id, end, pause }
     }
 
-    /// The verdict as it is recorded: of many answers that ask for a pause only the one counts that
-    /// makes it the longest, so that the last that is recorded is the one that holds.
+    /// The verdict as it is recorded. Of many responses that ask for a pause, only the one counts
+    /// that makes it the longest, so that the last one that is recorded is the one that applies.
     pub(crate) fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
         let endpoint_id = self.delivery.endpoint_id;
         let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
@@ -69,8 +66,8 @@ impl CompletedAttempt {
         verdict
     }
 
-    /// What went wrong, for logs and spans. Of an answer only the status: the delivery log shows
-    /// where a redirect leads, and paths of receivers' URLs are secrets of a kind.
+    /// The error for logs and spans. Of a response only the status: the delivery log shows where a
+    /// redirect leads, and the paths of receivers' URLs may be secret.
     pub(crate) fn failure(&self) -> Option<String> {
         match (&self.verdict, self.result) {
             (Verdict::Succeeded, _) => None,
@@ -85,14 +82,14 @@ impl CompletedAttempt {
 
 /// What the scheduler learns about an attempt, in this order.
 pub(crate) enum AttemptProgress {
-    /// The request is over; its outcome is not committed yet.
-    /// `pause`: for how long the receiver asks to be left alone.
+    /// The request is over; its outcome is not committed yet. `pause`: how long the receiver asks
+    /// to be left alone.
     RequestEnded {
         endpoint_id: EndpointId,
         delivery_id: DeliveryId,
         end: AttemptEnd,
         pause: Option<Duration>,
     },
-    /// The outcome is committed: the delivery after it.
+    /// The outcome is committed; the delivery after it.
     Committed(Box<Delivery>),
 }

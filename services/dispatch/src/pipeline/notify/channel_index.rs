@@ -1,5 +1,5 @@
-//! What is known of who is told: the channels as they stand at a position of the log, their open
-//! incidents, and what each was told of exhausted deliveries lately. Pure.
+//! The state from which notifications are decided: the channels as of a position of the log, their
+//! open incidents, and their recent notifications of exhausted deliveries. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,26 +18,25 @@ use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
 use super::cause::NotificationCause;
 use super::decisions::Decision;
 
-/// What is known of a shard's channels.
 #[derive(Default)]
 pub(crate) struct ChannelIndex {
     pub(super) channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
     pub(super) groups: BTreeMap<(ChannelId, EndpointId), ExhaustionGroup>,
     /// The incidents that services may have open.
     pub(super) incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
-    /// So many groups there may be before those that do not matter any more are forgotten.
+    /// At this number of groups, those that no longer matter are dropped.
     forget_at: usize,
-    /// The channels are what they were after the record there, at least.
+    /// The channels are at least as new as the record there.
     read_until: Position,
-    /// What has been told of, by organization: causes up to there have been decided, because
-    /// they are decided in their order and recorded together.
+    /// By organization: causes up to this position have been decided, because they are decided in
+    /// order and recorded together.
     decided_until: HashMap<OrganizationId, Position>,
 }
 
-/// What a channel is told of exhausted deliveries of an endpoint: one message an hour.
+/// Exhausted deliveries of an endpoint, as one channel is notified of them: one message an hour.
 #[derive(Debug, Default)]
 pub(super) struct ExhaustionGroup {
-    /// What waits, or is under way.
+    /// The notification that waits or is under way.
     pub(super) open: Option<OpenNotification>,
     pub(super) last_sent: Option<Timestamp>,
 }
@@ -45,19 +44,19 @@ pub(super) struct ExhaustionGroup {
 #[derive(Debug)]
 pub(super) struct OpenNotification {
     pub(super) notification_id: NotificationId,
-    /// How many deliveries its records tell of.
+    /// How many deliveries its records count.
     count: u32,
-    /// The last record that they tell of.
+    /// The last record that they count.
     cause: Position,
-    /// Since when some were counted that the message under way may not tell of.
+    /// When the first delivery was counted that the message under way may not contain.
     newer_since: Option<Timestamp>,
 }
 
-/// No more groups than this are looked through for ones to forget.
+/// Below this number of groups, none is dropped.
 const MIN_GROUPS_TO_FORGET: usize = 1_024;
 
 impl ChannelIndex {
-    /// What the last owner has left in the tables.
+    /// Takes over the tables as the last owner left them.
     pub(crate) fn restore(
         &mut self,
         told: Vec<Told>,
@@ -87,7 +86,7 @@ impl ChannelIndex {
         self.decided_until.extend(causes);
     }
 
-    /// Takes a channel as it stands, in place of what was known of it.
+    /// Replaces what is known of a channel.
     pub(crate) fn put(&mut self, channel: Channel) {
         let channels = self.channels.entry(channel.organization_id.clone()).or_default();
         match channel.delete_time {
@@ -96,14 +95,14 @@ impl ChannelIndex {
         }
     }
 
-    /// Forgets a channel that did not exist yet.
+    /// Removes a channel that did not exist yet.
     pub(crate) fn remove(&mut self, organization: &OrganizationId, id: ChannelId) {
         if let Some(channels) = self.channels.get_mut(organization) {
             channels.remove(&id);
         }
     }
 
-    /// Takes in one more record about a channel.
+    /// Applies one more record about a channel.
     pub(crate) fn apply(&mut self, id: ChannelId, record: &Record) -> Result<(), BrokenLog> {
         let mut loaded = Loaded::default();
         let known = self.channels.get(&record.organization_id).and_then(|known| known.get(&id));
@@ -114,7 +113,6 @@ impl ChannelIndex {
         Ok(())
     }
 
-    /// A channel as it stands.
     pub(crate) fn channel(&self, organization: &OrganizationId, id: ChannelId) -> Option<&Channel> {
         self.channels.get(organization)?.get(&id)
     }
@@ -129,17 +127,17 @@ impl ChannelIndex {
         self.channels.get(organization).map_or(0, BTreeMap::len)
     }
 
-    /// The log was read to there.
+    /// The log was read up to `position`.
     pub(crate) fn has_read(&mut self, position: Position) {
         self.read_until = self.read_until.max(position);
     }
 
-    /// Whether the channels are what they were when something happened there, or later.
+    /// Whether the channels are at least as new as the record at `position`.
     pub(crate) fn has_read_to(&self, position: Position) -> bool {
         self.read_until >= position
     }
 
-    /// Whether it was decided before, by us or by an owner before us.
+    /// Whether it was decided before, by this owner or an earlier one.
     pub(crate) fn is_decided(&self, cause: &NotificationCause) -> bool {
         self.is_decided_until(&cause.organization_id, cause.position)
     }
@@ -152,7 +150,7 @@ impl ChannelIndex {
         self.decided_until.get(organization).is_some_and(|until| position <= *until)
     }
 
-    /// What was decided is recorded, causes up to `until` included.
+    /// `decisions` are recorded, from causes up to and including `until`.
     pub(crate) fn recorded(
         &mut self,
         organization: &OrganizationId,
@@ -173,7 +171,7 @@ impl ChannelIndex {
                     if let Some(incident) = self.incidents.get_mut(&key) {
                         incident.merge(Incident::closing(until));
                     }
-                    // What comes next is another incident, and is told at once.
+                    // Whatever comes next is another incident, and is sent at once.
                     self.groups.remove(&key);
                 }
                 NotificationFact::Raised(new)
@@ -201,7 +199,8 @@ impl ChannelIndex {
         self.forget_old_groups(now);
     }
 
-    /// A notification is read, to be sent. What is counted from now on may not be in it.
+    /// The channel's notifications were read, to be sent. Deliveries that are counted from now on
+    /// may not be in the message.
     pub(crate) fn note_read(&mut self, channel: ChannelId) {
         let of_channel = (channel, EndpointId::MIN)..=(channel, EndpointId::MAX);
         let groups = self.groups.range_mut(of_channel);
@@ -210,8 +209,8 @@ impl ChannelIndex {
         }
     }
 
-    /// What is to be told an hour later, because it was counted after the message was written:
-    /// recorded together with the message's being sent at `sent`.
+    /// The notification that is due an hour later, of deliveries that were counted after the
+    /// message was written. It is recorded together with the message's sending at `sent`.
     pub(crate) fn remainder(
         &self,
         notification: &Notification,
@@ -230,7 +229,7 @@ impl ChannelIndex {
         Some((new, open.cause))
     }
 
-    /// A notification was sent, and this was raised with it.
+    /// A notification was sent; `remainder` was recorded with it.
     pub(crate) fn sent(
         &mut self,
         notification: &Notification,
@@ -260,13 +259,13 @@ impl ChannelIndex {
         });
     }
 
-    /// A notification was given up, or withdrawn.
+    /// A notification was given up or withdrawn.
     pub(crate) fn note_given_up(&mut self, notification: &Notification) {
         let Some((key, _)) = self.open_of(notification) else { return };
         self.groups.entry(key).or_default().open = None;
     }
 
-    /// The channels that are sent a summary of the week that ended then, by organization.
+    /// By organization, the channels that get a summary of the week that ended at `week_end`.
     pub(crate) fn summary_channels(
         &self,
         week_end: Timestamp,

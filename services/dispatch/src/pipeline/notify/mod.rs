@@ -1,12 +1,12 @@
-//! Notify: tells channels of what has happened to their organization's endpoints.
+//! Notify: sends notifications to channels about their organization's endpoints.
 //!
-//! One task has the last word in a shard: it decides what is raised ([`decisions`]) from what it
-//! knows ([`channel_index`]), what is due next ([`queue`]), whether what has waited is still sent
-//! ([`send_decision`]), and records what came of it. Since nobody else writes about the shard's
-//! notifications, counting what was exhausted and sending what was counted cannot come between
-//! each other. Routing waits until what follows from a cause is committed before it moves the
-//! checkpoint past it; and what has been told of is known by the position of its cause, so that
-//! the next owner, who reads the same records again, raises nothing twice.
+//! One task in a shard decides which notifications are raised ([`decisions`]) from its state
+//! ([`channel_index`]), which is due next ([`queue`]), and whether one that has waited is still
+//! sent ([`send_decision`]), and records the outcomes. Since nobody else writes about the shard's
+//! notifications, counting exhausted deliveries and sending their count cannot interfere. Routing
+//! moves the checkpoint past a cause only when what follows from it is committed. The position of
+//! the last cause is recorded, so that the next owner, who reads the same records again, raises
+//! nothing twice.
 //!
 //! Decision: docs/decisions/one-writer-of-notifications.md
 
@@ -44,22 +44,20 @@ use sending::SendProgress;
 pub(crate) use cause::NotificationCause;
 pub(crate) use stage::Notify;
 
-/// As many notifications as may be under way at once in a shard: one for each channel at most.
+/// Notifications that may be under way at once in a shard; each channel has at most one.
 const MAX_CONCURRENT_SENDS: usize = 16;
 const CHANNELS_PER_PAGE: usize = 500;
 
-/// What the stage hears.
 pub(crate) enum NotifyMessage {
-    /// Channels may handle of these. Answered when what follows is committed.
+    /// Channels may be notified of these. Answered when what follows is committed.
     Causes(Vec<NotificationCause>, oneshot::Sender<()>),
-    /// Something was recorded of a channel. Answered when what follows is committed.
+    /// A record about a channel. Answered when what follows is committed.
     Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
-    /// Somebody has asked for a test.
     TestRequested(ChannelId),
 }
 
-/// The shard's channels as they stand. Read before what has changed is looked for, so that a change
-/// that comes between is found, and taken back, and not missed.
+/// The shard's channels as they are now. This must be read before the changes since the checkpoint,
+/// so that a change in between is found there and undone.
 pub(crate) async fn channels(shard: &OwnedShard) -> Result<Vec<Channel>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let mut channels = Vec::new();
@@ -72,8 +70,8 @@ pub(crate) async fn channels(shard: &OwnedShard) -> Result<Vec<Channel>, StoreEr
     }
 }
 
-/// Brings the stage to where the last owner stopped: channels that changed behind the checkpoint
-/// are set back to how they stood there, and change again as the log is read.
+/// Restores the stage's state. Channels that changed after the checkpoint are set back to their
+/// state there, and change again as the log is read.
 pub(crate) async fn prepare(
     shard: &Arc<OwnedShard>,
     checkpoint: Position,
@@ -112,7 +110,7 @@ pub(crate) async fn prepare(
 }
 
 impl Notify {
-    /// Works until routing has ended and what is under way is over.
+    /// Works until routing has ended and nothing is under way.
     pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<NotifyMessage>) {
         let (to_record, mut ended) = mpsc::channel(STAGE_CAPACITY);
         let stop = self.shard.stop.clone();
@@ -164,7 +162,7 @@ impl Notify {
                 let until = causes.last().map(|cause| cause.position);
                 self.raise(causes).await?;
                 until.into_iter().for_each(|position| self.channel_index.has_read(position));
-                // Whoever waited may have gone.
+                // The receiver may be gone.
                 _ = done.send(());
             }
             NotifyMessage::Channel(id, record, done) => {
@@ -176,13 +174,13 @@ impl Notify {
                 self.channel_index.has_read(record.position);
                 _ = done.send(());
             }
-            // Whoever asks may have another clock.
+            // The caller's clock may differ from ours.
             NotifyMessage::TestRequested(channel) => self.queue.schedule(channel, Timestamp::MIN),
         }
         Ok(())
     }
 
-    /// Raises what follows from causes, organization by organization.
+    /// Raises the notifications that follow from causes, organization by organization.
     async fn raise(&mut self, causes: Vec<NotificationCause>) -> Result<(), StageEnded> {
         let fresh: Vec<_> =
             causes.into_iter().filter(|cause| !self.channel_index.is_decided(cause)).collect();
@@ -198,12 +196,12 @@ impl Notify {
                 .filter(|cause| cause.organization_id == organization)
                 .cloned()
                 .collect();
-            // What ends trouble has an operation of its own: an incident tells by the positions of
-            // operations' causes what came first.
+            // A cause that ends trouble has an operation of its own: an incident orders its events
+            // by the positions of operations' causes.
             for part in
                 of_organization.chunk_by(|one, next| !one.ends_trouble && !next.ends_trouble)
             {
-                // An operation has so many records at most, whatever the number of channels.
+                // Limits the records of an operation, whatever the number of channels.
                 for part in part.chunks((RECORDS_PER_OPERATION / channels).max(1)) {
                     self.raise_part(&organization, part).await?;
                 }

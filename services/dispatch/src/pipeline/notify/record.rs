@@ -1,4 +1,4 @@
-//! What is recorded of notifications: that they are raised, and what came of sending them.
+//! Records notifications: that they are raised, and the outcomes of sending them.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand};
@@ -18,12 +18,12 @@ use super::stage::{NOTIFICATIONS, Notify};
 use crate::metrics;
 use crate::pipeline::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 
-/// What came of a notification, and of its channel's health: somebody may change the channel
+/// The outcome of a notification and the health of its channel, which somebody may change
 /// meanwhile.
 const OUTCOMES: AppendPolicy = AppendPolicy { streams: Streams::Shared, ..NOTIFICATIONS };
 
 impl Notify {
-    /// Records what follows from causes in one organization, all at once.
+    /// Records what follows from causes in one organization, in one operation.
     pub(super) async fn raise_part(
         &mut self,
         organization: &OrganizationId,
@@ -41,7 +41,7 @@ impl Notify {
         self.record_decisions(organization, decisions, last.position, correlation, now).await
     }
 
-    /// Closes the incidents of a channel that leads somewhere else after a record, or nowhere.
+    /// Closes a channel's incidents at its old destination, if a record changes or deletes it.
     pub(super) async fn close_incidents_of_old_destination(
         &mut self,
         id: ChannelId,
@@ -84,7 +84,7 @@ impl Notify {
         Ok(())
     }
 
-    /// Goes on with a notification that is due, or records what came of it.
+    /// Continues with a notification that is due, or records its outcome.
     pub(super) async fn conclude(
         &mut self,
         progress: SendProgress,
@@ -164,7 +164,7 @@ impl Notify {
         Ok(())
     }
 
-    /// What is recorded of the notification, and what is raised with it.
+    /// The outcome's fact, and the notification that is raised together with it, with its cause.
     fn outcome(
         &self,
         finished: &FinishedSend,
@@ -180,7 +180,7 @@ impl Notify {
                 (fact, remainder.map(|(new, _)| (id, new)), cause)
             }
             Some(error) => {
-                // Then there was nowhere to send it.
+                // There was no channel to send it to.
                 let is_gone = finished.kind.is_none();
                 let next = notification.next_attempt_time(attempt.number, *end_time);
                 let next_attempt_time = next.filter(|_| !is_gone);
@@ -227,7 +227,7 @@ impl Notify {
     }
 }
 
-/// Records a channel's health only when it changes, with what caused that.
+/// Records a channel's health only when it changes, with the cause.
 fn health(channel: &Channel, finished: &FinishedSend) -> Option<NewRecord> {
     let command = match &finished.error {
         None => ChannelCommand::NoteSuccess,

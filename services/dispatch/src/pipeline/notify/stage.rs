@@ -1,4 +1,4 @@
-//! The state of the notify stage, which its parts work on.
+//! The state of the notify stage.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,24 +15,22 @@ use super::queue::NotificationQueue;
 use crate::pipeline::failures::{AppendPolicy, OnDefect, Streams};
 use crate::pipeline::owned_shard::OwnedShard;
 
-/// What is recorded of notifications. Routing waits for it.
+/// For records of notifications, which routing waits for.
 pub(super) const NOTIFICATIONS: AppendPolicy = AppendPolicy {
     what: "cannot record a notification",
     streams: Streams::Owned,
     on_defect: OnDefect::GiveUp,
 };
 
-/// The stage's state.
 pub(crate) struct Notify {
     pub(super) shard: Arc<OwnedShard>,
     pub(super) channel_index: ChannelIndex,
     pub(super) queue: NotificationQueue,
-    /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
-    /// is under way.
+    /// Mail of the last 24 hours, by organization: the tables' rows, and what is under way.
     pub(super) mail: HashMap<OrganizationId, MailUsage>,
-    /// When the next week ends that is summarized.
+    /// When the current week ends.
     pub(super) next_week: Timestamp,
-    /// The end of a week that is to be summarized at once.
+    /// The end of a week that is to be summarized now.
     pub(super) week_to_summarize: Option<Timestamp>,
 }
 
@@ -48,8 +46,8 @@ impl Notify {
         self.shard.operation(organization, records, metadata)
     }
 
-    /// What the stage waits by: a wall clock that does not step. What people are told of when
-    /// something happened is the wall clock's to say.
+    /// The clock that the stage waits by: a wall clock that does not step. Times that people are
+    /// shown come from the wall clock.
     pub(super) fn now(&self) -> Timestamp {
         self.shard.steady_clock.wall()
     }

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::replay::{
 use keeptrusts_webhooks_store::queries::replay_candidates::{Candidate, CandidatePage};
 use keeptrusts_webhooks_store::{Expected, NewRecord};
 
-/// The deliveries that a step makes or resumes at the most: others' appends wait for its commit.
+/// Limit for a step's deliveries: other appends wait for its commit.
 const MAX_STEP_SIZE: u32 = 250;
 
 /// How many deliveries a step may make or resume: a quarter of a second's worth.
@@ -19,34 +19,34 @@ pub(crate) fn step_size(deliveries_per_second: u32) -> usize {
     (deliveries_per_second / 4).clamp(1, MAX_STEP_SIZE) as usize
 }
 
-/// A step in the making.
+/// A step that is being put together.
 pub(crate) struct Step {
     cursor: ReplayCursor,
     counts: ReplayCounts,
-    /// Of deliveries, each of another.
+    /// Each of another delivery.
     records: Vec<NewRecord>,
     is_at_end: bool,
 }
 
 impl Step {
-    /// Begins where the replay stands.
+    /// A step that begins at the replay's cursor.
     pub(crate) fn starting_at(replay: &Replay) -> Step {
         let counts = ReplayCounts::default();
         Step { cursor: replay.cursor, counts, records: Vec::new(), is_at_end: false }
     }
 
-    /// Behind this it goes on.
+    /// The position after which the next page is read.
     pub(crate) fn cursor(&self) -> ReplayCursor {
         self.cursor
     }
 
-    /// What was done in it.
+    /// What the step does.
     pub(crate) fn counts(&self) -> ReplayCounts {
         self.counts
     }
 
-    /// Takes in what was found behind the cursor, until `room` deliveries are made or resumed.
-    /// False: nothing more fits, or there is nothing more.
+    /// Adds a page of candidates until the step has `room` deliveries. False: it is full, or there
+    /// is nothing more.
     pub(crate) fn take(
         &mut self,
         replay: &Replay,
@@ -72,9 +72,9 @@ impl Step {
         !self.is_at_end && self.records.len() < room
     }
 
-    /// The records of the step, that of the replay last. It expects the replay as it was at the
-    /// beginning: so the step happens once, whoever tries it again, and not at all if somebody has
-    /// cancelled the replay.
+    /// The records of the step, the replay's own last. That one expects the replay's version from
+    /// the beginning, so that the step is appended once, whoever tries it again, and not at all if
+    /// the replay was cancelled.
     pub(crate) fn into_records(self, replay: &Replay) -> Vec<NewRecord> {
         let Step { cursor, counts, mut records, is_at_end } = self;
         let fact = match is_at_end && counts == ReplayCounts::default() {
@@ -196,7 +196,7 @@ mod tests {
         };
         let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &page, 2), "full");
-        // What comes after the last delivery that fits is not lost, nor is it counted.
+        // What comes after the last delivery that fits is neither lost nor counted.
         assert_eq!(step.cursor(), cursor(4));
         let counts = ReplayCounts { scheduled: 1, resumed: 1, skipped: 1, expired: 1 };
         assert_eq!(step.counts(), counts);

@@ -1,16 +1,18 @@
-//! What the scheduler wants done, and what it learns of attempts.
+//! The scheduler's effects, and the results that it learns.
 
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_store::DueKey;
 
-/// What is to be done now.
+/// Something that is to be done now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Attempt this delivery. [`Scheduler::outcome_committed`](super::Scheduler::outcome_committed) must follow; [`Scheduler::request_ended`](super::Scheduler::request_ended) should
-    /// come before it, as soon as the request is over.
+    /// Attempt this delivery. [`Scheduler::outcome_committed`](super::Scheduler::outcome_committed)
+    /// must follow; [`Scheduler::request_ended`](super::Scheduler::request_ended) should come
+    /// before it, as soon as the request is over.
     Send(Box<Delivery>),
-    /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`](super::Scheduler::fetched) must follow.
+    /// Fetch up to `limit` waiting deliveries after a key.
+    /// [`Scheduler::fetched`](super::Scheduler::fetched) must follow.
     Fetch {
         endpoint_id: EndpointId,
         /// Tells the answers of different fetches apart.
@@ -27,6 +29,5 @@ pub enum Effect {
 pub enum AttemptEnd {
     /// The receiver answered 2xx.
     Succeeded,
-    /// It did not.
     Failed,
 }
