@@ -1,4 +1,4 @@
-//! The gRPC service: what became of deliveries, and requests to their shard's owner.
+//! DispatchService: deliveries, attempts, replays and statistics, and requests to a shard's owner.
 
 mod attempts;
 mod cancel;
@@ -29,7 +29,7 @@ use tonic::{Request, Response, Status};
 
 pub use dispatch_api::DispatchApi;
 
-/// Statistics of so many hours of one endpoint are not worth waiting for a turn.
+/// Up to so many hours, statistics of one endpoint need not wait for a turn.
 const SHORT_STATS_HOURS: u32 = 48;
 
 #[tonic::async_trait]

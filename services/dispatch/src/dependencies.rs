@@ -1,4 +1,4 @@
-//! What the work on shards needs from the process: the log, the clocks, and ways to send.
+//! What the work on shards needs: the log, the clocks, and ways to send.
 
 use std::sync::Arc;
 
@@ -11,16 +11,15 @@ use crate::pipeline::steady_clock::Uptime;
 use crate::settings::Settings;
 use crate::transport::Transport;
 
-/// Everything that the work on shards depends on.
 #[derive(Clone)]
 pub struct Dependencies {
     pub log: Arc<Log>,
     /// Opens the endpoints' secrets.
     pub keyring: Arc<Keyring>,
     pub transport: Arc<dyn Transport>,
-    /// Sends mail. None: there is no server for it.
+    /// None: there is no mail server.
     pub mailer: Option<Arc<dyn Mailer>>,
-    /// The wall clock, for what people see.
+    /// The wall clock, for times that people see.
     pub clock: Clock,
     /// Measures how much time has passed, whatever the wall clock shows.
     pub uptime: Uptime,

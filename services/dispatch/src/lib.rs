@@ -1,8 +1,8 @@
-//! The dispatch service: owns shards, routes their events, makes the attempts and records what
-//! came of them; and answers questions about deliveries.
+//! The dispatch service: owns shards, routes their events, attempts deliveries and records the
+//! outcomes; and answers questions about deliveries.
 //!
-//! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both stand on the log alone: any replica
-//! can answer any request, because what it asks of a shard's owner it appends to the log.
+//! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both use only the log: any
+//! replica can answer any request, because requests to a shard's owner are appended to the log.
 //!
 //! Decision: docs/decisions/requests-go-through-the-log.md
 
@@ -40,10 +40,9 @@ use api::DispatchApi;
 use ownership::Ownership;
 use status::DispatchStatus;
 
-/// How long the database may take to release the leases of a process that has given up.
+/// How long the database may take to release the leases after giving up.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The dispatch work of one process.
 pub struct Dispatch {
     stop: CancellationToken,
     give_up: CancellationToken,
@@ -69,13 +68,13 @@ impl Dispatch {
         Dispatch { stop, give_up, status, work }
     }
 
-    /// The service is ready only while the leases are looked after, and while this process can work
-    /// on whatever shard it takes.
+    /// Makes the service's readiness depend on the leases being maintained, and on this process
+    /// being able to work on every shard that it takes.
     pub fn needed_by(&self, readiness: &Readiness) {
         let (status, ended) = (Arc::clone(&self.status), self.work.abort_handle());
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
             let seen = match ended.is_finished() {
-                // A defect of ours, which the log has told: only another process can go on.
+                // A defect of ours, which was logged: only a restart helps.
                 true => Err("the work has ended: start the process again".to_owned()),
                 false => status.check_leases(),
             };
@@ -87,7 +86,7 @@ impl Dispatch {
         });
     }
 
-    /// Begins nothing new, finishes the attempts under way and records them, gives the shards
+    /// Begins nothing new, finishes the attempts under way and records them, then gives the shards
     /// back. Attempts that are not recorded after `patience` are repeated by the next owner.
     pub async fn stop(self, patience: Duration) {
         let Dispatch { stop, give_up, mut work, .. } = self;

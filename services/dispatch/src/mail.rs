@@ -1,4 +1,4 @@
-//! How mail leaves the process: through the operator's SMTP server, or a simulated one.
+//! Sends mail through the operator's SMTP server, or a simulated one.
 
 mod failure_text;
 mod smtp_server;
@@ -26,19 +26,19 @@ use self::transport::{Encryption, SmtpTransport, Tls};
 /// Sends mail, within limits of its own.
 #[async_trait]
 pub trait Mailer: Send + Sync + 'static {
-    /// Hands a mail to the server. What it answered, and what went wrong.
+    /// Hands a mail to the server. Returns the server's reply code.
     async fn send(&self, mail: &Mail) -> Result<u16, MailFailure>;
 }
 
-/// Why a mail was not taken.
+/// Why a mail was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct MailFailure {
-    /// What the server answered (RFC 5321 section 4.2). None: nothing.
+    /// The server's reply code (RFC 5321 section 4.2). None: it did not reply.
     pub status_code: Option<u16>,
-    /// For whoever made the channel to read: ours, never what the server said.
+    /// For the channel's owner: our text, never the server's.
     pub problem: String,
-    /// What the operators of this process are told, with what the server said. Shows no password.
+    /// For operators, with the server's text. Shows no password.
     pub cause: String,
 }
 
@@ -54,7 +54,7 @@ pub enum SmtpTls {
     None,
 }
 
-/// A password. Its Debug shows nothing.
+/// Its Debug shows nothing.
 #[derive(Clone)]
 pub struct SmtpPassword(String);
 
@@ -116,26 +116,19 @@ pub struct SmtpFlags {
 /// Why mail cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailSetupError {
-    /// A file cannot be read.
     #[error("cannot read the {flag} file {path}")]
     Unreadable {
-        /// Whose file.
         flag: &'static str,
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
-    /// The flags contradict one another.
     #[error("{0}")]
     Flags(&'static str),
-    /// A file says of nobody that they are to be trusted.
     #[error("the {CA_FLAG} file {path} {reason}")]
     Untrustworthy {
         path: PathBuf,
-        /// Why not.
         reason: UnusableCertificates,
     },
-    /// The server's host is nothing that a certificate could be for.
     #[error("the host of --smtp-server is not a name or an address: {0}")]
     ServerName(String),
     /// A defect of ours: rustls and its provider do not fit.
@@ -149,7 +142,7 @@ impl SmtpFlags {
         self.smtp_server.is_some()
     }
 
-    /// What sends it. None: no server is given.
+    /// None: no server is given.
     pub fn mailer(&self) -> Result<Option<SmtpMailer>, MailSetupError> {
         let (Some(server), Some(from)) = (&self.smtp_server, &self.smtp_from) else {
             return Ok(None);
@@ -213,7 +206,6 @@ fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, MailSetupError> {
     })
 }
 
-/// Mail through an SMTP server.
 pub struct SmtpMailer {
     transport: SmtpTransport,
     from: Address,
@@ -236,8 +228,8 @@ impl Mailer for SmtpMailer {
     }
 }
 
-/// The mail as it goes over the wire. lettre encodes what is not ASCII and what is too long; the
-/// addresses were checked when the channel was made, and are parsed again here.
+/// The mail as it is sent. lettre encodes what is not ASCII or too long; the addresses were checked
+/// when the channel was created, and are parsed again here.
 fn message(mail: &Mail, from: &Address) -> Result<Message, String> {
     let id = format!("<{}@{}>", mail.message_id, from.domain());
     let mut builder = Message::builder()
@@ -245,7 +237,7 @@ fn message(mail: &Mail, from: &Address) -> Result<Message, String> {
         .subject(&mail.subject)
         .message_id(Some(id))
         .raw_header(HeaderValue::new(
-            // RFC 3834 section 5: nobody's holiday message should answer it.
+            // RFC 3834 section 5: prevents automatic replies.
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
         ))

@@ -1,4 +1,5 @@
-//! Who works on which shard: takes leases, renews them, gives up what is more than a fair share.
+//! Decides which shards this process owns: takes leases, renews them, gives up what exceeds a fair
+//! share.
 //!
 //! Decision: docs/decisions/leases-with-epochs.md
 
@@ -22,30 +23,30 @@ use crate::metrics::{self, LeaseChange};
 use crate::pipeline::{self, OwnedShard};
 use crate::status::DispatchStatus;
 
-/// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
+/// A lease whose end moves by more than this was renewed; the survey's own duration moves it by
+/// less.
 const RENEWAL_THRESHOLD: Duration = Duration::from_millis(500);
 
-/// How long a shard that this process could not work on is left to the others.
+/// How long this process leaves a shard to the others after it could not work on it.
 const UNFIT_BACKOFF: Duration = Duration::from_secs(60);
 
-/// The shards that this process owns.
 pub(crate) struct Ownership {
-    /// What this process is called among the others.
+    /// This process's name among the members.
     member: String,
     dependencies: Dependencies,
     status: Arc<DispatchStatus>,
     held: BTreeMap<Shard, HeldShard>,
-    /// The others' leases as they were last seen.
+    /// The others' leases as of the last survey.
     others: BTreeMap<Shard, ForeignLease>,
-    /// Since when shards were seen without an owner.
+    /// Since when shards have had no owner.
     unclaimed: BTreeMap<Shard, Instant>,
-    /// Shards that this process could not work on, and until when it does not try again.
+    /// Shards that this process could not work on, and until when it does not retry.
     unfit: BTreeMap<Shard, Instant>,
 }
 
-/// Another's lease, and since when it was not renewed.
+/// Another process's lease, and since when it was not renewed.
 struct ForeignLease {
-    /// When it ends, if the database's clock stays as it is.
+    /// When it ends, if the database's clock does not step.
     ends: Instant,
     since: Instant,
 }
@@ -53,7 +54,7 @@ struct ForeignLease {
 struct HeldShard {
     shard: Arc<OwnedShard>,
     work: JoinHandle<()>,
-    /// Nobody took it whose share it would have been.
+    /// No other process took it, though it was in another's share.
     was_unclaimed: bool,
 }
 
@@ -74,12 +75,12 @@ impl Ownership {
         }
     }
 
-    /// Owns shards until told to stop; then finishes what is under way, until told to give up,
-    /// and gives them back.
+    /// Owns shards until `stop`; then finishes what is under way, until `give_up`, and gives the
+    /// shards back.
     pub(crate) async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) {
         loop {
             let next = self.maintain().await;
-            // Where nobody else can take a lease there is nothing to renew, ever (invariant 11).
+            // Where nobody else can take a lease, nothing is ever renewed (invariant 11).
             let wait = async {
                 match next {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -94,13 +95,13 @@ impl Ownership {
         self.give_back_all(give_up).await;
     }
 
-    /// Renews, gives up, takes; how long until it must be done again.
+    /// Renews, gives up and takes leases; returns how long until the next time.
     async fn maintain(&mut self) -> Option<Duration> {
         let time_to_live = self.dependencies.settings.lease_time_to_live;
         self.collect_ended().await;
         let interval = match self.renew_all(time_to_live).await {
             true => time_to_live / 3,
-            // Several attempts before the lease ends.
+            // Leaves several attempts before the lease ends.
             false => time_to_live / 10,
         };
         let survey = match self.dependencies.log.store().survey(&self.member, time_to_live).await {
@@ -127,14 +128,14 @@ impl Ownership {
             let all = self.held.len() == survey.shards.len();
             return if all { None } else { Some(interval) };
         }
-        // Wakes when the lease of another would end, to take over at once if it does.
+        // Wakes when another's lease would end, to take the shard over at once.
         let others = survey.shards.iter().filter(|lease| !self.held.contains_key(&lease.shard));
         let soonest = others.map(|lease| lease.expires_in).filter(|wait| !wait.is_zero()).min();
         let margin = Duration::from_millis(20);
         Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
     }
 
-    /// Whether all of them could be renewed, or have passed to others.
+    /// Whether all of them were renewed, or have passed to others.
     async fn renew_all(&mut self, time_to_live: Duration) -> bool {
         let store = self.dependencies.log.store();
         if !store.is_shared() {
@@ -146,7 +147,7 @@ impl Ownership {
             let requested_at = (self.dependencies.uptime)();
             match store.renew_lease(lease.lease(), time_to_live).await {
                 Ok(true) if lease.is_valid() => lease.extend(requested_at, time_to_live),
-                // It ran out here although the database still had it for us: work has stopped.
+                // It expired here, although the database still has it for us: the work has stopped.
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(shard = %lease.shard(), "the shard has passed to another process");
@@ -165,7 +166,7 @@ impl Ownership {
     fn give_up_surplus(&self, share: usize) {
         let working = self.held.values().filter(|held| !held.shard.stop.is_cancelled());
         let mut working: Vec<_> = working.collect();
-        // What nobody else took is kept: the others may not be able to work on it.
+        // Shards that nobody else took are kept: the others may not be able to work on them.
         working.sort_by_key(|held| !held.was_unclaimed);
         for held in working.into_iter().skip(share) {
             tracing::info!(shard = %held.shard.lease.shard(), "giving the shard to another process");
@@ -174,10 +175,10 @@ impl Ownership {
         }
     }
 
-    /// Releases leases that outlast their owners: if the database's clock is set back, what a dead
-    /// process has left would not run out before the clock is where it was. A lease that lasts
-    /// longer than any can, and was not renewed in twice the time that it lives, is nobody's. The
-    /// next look finds it free; and if its owner lives after all, it is told when it renews.
+    /// Releases leases that outlast their owners: if the database's clock is set back, the lease of
+    /// a dead process would not expire until the clock is where it was. A lease that ends later
+    /// than any lease can, and was not renewed for twice its time to live, is stale. The next
+    /// survey finds it free. If its owner is alive after all, it learns that when it renews.
     async fn release_stale_leases(&mut self, survey: &Survey, time_to_live: Duration) {
         let now = Instant::now();
         let mut stale = Vec::new();
@@ -209,8 +210,8 @@ impl Ownership {
         join_all(releases).await;
     }
 
-    /// Notes which shards have no owner. One that stays so was left by a process that could not
-    /// work on it, and that it would be the share of.
+    /// Notes which shards have no owner. If one stays without, the process in whose share it is
+    /// could not work on it.
     fn note_unclaimed(&mut self, survey: &Survey) {
         let now = Instant::now();
         for lease in &survey.shards {
@@ -223,7 +224,7 @@ impl Ownership {
 
     async fn take_free(&mut self, survey: &Survey, share: usize, time_to_live: Duration) {
         let store = self.dependencies.log.store();
-        // Where there can be no other process, whoever else has a lease is dead.
+        // If no other process can exist, the owner of any other lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
         let now = Instant::now();
         let is_unclaimed = |shard: &Shard| {
@@ -232,8 +233,8 @@ impl Ownership {
         };
         let mut wanted = Vec::new();
         for candidate in survey.shards.iter().filter(is_free) {
-            // What a dead process has left, or one that cannot work on it, is taken whatever the
-            // share: it cannot wait.
+            // Shards of a dead process, or of one that cannot work on them, are taken whatever the
+            // share: they cannot wait.
             let was_unclaimed = is_unclaimed(&candidate.shard);
             let is_orphan = candidate.owner.is_some() || was_unclaimed;
             let has_room = self.held.len() + wanted.len() < share;
@@ -266,7 +267,7 @@ impl Ownership {
         }
     }
 
-    /// Gives back the shards whose work has ended, for whatever reason.
+    /// Gives back the shards whose work has ended.
     async fn collect_ended(&mut self) {
         let ended: Vec<_> = self
             .held
@@ -281,7 +282,7 @@ impl Ownership {
                 self.unfit.insert(*number, Instant::now() + UNFIT_BACKOFF);
             }
         }
-        // What it works on again is no trouble any more.
+        // A shard that this process works on again is no longer unfit.
         self.unfit.retain(|number, _| {
             let held = self.held.get(number);
             held.is_none_or(|held| !held.shard.is_ready.load(Ordering::Relaxed))
@@ -294,7 +295,7 @@ impl Ownership {
         let number = held.shard.lease.shard();
         self.status.remove_shard(number);
         match self.dependencies.log.store().release_lease(held.shard.lease.lease()).await {
-            // It was lost, and that has been told.
+            // It was lost, which has been logged.
             Ok(()) if held.shard.abort.is_cancelled() => {}
             Ok(()) => {
                 metrics::count_lease_change(LeaseChange::GivenBack);
@@ -330,7 +331,8 @@ impl Ownership {
         let time_to_live = self.dependencies.settings.lease_time_to_live;
         let finished = give_up.run_until_cancelled(async {
             while !self.held.is_empty() {
-                // Attempts under way may take up to the request timeout: the leases must last.
+                // Attempts under way may take up to the request timeout, so the leases must be
+                // renewed.
                 self.renew_all(time_to_live).await;
                 _ = tokio::time::timeout(time_to_live / 3, self.first_to_finish()).await;
                 self.collect_ended().await;
@@ -349,7 +351,8 @@ impl Ownership {
     }
 }
 
-/// How many shards a member should own: all of them, evenly divided, the first members one more.
+/// How many shards a member should own: all of them, evenly divided; the first members own one
+/// more.
 fn fair_share(survey: &Survey, member: &str) -> usize {
     let members = survey.members.len().max(1);
     let index = survey.members.iter().position(|other| other == member).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The API's state, and what several of its methods do.
+//! The state of the API, and what several of its methods share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,19 +21,19 @@ use tonic::Status;
 
 use super::changes::WatchedOrganizations;
 
-/// The gRPC service. Answers on any replica, whoever owns the shard.
+/// The gRPC service. Any replica answers, whoever owns the shard.
 pub struct DispatchApi {
     pub(super) log: Arc<Log>,
     pub(super) clock: Clock,
     pub(super) body_retention: Duration,
     pub(super) watched: WatchedOrganizations,
-    /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
+    /// Ends waits for a test's outcome, which would otherwise delay a shutdown.
     pub(super) shutdown: CancellationToken,
 }
 
 impl DispatchApi {
-    /// The service on a log. Bodies of tests are kept for `body_retention`; `shutdown` ends the
-    /// waiting for their outcomes.
+    /// The service on a log. Bodies of tests are kept for `body_retention`; `shutdown` ends waits
+    /// for their outcomes.
     pub fn server(
         log: Arc<Log>,
         clock: Clock,
@@ -56,7 +56,7 @@ impl DispatchApi {
         found.ok_or_else(|| status::not_found(Resource::Delivery, id))
     }
 
-    /// An endpoint that may be sent to now.
+    /// An endpoint, unless it was deleted. Error: it is disabled.
     pub(super) async fn open_endpoint(
         &self,
         organization: &OrganizationId,
@@ -67,7 +67,7 @@ impl DispatchApi {
         Ok(existing)
     }
 
-    /// The same, but it may be disabled.
+    /// An endpoint, unless it was deleted.
     pub(super) async fn existing_endpoint(
         &self,
         organization: &OrganizationId,
@@ -79,8 +79,8 @@ impl DispatchApi {
         Ok(found.filter(|endpoint| endpoint.delete_time.is_none()))
     }
 
-    /// Appends a request for the shard's owner; the delivery after it. `allowed` says what a
-    /// delivery must be for that, and is asked of the very state that the request follows.
+    /// Appends a request for the shard's owner; returns the delivery after it. `allowed` checks the
+    /// same state of the delivery that the request follows.
     pub(super) async fn ask(
         &self,
         DeliveryRef { organization_id, delivery_id }: &DeliveryRef,
@@ -109,7 +109,6 @@ impl DispatchApi {
     }
 }
 
-/// Whether an endpoint is sent anything.
 pub(super) fn check_enabled(endpoint: &Endpoint) -> Result<(), Status> {
     match endpoint.status {
         EndpointStatus::Disabled => Err(status::failed_precondition(

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_store::durations;
 use keeptrusts_webhooks_store::log::projection::{CountKey, hour_of};
 
-/// The first of `hours` hours of which the last one is the current one.
+/// The first of `hours` hours, the last of which is the current one.
 pub(super) fn first_hour(now: Timestamp, hours: u32) -> Timestamp {
     let before = jiff::SignedDuration::from_hours(i64::from(hours) - 1);
     hour_of(now).checked_sub(before).unwrap_or(Timestamp::MIN)

@@ -1,11 +1,11 @@
-//! A week's summary as it is answered. Pure.
+//! Converts a week's summary to its message. Pure.
 
 use keeptrusts_webhooks_contracts::time::{duration_to_proto, timestamp_to_proto};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
 
-/// `endpoints` are those that the summary tells of, in any order.
+/// `endpoints` are the summary's, in any order.
 pub(super) fn answer(
     summary: &HealthSummary,
     endpoints: &[Endpoint],

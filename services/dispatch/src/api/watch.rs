@@ -1,4 +1,4 @@
-//! Changes of deliveries as they are committed, straight from the log.
+//! WatchDeliveries: changes of deliveries as they are committed, from the log.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use tonic::Status;
 use super::changes::{Change, Changes};
 use super::dispatch_api::DispatchApi;
 
-/// What the method streams. A slow client is waited for, and misses nothing: the log has it.
+/// A slow client misses nothing: the log has it.
 pub(super) type Answers =
     Pin<Box<dyn Stream<Item = Result<v1::WatchDeliveriesResponse, Status>> + Send>>;
 
@@ -26,7 +26,7 @@ struct Watcher {
     follower: OrganizationFollower,
     changes: Arc<Changes>,
     endpoint_id: Option<EndpointId>,
-    /// What the records that were read last have changed, of what is wanted.
+    /// The changes that are still to be sent, of the records that were read last.
     told: VecDeque<(Arc<[Change]>, usize)>,
 }
 
@@ -48,9 +48,9 @@ impl DispatchApi {
         let follower = self.log.follow_organization(shard, &organization, after);
         let changes = self.watched.changes(&self.log, &organization);
         let watcher = Watcher { follower, changes, endpoint_id, told: VecDeque::new() };
-        // A shutdown is the server's to tell: if the stream just ended here, the client would take
-        // it for complete. After an error the client has the last change's token, and can resume
-        // there.
+        // The server ends the stream with an error at a shutdown: if the stream just ended here,
+        // the client would take it for complete. After an error the client has the last change's
+        // token, and can resume there.
         let answers = unfold(Some(watcher), async |watcher| {
             let mut watcher = watcher?;
             match watcher.next().await {
@@ -63,8 +63,8 @@ impl DispatchApi {
 }
 
 impl Watcher {
-    /// The next change, in the log's order, so that the last one that was received is one to resume
-    /// from.
+    /// The next change, in the log's order, so that a client can resume after the last one that it
+    /// has received.
     async fn next(&mut self) -> Result<v1::WatchDeliveriesResponse, StoreError> {
         loop {
             if let Some((changes, at)) = self.told.pop_front() {

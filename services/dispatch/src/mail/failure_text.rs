@@ -1,8 +1,8 @@
-//! Why a mail was not taken, in our words.
+//! Explains why a mail was not accepted.
 //!
-//! The mail server is the operator's. What it says may tell of its network, its software, its
-//! policies and the operator's accounts there, and is for the operator's log; who made the channel
-//! is told what can be done about it.
+//! The mail server is the operator's. Its text may reveal its network, its software, its policies
+//! and the operator's accounts there, and goes only to the operator's log. The channel's owner is
+//! told what can be done.
 
 use std::error::Error as _;
 
@@ -20,7 +20,7 @@ const MESSAGE: &str =
     "the mail server refuses the message: this server's operators find the cause in their log";
 const NOT_NOW: &str = "the mail server does not take the message now";
 
-/// What is told to whoever made the channel.
+/// For the channel's owner.
 pub(super) fn for_customers(failure: &SmtpFailure) -> &'static str {
     if let Some(code) = failure.status() {
         return of_code(code);
@@ -44,8 +44,8 @@ fn of_code(code: u16) -> &'static str {
     }
 }
 
-/// All of it, with its causes, for the operator's log. Shows no password: replies are the server's,
-/// and credentials are sent to it only.
+/// For the operator's log: the error with all its causes. It shows no password: replies are the
+/// server's, and credentials go only to the server.
 pub(super) fn for_operators(error: &SmtpFailure) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,11 +1,10 @@
-//! The address of the operator's SMTP server, and the flag that says whom to trust there.
+//! The address of the operator's SMTP server.
 
 use std::str::FromStr;
 
-/// Names further certificates that the mail server may have.
+/// The flag for further certificates that are trusted for the mail server.
 pub(super) const CA_FLAG: &str = "--smtp-ca";
 
-/// A server's host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpServer {
     pub(super) host: String,

@@ -16,7 +16,7 @@ use keeptrusts_webhooks_store::Record;
 use super::cause::NotificationCause;
 use super::channel_index::ChannelIndex;
 
-/// A record about a notification that is to be.
+/// A record about a notification that is to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) notification_id: NotificationId,
