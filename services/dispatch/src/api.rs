@@ -38,7 +38,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::SendTestRequest>,
     ) -> Result<Response<v1::SendTestResponse>, Status> {
-        let (delivery, attempt) = self.test(AuthorizedRequest::of(request)?).await?;
+        let (delivery, attempt) = self.run_test(AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::SendTestResponse {
             delivery: Some((&delivery).into()),
             attempt: Some(attempt),
@@ -142,7 +142,7 @@ impl DispatchService for DispatchApi {
         }
         let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::RetryRequested;
-        let delivery = self.ask(&call.request, fact, metadata, |_| Ok(())).await?;
+        let delivery = self.append_request(&call.request, fact, metadata, |_| Ok(())).await?;
         Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
@@ -155,7 +155,7 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
-    type WatchDeliveriesStream = watch::Answers;
+    type WatchDeliveriesStream = watch::DeliveryStream;
 
     async fn watch_deliveries(
         &self,
@@ -183,7 +183,7 @@ impl DispatchService for DispatchApi {
         };
         let from_hour = stats::first_hour((self.clock)(), hours);
         let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
-        Ok(Response::new(stats::answer(&counts.map_err(answer::query_failed)?)))
+        Ok(Response::new(stats::response(&counts.map_err(answer::query_failed)?)))
     }
 
     async fn get_health_summary(
@@ -202,7 +202,7 @@ impl DispatchService for DispatchApi {
         let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();
         let endpoints = store.endpoints(shard, &organization_id, &ids).await;
         let endpoints = endpoints.map_err(answer::query_failed)?;
-        Ok(Response::new(summary::answer(&summary, &endpoints)))
+        Ok(Response::new(summary::response(&summary, &endpoints)))
     }
 
     async fn replay_events(
@@ -238,7 +238,7 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(v1::CancelReplayResponse { replay: Some((&replay).into()) }))
     }
 
-    type WatchReplayStream = replays::Steps;
+    type WatchReplayStream = replays::ReplayStream;
 
     async fn watch_replay(
         &self,

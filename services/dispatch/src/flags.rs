@@ -142,15 +142,9 @@ impl fmt::Debug for ProxyUrl {
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchSetupError {
     #[error("cannot read the --trust-ca file {path}")]
-    TrustCa {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    TrustCa { path: PathBuf, source: std::io::Error },
     #[error("the --trust-ca file {path} {reason}")]
-    TrustedRoot {
-        path: PathBuf,
-        reason: UnusableCertificates,
-    },
+    TrustedRoot { path: PathBuf, reason: UnusableCertificates },
     #[error("--outbound-proxy {0}")]
     OutboundProxy(InvalidProxy),
     #[error("{0}")]

@@ -117,18 +117,11 @@ pub struct SmtpFlags {
 #[derive(Debug, thiserror::Error)]
 pub enum MailSetupError {
     #[error("cannot read the {flag} file {path}")]
-    Unreadable {
-        flag: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { flag: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Flags(&'static str),
     #[error("the {CA_FLAG} file {path} {reason}")]
-    Untrustworthy {
-        path: PathBuf,
-        reason: UnusableCertificates,
-    },
+    Untrustworthy { path: PathBuf, reason: UnusableCertificates },
     #[error("the host of --smtp-server is not a name or an address: {0}")]
     ServerName(String),
     /// A defect of ours: rustls and its provider do not fit.

@@ -33,7 +33,7 @@ impl DispatchApi {
         let outcome = self.next_outcome(organization_id);
         let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::CancelRequested;
-        let requested = self.ask(&call.request, fact, metadata, allowed).await?;
+        let requested = self.append_request(&call.request, fact, metadata, allowed).await?;
         let is_end = |fact: &Fact| {
             let Fact::Delivery(fact) = fact else { return false };
             matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))

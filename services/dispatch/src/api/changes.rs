@@ -31,19 +31,19 @@ pub(super) struct Change {
 
 /// The changes of the organizations that somebody watches.
 #[derive(Default)]
-pub(super) struct WatchedOrganizations(Mutex<HashMap<OrganizationId, Weak<Changes>>>);
+pub(super) struct WatchedOrganizations(Mutex<HashMap<OrganizationId, Weak<OrganizationChanges>>>);
 
 /// The changes in one organization. The first watcher that asks for a record's changes computes
 /// them, with the queries that this takes; the others get the same. A watcher that is far behind
 /// computes them alone.
-pub(super) struct Changes {
+pub(super) struct OrganizationChanges {
     log: Arc<Log>,
     shard: Shard,
     organization: OrganizationId,
-    known: tokio::sync::Mutex<Known>,
+    known: tokio::sync::Mutex<ChangeCache>,
 }
 
-struct Known {
+struct ChangeCache {
     states: DeliveryStates,
     /// Everything up to here has gone into the states.
     position: Position,
@@ -56,23 +56,27 @@ struct Known {
 
 impl WatchedOrganizations {
     /// An organization's changes, shared by all watchers.
-    pub(super) fn changes(&self, log: &Arc<Log>, organization: &OrganizationId) -> Arc<Changes> {
+    pub(super) fn changes(
+        &self,
+        log: &Arc<Log>,
+        organization: &OrganizationId,
+    ) -> Arc<OrganizationChanges> {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(changes) = watched.get(organization).and_then(Weak::upgrade) {
             return changes;
         }
         watched.retain(|_, changes| changes.strong_count() > 0);
-        let changes = Arc::new(Changes::new(Arc::clone(log), organization.clone()));
+        let changes = Arc::new(OrganizationChanges::new(Arc::clone(log), organization.clone()));
         watched.insert(organization.clone(), Arc::downgrade(&changes));
         changes
     }
 }
 
-impl Changes {
-    fn new(log: Arc<Log>, organization: OrganizationId) -> Changes {
+impl OrganizationChanges {
+    fn new(log: Arc<Log>, organization: OrganizationId) -> OrganizationChanges {
         let shard = log.shard_of(&organization);
-        let known = tokio::sync::Mutex::new(Known::nothing(&log, shard));
-        Changes { log, shard, organization, known }
+        let known = tokio::sync::Mutex::new(ChangeCache::nothing(&log, shard));
+        OrganizationChanges { log, shard, organization, known }
     }
 
     /// The changes by each of the organization's next records.
@@ -84,7 +88,7 @@ impl Changes {
             // Old changes are computed without holding the lock: nobody else waits for them.
             drop(known);
             let mut states = DeliveryStates::new(Arc::clone(&self.log), self.shard);
-            return self.work_out(&mut states, &own.records).await;
+            return self.compute(&mut states, &own.records).await;
         };
         if new.is_empty() {
             return Ok(changes);
@@ -96,10 +100,10 @@ impl Changes {
         // The states are put back only when everything is computed. The watcher may disconnect
         // meanwhile, and records must not be applied to the same states twice.
         let mut states = known.states.take();
-        let worked_out = self.work_out(&mut states, new).await?;
+        let computed = self.compute(&mut states, new).await?;
         known.states = states;
-        known.remember(new, &worked_out);
-        changes.extend(worked_out);
+        known.remember(new, &computed);
+        changes.extend(computed);
         Ok(changes)
     }
 
@@ -123,7 +127,7 @@ impl Changes {
         Ok(replay)
     }
 
-    async fn work_out(
+    async fn compute(
         &self,
         states: &mut DeliveryStates,
         records: &[Arc<Record>],
@@ -145,9 +149,9 @@ impl Changes {
     }
 }
 
-impl Known {
-    fn nothing(log: &Arc<Log>, shard: Shard) -> Known {
-        Known {
+impl ChangeCache {
+    fn nothing(log: &Arc<Log>, shard: Shard) -> ChangeCache {
+        ChangeCache {
             states: DeliveryStates::new(Arc::clone(log), shard),
             position: Position::START,
             changes: VecDeque::new(),
@@ -157,7 +161,7 @@ impl Known {
     }
 
     fn forget(&mut self, log: &Arc<Log>, shard: Shard) {
-        *self = Known::nothing(log, shard);
+        *self = ChangeCache::nothing(log, shard);
     }
 
     /// The changes by these records. None: one of them is not remembered.

@@ -81,7 +81,7 @@ impl DispatchApi {
 
     /// Appends a request for the shard's owner; returns the delivery after it. `allowed` checks the
     /// same state of the delivery that the request follows.
-    pub(super) async fn ask(
+    pub(super) async fn append_request(
         &self,
         DeliveryRef { organization_id, delivery_id }: &DeliveryRef,
         fact: DeliveryFact,

@@ -29,10 +29,11 @@ use keeptrusts_webhooks_store::{Expected, NewRecord, OrganizationFollower, new_u
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::changes::Changes;
+use super::changes::OrganizationChanges;
 use super::dispatch_api::{DispatchApi, check_enabled};
 
-pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
+pub(super) type ReplayStream =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
 
 /// Rows that one statement counts.
 const ROWS_PER_COUNT: usize = 2_000;
@@ -136,7 +137,7 @@ impl DispatchApi {
         self.replay(organization_id, *replay_id).await
     }
 
-    pub(super) async fn watch_replay(&self, request: ReplayRef) -> Result<Steps, Status> {
+    pub(super) async fn watch_replay(&self, request: ReplayRef) -> Result<ReplayStream, Status> {
         let ReplayRef { organization_id: organization, replay_id } = request;
         let shard = self.log.shard_of(&organization);
         // Before the row is read, so that no step is missed.
@@ -144,7 +145,7 @@ impl DispatchApi {
         let follower = self.log.follow_organization(shard, &organization, before);
         let replay = self.replay(&organization, replay_id).await?;
         let changes = self.watched.changes(&self.log, &organization);
-        Ok(steps(Watcher { follower, changes, replay_id, replay }))
+        Ok(steps(ReplayWatcher { follower, changes, replay_id, replay }))
     }
 
     /// The request's selection with all its defaults.
@@ -261,7 +262,7 @@ impl DispatchApi {
 struct Count {
     counts: ReplayCounts,
     /// Rows, in whole pages.
-    looked_at: usize,
+    rows_read: usize,
 }
 
 /// Counting has stopped.
@@ -287,9 +288,9 @@ impl Count {
             }
             self.counts = counts;
         }
-        self.looked_at += ROWS_PER_COUNT;
+        self.rows_read += ROWS_PER_COUNT;
         match page.next {
-            Some(next) if self.looked_at < MAX_REPLAY_ROWS_COUNTED => Ok(next),
+            Some(next) if self.rows_read < MAX_REPLAY_ROWS_COUNTED => Ok(next),
             next => Err(CountEnded { is_whole: next.is_none() }),
         }
     }
@@ -310,15 +311,15 @@ fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), S
     Err(status::invalid_argument(vec![Violation::new("event_types", description)]))
 }
 
-struct Watcher {
+struct ReplayWatcher {
     follower: OrganizationFollower,
-    changes: Arc<Changes>,
+    changes: Arc<OrganizationChanges>,
     replay_id: ReplayId,
     /// The state to send next.
     replay: Replay,
 }
 
-impl Watcher {
+impl ReplayWatcher {
     /// Reads until the replay has taken one or more steps.
     async fn step(&mut self) -> Result<(), Status> {
         let stream = LogStream::Replay(self.replay_id);
@@ -337,11 +338,11 @@ impl Watcher {
 }
 
 /// The replay's state now and after each step. Ends with the replay, or with an error.
-fn steps(watcher: Watcher) -> Steps {
+fn steps(watcher: ReplayWatcher) -> ReplayStream {
     let first = (Some(watcher), false);
-    Box::pin(unfold(first, async |(watcher, is_told)| {
+    Box::pin(unfold(first, async |(watcher, is_sent)| {
         let mut watcher = watcher?;
-        if is_told {
+        if is_sent {
             if watcher.replay.state != ReplayState::Running {
                 return None;
             }

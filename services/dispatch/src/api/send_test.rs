@@ -18,7 +18,7 @@ use tonic::Status;
 use super::dispatch_api::DispatchApi;
 
 impl DispatchApi {
-    pub(super) async fn test(
+    pub(super) async fn run_test(
         &self,
         call: AuthorizedRequest<EndpointRef>,
     ) -> Result<(Delivery, v1::Attempt), Status> {

@@ -15,24 +15,24 @@ use keeptrusts_webhooks_store::{OrganizationFollower, StoreError};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::changes::{Change, Changes};
+use super::changes::{Change, OrganizationChanges};
 use super::dispatch_api::DispatchApi;
 
 /// A slow client misses nothing: the log has it.
-pub(super) type Answers =
+pub(super) type DeliveryStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchDeliveriesResponse, Status>> + Send>>;
 
-struct Watcher {
+struct DeliveryWatcher {
     follower: OrganizationFollower,
-    changes: Arc<Changes>,
+    changes: Arc<OrganizationChanges>,
     endpoint_id: Option<EndpointId>,
     /// The changes that are still to be sent, of the records that were read last.
-    told: VecDeque<(Arc<[Change]>, usize)>,
+    pending: VecDeque<(Arc<[Change]>, usize)>,
 }
 
 impl DispatchApi {
     /// INVALID_ARGUMENT: the organization has no record to resume at.
-    pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<Answers, Status> {
+    pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<DeliveryStream, Status> {
         let WatchDeliveries { organization_id: organization, endpoint_id, resume } = request;
         let shard = self.log.shard_of(&organization);
         let after = match resume {
@@ -47,7 +47,7 @@ impl DispatchApi {
         };
         let follower = self.log.follow_organization(shard, &organization, after);
         let changes = self.watched.changes(&self.log, &organization);
-        let watcher = Watcher { follower, changes, endpoint_id, told: VecDeque::new() };
+        let watcher = DeliveryWatcher { follower, changes, endpoint_id, pending: VecDeque::new() };
         // The server ends the stream with an error at a shutdown: if the stream just ended here,
         // the client would take it for complete. After an error the client has the last change's
         // token, and can resume there.
@@ -62,13 +62,13 @@ impl DispatchApi {
     }
 }
 
-impl Watcher {
+impl DeliveryWatcher {
     /// The next change, in the log's order, so that a client can resume after the last one that it
     /// has received.
     async fn next(&mut self) -> Result<v1::WatchDeliveriesResponse, StoreError> {
         loop {
-            if let Some((changes, at)) = self.told.pop_front() {
-                return Ok(self.answer(&changes[at]));
+            if let Some((changes, at)) = self.pending.pop_front() {
+                return Ok(self.response(&changes[at]));
             }
             let own = self.follower.next().await?;
             for changes in self.changes.of(&own).await? {
@@ -76,14 +76,14 @@ impl Watcher {
                     self.endpoint_id.is_none_or(|wanted| wanted == change.endpoint_id)
                 };
                 let wanted = (0..changes.len()).filter(|at| wanted(&changes[*at]));
-                self.told.extend(wanted.map(|at| (Arc::clone(&changes), at)));
+                self.pending.extend(wanted.map(|at| (Arc::clone(&changes), at)));
             }
         }
     }
 
-    fn answer(&self, change: &Change) -> v1::WatchDeliveriesResponse {
+    fn response(&self, change: &Change) -> v1::WatchDeliveriesResponse {
         // Of several changes by one record, only the last one lets a client skip the record.
-        let next = self.told.front().map(|(changes, at)| changes[*at].position);
+        let next = self.pending.front().map(|(changes, at)| changes[*at].position);
         let is_finished = next.is_none_or(|next| next != change.position);
         v1::WatchDeliveriesResponse {
             delivery: Some(change.delivery.clone()),

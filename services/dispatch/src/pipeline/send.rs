@@ -49,13 +49,13 @@ pub(crate) async fn send_all(
             let abort = shard.abort.clone();
             // If an attempt ended without a message, its delivery would count as under way for
             // ever. So the shard is given up then, and its next owner begins again.
-            let unless_told = abort.clone().drop_guard();
+            let abort_unless_sent = abort.clone().drop_guard();
             let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body, &keys)).await;
             if let Some(Some(attempted)) = attempted {
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(attempted.progress()).await;
                 _ = to_record.send(SendResult::Attempted(Box::new(attempted))).await;
-                unless_told.disarm();
+                abort_unless_sent.disarm();
             }
         });
     }
