@@ -40,7 +40,6 @@ pub(crate) struct ServeCommand {
     process: ProcessFlags,
 }
 
-/// Serves until the process is asked to stop.
 pub(crate) async fn run(command: ServeCommand) -> Result<(), Failure> {
     let ServeCommand { listen, grpc, console, no_console, database, platform, process } = command;
     let flags = ServiceProcessFlags { grpc, database, process };
@@ -59,9 +58,12 @@ pub(crate) async fn run(command: ServeCommand) -> Result<(), Failure> {
     Ok(process.serve_until(console).await??)
 }
 
-/// The default address may be taken, by another instance perhaps: then there is no console, but
-/// events are accepted and delivered all the same. An address that was asked for must do.
-async fn bind_console(flags: &ConsoleFlags, trust: ConsoleTrust) -> Result<Option<Console>, ConsoleError> {
+/// The default address may be taken, perhaps by another instance: then there is no console, but
+/// events are accepted and delivered. An address that a flag gives must be free.
+async fn bind_console(
+    flags: &ConsoleFlags,
+    trust: ConsoleTrust,
+) -> Result<Option<Console>, ConsoleError> {
     match Console::bind(flags, trust).await {
         Ok(console) => Ok(Some(console)),
         Err(ConsoleError::Listen(error)) if flags.console_listen.is_none() => {

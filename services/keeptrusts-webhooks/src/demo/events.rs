@@ -1,6 +1,6 @@
 //! One realistic event of each of the sixteen types.
 
-/// Type and data.
+/// Event type and JSON data.
 pub(super) const EVENTS: [(&str, &str); 16] = [
     (
         "policy.violation",
