@@ -1,4 +1,4 @@
-//! A delivery that somebody cancels is not tried again.
+//! A cancelled delivery is not attempted again.
 
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;

@@ -1,7 +1,7 @@
-//! Wall clocks step: forward, back, for a moment or for good; those of processes, the database's,
-//! or both. Within a process no wait is shorter or longer for it. At a change of owner what remains
-//! is between nothing and the wait that was recorded, so that a step costs each delivery at most
-//! one early attempt.
+//! Wall clocks step: forward, back, for a moment or for good; those of processes, of the database,
+//! or both. Within a process no wait becomes shorter or longer. At a change of owner, the remaining
+//! wait is between zero and the recorded wait, so a step costs each delivery at most one early
+//! attempt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use keeptrusts_webhooks_domain::replay::ReplayScope;
 use crate::retrying::{SCHEDULE, gaps};
 use crate::world::{Answer, EVENT_TYPE, Request, World, hours, minutes, seconds};
 
-/// Whose clock is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Processes,
@@ -86,7 +85,7 @@ async fn a_clock_that_is_set_while_a_retry_waits_moves_nothing() {
     }
 }
 
-/// With leases, which are the database's clock's.
+/// With leases, which the database's clock measures.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_where_processes_share_the_database_moves_nothing() {
     for (whose, step) in cases() {
@@ -99,8 +98,8 @@ async fn a_clock_that_is_set_where_processes_share_the_database_moves_nothing() 
     }
 }
 
-/// Between the records that are written meanwhile, and while nothing is: the clock is ahead, or
-/// behind, for a second of each wait.
+/// The clock is ahead or behind for a second of each wait, both while records are written and while
+/// none are.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
     for (whose, step) in cases() {
@@ -113,7 +112,7 @@ async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
         for wait in SCHEDULE {
             world.pass(wait / 2).await;
             set(&world, whose, step);
-            // What is recorded now is recorded at a wrong time.
+            // What is recorded now has a wrong time.
             let other = world.publish().await;
             world.settle().await;
             assert_eq!(world.delivery_of(other).await.attempt_count, 1, "at once");
@@ -213,7 +212,7 @@ async fn what_people_are_told_is_what_the_clock_shows() {
     assert_eq!(attempt.made.start_time, begun + ahead);
     assert_eq!(attempt.next_attempt_time, Some(begun + ahead + minutes(1)));
     assert_eq!(delivery.expected_attempt_time(), attempt.next_attempt_time);
-    // It is corrected, and so is what is recorded from now on.
+    // The clock is corrected, and so are the times that are recorded from now on.
     world.step_all_clocks(-ahead);
     world.pass(minutes(1)).await;
     let attempt = world.attempts(delivery.id).await.remove(1);
@@ -252,7 +251,7 @@ async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_l
         let (before, after) = (&gaps[..2], &gaps[3..]);
         assert_eq!((before, after), (&SCHEDULE[..2], &SCHEDULE[3..]), "{case}");
         let half = SCHEDULE[2] / 2;
-        // What remains is counted from when somebody dispatches again.
+        // The remaining wait is counted from when a process dispatches again.
         let range = half + down..half + down + SCHEDULE[2] + seconds(1);
         assert!(range.contains(&gaps[2]), "{case}");
         if whose == Whose::Processes {
@@ -262,7 +261,7 @@ async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_l
     }
 }
 
-/// A process that has lived through a step hands on what it knows.
+/// The old owner's steady clock is handed on.
 #[tokio::test(start_paused = true)]
 async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
     for (whose, step) in cases() {
@@ -284,7 +283,7 @@ async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
     }
 }
 
-/// More than fit into memory, so that they wait in the database and come in pages.
+/// More than fit into memory, so that they wait in the database and are fetched in pages.
 #[tokio::test(start_paused = true)]
 async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
     const MANY: usize = 1_100;
@@ -313,7 +312,8 @@ async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
             let gaps = gaps(&requests);
             let [gap] = gaps[..] else { panic!("{whose:?} {step}: {gaps:?}") };
             early += usize::from(gap < minutes(1));
-            // If the database's clock was set meanwhile, it is counted from the change of owner.
+            // If the database's clock was set meanwhile, the wait is counted from the change of
+            // owner.
             let longest = match whose {
                 Whose::Processes => minutes(1),
                 Whose::Database | Whose::All => seconds(40) + minutes(1),
@@ -355,8 +355,8 @@ async fn processes_whose_clocks_differ_hand_waits_on_as_they_are() {
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
 }
 
-/// A lease's end is the database's to say: if its clock is set back, a dead process's leases would
-/// last until it is where it was, and the dead process would keep its share.
+/// The database decides when a lease ends. If its clock is set back, a dead process's leases would
+/// last until the clock is where it was, and the dead process would keep its share.
 #[tokio::test(start_paused = true)]
 async fn invariant_3_a_dead_process_is_replaced_although_the_databases_clock_was_set_back() {
     let mut world = World::shared(4).await;
@@ -380,7 +380,7 @@ async fn invariant_3_a_dead_process_is_replaced_although_the_databases_clock_was
     assert_eq!(world.shards_of("b").await, 4);
 }
 
-/// Nobody who lives loses a shard because the database's clock was set.
+/// No live process loses a shard because the database's clock was set.
 #[tokio::test(start_paused = true)]
 async fn a_live_owner_keeps_its_shards_whatever_is_done_to_the_databases_clock() {
     for step in STEPS {
@@ -426,7 +426,7 @@ async fn a_channel_is_told_again_on_its_own_schedule_whatever_the_clocks_show() 
             set(&world, whose, step);
             world.pass(minutes(10)).await;
         }
-        // One more within the hour: told when it is over.
+        // One more within the hour, which is sent when the hour is over.
         world.publish().await;
         world.pass(hours(8)).await;
         let times: Vec<_> = world.received_by("hook").iter().map(|told| told.time).collect();

@@ -1,5 +1,4 @@
-//! Invariants 3 and 4: whatever crashes, nothing is forgotten, and nothing is repeated that need
-//! not be.
+//! Invariants 3 and 4: whatever crashes, nothing is lost, and nothing is repeated unnecessarily.
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
     let mut due = Vec::new();
     while let Some(time) = world.delivery_of(event).await.next_attempt_time {
         due.push(time);
-        // Twice while it waits; it is made in time all the same.
+        // Two crashes while it waits; it is made in time all the same.
         let wait = Duration::try_from(time.duration_since(world.now())).expect("in the future");
         for _ in 0..2 {
             world.pass(wait / 3).await;

@@ -1,4 +1,4 @@
-//! What waits for an endpoint that is deleted is cancelled.
+//! Waiting deliveries of an endpoint that is deleted are cancelled.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 
 use crate::world::{Answer, World, hours, minutes, seconds};
 
-/// More than are cancelled at once, more than are in memory at once.
+/// More than are cancelled at once, and more than are in memory at once.
 const MANY: usize = 600;
 
 /// An endpoint for which so many deliveries wait.

@@ -1,4 +1,4 @@
-//! Events reach those who subscribe to them, as documented.
+//! Events reach their subscribers, as documented.
 
 use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;

@@ -1,4 +1,4 @@
-//! A disabled endpoint is sent nothing; what waits for it goes on when it is enabled.
+//! A disabled endpoint is sent nothing; its waiting deliveries go on when it is enabled.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;

@@ -1,4 +1,4 @@
-//! A receiver that only fails is given up after five days, and one that is gone at once.
+//! An endpoint that only fails is disabled after five days, and one that is gone at once.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
@@ -45,7 +45,7 @@ async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
     let last = world.requests().last().expect("there are some").delivery();
     assert_eq!(endpoint.status_delivery, Some(last));
 
-    // As if somebody had disabled it: what waits, waits; what comes is missed.
+    // As if somebody had disabled it: deliveries wait, and new events are missed.
     let (requests, missed) = (world.requests().len(), world.missed(siem).await.len());
     publish_for(&world, 2).await;
     assert_eq!(world.requests().len(), requests);
@@ -108,7 +108,7 @@ async fn two_failures_with_days_of_silence_between_them_disable_nothing() {
     world.network.next("siem", [Answer::ERROR]);
     let first = world.publish().await;
     world.settle().await;
-    // It would be retried, if it were not cancelled.
+    // It would be retried if it were not cancelled.
     world.ask_for_cancellation(world.delivery_of(first).await.id).await;
     world.pass(hours(10 * DAYS)).await;
     world.network.next("siem", [Answer::ERROR]);
@@ -160,7 +160,7 @@ async fn an_endpoint_that_answers_410_gone_is_disabled_at_once() {
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
 }
 
-/// Sixty-four requests at once, every one answered 410: it is disabled once.
+/// Sixty-four requests at once, all answered 410.
 #[tokio::test(start_paused = true)]
 async fn many_answers_that_it_is_gone_disable_an_endpoint_once() {
     let world = World::embedded().await;

@@ -1,5 +1,5 @@
-//! What each request says of itself, to the last attempt of a schedule: receivers refuse a wrong
-//! time, a wrong number or a wrong signature, and nobody but the receiver would notice.
+//! The headers of every request, up to the last attempt of a schedule: receivers refuse a wrong
+//! time, number or signature, and only the receiver would notice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,8 @@ fn headers_of(request: &Request) -> BTreeMap<String, String> {
     text.collect()
 }
 
-/// Every header that a request about a delivery has, at the time when its receiver got it: signed
-/// with these secrets, the current one first.
+/// All headers of a delivery's request, at the time when its receiver got it, signed with these
+/// secrets, the current one first.
 fn expected(
     request: &Request,
     number: u32,
@@ -64,13 +64,13 @@ fn expected(
 async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    // An attempt takes a while: its begin is not its end.
+    // An attempt takes a while, so that its start differs from its end.
     world.network.always("siem", Answer::SlowStatus(seconds(7), 503));
     let published: TraceContext = TRACE.parse().expect("a trace");
     let event = world.publish_traced(published.clone()).await;
     world.pass(hours(15)).await;
     let delivery = world.delivery_of(event).await;
-    // By hand, and all over again: the numbers go on, and so does the time.
+    // A manual retry and a replay: numbers and times go on.
     world.ask_for_retry(delivery.id).await;
     world.pass(hours(24)).await;
     world.replay(siem, ReplayScope::Failed).await;
@@ -90,7 +90,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
         assert!(spans.insert(trace.span_id), "attempt {number} has another's span");
     }
     assert!(!spans.contains(&published.span_id));
-    // The log says the same.
+    // The log has the same.
     for (attempt, request) in world.attempts(delivery.id).await.iter().zip(&requests) {
         assert_eq!(attempt.made.start_time, request.time);
         let exchange = world.exchange_of(attempt).await;
@@ -122,7 +122,7 @@ async fn an_attempt_that_a_crash_repeats_is_signed_for_when_it_is_repeated() {
     assert_eq!(requests.len(), 3);
 }
 
-/// Two endpoints of one event: nothing of one delivery is said of the other.
+/// Two endpoints of one event: no header of one delivery is about the other.
 #[tokio::test(start_paused = true)]
 async fn deliveries_of_one_event_have_their_own_ids_and_numbers() {
     let world = World::embedded().await;
@@ -151,7 +151,7 @@ fn new_secret(number: u32) -> Secret {
     Secret::new(format!("secret number {number} of this endpoint")).expect("long enough")
 }
 
-/// What was signed with which secrets, at each side of the overlap's end and at the end itself.
+/// At each side of the overlap's end, and at the end itself.
 #[tokio::test(start_paused = true)]
 async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_longer() {
     let world = World::embedded().await;
@@ -167,7 +167,7 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
     let mut events = Vec::new();
     events.push(moment(&[secret()], &mut moments).await);
 
-    // A delivery that waits for its retry is signed with what is valid at the retry.
+    // A delivery that waits for its retry is signed with the secrets that are valid at the retry.
     world.network.next("siem", [Answer::ERROR]);
     let waiting = world.publish().await;
     world.settle().await;
@@ -183,7 +183,7 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
         std::time::Duration::try_from(time.duration_since(world.now())).expect("in the future")
     };
     let end = rotated + overlap;
-    // One that fails within the overlap, and is retried when it is over.
+    // One that fails within the overlap, and is retried after it.
     world.pass(until(end) - seconds(30)).await;
     world.network.next("siem", [Answer::ERROR]);
     let across = world.publish().await;
@@ -200,12 +200,12 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
     world.pass(hours(48)).await;
     events.push(moment(&[new_secret(2)], &mut moments).await);
 
-    // Again, twice within an overlap: the one before the last is not valid any more.
+    // Two rotations within one overlap: the secret before the last is no longer valid.
     world.rotate_secret(siem, &new_secret(3), Some(overlap)).await;
     events.push(moment(&[new_secret(3), new_secret(2)], &mut moments).await);
     world.rotate_secret(siem, &new_secret(4), Some(overlap)).await;
     events.push(moment(&[new_secret(4), new_secret(3)], &mut moments).await);
-    // And without an overlap: at once.
+    // A rotation without an overlap takes effect at once.
     world.rotate_secret(siem, &new_secret(5), None).await;
     events.push(moment(&[new_secret(5)], &mut moments).await);
 

@@ -1,5 +1,5 @@
-//! What a service such as PagerDuty has open of an endpoint is what the endpoint's trouble is:
-//! whatever ends it is told, and nothing that was over.
+//! The incidents that a service such as PagerDuty has open are the endpoints' current trouble:
+//! every end of trouble is sent, and no trouble that is over.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ async fn new_trouble_within_the_hour_opens_an_incident_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_trigger_that_is_being_retried_is_followed_by_its_end_or_dropped() {
     let (world, ..) = given(&EXHAUSTED).await;
-    // Nobody knows whether the service has taken the first one.
+    // It is unknown whether the service has accepted the first one.
     world.network.next("pager", [Answer::Hang]);
     publish(&world, Answer::ERROR).await;
     world.pass(seconds(30)).await;
@@ -149,7 +149,7 @@ async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened
     for is_deleted in [false, true] {
         let (mut world, _, pager) = given(&ALL_BUT_SUMMARY).await;
         publish(&world, Answer::ERROR).await;
-        // The record is there, and nobody reads it yet.
+        // The record is committed, but nobody reads it yet.
         world.kill().await;
         let command = match is_deleted {
             true => ChannelCommand::Delete,
@@ -193,7 +193,7 @@ async fn what_waits_for_other_services_is_checked_when_it_is_sent() {
     let taken = told.into_iter().filter(|told| told.status == Some(204));
     let whats: Vec<_> = taken.map(|told| told.what).collect();
     assert!(!whats.contains(&"endpoint_degraded".to_owned()), "it is active again: {whats:?}");
-    // What was lost is told in any case, and how the endpoint is now.
+    // Lost deliveries are reported in any case, and so is the endpoint's current state.
     assert!(whats.contains(&"delivery_exhausted".to_owned()), "{whats:?}");
     assert!(whats.contains(&"endpoint_recovered".to_owned()), "{whats:?}");
 }
@@ -204,7 +204,7 @@ fn is_in_trouble(endpoint: &Endpoint) -> bool {
     endpoint.delete_time.is_none() && endpoint.status != EndpointStatus::Active && !by_hand
 }
 
-/// Endpoints, a service and its owner at random, then time to come to rest.
+/// Endpoints, a service and its owner change at random; then time passes.
 #[test]
 fn whatever_happens_incidents_are_in_the_end_what_the_endpoints_are() {
     for seed in 0..40 {
@@ -220,7 +220,7 @@ struct History {
     random: Random,
     endpoints: BTreeMap<EndpointId, String>,
     pager: ChannelId,
-    /// Where the channel has led, the last one last, and since when.
+    /// The channel's destinations, the current one last, and since when.
     places: Vec<(String, Timestamp)>,
 }
 

@@ -1,5 +1,5 @@
-//! Invariants 8 and 9: nobody waits for somebody else's receiver, and a backlog waits in the
-//! database.
+//! Invariants 8 and 9: no delivery waits for another endpoint's receiver, and a backlog waits in
+//! the database.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 
 use crate::world::{Answer, World, hours, minutes, seconds};
 
-/// No delivery to a healthy endpoint takes longer than this, whatever goes on beside it.
+/// No delivery to a healthy endpoint takes longer than this.
 const PROMPTLY: Duration = Duration::from_millis(500);
 
 impl World {
@@ -75,7 +75,7 @@ async fn invariant_9_a_backlog_is_fetched_in_pages_of_bounded_size_and_all_of_it
     assert_eq!(deliveries.len(), BACKLOG);
     assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
     let SchedulerLimits { waiting_per_endpoint, in_flight_per_endpoint, .. } = Default::default();
-    // Those in flight are on the page too.
+    // Deliveries in flight are on the page too.
     let limit = waiting_per_endpoint + in_flight_per_endpoint;
     let largest = world.traffic().largest_page();
     assert!(largest <= limit, "asked for {largest} deliveries at once");

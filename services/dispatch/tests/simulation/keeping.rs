@@ -1,4 +1,4 @@
-//! What was sent and answered is kept for its retention, and then deleted, all of it.
+//! Exchanges are kept for their retention, and then deleted completely.
 
 use crate::world::{Answer, World, hours, minutes};
 
@@ -20,7 +20,7 @@ async fn an_exchange_is_kept_for_thirty_days_and_deleted_within_hours_of_its_end
         assert!(!world.exchange_of(attempt).await.request_headers.is_empty());
     }
     assert_eq!(world.delete_expired().await, 0);
-    // Bodies are looked for every six hours.
+    // Retention runs every six hours.
     world.pass(hours(DAYS + 7)).await;
     for attempt in &attempts {
         assert!(!world.keeps_exchange_of(attempt).await);

@@ -1,4 +1,4 @@
-//! Mail goes out within limits, whoever sends it: further notifications wait, tests are refused.
+//! Mail has limits, whoever sends it: further notifications wait, tests are refused.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ async fn given() -> World {
     world
 }
 
-/// Nobody got more in any minute, or in any day, than the limits say.
+/// No organization got more in any minute, or in any day, than the limits permit.
 fn assert_within_limits(world: &World) {
     let mails = world.outbox.mails();
     for (index, (time, _)) in mails.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A retry that somebody asks for neither consumes nor resets the schedule.
+//! A manual retry neither consumes nor resets the schedule.
 
 use std::time::Duration;
 
@@ -116,8 +116,8 @@ async fn invariant_4_a_retry_that_is_asked_for_at_once_does_not_double_the_first
     world.endpoint("siem").await;
     world.network.always("siem", Answer::Hang);
     world.settle().await;
-    // The process has scheduled the delivery, but must look that up. When it has, it reads of
-    // the delivery and of the request for a retry at the same time.
+    // The process has scheduled the delivery, but must look up its changes. It then reads the
+    // delivery and the request for a retry at the same time.
     world.database_faults.slow(Duration::from_millis(20));
     let event = world.publish().await;
     world.database_faults.lose_next_answer();

@@ -1,4 +1,5 @@
-//! Channels are told: at once, then once an hour; whatever dies; and each without the others.
+//! Channels are notified at once, then once an hour; whatever crashes; and independently of each
+//! other.
 
 use std::time::Duration;
 
@@ -11,8 +12,7 @@ use crate::world::{ALL_BUT_SUMMARY, Answer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 
-/// Publishes events whose deliveries are exhausted at once: they are cut short by nothing but
-/// having no retries left.
+/// Publishes events whose deliveries are exhausted at once, because they have no retries.
 async fn exhaust(world: &World, count: usize) {
     world.publish_many(count).await;
     world.settle().await;
@@ -55,7 +55,7 @@ async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one
     let apart = told[1].time.duration_since(told[0].time);
     assert!(apart >= SignedDuration::from_hours(1), "{apart}");
     assert!(told[1].time.duration_since(begun) <= SignedDuration::from_mins(61));
-    // Quiet again: the next one is told at once.
+    // After a quiet hour the next one is sent at once.
     exhaust(&world, 1).await;
     assert_eq!(world.received_by("hook").len(), 3);
     world.assert_tables_match_the_log().await;
@@ -68,7 +68,7 @@ async fn what_a_batch_has_is_counted_by_one_record() {
     world.channel("hook", &EXHAUSTED).await;
     world.network.always("siem", Answer::ERROR);
     exhaust(&world, 1).await;
-    // Commits that take a while are of many outcomes each.
+    // Slow commits contain many outcomes each.
     world.database_faults.slow(Duration::from_millis(20));
     join_all((0..200).map(|_| world.publish())).await;
     world.pass(seconds(10)).await;
@@ -139,7 +139,7 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
     whats.sort();
     let expected =
         ["delivery_exhausted", "endpoint_degraded", "endpoint_disabled", "endpoint_recovered"];
-    // The last delivery is exhausted as well, which waits for the end of the hour.
+    // The last delivery is exhausted as well; its message waits for the end of the hour.
     assert_eq!(whats, expected);
     world.enable(siem).await;
     world.disable(siem).await;
@@ -163,7 +163,7 @@ async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
     let patch =
         ChannelPatch { subscriptions: Some(ALL_BUT_SUMMARY.to_vec()), ..ChannelPatch::default() };
     world.command_channel(changed, ChannelCommand::Update(patch)).await;
-    // The next owner reads what has happened again, and finds the channels as they are now.
+    // The next owner reads the same records again, and finds the channels as they are now.
     world.restart().await;
     world.pass(minutes(1)).await;
     for name in ["late", "elsewhere", "changed"] {
@@ -313,7 +313,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
     let total = summary.expect("figures").total;
     assert_eq!((total.delivered, total.failed), (2, 1));
 
-    // Nobody is there on the next Monday; on Wednesday it is told.
+    // There is no owner on the next Monday; the summary is sent on Wednesday.
     world.stop().await;
     world.pass(hours(24 * 7)).await;
     world.start().await;
@@ -330,7 +330,7 @@ async fn invariant_11_channels_that_nothing_waits_for_cost_nothing() {
     world.settle().await;
     let calls = || {
         let mut calls = world.traffic().calls();
-        // Of every owner, whether there are channels or not.
+        // Every owner reads this once, whether there are channels or not.
         calls.remove("delete_expired_bodies");
         calls
     };

@@ -1,4 +1,5 @@
-//! A receiver that answers 429 or 503 with Retry-After is left alone, and nobody else is.
+//! A receiver that answers 429 or 503 with Retry-After is left alone; no other endpoint is
+//! affected.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ const BACKLOG: usize = 200;
 /// Requests that may be under way at once.
 const AT_ONCE: usize = 64;
 
-/// An endpoint's receiver answers what is under way with 429 and 20 seconds, and well after that.
-/// So many deliveries wait.
+/// An endpoint's receiver answers the requests under way with 429 and 20 seconds, and later ones
+/// well. `count` deliveries wait.
 async fn paused_for_20_seconds(world: &World) {
     let answer = Answer::SlowRetryAfter(Duration::from_millis(100), 429, 20);
     world.network.always("siem", answer);
@@ -42,7 +43,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
     paused_for_20_seconds(&world).await;
     let first = world.requests_to("siem").len();
 
-    // Whoever comes meanwhile waits as well, and uses up no attempt.
+    // New deliveries wait as well, and use up no attempt.
     let late = world.publish().await;
     world.pass(seconds(19)).await;
     assert_eq!(world.requests_to("siem").len(), first);
@@ -76,7 +77,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
 async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    // Its own wait: 5 minutes, the schedule's next step, and not the pause's 20 s nor a day.
+    // Its own wait is 5 minutes, the schedule's next step; not the pause's 20 s, nor a day.
     world.network.next("siem", [Answer::RetryAfter(503, 86_400), Answer::OK]);
     let answered = world.publish().await;
     world.settle().await;
@@ -87,7 +88,7 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
     assert_eq!(world.delivery_of(answered).await.attempt_count, 2);
     assert_eq!(world.delivery_of(held).await.state, DeliveryState::Delivered);
 
-    // A minute, by the schedule, and not the 5 seconds of the pause.
+    // A minute, by the schedule, not the 5 seconds of the pause.
     world.network.next("siem", [Answer::RetryAfter(429, 5), Answer::OK]);
     let answered = world.publish().await;
     world.settle().await;
@@ -306,8 +307,8 @@ async fn invariant_3_a_delivery_that_is_held_until_its_body_expires_has_failed()
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 0));
     assert_eq!(delivery.end_reason, "the event's body is no longer kept");
     assert_eq!(world.delivery_of(retried).await.state, DeliveryState::Delivered);
-    // People hear of it, and of its end: the next success, which has come before the turn of the
-    // message that the endpoint was degraded.
+    // Channels are notified of it and of its end, the next success. That came before the message
+    // about the degraded endpoint was due.
     let mut told: Vec<_> = world.received_by("hook").into_iter().map(|told| told.what).collect();
     told.sort_unstable();
     assert_eq!(told, ["delivery_exhausted", "endpoint_recovered"]);

@@ -1,4 +1,4 @@
-//! Replays: what was missed, what failed, everything; once each, whatever happens meanwhile.
+//! Replays of missed, failed or all events: each event once, whatever happens meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ async fn invariant_3_what_failed_goes_through_a_whole_schedule_again_under_its_o
     for id in &ids {
         assert_eq!(world.state(*id).await, DeliveryState::Failed);
     }
-    // The receiver is not well yet: all of them fail again.
+    // The receiver still fails: all of them fail again.
     let replay = world.replay(siem, ReplayScope::Failed).await;
     world.pass(hours(16)).await;
     assert_eq!(counts(&world, replay).await.resumed, 40);
@@ -207,7 +207,7 @@ async fn a_cancelled_replay_schedules_nothing_more() {
     let requests = world.requests_to("siem").len();
     assert_eq!(requests as u64, row.counts.scheduled);
     assert!((30..=34).contains(&requests), "{requests}");
-    // The rest can be had later.
+    // The rest can be replayed later.
     let rest = world.replay(siem, ReplayScope::Missed).await;
     world.pass(seconds(5)).await;
     assert_eq!(counts(&world, rest).await.scheduled, 100 - requests as u64);

@@ -1,4 +1,4 @@
-//! What fails is tried again on the schedule: 1 min, 5 min, 30 min, 2 h, 12 h.
+//! Failed deliveries are retried on the schedule: 1 min, 5 min, 30 min, 2 h, 12 h.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
     assert_eq!(outcomes[..5], [Outcome::Retrying; 5]);
     assert_eq!(outcomes[5], Outcome::Failed);
     assert!(attempts.iter().all(|attempt| attempt.made.trigger == Trigger::Automatic));
-    // What each attempt promised is when the next one was made.
+    // The next attempt was made at the time that each attempt had announced.
     for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
         assert_eq!(attempt.next_attempt_time, Some(next.made.start_time));
     }
@@ -156,11 +156,11 @@ async fn a_receiver_that_asks_for_more_time_is_given_it_up_to_the_schedules_next
     world.network.next(
         "siem",
         [
-            // Later than the minute of the schedule, sooner than the five of its next step.
+            // Later than the minute of the schedule, sooner than the five minutes of its next step.
             Answer::RetryAfter(429, 150),
-            // Later than the next step: no later than that.
+            // Later than the next step: capped there.
             Answer::RetryAfter(503, 86_400),
-            // Sooner than the schedule: no sooner than that.
+            // Sooner than the schedule: not before it.
             Answer::RetryAfter(429, 1),
             Answer::OK,
         ],

@@ -1,4 +1,4 @@
-//! Secrets are opened when a request is signed, with keys that the database has.
+//! Secrets are opened when a request is signed, with data keys from the database.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -9,7 +9,7 @@ use crate::world::{Answer, Away, EVENT_TYPE, World, hours, minutes, seconds};
 async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    // The third attempt is due after six minutes, when what was opened is forgotten.
+    // The third attempt is due after six minutes, when the keys in memory have expired.
     world.network.next("siem", [Answer::ERROR; 2]);
     let event = world.publish().await;
     world.pass(minutes(5)).await;

@@ -1,5 +1,5 @@
-//! Invariant 5: processes share the shards, take over from the dead, and are kept from
-//! committing what is not theirs any more.
+//! Invariant 5: processes share the shards, take over from dead ones, and cannot commit to shards
+//! that they have lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -97,7 +97,7 @@ async fn invariant_5_a_dead_process_is_replaced_within_its_leases_time_to_live()
         world.pass(Duration::from_millis(moment)).await;
         world.crash("a");
         let events = world.publish_on_every_shard().await;
-        // The database's word that the lease has ended comes a moment after it has.
+        // The survey that shows the lease's end comes a moment after it.
         world.pass(time_to_live + Duration::from_millis(50)).await;
         assert_eq!(world.shards_of("b").await, usize::from(SHARDS));
         world.assert_all_delivered(&events).await;
@@ -113,7 +113,7 @@ async fn invariant_5_a_frozen_process_commits_nothing_once_its_shards_have_passe
     world.always_everywhere(Answer::Slow(seconds(2)));
     let events = world.publish_on_every_shard().await;
     world.pass(seconds(1)).await;
-    // Its requests are answered while it is frozen; it learns of the answers when it is too late.
+    // Its requests are answered while it is frozen; it learns of the answers too late.
     world.freeze("a");
     world.pass(seconds(30)).await;
     assert_eq!(world.shards_of("b").await, usize::from(SHARDS));
@@ -180,7 +180,7 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
     }
     world.freeze("a");
     world.database_faults.stop();
-    // The other one has the shard, and an attempt of its own under way.
+    // The other process has the shard, and an attempt of its own under way.
     world.pass(seconds(15)).await;
     assert_eq!(world.requests().len(), 2);
     let logs = world.logs().await;
@@ -229,7 +229,7 @@ async fn a_process_that_stops_hands_its_shards_over_promptly_and_repeats_nothing
     world.leave("a").await;
     let took = world.now().duration_since(begun);
     assert!(took <= jiff::SignedDuration::from_secs(2), "only what is under way: {took}");
-    // The other looks at least three times in a lease's time to live.
+    // The other process surveys at least three times in a lease's time to live.
     world.pass(Settings::default().lease_time_to_live / 3 + Duration::from_millis(5)).await;
     assert_eq!(world.shards_of("b").await, usize::from(SHARDS));
     world.assert_all_delivered(&events).await;
@@ -282,7 +282,7 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
     while renewals() == before {
         world.settle().await;
     }
-    // The database renews it now, and says so as much later.
+    // The database renews it now; the answer takes as long again.
     world.pass(on_the_way + Duration::from_millis(10)).await;
     let lease = world.leases().await.remove(0);
     let lease_ends = world.now() + lease.expires_in;
@@ -312,7 +312,8 @@ async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is
     while !world.traffic_of("b").calls().contains_key("acquire_lease") {
         world.pass(Duration::from_millis(10)).await;
     }
-    // The database grants it now, and says so as much later; everything else is quick again.
+    // The database grants it now, and the answer takes as long again; everything else is quick
+    // again.
     world.pass(on_the_way + Duration::from_millis(10)).await;
     let lease = world.leases().await.remove(0);
     assert!(lease.owner.is_some_and(|owner| owner.starts_with('b')), "it is granted");

@@ -1,4 +1,4 @@
-//! A test is one attempt, whatever comes of it.
+//! A test is one attempt, whatever its outcome.
 
 use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;

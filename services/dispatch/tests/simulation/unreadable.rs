@@ -1,5 +1,5 @@
 //! A process that cannot read a shard (its log has records of a newer version, or a row is damaged)
-//! gives it to one that can, and says so to whoever watches.
+//! gives it to one that can, and reports that it is not ready.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::log::Shard;
@@ -7,7 +7,7 @@ use keeptrusts_webhooks_store::ShardLease;
 
 use crate::world::{EVENT_TYPE, World, minutes, seconds};
 
-/// The last one, which is given up first when there are too many.
+/// The last shard, which is given up first when there are too many.
 const SHARD: Shard = Shard(3);
 
 const UNFIT: &str = "not ok: shards (keeptrusts.webhooks.v1.DispatchService): \
@@ -34,7 +34,7 @@ impl World {
         owner.map(|owner| owner.split('-').next().expect("a name").to_owned())
     }
 
-    /// Publishes on the shard; whether that is delivered within a minute.
+    /// Publishes on the shard; returns whether that is delivered within a minute.
     async fn delivers_on(&self, shard: Shard) -> bool {
         let organization = &self.organizations[usize::from(shard.0)];
         let event = self.try_publish(organization, EVENT_TYPE).await.expect("it is accepted");
@@ -57,7 +57,7 @@ async fn a_shard_that_a_process_cannot_read_passes_to_one_that_can_and_stays_the
     let readiness = world.readiness_of(&owner).await;
     assert!(readiness.contains(UNFIT), "{readiness}");
     assert!(!world.readiness_of(other).await.contains("not ok"));
-    // The shares are even all the same, and the shard does not wander.
+    // The shares are even all the same, and the shard does not move again.
     let taken = world.acquisition_count();
     world.pass(minutes(10)).await;
     assert_eq!((world.shards_of("a").await, world.shards_of("b").await), (2, 2));

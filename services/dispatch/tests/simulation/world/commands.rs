@@ -1,4 +1,4 @@
-//! What publishers, administrators and operators do: appended to the log as the services do it.
+//! Commands of publishers, admins and operators, appended to the log as the services do it.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl World {
         Ok(id)
     }
 
-    /// Erases the key of an organization's secrets.
+    /// Erases the data key of an organization.
     pub(crate) async fn erase(&self, organization: &OrganizationId) {
         let shard = self.shard_of(organization);
         self.database.erase_data_key(shard, organization).await.expect("it is erased");
@@ -89,7 +89,7 @@ impl World {
         self.try_publish(organization, event_type).await.expect("the event is accepted")
     }
 
-    /// Publishes an event that hangs in a trace.
+    /// Publishes an event that belongs to a trace.
     pub(crate) async fn publish_traced(&self, trace: TraceContext) -> EventId {
         let organization = &self.organizations[0];
         let published = self.try_publish_traced(organization, EVENT_TYPE, Some(trace)).await;
@@ -105,7 +105,7 @@ impl World {
         events
     }
 
-    /// Publishes an organization's event, which is accepted only if the answer says so.
+    /// Publishes an organization's event, which is accepted only if the result is Ok.
     pub(crate) async fn try_publish(
         &self,
         organization: &OrganizationId,
@@ -138,12 +138,11 @@ impl World {
         Ok(id)
     }
 
-    /// Does something to an endpoint.
     pub(crate) async fn command(&self, endpoint_id: EndpointId, command: EndpointCommand) {
         self.try_command(endpoint_id, command).await.expect("the command is carried out");
     }
 
-    /// Does something to an endpoint, if the database lets it.
+    /// Executes a command on an endpoint, if the database lets it.
     pub(crate) async fn try_command(
         &self,
         endpoint_id: EndpointId,
@@ -174,7 +173,7 @@ impl World {
         self.command(endpoint_id, EndpointCommand::Delete).await;
     }
 
-    /// Gives an endpoint a new secret; the old one signs as well for the overlap. Says when.
+    /// Gives an endpoint a new secret; the old one also signs during the overlap. Returns the time.
     pub(crate) async fn rotate_secret(
         &self,
         endpoint_id: EndpointId,
@@ -213,7 +212,7 @@ impl World {
         asked.expect("the request is taken in");
     }
 
-    /// Asks something of whoever owns the delivery's shard, if the database lets it.
+    /// Appends a request for the owner of the delivery's shard, if the database lets it.
     pub(crate) async fn try_ask(
         &self,
         delivery_id: DeliveryId,
@@ -228,7 +227,7 @@ impl World {
         self.append(&organization, record, None).await.map(drop)
     }
 
-    /// Asks for a test of an endpoint.
+    /// Requests a test of an endpoint.
     pub(crate) async fn send_test(&self, endpoint_id: EndpointId) -> DeliveryId {
         let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
         let now = self.now();

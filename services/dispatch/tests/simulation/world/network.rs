@@ -1,4 +1,4 @@
-//! Receivers that answer by script, and remember what they were sent.
+//! Receivers that answer by script and remember their requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::process_state::ProcessState;
 
-/// As the sender's default: an attempt takes no longer.
+/// The sender's default: an attempt takes no longer.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a receiver does with a request.
@@ -26,7 +26,7 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Answer {
     /// Answers at once with this status.
     Status(u16),
-    /// The same, asking to be left alone for so many seconds.
+    /// The same, with a Retry-After of so many seconds.
     RetryAfter(u16, u64),
     /// The same after a while.
     SlowRetryAfter(Duration, u16, u64),
@@ -34,7 +34,7 @@ pub(crate) enum Answer {
     Slow(Duration),
     /// Answers this status after a while.
     SlowStatus(Duration, u16),
-    /// Takes the request and never answers.
+    /// Accepts the request and never answers.
     Hang,
     /// Does not listen.
     Refuse,
@@ -50,15 +50,15 @@ impl Answer {
 pub(crate) struct Request {
     /// When it was made.
     pub(crate) time: Timestamp,
-    /// Which process made it.
+    /// The process that made it.
     pub(crate) from: String,
     /// The endpoint's name: the path that was requested.
     pub(crate) to: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// The status it was answered with, once it was.
+    /// The status of the answer, once there is one.
     pub(crate) status: Option<u16>,
-    /// Whether what came of it was told to whoever made it.
+    /// Whether the answer reached the process that made the request.
     pub(crate) has_ended: bool,
 }
 
@@ -78,7 +78,6 @@ impl Request {
     }
 }
 
-/// All receivers.
 pub(crate) struct Network {
     clock: Clock,
     state: Mutex<State>,
@@ -106,12 +105,12 @@ impl Network {
         Network { clock, state: Mutex::default() }
     }
 
-    /// A receiver answers the next requests like this, one after the other.
+    /// A receiver's answers to its next requests, in order.
     pub(crate) fn next(&self, endpoint: &str, answers: impl IntoIterator<Item = Answer>) {
         self.state().scripts.entry(endpoint.to_owned()).or_default().next.extend(answers);
     }
 
-    /// A receiver answers like this from now on.
+    /// A receiver's answer from now on.
     pub(crate) fn always(&self, endpoint: &str, answer: Answer) {
         let script = Script { next: VecDeque::new(), then: answer };
         self.state().scripts.insert(endpoint.to_owned(), script);
