@@ -5,7 +5,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
-use crate::world::{Answer, Away, World, hours, minutes, seconds};
+use crate::world::{Answer, Outage, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
@@ -101,10 +101,10 @@ async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
     world.settle().await;
     let waiting = world.publish_many(10).await;
     world.settle().await;
-    for away in [Away::Entirely, Away::ForWrites] {
-        world.database_faults.set_away(Some(away));
+    for outage in [Outage::Total, Outage::Writes] {
+        world.database_faults.set_outage(Some(outage));
         world.pass(minutes(3)).await;
-        world.database_faults.set_away(None);
+        world.database_faults.set_outage(None);
         world.pass(seconds(5)).await;
     }
     world.pass(minutes(10)).await;
@@ -124,13 +124,13 @@ async fn a_database_that_cannot_write_is_asked_again_only_now_and_then() {
     world.network.next("siem", [Answer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.settle().await;
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     let before = world.traffic().calls();
     world.pass(minutes(1)).await;
     let after = world.traffic().calls();
     let appends = after["append"] - before["append"];
     assert!((5..=60).contains(&appends), "{appends} appends a minute");
-    world.database_faults.set_away(None);
+    world.database_faults.set_outage(None);
     world.pass(seconds(5)).await;
     assert_eq!(world.delivery_of(event).await.state, DeliveryState::Delivered);
     assert_eq!(world.requests().len(), 1);

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use crate::world::{Answer, Away, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{Answer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted() {
@@ -13,7 +13,7 @@ async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted(
     world.network.next("siem", [Answer::ERROR; 2]);
     let event = world.publish().await;
     world.pass(minutes(5)).await;
-    world.database_faults.set_away(Some(Away::Entirely));
+    world.database_faults.set_outage(Some(Outage::Total));
     world.pass(minutes(3)).await;
     assert_eq!(world.requests().len(), 2);
     world.database_faults.stop();

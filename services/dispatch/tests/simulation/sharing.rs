@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_store::ShardLease;
 
-use crate::world::{Answer, Away, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{Answer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
 
 const SHARDS: u16 = 16;
 
@@ -250,13 +250,13 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
     }
     world.pass(seconds(4)).await;
     let lost = world.now();
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     world.pass(minutes(3)).await;
     let last = world.requests().pop().expect("there are requests").time;
     let lease_ends = lost + Settings::default().lease_time_to_live;
     assert!(last > lost && last < lease_ends, "{last}, though the lease ended at {lease_ends}");
 
-    world.database_faults.set_away(None);
+    world.database_faults.set_outage(None);
     world.network.heal();
     world.pass(hours(1)).await;
     let deliveries = world.all_deliveries().await;
@@ -287,7 +287,7 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
     let lease = world.leases().await.remove(0);
     let lease_ends = world.now() + lease.expires_in;
     assert!(lease.expires_in > Settings::default().lease_time_to_live - seconds(1), "just renewed");
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     world.pass(minutes(3)).await;
     let last = world.requests().pop().expect("there are requests").time;
     assert!(last < lease_ends, "{last}, though the lease ended at {lease_ends}");
@@ -320,7 +320,7 @@ async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is
     let lease_ends = world.now() + lease.expires_in;
     world.database_faults.slow(Duration::ZERO);
     world.pass(on_the_way).await;
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     let before = world.requests().len();
     world.pass(minutes(3)).await;
     assert!(world.requests().len() > before, "it has worked on the shard");

@@ -50,7 +50,7 @@ async fn a_shard_that_a_process_cannot_read_passes_to_one_that_can_and_stays_the
     let owner = world.owner_of(SHARD).await.expect("it has an owner");
     let other = if owner == "a" { "b" } else { "a" };
     assert!(!world.readiness_of(&owner).await.contains("not ok"));
-    world.set_ignorant(&owner, SHARD, true);
+    world.set_unreadable(&owner, SHARD, true);
     assert!(world.delivers_on(SHARD).await);
 
     assert_eq!(world.owner_of(SHARD).await.as_deref(), Some(other));
@@ -68,7 +68,7 @@ async fn a_shard_that_a_process_cannot_read_passes_to_one_that_can_and_stays_the
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_nobody_can_read_stops_no_other_and_is_tried_now_and_then() {
     let world = processes(&["a"]).await;
-    world.set_ignorant("a", SHARD, true);
+    world.set_unreadable("a", SHARD, true);
     assert!(!world.delivers_on(SHARD).await);
     assert!(world.delivers_on(Shard(0)).await);
     let readiness = world.readiness_of("a").await;
@@ -79,7 +79,7 @@ async fn a_shard_that_nobody_can_read_stops_no_other_and_is_tried_now_and_then()
     assert!((5..=10).contains(&tried), "once a minute: {tried}");
 
     // It was repaired.
-    world.set_ignorant("a", SHARD, false);
+    world.set_unreadable("a", SHARD, false);
     world.pass(minutes(2)).await;
     assert!(world.delivers_on(SHARD).await);
     assert!(!world.readiness_of("a").await.contains("not ok"));

@@ -166,7 +166,7 @@ impl World {
 
     /// How often any process took a shard.
     pub(crate) fn acquisition_count(&self) -> usize {
-        self.backbone.acquisitions.all().len()
+        self.environment.acquisitions.all().len()
     }
 
     /// Whether some process has taken the delivery's shard in this time.
@@ -176,7 +176,7 @@ impl World {
         from: Timestamp,
         to: Timestamp,
     ) -> bool {
-        let acquisitions = self.backbone.acquisitions.all();
+        let acquisitions = self.environment.acquisitions.all();
         let shard = self.shard_of(organization);
         acquisitions.iter().any(|(time, taken)| *taken == shard && (from..=to).contains(time))
     }
