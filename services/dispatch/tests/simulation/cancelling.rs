@@ -3,13 +3,13 @@
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
-use crate::world::{Answer, World, hours, seconds};
+use crate::world::{ReceiverAnswer, World, hours, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_delivery_is_not_tried_again() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
@@ -25,7 +25,7 @@ async fn a_cancelled_delivery_is_not_tried_again() {
 async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_may_still_deliver_it() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5))]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.pass(seconds(2)).await;
     let delivery = world.delivery_of(event).await;
@@ -41,7 +41,7 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_may_still_d
 async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_does_not_revive_it() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::Hang]);
     let event = world.publish().await;
     world.pass(seconds(2)).await;
     let delivery = world.delivery_of(event).await;
@@ -68,7 +68,7 @@ async fn what_has_ended_cannot_be_cancelled() {
 async fn a_cancellation_that_was_asked_for_while_nobody_dispatched_is_carried_out() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;

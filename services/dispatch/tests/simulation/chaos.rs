@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
-use crate::world::{Answer, EVENT_TYPE, Random, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, EVENT_TYPE, Random, World, hours, minutes, seconds};
 
 const STEPS: usize = 120;
 
@@ -186,14 +186,14 @@ impl Chaos {
 
     fn change_receiver(&mut self) {
         let answers = [
-            Answer::OK,
-            Answer::OK,
-            Answer::ERROR,
-            Answer::Hang,
-            Answer::Refuse,
-            Answer::RetryAfter(429, 90),
-            Answer::Slow(Duration::from_millis(300)),
-            Answer::SlowStatus(seconds(3), 503),
+            ReceiverAnswer::OK,
+            ReceiverAnswer::OK,
+            ReceiverAnswer::ERROR,
+            ReceiverAnswer::Hang,
+            ReceiverAnswer::Refuse,
+            ReceiverAnswer::RetryAfter(429, 90),
+            ReceiverAnswer::Slow(Duration::from_millis(300)),
+            ReceiverAnswer::SlowStatus(seconds(3), 503),
         ];
         let Some(name) = self.pick_endpoint().map(|id| self.endpoints[&id].clone()) else { return };
         let always = self.random.pick(&answers).expect("there are some");

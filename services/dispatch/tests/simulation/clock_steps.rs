@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::replay::ReplayScope;
 
 use crate::retrying::{SCHEDULE, gaps};
-use crate::world::{Answer, EVENT_TYPE, Request, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, EVENT_TYPE, Request, World, hours, minutes, seconds};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -57,7 +57,7 @@ async fn failing_world(is_shared: bool) -> World {
         false => World::embedded().await,
     };
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.pass(seconds(1)).await;
     world
 }
@@ -132,7 +132,7 @@ async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
 async fn a_clock_that_is_set_during_an_attempt_moves_nothing() {
     for (whose, step) in cases() {
         let world = failing_world(false).await;
-        world.network.always("siem", Answer::SlowStatus(seconds(4), 500));
+        world.network.always("siem", ReceiverAnswer::SlowStatus(seconds(4), 500));
         world.publish().await;
         for wait in SCHEDULE {
             world.pass(seconds(2)).await;
@@ -332,7 +332,7 @@ async fn processes_whose_clocks_differ_hand_waits_on_as_they_are() {
     world.join("a").await;
     world.step_clock_of("a", SignedDuration::from_hours(3));
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.pass(seconds(1)).await;
     let event = world.publish().await;
     world.settle().await;
@@ -418,8 +418,8 @@ async fn a_channel_is_told_again_on_its_own_schedule_whatever_the_clocks_show() 
         world.start().await;
         world.endpoint("siem").await;
         world.channel("hook", &[NotificationType::DeliveryExhausted]).await;
-        world.network.always("siem", Answer::ERROR);
-        world.network.next("hook", [Answer::ERROR; 2]);
+        world.network.always("siem", ReceiverAnswer::ERROR);
+        world.network.next("hook", [ReceiverAnswer::ERROR; 2]);
         world.publish().await;
         world.settle().await;
         for _ in 0..2 {

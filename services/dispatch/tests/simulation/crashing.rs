@@ -5,13 +5,13 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
-use crate::world::{Answer, Outage, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, Outage, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let event = world.publish().await;
     world.settle().await;
     let mut due = Vec::new();
@@ -35,7 +35,7 @@ async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
 async fn invariant_3_what_became_due_while_nobody_dispatched_is_made_at_once() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 100]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 100]);
     world.publish_many(100).await;
     world.settle().await;
     world.kill().await;
@@ -51,7 +51,7 @@ async fn invariant_3_what_became_due_while_nobody_dispatched_is_made_at_once() {
 async fn invariant_4_an_attempt_whose_outcome_a_crash_has_lost_is_repeated_under_its_number() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5))]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.pass(seconds(2)).await;
     world.restart().await;
@@ -68,7 +68,7 @@ async fn invariant_4_an_attempt_whose_outcome_a_crash_has_lost_is_repeated_under
 async fn invariant_4_a_graceful_stop_finishes_what_is_under_way_and_repeats_nothing() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5)), Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5)), ReceiverAnswer::Hang]);
     let events = world.publish_many(2).await;
     world.pass(seconds(2)).await;
     let begun = world.now();
@@ -95,8 +95,8 @@ async fn invariant_4_a_graceful_stop_finishes_what_is_under_way_and_repeats_noth
 async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 10]);
-    world.network.next("siem", [Answer::Slow(seconds(5)); 10]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 10]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5)); 10]);
     world.publish_many(10).await;
     world.settle().await;
     let waiting = world.publish_many(10).await;
@@ -121,7 +121,7 @@ async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
 async fn a_database_that_cannot_write_is_asked_again_only_now_and_then() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5))]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.settle().await;
     world.database_faults.set_outage(Some(Outage::Writes));

@@ -5,9 +5,9 @@ use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::health::StatusCause;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 
-use crate::world::{Answer, World, hours, minutes};
+use crate::world::{ReceiverAnswer, World, hours, minutes};
 
-const GONE: Answer = Answer::Status(410);
+const GONE: ReceiverAnswer = ReceiverAnswer::Status(410);
 const DAYS: u64 = 24;
 
 /// An event every six hours, each of which is attempted at once.
@@ -27,7 +27,7 @@ async fn why(world: &World, endpoint: EndpointId) -> (EndpointStatus, Option<Sta
 async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let began = world.now();
     publish_for(&world, 4).await;
     assert_eq!(
@@ -62,12 +62,12 @@ async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
 async fn one_success_begins_the_five_days_anew() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     publish_for(&world, 4).await;
-    world.network.always("siem", Answer::OK);
+    world.network.always("siem", ReceiverAnswer::OK);
     world.publish().await;
     world.settle().await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     publish_for(&world, 4).await;
     assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
     publish_for(&world, 2).await;
@@ -78,7 +78,7 @@ async fn one_success_begins_the_five_days_anew() {
 async fn an_endpoint_that_was_enabled_is_given_five_days_again() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     publish_for(&world, 6).await;
     assert_eq!(world.status(siem).await, EndpointStatus::Disabled);
     world.enable(siem).await;
@@ -90,7 +90,7 @@ async fn an_endpoint_that_was_enabled_is_given_five_days_again() {
 async fn the_next_owner_knows_since_when_an_endpoint_fails() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     for _ in 0..5 {
         publish_for(&world, 1).await;
         assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
@@ -105,13 +105,13 @@ async fn the_next_owner_knows_since_when_an_endpoint_fails() {
 async fn two_failures_with_days_of_silence_between_them_disable_nothing() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let first = world.publish().await;
     world.settle().await;
     // It would be retried if it were not cancelled.
     world.ask_for_cancellation(world.delivery_of(first).await.id).await;
     world.pass(hours(10 * DAYS)).await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     world.publish().await;
     world.settle().await;
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
@@ -133,7 +133,7 @@ async fn a_failing_test_does_not_disable_an_endpoint() {
 async fn a_failing_test_does_not_begin_the_five_days() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.send_test(siem).await;
     world.pass(hours(4 * DAYS)).await;
     publish_for(&world, 2).await;

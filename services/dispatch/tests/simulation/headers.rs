@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
-use crate::world::{Answer, EVENT_TYPE, Request, World, hours, minutes, seconds, secret};
+use crate::world::{ReceiverAnswer, EVENT_TYPE, Request, World, hours, minutes, seconds, secret};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -65,7 +65,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     // An attempt takes a while, so that its start differs from its end.
-    world.network.always("siem", Answer::SlowStatus(seconds(7), 503));
+    world.network.always("siem", ReceiverAnswer::SlowStatus(seconds(7), 503));
     let published: TraceContext = TRACE.parse().expect("a trace");
     let event = world.publish_traced(published.clone()).await;
     world.pass(hours(15)).await;
@@ -107,7 +107,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
 async fn an_attempt_that_a_crash_repeats_is_signed_for_when_it_is_repeated() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR, Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::Hang]);
     let event = world.publish_traced(TRACE.parse().expect("a trace")).await;
     world.pass(minutes(1) + seconds(5)).await;
     world.kill().await;
@@ -128,7 +128,7 @@ async fn deliveries_of_one_event_have_their_own_ids_and_numbers() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.endpoint("pager").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let event = world.publish_traced(TRACE.parse().expect("a trace")).await;
     world.pass(minutes(10)).await;
     let deliveries = world.deliveries(event).await;
@@ -168,7 +168,7 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
     events.push(moment(&[secret()], &mut moments).await);
 
     // A delivery that waits for its retry is signed with the secrets that are valid at the retry.
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let waiting = world.publish().await;
     world.settle().await;
     let rotated = world.rotate_secret(siem, &new_secret(2), Some(overlap)).await;
@@ -185,7 +185,7 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
     let end = rotated + overlap;
     // One that fails within the overlap, and is retried after it.
     world.pass(until(end) - seconds(30)).await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let across = world.publish().await;
     world.pass(until(end) - std::time::Duration::from_millis(1)).await;
     events.push(moment(&both, &mut moments).await);
@@ -225,8 +225,8 @@ async fn every_header_of_every_attempt_to_tell_a_channel_is_right() {
     world.start().await;
     world.endpoint("siem").await;
     world.channel("hook", &[NotificationType::DeliveryExhausted]).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.next("hook", [Answer::ERROR; 5]);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.next("hook", [ReceiverAnswer::ERROR; 5]);
     world.publish().await;
     world.pass(hours(10)).await;
     let notification = world.notifications().await.remove(0);

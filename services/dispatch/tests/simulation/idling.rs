@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use keeptrusts_webhooks_dispatch_service::Settings;
 
-use crate::world::{Answer, World, hours, minutes};
+use crate::world::{ReceiverAnswer, World, hours, minutes};
 
 #[tokio::test(start_paused = true)]
 async fn invariant_11_an_idle_process_asks_its_own_database_nothing() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.endpoint("pager").await;
-    world.network.next("pager", [Answer::ERROR; 3]);
+    world.network.next("pager", [ReceiverAnswer::ERROR; 3]);
     world.publish_many(5).await;
     world.pass(hours(1)).await;
     let before = world.traffic().calls();
@@ -23,7 +23,7 @@ async fn invariant_11_an_idle_process_asks_its_own_database_nothing() {
 async fn invariant_11_waiting_for_a_retry_costs_nothing_either() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.publish_many(5).await;
     // The fourth attempt was made after 36 minutes, the fifth is due two hours later.
     world.pass(minutes(40)).await;

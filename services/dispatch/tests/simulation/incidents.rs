@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::health::StatusCause;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{ALL_BUT_SUMMARY, Answer, Random, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, Random, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 const TRIGGER: &str = "trigger";
@@ -27,7 +27,7 @@ async fn given(types: &[NotificationType]) -> (World, EndpointId, ChannelId) {
     (world, siem, pager)
 }
 
-async fn publish(world: &World, answer: Answer) {
+async fn publish(world: &World, answer: ReceiverAnswer) {
     world.network.always("siem", answer);
     world.publish().await;
     world.settle().await;
@@ -46,10 +46,10 @@ fn action_names(world: &World) -> Vec<String> {
 async fn an_outage_with_several_exhausted_deliveries_is_triggered_and_resolved_and_that_is_all() {
     let (world, ..) = given(&ALL_BUT_SUMMARY).await;
     for _ in 0..5 {
-        publish(&world, Answer::ERROR).await;
+        publish(&world, ReceiverAnswer::ERROR).await;
     }
     assert_eq!(world.open_incidents("pager").len(), 1);
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::OK).await;
     assert!(world.open_incidents("pager").is_empty());
     let before = actions(&world, "pager");
     world.pass(hours(24)).await;
@@ -66,10 +66,10 @@ async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_o
     for (name, end) in [("recovered", 0), ("enabled", 1), ("deleted", 2), ("disabled by hand", 3)] {
         let types = [NotificationType::DeliveryExhausted, NotificationType::EndpointDisabled];
         let (world, siem, _) = given(&types).await;
-        publish(&world, if end == 1 { Answer::Status(410) } else { Answer::ERROR }).await;
+        publish(&world, if end == 1 { ReceiverAnswer::Status(410) } else { ReceiverAnswer::ERROR }).await;
         assert_eq!(world.open_incidents("pager").len(), 1, "{name}");
         match end {
-            0 => publish(&world, Answer::OK).await,
+            0 => publish(&world, ReceiverAnswer::OK).await,
             1 => world.enable(siem).await,
             2 => world.delete(siem).await,
             _ => world.disable(siem).await,
@@ -87,9 +87,9 @@ async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_o
 #[tokio::test(start_paused = true)]
 async fn a_service_that_was_told_of_no_trouble_is_told_of_no_end() {
     let (world, siem, _) = given(&[NotificationType::EndpointRecovered]).await;
-    publish(&world, Answer::ERROR).await;
-    publish(&world, Answer::OK).await;
-    publish(&world, Answer::Status(410)).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
+    publish(&world, ReceiverAnswer::OK).await;
+    publish(&world, ReceiverAnswer::Status(410)).await;
     world.enable(siem).await;
     world.pass(hours(2)).await;
     assert_eq!(action_names(&world), [""; 0]);
@@ -99,10 +99,10 @@ async fn a_service_that_was_told_of_no_trouble_is_told_of_no_end() {
 #[tokio::test(start_paused = true)]
 async fn new_trouble_within_the_hour_opens_an_incident_at_once() {
     let (world, ..) = given(&EXHAUSTED).await;
-    publish(&world, Answer::ERROR).await;
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(minutes(5)).await;
-    publish(&world, Answer::ERROR).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
     assert_eq!(action_names(&world), [TRIGGER, RESOLVE, TRIGGER]);
     world.pass(hours(3)).await;
     assert_eq!(world.open_incidents("pager").len(), 1);
@@ -112,11 +112,11 @@ async fn new_trouble_within_the_hour_opens_an_incident_at_once() {
 async fn a_trigger_that_is_being_retried_is_followed_by_its_end_or_dropped() {
     let (world, ..) = given(&EXHAUSTED).await;
     // It is unknown whether the service has accepted the first one.
-    world.network.next("pager", [Answer::Hang]);
-    publish(&world, Answer::ERROR).await;
+    world.network.next("pager", [ReceiverAnswer::Hang]);
+    publish(&world, ReceiverAnswer::ERROR).await;
     world.pass(seconds(30)).await;
     assert_eq!(world.open_incidents("pager").len(), 1);
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(hours(10)).await;
     assert_eq!(action_names(&world), [TRIGGER, RESOLVE]);
 }
@@ -124,9 +124,9 @@ async fn a_trigger_that_is_being_retried_is_followed_by_its_end_or_dropped() {
 #[tokio::test(start_paused = true)]
 async fn an_end_never_overtakes_its_trigger() {
     let (world, ..) = given(&EXHAUSTED).await;
-    world.network.next("pager", [Answer::Slow(seconds(5))]);
-    publish(&world, Answer::ERROR).await;
-    publish(&world, Answer::OK).await;
+    world.network.next("pager", [ReceiverAnswer::Slow(seconds(5))]);
+    publish(&world, ReceiverAnswer::ERROR).await;
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(minutes(1)).await;
     assert_eq!(action_names(&world), [TRIGGER, RESOLVE]);
 }
@@ -134,12 +134,12 @@ async fn an_end_never_overtakes_its_trigger() {
 #[tokio::test(start_paused = true)]
 async fn an_end_that_cannot_be_told_for_a_day_is_told_when_the_service_is_back() {
     let (mut world, ..) = given(&EXHAUSTED).await;
-    publish(&world, Answer::ERROR).await;
-    world.network.always("pager", Answer::ERROR);
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
+    world.network.always("pager", ReceiverAnswer::ERROR);
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(hours(24)).await;
     world.restart().await;
-    world.network.always("pager", Answer::OK);
+    world.network.always("pager", ReceiverAnswer::OK);
     world.pass(hours(7)).await;
     assert!(world.open_incidents("pager").is_empty());
 }
@@ -148,7 +148,7 @@ async fn an_end_that_cannot_be_told_for_a_day_is_told_when_the_service_is_back()
 async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened_where_it_led() {
     for is_deleted in [false, true] {
         let (mut world, _, pager) = given(&ALL_BUT_SUMMARY).await;
-        publish(&world, Answer::ERROR).await;
+        publish(&world, ReceiverAnswer::ERROR).await;
         // The record is committed, but nobody reads it yet.
         world.kill().await;
         let command = match is_deleted {
@@ -163,7 +163,7 @@ async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened
         world.start().await;
         world.settle().await;
         assert!(world.open_incidents("pager").is_empty(), "deleted: {is_deleted}");
-        publish(&world, Answer::OK).await;
+        publish(&world, ReceiverAnswer::OK).await;
         world.pass(hours(2)).await;
         assert_eq!(world.incident_events("moved"), [], "it had nothing open");
         world.assert_tables_match_the_log().await;
@@ -183,11 +183,11 @@ async fn a_test_is_over_when_it_was_sent() {
 async fn what_waits_for_other_services_is_checked_when_it_is_sent() {
     let (world, ..) = given(&EXHAUSTED).await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.always("hook", Answer::ERROR);
-    publish(&world, Answer::ERROR).await;
+    world.network.always("hook", ReceiverAnswer::ERROR);
+    publish(&world, ReceiverAnswer::ERROR).await;
     world.pass(minutes(1)).await;
-    publish(&world, Answer::OK).await;
-    world.network.always("hook", Answer::OK);
+    publish(&world, ReceiverAnswer::OK).await;
+    world.network.always("hook", ReceiverAnswer::OK);
     world.pass(hours(24)).await;
     let told = world.received_by("hook");
     let taken = told.into_iter().filter(|told| told.status == Some(204));
@@ -255,7 +255,7 @@ impl History {
         let name = self.endpoints[&id].clone();
         match self.random.below(100) {
             0..40 => {
-                let answers = [Answer::OK, Answer::ERROR, Answer::ERROR, Answer::Status(410)];
+                let answers = [ReceiverAnswer::OK, ReceiverAnswer::ERROR, ReceiverAnswer::ERROR, ReceiverAnswer::Status(410)];
                 self.world.network.always(&name, self.random.pick(&answers).expect("some"));
                 self.world.publish_many(1 + self.random.below(3) as usize).await;
             }
@@ -269,12 +269,12 @@ impl History {
             }
             58..80 => {
                 let answers = [
-                    Answer::OK,
-                    Answer::OK,
-                    Answer::ERROR,
-                    Answer::Hang,
-                    Answer::Slow(seconds(3)),
-                    Answer::SlowStatus(seconds(2), 503),
+                    ReceiverAnswer::OK,
+                    ReceiverAnswer::OK,
+                    ReceiverAnswer::ERROR,
+                    ReceiverAnswer::Hang,
+                    ReceiverAnswer::Slow(seconds(3)),
+                    ReceiverAnswer::SlowStatus(seconds(2), 503),
                 ];
                 let answer = self.random.pick(&answers).expect("some");
                 let place = self.places.last().expect("one").0.clone();
@@ -304,7 +304,7 @@ impl History {
         let History { world, endpoints, pager, places, .. } = self;
         world.database_faults.stop();
         for (place, _) in &places {
-            world.network.always(place, Answer::OK);
+            world.network.always(place, ReceiverAnswer::OK);
         }
         world.pass(hours(24 * 8)).await;
         let given_up: Vec<_> = world

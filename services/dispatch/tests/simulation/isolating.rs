@@ -7,7 +7,7 @@ use keeptrusts_webhooks_dispatch_service::scheduler::SchedulerLimits;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 
-use crate::world::{Answer, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
 /// No delivery to a healthy endpoint takes longer than this.
 const PROMPTLY: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ async fn invariant_8_a_hanging_endpoint_does_not_delay_a_healthy_one() {
     let world = World::embedded().await;
     world.endpoint_for("hanging", EventType::ExportFailed).await;
     world.endpoint("healthy").await;
-    world.network.always("hanging", Answer::Hang);
+    world.network.always("hanging", ReceiverAnswer::Hang);
     for _ in 0..500 {
         world.publish_type(EventType::ExportFailed).await;
     }
@@ -45,7 +45,7 @@ async fn invariant_8_many_hanging_endpoints_do_not_delay_a_healthy_one() {
     for number in 0..300 {
         let name = format!("hanging-{number}");
         world.endpoint_for(&name, EventType::ExportFailed).await;
-        world.network.always(&name, Answer::Hang);
+        world.network.always(&name, ReceiverAnswer::Hang);
     }
     world.endpoint("healthy").await;
     for _ in 0..10 {
@@ -64,7 +64,7 @@ async fn invariant_9_a_backlog_is_fetched_in_pages_of_bounded_size_and_all_of_it
     let mut world = World::embedded().await;
     let dead = world.endpoint("dead").await;
     world.endpoint_for("healthy", EventType::ExportFailed).await;
-    world.network.always("dead", Answer::Refuse);
+    world.network.always("dead", ReceiverAnswer::Refuse);
     world.publish_many(BACKLOG).await;
     world.pass(minutes(30)).await;
     world.restart().await;

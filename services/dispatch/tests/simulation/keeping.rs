@@ -1,6 +1,6 @@
 //! Exchanges are kept for their retention, and then deleted completely.
 
-use crate::world::{Answer, World, hours, minutes};
+use crate::world::{ReceiverAnswer, World, hours, minutes};
 
 const DAYS: u64 = 24;
 /// More than are deleted at once.
@@ -10,7 +10,7 @@ const MANY: usize = 1_200;
 async fn an_exchange_is_kept_for_thirty_days_and_deleted_within_hours_of_its_end() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::OK);
+    world.network.always("siem", ReceiverAnswer::OK);
     world.publish_many(MANY).await;
     world.pass(minutes(1)).await;
     let attempts = world.all_attempts().await;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{Answer, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
 const LIMITS: MailLimits = MailLimits {
     messages_per_minute: 4,
@@ -67,7 +67,7 @@ async fn notifications_beyond_the_limits_wait_and_are_not_lost() {
     for number in 0..10 {
         let name = format!("endpoint-{number}");
         endpoints.insert(world.endpoint(&name).await);
-        world.network.always(&name, Answer::ERROR);
+        world.network.always(&name, ReceiverAnswer::ERROR);
     }
     for _ in 0..2 {
         world.mail(3, &[NotificationType::EndpointDegraded]).await;

@@ -6,13 +6,13 @@ use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{Answer, REQUEST_TIMEOUT, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, REQUEST_TIMEOUT, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_manual_retry_is_made_at_once_and_leaves_the_schedule_as_it_is() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 2]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 2]);
     let event = world.publish().await;
     world.pass(seconds(20)).await;
     let before = world.delivery_of(event).await;
@@ -42,7 +42,7 @@ async fn a_manual_retry_is_made_at_once_and_leaves_the_schedule_as_it_is() {
 async fn a_manual_retry_that_succeeds_ends_the_delivery() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
@@ -56,7 +56,7 @@ async fn a_manual_retry_that_succeeds_ends_the_delivery() {
 async fn a_manual_retry_can_still_deliver_what_has_failed() {
     let world = World::embedded().await;
     let endpoint = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 7]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 7]);
     let event = world.publish().await;
     world.pass(hours(24)).await;
     let delivery = world.delivery_of(event).await;
@@ -93,7 +93,7 @@ async fn a_delivered_delivery_can_be_sent_once_more() {
 async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Hang, Answer::OK]);
+    world.network.next("siem", [ReceiverAnswer::Hang, ReceiverAnswer::OK]);
     let event = world.publish().await;
     world.pass(seconds(5)).await;
     let delivery = world.delivery_of(event).await;
@@ -114,7 +114,7 @@ async fn invariant_4_a_retry_that_is_asked_for_at_once_does_not_double_the_first
     let mut world = World::shared(1).await;
     world.join("a").await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::Hang);
+    world.network.always("siem", ReceiverAnswer::Hang);
     world.settle().await;
     // The process has scheduled the delivery, but must look up its changes. It then reads the
     // delivery and the request for a retry at the same time.

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelPatch, ChannelStatus};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{ALL_BUT_SUMMARY, Answer, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 
@@ -39,7 +39,7 @@ async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     let begun = world.now();
     assert_eq!(world.received_by("hook").len(), 1, "at once");
@@ -66,7 +66,7 @@ async fn what_a_batch_has_is_counted_by_one_record() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     // Slow commits contain many outcomes each.
     world.database_faults.slow(Duration::from_millis(20));
@@ -83,8 +83,8 @@ async fn what_is_counted_while_a_message_is_under_way_is_told_an_hour_later() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.next("hook", [Answer::Slow(seconds(5))]);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.next("hook", [ReceiverAnswer::Slow(seconds(5))]);
     exhaust(&world, 1).await;
     exhaust(&world, 3).await;
     world.pass(seconds(10)).await;
@@ -103,8 +103,8 @@ async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice
         let mut world = without_retries().await;
         world.endpoint("siem").await;
         world.channel("hook", &EXHAUSTED).await;
-        world.network.always("siem", Answer::ERROR);
-        world.network.next("hook", [Answer::Slow(seconds(5))]);
+        world.network.always("siem", ReceiverAnswer::ERROR);
+        world.network.next("hook", [ReceiverAnswer::Slow(seconds(5))]);
         world.database_faults.slow(Duration::from_millis(3));
         for _ in 0..4 {
             world.publish_many(10).await;
@@ -128,7 +128,7 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.next("siem", [Answer::ERROR, Answer::OK, Answer::Status(410)]);
+    world.network.next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::OK, ReceiverAnswer::Status(410)]);
     for _ in 0..3 {
         world.publish().await;
         world.settle().await;
@@ -155,7 +155,7 @@ async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
     let other = world
         .endpoint_for("other", keeptrusts_webhooks_domain::event_type::EventType::UserInvited)
         .await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     world.channel("late", &ALL_BUT_SUMMARY).await;
     world.channel_for("elsewhere", &ALL_BUT_SUMMARY, &[other]).await;
@@ -184,7 +184,7 @@ async fn without_a_channel_nothing_is_recorded() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &[NotificationType::EndpointRecovered]).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 5).await;
     assert_eq!(world.notifications().await, []);
 }
@@ -196,10 +196,10 @@ async fn a_hanging_channel_delays_no_other() {
     for number in 0..10 {
         let name = format!("hanging-{number}");
         world.channel(&name, &EXHAUSTED).await;
-        world.network.always(&name, Answer::Hang);
+        world.network.always(&name, ReceiverAnswer::Hang);
     }
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     assert_eq!(world.received_by("hook").len(), 1);
     // A channel that hangs has one request at a time.
@@ -213,8 +213,8 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     let mut world = without_retries().await;
     world.endpoint("siem").await;
     let id = world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.always("hook", Answer::Status(404));
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.always("hook", ReceiverAnswer::Status(404));
     exhaust(&world, 1).await;
     let begun = world.received_by("hook")[0].time;
     let failing = world.look_at_channel(id).await;
@@ -233,7 +233,7 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     assert_eq!((row.state, row.attempt_count()), (NotificationState::Failed, 6));
     assert_eq!(world.look_at_channel(id).await.version.0, 2, "only the turn is recorded");
 
-    world.network.always("hook", Answer::OK);
+    world.network.always("hook", ReceiverAnswer::OK);
     exhaust(&world, 1).await;
     let recovered = world.look_at_channel(id).await;
     assert_eq!((recovered.status, recovered.status_reason.as_str()), (ChannelStatus::Active, ""));
@@ -246,8 +246,8 @@ async fn what_is_exhausted_while_a_message_is_retried_is_in_it() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.next("hook", [Answer::ERROR]);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.next("hook", [ReceiverAnswer::ERROR]);
     exhaust(&world, 1).await;
     exhaust(&world, 4).await;
     world.pass(minutes(2)).await;
@@ -259,7 +259,7 @@ async fn what_is_exhausted_while_a_message_is_retried_is_in_it() {
 async fn a_test_is_sent_once_and_counts_for_the_channels_health() {
     let world = without_retries().await;
     let id = world.channel("hook", &EXHAUSTED).await;
-    world.network.next("hook", [Answer::Refuse]);
+    world.network.next("hook", [ReceiverAnswer::Refuse]);
     world.test_channel(id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.received_by("hook").len(), 1);
@@ -276,8 +276,8 @@ async fn what_waits_for_a_channel_that_was_deleted_is_given_up() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     let id = world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.always("hook", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.always("hook", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     world.command_channel(id, ChannelCommand::Delete).await;
     world.pass(hours(1)).await;
@@ -295,7 +295,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
     let mut world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &[NotificationType::WeeklySummary]).await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     world.publish_many(3).await;
     world.pass(hours(72)).await;
     assert_eq!(world.received_by("hook"), []);

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 
-use crate::world::{ALL_BUT_SUMMARY, Answer, World, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, World, minutes, seconds};
 
 const BACKLOG: usize = 200;
 /// Requests that may be under way at once.
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 64;
 /// An endpoint's receiver answers the requests under way with 429 and 20 seconds, and later ones
 /// well. `count` deliveries wait.
 async fn paused_for_20_seconds(world: &World) {
-    let answer = Answer::SlowRetryAfter(Duration::from_millis(100), 429, 20);
+    let answer = ReceiverAnswer::SlowRetryAfter(Duration::from_millis(100), 429, 20);
     world.network.always("siem", answer);
     world.publish_many(BACKLOG).await;
     world.pass(Duration::from_millis(110)).await;
@@ -51,7 +51,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
     assert_eq!((waiting.state, waiting.attempt_count), (DeliveryState::Scheduled, 0));
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
 
-    world.network.always("siem", Answer::Slow(Duration::from_millis(100)));
+    world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.pass(seconds(2)).await;
     let after: Vec<_> = times(&world, "siem").split_off(first);
     let at = |millis: u64| {
@@ -78,7 +78,7 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     // Its own wait is 5 minutes, the schedule's next step; not the pause's 20 s, nor a day.
-    world.network.next("siem", [Answer::RetryAfter(503, 86_400), Answer::OK]);
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(503, 86_400), ReceiverAnswer::OK]);
     let answered = world.publish().await;
     world.settle().await;
     let held = world.publish().await;
@@ -89,7 +89,7 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
     assert_eq!(world.delivery_of(held).await.state, DeliveryState::Delivered);
 
     // A minute, by the schedule, not the 5 seconds of the pause.
-    world.network.next("siem", [Answer::RetryAfter(429, 5), Answer::OK]);
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(429, 5), ReceiverAnswer::OK]);
     let answered = world.publish().await;
     world.settle().await;
     let held = world.publish().await;
@@ -104,7 +104,7 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
 async fn each_answer_pauses_for_five_minutes_at_most_and_one_probe_is_sent_then() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::RetryAfter(429, 1_000_000));
+    world.network.always("siem", ReceiverAnswer::RetryAfter(429, 1_000_000));
     world.publish_many(10).await;
     world.settle().await;
     let first = world.requests_to("siem").len();
@@ -118,11 +118,11 @@ async fn each_answer_pauses_for_five_minutes_at_most_and_one_probe_is_sent_then(
 #[tokio::test(start_paused = true)]
 async fn only_429_and_503_with_retry_after_pause() {
     for answer in [
-        Answer::Status(429),
-        Answer::Status(503),
-        Answer::RetryAfter(500, 20),
-        Answer::RetryAfter(301, 20),
-        Answer::RetryAfter(429, 0),
+        ReceiverAnswer::Status(429),
+        ReceiverAnswer::Status(503),
+        ReceiverAnswer::RetryAfter(500, 20),
+        ReceiverAnswer::RetryAfter(301, 20),
+        ReceiverAnswer::RetryAfter(429, 0),
     ] {
         let world = World::embedded().await;
         world.endpoint("siem").await;
@@ -181,7 +181,7 @@ async fn a_pause_survives_the_death_of_its_owner() {
     world.pass(seconds(14)).await;
     assert_eq!(world.requests_to("siem").len(), first + 1, "the manual retry, and nothing else");
     assert_eq!(world.delivery_of(held).await.attempt_count, 0);
-    world.network.always("siem", Answer::Slow(Duration::from_millis(100)));
+    world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.pass(Duration::from_millis(1_050)).await;
     assert_eq!(world.requests_to("siem").len(), first + 2, "a probe, not everything");
     world.pass(minutes(10)).await;
@@ -197,7 +197,7 @@ async fn an_owner_that_comes_when_a_pause_has_just_ended_begins_with_a_probe() {
     world.pass(seconds(5)).await;
     world.kill().await;
     world.pass(minutes(2)).await;
-    world.network.always("siem", Answer::Slow(Duration::from_millis(100)));
+    world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.start().await;
     world.pass(Duration::from_millis(50)).await;
     assert_eq!(world.requests_to("siem").len(), first + 1);
@@ -211,7 +211,7 @@ async fn another_process_that_takes_over_goes_on_with_the_pause() {
     world.join("a").await;
     world.pass(seconds(30)).await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::RetryAfter(503, 300)]);
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(503, 300)]);
     world.publish().await;
     world.pass(seconds(1)).await;
     let held = world.publish().await;
@@ -239,7 +239,7 @@ async fn another_url_and_enabling_end_a_pause() {
     world.settle().await;
     assert_eq!(world.requests_to("elsewhere").len(), BACKLOG - first);
 
-    world.network.next("elsewhere", [Answer::RetryAfter(429, 300)]);
+    world.network.next("elsewhere", [ReceiverAnswer::RetryAfter(429, 300)]);
     world.publish_type(EventType::ExportFailed).await;
     world.settle().await;
     world.publish_type(EventType::ExportFailed).await;
@@ -258,7 +258,7 @@ async fn another_url_and_enabling_end_a_pause() {
 async fn an_answer_of_a_url_that_was_left_asks_for_nothing() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::SlowRetryAfter(seconds(5), 503, 3_600)]);
+    world.network.next("siem", [ReceiverAnswer::SlowRetryAfter(seconds(5), 503, 3_600)]);
     let answered = world.publish().await;
     world.pass(seconds(1)).await;
     let url = Some("https://receiver.example/elsewhere".to_owned());
@@ -293,7 +293,7 @@ async fn invariant_3_a_delivery_that_is_held_until_its_body_expires_has_failed()
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.next("siem", [Answer::RetryAfter(503, 300), Answer::OK]);
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(503, 300), ReceiverAnswer::OK]);
     world.publish().await;
     world.settle().await;
     let held = world.publish().await;

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::replay::{ReplayCounts, ReplayScope, ReplaySelection, ReplayState};
 
-use crate::world::{Answer, Random, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, Random, World, hours, minutes, seconds};
 
 /// The events that an endpoint has deliveries of, once each, all of them delivered.
 async fn delivered(world: &World, endpoint_id: EndpointId) -> BTreeSet<EventId> {
@@ -56,7 +56,7 @@ async fn what_was_missed_is_delivered_once_however_often_it_is_replayed() {
 async fn invariant_3_what_failed_goes_through_a_whole_schedule_again_under_its_own_id() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let events = world.publish_many(40).await;
     world.pass(hours(16)).await;
     let ids: BTreeSet<_> = world.deliveries_to(siem).await.into_iter().map(|row| row.id).collect();
@@ -86,7 +86,7 @@ async fn invariant_3_what_failed_goes_through_a_whole_schedule_again_under_its_o
 async fn failures_since_a_time_are_resumed_and_earlier_ones_are_not() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.publish_many(3).await;
     world.pass(hours(16)).await;
     let since = world.now();
@@ -144,7 +144,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
     let siem = world.endpoint("siem").await;
     let delivered_event = world.publish().await;
     world.settle().await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let cancelled = world.publish().await;
     world.settle().await;
     let id = world.delivery_of(cancelled).await.id;
@@ -273,7 +273,7 @@ async fn invariants_3_and_4_a_replay_whose_owner_dies_at_any_moment_makes_one_de
         let mut random = Random::of_seed(seed);
         let mut world = World::embedded().await;
         let siem = world.endpoint("siem").await;
-        world.network.always("siem", Answer::ERROR);
+        world.network.always("siem", ReceiverAnswer::ERROR);
         let mut events = BTreeSet::from_iter(world.publish_many(40).await);
         world.pass(hours(16)).await;
         world.disable(siem).await;

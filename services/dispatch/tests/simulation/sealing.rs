@@ -3,14 +3,14 @@
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use crate::world::{Answer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     // The third attempt is due after six minutes, when the keys in memory have expired.
-    world.network.next("siem", [Answer::ERROR; 2]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 2]);
     let event = world.publish().await;
     world.pass(minutes(5)).await;
     world.database_faults.set_outage(Some(Outage::Total));

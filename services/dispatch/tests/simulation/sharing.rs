@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_store::ShardLease;
 
-use crate::world::{Answer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
 
 const SHARDS: u16 = 16;
 
@@ -54,7 +54,7 @@ impl World {
         self.requests().iter().filter(|request| request.from == process).count()
     }
 
-    fn always_everywhere(&self, answer: Answer) {
+    fn always_everywhere(&self, answer: ReceiverAnswer) {
         for number in 0..SHARDS {
             self.network.always(&format!("siem-{number}"), answer);
         }
@@ -110,7 +110,7 @@ async fn invariant_5_a_dead_process_is_replaced_within_its_leases_time_to_live()
 #[tokio::test(start_paused = true)]
 async fn invariant_5_a_frozen_process_commits_nothing_once_its_shards_have_passed_on() {
     let world = two_processes().await;
-    world.always_everywhere(Answer::Slow(seconds(2)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(2)));
     let events = world.publish_on_every_shard().await;
     world.pass(seconds(1)).await;
     // Its requests are answered while it is frozen; it learns of the answers too late.
@@ -169,10 +169,10 @@ async fn invariant_5_what_a_frozen_process_had_on_its_way_to_the_database_is_ref
 async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused() {
     let world = two_processes().await;
     let organization = world.organization_of("a").await;
-    world.always_everywhere(Answer::Slow(seconds(1)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(1)));
     let event = world.try_publish(&organization, EVENT_TYPE).await.expect("it is accepted");
     world.settle().await;
-    world.always_everywhere(Answer::Hang);
+    world.always_everywhere(ReceiverAnswer::Hang);
     let before = world.appends_of("a");
     world.database_faults.slow(Duration::from_millis(50));
     while world.appends_of("a") == before {
@@ -196,7 +196,7 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
 #[tokio::test(start_paused = true)]
 async fn invariant_5_no_shard_is_worked_on_by_two() {
     let mut world = two_processes().await;
-    world.always_everywhere(Answer::Slow(seconds(1)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(1)));
     // Processes come, go, die and freeze, while events come in.
     for round in 0..12 {
         world.publish_on_every_shard().await;
@@ -222,7 +222,7 @@ async fn invariant_5_no_shard_is_worked_on_by_two() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stops_hands_its_shards_over_promptly_and_repeats_nothing() {
     let mut world = two_processes().await;
-    world.always_everywhere(Answer::Slow(seconds(2)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(2)));
     let events = world.publish_on_every_shard().await;
     world.pass(seconds(1)).await;
     let begun = world.now();
@@ -240,7 +240,7 @@ async fn a_process_that_stops_hands_its_shards_over_promptly_and_repeats_nothing
 async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_it_ends() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.join("a").await;
     world.settle().await;
     // Every two seconds a retry becomes due.
@@ -267,7 +267,7 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
 async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_late_the_answer() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.join("a").await;
     world.settle().await;
     // From here on a retry becomes due every second.
@@ -298,7 +298,7 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
 async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is_granted() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.join("a").await;
     world.settle().await;
     for _ in 0..90 {

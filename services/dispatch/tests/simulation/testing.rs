@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{Answer, World, hours};
+use crate::world::{ReceiverAnswer, World, hours};
 
 #[tokio::test(start_paused = true)]
 async fn a_test_is_sent_to_its_endpoint_only() {
@@ -25,7 +25,7 @@ async fn a_test_is_sent_to_its_endpoint_only() {
 async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let delivery = world.send_test(siem).await;
     world.pass(hours(24)).await;
     assert_eq!(world.requests().len(), 1);

@@ -46,7 +46,7 @@ pub(crate) use channels::ALL_BUT_SUMMARY;
 pub(crate) use connection::Traffic;
 pub(crate) use database_faults::{Outage, DatabaseFaults};
 pub(crate) use mail::Outbox;
-pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
+pub(crate) use network::{ReceiverAnswer, Network, REQUEST_TIMEOUT, Request};
 pub(crate) use random::Random;
 
 /// What endpoints subscribe to and what is published, unless a test says otherwise.

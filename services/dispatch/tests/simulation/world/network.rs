@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use keeptrusts_webhooks_dispatch_service::Transport;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::DeliveryId;
-use keeptrusts_webhooks_outbound::{Answer as Answered, ConnectionGroup, Exchange, SendFailure};
+use keeptrusts_webhooks_outbound::{ReceiverAnswer as Answered, ConnectionGroup, Exchange, SendFailure};
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a receiver does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ReceiverAnswer {
     /// Answers at once with this status.
     Status(u16),
     /// The same, with a Retry-After of so many seconds.
@@ -40,9 +40,9 @@ pub(crate) enum Answer {
     Refuse,
 }
 
-impl Answer {
-    pub(crate) const OK: Answer = Answer::Status(204);
-    pub(crate) const ERROR: Answer = Answer::Status(500);
+impl ReceiverAnswer {
+    pub(crate) const OK: ReceiverAnswer = ReceiverAnswer::Status(204);
+    pub(crate) const ERROR: ReceiverAnswer = ReceiverAnswer::Status(500);
 }
 
 /// A request as its receiver saw it.
@@ -90,13 +90,13 @@ struct State {
 }
 
 struct Script {
-    next: VecDeque<Answer>,
-    then: Answer,
+    next: VecDeque<ReceiverAnswer>,
+    then: ReceiverAnswer,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Script { next: VecDeque::new(), then: Answer::OK }
+        Script { next: VecDeque::new(), then: ReceiverAnswer::OK }
     }
 }
 
@@ -106,12 +106,12 @@ impl Network {
     }
 
     /// A receiver's answers to its next requests, in order.
-    pub(crate) fn next(&self, endpoint: &str, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn next(&self, endpoint: &str, answers: impl IntoIterator<Item = ReceiverAnswer>) {
         self.state().scripts.entry(endpoint.to_owned()).or_default().next.extend(answers);
     }
 
     /// A receiver's answer from now on.
-    pub(crate) fn always(&self, endpoint: &str, answer: Answer) {
+    pub(crate) fn always(&self, endpoint: &str, answer: ReceiverAnswer) {
         let script = Script { next: VecDeque::new(), then: answer };
         self.state().scripts.insert(endpoint.to_owned(), script);
     }
@@ -125,7 +125,7 @@ impl Network {
         self.state().requests.clone()
     }
 
-    fn receive(&self, request: Request) -> (usize, Answer) {
+    fn receive(&self, request: Request) -> (usize, ReceiverAnswer) {
         let mut state = self.state();
         let script = state.scripts.entry(request.to.clone()).or_default();
         let answer = script.next.pop_front().unwrap_or(script.then);
@@ -174,18 +174,18 @@ impl Transport for Link {
     }
 }
 
-async fn perform(answer: Answer) -> Result<Answered, SendFailure> {
+async fn perform(answer: ReceiverAnswer) -> Result<Answered, SendFailure> {
     let (wait, code, retry_after) = match answer {
-        Answer::Status(code) => (Duration::ZERO, code, None),
-        Answer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
-        Answer::SlowRetryAfter(wait, code, seconds) => (wait, code, Some(seconds)),
-        Answer::Slow(wait) => (wait, 204, None),
-        Answer::SlowStatus(wait, code) => (wait, code, None),
-        Answer::Hang => {
+        ReceiverAnswer::Status(code) => (Duration::ZERO, code, None),
+        ReceiverAnswer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
+        ReceiverAnswer::SlowRetryAfter(wait, code, seconds) => (wait, code, Some(seconds)),
+        ReceiverAnswer::Slow(wait) => (wait, 204, None),
+        ReceiverAnswer::SlowStatus(wait, code) => (wait, code, None),
+        ReceiverAnswer::Hang => {
             tokio::time::sleep(REQUEST_TIMEOUT).await;
             return Err(SendFailure::AnswerTimedOut { after: REQUEST_TIMEOUT });
         }
-        Answer::Refuse => {
+        ReceiverAnswer::Refuse => {
             let address = SocketAddr::from(([192, 0, 2, 1], 443));
             return Err(SendFailure::ConnectionRefused { address: address.into() });
         }
