@@ -13,9 +13,9 @@ async fn a_cancelled_delivery_is_not_tried_again() {
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_cancellation(delivery.id).await;
+    world.request_cancellation(delivery.id).await;
     world.pass(hours(24)).await;
-    let delivery = world.look_at_delivery(delivery.id).await;
+    let delivery = world.read_delivery(delivery.id).await;
     assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Cancelled, None));
     assert_eq!(delivery.end_reason, "cancelled on request");
     assert_eq!(world.requests().len(), 1);
@@ -29,7 +29,7 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_may_still_d
     let event = world.publish().await;
     world.pass(seconds(2)).await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_cancellation(delivery.id).await;
+    world.request_cancellation(delivery.id).await;
     world.settle().await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Cancelled);
     world.pass(seconds(5)).await;
@@ -45,7 +45,7 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_does_not_re
     let event = world.publish().await;
     world.pass(seconds(2)).await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_cancellation(delivery.id).await;
+    world.request_cancellation(delivery.id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Cancelled);
     assert_eq!(world.outcomes(delivery.id).await, [Outcome::Failed], "recorded all the same");
@@ -59,7 +59,7 @@ async fn what_has_ended_cannot_be_cancelled() {
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_cancellation(delivery.id).await;
+    world.request_cancellation(delivery.id).await;
     world.settle().await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Delivered);
 }
@@ -73,7 +73,7 @@ async fn a_cancellation_that_was_asked_for_while_nobody_dispatched_is_carried_ou
     world.settle().await;
     let delivery = world.delivery_of(event).await;
     world.stop().await;
-    world.ask_for_cancellation(delivery.id).await;
+    world.request_cancellation(delivery.id).await;
     world.kill().await;
     world.pass(hours(1)).await;
     world.start().await;

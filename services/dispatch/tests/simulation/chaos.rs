@@ -211,7 +211,7 @@ impl Chaos {
             let recent = &deliveries[..deliveries.len().min(20)];
             let from = if self.random.chance(50) { recent } else { &deliveries };
             if let Some(delivery) = self.random.pick(from) {
-                _ = self.world.try_ask(delivery.id, request.clone()).await;
+                _ = self.world.try_request(delivery.id, request.clone()).await;
             }
         }
     }
@@ -355,7 +355,7 @@ impl Chaos {
             assert_ne!(replay.state, ReplayState::Running, "{replay:?}");
         }
         for id in self.endpoints.keys() {
-            let organization = self.world.look_at_endpoint(*id).await.organization_id;
+            let organization = self.world.read_endpoint(*id).await.organization_id;
             let accepted = self.world.events_of(&organization).await;
             let mut delivered = BTreeSet::new();
             for delivery in deliveries.iter().filter(|delivery| delivery.endpoint_id == *id) {

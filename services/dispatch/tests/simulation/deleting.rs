@@ -112,9 +112,9 @@ async fn a_retry_that_is_asked_for_after_the_deletion_is_not_made() {
     world.delete(siem).await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.pass(hours(1)).await;
-    let delivery = world.look_at_delivery(delivery.id).await;
+    let delivery = world.read_delivery(delivery.id).await;
     assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Delivered, None));
     assert_eq!(world.requests().len(), 1);
 }

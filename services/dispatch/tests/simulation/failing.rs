@@ -19,7 +19,7 @@ async fn publish_for(world: &World, days: u64) {
 }
 
 async fn why(world: &World, endpoint: EndpointId) -> (EndpointStatus, Option<StatusCause>) {
-    let endpoint = world.look_at_endpoint(endpoint).await;
+    let endpoint = world.read_endpoint(endpoint).await;
     (endpoint.status, endpoint.status_cause)
 }
 
@@ -37,7 +37,7 @@ async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
     );
     publish_for(&world, 2).await;
     assert_eq!(why(&world, siem).await, (EndpointStatus::Disabled, Some(StatusCause::Failing)));
-    let endpoint = world.look_at_endpoint(siem).await;
+    let endpoint = world.read_endpoint(siem).await;
     let since = format!("nothing but failures since {}", began.strftime("%Y-%m-%dT%H:%M:%SZ"));
     assert!(endpoint.status_reason.starts_with(&since), "{}", endpoint.status_reason);
     let lasted = endpoint.status_time.duration_since(began).as_hours() as u64;
@@ -109,7 +109,7 @@ async fn two_failures_with_days_of_silence_between_them_disable_nothing() {
     let first = world.publish().await;
     world.settle().await;
     // It would be retried if it were not cancelled.
-    world.ask_for_cancellation(world.delivery_of(first).await.id).await;
+    world.request_cancellation(world.delivery_of(first).await.id).await;
     world.pass(hours(10 * DAYS)).await;
     world.network.next("siem", [ReceiverAnswer::ERROR]);
     world.publish().await;
@@ -151,7 +151,7 @@ async fn an_endpoint_that_answers_410_gone_is_disabled_at_once() {
     assert_eq!(world.requests().len(), 1, "it is asked no more");
     let delivery = world.delivery_of(event).await;
     assert_eq!(delivery.state, DeliveryState::Retrying);
-    let endpoint = world.look_at_endpoint(siem).await;
+    let endpoint = world.read_endpoint(siem).await;
     assert_eq!(endpoint.status_delivery, Some(delivery.id));
 
     world.enable(siem).await;
@@ -169,6 +169,6 @@ async fn many_answers_that_it_is_gone_disable_an_endpoint_once() {
     world.publish_many(200).await;
     world.pass(minutes(1)).await;
     assert_eq!(why(&world, siem).await.1, Some(StatusCause::Gone));
-    assert_eq!(world.look_at_endpoint(siem).await.version.0, 2, "created, disabled");
+    assert_eq!(world.read_endpoint(siem).await.version.0, 2, "created, disabled");
     world.assert_tables_match_the_log().await;
 }

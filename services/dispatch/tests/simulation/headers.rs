@@ -71,7 +71,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
     world.pass(hours(15)).await;
     let delivery = world.delivery_of(event).await;
     // A manual retry and a replay: numbers and times go on.
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.pass(hours(24)).await;
     world.replay(siem, ReplayScope::Failed).await;
     world.pass(hours(15)).await;

@@ -211,11 +211,11 @@ fn whatever_happens_incidents_are_in_the_end_what_the_endpoints_are() {
         println!("seed {seed}");
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-        runtime.block_on(History::of_seed(seed));
+        runtime.block_on(Scenario::of_seed(seed));
     }
 }
 
-struct History {
+struct Scenario {
     world: World,
     random: Random,
     endpoints: BTreeMap<EndpointId, String>,
@@ -224,7 +224,7 @@ struct History {
     places: Vec<(String, Timestamp)>,
 }
 
-impl History {
+impl Scenario {
     async fn of_seed(seed: u64) {
         let mut random = Random::of_seed(seed);
         let types = match random.below(3) {
@@ -238,7 +238,7 @@ impl History {
         let pager = world.pager("pager-0", types).await;
         let places = vec![("pager-0".to_owned(), world.now())];
         let endpoints = BTreeMap::new();
-        let mut history = History { world, random, endpoints, pager, places };
+        let mut history = Scenario { world, random, endpoints, pager, places };
         for number in 0..2 {
             let name = format!("endpoint-{number}");
             history.endpoints.insert(history.world.endpoint(&name).await, name);
@@ -301,7 +301,7 @@ impl History {
     }
 
     async fn check(self, only_exhausted: bool) {
-        let History { world, endpoints, pager, places, .. } = self;
+        let Scenario { world, endpoints, pager, places, .. } = self;
         world.database_faults.stop();
         for (place, _) in &places {
             world.network.always(place, ReceiverAnswer::OK);
@@ -319,13 +319,13 @@ impl History {
             for key in &open {
                 let id = endpoints.keys().find(|id| key.ends_with(&id.to_string()));
                 let id = *id.unwrap_or_else(|| panic!("{place}: {key} was deleted"));
-                let endpoint = world.look_at_endpoint(id).await;
+                let endpoint = world.read_endpoint(id).await;
                 assert!(is_in_trouble(&endpoint), "{place}: {key} is well: {endpoint:?}");
                 assert_eq!(place, last, "{key} is open where the channel does not lead any more");
             }
         }
         for id in endpoints.keys() {
-            let endpoint = world.look_at_endpoint(*id).await;
+            let endpoint = world.read_endpoint(*id).await;
             let is_told = !only_exhausted || endpoint.status == EndpointStatus::Degraded;
             let is_new = endpoint.status_time.duration_since(*moved) > SignedDuration::from_secs(1);
             let was_given_up = given_up.iter().any(|row| row.new.endpoint_id == Some(*id));

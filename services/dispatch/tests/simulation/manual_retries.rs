@@ -18,7 +18,7 @@ async fn a_manual_retry_is_made_at_once_and_leaves_the_schedule_as_it_is() {
     let before = world.delivery_of(event).await;
 
     let asked = world.now();
-    world.ask_for_retry(before.id).await;
+    world.request_retry(before.id).await;
     world.settle().await;
     let requests = world.requests();
     assert_eq!((requests.len(), requests[1].time), (2, asked));
@@ -46,7 +46,7 @@ async fn a_manual_retry_that_succeeds_ends_the_delivery() {
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Delivered);
     assert_eq!(world.requests().len(), 2);
@@ -62,12 +62,12 @@ async fn a_manual_retry_can_still_deliver_what_has_failed() {
     let delivery = world.delivery_of(event).await;
     assert_eq!(delivery.state, DeliveryState::Failed);
 
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Failed);
     assert_eq!(world.requests().len(), 7, "a manual retry that fails is not followed by others");
 
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.settle().await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Delivered);
     assert_eq!(world.attempts(delivery.id).await.len(), 8);
@@ -81,7 +81,7 @@ async fn a_delivered_delivery_can_be_sent_once_more() {
     let event = world.publish().await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.settle().await;
     let requests = world.requests();
     assert_eq!((requests.len(), requests[1].number()), (2, 2));
@@ -97,7 +97,7 @@ async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
     let event = world.publish().await;
     world.pass(seconds(5)).await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.settle().await;
     assert_eq!(world.requests().len(), 1, "never two attempts of a delivery at once");
 
@@ -124,7 +124,7 @@ async fn invariant_4_a_retry_that_is_asked_for_at_once_does_not_double_the_first
     while world.deliveries(event).await.is_empty() {
         world.settle().await;
     }
-    world.ask_for_retry(world.delivery_of(event).await.id).await;
+    world.request_retry(world.delivery_of(event).await.id).await;
     world.pass(seconds(5)).await;
     assert_eq!(world.requests().len(), 1);
 }

@@ -217,7 +217,7 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     world.network.always("hook", ReceiverAnswer::Status(404));
     exhaust(&world, 1).await;
     let begun = world.received_by("hook")[0].time;
-    let failing = world.look_at_channel(id).await;
+    let failing = world.read_channel(id).await;
     assert_eq!(failing.status, ChannelStatus::Failing);
     assert_eq!(failing.status_reason, "the service answered 404 Not Found");
     world.pass(hours(1)).await;
@@ -231,11 +231,11 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     assert_eq!(minutes, [0, 1, 6, 36, 156, 516], "1m, 5m, 30m, 2h, 6h after one another");
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.attempt_count()), (NotificationState::Failed, 6));
-    assert_eq!(world.look_at_channel(id).await.version.0, 2, "only the turn is recorded");
+    assert_eq!(world.read_channel(id).await.version.0, 2, "only the turn is recorded");
 
     world.network.always("hook", ReceiverAnswer::OK);
     exhaust(&world, 1).await;
-    let recovered = world.look_at_channel(id).await;
+    let recovered = world.read_channel(id).await;
     assert_eq!((recovered.status, recovered.status_reason.as_str()), (ChannelStatus::Active, ""));
     assert_eq!(total(&world, "hook"), 1, "what was given up is not told");
     world.assert_tables_match_the_log().await;
@@ -265,10 +265,10 @@ async fn a_test_is_sent_once_and_counts_for_the_channels_health() {
     assert_eq!(world.received_by("hook").len(), 1);
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.due_time), (NotificationState::Failed, None));
-    assert_eq!(world.look_at_channel(id).await.status, ChannelStatus::Failing);
+    assert_eq!(world.read_channel(id).await.status, ChannelStatus::Failing);
     world.test_channel(id).await;
     world.settle().await;
-    assert_eq!(world.look_at_channel(id).await.status, ChannelStatus::Active);
+    assert_eq!(world.read_channel(id).await.status, ChannelStatus::Active);
 }
 
 #[tokio::test(start_paused = true)]

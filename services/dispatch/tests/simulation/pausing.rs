@@ -158,7 +158,7 @@ async fn manual_retries_and_tests_are_sent_during_a_pause() {
     paused_for_20_seconds(&world).await;
     let before = world.requests_to("siem").len();
     let [held, ..] = &world.deliveries_to(siem).await[..] else { panic!("there are deliveries") };
-    world.ask_for_retry(held.id).await;
+    world.request_retry(held.id).await;
     world.settle().await;
     let test = world.send_test(siem).await;
     world.settle().await;
@@ -177,7 +177,7 @@ async fn a_pause_survives_the_death_of_its_owner() {
     world.restart().await;
     let held = world.publish().await;
     let [.., waiting] = &world.deliveries_to(siem).await[..] else { panic!("there are some") };
-    world.ask_for_retry(waiting.id).await;
+    world.request_retry(waiting.id).await;
     world.pass(seconds(14)).await;
     assert_eq!(world.requests_to("siem").len(), first + 1, "the manual retry, and nothing else");
     assert_eq!(world.delivery_of(held).await.attempt_count, 0);

@@ -20,7 +20,7 @@ async fn delivered(world: &World, endpoint_id: EndpointId) -> BTreeSet<EventId> 
 }
 
 async fn counts(world: &World, id: keeptrusts_webhooks_domain::ids::ReplayId) -> ReplayCounts {
-    let replay = world.look_at_replay(id).await;
+    let replay = world.read_replay(id).await;
     assert_eq!(replay.state, ReplayState::Done, "{replay:?}");
     assert!(replay.finish_time.is_some() && replay.end_reason.is_empty());
     replay.counts
@@ -113,7 +113,7 @@ async fn an_endpoint_that_was_made_later_gets_everything_from_before() {
     let late = world.endpoint("late").await;
     let live = world.publish_many(5).await;
     let selection = world.selection(late, ReplayScope::All);
-    let event_types = world.look_at_endpoint(late).await.config.event_types;
+    let event_types = world.read_endpoint(late).await.config.event_types;
     let selection = ReplaySelection { event_types, ..selection };
     let replay = world.try_replay(selection, 100).await.expect("taken in");
     world.pass(seconds(5)).await;
@@ -148,7 +148,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
     let cancelled = world.publish().await;
     world.settle().await;
     let id = world.delivery_of(cancelled).await.id;
-    world.ask_for_cancellation(id).await;
+    world.request_cancellation(id).await;
     world.settle().await;
     assert_eq!(world.state(id).await, DeliveryState::Cancelled);
 
@@ -156,7 +156,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
     world.pass(seconds(5)).await;
     let expected = ReplayCounts { resumed: 1, skipped: 1, ..ReplayCounts::default() };
     assert_eq!(counts(&world, replay).await, expected);
-    let resumed = world.look_at_delivery(id).await;
+    let resumed = world.read_delivery(id).await;
     assert_eq!((resumed.state, resumed.end_reason.as_str()), (DeliveryState::Delivered, ""));
 
     let selection = world.selection(siem, ReplayScope::All);
@@ -182,7 +182,7 @@ async fn a_replay_keeps_to_its_rate() {
     assert!((40..=42).contains(&requests), "{requests} in four seconds");
     world.pass(seconds(10)).await;
     assert_eq!(counts(&world, replay).await.scheduled, 100);
-    let finished = world.look_at_replay(replay).await.finish_time.expect("done");
+    let finished = world.read_replay(replay).await.finish_time.expect("done");
     let took = finished.duration_since(begun).as_secs_f64();
     assert!((9.0..11.0).contains(&took), "{took} s");
 }
@@ -199,7 +199,7 @@ async fn a_cancelled_replay_schedules_nothing_more() {
     world.pass(seconds(3)).await;
     world.try_cancel_replay(replay).await.expect("taken in");
     world.pass(hours(1)).await;
-    let row = world.look_at_replay(replay).await;
+    let row = world.read_replay(replay).await;
     assert_eq!(
         (row.state, row.end_reason.as_str()),
         (ReplayState::Cancelled, "cancelled on request")
@@ -225,17 +225,17 @@ async fn a_replay_waits_while_its_endpoint_is_disabled_and_ends_with_it() {
     world.pass(seconds(3)).await;
     world.disable(siem).await;
     world.settle().await;
-    let (before, traffic) = (world.look_at_replay(replay).await, world.traffic().calls());
+    let (before, traffic) = (world.read_replay(replay).await, world.traffic().calls());
     world.pass(hours(3)).await;
-    assert_eq!(world.look_at_replay(replay).await, before);
+    assert_eq!(world.read_replay(replay).await, before);
     assert_eq!(world.traffic().calls(), traffic, "invariant 11: it waits without asking");
     world.enable(siem).await;
     world.pass(seconds(3)).await;
-    let after = world.look_at_replay(replay).await;
+    let after = world.read_replay(replay).await;
     assert!(after.counts.scheduled > before.counts.scheduled, "it goes on");
     world.delete(siem).await;
     world.pass(seconds(3)).await;
-    let ended = world.look_at_replay(replay).await;
+    let ended = world.read_replay(replay).await;
     let reason = "the endpoint was deleted";
     assert_eq!((ended.state, ended.end_reason.as_str()), (ReplayState::Cancelled, reason));
     for delivery in world.deliveries_to(siem).await {
@@ -259,7 +259,7 @@ async fn replays_of_one_endpoint_run_one_after_the_other_and_make_no_duplicates(
     let mut finished = Vec::new();
     for replay in replays {
         finished
-            .push((world.look_at_replay(replay).await.finish_time, counts(&world, replay).await));
+            .push((world.read_replay(replay).await.finish_time, counts(&world, replay).await));
     }
     assert!(finished.is_sorted_by_key(|(time, _)| *time));
     assert_eq!(finished[0].1.scheduled, 200);

@@ -40,7 +40,7 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
     for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
         assert_eq!(attempt.next_attempt_time, Some(next.made.start_time));
     }
-    let endpoint = world.look_at_endpoint(endpoint).await;
+    let endpoint = world.read_endpoint(endpoint).await;
     assert_eq!(endpoint.status, EndpointStatus::Degraded);
     let reason = endpoint.status_reason;
     assert!(reason.contains(&delivery.id.to_string()), "names the delivery: {reason}");
@@ -57,7 +57,7 @@ async fn a_degraded_endpoint_is_active_again_after_the_next_success() {
 
     world.publish().await;
     world.settle().await;
-    let endpoint = world.look_at_endpoint(endpoint).await;
+    let endpoint = world.read_endpoint(endpoint).await;
     assert_eq!(endpoint.status, EndpointStatus::Active);
     assert_eq!(endpoint.status_reason, "");
 }

@@ -28,15 +28,15 @@ type Api = InterceptedService<
 
 /// The service in the process that accepts events, with a caller who may do everything.
 fn client(world: &World) -> DispatchServiceClient<Api> {
-    let log = Arc::clone(world.front_log());
+    let log = Arc::clone(world.api_log());
     let clock = Arc::new(jiff::Timestamp::now);
     let service =
         DispatchApi::server(log, clock, Duration::from_secs(3_600), CancellationToken::new());
-    DispatchServiceClient::new(InterceptedService::new(service, let_in))
+    DispatchServiceClient::new(InterceptedService::new(service, authorize))
 }
 
 #[allow(clippy::unnecessary_wraps)]
-fn let_in(mut request: Request<()>) -> Result<Request<()>, Status> {
+fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
     request.extensions_mut().insert(Caller {
         actor: "key_1".into(),
         name: "key".into(),

@@ -78,7 +78,7 @@ impl World {
     ) -> Destination {
         let organization = &self.organizations[0];
         let key: Secret = secret();
-        let sealed = self.front.keyring.seal(organization, id, &key).await.expect("sealed");
+        let sealed = self.api_process.keyring.seal(organization, id, &key).await.expect("sealed");
         let address = format!("https://channels.example/{name}");
         Destination { kind, address, secret: Some(sealed) }
     }
@@ -105,7 +105,7 @@ impl World {
 
     pub(crate) async fn command_channel(&self, id: ChannelId, command: ChannelCommand) {
         loop {
-            let channel = self.look_at_channel(id).await;
+            let channel = self.read_channel(id).await;
             let decided = channel.decide(command.clone(), None).expect("it is there");
             let Some(fact) = decided else { return };
             let record = NewRecord::following(&channel, fact);
@@ -129,7 +129,7 @@ impl World {
 
     /// Requests a test of a channel.
     pub(crate) async fn test_channel(&self, channel_id: ChannelId) -> NotificationId {
-        let organization = self.look_at_channel(channel_id).await.organization_id;
+        let organization = self.read_channel(channel_id).await.organization_id;
         let id = NotificationId::new(new_ulid(self.now()));
         let new = NewNotification {
             channel_id,
@@ -152,7 +152,7 @@ impl World {
         id
     }
 
-    pub(crate) async fn look_at_channel(&self, id: ChannelId) -> Channel {
+    pub(crate) async fn read_channel(&self, id: ChannelId) -> Channel {
         let organization = &self.organizations[0];
         let shard = self.shard_of(organization);
         let found = self.database.channel(shard, organization, id).await;

@@ -54,7 +54,7 @@ impl World {
         event_type: EventType,
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
-        let sealed = self.front.keyring.seal(organization, id, &secret()).await;
+        let sealed = self.api_process.keyring.seal(organization, id, &secret()).await;
         let secret = sealed.map_err(|_| AppendError::Unavailable(Trouble::Unreachable))?;
         let config = EndpointConfig {
             name: name.to_owned(),
@@ -149,7 +149,7 @@ impl World {
         command: EndpointCommand,
     ) -> Result<(), AppendError> {
         loop {
-            let endpoint = self.look_at_endpoint(endpoint_id).await;
+            let endpoint = self.read_endpoint(endpoint_id).await;
             let decided = endpoint.decide(command.clone(), None);
             let Some(fact) = decided.expect("the endpoint was not deleted") else { return Ok(()) };
             let record = NewRecord::following(&endpoint, fact);
@@ -181,8 +181,8 @@ impl World {
         overlap: Option<Duration>,
     ) -> Timestamp {
         let now = self.now();
-        let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
-        let sealed = self.front.keyring.seal(&organization, endpoint_id, secret).await;
+        let organization = self.read_endpoint(endpoint_id).await.organization_id;
+        let sealed = self.api_process.keyring.seal(&organization, endpoint_id, secret).await;
         let secret = sealed.expect("sealed");
         let previous_expire_time = overlap.map(|overlap| now + overlap);
         let rotate = EndpointCommand::RotateSecret { secret, previous_expire_time };
@@ -202,23 +202,23 @@ impl World {
         self.command(endpoint_id, EndpointCommand::Update { patch, secret: None }).await;
     }
 
-    pub(crate) async fn ask_for_retry(&self, delivery_id: DeliveryId) {
-        let asked = self.try_ask(delivery_id, DeliveryFact::RetryRequested).await;
+    pub(crate) async fn request_retry(&self, delivery_id: DeliveryId) {
+        let asked = self.try_request(delivery_id, DeliveryFact::RetryRequested).await;
         asked.expect("the request is taken in");
     }
 
-    pub(crate) async fn ask_for_cancellation(&self, delivery_id: DeliveryId) {
-        let asked = self.try_ask(delivery_id, DeliveryFact::CancelRequested).await;
+    pub(crate) async fn request_cancellation(&self, delivery_id: DeliveryId) {
+        let asked = self.try_request(delivery_id, DeliveryFact::CancelRequested).await;
         asked.expect("the request is taken in");
     }
 
     /// Appends a request for the owner of the delivery's shard, if the database lets it.
-    pub(crate) async fn try_ask(
+    pub(crate) async fn try_request(
         &self,
         delivery_id: DeliveryId,
         request: DeliveryFact,
     ) -> Result<(), AppendError> {
-        let organization = self.look_at_delivery(delivery_id).await.organization_id;
+        let organization = self.read_delivery(delivery_id).await.organization_id;
         let record = NewRecord {
             stream: Stream::Delivery(delivery_id),
             expected: Expected::Any,
@@ -229,7 +229,7 @@ impl World {
 
     /// Requests a test of an endpoint.
     pub(crate) async fn send_test(&self, endpoint_id: EndpointId) -> DeliveryId {
-        let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
+        let organization = self.read_endpoint(endpoint_id).await.organization_id;
         let now = self.now();
         let (id, event_id) = (DeliveryId::new(new_ulid(now)), EventId::new(new_ulid(now)));
         let body = render(EventType::Test, now, &test_data());
@@ -274,7 +274,7 @@ impl World {
             fence: None,
             checkpoint: None,
         };
-        self.front.log.append(self.shard_of(organization), operation).await
+        self.api_process.log.append(self.shard_of(organization), operation).await
     }
 }
 

@@ -86,7 +86,7 @@ pub(crate) struct World {
     database_clock: WallClock,
     settings: Arc<Settings>,
     /// Accepts events, commands and requests.
-    front: Process,
+    api_process: Process,
     dispatchers: BTreeMap<String, Dispatcher>,
     starts: usize,
 }
@@ -149,7 +149,7 @@ impl World {
             announcements: Arc::default(),
             acquisitions: Arc::default(),
         };
-        let front = Process::boot(&environment).await;
+        let api_process = Process::boot(&environment).await;
         World {
             network,
             database_faults,
@@ -160,7 +160,7 @@ impl World {
             clock,
             database_clock,
             settings: Arc::new(Settings::default()),
-            front,
+            api_process,
             dispatchers: BTreeMap::new(),
             starts: 0,
         }
@@ -170,7 +170,7 @@ impl World {
 
     /// Begins to dispatch.
     pub(crate) async fn start(&mut self) {
-        self.begin(EMBEDDED, self.front.clone());
+        self.begin(EMBEDDED, self.api_process.clone());
     }
 
     /// Ends dispatching gracefully; events are still accepted.
@@ -180,9 +180,9 @@ impl World {
 
     /// Kills the process. Another one accepts events at once, and dispatches after `start`.
     pub(crate) async fn kill(&mut self) {
-        self.front.process_state.kill();
+        self.api_process.process_state.kill();
         self.dispatchers.remove(EMBEDDED);
-        self.front = Process::boot(&self.environment).await;
+        self.api_process = Process::boot(&self.environment).await;
     }
 
     /// Kills the process and starts another one.
@@ -192,13 +192,13 @@ impl World {
     }
 
     /// The log of the process that accepts events.
-    pub(crate) fn front_log(&self) -> &Arc<Log> {
-        &self.front.log
+    pub(crate) fn api_log(&self) -> &Arc<Log> {
+        &self.api_process.log
     }
 
     /// The database calls of the embedded process, or of the one that accepts events.
     pub(crate) fn traffic(&self) -> &Traffic {
-        &self.front.traffic
+        &self.api_process.traffic
     }
 
     // --- processes that share the database ---
@@ -268,7 +268,7 @@ impl World {
 
     /// Sets the clocks of all processes that run.
     pub(crate) fn step_process_clocks(&self, step: SignedDuration) {
-        self.front.clock.step(step);
+        self.api_process.clock.step(step);
         let others = self.dispatchers.iter().filter(|(name, _)| *name != EMBEDDED);
         others.for_each(|(_, dispatcher)| dispatcher.process.clock.step(step));
     }

@@ -49,7 +49,7 @@ impl World {
         deliveries.remove(0)
     }
 
-    pub(crate) async fn look_at_delivery(&self, id: DeliveryId) -> Delivery {
+    pub(crate) async fn read_delivery(&self, id: DeliveryId) -> Delivery {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);
             let found = self.database.deliveries(shard, organization, &[id]).await;
@@ -61,12 +61,12 @@ impl World {
     }
 
     pub(crate) async fn state(&self, id: DeliveryId) -> DeliveryState {
-        self.look_at_delivery(id).await.state
+        self.read_delivery(id).await.state
     }
 
     /// A delivery's recorded attempts, the oldest first.
     pub(crate) async fn attempts(&self, delivery_id: DeliveryId) -> Vec<Attempt> {
-        let organization = self.look_at_delivery(delivery_id).await.organization_id;
+        let organization = self.read_delivery(delivery_id).await.organization_id;
         let filter = AttemptFilter { delivery_id: Some(delivery_id), ..Default::default() };
         self.find_attempts(&organization, &filter).await
     }
@@ -83,7 +83,7 @@ impl World {
         attempts
     }
 
-    pub(crate) async fn look_at_endpoint(&self, id: EndpointId) -> Endpoint {
+    pub(crate) async fn read_endpoint(&self, id: EndpointId) -> Endpoint {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);
             let found = self.database.endpoint(shard, organization, id).await;
@@ -102,12 +102,12 @@ impl World {
     }
 
     pub(crate) async fn status(&self, id: EndpointId) -> EndpointStatus {
-        self.look_at_endpoint(id).await.status
+        self.read_endpoint(id).await.status
     }
 
     /// The events that an endpoint has missed, in the order of their routing.
     pub(crate) async fn missed(&self, id: EndpointId) -> Vec<EventId> {
-        let organization = self.look_at_endpoint(id).await.organization_id;
+        let organization = self.read_endpoint(id).await.organization_id;
         let shard = self.shard_of(&organization);
         let missed = self.database.missed_events(shard, id, Position::START, ALL).await;
         missed.expect("readable").into_iter().map(|missed| missed.event_id).collect()

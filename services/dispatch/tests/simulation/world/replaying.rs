@@ -41,7 +41,7 @@ impl World {
         selection: ReplaySelection,
         deliveries_per_second: u32,
     ) -> Result<ReplayId, AppendError> {
-        let organization = self.look_at_endpoint(selection.endpoint_id).await.organization_id;
+        let organization = self.read_endpoint(selection.endpoint_id).await.organization_id;
         let id = ReplayId::new(new_ulid(self.now()));
         let new =
             NewReplay { selection, deliveries_per_second, matched_count: 0, may_match_more: false };
@@ -56,7 +56,7 @@ impl World {
 
     /// Requests a replay's cancellation, if the database lets it.
     pub(crate) async fn try_cancel_replay(&self, id: ReplayId) -> Result<(), AppendError> {
-        let replay = self.look_at_replay(id).await;
+        let replay = self.read_replay(id).await;
         let endpoint_id = replay.request.selection.endpoint_id;
         let record = NewRecord {
             stream: Stream::Replay(id),
@@ -66,7 +66,7 @@ impl World {
         self.append(&replay.organization_id, record, None).await.map(drop)
     }
 
-    pub(crate) async fn look_at_replay(&self, id: ReplayId) -> Replay {
+    pub(crate) async fn read_replay(&self, id: ReplayId) -> Replay {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);
             let found = self.database.replay(shard, organization, id).await;
