@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
-use crate::world::{ReceiverAnswer, EVENT_TYPE, Random, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Random, ReceiverAnswer, World, hours, minutes, seconds};
 
 const STEPS: usize = 120;
 

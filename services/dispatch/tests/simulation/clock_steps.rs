@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::replay::ReplayScope;
 
 use crate::retrying::{SCHEDULE, gaps};
-use crate::world::{ReceiverAnswer, EVENT_TYPE, Request, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, ReceiverAnswer, Request, World, hours, minutes, seconds};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClockOwner {

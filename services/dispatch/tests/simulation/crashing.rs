@@ -5,7 +5,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::attempt::Outcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
-use crate::world::{ReceiverAnswer, Outage, World, hours, minutes, seconds};
+use crate::world::{Outage, ReceiverAnswer, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {

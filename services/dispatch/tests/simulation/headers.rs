@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
-use crate::world::{ReceiverAnswer, EVENT_TYPE, Request, World, hours, minutes, seconds, secret};
+use crate::world::{EVENT_TYPE, ReceiverAnswer, Request, World, hours, minutes, seconds, secret};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::health::StatusCause;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, Random, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, Random, ReceiverAnswer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 const TRIGGER: &str = "trigger";
@@ -66,7 +66,8 @@ async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_o
     for (name, end) in [("recovered", 0), ("enabled", 1), ("deleted", 2), ("disabled by hand", 3)] {
         let types = [NotificationType::DeliveryExhausted, NotificationType::EndpointDisabled];
         let (world, siem, _) = given(&types).await;
-        publish(&world, if end == 1 { ReceiverAnswer::Status(410) } else { ReceiverAnswer::ERROR }).await;
+        publish(&world, if end == 1 { ReceiverAnswer::Status(410) } else { ReceiverAnswer::ERROR })
+            .await;
         assert_eq!(world.open_incidents("pager").len(), 1, "{name}");
         match end {
             0 => publish(&world, ReceiverAnswer::OK).await,
@@ -255,7 +256,12 @@ impl Scenario {
         let name = self.endpoints[&id].clone();
         match self.random.below(100) {
             0..40 => {
-                let answers = [ReceiverAnswer::OK, ReceiverAnswer::ERROR, ReceiverAnswer::ERROR, ReceiverAnswer::Status(410)];
+                let answers = [
+                    ReceiverAnswer::OK,
+                    ReceiverAnswer::ERROR,
+                    ReceiverAnswer::ERROR,
+                    ReceiverAnswer::Status(410),
+                ];
                 self.world.network.always(&name, self.random.pick(&answers).expect("some"));
                 self.world.publish_many(1 + self.random.below(3) as usize).await;
             }

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{ReceiverAnswer, REQUEST_TIMEOUT, World, hours, minutes, seconds};
+use crate::world::{REQUEST_TIMEOUT, ReceiverAnswer, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_manual_retry_is_made_at_once_and_leaves_the_schedule_as_it_is() {

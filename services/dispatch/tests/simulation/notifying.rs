@@ -128,7 +128,9 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::OK, ReceiverAnswer::Status(410)]);
+    world
+        .network
+        .next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::OK, ReceiverAnswer::Status(410)]);
     for _ in 0..3 {
         world.publish().await;
         world.settle().await;

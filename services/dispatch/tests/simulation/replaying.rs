@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::replay::{ReplayCounts, ReplayScope, ReplaySelection, ReplayState};
 
-use crate::world::{ReceiverAnswer, Random, World, hours, minutes, seconds};
+use crate::world::{Random, ReceiverAnswer, World, hours, minutes, seconds};
 
 /// The events that an endpoint has deliveries of, once each, all of them delivered.
 async fn delivered(world: &World, endpoint_id: EndpointId) -> BTreeSet<EventId> {
@@ -258,8 +258,7 @@ async fn replays_of_one_endpoint_run_one_after_the_other_and_make_no_duplicates(
     assert_eq!(delivered(&world, siem).await, BTreeSet::from_iter(missed));
     let mut finished = Vec::new();
     for replay in replays {
-        finished
-            .push((world.read_replay(replay).await.finish_time, counts(&world, replay).await));
+        finished.push((world.read_replay(replay).await.finish_time, counts(&world, replay).await));
     }
     assert!(finished.is_sorted_by_key(|(time, _)| *time));
     assert_eq!(finished[0].1.scheduled, 200);

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{ReceiverAnswer, REQUEST_TIMEOUT, Request, World, hours, minutes, seconds};
+use crate::world::{REQUEST_TIMEOUT, ReceiverAnswer, Request, World, hours, minutes, seconds};
 
 pub(crate) const SCHEDULE: [Duration; 5] =
     [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
@@ -97,7 +97,15 @@ async fn an_endpoint_is_not_degraded_before_its_delivery_has_failed_for_good() {
 async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [ReceiverAnswer::Status(503), ReceiverAnswer::Hang, ReceiverAnswer::Refuse, ReceiverAnswer::OK]);
+    world.network.next(
+        "siem",
+        [
+            ReceiverAnswer::Status(503),
+            ReceiverAnswer::Hang,
+            ReceiverAnswer::Refuse,
+            ReceiverAnswer::OK,
+        ],
+    );
     let event = world.publish().await;
     world.pass(hours(4)).await;
 

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use crate::world::{ReceiverAnswer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Outage, ReceiverAnswer, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted() {

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_store::ShardLease;
 
-use crate::world::{ReceiverAnswer, Outage, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Outage, ReceiverAnswer, World, hours, minutes, seconds};
 
 const SHARDS: u16 = 16;
 

@@ -38,15 +38,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use clocks::WallClock;
-use connection::{Environment, Connection, UnreadableShards};
+use connection::{Connection, Environment, UnreadableShards};
 use network::Link;
 use process_state::ProcessState;
 
 pub(crate) use channels::ALL_BUT_SUMMARY;
 pub(crate) use connection::Traffic;
-pub(crate) use database_faults::{Outage, DatabaseFaults};
+pub(crate) use database_faults::{DatabaseFaults, Outage};
 pub(crate) use mail::Outbox;
-pub(crate) use network::{ReceiverAnswer, Network, REQUEST_TIMEOUT, Request};
+pub(crate) use network::{Network, REQUEST_TIMEOUT, ReceiverAnswer, Request};
 pub(crate) use random::Random;
 
 /// What endpoints subscribe to and what is published, unless a test says otherwise.
@@ -341,7 +341,15 @@ impl Process {
                 && let Ok(log) = Log::start(started).await
             {
                 let (slept, keyring) = (Arc::default(), Arc::new(keyring));
-                return Process { clock, slept, process_state, traffic, unreadable_shards, log, keyring };
+                return Process {
+                    clock,
+                    slept,
+                    process_state,
+                    traffic,
+                    unreadable_shards,
+                    log,
+                    keyring,
+                };
             }
             // As a supervisor restarts a process that cannot start.
             tokio::time::sleep(Duration::from_secs(1)).await;

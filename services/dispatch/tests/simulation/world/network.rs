@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use keeptrusts_webhooks_dispatch_service::Transport;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::DeliveryId;
-use keeptrusts_webhooks_outbound::{ReceiverAnswer as Answered, ConnectionGroup, Exchange, SendFailure};
+use keeptrusts_webhooks_outbound::{Answer, ConnectionGroup, Exchange, SendFailure};
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
@@ -174,7 +174,7 @@ impl Transport for Link {
     }
 }
 
-async fn perform(answer: ReceiverAnswer) -> Result<Answered, SendFailure> {
+async fn perform(answer: ReceiverAnswer) -> Result<Answer, SendFailure> {
     let (wait, code, retry_after) = match answer {
         ReceiverAnswer::Status(code) => (Duration::ZERO, code, None),
         ReceiverAnswer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
@@ -194,7 +194,7 @@ async fn perform(answer: ReceiverAnswer) -> Result<Answered, SendFailure> {
         tokio::time::sleep(wait).await;
     }
     let retry_after = retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
-    Ok(Answered {
+    Ok(Answer {
         status: StatusCode::from_u16(code).expect("a status"),
         headers: HeaderMap::from_iter(retry_after),
         body: Bytes::new(),
