@@ -1,4 +1,4 @@
-//! Postgres goes away under a running platform, and comes back.
+//! Postgres becomes unavailable under a running platform, and comes back.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ async fn while_postgres_is_away_publishers_are_told_to_retry_and_everything_reco
     let receiver = Receiver::start(Script::default());
     let database = Database::in_cluster(&cluster).await;
     let serve = Server::all_in_one(&database).delivering_to(&receiver).retrying_quickly();
-    // Leases that run out while Postgres is away: their loss is recovered from as well.
+    // Leases expire while Postgres is not available, and their loss is recovered from as well.
     let mut server = serve.flag("--lease-ttl", "2s").start().await;
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
@@ -37,8 +37,8 @@ async fn while_postgres_is_away_publishers_are_told_to_retry_and_everything_reco
 
     cluster.stop().await;
     let asked = Instant::now();
-    // By another organization: it is not tried again, and whether it was accepted after all is
-    // not known when its publisher has stopped waiting.
+    // In another organization: it is not retried, and whether it was accepted is unknown once its
+    // publisher has stopped waiting.
     let other = server.client("elsewhere");
     let event = other.event("policy.violation", r#"{"published":"while Postgres is away"}"#);
     let refused = other.ingest().publish_event(event).await.expect_err("nothing can be durable");
@@ -49,7 +49,7 @@ async fn while_postgres_is_away_publishers_are_told_to_retry_and_everything_reco
     cluster.start().await;
     go_on(&load, 100).await;
 
-    // Nobody was told anything else than that it is to be tried again, and when.
+    // Every error said to retry, and when.
     for status in load.turned_away().iter().chain([&refused]) {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         let info = status.get_details_error_info().expect("a reason for programs");

@@ -1,4 +1,4 @@
-//! `keeptrusts-webhooks demo`: the whole story on one screen, with nothing else installed.
+//! `keeptrusts-webhooks demo`, with nothing else installed.
 
 use std::time::Duration;
 

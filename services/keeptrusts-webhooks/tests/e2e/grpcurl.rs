@@ -1,5 +1,4 @@
-//! The real grpcurl, which knows nothing of our protos, lists, describes and calls everything
-//! through reflection.
+//! The real grpcurl, without our protos, lists, describes and calls everything through reflection.
 
 use std::net::SocketAddr;
 
@@ -21,7 +20,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// Runs grpcurl; whether it succeeded, and what it said.
+/// Runs grpcurl; returns whether it succeeded, and its output.
 fn start(arguments: &[&str]) -> Process {
     let authorization = format!("authorization: Bearer {FIRST_KEY}");
     let grpcurl = Launch::program(tools::grpcurl()).args(["-plaintext", "-H", &authorization]);
@@ -69,7 +68,7 @@ impl Seen {
         }
     }
 
-    /// Lists exactly these services, describes each, and finds each healthy.
+    /// Checks that exactly these services are listed, and that each is described and healthy.
     async fn assert_has(&self, services: &[&str]) {
         let mut expected = [&[HEALTH], REFLECTION.as_slice(), services].concat();
         expected.sort_unstable();
@@ -175,7 +174,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let test = seen.call(DISPATCH_SERVICE, "SendTest", one.clone()).await;
     assert_eq!(text(&test, "attempt.outcome"), "ATTEMPT_OUTCOME_DELIVERED");
 
-    // A delivery that waits, to be cancelled; the batch is how it comes about.
+    // A delivery that waits, to be cancelled; it comes from the batch.
     receiver.set_script(Script::always(Reply::status(503)));
     let batch = json!({ "organizationId": "acme", "events": [event] });
     let published = seen.call(INGEST_SERVICE, "PublishEvents", batch).await;
@@ -185,7 +184,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let request = json!({ "organizationId": "acme", "deliveryId": waits.id });
     seen.call(DISPATCH_SERVICE, "CancelDelivery", request).await;
 
-    // A stream goes on until we hang up, and begins again with what has happened since.
+    // A stream goes on until the client disconnects, and resumes with what has happened since.
     let method = format!("{DISPATCH_SERVICE}/WatchDeliveries");
     let from_now = of_acme.to_string();
     let mut watch = start(&["-v", "-d", &from_now, &seen.0, &method]);
@@ -201,7 +200,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     watch.wait_for_line(|line| line.contains(missed), PATIENCE).await;
     watch.kill().await;
 
-    // A replay: counted, begun, watched to its end, and then there is nothing to cancel.
+    // A replay: counted, started, watched to its end, and then there is nothing to cancel.
     let replay = json!({
         "organizationId": "acme",
         "endpointId": text(&one, "endpointId"),

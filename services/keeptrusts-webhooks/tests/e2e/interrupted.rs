@@ -35,14 +35,14 @@ async fn succeeds(database: &Database, command: &[&str]) {
     assert!(status.success(), "{command:?} ended with {status}\n{}", process.output());
 }
 
-/// Rows that others wait for.
+/// Locked rows, for which others wait.
 struct Locked<'a> {
     database: &'a str,
     holder: JoinHandle<String>,
 }
 
 impl<'a> Locked<'a> {
-    /// Locks what the query finds.
+    /// Locks the rows that the query finds.
     async fn rows(database: &'a Database, query: &str) -> Locked<'a> {
         let name = database.name_in_cluster().expect("it is on Postgres");
         let sql = format!(

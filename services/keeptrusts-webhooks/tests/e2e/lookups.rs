@@ -1,5 +1,5 @@
-//! What can be looked up: events, deliveries, attempts with what went over the wire, statistics,
-//! tests, and changes as they happen.
+//! Reading: events, deliveries, attempts with request and response, statistics, tests, and changes
+//! as they happen.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ async fn lists_are_newest_first_and_come_in_pages(backend: Backend) {
     assert_eq!(ids(&attempts, |attempt: &Attempt| &attempt.event_id), newest_first);
     assert!(attempts.iter().all(|attempt| attempt.request_body.is_empty()));
 
-    // An event that nobody wanted is there, too, and has no delivery.
+    // An event without subscribers is listed, too, and has no delivery.
     let request =
         GetEventRequest { organization_id: organization_id.clone(), event_id: unwanted.clone() };
     let event = client.ingest().get_event(request).await.expect("found").into_inner();
@@ -244,7 +244,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     assert_eq!(last.outcome(), AttemptOutcome::Delivered);
     assert!(last.request_headers.is_empty() && last.request_body.is_empty());
 
-    // Whoever hangs up and comes back misses nothing and gets nothing twice.
+    // A client that disconnects and resumes misses nothing and gets nothing twice.
     drop(changes);
     let next = client.publish("config.updated", "{}").await;
     client.wait_for_state(&next, DeliveryState::Delivered).await;
@@ -253,9 +253,9 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     let events = seen.iter().filter_map(|change| change.delivery.as_ref());
     assert!(events.map(|delivery| &delivery.event_id).all(|event_id| *event_id == next));
 
-    // One record has scheduled both deliveries: a client that has seen the first of the two
-    // changes is told both again, one that has seen the second neither. Nobody answers the
-    // attempts, so that nothing else is told meanwhile.
+    // One record has scheduled both deliveries: a client that has seen the first of the two changes
+    // gets both again, one that has seen the second gets neither. The attempts are not answered, so
+    // that there are no other changes meanwhile.
     let others = server.client("globex");
     for _ in 0..2 {
         others.create_endpoint(&receiver.url("/silent"), &["config.updated"]).await;
@@ -285,7 +285,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     let next = next.and_then(|change| change.delivery).expect("a change");
     assert_eq!(next.event_id, later, "nothing twice");
 
-    // Cancelling takes two records, of which one is seen. Live, and resumed behind both.
+    // Cancelling takes two records, one of which is visible. Live, and resumed after both.
     let cancel = CancelDeliveryRequest {
         organization_id: others.organization(),
         delivery_id: next.id.clone(),
@@ -306,7 +306,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
         assert_eq!(states, all[all.len() - told..]);
     }
 
-    // Another organization's token leads nowhere.
+    // Another organization's token is refused.
     let refused = watch(&left_at).await.expect_err("it is acme's");
     assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
     let details = refused.get_details_bad_request().expect("field violations");
@@ -337,7 +337,7 @@ async fn every_change_is_told_as_it_left_its_delivery(backend: Backend) {
         }
         seen
     };
-    // All at once, so that what schedules a delivery and what ends it are read together.
+    // All at once, so that the records that schedule a delivery and that end it are read together.
     let publish = async || {
         let events = vec![client.event("config.updated", "{}"); DELIVERIES];
         let request = PublishEventsRequest { organization_id: client.organization(), events };
@@ -357,7 +357,7 @@ async fn every_change_is_told_as_it_left_its_delivery(backend: Backend) {
     for (id, told) in by_delivery {
         assert_eq!(told, [(scheduled, 0, false), (delivered, 1, true)], "{id}");
     }
-    // The rows are far ahead of what a client that comes back is told.
+    // The rows are far ahead of what a resuming client gets.
     let again = read(&mut begin(&seen[0].resume_token).await, 2 * DELIVERIES - 1).await;
     assert_eq!(again, seen[1..]);
 }
@@ -373,7 +373,7 @@ async fn answers_show_what_they_have_done(backend: Backend) {
     let failed = client.wait_for_state(&event_id, DeliveryState::Failed).await;
     assert_eq!(failed.next_attempt_time, None);
 
-    // The attempt is over in a few milliseconds; what is answered is what was asked for.
+    // The attempt is over in a few milliseconds; the answer shows what was requested.
     for attempt_count in 2..12 {
         let request = RetryDeliveryRequest {
             organization_id: client.organization(),
@@ -471,7 +471,7 @@ async fn an_attempt_says_what_came_back_and_whether_anything_was_sent(backend: B
     assert_eq!(attempt.response_body, "[100 bytes that are not text]");
     assert!(!attempt.request_headers.is_empty() && !attempt.request_body.is_empty());
 
-    // Nothing was sent: to a port that may not be reached, and to one where nobody listens.
+    // Nothing was sent: to a forbidden port, and to a port without a listener.
     let closed = free_port();
     for url in ["https://127.0.0.1:9/".to_owned(), format!("https://127.0.0.1:{closed}/")] {
         let attempt = tested(&url).await;

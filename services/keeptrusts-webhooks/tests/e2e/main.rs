@@ -1,8 +1,8 @@
 //! End-to-end tests: processes as users start them, on real databases, with receivers, collectors
-//! and browsers around them. One module for each subject.
+//! and browsers around them. There is a module for each subject.
 //!
-//! One test binary holds all of them. A binary of its own for each subject would link the clients
-//! again and start another Postgres cluster, which costs more than most of the tests.
+//! All of them are in one test binary. A binary for each subject would link the clients again and
+//! start another Postgres cluster, which costs more than most of the tests.
 
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 

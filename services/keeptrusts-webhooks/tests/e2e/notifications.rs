@@ -1,5 +1,5 @@
-//! Notification channels: each kind of service is told in its own format, a channel that fails is
-//! shown as failing, and secrets are seen by nobody again.
+//! Notification channels: each kind of service gets its own format, a failing channel is shown as
+//! failing, and secrets are never shown again.
 
 use std::sync::Arc;
 
@@ -38,9 +38,8 @@ const EVERYTHING: [NotificationType; 4] = [
     NotificationType::EndpointDisabled,
 ];
 
-/// What a test of channels stands on.
 struct Stage {
-    /// Endpoints and channels, told apart by their paths.
+    /// Endpoints and channels, distinguished by their paths.
     receiver: Receiver,
     mail: MailServer,
     database: Database,
@@ -111,7 +110,7 @@ impl Stage {
         self.try_test(&self.channels, id).await.expect("it has an outcome")
     }
 
-    /// The same, asked of another process or another time.
+    /// The same through another process, or at another time.
     async fn try_test(
         &self,
         channels: &NotificationServiceClient<AuthorizedChannel>,
@@ -125,7 +124,7 @@ impl Stage {
         Ok(answer.into_inner().notification.expect("a notification"))
     }
 
-    /// Waits until so many requests have come to a path, and no more.
+    /// Waits until exactly so many requests have come to a path.
     async fn wait_for_told(&self, path: &str, count: usize) {
         let arrived = |requests: &[Arc<ReceivedRequest>]| {
             requests.iter().filter(|request| request.path == path).count() >= count
@@ -153,7 +152,7 @@ impl Stage {
         answer.into_inner().notifications
     }
 
-    /// What came to a path so far.
+    /// The requests that have come to a path so far.
     fn came_to(&self, path: &str) -> Vec<Arc<ReceivedRequest>> {
         let requests = self.receiver.requests().into_iter();
         requests.filter(|request| request.path == path).collect()
@@ -222,8 +221,9 @@ async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: 
 
     let endpoint = stage.receiver.url("/endpoint");
     let endpoint = stage.client.create_endpoint(&endpoint, &["policy.block"]).await;
-    // A test; exhausted and degraded; recovered; disabled. The second exhausted one waits its hour,
-    // but opens an incident at once, because the first one is over. A test is over at once.
+    // A test; exhausted and degraded; recovered; disabled. The second exhausted delivery waits for
+    // its hour, but opens an incident at once, because the first incident is over. A test is over
+    // at once.
     let steps = [
         (DeliveryState::Failed, 3, 4),
         (DeliveryState::Delivered, 4, 5),
@@ -238,7 +238,7 @@ async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: 
         stage.wait_for_told("/v2/enqueue", incidents).await;
         stage.mail.wait_for(told, PATIENCE).await;
     }
-    // Whoever enables it need not be told; a service with an incident of it must be.
+    // Whoever enables it need not be notified; a service with an open incident must be.
     let request = v1::EnableEndpointRequest {
         organization_id: stage.client.organization(),
         endpoint_id: endpoint.id,
@@ -346,14 +346,14 @@ async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
     let refused = stage.create("nobody", email(&["refused@example.com"])).await;
     let test = stage.test(&refused.id).await;
     assert_eq!((test.state(), test.status_code), (NotificationState::Failed, 550));
-    // What the operator's server says is for the operator.
+    // The text of the operator's mail server is for the operator.
     assert!(test.error.starts_with("the mail server refuses a recipient"), "{}", test.error);
     let shown = format!("{test:?} {:?}", stage.look(&refused.id).await);
     assert!(!shown.contains("no such mailbox"), "{shown}");
     let log = stage.server.process().output();
     assert!(log.contains("no such mailbox"), "{log}");
 
-    // A server that does not offer STARTTLS is sent neither the password nor a mail.
+    // A server that does not offer STARTTLS gets neither the password nor a mail.
     let behaviour = Behaviour { without_starttls: true, ..Behaviour::default() };
     let stage = Stage::with(Backend::Sqlite, ok(), behaviour, |builder| builder).await;
     let id = stage.create("ops", email(&["ops@example.com"])).await.id;
@@ -371,7 +371,7 @@ async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_rest
         (0..STRANGERS).map(|number| format!("stranger-{number}@example.com")).collect();
     let strangers: Vec<_> = strangers.iter().map(String::as_str).collect();
     let id = stage.create("spam", email(&strangers)).await.id;
-    // On Postgres there may be another process that is asked as well.
+    // On Postgres another process may be asked as well.
     let other = match backend {
         Backend::Sqlite => None,
         Backend::Postgres => {
@@ -470,7 +470,7 @@ async fn secrets_of_channels_are_seen_by_nobody_again() {
         let looked = stage.look(&channel.id).await;
         let told = stage.notifications(&channel.id).await;
         answers += &format!("{:?} {channel:?} {failed:?} {looked:?} {told:?}", channel.destination);
-        // The generated Debug hides what is a secret: the bytes do not.
+        // The generated Debug hides secrets; the bytes do not.
         answers += &String::from_utf8_lossy(&prost::Message::encode_to_vec(&looked));
     }
     let logs = stage.server.process().output();

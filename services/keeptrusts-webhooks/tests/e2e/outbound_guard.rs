@@ -1,8 +1,8 @@
-//! Where deliveries may lead, whatever a URL, a DNS server or the environment says: the whole
+//! Where deliveries may go, whatever a URL, a DNS server or the environment says: the whole
 //! platform against a DNS server that lies.
 //!
-//! The receiver on 127.0.0.1 is allowed and stands for a public one. 127.0.0.2 is not: a trap on
-//! the same port there must see no connection.
+//! The receiver on 127.0.0.1 is allowed and stands for a public one. 127.0.0.2 is not: a listener
+//! on the same port there must see no connection.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,7 +21,7 @@ use crate::platform::{Backend, Client, Database, PATIENCE, Server, ServerBuilder
 
 const NAME: &str = "receiver.hostile.example";
 
-/// A receiver for [`NAME`] that ends each connection with its answer, so that the next request
+/// A receiver for [`NAME`] that ends each connection with its response, so that the next request
 /// needs a new one.
 fn forgetful_receiver() -> Receiver {
     let answer_and_close = Reply::ok().with_header("connection", "close");
@@ -32,7 +32,7 @@ fn forgetful_receiver() -> Receiver {
         .start()
 }
 
-/// A listener where nobody may come.
+/// A listener that must get no connection.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -44,8 +44,8 @@ impl Trap {
         Self(listener)
     }
 
-    /// Connections wait in the listener's queue until they are accepted: if there is none, there
-    /// has been none.
+    /// Connections wait in the listener's queue until they are accepted: an empty queue means that
+    /// there was none.
     #[track_caller]
     fn assert_untouched(&self) {
         let connection = self.0.accept();
@@ -63,7 +63,7 @@ fn serving(database: &Database, receiver: &Receiver, dns: &DnsServer) -> ServerB
         .flag("--dns-server", &dns.address().to_string())
 }
 
-/// Publishes an event and waits until it was delivered or refused once; the delivery.
+/// Publishes an event and waits until it was delivered or refused once; returns the delivery.
 async fn attempt(client: &Client, event_type: &str) -> Delivery {
     let event_id = client.publish(event_type, "{}").await;
     let attempted = |delivery: &Delivery| !delivery.attempts.is_empty();
@@ -126,7 +126,7 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
     }
 }
 
-/// What the lying server says, in all cases below.
+/// The lying server's answers, in all cases below.
 fn lie(name: &str, _times_asked: usize) -> Option<Answer> {
     // By TCP, and near the 64 KiB that an answer may have.
     let huge: Vec<_> = (0..1_000).map(|n| format!("10.{}.{}.1", n / 256, n % 256)).collect();

@@ -1,5 +1,5 @@
-//! What is refused although the request itself is right: what does not exist, what is somebody
-//! else's, what comes too late, and where nothing may be sent.
+//! Calls that are refused although the request itself is valid: what does not exist, what belongs
+//! to others, what comes too late, and where nothing may be sent.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::platform::{Backend, Client, Database, Server, assert_refused, eventua
 
 const ULID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-/// Calls every method that takes an endpoint's id; how each of them refuses.
+/// Calls every method that takes an endpoint's id; returns their errors.
 async fn ask_for_endpoint(client: &Client, id: &str) -> Vec<Status> {
     macro_rules! refusal {
         ($service:ident.$method:ident($request:ident)) => {{
@@ -187,7 +187,7 @@ async fn a_deadline_that_passes_is_answered_and_what_was_asked_for_goes_on() {
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/"), &["user.invited"]).await;
 
-    // Tonic's own channel would give up by itself at the deadline; this is the server's answer.
+    // Tonic's own channel would give up at the deadline; this is the server's answer.
     let http = HttpClient::builder(TokioExecutor::new()).http2_only(true).build_http();
     let origin = format!("http://{}", server.address()).parse().expect("a URL");
     let bearer = Bearer::new(FIRST_KEY).expect("a token");

@@ -1,5 +1,5 @@
-//! What real processes are scraped for is what the files in `deploy/` ask for, and what
-//! Prometheus takes.
+//! The metrics of real processes are those that the files in `deploy/` query, and Prometheus
+//! accepts them.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -18,18 +18,18 @@ use crate::platform::{Backend, Client, Database, Server, eventually, seen_at, wa
 
 const CONTRACT: &str = include_str!("../../../../crates/deployment/contract.prom");
 
-/// What we make; the rest is of libraries, and nobody asks for it.
+/// Our own metrics; nobody queries those of libraries.
 const OURS: [&str; 3] = ["keeptrusts_webhooks_", "rpc_server_", "target_info"];
 
-/// Labels whose values are few and known before anything happens.
+/// Labels whose values are few and known in advance.
 const CLOSED: [&str; 5] = ["outcome", "result", "trigger", "change", "what"];
 
-/// The places of services in what follows.
+/// Indices of the services.
 const ENDPOINTS: usize = 0;
 const INGEST: usize = 1;
 const DISPATCH: usize = 2;
 
-/// The four services as processes of their own, and where each is scraped.
+/// The four services as processes of their own, and the addresses of their metrics.
 struct Platform {
     client: Client,
     urls: Vec<String>,
@@ -58,7 +58,7 @@ impl Platform {
         Platform { client, urls, _servers: servers }
     }
 
-    /// What each of them says.
+    /// The metrics of each of them.
     async fn scrape(&self) -> Vec<String> {
         let mut texts = Vec::new();
         for url in &self.urls {
@@ -84,7 +84,7 @@ async fn make_everything_happen(client: &Client, receiver: &Receiver) {
         RetryDeliveryRequest { organization_id: client.organization(), delivery_id: failed.id };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
 
-    // An address and a port where deliveries may not go.
+    // An address and a port that are forbidden.
     for url in ["https://10.1.2.3/", "https://127.0.0.1:25/"] {
         client.create_endpoint(url, &["key.rotated"]).await;
     }
@@ -130,7 +130,7 @@ async fn alerts_and_dashboard_ask_for_what_there_is_and_prometheus_takes_it() {
     let mut texts = eventually("the last of it is told", async || {
         let texts = platform.scrape().await;
         let tested = "attempts_total{result=\"2xx\",trigger=\"test\"} 1";
-        // The test was sent last, and is no delivery of an event that somebody has published.
+        // The test was sent last, and delivers no published event.
         let delivered = "deliveries_ended_total{outcome=\"delivered\"} 2";
         let are_told =
             [tested, delivered].iter().all(|series| texts.iter().any(|text| text.contains(series)));
@@ -138,7 +138,7 @@ async fn alerts_and_dashboard_ask_for_what_there_is_and_prometheus_takes_it() {
     })
     .await;
 
-    // And what is told only when a commit has failed.
+    // Metrics that appear only when a commit has failed.
     cluster.stop().await;
     let lost = eventually("a commit has failed", async || {
         let event = platform.client.event("policy.block", "{}");
@@ -158,7 +158,7 @@ async fn alerts_and_dashboard_ask_for_what_there_is_and_prometheus_takes_it() {
     let complaints = check(&scrape, &queries);
     let complaints = complaints.iter().filter(|complaint| match complaint.kind {
         Kind::Syntax | Kind::Metric | Kind::Label => true,
-        // Codes and reasons are there once they have been answered.
+        // Codes and reasons appear once they have occurred.
         Kind::Value => {
             !["code", "reason", "rpc_method"].iter().any(|open| complaint.name.contains(open))
         }
@@ -171,7 +171,7 @@ async fn alerts_and_dashboard_ask_for_what_there_is_and_prometheus_takes_it() {
     }
 }
 
-/// Prometheus' own parser, and its opinion on names.
+/// Prometheus's own parser, and its linter.
 fn assert_prometheus_takes(scrape: &str) {
     let mut promtool = Command::new(tools::promtool())
         .args(["check", "metrics"])
@@ -229,7 +229,7 @@ async fn every_process_has_an_id_of_its_own_unless_it_is_given_one() {
         let [id]: [&String; 1] =
             labels["service_instance_id"].iter().collect::<Vec<_>>().try_into().expect("one id");
         if attributes.is_none() {
-            // A UUID, as the semantic conventions ask.
+            // A UUID, as the semantic conventions demand.
             assert_eq!((id.len(), id.as_bytes()[14]), (36, b'4'), "{id}");
         }
         ids.insert(id.clone());

@@ -1,4 +1,4 @@
-//! One process to a SQLite file, and one master key to a database.
+//! One process for each SQLite file, and one master key for each database.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,7 @@ async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_
         assert!(said.contains("Postgres (--database-url postgres://"), "what to use: {said}");
     }
 
-    // However the first one ends, its hold on the file ends with it.
+    // However the first process ends, its lock on the file ends with it.
     let created = first.client("acme").create_endpoint(URL, &["key.rotated"]).await;
     first.kill().await;
     let second = serve.start().await;
@@ -90,7 +90,7 @@ async fn a_file_that_was_replaced_is_told_and_takes_no_events() {
     assert_eq!(fs::read(&path).expect("read"), b"a backup");
 }
 
-/// Copies a database's files with a process of its own, as a kill would leave them.
+/// Copies a database's files with a separate process, as a kill would leave them.
 fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").args([from, to]).status().expect("cp runs");
     assert!(status.success(), "{} to {}", from.display(), to.display());
@@ -213,7 +213,7 @@ async fn a_database_without_its_master_key_is_not_started_and_no_key_is_made(bac
     serve.start().await.stop().await;
 }
 
-/// What a process says that is given this master key and does not start.
+/// The error of a process that does not start with this master key.
 async fn refusal_of_key(database: &Database, key: &str) -> String {
     let path = database.folder().join("other.key");
     fs::write(&path, key).expect("a file can be written");

@@ -1,5 +1,5 @@
-//! What goes wrong around a process: its log is stuck, its disk is full, its database takes no
-//! writes, its collector hangs. It says so, does what it can, and ends when it is asked to.
+//! Faults around a process: its log is blocked, its disk is full, its database is read-only, its
+//! collector hangs. It reports them, does what it can, and ends when it is asked to.
 
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -24,12 +24,12 @@ use crate::platform::{
     Backend, Client, Database, Server, ServerBuilder, channel, eventually, seen_at, watched,
 };
 
-/// How long a process may take to end here, and how long that is on a busy machine.
+/// How long a process may take to end here, and on a busy machine.
 const LIMIT: &str = "4s";
 const ENDED_WITHIN: Duration = Duration::from_secs(9);
-/// As many calls as filled the log of the process that it stopped.
+/// As many calls as once blocked a process by filling its log.
 const REFUSED_CALLS: usize = 270;
-/// What a pipe holds that nobody reads (pipe(7)).
+/// The capacity of a pipe that nobody reads (pipe(7)).
 const PIPE_CAPACITY: usize = 64 * 1024;
 
 fn all_in_one(database: &Database) -> ServerBuilder {
@@ -55,7 +55,7 @@ fn with_a_wrong_key(address: std::net::SocketAddr) -> Client {
     Client::with_token("acme", [address; 3].map(channel), &token)
 }
 
-/// What `/readyz` says if it says what gRPC's health service does, and whether it is ready.
+/// The text of `/readyz` and whether it is ready, once gRPC's health service says the same.
 async fn readiness(url: &str, address: std::net::SocketAddr) -> Option<(bool, String)> {
     let (status, told) = seen_at(url, "/readyz").await;
     let asked = HealthCheckRequest::default();
@@ -72,7 +72,7 @@ async fn becomes(ready: bool, url: &str, address: std::net::SocketAddr) -> Strin
     .1
 }
 
-/// How a publisher is told of it.
+/// The error that a publisher gets.
 async fn refused(client: &Client, because: &str) -> Status {
     eventually(&format!("publishing is refused because {because}"), async || {
         let answer = client.ingest().publish_event(client.event("policy.block", "{}")).await;
@@ -174,7 +174,7 @@ async fn a_collector_that_takes_connections_and_says_nothing_stops_neither_work_
     assert!(status.success(), "{status}");
 }
 
-/// Lets a process write files of `size` bytes; None: of any size.
+/// Limits the size of files that a process may write, in bytes; None: no limit.
 fn limit_files(process: &Process, size: Option<u64>) {
     let pid = Pid::from_raw(process.id()).expect("it has an id");
     let maximum = getrlimit(Resource::Fsize).maximum;
@@ -182,8 +182,8 @@ fn limit_files(process: &Process, size: Option<u64>) {
     prlimit(Some(pid), Resource::Fsize, limit).expect("the limit is set");
 }
 
-/// A limit of the size of files stands for the full disk here, which only root could make: to the
-/// process both are writes that fail. (The store's own tests have SQLite's full disk.)
+/// A limit for the size of files stands for a full disk, which only root could make: to the process
+/// both are writes that fail. (The store's own tests have SQLite's full disk.)
 #[tokio::test(flavor = "multi_thread")]
 async fn while_its_files_cannot_be_written_a_process_says_so_and_recovers_by_itself() {
     let late = Reply::ok().after(Duration::from_secs(1));
@@ -209,7 +209,7 @@ async fn while_its_files_cannot_be_written_a_process_says_so_and_recovers_by_its
     becomes(true, &url, address).await;
     let event_id = client.publish("policy.block", "{}").await;
 
-    // An attempt is under way, and what comes of it cannot be recorded.
+    // An attempt is under way, and its outcome cannot be recorded.
     receiver.wait_for(1, ENDED_WITHIN).await;
     limit_files(server.process(), Some(1));
     let waits = |line: &str| line.contains("cannot record outcomes, waiting");
@@ -256,7 +256,7 @@ async fn while_postgres_is_read_only_a_process_says_so_and_recovers_by_itself() 
     assert!(status.success(), "{status}");
 }
 
-/// The shard of [`StuckRow`], and the organizations that live on it and on another one.
+/// The shard of [`StuckRow`], and the organizations on it and on another one.
 const STUCK: Shard = Shard(5);
 const ELSEWHERE: Shard = Shard(6);
 
@@ -290,7 +290,7 @@ impl StuckRow {
         holder
     }
 
-    /// The server notices that its client is gone only when it is done.
+    /// The server notices only at its end that the client is gone.
     async fn let_go(mut self, database: &Database, cluster: &Cluster) {
         let name = database.name_in_cluster().expect("it is on Postgres");
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

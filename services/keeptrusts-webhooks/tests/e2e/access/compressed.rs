@@ -1,4 +1,4 @@
-//! Answers are compressed for who asks, but for those that show a credential (CRIME, BREACH).
+//! Responses are compressed on request, except those that contain a credential (CRIME, BREACH).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::matrix::{PACKAGE, furnish, rules};
 use crate::platform::{Backend, Database, Server, channel};
 
-/// The answers that show a credential.
+/// Responses that contain a credential.
 const WITH_CREDENTIALS: [&str; 5] = [
     "AccessService/CreateKey",
     "AccessService/CreateSession",
@@ -25,24 +25,24 @@ const WITH_CREDENTIALS: [&str; 5] = [
     "EndpointService/RevealSecret",
     "EndpointService/RotateSecret",
 ];
-/// Answers that have a place for one, which is always empty in them.
+/// Responses with a field for a credential that is always empty in them.
 const WITH_EMPTY_PLACES: [&str; 4] = [
     "NotificationService/CreateChannel",
     "NotificationService/GetChannel",
     "NotificationService/ListChannels",
     "NotificationService/UpdateChannel",
 ];
-/// A stream may have nothing to say yet.
+/// A stream may have no message yet.
 const STREAM_PATIENCE: Duration = Duration::from_millis(300);
 
-/// What a call is answered: its headers, and what came of its body.
+/// The headers of a response, and what is known of its body.
 struct Answer {
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl Answer {
-    /// Whether there is a message, or could be: statuses come without.
+    /// Whether there is a message, or could be: statuses have none.
     fn is_message(&self) -> bool {
         !self.headers.contains_key("grpc-status")
     }
@@ -51,14 +51,14 @@ impl Answer {
         self.headers.get("grpc-encoding").map(|name| name.to_str().expect("a name"))
     }
 
-    /// Whether it shows a key's or a session's token, or a secret that was generated.
+    /// Whether it contains the token of a key or session, or a generated secret.
     fn shows_a_credential(&self) -> bool {
         let text = String::from_utf8_lossy(&self.body);
         text.contains(TOKEN_PREFIX) || text.contains("whsec_")
     }
 }
 
-/// Calls a method as a client does that reads the compressions which it names.
+/// Calls a method, offering these compressions.
 async fn ask(channel: &mut Channel, method: &str, message: &[u8], accepted: &str) -> Answer {
     let mut body = BytesMut::new();
     body.put_u8(0);

@@ -1,5 +1,5 @@
-//! Invariant 10 for what lets us in elsewhere: the URLs and keys of notification channels, and the
-//! routing keys of endpoints, are sent where they belong and are nowhere else, although receivers
+//! Invariant 10 for credentials of other services: the URLs and keys of notification channels, and
+//! the routing keys of endpoints, go where they belong and are nowhere else, although receivers
 //! echo them and everything is logged.
 
 use keeptrusts_webhooks_contracts::v1;
@@ -24,7 +24,7 @@ const SIGNING_KEY: &str = "Vy2NqKt7RfWx4HmPb9JzLc6GdSe3QuTa";
 on_both_backends!(invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong);
 
 async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong(backend: Backend) {
-    // It answers with what it was sent.
+    // It echoes what it was sent.
     let receiver = Receiver::start(Script::new(|request| {
         let echo = format!("{} {}", request.path, String::from_utf8_lossy(&request.body));
         Reply::status(202).with_header("x-echo", &request.path).with_body(echo)
@@ -61,7 +61,7 @@ async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong
         assert_absent(&planted, "an answer", answer.as_bytes());
     }
     eventually("spans have come", async || (!collector.spans().is_empty()).then_some(())).await;
-    // What is told at the end is exported as well.
+    // The last spans are exported when the process ends.
     server.stop().await;
     assert_absent(&planted, "a span", format!("{:#?}", collector.spans()).as_bytes());
     for (name, content) in database.content().await {
@@ -72,7 +72,7 @@ async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong
     assert_absent(&planted, "the log", logs.as_bytes());
 }
 
-/// Makes channels and an endpoint, has them used, and asks about them; all that is answered.
+/// Creates channels and an endpoint, uses them, and returns all answers about them.
 async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
     let caller = Caller::with(server, FIRST_KEY);
     let client = server.client("acme");

@@ -1,4 +1,4 @@
-//! Limits against misuse that concern who asks.
+//! Limits against misuse by callers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What keys make: it ends with them, or when they are revoked with all that they have made.
+//! Keys that a key has created: they end with it, or when it is revoked together with them.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::{AuditAction, KeyState};
@@ -10,7 +10,7 @@ use crate::platform::{Backend, Database, Server, assert_refused, eventually, on_
 
 on_both_backends!(a_key_is_revoked_with_all_that_was_made_with_it);
 
-/// Makes an admin's key that lasts so many seconds; None: for ever.
+/// Creates an admin's key that is valid for so many seconds; None: for ever.
 async fn make(
     caller: &Caller,
     name: &str,
@@ -59,7 +59,7 @@ async fn what_a_key_that_expires_makes_expires_with_it_at_the_latest() {
         assert!(made.end_time.map(|time| time.seconds) <= key.end_time.map(|time| time.seconds));
         assert_eq!(made.creator, key.id);
     }
-    // A session lasts for hours, the key that never expires behind it for ever.
+    // A session lasts for hours, a key without an end for ever.
     let (_, token) = make(&first, "for ever", None).await.expect("made");
     let (_, in_session) = open_session(&Caller::with(&server, &token), &server).await;
     let (made, _) = make(&in_session, "for ever", None).await.expect("its key never expires");
@@ -79,7 +79,7 @@ async fn a_key_is_revoked_with_all_that_was_made_with_it(backend: Backend) {
     let (heirs_session, _) = open_session(&heir, &server).await;
     let (other, others_token) = make(&first, "somebody else's", None).await.expect("made");
 
-    // Alone, it takes its sessions with it and nothing else.
+    // Revoked alone, it takes its sessions with it and nothing else.
     first.revoke("acme", &stolen.id).await;
     let states = async || {
         let keys = listed(&first).await;
@@ -90,7 +90,7 @@ async fn a_key_is_revoked_with_all_that_was_made_with_it(backend: Backend) {
     assert_eq!(states().await, [Revoked, EndedWithKey, Valid, Valid, Valid, Valid]);
     let ended = listed(&first).await.into_iter().find(|key| key.id == session.id).expect("listed");
     assert!(ended.revoke_time.is_none() && ended.end_time.is_some(), "{ended:?}");
-    // It makes nothing any more, even where it is remembered for some seconds.
+    // It can create nothing any more, even where it is cached for some seconds.
     let refused = make(&thief, "one more", None).await.expect_err("it was revoked");
     assert_eq!(refused.code(), Code::Unauthenticated);
 
@@ -100,7 +100,7 @@ async fn a_key_is_revoked_with_all_that_was_made_with_it(backend: Backend) {
         revoke_made: true,
     };
     first.access().revoke_key(request).await.expect("revoked");
-    // The sessions had ended with their keys before they were ended themselves.
+    // The sessions had ended with their keys before they were revoked themselves.
     assert_eq!(states().await, [Revoked, EndedWithKey, Revoked, Revoked, EndedWithKey, Valid]);
     let last = Caller::with(&server, &grandchilds_token);
     eventually("the last of them is refused", async || last.who_am_i().await.err()).await;

@@ -1,4 +1,4 @@
-//! Every method, every role, every organization.
+//! Access control: every method, every role, every organization.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ use crate::platform::{Backend, Client, Database, Server, data_json};
 
 pub(super) const PACKAGE: &str = "keeptrusts.webhooks.v1";
 
-/// Which roles may call a method: admin, publisher, viewer, platform. And whether its request
-/// names an organization.
+/// Which roles may call a method: admin, publisher, viewer, platform; and whether its request names
+/// an organization.
 pub(super) struct Rule {
     pub(super) method: &'static str,
     admin: bool,
@@ -27,11 +27,11 @@ pub(super) struct Rule {
     viewer: bool,
     platform: bool,
     names_organization: bool,
-    /// A request that would be right, as bytes.
+    /// A valid request, as bytes.
     pub(super) request: fn(&Things) -> Vec<u8>,
 }
 
-/// What requests name: somebody's endpoint, event, delivery.
+/// The things that requests name: an endpoint, an event, a delivery.
 #[derive(Clone, Debug)]
 pub(super) struct Things {
     organization_id: String,
@@ -42,7 +42,7 @@ pub(super) struct Things {
     key_id: String,
 }
 
-/// A channel that nobody has.
+/// A channel that does not exist.
 const CHANNEL: &str = "chn_00000000000000000000000009";
 
 /// `APVF`: a letter for each role that may, a dash for each that may not; `org`: the request
@@ -236,14 +236,14 @@ fn the_table_has_every_method_of_the_contracts() {
     assert_eq!(table, methods, "add a line for what is new, and say who may");
 }
 
-/// What a call came to, as far as access is concerned.
+/// The result of a call, as far as access is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// Not without a valid token.
+    /// The token is not valid.
     Unauthenticated,
-    /// Not with this role.
+    /// The role does not permit it.
     Denied,
-    /// Not this organization.
+    /// Another organization.
     NoSuchOrganization,
     /// It reached its service.
     LetIn,
@@ -261,8 +261,8 @@ fn outcome(status: &Result<(), Status>) -> Outcome {
     }
 }
 
-/// Calls a method with bytes that are a request's, and drops the answer. A stream has begun when
-/// its first headers are there.
+/// Calls a method with the bytes of a request, and drops the response. A stream has begun when its
+/// first headers have arrived.
 async fn call(caller: &Caller, method: &str, request: Vec<u8>) -> Result<(), Status> {
     let mut grpc = Grpc::new(caller.channel.clone());
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
@@ -272,7 +272,7 @@ async fn call(caller: &Caller, method: &str, request: Vec<u8>) -> Result<(), Sta
     grpc.server_streaming(request, path, codec).await?.into_inner().message().await.map(drop)
 }
 
-/// A message that has been encoded already.
+/// A message that is encoded already.
 #[derive(Debug, Default)]
 struct Encoded(Vec<u8>);
 
@@ -300,7 +300,7 @@ impl Message for Encoded {
     }
 }
 
-/// Makes things that exist in an organization.
+/// Creates one thing of each kind in an organization.
 pub(super) async fn furnish(client: &Client, admin: &Caller) -> Things {
     let url = "https://receiver.invalid/";
     let endpoint = client.create_endpoint(url, &["policy.violation"]).await;
@@ -356,7 +356,7 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
                         call(&caller, rule.method, (rule.request)(things)),
                     )
                     .await
-                    // A stream that has begun and says nothing yet.
+                    // A stream that has begun and has no message yet.
                     .unwrap_or(Ok(()))
                 };
             let own = asked(&acme).await;
@@ -376,7 +376,7 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
                 let told = other.message().replace("globex", "initech");
                 assert_eq!(told, unknown.message(), "{context}: nothing tells that it exists");
             }
-            // Another organization's things are not found in one's own either.
+            // Nor are another organization's things found in one's own.
             if organization != "*" && (rule.request)(&as_mine) != (rule.request)(&acme) {
                 let foreign = asked(&as_mine).await.expect_err(&context);
                 assert_eq!(foreign.code(), Code::NotFound, "{context}: {foreign}");

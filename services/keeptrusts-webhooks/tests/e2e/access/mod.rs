@@ -1,5 +1,5 @@
-//! Who may ask what, against a server as its users start it: keys, sessions, web tokens, the
-//! limits against misuse, and the trail that they leave.
+//! Access, against a server as its users start it: keys, sessions, web tokens, the limits against
+//! misuse, and the audit trail.
 
 mod audit;
 mod caller;

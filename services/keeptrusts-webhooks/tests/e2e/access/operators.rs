@@ -1,4 +1,4 @@
-//! What operators do with commands on the server is in the audit trail, too.
+//! Commands of operators on the server are in the audit trail, too.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::AuditAction;
@@ -62,7 +62,7 @@ async fn who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_whom(backen
     assert_eq!(done(AuditAction::OrganizationErased), 1);
     assert_eq!((done(AuditAction::KeyRevoked), done(AuditAction::SessionEnded)), (1, 2));
     assert!(by_operator.iter().all(|entry| entry.actor_name == "olga" && entry.time.is_some()));
-    // Whoever is made anew by a caller of every organization is none of those.
+    // A key that a caller of every organization creates afterwards is not one of those.
     let again = first.create_key("acme", v1::Role::Admin).await;
     let entries = trail(&Caller::with(&server, &again.token), "acme").await;
     assert_eq!(entries.len(), 8, "what was done after the command is in the same trail");

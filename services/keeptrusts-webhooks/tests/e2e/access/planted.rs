@@ -1,5 +1,5 @@
-//! Invariant 10 for what lets people in: keys, sessions and web tokens are in the answers that
-//! make them, and nowhere else, however they are used and however much is logged.
+//! Invariant 10 for credentials: keys, sessions and web tokens are in the answers that create them,
+//! and nowhere else, however they are used and however much is logged.
 
 use std::fmt::Debug;
 
@@ -26,17 +26,17 @@ use crate::platform::{
     Backend, Database, Server, channel, eventually, on_both_backends, seen_at, watched,
 };
 
-/// Unlike the key of other tests, it has no digits that are found elsewhere by chance.
+/// Unlike other tests' key, it has no digits that occur elsewhere by chance.
 const BOOTSTRAP: &str = "kt_b007c0de5eed1a7e93f2d86b4ac1570e8d2f6b9a3c4e71d50f8a6b2c9e3d4f17";
 
-/// The trace of the last call: once it has come, all before it have.
+/// The trace of the last call: once it has arrived, all earlier ones have.
 const LAST: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 on_both_backends!(invariant_10_credentials_are_only_in_the_answers_that_make_them);
 
 async fn invariant_10_credentials_are_only_in_the_answers_that_make_them(backend: Backend) {
     let database = Database::new(backend).await;
-    // What is logged does not depend on the database: each has one of the formats.
+    // Logging does not depend on the database, so each database gets one of the formats.
     let format = match backend {
         Backend::Sqlite => "human",
         Backend::Postgres => "json",
@@ -75,12 +75,12 @@ async fn invariant_10_credentials_are_only_in_the_answers_that_make_them(backend
     assert_absent(&planted, "the log", logs.as_bytes());
 }
 
-/// What somebody does with credentials, good and bad, and what they are told.
+/// Uses credentials, good and bad, and collects the answers.
 struct Story {
     server: Server,
     metrics: String,
     planted: Vec<Planted>,
-    /// All but those that make credentials.
+    /// Without the answers that create credentials.
     answers: Vec<String>,
 }
 
@@ -135,7 +135,7 @@ impl Story {
         self.knock("authorization", &format!("Bearer {token}")).await;
     }
 
-    /// In order, expired, for others, forged, and cut.
+    /// Valid, expired, for others, forged, and cut.
     async fn show_web_tokens(&mut self, issuer: &Issuer) {
         let (key, forger) = (SigningKey::new("k1"), SigningKey::new("k1"));
         issuer.publish(&[&key]);
@@ -158,7 +158,7 @@ impl Story {
         }
     }
 
-    /// As people get it wrong: another scheme, another header, something too much.
+    /// Mistakes that people make: another scheme, another header, something extra.
     async fn show_wrongly(&mut self, token: &str) {
         let basic = format!("Basic {}", STANDARD.encode(format!("user:{token}")));
         let values = [
@@ -188,7 +188,7 @@ impl Story {
         }
     }
 
-    /// Where an id or a page's token belongs.
+    /// Credentials where an id or a page token belongs.
     async fn put_into_fields(&mut self, key: &str, token: &str) {
         let caller = Caller::with(&self.server, key);
         let (organization_id, token) = ("acme".to_owned(), token.to_owned());
@@ -209,7 +209,7 @@ impl Story {
         self.answers.push(told(endpoints.get_endpoint(get).await));
     }
 
-    /// Calls methods of every service with a header, as programs do that do not know of ours.
+    /// Calls methods of every service with a header, as programs do that do not know our scheme.
     async fn knock(&mut self, header: &'static str, value: &str) {
         let name = AsciiMetadataKey::from_static(header);
         let value: MetadataValue<Ascii> = value.parse().expect("ASCII");
@@ -223,7 +223,7 @@ impl Story {
         let mut access = AccessServiceClient::with_interceptor(channel.clone(), show.clone());
         let list =
             v1::ListKeysRequest { organization_id: organization_id.clone(), ..Default::default() };
-        // Whoever it is: it has no name.
+        // The caller has no name.
         let nameless =
             v1::CreateKeyRequest { organization_id: organization_id.clone(), ..Default::default() };
         self.answers.push(told(access.who_am_i(v1::WhoAmIRequest {}).await));
@@ -261,7 +261,8 @@ impl Story {
         self.answers.push(told(dispatch.watch_deliveries(watch).await));
     }
 
-    /// Signs in to the console, and shows it and the metrics what is not for them.
+    /// Signs in to the console, and sends credentials to it and to the metrics where they do not
+    /// belong.
     async fn browse(&mut self, key: &str, session: &str) {
         let console = self.server.console().await;
         let browser = Browser::new();
@@ -293,7 +294,7 @@ impl Story {
         self.visit(&browser, &metrics, &strange, key).await;
     }
 
-    /// Asks for pages with a key where nobody looks for one.
+    /// Requests pages with a key where none is expected.
     async fn visit(&mut self, browser: &Browser, site: &str, cookie: &str, key: &str) {
         let bearer = format!("Bearer {key}");
         let headers = [("cookie", cookie), ("authorization", bearer.as_str())];
@@ -305,7 +306,7 @@ impl Story {
     }
 }
 
-/// An answer with everything that comes with it.
+/// An answer as text, with its metadata.
 pub(crate) fn told<T: Debug>(answer: Result<Response<T>, Status>) -> String {
     match answer {
         Ok(answer) => format!("{answer:?}"),

@@ -1,9 +1,9 @@
-//! Looks for credentials in whatever a platform has written or said.
+//! Searches everything that a platform has written or answered for credentials.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// A credential, and the forms in which it could lie around.
+/// A credential, and the forms in which it could appear.
 pub(crate) struct Planted {
     what: &'static str,
     forms: Vec<String>,
@@ -12,7 +12,7 @@ pub(crate) struct Planted {
 impl Planted {
     /// A token of ours (`kt_` and 64 hexadecimal digits) or a JSON Web Token.
     pub(crate) fn new(what: &'static str, token: &str) -> Planted {
-        // Of a JSON Web Token the signature: without it, nobody is let in.
+        // Of a JSON Web Token the signature: the rest grants no access.
         let essence = token.strip_prefix("kt_").unwrap_or(token);
         let essence = essence.rsplit('.').next().unwrap_or(essence);
         assert!(essence.len() >= 60, "{what} is too short to be told from anything else");
@@ -28,7 +28,7 @@ impl Planted {
         Planted { what, forms }
     }
 
-    /// A secret of another kind, of 20 characters at least.
+    /// Another secret, of at least 20 characters.
     pub(crate) fn secret(what: &'static str, secret: &str) -> Planted {
         let mut forms = pieces(secret);
         forms.extend([hex::encode(secret), hex::encode_upper(secret)]);
@@ -36,7 +36,7 @@ impl Planted {
         Planted { what, forms }
     }
 
-    /// In which form it is in `text`, if it is.
+    /// The form in which it occurs in `text`, if it does.
     fn found_in(&self, text: &str) -> Option<&str> {
         self.forms.iter().find(|form| text.contains(form.as_str())).map(String::as_str)
     }

@@ -1,4 +1,4 @@
-//! JSON Web Tokens: those of the issuer, and those of everybody else.
+//! JSON Web Tokens of the issuer, and of others.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
-/// What the log says of each refused token.
+/// The logged reason for each refused token.
 fn refusals(server: &Server) -> Vec<String> {
     let output = server.process().output();
     let told = output.lines().filter(|line| line.contains("DEBUG"));
@@ -106,7 +106,7 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
     }
     let refused = both.endpoints().list_endpoints(list("initech")).await.expect_err("no other");
     assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
-    // Clocks may be apart.
+    // Clocks may differ.
     for claims in [
         with(issuer.claims("acme", "viewer"), "exp", json!(in_seconds(-15))),
         with(issuer.claims("acme", "viewer"), "nbf", json!(in_seconds(15))),
@@ -250,7 +250,7 @@ async fn a_stream_ends_with_its_web_token_and_not_before_clocks_agree_on_that() 
     issuer.publish(&[&key]);
     let database = Database::new(Backend::Sqlite).await;
     let server = serving(&issuer, &database).await;
-    // Clocks may be 30 s apart.
+    // Clocks may differ by 30 s.
     let token = key.sign(&with(issuer.claims("acme", "viewer"), "exp", json!(in_seconds(-24))));
     let viewer = client(&server, "acme", &token);
     let watch =
@@ -262,7 +262,7 @@ async fn a_stream_ends_with_its_web_token_and_not_before_clocks_agree_on_that() 
     assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
-/// As Keycloak has them. What is in the claims of other flags' defaults means nothing.
+/// With Keycloak's claims. Claims that the flags do not name mean nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_are_read_where_the_flags_say_and_roles_are_called_what_they_say() {
     let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));

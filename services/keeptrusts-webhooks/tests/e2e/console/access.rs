@@ -20,7 +20,7 @@ impl AccessClient {
         Self(AccessServiceClient::new(bearer.on(channel)))
     }
 
-    /// Makes a key of the organization that the console shows; its token.
+    /// Creates a key of the organization that the console shows; returns its token.
     pub(crate) async fn create_key(&self, name: &str, role: v1::Role) -> String {
         self.create_key_for(name, role, None).await
     }

@@ -1,6 +1,7 @@
 //! Signing in with an account of an OpenID Connect issuer.
 //!
-//! [`choosing`] is about accounts of several organizations, [`telling`] is what people see in their browsers, [`refusing`] what is not let in.
+//! [`choosing`] is about accounts of several organizations, [`telling`] about what people see in
+//! their browsers, [`refusing`] about sign-ins that are refused.
 
 mod choosing;
 mod configuring;
@@ -13,10 +14,10 @@ use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 use crate::console::stage::{FORM, HttpSession};
 use crate::platform::{Backend, Database, Server, ServerBuilder};
 
-/// What people call the issuer.
+/// The issuer's name on the button.
 const NAME: &str = "Acme ID";
 
-/// A server whose console lets in who has an account.
+/// A server whose console signs people in with accounts.
 struct Place {
     issuer: Issuer,
     server: Server,
@@ -25,7 +26,7 @@ struct Place {
 }
 
 impl Place {
-    /// With an account of this role, in the organization `acme`.
+    /// With an account of this role in the organization `acme`.
     async fn with_a(role: &str) -> Self {
         let issuer = Issuer::start("acme", role);
         Self::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await
@@ -42,7 +43,7 @@ impl Place {
         Self { issuer, server, console, database }
     }
 
-    /// A browser that has pressed the button.
+    /// A browser after pressing the button.
     async fn begin(&self, next: &str) -> Leaving {
         let mut session = HttpSession::of_nobody(&self.console).await;
         let answer = press(&session, next).await;
@@ -60,7 +61,7 @@ impl Place {
     }
 }
 
-/// Where the client's secret is best given.
+/// The best way to give the client's secret.
 const SECRET: &str = "KEEPTRUSTS_WEBHOOKS_OIDC_CLIENT_SECRET";
 
 /// Accepts the issuer's tokens for the console.
@@ -85,20 +86,20 @@ struct Leaving {
 }
 
 impl Leaving {
-    /// The path at which its owner, who has logged in, is sent back to the console.
+    /// The path at which the issuer sends its owner back to the console after the login.
     fn log_in(&self, issuer: &Issuer) -> String {
         let location = issuer.log_in(&self.to);
         let path = location.strip_prefix(&self.session.console).expect("it leads back");
         path.to_owned()
     }
 
-    /// What the console answers to that.
+    /// The console's response to that.
     async fn come_back(&self, issuer: &Issuer) -> Answer {
         self.session.get(&self.log_in(issuer)).await
     }
 }
 
-/// The sign-ins that an answer makes a browser keep, as it shows them afterwards.
+/// The sign-in cookies that a response sets, as the browser sends them afterwards.
 fn flow_cookies(answer: &Answer) -> impl Iterator<Item = &str> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let flows = set.map(|(_, value)| value.as_str()).filter(|it| it.starts_with(FLOW));
@@ -107,7 +108,7 @@ fn flow_cookies(answer: &Answer) -> impl Iterator<Item = &str> {
 
 const FLOW: &str = "keeptrusts_sign_in_";
 
-/// The session of somebody whom an answer signs in, as the browser shows it afterwards.
+/// The session cookie that a response sets, as the browser sends it afterwards.
 fn session_of(answer: &Answer) -> Option<String> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let mut sessions = set.filter(|(_, value)| value.starts_with("keeptrusts_console=kt_"));
@@ -115,7 +116,7 @@ fn session_of(answer: &Answer) -> Option<String> {
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-/// Whether an answer signs somebody in.
+/// Whether a response signs somebody in.
 fn signs_in(answer: &Answer) -> bool {
     session_of(answer).is_some()
 }

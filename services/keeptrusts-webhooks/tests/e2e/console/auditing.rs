@@ -1,4 +1,4 @@
-//! The audit trail: read, filtered, taken away as a file.
+//! The audit trail: reading, filtering, exporting.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;

@@ -1,4 +1,4 @@
-//! Notification channels, from the first to the last of their pages; with and without scripts.
+//! Notification channels: all their pages, with and without scripts.
 
 use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
 use keeptrusts_webhooks_contracts::v1;
@@ -18,7 +18,7 @@ fn service(stage: &Stage) -> NotificationServiceClient<AuthorizedChannel> {
     NotificationServiceClient::new(bearer.on(channel(stage.server.address())))
 }
 
-/// Creates a channel to Slack through the API; its id.
+/// Creates a channel to Slack through the API; returns its id.
 pub(crate) async fn create_channel(stage: &Stage, name: &str) -> String {
     let url = stage.receiver.url(SECRET_PATH);
     let slack = v1::SlackDestination { url, ..Default::default() };
@@ -58,7 +58,7 @@ async fn a_channel_is_created_tested_seen_failing_edited_and_deleted() {
     is_accessible(&stage, "kinds").await;
     browser.click(Role::Button, "Next").await;
 
-    // What is wrong is told beside its field, and what was typed is kept.
+    // An error is shown beside its field, and the input is kept.
     browser.fill("Name", "on call").await;
     browser.fill("Webhook URL", "http://hooks.example/").await;
     browser.click(Role::Button, "Create").await;
@@ -139,7 +139,7 @@ async fn without_scripts_every_kind_of_channel_can_be_created() {
     browser.fill("Routing key", "0123456789abcdef0123456789ABCDEF").await;
     browser.click(Role::Button, "Save").await;
     browser.see(Role::Heading, "pagerduty").await;
-    // Without a mail server the form says so, and keeps what was typed.
+    // Without a mail server the form says so, and keeps the input.
     stage.open("/channels/new?kind=email").await;
     browser.fill("Name", "ops").await;
     browser.fill("Recipients", "ops@example.com").await;

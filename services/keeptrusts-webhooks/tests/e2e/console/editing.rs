@@ -1,4 +1,4 @@
-//! Two people at the same endpoint.
+//! Two people edit the same endpoint.
 
 use keeptrusts_webhooks_testkit::browser::Role;
 

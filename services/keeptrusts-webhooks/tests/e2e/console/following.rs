@@ -1,4 +1,4 @@
-//! An open page follows what happens.
+//! Open pages show changes as they happen.
 
 use keeptrusts_webhooks_contracts::v1::WatchDeliveriesRequest;
 use keeptrusts_webhooks_testkit::browser::Role;
@@ -90,7 +90,7 @@ async fn an_open_page_shows_when_a_receivers_pause_is_over() {
     stage.client.publish("policy.block", "{}").await;
     let asked = "asked to be left alone until";
     browser.text_when("#summary", "tells of the pause", |text| text.contains(asked)).await;
-    // Nothing happens then that would be recorded.
+    // Nothing is recorded then.
     browser.text_when("#summary", "tells of it no more", |text| !text.contains(asked)).await;
     stage.assert_not_loaded_again().await;
     stage.assert_no_complaints().await;
@@ -121,7 +121,7 @@ async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
     let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
     stage.client.publish("policy.block", "{}").await;
     let mut texts = Vec::new();
-    // Without summer time, and with different minutes.
+    // A zone without summer time, and with an offset in minutes.
     for zone in ["UTC", "Asia/Kathmandu"] {
         browser.move_to_time_zone(zone).await;
         stage.open(&format!("/webhooks/{id}")).await;

@@ -1,4 +1,4 @@
-//! Requests that no page of the console has made, and what its answers forbid browsers.
+//! Forged requests, and the headers that restrict browsers.
 
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::console::stage::{FORM, HttpSession, ORGANIZATION, Stage};
 use crate::platform::{Backend, Database, Server};
 
-/// What a page may weigh, with its styles and scripts, as sent.
+/// The limit for a page with its styles and scripts, as sent.
 const PAGE_LIMIT: u64 = 100 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn a_form_that_the_session_was_not_given_changes_nothing() {
             let answer = post(&client, &url, &[("cookie", cookie)], body.clone()).await;
             assert_eq!(answer.status, 403, "{url} with {cookie:?} and {body:?}");
         }
-        // Even a token that was found out is of no use to another site.
+        // Even a token that has leaked is of no use to another site.
         let origin = ("origin", "https://evil.example");
         let site = ("sec-fetch-site", "cross-site");
         let body = format!("csrf={token}");
@@ -142,7 +142,7 @@ async fn a_page_with_all_that_it_loads_is_small() {
         format!("/events/{event_id}"),
     ] {
         stage.open(&path).await;
-        // What was cached by an earlier page is counted as if it had been sent.
+        // What an earlier page has cached counts as if it had been sent.
         let script = "const sent = [...performance.getEntriesByType('navigation'),
                 ...performance.getEntriesByType('resource')];
             return sent.map((it) => [it.name, Math.max(it.encodedBodySize, it.transferSize)]);";

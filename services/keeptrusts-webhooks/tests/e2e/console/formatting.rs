@@ -80,7 +80,7 @@ async fn a_routing_key_is_taken_and_never_shown_again() {
     let endpoint = stage.endpoints().await.remove(0);
     assert_eq!(endpoint.payload_format(), v1::PayloadFormat::Pagerduty, "it stays");
 
-    // Another server is not sent it: the form asks for one, and keeps what was typed.
+    // Another server does not get it: the form asks for one, and keeps the input.
     stage.open(&path).await;
     browser.fill("URL", "https://other.example/v2/enqueue").await;
     browser.click(Role::Button, "Save").await;

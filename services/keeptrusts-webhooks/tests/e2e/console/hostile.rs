@@ -1,4 +1,4 @@
-//! Names, data and answers that would like to be more than text.
+//! Names, data and responses that contain markup and scripts.
 
 use keeptrusts_webhooks_console::shown_paths;
 use keeptrusts_webhooks_contracts::v1;
@@ -71,7 +71,7 @@ async fn no_page_that_there_is_makes_markup_of_what_people_wrote() {
     let session = HttpSession::open(&stage.console, FIRST_KEY).await;
     let mut opened = Vec::new();
     for route in shown_paths() {
-        // What they send is made by the templates of the pages that listen to them.
+        // Their updates are made by the templates of the pages that listen to them.
         if route.ends_with("/live") {
             continue;
         }
@@ -103,7 +103,7 @@ async fn no_page_that_there_is_makes_markup_of_what_people_wrote() {
     stage.assert_no_complaints_but_of_status(&[400, 404]).await;
 }
 
-/// One of everything, with names that would like to be more.
+/// One thing of each kind, with hostile names.
 struct Places {
     endpoint: String,
     event: String,
@@ -154,7 +154,7 @@ impl Places {
         }
     }
 
-    /// A route with the ids of what there is. A new kind of thing has to be added here.
+    /// A route with the ids of these things. A new kind of thing has to be added here.
     fn put_into(&self, route: &str) -> String {
         let path = route
             .replace("{endpoint}", &self.endpoint)
@@ -168,7 +168,7 @@ impl Places {
     }
 }
 
-/// What is to be seen is there, letter for letter, and nothing of it has become markup.
+/// Checks that the texts are shown letter for letter, and that none has become markup.
 async fn assert_inert(stage: &Stage, place: &str, seen: &[&str]) {
     let script = "return {
         text: document.body.textContent,

@@ -1,4 +1,4 @@
-//! A delivery whose attempts are more than an answer of the services holds.
+//! A delivery whose attempts exceed one response of the services.
 
 use keeptrusts_webhooks_contracts::v1::{CreateEndpointRequest, PayloadFormat};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;

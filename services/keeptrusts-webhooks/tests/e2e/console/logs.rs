@@ -1,4 +1,4 @@
-//! Many webhooks and many deliveries: searched, filtered, page by page.
+//! Many webhooks and many deliveries: searching, filtering, paging.
 
 use std::collections::BTreeSet;
 
@@ -125,7 +125,7 @@ async fn a_long_delivery_log_is_read_page_by_page_and_no_attempt_is_left_out() {
     stage.assert_no_complaints().await;
 }
 
-/// Where the log's entries lead: each to an attempt of its own.
+/// The links of the log's entries, each to an attempt of its own.
 async fn links(stage: &Stage) -> BTreeSet<String> {
     let script = "return Array.from(document.querySelectorAll('#attempts tr'),
         (row) => row.querySelector('a').href);";

@@ -1,5 +1,5 @@
-//! Every page, in both colour schemes, on a desk and on a telephone: usable by everybody, as
-//! wide as the screen, and kept as a picture in `target/screenshots`.
+//! Every page, in both colour schemes, on a desktop and on a phone: accessible, not wider than the
+//! screen, and kept as a picture in `target/screenshots`.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::{Browser, Colours, Role, Size};
@@ -53,12 +53,12 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
 
-/// Looks at the page in every way, and takes its pictures.
+/// Checks a page in every way, and takes its pictures.
 async fn look(stage: &Stage, name: &str, problems: &mut Vec<String>) {
     look_at(&stage.browser, name, problems).await;
 }
 
-/// The same, at a page that stands on no stage.
+/// The same for a page outside the fixture.
 pub(crate) async fn look_at(browser: &Browser, name: &str, problems: &mut Vec<String>) {
     for size in [Size::DESK, Size::TELEPHONE] {
         browser.resize(size).await;
@@ -79,7 +79,7 @@ pub(crate) async fn look_at(browser: &Browser, name: &str, problems: &mut Vec<St
     browser.prefer(Colours::Light).await;
 }
 
-/// How wide the page is, and what reaches farthest to the right.
+/// How wide the page is, and which element reaches farthest to the right.
 const OVERFLOW: &str = "
     const reach = (element) => element.getBoundingClientRect().right;
     const all = [...document.querySelectorAll('body *')].filter((it) => reach(it) > innerWidth + 1);
@@ -90,7 +90,7 @@ const OVERFLOW: &str = "
     };
 ";
 
-/// How the receivers of the story answer.
+/// How the receivers answer.
 fn answer(request: &ReceivedRequest) -> Reply {
     let is_first = request.header("x-keeptrusts-attempt") == Some("1");
     match request.path.as_str() {
@@ -106,12 +106,11 @@ fn answer(request: &ReceivedRequest) -> Reply {
     }
 }
 
-/// A day of the week that is shown before it is over.
+/// A day of the current week.
 fn today() -> String {
     keeptrusts_webhooks_domain::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
-/// What is there to be looked at.
 struct Story {
     siem: String,
     pager: String,
@@ -149,7 +148,7 @@ impl Story {
     }
 }
 
-/// Several webhooks in every status, and what has happened to them.
+/// Several webhooks in every status, with deliveries.
 async fn tell(stage: &mut Stage) -> Story {
     let everything = crate::console::stage::CATALOGUE.map(|(_, event_types)| event_types).concat();
     let archive = stage.endpoint("audit-archive", "/archive", &["key.rotated"]).await;

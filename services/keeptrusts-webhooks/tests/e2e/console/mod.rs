@@ -1,7 +1,7 @@
 //! The console, in a browser, against a server as its users start it.
 //!
-//! [`stage`] is what every story is played on. Elements are looked for by what they are and
-//! what they are called, so that what these tests cannot find, a screen reader cannot either.
+//! [`stage`] is the fixture of all these tests. Elements are found by their role and name, so that
+//! what these tests cannot find, a screen reader cannot either.
 
 mod access;
 mod accounts;

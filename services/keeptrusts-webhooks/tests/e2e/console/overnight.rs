@@ -1,5 +1,5 @@
-//! A receiver goes down for a night. All that its owner has is the console and a Slack channel:
-//! they say at once what has happened, and in the morning what was missed is made good.
+//! A receiver is down for a night. Its owner has only the console and a Slack channel: they report
+//! it at once, and in the morning what was missed is replayed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::platform::eventually;
 const SLACK: &str = "/services/T0/B0/slacksecret";
 const SIEM: &str = "/siem";
 
-/// Slack answers; the receiver does, or does not.
+/// Slack always answers; the receiver answers with `siem`.
 fn script(siem: Reply) -> Script {
     let slack = Reply::ok().with_body("ok");
     Script::by_path([(SLACK, Script::always(slack)), (SIEM, Script::always(siem))])
@@ -26,7 +26,7 @@ fn came_to(stage: &Stage, path: &str) -> Vec<Arc<ReceivedRequest>> {
     requests.filter(|request| request.path == path).collect()
 }
 
-/// What was posted in the Slack channel: each message's fallback text.
+/// The fallback text of each message in the Slack channel.
 fn posted(stage: &Stage) -> Vec<String> {
     let messages = came_to(stage, SLACK).into_iter().map(|request| {
         vendors::sending_messages_using_incoming_webhooks(&request.body).expect("Slack takes it");
@@ -69,12 +69,12 @@ async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morni
         (heard.len() >= 2).then_some(heard)
     })
     .await;
-    // However many have failed: one message for the hour.
+    // However many have failed, there is one message for the hour.
     assert_eq!(heard.len(), 2, "{heard:?}");
     assert!(heard.iter().any(|text| text.contains("siem is degraded")), "{heard:?}");
     assert!(heard.iter().any(|text| text.contains("failed for good")), "{heard:?}");
 
-    // Morning: the console says what has happened, and leads to what can be done.
+    // Morning: the console says what has happened, and leads to the remedy.
     stage.receiver.set_script(script(Reply::ok()));
     stage.open("/webhooks").await;
     let rows = browser.rows("table[aria-label=Endpoints] tbody tr").await;

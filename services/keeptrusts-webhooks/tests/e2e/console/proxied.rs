@@ -1,4 +1,4 @@
-//! The console behind a proxy that terminates TLS, and against clients that hold it up.
+//! The console behind a proxy that terminates TLS, and with slow clients.
 
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Answer, Method};
@@ -11,7 +11,7 @@ use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 
 const PUBLIC: &str = "https://hooks.example.com";
 
-/// A server whose console is told its public URL, and where a proxy finds it.
+/// A server whose console knows its public URL, and the address for the proxy.
 async fn behind_a_proxy(database: &Database) -> (Server, String) {
     let server = Server::all_in_one(database).flag("--console-public-url", PUBLIC).start().await;
     let is_said = |line: &str| line.contains("the console is at https://hooks.example.com/");
@@ -21,7 +21,7 @@ async fn behind_a_proxy(database: &Database) -> (Server, String) {
     (server, format!("http://{address}"))
 }
 
-/// Signs in with these headers besides.
+/// Signs in with additional headers.
 async fn sign_in(session: &HttpSession, headers: &[(&str, &str)]) -> Answer {
     let token = session.form_token("/sign-in").await;
     let body = format!("csrf={token}&key={FIRST_KEY}&organization={ORGANIZATION}");
@@ -35,7 +35,7 @@ async fn forms_of_the_public_url_are_taken_whatever_host_the_proxy_passes_on() {
     let (server, console) = behind_a_proxy(&database).await;
     let session = HttpSession::of_nobody(&console).await;
     for host in ["hooks.example.com", "127.0.0.1:8080", "console:8080"] {
-        // An older Safari does not send Sec-Fetch-Site, and filters take it away.
+        // Older versions of Safari do not send Sec-Fetch-Site, and filters remove it.
         for site in [&[][..], &[("sec-fetch-site", "same-origin")]] {
             let ours = [&[("host", host), ("origin", PUBLIC)], site].concat();
             let answer = sign_in(&session, &ours).await;
@@ -44,7 +44,7 @@ async fn forms_of_the_public_url_are_taken_whatever_host_the_proxy_passes_on() {
             assert_eq!(sign_in(&session, &foreign).await.status, 403, "{foreign:?}");
         }
     }
-    // Where the proxy's mistake is, its operator reads it.
+    // The operator finds the proxy's mistake in the log.
     let page = sign_in(&session, &[("origin", "http://hooks.example.com")]).await.text();
     for named in ["http://hooks.example.com", PUBLIC, "--console-public-url"] {
         assert!(page.contains(named), "{named} is not in {page}");
@@ -72,7 +72,7 @@ async fn a_console_that_is_not_told_of_its_proxy_says_what_to_tell_it() {
     let answer = session.send(Method::GET, "/sign-in", &forwarded, String::new()).await;
     assert_eq!(answer.status, 200, "it may be another program's mistake");
     server.process().wait_for_line(is_warned, PATIENCE).await;
-    // nginx as it is installed passes on the address that it connects to.
+    // nginx by default passes on the address that it connects to.
     let page = sign_in(&session, &[("origin", PUBLIC)]).await;
     let is_named = page.text().contains(PUBLIC) && page.text().contains("--console-public-url");
     assert!(page.status == 403 && is_named, "{}", page.text());
@@ -103,7 +103,8 @@ async fn pages_are_compressed_except_those_that_show_a_secret() {
     for path in ["/webhooks", "/events", "/keys/new"].into_iter().chain(assets) {
         assert_compressed(path).await;
     }
-    // A secret that is offered, one that was typed and is shown again, and one that is shown once.
+    // A secret that is generated, one that was typed and is shown again, and one that is shown
+    // once.
     assert_as_it_is(&get("/webhooks/new").await, "whsec_");
     let token = admin.form_token("/webhooks/new").await;
     let typed = format!("csrf={token}&name=siem&url=https%3A%2F%2Fsiem.example.com%2F");
@@ -178,13 +179,13 @@ async fn half_open_requests_end_in_time_and_take_nobody_elses_place() {
     let mut held = Vec::new();
     for _ in 0..40 {
         let mut connection = connect(&console).await;
-        // One that was turned away may be closed already.
+        // A connection that was refused may be closed already.
         _ = connection.write_all(b"GET /sign-in HTTP/1.1\r\nHost: localhost\r\n").await;
         held.push(connection);
     }
     let is_told = |line: &str| line.contains("see --console-max-connections-per-peer");
     server.process().wait_for_line(is_told, PATIENCE).await;
-    // gRPC has its own places.
+    // gRPC has connections of its own.
     server.client(ORGANIZATION).create_endpoint("https://a.example/", &["policy.block"]).await;
     for connection in &mut held {
         let mut rest = Vec::new();

@@ -1,4 +1,4 @@
-//! A console beside services that go away and come back.
+//! The console while its services are not available, and after they return.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::console::stage::{LOG, ORGANIZATION, column, having, sign_in};
 use crate::platform::{Backend, Database, PATIENCE, Server, console_url, eventually};
 
-/// A server without a console, and a console of its own beside it.
+/// A server without a console, and a console in a process of its own.
 struct Apart {
     server: Server,
     receiver: Receiver,
@@ -38,7 +38,7 @@ impl Apart {
         Self { server, receiver, browser, console, _console_process: process, _database: database }
     }
 
-    /// How often the open page has lost the stream that tells it what is new.
+    /// How often the open page has lost its stream of updates.
     async fn lost_streams(&self) -> i64 {
         let script = "return performance.getEntriesByType('resource')
             .filter((entry) => entry.name.includes('/live')).length;";
@@ -60,7 +60,7 @@ async fn an_open_page_goes_on_when_the_services_have_come_back() {
     apart.browser.rows_when(LOG, "show the first", delivered(1)).await;
 
     apart.server.kill().await;
-    // When the services went, and at least once while they were away.
+    // When the services went, and at least once while they were not available.
     eventually("the page has tried again", async || {
         (apart.lost_streams().await >= 2).then_some(())
     })

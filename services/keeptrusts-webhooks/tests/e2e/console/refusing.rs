@@ -1,4 +1,4 @@
-//! What cannot be done, and how it is said: in words, at its place, with nothing typed lost.
+//! Errors in the console: said in words, in the right place, without losing input.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
@@ -21,7 +21,7 @@ async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
     browser.fill("URL", "http://hooks.example.com/x").await;
     browser.fill("Secret", SECRET).await;
     browser.fill("Description", NOTES).await;
-    // As many do: it means Next, although Generate is the first button that can be seen.
+    // As many people do: it means Next, although Generate is the first visible button.
     browser.press_enter("URL").await;
     let reason = wrong(browser, "URL", "url").await;
     assert!(reason.contains("https"), "{reason}");
@@ -62,7 +62,7 @@ async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
     stage.assert_no_complaints_but_of_status(&[422]).await;
 }
 
-/// The field is marked, and says why.
+/// The error text of a field, which must be marked.
 async fn wrong(browser: &Browser, label: &str, id: &str) -> String {
     let id = format!("{id}-error");
     let said = browser.text_when(&format!("#{id}"), "says why", |text| !text.is_empty()).await;
@@ -118,7 +118,7 @@ async fn a_console_whose_services_do_not_answer_says_so_and_offers_to_try_again(
     let line = console.wait_for_line(|line| console_url(line).is_some(), PATIENCE).await;
     let url = console_url(&line).expect("the line was chosen for its URL");
 
-    // A session that the services would have to be asked about.
+    // The services would have to be asked about this session.
     let cookie = format!("keeptrusts_console={FIRST_KEY}");
     let page = format!("{url}/webhooks");
     let cookie = [("cookie", cookie.as_str())];

@@ -1,4 +1,4 @@
-//! Recovery in the console: what was missed and what failed, counted first, then replayed.
+//! Replays in the console: missed and failed events are counted first, then replayed.
 
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
@@ -49,7 +49,7 @@ async fn enabling_a_webhook_leads_to_what_it_missed_and_the_replay_is_followed_t
     browser.text_when(PROGRESS, "is done", done).await;
     stage.assert_not_loaded_again().await;
     stage.receiver.wait_for(12, PATIENCE).await;
-    // Another time there is nothing to do.
+    // A second time there is nothing to do.
     stage.open(&format!("/webhooks/{id}/replay?scope=missed")).await;
     browser.see(Role::Heading, "Nothing to replay").await;
     stage.assert_no_complaints().await;
@@ -88,7 +88,7 @@ async fn failed_deliveries_are_recovered_since_a_time_or_as_the_log_is_filtered(
     for event_id in &events {
         stage.client.wait_for_state(event_id, delivered).await;
     }
-    // What is typed wrongly is said so beside its field, and kept.
+    // Invalid input is reported beside its field, and kept.
     stage.open(&format!("/webhooks/{id}/replay?scope=all")).await;
     browser.fill("Deliveries a second, at the most", "many").await;
     browser.click(Role::Button, "Count").await;
@@ -123,7 +123,7 @@ async fn without_scripts_a_replay_can_be_asked_for_looked_at_and_cancelled() {
     browser.click(Role::Button, "Cancel Replay").await;
     let progress = browser.text(PROGRESS).await;
     assert!(progress.contains("Cancelled") && progress.contains("of 40 scheduled"), "{progress}");
-    // A second one could be asked for now, of what is left.
+    // A second one could be started now, for the rest.
     stage.open(&format!("/webhooks/{id}")).await;
     let rows = browser.rows("table[aria-label=Replays] tbody tr").await;
     assert_eq!((rows.len(), rows[0][2].as_str()), (1, "Cancelled"));

@@ -1,4 +1,4 @@
-//! What those see who may not do everything.
+//! What visitors with restricted roles see.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;
@@ -32,7 +32,7 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
     ] {
         browser.open(&format!("{}{path}", stage.console)).await;
         browser.see(Role::Link, "Webhooks").await;
-        // Pages that are told what is new are told nothing else either.
+        // Live updates contain nothing else either.
         let offered = browser.run(OFFERED, json!([])).await;
         assert_eq!(offered, json!(["/sign-out"]), "{path}");
     }
@@ -61,7 +61,7 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
     assert_eq!(stage.endpoints().await, before, "nothing has happened");
 }
 
-/// Where forms and links of the page lead that do more than show something.
+/// The targets of the page's forms and links that do more than show something.
 pub(crate) const OFFERED: &str = "
     const posts = [...document.querySelectorAll('form[method=post], [formaction]')]
         .map((it) => it.getAttribute('formaction') ?? it.getAttribute('action'));

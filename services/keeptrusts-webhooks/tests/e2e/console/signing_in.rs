@@ -1,4 +1,4 @@
-//! Signing in with a key, staying signed in, and not being signed in any more.
+//! Signing in with a key, staying signed in, and the end of a session.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
@@ -146,7 +146,7 @@ async fn an_ended_session_is_led_to_the_sign_in_page_and_a_form_is_told_that_it_
     stage.open(&format!("/webhooks/{id}")).await;
     stage.client.publish("policy.block", "{}").await;
     browser.rows_when(LOG, "show the event", |rows| rows.len() == 1).await;
-    // The page is open and listens: it is told, and does not ask again for ever.
+    // The open page is told, and does not reconnect for ever.
     end_all_sessions(&stage).await;
     browser.text_when(STATUS, "says so", |text| text.contains("session has ended")).await;
     browser.reload().await;
@@ -177,9 +177,9 @@ async fn behind_a_proxy_the_console_answers_to_its_public_name_and_its_cookie_is
     assert_eq!(ask("console:8080").await.status, 200, "a proxy may pass on any name");
 }
 
-/// Ends every session, and waits until the services know of it: they look again after seconds.
+/// Ends every session, and waits until the services have noticed, which takes seconds.
 async fn end_all_sessions(stage: &Stage) {
-    // Looked up later than any other one, and so forgotten later.
+    // Looked up after all others, so its cache entry expires last.
     let last = HttpSession::open(&stage.console, FIRST_KEY).await;
     assert_eq!(last.get("/webhooks").await.status, 200);
     AccessClient::new(&stage.server).end_all_sessions(ORGANIZATION).await;

@@ -1,4 +1,4 @@
-//! A receiver, a server with its console, and a browser.
+//! The fixture of the console's tests: a receiver, a server with its console, and a browser.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::platform::{Backend, Client, Database, Server};
 
-/// Nothing is retried by itself while a test lasts.
+/// No retries happen during a test.
 pub(crate) const FAR_AWAY: &str = "1h,1h";
 
 /// The organization that the console shows.
@@ -25,7 +25,6 @@ pub(crate) const CATALOGUE: [(&str, &[&str]); 6] = [
     ("System", &["key.rotated", "key.revoked", "user.invited"]),
 ];
 
-/// Where every story takes place.
 pub(crate) struct Stage {
     pub(crate) browser: Browser,
     pub(crate) client: Client,
@@ -36,8 +35,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// An empty database, a receiver that answers by the script, and retries that are due
-    /// after these waits.
+    /// An empty database, a receiver that answers by the script, and retries after these waits.
     pub(crate) async fn set(script: Script, schedule: &str) -> Self {
         let receiver = Receiver::start(script);
         let database = Database::new(Backend::Sqlite).await;
@@ -49,7 +47,7 @@ impl Stage {
         Self { browser, client, server, receiver, console, database }
     }
 
-    /// Starts the server again, with another schedule. Who was signed in still is.
+    /// Restarts the server with another schedule. Whoever was signed in still is.
     pub(crate) async fn reschedule(&mut self, schedule: &str) {
         self.server.stop().await;
         self.server = serve(&self.database, &self.receiver, schedule).await;
@@ -57,12 +55,12 @@ impl Stage {
         self.client = self.server.client(ORGANIZATION);
     }
 
-    /// The same with a receiver that answers 200, and no retries for a while.
+    /// The same with a receiver that answers 200, and without retries.
     pub(crate) async fn set_with_a_good_receiver() -> Self {
         Self::set(Script::default(), FAR_AWAY).await
     }
 
-    /// The browser, now of whoever has this key.
+    /// Signs the browser in with another key.
     pub(crate) async fn sign_in_again_with(&self, key: &str) -> &Browser {
         self.browser.click(Role::Button, "Sign out").await;
         self.browser.see(Role::Heading, "Sign in").await;
@@ -75,7 +73,7 @@ impl Stage {
         self.browser.open(&format!("{}{path}", self.console)).await;
     }
 
-    /// Creates an endpoint through the API; its id.
+    /// Creates an endpoint through the API; returns its id.
     pub(crate) async fn endpoint(&self, name: &str, path: &str, event_types: &[&str]) -> String {
         let request = v1::CreateEndpointRequest {
             organization_id: ORGANIZATION.to_owned(),
@@ -106,7 +104,7 @@ impl Stage {
         self.browser.click(Role::MenuItem, action).await;
     }
 
-    /// Remembers something in the page that is lost when another page, or this one, is loaded.
+    /// Puts a mark into the page that is lost when a page is loaded.
     pub(crate) async fn mark_page(&self) {
         self.browser.run("window.notLoadedAgain = true;", json!([])).await;
     }
@@ -122,7 +120,7 @@ impl Stage {
         assert_eq!(self.browser.complaints().await, []);
     }
 
-    /// The same, where pages were answered with these statuses on purpose.
+    /// The same, except that responses with these statuses are expected.
     pub(crate) async fn assert_no_complaints_but_of_status(&self, statuses: &[u16]) {
         let mut complaints = self.browser.complaints().await;
         complaints.retain(|it| {
@@ -141,7 +139,7 @@ pub(crate) async fn sign_in(browser: &Browser, console: &str, key: &str) {
     browser.see(Role::Button, "Sign out").await;
 }
 
-/// A session of the console's, without a browser.
+/// A session in the console, without a browser.
 pub(crate) struct HttpSession {
     pub(crate) client: http::Client,
     pub(crate) console: String,
@@ -149,7 +147,7 @@ pub(crate) struct HttpSession {
     pub(crate) cookie: String,
 }
 
-/// The type of what forms send.
+/// The content type of forms.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 impl HttpSession {
@@ -164,7 +162,7 @@ impl HttpSession {
         session
     }
 
-    /// What a browser has that has only looked at the sign-in page.
+    /// The anonymous session after a visit to the sign-in page.
     pub(crate) async fn of_nobody(console: &str) -> Self {
         let client = http::Client::new();
         let answer = client.get(&format!("{console}/sign-in")).await;
@@ -192,7 +190,7 @@ impl HttpSession {
         token
     }
 
-    /// Sends a request with these headers besides the cookie.
+    /// Sends a request with these headers in addition to the cookie.
     pub(crate) async fn send(
         &self,
         method: http::Method,
@@ -207,7 +205,7 @@ impl HttpSession {
     }
 }
 
-/// The session that an answer gives, as it is shown afterwards.
+/// The session cookie that a response sets, as the browser sends it afterwards.
 pub(crate) fn cookie_of(answer: &http::Answer) -> Option<String> {
     let cookie = answer.header("set-cookie")?;
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
@@ -218,7 +216,7 @@ async fn serve(database: &Database, receiver: &Receiver, schedule: &str) -> Serv
     serve.retrying_after(schedule).start().await
 }
 
-/// How many rows of a table have this in a column, counted from 0.
+/// How many rows of a table have this text in a column, counted from 0.
 pub(crate) fn having(rows: &[Vec<String>], column: usize, content: &str) -> usize {
     rows.iter().filter(|row| row.get(column).is_some_and(|cell| cell == content)).count()
 }
@@ -230,7 +228,7 @@ pub(crate) mod column {
     pub(crate) const OUTCOME: usize = 4;
 }
 
-/// Where the outcome of what was just done is told.
+/// Where the outcome of an action is shown.
 pub(crate) const STATUS: &str = "#outcome[role=status]";
 
 /// The rows of the delivery log.

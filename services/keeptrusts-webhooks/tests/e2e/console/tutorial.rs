@@ -43,7 +43,7 @@ async fn navigate_to_webhooks(stage: &Stage) {
     browser.see(Role::Heading, "Nothing here yet").await;
 }
 
-/// Step 2; the secret that was generated in the form.
+/// Step 2; returns the secret that was generated in the form.
 async fn create_a_webhook_endpoint(stage: &Stage) -> String {
     let browser = &stage.browser;
     browser.click(Role::Button, "Create Webhook").await;
@@ -212,14 +212,14 @@ async fn retry_failed_deliveries(stage: &Stage) {
     }
 }
 
-/// All that an attempt's page has to show, in whatever view.
+/// All that an attempt's page shows, in every view.
 async fn inspect(stage: &Stage) -> String {
     let script = "return document.querySelector('main').textContent;";
     let text = stage.browser.run(script, json!([])).await;
     text.as_str().expect("text").to_owned()
 }
 
-/// Step 8, Edit. What the receiver gets from then on is signed with the new secret.
+/// Step 8, Edit. From then on, requests are signed with the new secret.
 async fn edit_the_webhook(stage: &Stage) {
     let browser = &stage.browser;
     stage.open("/webhooks").await;
@@ -251,7 +251,7 @@ async fn edit_the_webhook(stage: &Stage) {
     verify::assert_signed(CUSTOM_SECRET, &requests[received..]);
 }
 
-/// Step 8, Disable, and back.
+/// Step 8, Disable, and enable again.
 async fn disable_and_enable_the_webhook(stage: &Stage) {
     let browser = &stage.browser;
     let id = stage.endpoints().await.remove(0).id;

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use super::{COMMANDS, is_only_written, said_by, variable_of};
 
-/// Set by `cargo xtask documents`: the page is written and not compared.
+/// Set by `cargo xtask documents`: the page is written, not compared.
 const WRITE: &str = "KEEPTRUSTS_WRITE_DOCUMENTS";
 const BEGIN: &str = "<!-- Made by `cargo xtask documents` from here on. -->\n";
 
@@ -32,13 +32,13 @@ struct Row {
     programs: Vec<(String, Option<String>)>,
 }
 
-/// What a program or a subcommand is called on the page.
+/// The page's name of a program or subcommand.
 fn called(command: &[&str]) -> String {
     if command.len() == 1 { command[0].to_owned() } else { command[1..].join(" ") }
 }
 
-/// Reads what clap prints: headings at the margin, flags indented by a little, and below each its
-/// paragraphs, indented by more.
+/// Parses clap's output: headings at the margin, flags indented a little, and below each its
+/// paragraphs, indented more.
 fn described(program: &str, help: &str) -> Vec<Described> {
     const TEXT: &str = "          ";
     let mut flags: Vec<Described> = Vec::new();
@@ -84,7 +84,7 @@ impl Described {
         }
     }
 
-    /// Reads a line of its text: a paragraph, a value that it may have, or what clap adds.
+    /// Reads a line of its text: a paragraph, a possible value, or clap's additions.
     fn read(&mut self, line: &str) {
         let (text, default) = match line.split_once("[default: ") {
             Some((text, default)) => (text, Some(default.trim_end_matches(']'))),
@@ -109,7 +109,7 @@ impl Described {
     }
 }
 
-/// The flags of all programs; those that are described alike are one row.
+/// The flags of all programs; those with the same description are one row.
 async fn rows() -> (Vec<Row>, Vec<String>) {
     let mut rows: Vec<Row> = Vec::new();
     let mut programs = Vec::new();
@@ -158,7 +158,7 @@ impl Row {
         of_each.collect::<Vec<_>>().join(", ")
     }
 
-    /// Programs that have it; together, if the page has a word for them.
+    /// The programs that have it, by their common name if the page has one.
     fn programs(&self, all: &[String]) -> String {
         let names: Vec<&str> = self.programs.iter().map(|(program, _)| program.as_str()).collect();
         let is_service = |name: &str| name == "serve" || name.ends_with("-service");

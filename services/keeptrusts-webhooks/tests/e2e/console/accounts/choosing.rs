@@ -1,5 +1,4 @@
-//! An account or a web token of several organizations: the console asks which one, without a
-//! script.
+//! Accounts and web tokens of several organizations: the console asks which one, without scripts.
 
 use keeptrusts_webhooks_testkit::issuer::Issuer;
 use serde_json::json;
@@ -8,7 +7,7 @@ use super::{Place, session_of, signs_in, trusting};
 use crate::console::stage::HttpSession;
 use crate::platform::{Backend, Database, Server};
 
-/// The session of nobody that an answer gives.
+/// The anonymous session that a response sets.
 fn anonymous_session(answer: &super::Answer) -> String {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let mut sessions = set.filter(|(_, value)| value.starts_with("keeptrusts_console="));
@@ -20,7 +19,7 @@ fn anonymous_session(answer: &super::Answer) -> String {
 async fn who_pastes_a_web_token_of_several_organizations_is_asked_as_well() {
     let issuer = Issuer::start("acme", "viewer");
     let database = Database::new(Backend::Sqlite).await;
-    // Tokens are accepted, and there is no signing in with accounts.
+    // Tokens are accepted, but there is no sign-in with accounts.
     let server = trusting(&issuer, Server::all_in_one(&database)).start().await;
     issuer.tamper(|claims| claims["organization"] = json!(["globex", "acme"]));
     let token = issuer.token();

@@ -1,4 +1,4 @@
-//! The ways in which a console can be made known to an issuer.
+//! Configuring a console at an issuer.
 
 use std::process::ExitStatus;
 

@@ -1,5 +1,5 @@
-//! Answers that let nobody in, and what the browser is told. Without a browser, for what none
-//! would send.
+//! Responses of issuers that sign nobody in. Without a browser, since no browser would send some of
+//! them.
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
     }
     assert_eq!(place.issuer.exchanges(), 0, "nobody else's code is used");
 
-    // With the victim's own state, it is the verifier that does not fit.
+    // With the victim's own state, the verifier does not match.
     let (_, state) = victim.to.split_once("&state=").expect("a state");
     let state = state.split('&').next().unwrap_or_default();
     let (_, iss) = lure.split_once("&iss=").expect("an issuer");
@@ -68,9 +68,9 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
 async fn an_answer_of_another_issuer_is_not_taken() {
     let place = Place::with_a("admin").await;
     for change in [
-        // The mix-up attack: the browser was at another one.
+        // The mix-up attack: the browser was at another issuer.
         |path: &str| path.replace("&iss=https", "&iss=https%3A%2F%2Fevil.example%2Fhttps"),
-        // Ours always says that it is itself.
+        // Our issuer always names itself.
         |path: &str| path.replace("&iss=", "&other="),
     ] {
         let leaving = place.begin("").await;
@@ -127,7 +127,7 @@ async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_as
     place.issuer.give_role(Some("viewer"));
     let page = place.begin("").await.come_back(&place.issuer).await.text();
     assert!(page.contains("`organization`"), "{page}");
-    // An account of all organizations is shown the one that keys for all of them are shown.
+    // An account of all organizations is shown the same organization as keys for all of them.
     place.issuer.tamper(|claims| claims["organization"] = json!("*"));
     let answer = place.begin("").await.come_back(&place.issuer).await;
     let cookie = session_of(&answer).expect("a session");
@@ -188,7 +188,7 @@ async fn invariant_10_no_log_shows_a_secret_a_code_or_a_token() {
         let leaving = place.begin("").await;
         let back = leaving.log_in(&place.issuer);
         leaving.session.get(&back).await;
-        // A second time, when it is nothing any more.
+        // A second time, when it is no longer valid.
         leaving.session.get(&back).await;
         let (_, code) = back.split_once("code=").expect("a code");
         secrets.push(code.split('&').next().unwrap_or_default().to_owned());

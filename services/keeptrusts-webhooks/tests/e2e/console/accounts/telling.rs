@@ -1,4 +1,4 @@
-//! What people see who sign in with their accounts.
+//! What people see when they sign in with their accounts.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
