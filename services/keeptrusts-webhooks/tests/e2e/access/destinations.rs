@@ -11,8 +11,8 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 
 use super::caller::Caller;
-use super::planted::told;
-use super::searching::{Planted, assert_absent};
+use super::credential_leaks::told;
+use super::credential_search::{Planted, assert_absent};
 use crate::platform::{Backend, Database, Server, eventually, on_both_backends, seen_at, watched};
 
 const SLACK: &str = "/services/T0/B0/xW3kQ9pVbN7mRt2LyZc5HdJg";

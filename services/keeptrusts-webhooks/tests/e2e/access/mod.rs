@@ -3,16 +3,16 @@
 
 mod audit;
 mod caller;
-mod compressed;
+mod compression;
+mod credential_leaks;
+mod credential_search;
+mod derived_keys;
 mod destinations;
 mod issuer;
 mod keys;
 mod limits;
-mod made_keys;
 mod matrix;
 mod operators;
-mod planted;
-mod searching;
 mod sessions;
 mod shares;
 mod web_tokens;

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::v1::access_service_client::AccessServiceClien
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use tonic::transport::Endpoint;
 
-use crate::console::stage::ORGANIZATION;
+use crate::console::fixture::ORGANIZATION;
 use crate::platform::Server;
 
 /// A client of AccessService with the first key.

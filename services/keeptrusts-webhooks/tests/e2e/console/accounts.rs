@@ -1,17 +1,17 @@
 //! Signing in with an account of an OpenID Connect issuer.
 //!
-//! [`choosing`] is about accounts of several organizations, [`telling`] about what people see in
-//! their browsers, [`refusing`] about sign-ins that are refused.
+//! [`organization_choice`] is about accounts of several organizations, [`sign_in_pages`] about what people see in
+//! their browsers, [`refused_sign_ins`] about sign-ins that are refused.
 
-mod choosing;
-mod configuring;
-mod refusing;
-mod telling;
+mod configuration;
+mod organization_choice;
+mod refused_sign_ins;
+mod sign_in_pages;
 
 use keeptrusts_webhooks_testkit::http::{Answer, Client, Method};
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 
-use crate::console::stage::{FORM, HttpSession};
+use crate::console::fixture::{FORM, HttpSession};
 use crate::platform::{Backend, Database, Server, ServerBuilder};
 
 /// The issuer's name on the button.

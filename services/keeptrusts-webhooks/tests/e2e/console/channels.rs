@@ -8,7 +8,7 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use keeptrusts_webhooks_testkit::vendors;
 
-use crate::console::stage::{FAR_AWAY, ORGANIZATION, STATUS, Stage};
+use crate::console::fixture::{FAR_AWAY, ORGANIZATION, STATUS, Stage};
 use crate::platform::{PATIENCE, channel};
 
 const SECRET_PATH: &str = "/services/T0/B0/slacksecret";

@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_testkit::browser::Role;
 
-use crate::console::stage::{STATUS, Stage};
+use crate::console::fixture::{STATUS, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_of_two_admins_is_told_what_the_first_has_changed_and_loses_nothing() {

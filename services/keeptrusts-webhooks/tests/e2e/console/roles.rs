@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
 use crate::console::access::AccessClient;
-use crate::console::stage::{FAR_AWAY, HttpSession, Stage};
+use crate::console::fixture::{FAR_AWAY, HttpSession, Stage};
 use crate::platform::eventually;
 
 #[tokio::test(flavor = "multi_thread")]

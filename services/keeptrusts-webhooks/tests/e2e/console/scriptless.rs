@@ -4,7 +4,7 @@ use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 
-use crate::console::stage::{CATALOGUE, FAR_AWAY, LOG, STATUS, Stage, column};
+use crate::console::fixture::{CATALOGUE, FAR_AWAY, LOG, STATUS, Stage, column};
 use crate::platform::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Client, Method};
 
 use crate::console::access::AccessClient;
-use crate::console::stage::{HttpSession, LOG, ORGANIZATION, STATUS, Stage, sign_in};
+use crate::console::fixture::{HttpSession, LOG, ORGANIZATION, STATUS, Stage, sign_in};
 use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 use serde_json::json;
 
-use crate::console::stage::{CATALOGUE, LOG, STATUS, Stage, column, having};
+use crate::console::fixture::{CATALOGUE, LOG, STATUS, Stage, column, having};
 use crate::platform::PATIENCE;
 
 const NAME: &str = "siem-all-events";

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::http::{Client, Method};
 use keeptrusts_webhooks_testkit::ports::refused_port;
 use keeptrusts_webhooks_testkit::process::Launch;
 
-use crate::console::stage::{HttpSession, Stage};
+use crate::console::fixture::{HttpSession, Stage};
 use crate::platform::{PATIENCE, console_url};
 
 const SECRET: &str = "a custom secret, long enough";

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use keeptrusts_webhooks_testkit::vendors;
 
-use crate::console::stage::Stage;
+use crate::console::fixture::Stage;
 use crate::platform::eventually;
 
 const SLACK: &str = "/services/T0/B0/slacksecret";

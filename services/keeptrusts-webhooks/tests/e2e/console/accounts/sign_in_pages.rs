@@ -7,9 +7,9 @@ use keeptrusts_webhooks_testkit::process::{Launch, Process};
 use serde_json::json;
 
 use super::{Place, SECRET, trusting};
-use crate::console::looking::look_at;
+use crate::console::accessibility::look_at;
+use crate::console::fixture::{STATUS, sign_in};
 use crate::console::roles::OFFERED;
-use crate::console::stage::{STATUS, sign_in};
 use crate::platform::{Backend, Database, PATIENCE, Server, console_url};
 
 const BUTTON: &str = "Sign in with Acme ID";

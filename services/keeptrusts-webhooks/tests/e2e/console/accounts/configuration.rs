@@ -7,7 +7,7 @@ use keeptrusts_webhooks_testkit::process::Launch;
 use keeptrusts_webhooks_testkit::receiver::Authority;
 
 use super::{Place, SECRET, press, signs_in};
-use crate::console::stage::HttpSession;
+use crate::console::fixture::HttpSession;
 use crate::platform::{Backend, Database, PATIENCE, Server};
 
 #[tokio::test(flavor = "multi_thread")]

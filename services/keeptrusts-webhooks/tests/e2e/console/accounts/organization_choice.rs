@@ -4,7 +4,7 @@ use keeptrusts_webhooks_testkit::issuer::Issuer;
 use serde_json::json;
 
 use super::{Place, session_of, signs_in, trusting};
-use crate::console::stage::HttpSession;
+use crate::console::fixture::HttpSession;
 use crate::platform::{Backend, Database, Server};
 
 /// The anonymous session that a response sets.

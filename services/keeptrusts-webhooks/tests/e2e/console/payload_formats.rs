@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;
 
-use crate::console::stage::Stage;
+use crate::console::fixture::Stage;
 use crate::platform::PATIENCE;
 
 const TEMPLATE: &str = "Template";

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::console::stage::{FORM, HttpSession, ORGANIZATION};
+use crate::console::fixture::{FORM, HttpSession, ORGANIZATION};
 use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 
 const PUBLIC: &str = "https://hooks.example.com";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::console::access::AccessClient;
 use crate::console::channels::create_channel;
-use crate::console::stage::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, STATUS, Stage};
+use crate::console::fixture::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, STATUS, Stage};
 
 const NAME: &str = r#"<script>window.owned = 1</script> & "quotes" 'n' &lt;b&gt;"#;
 const OTHER_NAME: &str = r#"<img src="/x" onerror="window.owned = 7"> or <b>bold</b>"#;

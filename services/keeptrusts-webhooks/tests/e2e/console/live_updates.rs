@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
-use crate::console::stage::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, Stage, column, having};
+use crate::console::fixture::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, Stage, column, having};
 use crate::platform::{Backend, Database, Server};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Answer, Client, Method};
 use serde_json::json;
 
-use crate::console::stage::{FORM, HttpSession, ORGANIZATION, Stage};
+use crate::console::fixture::{FORM, HttpSession, ORGANIZATION, Stage};
 use crate::platform::{Backend, Database, Server};
 
 /// The limit for a page with its styles and scripts, as sent.

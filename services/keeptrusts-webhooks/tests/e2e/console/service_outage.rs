@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::process::{Launch, Process};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Script};
 use serde_json::json;
 
-use crate::console::stage::{LOG, ORGANIZATION, column, having, sign_in};
+use crate::console::fixture::{LOG, ORGANIZATION, column, having, sign_in};
 use crate::platform::{Backend, Database, PATIENCE, Server, console_url, eventually};
 
 /// A server without a console, and a console in a process of its own.

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use serde_json::json;
 
 use crate::console::access::AccessClient;
-use crate::console::stage::{FAR_AWAY, ORGANIZATION, STATUS, Stage, sign_in};
+use crate::console::fixture::{FAR_AWAY, ORGANIZATION, STATUS, Stage, sign_in};
 use crate::platform::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,8 @@ impl Story {
 
 /// Several webhooks in every status, with deliveries.
 async fn tell(stage: &mut Stage) -> Story {
-    let everything = crate::console::stage::CATALOGUE.map(|(_, event_types)| event_types).concat();
+    let everything =
+        crate::console::fixture::CATALOGUE.map(|(_, event_types)| event_types).concat();
     let archive = stage.endpoint("audit-archive", "/archive", &["key.rotated"]).await;
     let siem = stage.endpoint("siem-all-events", "/siem/ingest?tenant=eu-1", &everything).await;
     let escalations = ["escalation.created", "escalation.resolved"];

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{FLOW, NAME, Place, press, press_at, session_of, signs_in};
-use crate::console::stage::{HttpSession, ORGANIZATION};
+use crate::console::fixture::{HttpSession, ORGANIZATION};
 use crate::platform::eventually;
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_SECRET, in_seconds};
 

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 
-use crate::console::stage::{STATUS, Stage};
+use crate::console::fixture::{STATUS, Stage};
 use crate::platform::PATIENCE;
 
 const PROGRESS: &str = "#replay";

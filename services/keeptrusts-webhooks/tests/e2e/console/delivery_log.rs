@@ -8,7 +8,7 @@ use keeptrusts_webhooks_contracts::v1::{
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 
-use crate::console::stage::{FAR_AWAY, LOG, ORGANIZATION, Stage, column, having};
+use crate::console::fixture::{FAR_AWAY, LOG, ORGANIZATION, Stage, column, having};
 use crate::platform::eventually;
 
 const LIST: &str = "main tbody tr";

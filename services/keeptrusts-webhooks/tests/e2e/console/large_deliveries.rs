@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::v1::{CreateEndpointRequest, PayloadFormat};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 
-use crate::console::stage::{HttpSession, ORGANIZATION};
+use crate::console::fixture::{HttpSession, ORGANIZATION};
 use crate::platform::{Backend, Database, Server};
 
 const ATTEMPTS: usize = 17;

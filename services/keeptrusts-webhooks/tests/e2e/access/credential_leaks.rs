@@ -20,8 +20,8 @@ use tonic::{Request, Response, Status};
 use tonic_types::StatusExt;
 
 use super::caller::Caller;
+use super::credential_search::{Planted, assert_absent};
 use super::issuer::{AUDIENCE, Issuer, SigningKey, in_seconds};
-use super::searching::{Planted, assert_absent};
 use crate::platform::{
     Backend, Database, Server, channel, eventually, on_both_backends, seen_at, watched,
 };

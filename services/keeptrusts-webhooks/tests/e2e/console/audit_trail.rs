@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 
-use crate::console::stage::{HttpSession, ORGANIZATION, Stage};
+use crate::console::fixture::{HttpSession, ORGANIZATION, Stage};
 
 const LIST: &str = "main tbody tr";
 
