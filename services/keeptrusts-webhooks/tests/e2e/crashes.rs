@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::chaos::{
-    Lives, Load, Random, assert_every_event_delivered_once_recorded, check_tables, rebuild_tables,
-    wait_until_received,
+    Load, ProcessRuns, Random, assert_every_event_delivered_once_recorded, check_tables,
+    rebuild_tables, wait_until_received,
 };
 use crate::platform::{Backend, Client, Database, PATIENCE, Server};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -51,7 +51,7 @@ async fn invariants_1_to_4_and_7_hold_when_the_all_in_one_process_is_killed_on_s
     client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
 
     let load = Load::start(publishers(&client));
-    let mut lives = Lives::default();
+    let mut lives = ProcessRuns::default();
     for kill in 0..KILLS {
         sleep(random.below(Duration::from_millis(1_200))).await;
         server.kill().await;
@@ -100,7 +100,7 @@ async fn invariants_1_to_4_and_7_hold_when_the_dispatch_service_is_killed_on_pos
     client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
 
     let load = Load::start(publishers(&client));
-    let mut lives = Lives::default();
+    let mut lives = ProcessRuns::default();
     for kill in 0..KILLS {
         // Every fourth is killed before it takes over its predecessor's shards.
         if kill % 4 != 3 {

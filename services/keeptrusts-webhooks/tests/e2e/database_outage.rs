@@ -50,7 +50,7 @@ async fn while_postgres_is_away_publishers_are_told_to_retry_and_everything_reco
     go_on(&load, 100).await;
 
     // Every error said to retry, and when.
-    for status in load.turned_away().iter().chain([&refused]) {
+    for status in load.unavailable_errors().iter().chain([&refused]) {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         let info = status.get_details_error_info().expect("a reason for programs");
         assert_eq!(info.reason, "DATABASE_UNAVAILABLE");

@@ -34,9 +34,9 @@ async fn run(arguments: &[&str]) -> (bool, String) {
 }
 
 /// A server as grpcurl sees it.
-struct Seen(String);
+struct GrpcurlServer(String);
 
-impl Seen {
+impl GrpcurlServer {
     fn at(address: SocketAddr) -> Self {
         Self(address.to_string())
     }
@@ -93,7 +93,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).delivering_to(&receiver).retrying_after("1h").start().await;
-    let seen = Seen::at(server.address());
+    let seen = GrpcurlServer::at(server.address());
     let ours = [
         ENDPOINT_SERVICE,
         INGEST_SERVICE,
@@ -270,7 +270,7 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
         (&access, &[ACCESS_SERVICE, AUDIT_SERVICE]),
         (&notifications, &[NOTIFICATION_SERVICE]),
     ] {
-        Seen::at(server.address()).assert_has(services).await;
+        GrpcurlServer::at(server.address()).assert_has(services).await;
     }
 
     let request = json!({
@@ -279,9 +279,10 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
         "url": receiver.url("/"),
         "eventTypes": ["key.revoked"],
     });
-    Seen::at(endpoints.address()).call(ENDPOINT_SERVICE, "CreateEndpoint", request).await;
+    GrpcurlServer::at(endpoints.address()).call(ENDPOINT_SERVICE, "CreateEndpoint", request).await;
     let event = json!({ "organizationId": "acme", "eventType": "key.revoked", "dataJson": "{}" });
-    let published = Seen::at(ingest.address()).call(INGEST_SERVICE, "PublishEvent", event).await;
+    let published =
+        GrpcurlServer::at(ingest.address()).call(INGEST_SERVICE, "PublishEvent", event).await;
     let received = receiver.wait_for(1, PATIENCE).await;
     assert_eq!(received[0].header("webhook-id"), Some(text(&published, "eventId")));
 }

@@ -33,9 +33,9 @@ fn forgetful_receiver() -> Receiver {
 }
 
 /// A listener that must get no connection.
-struct Trap(TcpListener);
+struct ForbiddenListener(TcpListener);
 
-impl Trap {
+impl ForbiddenListener {
     /// On the receiver's port of 127.0.0.2.
     fn beside(receiver: &Receiver) -> Self {
         let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), receiver.address().port()));
@@ -102,7 +102,7 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
         ("10.0.0.1", "refused to connect to 10.0.0.1: private address"),
     ] {
         let receiver = forgetful_receiver();
-        let trap = Trap::beside(&receiver);
+        let trap = ForbiddenListener::beside(&receiver);
         let dns = DnsServer::start(move |name, times_asked| {
             assert_eq!(name, NAME);
             let address = if times_asked == 0 { "127.0.0.1" } else { second_answer };
@@ -152,7 +152,7 @@ async fn an_answer_of_forbidden_addresses_is_refused_and_one_among_them_that_is_
         .certificate(Certificate::ValidFor("*.hostile.example"))
         .http1_only()
         .start();
-    let trap = Trap::beside(&receiver);
+    let trap = ForbiddenListener::beside(&receiver);
     let dns = DnsServer::start(lie);
     let database = Database::new(Backend::Sqlite).await;
     let server = serving(&database, &receiver, &dns).start().await;
@@ -227,7 +227,7 @@ async fn a_port_that_the_operator_allows_is_connected_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proxy_variables_of_the_environment_are_ignored() {
     let receiver = Receiver::start(Script::default());
-    let trap = Trap::beside(&receiver);
+    let trap = ForbiddenListener::beside(&receiver);
     let proxy = format!("http://127.0.0.2:{}", receiver.address().port());
     let database = Database::new(Backend::Sqlite).await;
     let mut server = Server::all_in_one(&database).delivering_to(&receiver);

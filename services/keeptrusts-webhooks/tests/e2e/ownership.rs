@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const TOOK: &str = "took the shard";
 
 /// A platform of several processes, two of which dispatch.
-struct Pair {
+struct TwoDispatchers {
     cluster: &'static Cluster,
     database: Database,
     _endpoint_service: Server,
@@ -38,7 +38,7 @@ struct Pair {
     clients: Vec<Client>,
 }
 
-impl Pair {
+impl TwoDispatchers {
     /// Starts them and waits until each has half of the shards.
     async fn start(receiver: &Receiver, flags: &[(&str, &str)]) -> Self {
         let cluster = Cluster::shared().await;
@@ -122,7 +122,7 @@ impl Pair {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_replaced_within_the_time_of_its_leases_and_deliveries_go_on() {
     let receiver = Receiver::start(Script::default());
-    let mut pair = Pair::start(&receiver, &[]).await;
+    let mut pair = TwoDispatchers::start(&receiver, &[]).await;
     let load = Load::start(pair.clients.clone());
     eventually("the load runs", async || (load.acknowledged_count() > 100).then_some(())).await;
 
@@ -158,7 +158,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
         }
     }));
     let flags = [("--lease-ttl", "4s"), ("--request-timeout", "30s")];
-    let pair = Pair::start(&receiver, &flags).await;
+    let pair = TwoDispatchers::start(&receiver, &flags).await;
     let before = shards(pair.cluster, &pair.database).await;
     let (frozen, other) = (pair.one.process(), pair.other.process());
 
@@ -215,7 +215,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_hands_the_shards_over_without_repeating_anything() {
     let receiver = Receiver::start(Script::always(Reply::ok().after(Duration::from_millis(300))));
-    let mut pair = Pair::start(&receiver, &[]).await;
+    let mut pair = TwoDispatchers::start(&receiver, &[]).await;
     let load = Load::start(pair.clients.clone());
     eventually("the load runs", async || (load.acknowledged_count() > 100).then_some(())).await;
 
@@ -239,7 +239,7 @@ async fn sigterm_hands_the_shards_over_without_repeating_anything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_no_other() {
     let receiver = Receiver::start(Script::default());
-    let pair = Pair::start(&receiver, &[]).await;
+    let pair = TwoDispatchers::start(&receiver, &[]).await;
     let before = shards(pair.cluster, &pair.database).await;
     // A person who has begun a transaction and gone to lunch.
     let seconds = (LEASE_TIME * 3 / 2).as_secs();

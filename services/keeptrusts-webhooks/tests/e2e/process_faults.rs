@@ -291,7 +291,7 @@ impl StuckRow {
     }
 
     /// The server notices only at its end that the client is gone.
-    async fn let_go(mut self, database: &Database, cluster: &Cluster) {
+    async fn release(mut self, database: &Database, cluster: &Cluster) {
         let name = database.name_in_cluster().expect("it is on Postgres");
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event = 'PgSleep'";
@@ -341,7 +341,7 @@ async fn a_row_that_somebody_holds_is_one_shards_trouble_and_the_process_stays_r
     assert!(busy(STUCK) >= 4.0, "{metrics}");
     assert!(busy(ELSEWHERE) == 0.0, "{metrics}");
 
-    row.let_go(&database, cluster).await;
+    row.release(&database, cluster).await;
     eventually("its events are accepted again", async || {
         stuck.ingest().publish_event(stuck.event("policy.block", "{}")).await.ok()
     })

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use tonic_types::StatusExt;
 
 use super::caller::Caller;
-use super::credential_search::{Planted, assert_absent};
+use super::credential_search::{Credential, assert_absent};
 use super::issuer::{AUDIENCE, Issuer, SigningKey, in_seconds};
 use crate::platform::{
     Backend, Database, Server, channel, eventually, on_both_backends, seen_at, watched,
@@ -53,14 +53,14 @@ async fn invariant_10_credentials_are_only_in_the_answers_that_make_them(backend
         .flag("--oidc-audience", AUDIENCE)
         .flag("--failed-logins-per-minute", "100000");
     let (server, metrics) = watched(server).await;
-    let mut story = Story { server, metrics, planted: Vec::new(), answers: Vec::new() };
-    story.tell(&issuer).await;
+    let mut scenario = Scenario { server, metrics, planted: Vec::new(), answers: Vec::new() };
+    scenario.run(&issuer).await;
 
     let spans = eventually("the last span has come", async || {
         Some(collector.spans()).filter(|_| !collector.trace(LAST).is_empty())
     })
     .await;
-    let Story { mut server, planted, answers, .. } = story;
+    let Scenario { mut server, planted, answers, .. } = scenario;
     assert_absent(&planted, "a span", format!("{spans:#?}").as_bytes());
     for answer in answers {
         assert_absent(&planted, "an answer", answer.as_bytes());
@@ -76,16 +76,16 @@ async fn invariant_10_credentials_are_only_in_the_answers_that_make_them(backend
 }
 
 /// Uses credentials, good and bad, and collects the answers.
-struct Story {
+struct Scenario {
     server: Server,
     metrics: String,
-    planted: Vec<Planted>,
+    planted: Vec<Credential>,
     /// Without the answers that create credentials.
     answers: Vec<String>,
 }
 
-impl Story {
-    async fn tell(&mut self, issuer: &Issuer) {
+impl Scenario {
+    async fn run(&mut self, issuer: &Issuer) {
         let admin = Caller::with(&self.server, BOOTSTRAP);
         self.plant("the first key", BOOTSTRAP);
         let key = admin.create_key("acme", v1::Role::Admin).await.token;
@@ -98,17 +98,17 @@ impl Story {
         self.plant("an ended session", &ended);
         admin.revoke("acme", &lost.key.expect("a key").id).await;
         for token in [&key, &session, &ended, &lost.token] {
-            self.show_rightly(token).await;
+            self.use_correctly(token).await;
         }
         let leaving = Caller::with(&self.server, &ended);
         leaving.access().end_session(v1::EndSessionRequest {}).await.expect("it ends");
         for token in [&lost.token, &ended] {
             let caller = Caller::with(&self.server, token);
             eventually("it is refused", async || caller.who_am_i().await.err()).await;
-            self.show_rightly(token).await;
+            self.use_correctly(token).await;
         }
-        self.show_web_tokens(issuer).await;
-        self.show_wrongly(&key).await;
+        self.use_web_tokens(issuer).await;
+        self.use_incorrectly(&key).await;
         self.put_into_fields(&key, &session).await;
         self.browse(&key, &session).await;
 
@@ -122,7 +122,7 @@ impl Story {
     }
 
     fn plant(&mut self, what: &'static str, token: &str) {
-        self.planted.push(Planted::new(what, token));
+        self.planted.push(Credential::new(what, token));
     }
 
     async fn open_session(&self, token: &str) -> String {
@@ -131,12 +131,12 @@ impl Story {
         opened.expect("a session").into_inner().token
     }
 
-    async fn show_rightly(&mut self, token: &str) {
-        self.knock("authorization", &format!("Bearer {token}")).await;
+    async fn use_correctly(&mut self, token: &str) {
+        self.call_with_header("authorization", &format!("Bearer {token}")).await;
     }
 
     /// Valid, expired, for others, forged, and cut.
-    async fn show_web_tokens(&mut self, issuer: &Issuer) {
+    async fn use_web_tokens(&mut self, issuer: &Issuer) {
         let (key, forger) = (SigningKey::new("k1"), SigningKey::new("k1"));
         issuer.publish(&[&key]);
         let claims = |name: &str, value| {
@@ -153,13 +153,13 @@ impl Story {
             ("a forged web token", forger.sign(&good)),
         ] {
             self.plant(what, &token);
-            self.show_rightly(&token).await;
-            self.show_rightly(&token[..token.len() - 4]).await;
+            self.use_correctly(&token).await;
+            self.use_correctly(&token[..token.len() - 4]).await;
         }
     }
 
     /// Mistakes that people make: another scheme, another header, something extra.
-    async fn show_wrongly(&mut self, token: &str) {
+    async fn use_incorrectly(&mut self, token: &str) {
         let basic = format!("Basic {}", STANDARD.encode(format!("user:{token}")));
         let values = [
             basic,
@@ -172,7 +172,7 @@ impl Story {
             format!("Bearer {token}, Bearer {token}"),
         ];
         for value in &values {
-            self.knock("authorization", value).await;
+            self.call_with_header("authorization", value).await;
         }
         for header in [
             "proxy-authorization",
@@ -184,7 +184,7 @@ impl Story {
             "tracestate",
             "x-request-id",
         ] {
-            self.knock(header, token).await;
+            self.call_with_header(header, token).await;
         }
     }
 
@@ -210,7 +210,7 @@ impl Story {
     }
 
     /// Calls methods of every service with a header, as programs do that do not know our scheme.
-    async fn knock(&mut self, header: &'static str, value: &str) {
+    async fn call_with_header(&mut self, header: &'static str, value: &str) {
         let name = AsciiMetadataKey::from_static(header);
         let value: MetadataValue<Ascii> = value.parse().expect("ASCII");
         let show = move |mut request: Request<()>| {

@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 /// A credential, and the forms in which it could appear.
-pub(crate) struct Planted {
+pub(crate) struct Credential {
     what: &'static str,
     forms: Vec<String>,
 }
 
-impl Planted {
+impl Credential {
     /// A token of ours (`kt_` and 64 hexadecimal digits) or a JSON Web Token.
-    pub(crate) fn new(what: &'static str, token: &str) -> Planted {
+    pub(crate) fn new(what: &'static str, token: &str) -> Credential {
         // Of a JSON Web Token the signature: the rest grants no access.
         let essence = token.strip_prefix("kt_").unwrap_or(token);
         let essence = essence.rsplit('.').next().unwrap_or(essence);
@@ -25,15 +25,15 @@ impl Planted {
             forms.extend([as_characters(&bytes), hex::encode(&bytes)]);
             forms.extend(in_base64(&bytes));
         }
-        Planted { what, forms }
+        Credential { what, forms }
     }
 
     /// Another secret, of at least 20 characters.
-    pub(crate) fn secret(what: &'static str, secret: &str) -> Planted {
+    pub(crate) fn secret(what: &'static str, secret: &str) -> Credential {
         let mut forms = pieces(secret);
         forms.extend([hex::encode(secret), hex::encode_upper(secret)]);
         forms.extend(in_base64(secret.as_bytes()));
-        Planted { what, forms }
+        Credential { what, forms }
     }
 
     /// The form in which it occurs in `text`, if it does.
@@ -44,7 +44,7 @@ impl Planted {
 
 /// Fails if one of them is there.
 #[track_caller]
-pub(crate) fn assert_absent(planted: &[Planted], place: &str, content: &[u8]) {
+pub(crate) fn assert_absent(planted: &[Credential], place: &str, content: &[u8]) {
     let text = as_characters(content);
     for credential in planted {
         if let Some(form) = credential.found_in(&text) {
@@ -82,7 +82,7 @@ fn as_characters(bytes: &[u8]) -> String {
 fn a_credential_is_found_in_whatever_form_it_lies_around() {
     let token = "kt_0f1e2d3c4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddeeff0";
     let bytes = hex::decode(&token[3..]).expect("digits");
-    let planted = [Planted::new("the token", token)];
+    let planted = [Credential::new("the token", token)];
     let mut basic = b"user:".to_vec();
     basic.extend(token.as_bytes());
     for content in [

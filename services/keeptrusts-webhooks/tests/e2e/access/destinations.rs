@@ -12,7 +12,7 @@ use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 
 use super::caller::Caller;
 use super::credential_leaks::told;
-use super::credential_search::{Planted, assert_absent};
+use super::credential_search::{Credential, assert_absent};
 use crate::platform::{Backend, Database, Server, eventually, on_both_backends, seen_at, watched};
 
 const SLACK: &str = "/services/T0/B0/xW3kQ9pVbN7mRt2LyZc5HdJg";
@@ -51,11 +51,11 @@ async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong
     assert!([CHANNELS_ROUTING_KEY, ENDPOINTS_ROUTING_KEY].iter().all(|key| bodies.contains(key)));
 
     let planted = [
-        Planted::secret("the Slack URL", SLACK.rsplit('/').next().expect("a part")),
-        Planted::secret("the Teams URL", TEAMS.rsplit('=').next().expect("a part")),
-        Planted::secret("the channel's routing key", CHANNELS_ROUTING_KEY),
-        Planted::secret("the endpoint's routing key", ENDPOINTS_ROUTING_KEY),
-        Planted::secret("the channel's signing key", SIGNING_KEY),
+        Credential::secret("the Slack URL", SLACK.rsplit('/').next().expect("a part")),
+        Credential::secret("the Teams URL", TEAMS.rsplit('=').next().expect("a part")),
+        Credential::secret("the channel's routing key", CHANNELS_ROUTING_KEY),
+        Credential::secret("the endpoint's routing key", ENDPOINTS_ROUTING_KEY),
+        Credential::secret("the channel's signing key", SIGNING_KEY),
     ];
     for answer in &answers {
         assert_absent(&planted, "an answer", answer.as_bytes());

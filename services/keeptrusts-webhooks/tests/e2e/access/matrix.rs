@@ -28,12 +28,12 @@ pub(super) struct Rule {
     platform: bool,
     names_organization: bool,
     /// A valid request, as bytes.
-    pub(super) request: fn(&Things) -> Vec<u8>,
+    pub(super) request: fn(&ResourceIds) -> Vec<u8>,
 }
 
 /// The things that requests name: an endpoint, an event, a delivery.
 #[derive(Clone, Debug)]
-pub(super) struct Things {
+pub(super) struct ResourceIds {
     organization_id: String,
     endpoint_id: String,
     event_id: String,
@@ -56,31 +56,31 @@ macro_rules! rules {
             viewer: $roles.contains('V'),
             platform: $roles.contains('F'),
             names_organization: $org,
-            request: |things: &Things| {
-                let _ = things;
+            request: |ids: &ResourceIds| {
+                let _ = ids;
                 #[allow(clippy::needless_update, reason = "some requests have all fields given")]
                 let message =
-                    v1::$message { $($field: $value(things),)* ..Default::default() };
+                    v1::$message { $($field: $value(ids),)* ..Default::default() };
                 message.encode_to_vec()
             },
         },)*]
     };
 }
 
-fn org(things: &Things) -> String {
-    things.organization_id.clone()
+fn org(ids: &ResourceIds) -> String {
+    ids.organization_id.clone()
 }
 
-fn endpoint(things: &Things) -> String {
-    things.endpoint_id.clone()
+fn endpoint(ids: &ResourceIds) -> String {
+    ids.endpoint_id.clone()
 }
 
-fn event(things: &Things) -> String {
-    things.event_id.clone()
+fn event(ids: &ResourceIds) -> String {
+    ids.event_id.clone()
 }
 
-fn delivery(things: &Things) -> String {
-    things.delivery_id.clone()
+fn delivery(ids: &ResourceIds) -> String {
+    ids.delivery_id.clone()
 }
 
 pub(super) fn rules() -> Vec<Rule> {
@@ -98,8 +98,8 @@ pub(super) fn rules() -> Vec<Rule> {
         };
         "EndpointService/UpdateEndpoint" "A--F" true UpdateEndpointRequest {
             organization_id: org,
-            endpoint: |things| Some(v1::Endpoint {
-                id: endpoint(things), name: "other".to_owned(), ..Default::default()
+            endpoint: |ids| Some(v1::Endpoint {
+                id: endpoint(ids), name: "other".to_owned(), ..Default::default()
             }),
         };
         "EndpointService/EnableEndpoint" "A--F" true EnableEndpointRequest {
@@ -173,7 +173,7 @@ pub(super) fn rules() -> Vec<Rule> {
             organization_id: org, delivery_id: delivery,
         };
         "DispatchService/GetAttempt" "A-VF" true GetAttemptRequest {
-            organization_id: org, attempt_id: |things: &Things| things.attempt_id.clone(),
+            organization_id: org, attempt_id: |ids: &ResourceIds| ids.attempt_id.clone(),
         };
         "DispatchService/ListAttempts" "A-VF" true ListAttemptsRequest { organization_id: org };
         "DispatchService/RetryDelivery" "A--F" true RetryDeliveryRequest {
@@ -210,7 +210,7 @@ pub(super) fn rules() -> Vec<Rule> {
         };
         "AccessService/ListKeys" "A---" true ListKeysRequest { organization_id: org };
         "AccessService/RevokeKey" "A---" true RevokeKeyRequest {
-            organization_id: org, key_id: |things: &Things| things.key_id.clone(),
+            organization_id: org, key_id: |ids: &ResourceIds| ids.key_id.clone(),
         };
         "AccessService/WhoAmI" "APVF" false WhoAmIRequest {};
         "AccessService/CreateSession" "APVF" true CreateSessionRequest { organization_id: org };
@@ -238,7 +238,7 @@ fn the_table_has_every_method_of_the_contracts() {
 
 /// The result of a call, as far as access is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum AccessResult {
     /// The token is not valid.
     Unauthenticated,
     /// The role does not permit it.
@@ -249,15 +249,15 @@ enum Outcome {
     LetIn,
 }
 
-fn outcome(status: &Result<(), Status>) -> Outcome {
-    let Err(status) = status else { return Outcome::LetIn };
+fn outcome(status: &Result<(), Status>) -> AccessResult {
+    let Err(status) = status else { return AccessResult::LetIn };
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     match status.code() {
-        Code::Unauthenticated => Outcome::Unauthenticated,
-        Code::PermissionDenied => Outcome::Denied,
-        Code::NotFound if reason == "ORGANIZATION_NOT_FOUND" => Outcome::NoSuchOrganization,
+        Code::Unauthenticated => AccessResult::Unauthenticated,
+        Code::PermissionDenied => AccessResult::Denied,
+        Code::NotFound if reason == "ORGANIZATION_NOT_FOUND" => AccessResult::NoSuchOrganization,
         Code::Unimplemented | Code::Internal | Code::Unknown => panic!("{status}"),
-        _ => Outcome::LetIn,
+        _ => AccessResult::LetIn,
     }
 }
 
@@ -301,14 +301,14 @@ impl Message for Encoded {
 }
 
 /// Creates one thing of each kind in an organization.
-pub(super) async fn furnish(client: &Client, admin: &Caller) -> Things {
+pub(super) async fn create_resources(client: &Client, admin: &Caller) -> ResourceIds {
     let url = "https://receiver.invalid/";
     let endpoint = client.create_endpoint(url, &["policy.violation"]).await;
     let event_id = client.publish("policy.violation", "{}").await;
     let retrying = |delivery: &v1::Delivery| delivery.attempt_count > 0;
     let delivery = client.wait_for_delivery(&event_id, "was attempted", retrying).await;
     let key = admin.create_key(&client.organization(), v1::Role::Viewer).await;
-    Things {
+    ResourceIds {
         organization_id: client.organization(),
         endpoint_id: endpoint.id,
         event_id,
@@ -323,10 +323,10 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).retrying_after("1h").start().await;
     let first = Caller::first(&server);
-    let acme = furnish(&server.client("acme"), &first).await;
-    let globex = furnish(&server.client("globex"), &first).await;
-    let nobodys = Things { organization_id: "initech".to_owned(), ..globex.clone() };
-    let as_mine = Things { organization_id: "acme".to_owned(), ..globex.clone() };
+    let acme = create_resources(&server.client("acme"), &first).await;
+    let globex = create_resources(&server.client("globex"), &first).await;
+    let nobodys = ResourceIds { organization_id: "initech".to_owned(), ..globex.clone() };
+    let as_mine = ResourceIds { organization_id: "acme".to_owned(), ..globex.clone() };
 
     for (role, organization) in [
         (v1::Role::Admin, "acme"),
@@ -348,27 +348,27 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
             };
             let context = format!("{} as {role:?} of {organization}", rule.method);
             let asked =
-                async |things: &Things| {
+                async |ids: &ResourceIds| {
                     tokio::time::timeout(
                         std::time::Duration::from_millis(
                             if rule.method.ends_with("WatchDeliveries") { 300 } else { 30_000 },
                         ),
-                        call(&caller, rule.method, (rule.request)(things)),
+                        call(&caller, rule.method, (rule.request)(ids)),
                     )
                     .await
                     // A stream that has begun and has no message yet.
                     .unwrap_or(Ok(()))
                 };
             let own = asked(&acme).await;
-            let expected = if may { Outcome::LetIn } else { Outcome::Denied };
+            let expected = if may { AccessResult::LetIn } else { AccessResult::Denied };
             assert_eq!(outcome(&own), expected, "{context}, own: {own:?}");
             if !may || !rule.names_organization {
                 continue;
             }
             let (other, unknown) = (asked(&globex).await, asked(&nobodys).await);
             let expected = match organization {
-                "*" => Outcome::LetIn,
-                _ => Outcome::NoSuchOrganization,
+                "*" => AccessResult::LetIn,
+                _ => AccessResult::NoSuchOrganization,
             };
             assert_eq!(outcome(&other), expected, "{context}, another's: {other:?}");
             assert_eq!(outcome(&unknown), expected, "{context}, nobody's: {unknown:?}");
@@ -391,7 +391,7 @@ async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
     let server =
         Server::all_in_one(&database).flag("--failed-logins-per-minute", "100000").start().await;
     let first = Caller::first(&server);
-    let things = furnish(&server.client("acme"), &first).await;
+    let ids = create_resources(&server.client("acme"), &first).await;
     let revoked = first.create_key("acme", v1::Role::Admin).await;
     first.revoke("acme", &revoked.key.expect("a key").id).await;
 
@@ -402,16 +402,16 @@ async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
     for token in tokens {
         let caller = Caller::with(&server, token);
         for rule in rules() {
-            let answer = call(&caller, rule.method, (rule.request)(&things)).await;
+            let answer = call(&caller, rule.method, (rule.request)(&ids)).await;
             let context = format!("{} with {token:?}: {answer:?}", rule.method);
-            assert_eq!(outcome(&answer), Outcome::Unauthenticated, "{context}");
+            assert_eq!(outcome(&answer), AccessResult::Unauthenticated, "{context}");
         }
     }
     for rule in rules() {
         let mut grpc = Grpc::new(crate::platform::channel(server.address()));
         grpc.ready().await.expect("it listens");
         let path = format!("/{PACKAGE}.{}", rule.method).parse().expect("a path");
-        let request = Request::new(Encoded((rule.request)(&things)));
+        let request = Request::new(Encoded((rule.request)(&ids)));
         let codec = ProstCodec::<Encoded, ()>::default();
         let answer = grpc.server_streaming(request, path, codec).await;
         let refused = answer.map(drop).expect_err(rule.method);

@@ -91,7 +91,7 @@ pub(crate) async fn assert_every_event_delivered_once_recorded(
 /// Tells which of several processes, each started after the one before had ended, has sent a
 /// request: it came over a connection of that process.
 #[derive(Debug, Default)]
-pub(crate) struct Lives {
+pub(crate) struct ProcessRuns {
     /// How many connections the receiver had accepted when each process but the last had ended.
     ends: Vec<u64>,
     /// Processes that lost a lease while they ran: a busy machine may delay a process for longer
@@ -99,7 +99,7 @@ pub(crate) struct Lives {
     that_lost_leases: BTreeSet<usize>,
 }
 
-impl Lives {
+impl ProcessRuns {
     /// A process has ended; the next one has not started.
     pub(crate) fn end(&mut self, process: &Process, receiver: &Receiver) {
         if process.output().contains("the lease is lost") {

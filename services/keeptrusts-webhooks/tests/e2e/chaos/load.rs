@@ -31,20 +31,20 @@ pub(crate) struct Acknowledged {
 pub(crate) struct Load {
     stop: watch::Sender<bool>,
     publishers: JoinSet<()>,
-    heard: Arc<Heard>,
+    heard: Arc<LoadState>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct LoadState {
     acknowledged: Mutex<Vec<Acknowledged>>,
-    turned_away: Mutex<Vec<Status>>,
+    unavailable_errors: Mutex<Vec<Status>>,
 }
 
 impl Load {
     /// Starts a publisher for each of the clients.
     pub(crate) fn start(clients: impl IntoIterator<Item = Client>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let heard = Arc::new(Heard::default());
+        let heard = Arc::new(LoadState::default());
         let mut publishers = JoinSet::new();
         for (number, client) in clients.into_iter().enumerate() {
             let publisher =
@@ -60,8 +60,8 @@ impl Load {
     }
 
     /// The UNAVAILABLE responses of the server itself so far.
-    pub(crate) fn turned_away(&self) -> Vec<Status> {
-        lock(&self.heard.turned_away).clone()
+    pub(crate) fn unavailable_errors(&self) -> Vec<Status> {
+        lock(&self.heard.unavailable_errors).clone()
     }
 
     /// Lets every publisher finish its event, and returns all that were acknowledged: exactly those
@@ -79,7 +79,7 @@ struct Publisher {
     client: Client,
     number: usize,
     stopped: watch::Receiver<bool>,
-    heard: Arc<Heard>,
+    heard: Arc<LoadState>,
 }
 
 impl Publisher {
@@ -106,7 +106,7 @@ impl Publisher {
                 Err(status) => {
                     assert!(is_worth_repeating(&status), "{key} is refused: {status:?}");
                     if status.source().is_none() {
-                        lock(&self.heard.turned_away).push(status);
+                        lock(&self.heard.unavailable_errors).push(status);
                     }
                     sleep(RETRY_PAUSE).await;
                 }

@@ -8,7 +8,7 @@ mod rebuild;
 mod shards;
 
 pub(crate) use self::evidence::{
-    Lives, assert_every_event_delivered_once_recorded, repeated_requests, wait_until_received,
+    ProcessRuns, assert_every_event_delivered_once_recorded, repeated_requests, wait_until_received,
 };
 pub(crate) use self::load::{Acknowledged, Load};
 pub(crate) use self::random::Random;

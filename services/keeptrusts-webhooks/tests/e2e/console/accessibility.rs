@@ -7,43 +7,43 @@ use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use serde_json::json;
 
 use crate::console::access::AccessClient;
-use crate::console::fixture::{FAR_AWAY, ORGANIZATION, STATUS, Stage, sign_in};
+use crate::console::fixture::{ConsoleFixture, FAR_AWAY, ORGANIZATION, STATUS, sign_in};
 use crate::platform::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_about() {
-    let mut stage = Stage::set(Script::new(answer), "20ms,40ms").await;
+    let mut fixture = ConsoleFixture::start(Script::new(answer), "20ms,40ms").await;
     let mut problems = Vec::new();
-    stage.open("/webhooks").await;
-    look(&stage, "empty", &mut problems).await;
-    stage.open("/keys").await;
-    look(&stage, "keys-empty", &mut problems).await;
-    stage.open("/health").await;
-    look(&stage, "health-quiet", &mut problems).await;
-    let story = tell(&mut stage).await;
-    for (name, path) in story.pages() {
-        stage.open(&path).await;
-        stage.browser.see(Role::Link, "Webhooks").await;
-        look(&stage, name, &mut problems).await;
+    fixture.open("/webhooks").await;
+    look(&fixture, "empty", &mut problems).await;
+    fixture.open("/keys").await;
+    look(&fixture, "keys-empty", &mut problems).await;
+    fixture.open("/health").await;
+    look(&fixture, "health-quiet", &mut problems).await;
+    let scenario = create_scenario(&mut fixture).await;
+    for (name, path) in scenario.pages() {
+        fixture.open(&path).await;
+        fixture.browser.see(Role::Link, "Webhooks").await;
+        look(&fixture, name, &mut problems).await;
     }
-    stage.open(&format!("/webhooks/{}", story.busy)).await;
-    let summary = stage.browser.text("#summary").await;
+    fixture.open(&format!("/webhooks/{}", scenario.busy)).await;
+    let summary = fixture.browser.text("#summary").await;
     let asked = "answered a delivery with 429 and asked to be left alone until";
     assert!(summary.contains("Active") && summary.contains(asked), "{summary}");
-    stage.open("/webhooks").await;
-    let rows = stage.browser.rows("table[aria-label=Endpoints] tbody tr").await;
+    fixture.open("/webhooks").await;
+    let rows = fixture.browser.rows("table[aria-label=Endpoints] tbody tr").await;
     let paused = rows.iter().filter(|row| row[2].contains("asked to be left alone until"));
     assert_eq!(paused.map(|row| row[0].as_str()).collect::<Vec<_>>(), ["warehouse-imports"]);
-    stage.browser.click(Role::Button, "Actions for siem-all-events").await;
-    look(&stage, "webhooks-menu", &mut problems).await;
-    create(&stage, &mut problems).await;
-    collide(&stage, &story.siem, &mut problems).await;
-    preview(&stage, &story.pager, &mut problems).await;
-    recover(&stage, &story, &mut problems).await;
-    notify(&stage, &mut problems).await;
-    administrate(&stage, &mut problems).await;
-    sign_out_and_in(&stage, &mut problems).await;
-    let complaints = stage.browser.complaints().await;
+    fixture.browser.click(Role::Button, "Actions for siem-all-events").await;
+    look(&fixture, "webhooks-menu", &mut problems).await;
+    create(&fixture, &mut problems).await;
+    collide(&fixture, &scenario.siem, &mut problems).await;
+    preview(&fixture, &scenario.pager, &mut problems).await;
+    recover(&fixture, &scenario, &mut problems).await;
+    notify(&fixture, &mut problems).await;
+    administrate(&fixture, &mut problems).await;
+    sign_out_and_in(&fixture, &mut problems).await;
+    let complaints = fixture.browser.complaints().await;
     let on_purpose = ["status of 404", "status of 422", "status of 409", "status of 403"];
     for complaint in complaints {
         if !on_purpose.iter().any(|status| complaint.message.contains(status)) {
@@ -54,8 +54,8 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
 }
 
 /// Checks a page in every way, and takes its pictures.
-async fn look(stage: &Stage, name: &str, problems: &mut Vec<String>) {
-    look_at(&stage.browser, name, problems).await;
+async fn look(fixture: &ConsoleFixture, name: &str, problems: &mut Vec<String>) {
+    look_at(&fixture.browser, name, problems).await;
 }
 
 /// The same for a page outside the fixture.
@@ -111,7 +111,7 @@ fn today() -> String {
     keeptrusts_webhooks_domain::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
-struct Story {
+struct Scenario {
     siem: String,
     pager: String,
     archive: String,
@@ -121,7 +121,7 @@ struct Story {
     retrying: v1::Delivery,
 }
 
-impl Story {
+impl Scenario {
     fn pages(&self) -> Vec<(&'static str, String)> {
         vec![
             ("webhooks", "/webhooks".to_owned()),
@@ -149,121 +149,123 @@ impl Story {
 }
 
 /// Several webhooks in every status, with deliveries.
-async fn tell(stage: &mut Stage) -> Story {
+async fn create_scenario(fixture: &mut ConsoleFixture) -> Scenario {
     let everything =
         crate::console::fixture::CATALOGUE.map(|(_, event_types)| event_types).concat();
-    let archive = stage.endpoint("audit-archive", "/archive", &["key.rotated"]).await;
-    let siem = stage.endpoint("siem-all-events", "/siem/ingest?tenant=eu-1", &everything).await;
+    let archive = fixture.endpoint("audit-archive", "/archive", &["key.rotated"]).await;
+    let siem = fixture.endpoint("siem-all-events", "/siem/ingest?tenant=eu-1", &everything).await;
     let escalations = ["escalation.created", "escalation.resolved"];
-    stage.endpoint("slack-escalations", "/slack/escalations", &escalations).await;
-    let pager = stage.endpoint("pagerduty-critical", "/pagerduty/enqueue", &["policy.block"]).await;
-    let busy = stage.endpoint("warehouse-imports", "/warehouse/busy", &["export.completed"]).await;
+    fixture.endpoint("slack-escalations", "/slack/escalations", &escalations).await;
+    let pager =
+        fixture.endpoint("pagerduty-critical", "/pagerduty/enqueue", &["policy.block"]).await;
+    let busy =
+        fixture.endpoint("warehouse-imports", "/warehouse/busy", &["export.completed"]).await;
     for (number, event_type) in everything.iter().cycle().take(40).enumerate() {
         let data = format!(
             r#"{{"id":"case-{number}","actor":{{"email":"kim@example.com"}},"tags":["eu","pii"]}}"#
         );
-        stage.client.publish(event_type, &data).await;
+        fixture.client.publish(event_type, &data).await;
     }
     let data = r#"{"policy":"no-pii","model":"gpt-x","matches":[{"kind":"iban","at":17}]}"#;
-    let delivered = stage.client.publish("policy.violation", data).await;
-    let failed = stage.client.publish("policy.block", data).await;
-    let delivered = ended(stage, &delivered, &siem).await;
-    let failed = ended(stage, &failed, &pager).await;
-    stage.client.wait_for_status(&pager, v1::EndpointStatus::Degraded).await;
+    let delivered = fixture.client.publish("policy.violation", data).await;
+    let failed = fixture.client.publish("policy.block", data).await;
+    let delivered = ended(fixture, &delivered, &siem).await;
+    let failed = ended(fixture, &failed, &pager).await;
+    fixture.client.wait_for_status(&pager, v1::EndpointStatus::Degraded).await;
     let request = v1::DisableEndpointRequest {
         organization_id: ORGANIZATION.to_owned(),
         endpoint_id: archive.clone(),
         reason: "moving to another region until Friday".to_owned(),
     };
-    stage.client.endpoints().disable_endpoint(request).await.expect("it is disabled");
+    fixture.client.endpoints().disable_endpoint(request).await.expect("it is disabled");
 
-    stage.reschedule(FAR_AWAY).await;
-    let retrying = stage.client.publish("policy.block", data).await;
-    let retrying = delivery_to(stage, &retrying, &pager, |it| it.attempt_count == 1).await;
-    Story { siem, pager, archive, busy, delivered, failed, retrying }
+    fixture.reschedule(FAR_AWAY).await;
+    let retrying = fixture.client.publish("policy.block", data).await;
+    let retrying = delivery_to(fixture, &retrying, &pager, |it| it.attempt_count == 1).await;
+    Scenario { siem, pager, archive, busy, delivered, failed, retrying }
 }
 
-async fn ended(stage: &Stage, event_id: &str, endpoint_id: &str) -> v1::Delivery {
-    delivery_to(stage, event_id, endpoint_id, |delivery| {
+async fn ended(fixture: &ConsoleFixture, event_id: &str, endpoint_id: &str) -> v1::Delivery {
+    delivery_to(fixture, event_id, endpoint_id, |delivery| {
         matches!(delivery.state(), v1::DeliveryState::Delivered | v1::DeliveryState::Failed)
     })
     .await
 }
 
 async fn delivery_to(
-    stage: &Stage,
+    fixture: &ConsoleFixture,
     event_id: &str,
     endpoint_id: &str,
     satisfied: impl Fn(&v1::Delivery) -> bool,
 ) -> v1::Delivery {
     eventually(&format!("{event_id} has been sent to {endpoint_id}"), async || {
-        let deliveries = stage.client.deliveries_of(event_id).await;
+        let deliveries = fixture.client.deliveries_of(event_id).await;
         deliveries.into_iter().find(|it| it.endpoint_id == endpoint_id && satisfied(it))
     })
     .await
 }
 
 /// The pages of the wizard.
-async fn create(stage: &Stage, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
-    stage.open("/webhooks/new").await;
-    look(stage, "create", problems).await;
+async fn create(fixture: &ConsoleFixture, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
+    fixture.open("/webhooks/new").await;
+    look(fixture, "create", problems).await;
     browser.fill("URL", "http://hooks.example.com/keeptrusts").await;
     browser.click(Role::Button, "Next").await;
     browser.text("#url-error").await;
-    look(stage, "create-refused", problems).await;
+    look(fixture, "create-refused", problems).await;
     browser.fill("Name", "data-warehouse").await;
-    browser.fill("URL", &stage.receiver.url("/warehouse")).await;
+    browser.fill("URL", &fixture.receiver.url("/warehouse")).await;
     browser.click(Role::Button, "Next").await;
     browser.see(Role::Checkbox, "policy.violation").await;
-    look(stage, "create-event-types", problems).await;
+    look(fixture, "create-event-types", problems).await;
     browser.tick("Export", true).await;
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "data-warehouse is ready").await;
-    look(stage, "created", problems).await;
+    look(fixture, "created", problems).await;
     browser.click(Role::Link, "Go to the webhook").await;
     browser.click(Role::Button, "Send Test").await;
     browser.text_when(STATUS, "tells it", |text| text.contains("Test delivered")).await;
-    look(stage, "tested", problems).await;
+    look(fixture, "tested", problems).await;
 }
 
 /// The formats of payloads, with an event in one of them.
-async fn preview(stage: &Stage, id: &str, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
-    stage.open(&format!("/webhooks/{id}/edit")).await;
+async fn preview(fixture: &ConsoleFixture, id: &str, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
+    fixture.open(&format!("/webhooks/{id}/edit")).await;
     browser.choose("Payload format", "Slack: a message for an incoming webhook").await;
     browser.run("document.querySelector('form details').open = true;", json!([])).await;
     browser.click(Role::Button, "Preview").await;
     browser.see(Role::Heading, "What is sent of policy.block").await;
-    look(stage, "edit-preview", problems).await;
+    look(fixture, "edit-preview", problems).await;
 }
 
 /// The pages of replays: counted, and done.
-async fn recover(stage: &Stage, story: &Story, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
-    stage.open(&format!("/webhooks/{}/replay?scope=failed", story.pager)).await;
-    look(stage, "replay-count", problems).await;
+async fn recover(fixture: &ConsoleFixture, scenario: &Scenario, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
+    fixture.open(&format!("/webhooks/{}/replay?scope=failed", scenario.pager)).await;
+    look(fixture, "replay-count", problems).await;
     browser.click(Role::Button, "Replay").await;
     browser.text_when("#replay", "is done", |text| text.contains("Done")).await;
-    look(stage, "replay", problems).await;
-    stage.open(&format!("/webhooks/{}", story.pager)).await;
-    look(stage, "webhook-replayed", problems).await;
+    look(fixture, "replay", problems).await;
+    fixture.open(&format!("/webhooks/{}", scenario.pager)).await;
+    look(fixture, "webhook-replayed", problems).await;
 }
 
 /// The pages of notification channels.
-async fn notify(stage: &Stage, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
-    stage.open("/channels").await;
-    look(stage, "channels-empty", problems).await;
+async fn notify(fixture: &ConsoleFixture, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
+    fixture.open("/channels").await;
+    look(fixture, "channels-empty", problems).await;
     browser.click(Role::Button, "Create Channel").await;
-    look(stage, "create-channel-kind", problems).await;
+    look(fixture, "create-channel-kind", problems).await;
     for kind in ["slack", "pagerduty", "email"] {
-        stage.open(&format!("/channels/new?kind={kind}")).await;
-        look(stage, &format!("create-channel-{kind}"), problems).await;
+        fixture.open(&format!("/channels/new?kind={kind}")).await;
+        look(fixture, &format!("create-channel-{kind}"), problems).await;
     }
-    stage.open("/channels/new?kind=slack").await;
+    fixture.open("/channels/new?kind=slack").await;
     browser.fill("Name", "#webhooks-on-call").await;
-    let gone = stage.receiver.url("/services/T0/B0/gone");
+    let gone = fixture.receiver.url("/services/T0/B0/gone");
     browser.fill("Webhook URL", &gone).await;
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "#webhooks-on-call").await;
@@ -271,61 +273,61 @@ async fn notify(stage: &Stage, problems: &mut Vec<String>) {
     browser.text_when(STATUS, "tells the outcome", |text| text.contains("Test failed")).await;
     browser.run("location.reload();", json!([])).await;
     browser.see(Role::Heading, "#webhooks-on-call").await;
-    look(stage, "channel-failing", problems).await;
-    stage.open("/channels").await;
-    look(stage, "channels", problems).await;
+    look(fixture, "channel-failing", problems).await;
+    fixture.open("/channels").await;
+    look(fixture, "channels", problems).await;
 }
 
 /// The pages of keys.
-async fn administrate(stage: &Stage, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
-    let access = AccessClient::new(&stage.server);
+async fn administrate(fixture: &ConsoleFixture, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
+    let access = AccessClient::new(&fixture.server);
     access.create_key("gateway-eu-1", v1::Role::Publisher).await;
     access.create_key("kim, from the security team", v1::Role::Viewer).await;
-    stage.open("/keys/new").await;
-    look(stage, "create-key", problems).await;
+    fixture.open("/keys/new").await;
+    look(fixture, "create-key", problems).await;
     browser.click(Role::Button, "Create").await;
     browser.text("#name-error").await;
-    look(stage, "create-key-refused", problems).await;
+    look(fixture, "create-key-refused", problems).await;
     browser.fill("Name", "export-service").await;
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "export-service is ready").await;
-    look(stage, "key-created", problems).await;
+    look(fixture, "key-created", problems).await;
     browser.click(Role::Link, "Go to the keys").await;
     browser.click(Role::Link, "Revoke export-service").await;
     browser.see(Role::Heading, "Revoke export-service?").await;
-    look(stage, "revoke-key", problems).await;
+    look(fixture, "revoke-key", problems).await;
     browser.click(Role::Button, "Revoke").await;
     browser.see(Role::Heading, "Keys").await;
-    look(stage, "keys", problems).await;
+    look(fixture, "keys", problems).await;
 }
 
 /// The sign-in page, and what the others see who sign in.
-async fn sign_out_and_in(stage: &Stage, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
+async fn sign_out_and_in(fixture: &ConsoleFixture, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
     browser.click(Role::Button, "Sign out").await;
     browser.see(Role::Heading, "Sign in").await;
-    look(stage, "sign-in", problems).await;
+    look(fixture, "sign-in", problems).await;
     browser.fill("Key", "kt_of-somebody-else").await;
     browser.click(Role::Button, "Sign in").await;
     browser.text("#key-error").await;
-    look(stage, "sign-in-refused", problems).await;
-    let access = AccessClient::new(&stage.server);
+    look(fixture, "sign-in-refused", problems).await;
+    let access = AccessClient::new(&fixture.server);
     let viewer = access.create_key("auditor", v1::Role::Viewer).await;
-    sign_in(browser, &stage.console, &viewer).await;
-    look(stage, "webhooks-viewer", problems).await;
-    stage.open("/webhooks/new").await;
-    look(stage, "not-allowed", problems).await;
+    sign_in(browser, &fixture.console, &viewer).await;
+    look(fixture, "webhooks-viewer", problems).await;
+    fixture.open("/webhooks/new").await;
+    look(fixture, "not-allowed", problems).await;
     browser.click(Role::Button, "Sign out").await;
     let publisher = access.create_key("gateway", v1::Role::Publisher).await;
-    sign_in(browser, &stage.console, &publisher).await;
-    look(stage, "nothing-here", problems).await;
+    sign_in(browser, &fixture.console, &publisher).await;
+    look(fixture, "nothing-here", problems).await;
 }
 
 /// The form of an endpoint that somebody else has changed meanwhile.
-async fn collide(stage: &Stage, id: &str, problems: &mut Vec<String>) {
-    let browser = &stage.browser;
-    stage.open(&format!("/webhooks/{id}/edit")).await;
+async fn collide(fixture: &ConsoleFixture, id: &str, problems: &mut Vec<String>) {
+    let browser = &fixture.browser;
+    fixture.open(&format!("/webhooks/{id}/edit")).await;
     let request = v1::UpdateEndpointRequest {
         organization_id: ORGANIZATION.to_owned(),
         endpoint: Some(v1::Endpoint {
@@ -335,9 +337,9 @@ async fn collide(stage: &Stage, id: &str, problems: &mut Vec<String>) {
         }),
         ..Default::default()
     };
-    stage.client.endpoints().update_endpoint(request).await.expect("it is updated");
+    fixture.client.endpoints().update_endpoint(request).await.expect("it is updated");
     browser.fill("Name", "siem").await;
     browser.click(Role::Button, "Save").await;
     browser.text_when("[role=alert]", "says so", |text| !text.is_empty()).await;
-    look(stage, "edit-conflict", problems).await;
+    look(fixture, "edit-conflict", problems).await;
 }

@@ -18,14 +18,14 @@ use crate::platform::{Backend, Database, Server, ServerBuilder};
 const NAME: &str = "Acme ID";
 
 /// A server whose console signs people in with accounts.
-struct Place {
+struct SignInFixture {
     issuer: Issuer,
     server: Server,
     console: String,
     database: Database,
 }
 
-impl Place {
+impl SignInFixture {
     /// With an account of this role in the organization `acme`.
     async fn with_a(role: &str) -> Self {
         let issuer = Issuer::start("acme", role);
@@ -44,7 +44,7 @@ impl Place {
     }
 
     /// A browser after pressing the button.
-    async fn begin(&self, next: &str) -> Leaving {
+    async fn begin(&self, next: &str) -> StartedSignIn {
         let mut session = HttpSession::of_nobody(&self.console).await;
         let answer = press(&session, next).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -57,7 +57,7 @@ impl Place {
         let flow = flow_cookies(&answer).next().expect("the browser keeps something");
         let anonymous = session.cookie.clone();
         session.cookie = format!("{anonymous}; {flow}");
-        Leaving { session, to: onwards.expect("the way to the issuer").to_owned() }
+        StartedSignIn { session, to: onwards.expect("the way to the issuer").to_owned() }
     }
 }
 
@@ -80,12 +80,12 @@ async fn press(session: &HttpSession, next: &str) -> Answer {
 }
 
 /// A browser on its way to the issuer.
-struct Leaving {
+struct StartedSignIn {
     session: HttpSession,
     to: String,
 }
 
-impl Leaving {
+impl StartedSignIn {
     /// The path at which the issuer sends its owner back to the console after the login.
     fn log_in(&self, issuer: &Issuer) -> String {
         let location = issuer.log_in(&self.to);

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 
-use crate::console::fixture::{HttpSession, ORGANIZATION, Stage};
+use crate::console::fixture::{ConsoleFixture, HttpSession, ORGANIZATION};
 
 const LIST: &str = "main tbody tr";
 
@@ -15,11 +15,11 @@ const CHANGES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_in_the_console_stands_in_the_trail_with_before_and_after() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
-    stage.endpoint("other", "/other", &["policy.block"]).await;
-    stage.open(&format!("/webhooks/{id}/edit")).await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
+    fixture.endpoint("other", "/other", &["policy.block"]).await;
+    fixture.open(&format!("/webhooks/{id}/edit")).await;
     browser.fill("Name", "=HYPERLINK(1)").await;
     browser.click(Role::Button, "Save").await;
     browser.see(Role::Heading, "=HYPERLINK(1)").await;
@@ -43,9 +43,9 @@ async fn what_is_done_in_the_console_stands_in_the_trail_with_before_and_after()
     browser.fill("Actor", "key_nobody").await;
     browser.click(Role::Button, "Filter").await;
     browser.see(Role::Heading, "Nothing matches").await;
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 
-    let session = HttpSession::open(&stage.console, FIRST_KEY).await;
+    let session = HttpSession::open(&fixture.console, FIRST_KEY).await;
     let answer = session.get(&format!("/audit.csv?endpoint={id}")).await;
     assert_eq!(answer.status, 200);
     let kind = answer.header("content-type").unwrap_or_default();
@@ -64,9 +64,9 @@ async fn what_is_done_in_the_console_stands_in_the_trail_with_before_and_after()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_trail_is_read_page_by_page_and_exported_whole() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
     for _ in 0..20 {
         let (organization_id, endpoint_id) = (ORGANIZATION.to_owned(), id.clone());
         let disable = v1::DisableEndpointRequest {
@@ -74,16 +74,16 @@ async fn a_long_trail_is_read_page_by_page_and_exported_whole() {
             endpoint_id: endpoint_id.clone(),
             reason: String::new(),
         };
-        stage.client.endpoints().disable_endpoint(disable).await.expect("it is disabled");
+        fixture.client.endpoints().disable_endpoint(disable).await.expect("it is disabled");
         let enable = v1::EnableEndpointRequest { organization_id, endpoint_id };
-        stage.client.endpoints().enable_endpoint(enable).await.expect("it is enabled");
+        fixture.client.endpoints().enable_endpoint(enable).await.expect("it is enabled");
     }
-    stage.open(&format!("/audit?endpoint={id}")).await;
+    fixture.open(&format!("/audit?endpoint={id}")).await;
     assert_eq!(browser.rows(LIST).await.len(), 25);
     browser.click(Role::Link, "Older").await;
     let rows = browser.rows_when(LIST, "are the rest", |rows| rows.len() == 16).await;
     assert_eq!(rows[15][WHAT], "Endpoint created");
-    let session = HttpSession::open(&stage.console, FIRST_KEY).await;
+    let session = HttpSession::open(&fixture.console, FIRST_KEY).await;
     let text = session.get(&format!("/audit.csv?endpoint={id}")).await.text();
     assert_eq!(text.matches(",endpoint.disabled,").count(), 20);
     assert_eq!(text.matches("time,action").count(), 1);

@@ -25,7 +25,7 @@ pub(crate) const CATALOGUE: [(&str, &[&str]); 6] = [
     ("System", &["key.rotated", "key.revoked", "user.invited"]),
 ];
 
-pub(crate) struct Stage {
+pub(crate) struct ConsoleFixture {
     pub(crate) browser: Browser,
     pub(crate) client: Client,
     pub(crate) server: Server,
@@ -34,9 +34,9 @@ pub(crate) struct Stage {
     database: Database,
 }
 
-impl Stage {
+impl ConsoleFixture {
     /// An empty database, a receiver that answers by the script, and retries after these waits.
-    pub(crate) async fn set(script: Script, schedule: &str) -> Self {
+    pub(crate) async fn start(script: Script, schedule: &str) -> Self {
         let receiver = Receiver::start(script);
         let database = Database::new(Backend::Sqlite).await;
         let server = serve(&database, &receiver, schedule).await;
@@ -56,7 +56,7 @@ impl Stage {
     }
 
     /// The same with a receiver that answers 200, and without retries.
-    pub(crate) async fn set_with_a_good_receiver() -> Self {
+    pub(crate) async fn start_with_good_receiver() -> Self {
         Self::set(Script::default(), FAR_AWAY).await
     }
 

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Answer, Client, Method};
 use serde_json::json;
 
-use crate::console::fixture::{FORM, HttpSession, ORGANIZATION, Stage};
+use crate::console::fixture::{ConsoleFixture, FORM, HttpSession, ORGANIZATION};
 use crate::platform::{Backend, Database, Server};
 
 /// The limit for a page with its styles and scripts, as sent.
@@ -121,16 +121,16 @@ async fn every_answer_forbids_inline_scripts_framing_and_guessing_and_keeps_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_with_all_that_it_loads_is_small() {
-    let stage = Stage::set_with_a_good_receiver().await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
     let types = ["policy.block", "policy.violation"];
-    let id = stage.endpoint("siem", "/hook", &types).await;
+    let id = fixture.endpoint("siem", "/hook", &types).await;
     for _ in 0..60 {
-        stage.client.publish("policy.block", r#"{"rule":"pii"}"#).await;
+        fixture.client.publish("policy.block", r#"{"rule":"pii"}"#).await;
     }
-    let event_id = stage.client.publish("policy.violation", r#"{"rule":"pii"}"#).await;
+    let event_id = fixture.client.publish("policy.violation", r#"{"rule":"pii"}"#).await;
     let delivered = keeptrusts_webhooks_contracts::v1::DeliveryState::Delivered;
-    let delivery = stage.client.wait_for_state(&event_id, delivered).await;
-    stage.receiver.wait_for(61, crate::platform::PATIENCE).await;
+    let delivery = fixture.client.wait_for_state(&event_id, delivered).await;
+    fixture.receiver.wait_for(61, crate::platform::PATIENCE).await;
     for path in [
         "/webhooks".to_owned(),
         "/webhooks/new".to_owned(),
@@ -141,23 +141,23 @@ async fn a_page_with_all_that_it_loads_is_small() {
         "/events".to_owned(),
         format!("/events/{event_id}"),
     ] {
-        stage.open(&path).await;
+        fixture.open(&path).await;
         // What an earlier page has cached counts as if it had been sent.
         let script = "const sent = [...performance.getEntriesByType('navigation'),
                 ...performance.getEntriesByType('resource')];
             return sent.map((it) => [it.name, Math.max(it.encodedBodySize, it.transferSize)]);";
-        let sent = stage.browser.run(script, json!([])).await;
+        let sent = fixture.browser.run(script, json!([])).await;
         let sizes = sent.as_array().into_iter().flatten().filter_map(|it| it[1].as_u64());
         let total: u64 = sizes.sum();
         assert!(total > 0, "{path}: {sent}");
         assert!(total < PAGE_LIMIT, "{path} weighs {total} bytes: {sent}");
         let elsewhere = sent.as_array().into_iter().flatten().filter_map(|it| it[0].as_str());
         for url in elsewhere {
-            assert!(url.starts_with(&stage.console), "{path} loads {url} from elsewhere");
+            assert!(url.starts_with(&fixture.console), "{path} loads {url} from elsewhere");
         }
     }
-    stage.browser.see(Role::Heading, "policy.violation").await;
-    stage.assert_no_complaints().await;
+    fixture.browser.see(Role::Heading, "policy.violation").await;
+    fixture.assert_no_complaints().await;
 }
 
 async fn post(client: &Client, url: &str, headers: &[(&str, &str)], body: String) -> Answer {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::console::access::AccessClient;
 use crate::console::channels::create_channel;
-use crate::console::fixture::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, STATUS, Stage};
+use crate::console::fixture::{ConsoleFixture, FAR_AWAY, HttpSession, LOG, ORGANIZATION, STATUS};
 
 const NAME: &str = r#"<script>window.owned = 1</script> & "quotes" 'n' &lt;b&gt;"#;
 const OTHER_NAME: &str = r#"<img src="/x" onerror="window.owned = 7"> or <b>bold</b>"#;
@@ -23,52 +23,52 @@ async fn hostile_names_data_and_answers_are_shown_as_they_are_and_do_nothing() {
         .with_header("content-type", "text/html")
         .with_header("x-evil", r#""><script>window.owned = 5</script>"#)
         .with_body(ANSWER);
-    let stage = Stage::set(Script::always(answer), FAR_AWAY).await;
-    let browser = &stage.browser;
-    let id = create(&stage, NAME, DESCRIPTION).await;
+    let fixture = ConsoleFixture::start(Script::always(answer), FAR_AWAY).await;
+    let browser = &fixture.browser;
+    let id = create(&fixture, NAME, DESCRIPTION).await;
 
-    stage.open("/webhooks").await;
+    fixture.open("/webhooks").await;
     browser.see(Role::Link, NAME).await;
-    assert_inert(&stage, "the list", &[NAME]).await;
-    stage.open(&format!("/webhooks/{id}")).await;
+    assert_inert(&fixture, "the list", &[NAME]).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
     browser.see(Role::Heading, NAME).await;
-    let event_id = stage.client.publish("policy.block", DATA).await;
+    let event_id = fixture.client.publish("policy.block", DATA).await;
     browser.rows_when(LOG, "show the failure", |rows| rows.len() == 1).await;
-    assert_inert(&stage, "the webhook", &[NAME, DESCRIPTION]).await;
+    assert_inert(&fixture, "the webhook", &[NAME, DESCRIPTION]).await;
     browser.click(Role::Button, "Send Test").await;
     browser.text_when(STATUS, "says so", |text| text.contains("Test failed")).await;
-    assert_inert(&stage, "the outcome of a test", &[NAME]).await;
+    assert_inert(&fixture, "the outcome of a test", &[NAME]).await;
     browser.click_first("#attempts tr:last-child a").await;
     browser.see(Role::Heading, "Delivery of policy.block").await;
     let data = r#""html":"</script><script>window.owned = 3</script>""#;
     let header = r#""><script>window.owned = 5</script>"#;
-    assert_inert(&stage, "the attempt", &[data, ANSWER, header]).await;
+    assert_inert(&fixture, "the attempt", &[data, ANSWER, header]).await;
 
-    stage.open(&format!("/webhooks/{id}/edit")).await;
+    fixture.open(&format!("/webhooks/{id}/edit")).await;
     assert_eq!(browser.value("Name").await, NAME);
     assert_eq!(browser.value("Description").await, DESCRIPTION);
-    assert_inert(&stage, "the form", &[]).await;
-    stage.open(&format!("/webhooks/{id}/delete")).await;
+    assert_inert(&fixture, "the form", &[]).await;
+    fixture.open(&format!("/webhooks/{id}/delete")).await;
     browser.see(Role::Heading, &format!("Delete {NAME}?")).await;
-    assert_inert(&stage, "the confirmation", &[NAME]).await;
-    stage.open("/events").await;
-    assert_inert(&stage, "the events", &[&event_id]).await;
-    stage.open(&format!("/events/{event_id}")).await;
-    assert_inert(&stage, "the event", &[data, NAME]).await;
+    assert_inert(&fixture, "the confirmation", &[NAME]).await;
+    fixture.open("/events").await;
+    assert_inert(&fixture, "the events", &[&event_id]).await;
+    fixture.open(&format!("/events/{event_id}")).await;
+    assert_inert(&fixture, "the event", &[data, NAME]).await;
     let query = "%22%3E%3Cscript%3Ewindow.owned%3D6%3C/script%3E";
     for path in ["/webhooks?q=", "/webhooks?status=", "/events?event_type=", "/webhooks?page="] {
-        stage.open(&format!("{path}{query}")).await;
-        assert_inert(&stage, path, &[]).await;
+        fixture.open(&format!("{path}{query}")).await;
+        assert_inert(&fixture, path, &[]).await;
     }
-    stage.assert_no_complaints_but_of_status(&[400, 404]).await;
+    fixture.assert_no_complaints_but_of_status(&[400, 404]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_that_there_is_makes_markup_of_what_people_wrote() {
     let answer = Reply::status(500).with_header("x-evil", NAME).with_body(ANSWER);
-    let stage = Stage::set(Script::always(answer), FAR_AWAY).await;
-    let places = Places::fill(&stage).await;
-    let session = HttpSession::open(&stage.console, FIRST_KEY).await;
+    let fixture = ConsoleFixture::start(Script::always(answer), FAR_AWAY).await;
+    let places = HostileResources::fill(&fixture).await;
+    let session = HttpSession::open(&fixture.console, FIRST_KEY).await;
     let mut opened = Vec::new();
     for route in shown_paths() {
         // Their updates are made by the templates of the pages that listen to them.
@@ -89,22 +89,22 @@ async fn no_page_that_there_is_makes_markup_of_what_people_wrote() {
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
             continue;
         }
-        stage.open(&path).await;
+        fixture.open(&path).await;
         let seen: &[&str] = match route {
             "/audit" => &[NAME, OTHER_NAME, DESCRIPTION],
             "/keys" | "/keys/{key}/revoke" | "/channels" | "/channels/{channel}" => &[NAME],
             "/webhooks" | "/webhooks/{endpoint}" => &[OTHER_NAME],
             _ => &[],
         };
-        assert_inert(&stage, &path, seen).await;
+        assert_inert(&fixture, &path, seen).await;
         opened.push(route);
     }
     assert!(opened.len() > 20, "{opened:?}");
-    stage.assert_no_complaints_but_of_status(&[400, 404]).await;
+    fixture.assert_no_complaints_but_of_status(&[400, 404]).await;
 }
 
 /// One thing of each kind, with hostile names.
-struct Places {
+struct HostileResources {
     endpoint: String,
     event: String,
     delivery: String,
@@ -113,10 +113,10 @@ struct Places {
     key: String,
 }
 
-impl Places {
-    async fn fill(stage: &Stage) -> Places {
-        let client = &stage.client;
-        let endpoint = create(stage, NAME, DESCRIPTION).await;
+impl HostileResources {
+    async fn fill(fixture: &ConsoleFixture) -> HostileResources {
+        let client = &fixture.client;
+        let endpoint = create(fixture, NAME, DESCRIPTION).await;
         let organization_id = ORGANIZATION.to_owned();
         let renamed = v1::UpdateEndpointRequest {
             organization_id: organization_id.clone(),
@@ -140,16 +140,16 @@ impl Places {
             ..Default::default()
         };
         let replay = client.dispatch().replay_events(replay).await.expect("it is replayed");
-        let access = AccessClient::new(&stage.server);
+        let access = AccessClient::new(&fixture.server);
         access.create_key(NAME, v1::Role::Viewer).await;
         let keys = access.list(ORGANIZATION, v1::KeyKind::ApiKey).await;
         let key = keys.into_iter().find(|key| key.name == NAME).expect("it was made").id;
-        Places {
+        HostileResources {
             endpoint,
             event,
             delivery,
             replay: replay.into_inner().replay.expect("a replay").id,
-            channel: create_channel(stage, NAME).await,
+            channel: create_channel(fixture, NAME).await,
             key,
         }
     }
@@ -169,7 +169,7 @@ impl Places {
 }
 
 /// Checks that the texts are shown letter for letter, and that none has become markup.
-async fn assert_inert(stage: &Stage, place: &str, seen: &[&str]) {
+async fn assert_inert(fixture: &ConsoleFixture, place: &str, seen: &[&str]) {
     let script = "return {
         text: document.body.textContent,
         owned: window.owned ?? null,
@@ -177,7 +177,7 @@ async fn assert_inert(stage: &Stage, place: &str, seen: &[&str]) {
         handlers: document.querySelectorAll('[onerror], [onclick], [onload]').length,
         images: document.querySelectorAll('img[src=\"/x\"]').length,
     };";
-    let page = stage.browser.run(script, json!([])).await;
+    let page = fixture.browser.run(script, json!([])).await;
     let text = page["text"].as_str().expect("text");
     for content in seen {
         assert!(text.contains(content), "{place} does not show {content}: {text}");
@@ -191,14 +191,14 @@ async fn assert_inert(stage: &Stage, place: &str, seen: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
     let broken = Reply::status(500).with_body("y".repeat(16 * 1024));
-    let stage = Stage::set(Script::always(broken), FAR_AWAY).await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start(Script::always(broken), FAR_AWAY).await;
+    let browser = &fixture.browser;
     let name = "n".repeat(100);
-    let id = create(&stage, &name, &"d".repeat(1_000)).await;
+    let id = create(&fixture, &name, &"d".repeat(1_000)).await;
     let data = format!(r#"{{"k":"{}"}}"#, "x".repeat(64 * 1024));
-    let event_id = stage.client.publish("policy.block", &data).await;
+    let event_id = fixture.client.publish("policy.block", &data).await;
     let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
-    let delivery = stage.client.wait_for_delivery(&event_id, "was tried", tried).await;
+    let delivery = fixture.client.wait_for_delivery(&event_id, "was tried", tried).await;
     browser.resize(Size::TELEPHONE).await;
     let mut wide = Vec::new();
     for path in [
@@ -209,7 +209,7 @@ async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
         format!("/deliveries/{}", delivery.id),
         format!("/events/{event_id}"),
     ] {
-        stage.open(&path).await;
+        fixture.open(&path).await;
         let script = "return document.documentElement.scrollWidth;";
         let width = browser.run(script, json!([])).await;
         if width.as_u64() > Some(Size::TELEPHONE.width.into()) {
@@ -219,15 +219,15 @@ async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
     assert_eq!(wide, [], "pages that are wider than the screen");
 }
 
-async fn create(stage: &Stage, name: &str, description: &str) -> String {
+async fn create(fixture: &ConsoleFixture, name: &str, description: &str) -> String {
     let request = v1::CreateEndpointRequest {
         organization_id: ORGANIZATION.to_owned(),
         name: name.to_owned(),
-        url: stage.receiver.url("/hook?q=%22%3E%3Cscript%3E"),
+        url: fixture.receiver.url("/hook?q=%22%3E%3Cscript%3E"),
         description: description.to_owned(),
         event_types: vec!["policy.block".to_owned()],
         ..Default::default()
     };
-    let answer = stage.client.endpoints().create_endpoint(request).await;
+    let answer = fixture.client.endpoints().create_endpoint(request).await;
     answer.expect("it is created").into_inner().endpoint.expect("an endpoint").id
 }

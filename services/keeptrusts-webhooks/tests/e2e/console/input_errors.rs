@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::http::{Client, Method};
 use keeptrusts_webhooks_testkit::ports::refused_port;
 use keeptrusts_webhooks_testkit::process::Launch;
 
-use crate::console::fixture::{HttpSession, Stage};
+use crate::console::fixture::{ConsoleFixture, HttpSession};
 use crate::platform::{PATIENCE, console_url};
 
 const SECRET: &str = "a custom secret, long enough";
@@ -14,9 +14,9 @@ const NOTES: &str = "Notes & \"quotes\"\nin two lines";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    stage.open("/webhooks/new").await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    fixture.open("/webhooks/new").await;
     browser.fill("Name", "slack-escalations").await;
     browser.fill("URL", "http://hooks.example.com/x").await;
     browser.fill("Secret", SECRET).await;
@@ -27,7 +27,7 @@ async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
     assert!(reason.contains("https"), "{reason}");
     assert_first_step(browser, ["slack-escalations", "http://hooks.example.com/x", SECRET]).await;
 
-    let url = stage.receiver.url("/hook");
+    let url = fixture.receiver.url("/hook");
     browser.fill("URL", &url).await;
     browser.fill("Name", "").await;
     browser.click(Role::Button, "Next").await;
@@ -46,7 +46,7 @@ async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
     browser.see(Role::Checkbox, "policy.violation").await;
     browser.click(Role::Button, "Create").await;
     browser.text_when("main .error", "asks for an event type", |text| !text.is_empty()).await;
-    assert_eq!(stage.endpoints().await, [], "nothing was created so far");
+    assert_eq!(fixture.endpoints().await, [], "nothing was created so far");
 
     browser.tick("export.failed", true).await;
     browser.click(Role::Button, "Back").await;
@@ -56,10 +56,10 @@ async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "slack-escalations is ready").await;
     assert_eq!(browser.text("#secret").await, SECRET);
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert_eq!(endpoint.description.replace("\r\n", "\n"), NOTES);
     assert_eq!(endpoint.event_types, ["export.failed"]);
-    stage.assert_no_complaints_but_of_status(&[422]).await;
+    fixture.assert_no_complaints_but_of_status(&[422]).await;
 }
 
 /// The error text of a field, which must be marked.
@@ -82,9 +82,9 @@ async fn assert_first_step(browser: &Browser, [name, url, secret]: [&str; 3]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_not_there_says_so_and_leads_back() {
-    let stage = Stage::set_with_a_good_receiver().await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
     let id = "01KPX3Z9R9Q5C3W6M4T8N2B7A0";
-    let session = HttpSession::open(&stage.console, FIRST_KEY).await;
+    let session = HttpSession::open(&fixture.console, FIRST_KEY).await;
     for path in [
         "/nothing".to_owned(),
         format!("/webhooks/ep_{id}"),
@@ -97,13 +97,13 @@ async fn a_page_that_is_not_there_says_so_and_leads_back() {
     ] {
         let answer = session.get(&path).await;
         assert_eq!(answer.status, 404, "{path}");
-        stage.open(&path).await;
-        stage.browser.see(Role::Heading, "Not found").await;
-        let navigation = stage.browser.within("nav[aria-label=Main]");
+        fixture.open(&path).await;
+        fixture.browser.see(Role::Heading, "Not found").await;
+        let navigation = fixture.browser.within("nav[aria-label=Main]");
         navigation.click(Role::Link, "Webhooks").await;
-        stage.browser.see(Role::Heading, "Nothing here yet").await;
+        fixture.browser.see(Role::Heading, "Nothing here yet").await;
     }
-    stage.assert_no_complaints_but_of_status(&[404]).await;
+    fixture.assert_no_complaints_but_of_status(&[404]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,22 +6,24 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
-use crate::console::fixture::{FAR_AWAY, HttpSession, LOG, ORGANIZATION, Stage, column, having};
+use crate::console::fixture::{
+    ConsoleFixture, FAR_AWAY, HttpSession, LOG, ORGANIZATION, column, having,
+};
 use crate::platform::{Backend, Database, Server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_appears_in_the_delivery_log_without_loading_the_page_again() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
     let types = ["policy.block", "policy.violation"];
-    let id = stage.endpoint("siem", "/hook", &types).await;
-    let other = stage.endpoint("another", "/other", &types).await;
-    stage.open(&format!("/webhooks/{id}")).await;
-    stage.mark_page().await;
+    let id = fixture.endpoint("siem", "/hook", &types).await;
+    let other = fixture.endpoint("another", "/other", &types).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
+    fixture.mark_page().await;
     for event_type in ["policy.violation", "policy.block", "policy.violation"] {
         let before = browser.rows(LOG).await;
         let before = having(&before, column::EVENT, event_type);
-        stage.client.publish(event_type, "{}").await;
+        fixture.client.publish(event_type, "{}").await;
         browser
             .rows_when(LOG, &format!("show the {event_type}"), |rows| {
                 having(rows, column::EVENT, event_type) > before
@@ -30,11 +32,11 @@ async fn what_is_published_appears_in_the_delivery_log_without_loading_the_page_
     }
     let rows = browser.rows(LOG).await;
     assert_eq!(having(&rows, column::OUTCOME, "Delivered"), 3, "each once, none of {other}'s");
-    stage.assert_not_loaded_again().await;
+    fixture.assert_not_loaded_again().await;
     browser.reload().await;
     let loaded: Vec<_> = browser.rows(LOG).await;
     assert_eq!(loaded, rows, "a page that is loaded shows what the open one has seen");
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,21 +45,21 @@ async fn an_open_delivery_log_keeps_to_its_filter() {
         Some("policy.block") => Reply::status(500),
         _ => Reply::ok(),
     });
-    let stage = Stage::set(broken, FAR_AWAY).await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start(broken, FAR_AWAY).await;
+    let browser = &fixture.browser;
     let types = ["policy.block", "policy.redaction", "policy.violation"];
-    let id = stage.endpoint("siem", "/hook", &types).await;
-    stage.open(&format!("/webhooks/{id}")).await;
+    let id = fixture.endpoint("siem", "/hook", &types).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
     browser.choose("Event type", "policy.violation").await;
     browser.click(Role::Button, "Filter").await;
     browser.url_when("has the filter", |url| url.contains("event_type=policy.violation")).await;
     assert_eq!(browser.value("Event type").await, "policy.violation");
-    stage.mark_page().await;
+    fixture.mark_page().await;
     for event_type in ["policy.block", "policy.redaction", "policy.violation"] {
-        let event_id = stage.client.publish(event_type, "{}").await;
+        let event_id = fixture.client.publish(event_type, "{}").await;
         let tried =
             |delivery: &keeptrusts_webhooks_contracts::v1::Delivery| delivery.attempt_count == 1;
-        stage.client.wait_for_delivery(&event_id, "was tried", tried).await;
+        fixture.client.wait_for_delivery(&event_id, "was tried", tried).await;
     }
     let rows = browser
         .rows_when(LOG, "show the violation", |rows| {
@@ -65,9 +67,9 @@ async fn an_open_delivery_log_keeps_to_its_filter() {
         })
         .await;
     assert_eq!(rows.len(), 1, "the others are filtered out: {rows:?}");
-    stage.assert_not_loaded_again().await;
+    fixture.assert_not_loaded_again().await;
 
-    stage.open(&format!("/webhooks/{id}")).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
     browser.choose("Outcome", "Retrying").await;
     browser.click(Role::Button, "Filter").await;
     browser.url_when("has the filter", |url| url.contains("outcome=retrying")).await;
@@ -76,34 +78,34 @@ async fn an_open_delivery_log_keeps_to_its_filter() {
         .await;
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!(rows[0][column::EVENT], "policy.block");
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_page_shows_when_a_receivers_pause_is_over() {
     let busy = Script::new(|_| Reply::status(429).with_header("retry-after", "5"));
-    let stage = Stage::set(busy, FAR_AWAY).await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
-    stage.open(&format!("/webhooks/{id}")).await;
-    stage.mark_page().await;
-    stage.client.publish("policy.block", "{}").await;
+    let fixture = ConsoleFixture::start(busy, FAR_AWAY).await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
+    fixture.mark_page().await;
+    fixture.client.publish("policy.block", "{}").await;
     let asked = "asked to be left alone until";
     browser.text_when("#summary", "tells of the pause", |text| text.contains(asked)).await;
     // Nothing is recorded then.
     browser.text_when("#summary", "tells of it no more", |text| !text.contains(asked)).await;
-    stage.assert_not_loaded_again().await;
-    stage.assert_no_complaints().await;
+    fixture.assert_not_loaded_again().await;
+    fixture.assert_no_complaints().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_delivery_shows_its_next_attempt_when_it_is_made() {
     let replies = [Reply::status(500), Reply::ok()];
-    let stage = Stage::set(Script::sequence(replies), FAR_AWAY).await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
-    stage.client.publish("policy.block", "{}").await;
-    stage.open(&format!("/webhooks/{id}")).await;
+    let fixture = ConsoleFixture::start(Script::sequence(replies), FAR_AWAY).await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
+    fixture.client.publish("policy.block", "{}").await;
+    fixture.open(&format!("/webhooks/{id}")).await;
     browser.rows_when(LOG, "show the failure", |rows| rows.len() == 1).await;
     browser.click_first("#attempts tr a").await;
     browser.see(Role::Heading, "Delivery of policy.block").await;
@@ -111,20 +113,20 @@ async fn an_open_delivery_shows_its_next_attempt_when_it_is_made() {
     assert!(page.contains("Retrying") && !page.contains("Delivered"), "{page}");
     browser.click(Role::Button, "Retry").await;
     browser.text_when("main", "shows the success", |text| text.contains("Delivered")).await;
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
-    stage.client.publish("policy.block", "{}").await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
+    fixture.client.publish("policy.block", "{}").await;
     let mut texts = Vec::new();
     // A zone without summer time, and with an offset in minutes.
     for zone in ["UTC", "Asia/Kathmandu"] {
         browser.move_to_time_zone(zone).await;
-        stage.open(&format!("/webhooks/{id}")).await;
+        fixture.open(&format!("/webhooks/{id}")).await;
         browser.rows_when(LOG, "show the event", |rows| rows.len() == 1).await;
         let time = browser.run(
             "const time = document.querySelector('#attempts time');
@@ -140,7 +142,7 @@ async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
         texts.push(text("text"));
     }
     assert_ne!(texts[0], texts[1]);
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

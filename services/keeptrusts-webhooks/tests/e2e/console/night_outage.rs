@@ -9,7 +9,7 @@ use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use keeptrusts_webhooks_testkit::vendors;
 
-use crate::console::fixture::Stage;
+use crate::console::fixture::ConsoleFixture;
 use crate::platform::eventually;
 
 const SLACK: &str = "/services/T0/B0/slacksecret";
@@ -21,14 +21,14 @@ fn script(siem: Reply) -> Script {
     Script::by_path([(SLACK, Script::always(slack)), (SIEM, Script::always(siem))])
 }
 
-fn came_to(stage: &Stage, path: &str) -> Vec<Arc<ReceivedRequest>> {
-    let requests = stage.receiver.requests().into_iter();
+fn came_to(fixture: &ConsoleFixture, path: &str) -> Vec<Arc<ReceivedRequest>> {
+    let requests = fixture.receiver.requests().into_iter();
     requests.filter(|request| request.path == path).collect()
 }
 
 /// The fallback text of each message in the Slack channel.
-fn posted(stage: &Stage) -> Vec<String> {
-    let messages = came_to(stage, SLACK).into_iter().map(|request| {
+fn posted(fixture: &ConsoleFixture) -> Vec<String> {
+    let messages = came_to(fixture, SLACK).into_iter().map(|request| {
         vendors::sending_messages_using_incoming_webhooks(&request.body).expect("Slack takes it");
         let message: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
         message["text"].as_str().expect("a text").to_owned()
@@ -36,36 +36,36 @@ fn posted(stage: &Stage) -> Vec<String> {
     messages.collect()
 }
 
-async fn publish(stage: &Stage, count: usize, state: DeliveryState) -> Vec<String> {
+async fn publish(fixture: &ConsoleFixture, count: usize, state: DeliveryState) -> Vec<String> {
     let mut events = Vec::new();
     for _ in 0..count {
-        events.push(stage.client.publish("policy.block", "{}").await);
+        events.push(fixture.client.publish("policy.block", "{}").await);
     }
     for event_id in &events {
-        stage.client.wait_for_state(event_id, state).await;
+        fixture.client.wait_for_state(event_id, state).await;
     }
     events
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morning() {
-    let stage = Stage::set(script(Reply::ok()), "20ms,40ms").await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start(script(Reply::ok()), "20ms,40ms").await;
+    let browser = &fixture.browser;
     browser.click(Role::Link, "Notification channels").await;
     browser.click(Role::Button, "Create Channel").await;
     browser.click(Role::Button, "Next").await;
     browser.fill("Name", "on call").await;
-    browser.fill("Webhook URL", &stage.receiver.url(SLACK)).await;
+    browser.fill("Webhook URL", &fixture.receiver.url(SLACK)).await;
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "on call").await;
-    let id = stage.endpoint("siem", SIEM, &["policy.block"]).await;
-    let mut events = publish(&stage, 10, DeliveryState::Delivered).await;
+    let id = fixture.endpoint("siem", SIEM, &["policy.block"]).await;
+    let mut events = publish(&fixture, 10, DeliveryState::Delivered).await;
 
     // Evening: the receiver goes down.
-    stage.receiver.set_script(script(Reply::status(503)));
-    events.extend(publish(&stage, 30, DeliveryState::Failed).await);
+    fixture.receiver.set_script(script(Reply::status(503)));
+    events.extend(publish(&fixture, 30, DeliveryState::Failed).await);
     let heard = eventually("the channel hears of it", async || {
-        let heard = posted(&stage);
+        let heard = posted(&fixture);
         (heard.len() >= 2).then_some(heard)
     })
     .await;
@@ -75,8 +75,8 @@ async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morni
     assert!(heard.iter().any(|text| text.contains("failed for good")), "{heard:?}");
 
     // Morning: the console says what has happened, and leads to the remedy.
-    stage.receiver.set_script(script(Reply::ok()));
-    stage.open("/webhooks").await;
+    fixture.receiver.set_script(script(Reply::ok()));
+    fixture.open("/webhooks").await;
     let rows = browser.rows("table[aria-label=Endpoints] tbody tr").await;
     assert_eq!(rows[0][2], "Degraded");
     browser.click(Role::Link, "siem").await;
@@ -92,12 +92,12 @@ async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morni
     browser.click(Role::Button, "Replay").await;
     browser.text_when("#replay", "is done", |text| text.contains("Done")).await;
     for event_id in &events {
-        stage.client.wait_for_state(event_id, DeliveryState::Delivered).await;
+        fixture.client.wait_for_state(event_id, DeliveryState::Delivered).await;
     }
 
     // A receiver that removes duplicates by delivery id has each event once, and none is missing.
     let mut ledger = BTreeMap::new();
-    for request in came_to(&stage, SIEM) {
+    for request in came_to(&fixture, SIEM) {
         let header = |name| request.header(name).expect("the header").to_owned();
         ledger.insert(header("x-keeptrusts-delivery"), header("webhook-id"));
     }
@@ -108,10 +108,10 @@ async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morni
 
     let recovered = |text: &String| text.contains("siem is active again");
     eventually("the channel hears that it is over", async || {
-        posted(&stage).iter().any(recovered).then_some(())
+        posted(&fixture).iter().any(recovered).then_some(())
     })
     .await;
-    stage.open(&format!("/webhooks/{id}")).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
     browser.text_when("#summary", "is active", |text| text.starts_with("Active")).await;
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 }

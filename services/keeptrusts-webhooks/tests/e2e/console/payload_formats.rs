@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;
 
-use crate::console::fixture::Stage;
+use crate::console::fixture::ConsoleFixture;
 use crate::platform::PATIENCE;
 
 const TEMPLATE: &str = "Template";
@@ -11,12 +11,12 @@ const ROUTING_KEY: &str = "R0123456789abcdef0123456789ABCDE";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_scripts_a_template_is_tried_corrected_previewed_and_used() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
     browser.disable_scripts().await;
-    stage.open("/webhooks/new").await;
+    fixture.open("/webhooks/new").await;
     browser.fill("Name", "tickets").await;
-    browser.fill("URL", &stage.receiver.url("/hook")).await;
+    browser.fill("URL", &fixture.receiver.url("/hook")).await;
     browser.choose("Payload format", "Custom template: whatever your template makes").await;
     browser.click(Role::Button, "Next").await;
     let error = browser.text("#payload_template-error").await;
@@ -44,19 +44,19 @@ async fn without_scripts_a_template_is_tried_corrected_previewed_and_used() {
     let page = browser.text("main").await;
     assert!(page.contains("Custom template"), "{page}");
 
-    stage.client.publish("policy.violation", r#"{"policy":"pii"}"#).await;
-    let received = stage.receiver.wait_for(1, PATIENCE).await;
+    fixture.client.publish("policy.violation", r#"{"policy":"pii"}"#).await;
+    let received = fixture.receiver.wait_for(1, PATIENCE).await;
     assert_eq!(&received[0].body[..], br#"{"title": "pii"}"#);
-    stage.assert_no_complaints_but_of_status(&[422]).await;
+    fixture.assert_no_complaints_but_of_status(&[422]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_routing_key_is_taken_and_never_shown_again() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("alerts", "/hook", &["policy.violation"]).await;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("alerts", "/hook", &["policy.violation"]).await;
     let path = format!("/webhooks/{id}/edit");
-    stage.open(&path).await;
+    fixture.open(&path).await;
     browser.choose("Payload format", "PagerDuty: an alert for the Events API v2").await;
     browser.click(Role::Button, "Save").await;
     let error = browser.text("#routing_key-error").await;
@@ -65,10 +65,10 @@ async fn a_routing_key_is_taken_and_never_shown_again() {
     browser.click(Role::Button, "Save").await;
     browser.see(Role::Heading, "alerts").await;
     assert!(browser.text("main").await.contains("PagerDuty"));
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert!(endpoint.has_routing_key);
 
-    stage.open(&path).await;
+    fixture.open(&path).await;
     assert_eq!(browser.value("Routing key").await, "", "it is not shown");
     browser.click(Role::Button, "Preview").await;
     browser.see(Role::Heading, "What is sent of policy.violation").await;
@@ -77,11 +77,11 @@ async fn a_routing_key_is_taken_and_never_shown_again() {
     browser.fill("Name", "renamed").await;
     browser.click(Role::Button, "Save").await;
     browser.see(Role::Heading, "renamed").await;
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert_eq!(endpoint.payload_format(), v1::PayloadFormat::Pagerduty, "it stays");
 
     // Another server does not get it: the form asks for one, and keeps the input.
-    stage.open(&path).await;
+    fixture.open(&path).await;
     browser.fill("URL", "https://other.example/v2/enqueue").await;
     browser.click(Role::Button, "Save").await;
     let error = browser.text("#routing_key-error").await;
@@ -89,14 +89,14 @@ async fn a_routing_key_is_taken_and_never_shown_again() {
     assert_eq!(browser.value("URL").await, "https://other.example/v2/enqueue");
     assert_eq!(browser.value("Routing key").await, "");
 
-    let event_id = stage.client.publish("policy.violation", r#"{"policy":"pii"}"#).await;
+    let event_id = fixture.client.publish("policy.violation", r#"{"policy":"pii"}"#).await;
     let delivered = v1::DeliveryState::Delivered;
-    let delivery = stage.client.wait_for_state(&event_id, delivered).await;
-    let received = stage.receiver.wait_for(1, PATIENCE).await;
+    let delivery = fixture.client.wait_for_state(&event_id, delivered).await;
+    let received = fixture.receiver.wait_for(1, PATIENCE).await;
     assert!(String::from_utf8_lossy(&received[0].body).contains(ROUTING_KEY));
-    stage.open(&format!("/deliveries/{}", delivery.id)).await;
+    fixture.open(&format!("/deliveries/{}", delivery.id)).await;
     let page = browser.text("main").await;
     assert!(page.contains("dedup_key") && page.contains(&"*".repeat(32)), "{page}");
     assert!(!page.contains(ROUTING_KEY), "{page}");
-    stage.assert_no_complaints_but_of_status(&[422]).await;
+    fixture.assert_no_complaints_but_of_status(&[422]).await;
 }

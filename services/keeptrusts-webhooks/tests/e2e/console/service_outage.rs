@@ -10,7 +10,7 @@ use crate::console::fixture::{LOG, ORGANIZATION, column, having, sign_in};
 use crate::platform::{Backend, Database, PATIENCE, Server, console_url, eventually};
 
 /// A server without a console, and a console in a process of its own.
-struct Apart {
+struct SeparateConsole {
     server: Server,
     receiver: Receiver,
     browser: Browser,
@@ -19,7 +19,7 @@ struct Apart {
     _database: Database,
 }
 
-impl Apart {
+impl SeparateConsole {
     async fn start() -> Self {
         let receiver = Receiver::start(Script::default());
         let database = Database::new(Backend::Sqlite).await;
@@ -48,7 +48,7 @@ impl Apart {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_page_goes_on_when_the_services_have_come_back() {
-    let mut apart = Apart::start().await;
+    let mut apart = SeparateConsole::start().await;
     let client = apart.server.client(ORGANIZATION);
     let endpoint = client.create_endpoint(&apart.receiver.url("/hook"), &["policy.block"]).await;
     let page = format!("{}/webhooks/{}", apart.console, endpoint.id);
@@ -72,7 +72,7 @@ async fn an_open_page_goes_on_when_the_services_have_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_could_not_be_sent_on_is_kept() {
-    let mut apart = Apart::start().await;
+    let mut apart = SeparateConsole::start().await;
     let browser = &apart.browser;
     browser.open(&format!("{}/webhooks/new", apart.console)).await;
     let url = apart.receiver.url("/hook");

@@ -12,7 +12,7 @@ const WRITE: &str = "KEEPTRUSTS_WRITE_DOCUMENTS";
 const BEGIN: &str = "<!-- Made by `cargo xtask documents` from here on. -->\n";
 
 /// A flag as one program describes it.
-struct Described {
+struct FlagDescription {
     program: String,
     heading: String,
     /// `--listen ADDRESS`.
@@ -39,9 +39,9 @@ fn called(command: &[&str]) -> String {
 
 /// Parses clap's output: headings at the margin, flags indented a little, and below each its
 /// paragraphs, indented more.
-fn described(program: &str, help: &str) -> Vec<Described> {
+fn described(program: &str, help: &str) -> Vec<FlagDescription> {
     const TEXT: &str = "          ";
-    let mut flags: Vec<Described> = Vec::new();
+    let mut flags: Vec<FlagDescription> = Vec::new();
     let mut heading = String::new();
     for line in help.lines() {
         if let Some(text) = line.strip_prefix(TEXT) {
@@ -52,7 +52,7 @@ fn described(program: &str, help: &str) -> Vec<Described> {
             let usage = format!("--{usage}").replace(['<', '>'], "");
             let usage = usage.trim_end_matches("...").to_owned();
             let name = usage.split(' ').next().unwrap_or_default().to_owned();
-            flags.push(Described {
+            flags.push(FlagDescription {
                 program: program.to_owned(),
                 heading: heading.clone(),
                 usage,
@@ -64,17 +64,17 @@ fn described(program: &str, help: &str) -> Vec<Described> {
             heading = name.to_owned();
         } else if line.trim_start().starts_with('-') {
             // -h, --help; -V, --version.
-            flags.push(Described::nothing());
+            flags.push(FlagDescription::nothing());
         }
     }
     flags.retain(|flag| !flag.name.is_empty());
     flags
 }
 
-impl Described {
-    fn nothing() -> Described {
+impl FlagDescription {
+    fn nothing() -> FlagDescription {
         let nothing = String::new;
-        Described {
+        FlagDescription {
             program: nothing(),
             heading: nothing(),
             usage: nothing(),

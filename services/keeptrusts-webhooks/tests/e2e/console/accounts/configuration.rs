@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 use keeptrusts_webhooks_testkit::process::Launch;
 use keeptrusts_webhooks_testkit::receiver::Authority;
 
-use super::{Place, SECRET, press, signs_in};
+use super::{SECRET, SignInFixture, press, signs_in};
 use crate::console::fixture::HttpSession;
 use crate::platform::{Backend, Database, PATIENCE, Server};
 
@@ -14,42 +14,43 @@ use crate::platform::{Backend, Database, PATIENCE, Server};
 async fn a_client_proves_who_it_is_as_the_issuer_takes_it() {
     let issuer = Issuer::start("acme", "viewer");
     issuer.take_secrets_by("client_secret_post");
-    let place = Place::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
-    assert!(signs_in(&place.begin("").await.come_back(&place.issuer).await), "in the form");
+    let fixture = SignInFixture::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
+    assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await), "in the form");
 
     let issuer = Issuer::start("acme", "viewer");
     issuer.take_secrets_by("client_secret_basic");
-    let file = place.database.folder().join("client-secret");
+    let file = fixture.database.folder().join("client-secret");
     std::fs::write(&file, format!("{CLIENT_SECRET}\n")).expect("written");
     let file = file.to_str().expect("UTF-8");
-    let place = Place::at(issuer, |serve| serve.flag("--oidc-client-secret-file", file)).await;
-    assert!(signs_in(&place.begin("").await.come_back(&place.issuer).await), "in a header");
+    let fixture =
+        SignInFixture::at(issuer, |serve| serve.flag("--oidc-client-secret-file", file)).await;
+    assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await), "in a header");
 
     let issuer = Issuer::start("acme", "viewer");
     issuer.make_client_public();
-    let place = Place::at(issuer, |serve| serve).await;
-    assert!(signs_in(&place.begin("").await.come_back(&place.issuer).await), "not at all");
+    let fixture = SignInFixture::at(issuer, |serve| serve).await;
+    assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await), "not at all");
 
     let issuer = Issuer::start("acme", "viewer");
-    let place = Place::at(issuer, |serve| serve.env(SECRET, "another")).await;
-    let answer = place.begin("").await.come_back(&place.issuer).await;
+    let fixture = SignInFixture::at(issuer, |serve| serve.env(SECRET, "another")).await;
+    let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (502, false), "wrongly");
     let page = answer.text();
     assert!(page.contains("Tell whoever runs the console"), "{page}");
     let logged =
         |line: &str| line.contains("invalid_client") && line.contains("--oidc-client-secret");
-    place.server.process().wait_for_line(logged, PATIENCE).await;
+    fixture.server.process().wait_for_line(logged, PATIENCE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_with_a_self_signed_certificate_is_trusted_if_that_is_named() {
     let issuer = Issuer::with(Authority::self_signed_server(), "acme", "viewer");
-    let place = Place::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
-    assert!(signs_in(&place.begin("").await.come_back(&place.issuer).await));
+    let fixture = SignInFixture::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
+    assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await));
 
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
-        .flag("--oidc-issuer", &place.issuer.url())
+        .flag("--oidc-issuer", &fixture.issuer.url())
         .flag("--oidc-audience", CLIENT_ID)
         .flag("--oidc-client-id", CLIENT_ID)
         .env(SECRET, CLIENT_SECRET)
@@ -63,10 +64,10 @@ async fn an_issuer_with_a_self_signed_certificate_is_trusted_if_that_is_named() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_is_told_what_to_register_and_a_console_without_an_issuer_offers_none() {
-    let place = Place::with_a("viewer").await;
-    let redirect_uri = format!("{}/sign-in/callback", place.console);
+    let fixture = SignInFixture::with_a("viewer").await;
+    let redirect_uri = format!("{}/sign-in/callback", fixture.console);
     let is_told = |line: &str| line.contains("redirect URI") && line.contains(&redirect_uri);
-    place.server.process().wait_for_line(is_told, PATIENCE).await;
+    fixture.server.process().wait_for_line(is_told, PATIENCE).await;
 
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;

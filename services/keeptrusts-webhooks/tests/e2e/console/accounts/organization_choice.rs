@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_testkit::issuer::Issuer;
 use serde_json::json;
 
-use super::{Place, session_of, signs_in, trusting};
+use super::{SignInFixture, session_of, signs_in, trusting};
 use crate::console::fixture::HttpSession;
 use crate::platform::{Backend, Database, Server};
 
@@ -53,12 +53,12 @@ async fn who_pastes_a_web_token_of_several_organizations_is_asked_as_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_an_account_of_several_organizations_chooses_one_and_is_in_that_one() {
-    let place = Place::with_a("viewer").await;
-    place.issuer.tamper(|claims| {
+    let fixture = SignInFixture::with_a("viewer").await;
+    fixture.issuer.tamper(|claims| {
         claims["organization"] = json!({"globex": {"id": "2"}, "acme": {"id": "1"}});
     });
-    let mut leaving = place.begin("/events").await;
-    let answer = leaving.come_back(&place.issuer).await;
+    let mut leaving = fixture.begin("/events").await;
+    let answer = leaving.come_back(&fixture.issuer).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/sign-in/organization")));
     assert!(!signs_in(&answer));
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FLOW, NAME, Place, press, press_at, session_of, signs_in};
+use super::{FLOW, NAME, SignInFixture, press, press_at, session_of, signs_in};
 use crate::console::fixture::{HttpSession, ORGANIZATION};
 use crate::platform::eventually;
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_SECRET, in_seconds};
@@ -13,9 +13,9 @@ type Change = fn(&mut Value);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_has_an_ordinary_session_and_the_answer_is_good_once() {
-    let place = Place::with_a("admin").await;
-    let leaving = place.begin("/events?page=2").await;
-    let back = leaving.log_in(&place.issuer);
+    let fixture = SignInFixture::with_a("admin").await;
+    let leaving = fixture.begin("/events?page=2").await;
+    let back = leaving.log_in(&fixture.issuer);
     let answer = leaving.session.get(&back).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/events?page=2")));
     assert!(signs_in(&answer), "{:?}", answer.headers);
@@ -24,24 +24,24 @@ async fn who_comes_back_has_an_ordinary_session_and_the_answer_is_good_once() {
     };
     assert!(answer.headers.iter().any(forgets), "{:?}", answer.headers);
     let cookie = session_of(&answer).expect("a session");
-    let session = HttpSession { cookie, ..HttpSession::of_nobody(&place.console).await };
+    let session = HttpSession { cookie, ..HttpSession::of_nobody(&fixture.console).await };
     assert_eq!(session.get("/webhooks").await.status, 200);
 
-    assert_eq!(place.issuer.exchanges(), 1);
-    let stranger = HttpSession::of_nobody(&place.console).await;
+    assert_eq!(fixture.issuer.exchanges(), 1);
+    let stranger = HttpSession::of_nobody(&fixture.console).await;
     for again in [&leaving.session, &session, &stranger] {
         let answer = again.get(&back).await;
         assert_eq!(answer.status, 400);
         assert!(!signs_in(&answer) && answer.text().contains("This sign-in is over"));
     }
-    assert_eq!(place.issuer.exchanges(), 1, "the issuer is not even asked");
+    assert_eq!(fixture.issuer.exchanges(), 1, "the issuer is not even asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_to_another_browsers_question_is_not_taken() {
-    let place = Place::with_a("admin").await;
-    let (attacker, victim) = (place.begin("").await, place.begin("").await);
-    let lure = attacker.log_in(&place.issuer);
+    let fixture = SignInFixture::with_a("admin").await;
+    let (attacker, victim) = (fixture.begin("").await, fixture.begin("").await);
+    let lure = attacker.log_in(&fixture.issuer);
     let (code, _) = lure.split_once("&iss=").expect("a code first");
     let made_up = format!("{code}&state={}", "0".repeat(64));
     let of_nobody = format!("{code}&state=");
@@ -50,7 +50,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
         assert_eq!(answer.status, 400, "{path}");
         assert!(!signs_in(&answer), "{path}");
     }
-    assert_eq!(place.issuer.exchanges(), 0, "nobody else's code is used");
+    assert_eq!(fixture.issuer.exchanges(), 0, "nobody else's code is used");
 
     // With the victim's own state, the verifier does not match.
     let (_, state) = victim.to.split_once("&state=").expect("a state");
@@ -61,30 +61,30 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
     let answer = victim.session.get(&injected).await;
     assert_eq!((answer.status, signs_in(&answer)), (400, false));
     assert!(answer.text().contains("does not accept this sign-in any more"), "{}", answer.text());
-    assert_eq!(place.issuer.exchanges(), 1);
+    assert_eq!(fixture.issuer.exchanges(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_another_issuer_is_not_taken() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     for change in [
         // The mix-up attack: the browser was at another issuer.
         |path: &str| path.replace("&iss=https", "&iss=https%3A%2F%2Fevil.example%2Fhttps"),
         // Our issuer always names itself.
         |path: &str| path.replace("&iss=", "&other="),
     ] {
-        let leaving = place.begin("").await;
-        let path = change(&leaving.log_in(&place.issuer));
+        let leaving = fixture.begin("").await;
+        let path = change(&leaving.log_in(&fixture.issuer));
         let answer = leaving.session.get(&path).await;
         assert_eq!((answer.status, signs_in(&answer)), (400, false), "{path}");
         assert!(answer.text().contains("does not come from Acme ID"), "{path}");
     }
-    assert_eq!(place.issuer.exchanges(), 0, "the code is shown to nobody");
+    assert_eq!(fixture.issuer.exchanges(), 0, "the code is shown to nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     let tampered: [(&str, Change); 12] = [
         ("another nonce", |claims| claims["nonce"] = json!("0".repeat(64))),
         ("no nonce", |claims| claims["nonce"] = json!(null)),
@@ -100,93 +100,93 @@ async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
         ("longer than the gate reads", |claims| claims["x"] = json!("x".repeat(9_000))),
     ];
     for (what, change) in tampered {
-        place.issuer.tamper(change);
-        let answer = place.begin("").await.come_back(&place.issuer).await;
+        fixture.issuer.tamper(change);
+        let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
         assert_eq!((answer.status, signs_in(&answer)), (502, false), "{what}");
         assert!(answer.text().contains("is not in order"), "{what}: {}", answer.text());
     }
-    place.issuer.tamper(|_| {});
-    let answer = place.begin("").await.come_back(&place.issuer).await;
+    fixture.issuer.tamper(|_| {});
+    let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
     assert!(signs_in(&answer), "an honest one is taken");
-    place.issuer.sign_as_a_forger();
-    let answer = place.begin("").await.come_back(&place.issuer).await;
+    fixture.issuer.sign_as_a_forger();
+    let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (502, false), "forged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_ask() {
-    let place = Place::with_a("admin").await;
-    place.issuer.give_role(None);
-    let answer = place.begin("/audit").await.come_back(&place.issuer).await;
+    let fixture = SignInFixture::with_a("admin").await;
+    fixture.issuer.give_role(None);
+    let answer = fixture.begin("/audit").await.come_back(&fixture.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (403, false));
     let page = answer.text();
     assert!(page.contains("Your account has no role in this console"), "{page}");
     assert!(page.contains("`role`") && page.contains("accounts at Acme ID"), "{page}");
     assert!(page.contains(r#"name="next" value="/audit""#), "one can try again: {page}");
-    place.issuer.tamper(|claims| claims["organization"] = json!(null));
-    place.issuer.give_role(Some("viewer"));
-    let page = place.begin("").await.come_back(&place.issuer).await.text();
+    fixture.issuer.tamper(|claims| claims["organization"] = json!(null));
+    fixture.issuer.give_role(Some("viewer"));
+    let page = fixture.begin("").await.come_back(&fixture.issuer).await.text();
     assert!(page.contains("`organization`"), "{page}");
     // An account of all organizations is shown the same organization as keys for all of them.
-    place.issuer.tamper(|claims| claims["organization"] = json!("*"));
-    let answer = place.begin("").await.come_back(&place.issuer).await;
+    fixture.issuer.tamper(|claims| claims["organization"] = json!("*"));
+    let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
     let cookie = session_of(&answer).expect("a session");
-    let session = HttpSession { cookie, ..HttpSession::of_nobody(&place.console).await };
+    let session = HttpSession { cookie, ..HttpSession::of_nobody(&fixture.console).await };
     let page = session.get("/webhooks").await.text();
     assert!(page.contains(&format!("<dd>{ORGANIZATION}</dd>")), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_away_keeps_nobody_from_trying_again_or_using_a_key() {
-    let place = Place::with_a("admin").await;
-    place.issuer.be_away(true);
-    let nobody = HttpSession::of_nobody(&place.console).await;
+    let fixture = SignInFixture::with_a("admin").await;
+    fixture.issuer.be_away(true);
+    let nobody = HttpSession::of_nobody(&fixture.console).await;
     let answer = press(&nobody, "/audit").await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     let page = answer.text();
     assert!(page.contains("Acme ID does not answer at the moment"), "{page}");
     assert!(page.contains(r#"id="key""#), "a key still opens");
-    place.issuer.be_away(false);
+    fixture.issuer.be_away(false);
     eventually("one can try again", async || {
         (press(&nobody, "").await.status == 200).then_some(())
     })
     .await;
 
-    let leaving = place.begin("").await;
-    let back = leaving.log_in(&place.issuer);
-    place.issuer.be_away(true);
+    let leaving = fixture.begin("").await;
+    let back = leaving.log_in(&fixture.issuer);
+    fixture.issuer.be_away(true);
     let answer = leaving.session.get(&back).await;
     assert_eq!((answer.status, signs_in(&answer)), (503, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_in_with_an_account_leads_to_no_other_site() {
-    let place = Place::with_a("viewer").await;
+    let fixture = SignInFixture::with_a("viewer").await;
     for next in ["https%3A%2F%2Fevil.example%2F", "%2F%2Fevil.example", "%2F%5Cevil.example", ""] {
-        let answer = place.begin(next).await.come_back(&place.issuer).await;
+        let answer = fixture.begin(next).await.come_back(&fixture.issuer).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some("/webhooks")), "{next}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_begins_at_an_address_that_the_issuer_does_not_lead_back_to_is_told() {
-    let place = Place::with_a("viewer").await;
-    let nobody = HttpSession::of_nobody(&place.console).await;
-    let (_, port) = place.console.rsplit_once(':').expect("a port");
+    let fixture = SignInFixture::with_a("viewer").await;
+    let nobody = HttpSession::of_nobody(&fixture.console).await;
+    let (_, port) = fixture.console.rsplit_once(':').expect("a port");
     let answer = press_at(&format!("localhost:{port}"), &nobody).await;
     assert_eq!(answer.status, 400);
-    let told = format!("To sign in with {NAME}, open {}/sign-in", place.console);
+    let told = format!("To sign in with {NAME}, open {}/sign-in", fixture.console);
     assert!(answer.text().contains(&told), "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_10_no_log_shows_a_secret_a_code_or_a_token() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     let mut secrets = vec![CLIENT_SECRET.to_owned()];
     for change in [(|_| {}) as Change, |claims| claims["nonce"] = json!("x")] {
-        place.issuer.tamper(change);
-        let leaving = place.begin("").await;
-        let back = leaving.log_in(&place.issuer);
+        fixture.issuer.tamper(change);
+        let leaving = fixture.begin("").await;
+        let back = leaving.log_in(&fixture.issuer);
         leaving.session.get(&back).await;
         // A second time, when it is no longer valid.
         leaving.session.get(&back).await;
@@ -197,7 +197,7 @@ async fn invariant_10_no_log_shows_a_secret_a_code_or_a_token() {
         secrets.extend(values.map(|(_, value)| value.to_owned()).filter(|it| it.len() >= 40));
     }
     assert!(secrets.len() >= 9, "{secrets:?}");
-    let log = place.server.process().output();
+    let log = fixture.server.process().output();
     assert!(
         log.contains("its nonce is not the one of this sign-in"),
         "the reason is logged: {log}"

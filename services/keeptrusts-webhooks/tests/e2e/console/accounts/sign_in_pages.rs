@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 use keeptrusts_webhooks_testkit::process::{Launch, Process};
 use serde_json::json;
 
-use super::{Place, SECRET, trusting};
+use super::{SECRET, SignInFixture, trusting};
 use crate::console::accessibility::look_at;
 use crate::console::fixture::{STATUS, sign_in};
 use crate::console::roles::OFFERED;
@@ -23,9 +23,9 @@ async fn log_in(browser: &Browser) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_asked_for() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_taking_any_certificate().await;
-    browser.open(&format!("{}/events?from=2026-01-01T00%3A00", place.console)).await;
+    browser.open(&format!("{}/events?from=2026-01-01T00%3A00", fixture.console)).await;
     log_in(&browser).await;
     browser.see(Role::Heading, "Events").await;
     let url = browser.url().await;
@@ -42,14 +42,14 @@ async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_ask
     browser.click(Role::Button, "Sign out").await;
     browser.see(Role::Heading, "Sign in").await;
     assert_eq!(browser.text(STATUS).await, "You have signed out.");
-    sign_in(&browser, &place.console, FIRST_KEY).await;
+    sign_in(&browser, &fixture.console, FIRST_KEY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_breaks_it_off_is_told_what_the_issuer_says_and_can_try_again() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_taking_any_certificate().await;
-    browser.open(&format!("{}/audit", place.console)).await;
+    browser.open(&format!("{}/audit", fixture.console)).await;
     browser.click(Role::Button, BUTTON).await;
     browser.click(Role::Button, "Cancel").await;
     let said = browser.text_when("[role=alert]", "says why", |text| !text.is_empty()).await;
@@ -62,14 +62,14 @@ async fn who_breaks_it_off_is_told_what_the_issuer_says_and_can_try_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tabs_in_which_one_signs_in_at_the_same_time_do_not_disturb_one_another() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_taking_any_certificate().await;
     let first = browser.window().await;
-    browser.open(&format!("{}/events", place.console)).await;
+    browser.open(&format!("{}/events", fixture.console)).await;
     browser.click(Role::Button, BUTTON).await;
     browser.see(Role::Heading, "Log in at the issuer").await;
     browser.open_window().await;
-    browser.open(&format!("{}/audit", place.console)).await;
+    browser.open(&format!("{}/audit", fixture.console)).await;
     log_in(&browser).await;
     browser.see(Role::Heading, "Audit trail").await;
     browser.go_to(&first).await;
@@ -79,17 +79,17 @@ async fn tabs_in_which_one_signs_in_at_the_same_time_do_not_disturb_one_another(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewers_account_sees_no_buttons_and_scripts_are_not_needed() {
-    let place = Place::with_a("viewer").await;
-    let endpoint = place.server.client("acme");
+    let fixture = SignInFixture::with_a("viewer").await;
+    let endpoint = fixture.server.client("acme");
     let endpoint = endpoint.create_endpoint("https://hooks.example.com/x", &["policy.block"]).await;
     let browser = Browser::start_taking_any_certificate().await;
     browser.disable_scripts().await;
-    browser.open(&format!("{}/webhooks", place.console)).await;
+    browser.open(&format!("{}/webhooks", fixture.console)).await;
     log_in(&browser).await;
     browser.see(Role::Heading, "Webhooks").await;
     assert!(browser.text("header").await.contains("viewer"));
     for path in ["/webhooks".to_owned(), format!("/webhooks/{}", endpoint.id)] {
-        browser.open(&format!("{}{path}", place.console)).await;
+        browser.open(&format!("{}{path}", fixture.console)).await;
         browser.see(Role::Button, "Sign out").await;
         let offered = browser.run(OFFERED, json!([])).await;
         assert_eq!(offered, json!(["/sign-out"]), "{path}");
@@ -139,12 +139,12 @@ async fn console_beside(server: &Server, issuer: &Issuer) -> (Process, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sign_in_page_with_an_issuer_is_accessible_and_fits_its_screen() {
-    let place = Place::with_a("admin").await;
+    let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_taking_any_certificate().await;
     let mut problems = Vec::new();
-    browser.open(&format!("{}/sign-in", place.console)).await;
+    browser.open(&format!("{}/sign-in", fixture.console)).await;
     look_at(&browser, "sign-in-account", &mut problems).await;
-    place.issuer.give_role(None);
+    fixture.issuer.give_role(None);
     log_in(&browser).await;
     browser.text_when("[role=alert]", "says why", |text| text.contains("`role`")).await;
     look_at(&browser, "sign-in-account-refused", &mut problems).await;
