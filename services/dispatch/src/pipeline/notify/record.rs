@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact};
-use keeptrusts_webhooks_store::{Expected, NewRecord, Operation, Record, new_ulid};
+use keeptrusts_webhooks_store::{Expected, NewRecord, Record, new_ulid};
 use tokio::sync::mpsc;
 
 use super::cause::NotificationCause;

@@ -14,7 +14,7 @@ use tonic::codegen::http::{HeaderMap, Request};
 use tonic::transport::Channel;
 
 use super::caller::Caller;
-use super::matrix::{PACKAGE, furnish, rules};
+use super::matrix::{PACKAGE, create_resources, rules};
 use crate::platform::{Backend, Database, Server, channel};
 
 /// Responses that contain a credential.
@@ -90,12 +90,12 @@ async fn ask(channel: &mut Channel, method: &str, message: &[u8], accepted: &str
 async fn every_answer_is_compressed_for_who_asks_but_for_those_that_show_a_credential() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).retrying_after("1h").start().await;
-    let things = furnish(&server.client("acme"), &Caller::first(&server)).await;
+    let ids = create_resources(&server.client("acme"), &Caller::first(&server)).await;
     let mut channel = channel(server.address());
     let (mut showing, mut as_they_are) = (BTreeSet::new(), BTreeSet::new());
     let mut compressed = 0;
     for rule in rules() {
-        let message = (rule.request)(&things);
+        let message = (rule.request)(&ids);
         for accepted in ["gzip", "zstd", "identity"] {
             let answer = ask(&mut channel, rule.method, &message, accepted).await;
             if !answer.is_message() {

@@ -1,6 +1,6 @@
 //! The console, in a browser, against a server as its users start it.
 //!
-//! [`stage`] is the fixture of all these tests. Elements are found by their role and name, so that
+//! [`fixture`] starts what all these tests need. Elements are found by their role and name, so that
 //! what these tests cannot find, a screen reader cannot either.
 
 mod access;
