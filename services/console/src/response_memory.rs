@@ -41,7 +41,7 @@ impl ResponseMemory {
         match taken {
             Ok(share) => Ok(share.held_by(bytes)),
             Err(exhausted) => {
-                refusals::show_outcome(NAME, &organization, exhausted, "whose limit is fixed");
+                refusals::tell(NAME, &organization, exhausted, "whose limit is fixed");
                 Err(ErrorPage::Busy)
             }
         }

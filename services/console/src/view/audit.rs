@@ -24,7 +24,7 @@ pub(crate) struct AuditFilter {
 }
 
 impl AuditFilter {
-    pub(crate) fn place(&self) -> PagePosition {
+    pub(crate) fn position(&self) -> PagePosition {
         PagePosition { page: self.page.clone(), trail: self.trail.clone() }
     }
 
@@ -122,7 +122,7 @@ impl AuditRow {
     pub(crate) fn of(entry: v1::AuditEntry) -> AuditRow {
         let action = Option::<AuditAction>::from(entry.action());
         AuditRow {
-            what: action.map_or_else(|| "Unknown".to_owned(), words),
+            what: action.map_or_else(|| "Unknown".to_owned(), action_name),
             time: Moment::of(entry.time.as_ref()),
             id: entry.id,
             actor: entry.actor,

@@ -30,7 +30,7 @@ pub(crate) struct LogFilter {
 }
 
 impl LogFilter {
-    pub(crate) fn place(&self) -> PagePosition {
+    pub(crate) fn position(&self) -> PagePosition {
         PagePosition { page: self.page.clone(), trail: self.trail.clone() }
     }
 
