@@ -19,6 +19,7 @@
 mod apt;
 mod browser;
 mod deployment;
+mod installation;
 mod node;
 mod pgbouncer;
 mod postgres;
@@ -27,7 +28,7 @@ mod python;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -124,42 +125,4 @@ pub(crate) fn cargo_deny() -> PathBuf {
 
 fn directory() -> PathBuf {
     workspace::root().join("target/tools")
-}
-
-/// Whether a directory holds what this file of pinned versions asks for.
-fn is_installed(directory: &Path, pins: &Path) -> bool {
-    match (fs::read(directory.join(STAMP)), fs::read(pins)) {
-        (Ok(installed), Ok(wanted)) => installed == wanted,
-        _ => false,
-    }
-}
-
-/// Notes, as the installation's last act, which pinned versions it holds.
-fn mark_installed(directory: &Path, pins: &Path) -> Result {
-    fs::copy(pins, directory.join(STAMP))
-        .context(|| format!("note in {} what is installed", directory.display()))?;
-    Ok(())
-}
-
-const STAMP: &str = ".installed-from";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_installation_counts_only_for_the_pins_it_was_made_from() {
-        let directory = std::env::temp_dir().join(format!("xtask-stamp-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let pins = directory.join("pins.txt");
-
-        fs::write(&pins, "tool==1").unwrap();
-        assert!(!is_installed(&directory, &pins));
-        mark_installed(&directory, &pins).unwrap();
-        assert!(is_installed(&directory, &pins));
-        fs::write(&pins, "tool==2").unwrap();
-        assert!(!is_installed(&directory, &pins));
-
-        fs::remove_dir_all(&directory).unwrap();
-    }
 }

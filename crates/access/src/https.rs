@@ -11,7 +11,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioExecutor;
-use keeptrusts_webhooks_trust::{CertificateProblem, Trust, UnusableCertificates};
+use keeptrusts_webhooks_trust::{CertificateProblem, TrustStore, UnusableCertificates};
 
 use crate::limits::{ISSUER_PATIENCE, MAX_ISSUER_ANSWER_BYTES};
 
@@ -73,7 +73,7 @@ pub enum TrustError {
 impl Fetcher {
     /// Trusts whom the system trusts, and the certificates in the file (`--oidc-ca`).
     pub fn new(ca: Option<&PathBuf>) -> Result<Fetcher, TrustError> {
-        let mut trust = Trust::in_system();
+        let mut trust = TrustStore::from_system();
         if let Some(path) = ca {
             let unreadable = |source| TrustError::Unreadable { path: path.clone(), source };
             let pem = std::fs::read(path).map_err(unreadable)?;
@@ -117,7 +117,7 @@ impl Fetcher {
 }
 
 fn failed(error: legacy::Error) -> FetchError {
-    match CertificateProblem::behind(&error) {
+    match CertificateProblem::find_in(&error) {
         Some(problem) => FetchError::NotTrusted(problem),
         None => FetchError::Failed(error),
     }

@@ -16,13 +16,13 @@ pub struct Bearer(MetadataValue<Ascii>);
 /// A text that cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a token has no characters but visible ASCII ones")]
-pub struct NotAToken;
+pub struct InvalidBearerToken;
 
 impl Bearer {
     /// With this token.
-    pub fn new(token: &str) -> Result<Bearer, NotAToken> {
+    pub fn new(token: &str) -> Result<Bearer, InvalidBearerToken> {
         let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| NotAToken)?;
+            format!("Bearer {token}").parse().map_err(|_| InvalidBearerToken)?;
         // Neither in Debug output nor in HTTP/2's table of headers (RFC 7541 section 7.1.3).
         value.set_sensitive(true);
         Ok(Bearer(value))

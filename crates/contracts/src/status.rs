@@ -5,8 +5,8 @@
 //! message says what is wrong and what to do. Nothing that a database or a peer has said goes
 //! into any of them.
 
-mod brief;
 mod reason;
+mod violation_summary;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub const ERROR_DOMAIN: &str = "webhooks.keeptrusts.com";
 /// INVALID_ARGUMENT: fields of the request break their rules. All of them are named, unless
 /// there are so many that the answer would not fit into a client's limit for trailers.
 pub fn invalid_argument(violations: Vec<Violation>) -> Status {
-    let (message, violations) = brief::of(&violations);
+    let (message, violations) = violation_summary::summarize(&violations);
     let mut details = ErrorDetails::with_bad_request(violations);
     details.set_error_info(Reason::InvalidField.name(), ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(Code::InvalidArgument, message, details)
@@ -82,7 +82,7 @@ pub fn failed_precondition(reason: Reason, message: impl Into<String>) -> Status
 /// FAILED_PRECONDITION: a stored credential would go to another server than the one that it was
 /// given for. `field` is where the request has it, `description` what is wrong.
 pub fn failed_precondition_credential(field: &str, description: impl Into<String>) -> Status {
-    let (message, violations) = brief::of(&[Violation::new(field, description)]);
+    let (message, violations) = violation_summary::summarize(&[Violation::new(field, description)]);
     let mut details = ErrorDetails::with_bad_request(violations);
     details.set_error_info(Reason::CredentialRequired.name(), ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(Code::FailedPrecondition, message, details)

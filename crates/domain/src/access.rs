@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::Timestamp;
 use crate::document::as_text;
 use crate::ids::{KeyId, OrganizationId};
+use crate::named_enum::{NamedEnum, named_enum};
 use crate::violation::Violation;
-use crate::word::{Word, words};
 
-words! {
+named_enum! {
     /// What a caller may do.
     pub enum Role {
         /// Everything in its organization.
@@ -29,7 +29,7 @@ impl Role {
     /// Whether the role has a permission.
     pub const fn may(self, permission: Permission) -> bool {
         match (self, permission) {
-            (Role::Admin, _) | (_, Permission::KnowOneself) => true,
+            (Role::Admin, _) | (_, Permission::Authenticated) => true,
             (
                 Role::Platform,
                 Permission::Publish
@@ -49,7 +49,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Role::named(name).ok_or(UnknownRole)
+        Role::from_name(name).ok_or(UnknownRole)
     }
 }
 
@@ -62,7 +62,7 @@ pub struct UnknownRole;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// Ask who one is, open and end a session, learn the event types.
-    KnowOneself,
+    Authenticated,
     /// Publish events.
     Publish,
     /// Read events: a publisher its own, others all of the organization's.
@@ -207,7 +207,7 @@ mod tests {
     fn each_role_may_do_what_its_description_says() {
         use Permission::*;
         let all = [
-            KnowOneself,
+            Authenticated,
             Publish,
             ReadEvents,
             Read,
@@ -219,9 +219,9 @@ mod tests {
         ];
         let may = |role: Role| all.into_iter().filter(move |permission| role.may(*permission));
         assert!(may(Role::Admin).eq(all));
-        assert!(may(Role::Publisher).eq([KnowOneself, Publish, ReadEvents]));
-        assert!(may(Role::Viewer).eq([KnowOneself, ReadEvents, Read]));
-        assert!(may(Role::Platform).eq([KnowOneself, Publish, ReadEvents, Read, Manage, Send]));
+        assert!(may(Role::Publisher).eq([Authenticated, Publish, ReadEvents]));
+        assert!(may(Role::Viewer).eq([Authenticated, ReadEvents, Read]));
+        assert!(may(Role::Platform).eq([Authenticated, Publish, ReadEvents, Read, Manage, Send]));
     }
 
     #[test]

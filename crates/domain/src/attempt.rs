@@ -6,9 +6,9 @@ use crate::Timestamp;
 use crate::event::ContentDigest;
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// What caused an attempt.
     pub enum Trigger {
         /// The first attempt, or the retry schedule.
@@ -20,9 +20,9 @@ words! {
     }
 }
 
-words! {
+named_enum! {
     /// What an attempt meant for its delivery.
-    pub enum Outcome {
+    pub enum AttemptOutcome {
         /// Answered 2xx.
         Delivered = "delivered",
         /// Failed; another automatic one is due.
@@ -34,7 +34,7 @@ words! {
 
 /// What an attempt was, whatever came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptMade {
+pub struct AttemptDetails {
     /// Its id.
     pub id: AttemptId,
     /// The event that was sent.
@@ -70,9 +70,9 @@ pub struct Attempt {
     /// The delivery that it belongs to.
     pub delivery_id: DeliveryId,
     /// What it was.
-    pub made: AttemptMade,
+    pub details: AttemptDetails,
     /// What it meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// What went wrong; empty on success.
     pub error: String,
     /// When the next automatic attempt was due, seen from the end of this one.

@@ -3,7 +3,7 @@
 //! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
 use crate::channel::{ChannelConfig, ChannelFact, ChannelPatch};
-use crate::config::Change;
+use crate::config::FieldChange;
 use crate::endpoint_config::EndpointPatch;
 use crate::event_type::EventType;
 use crate::fact::{DeliveryFact, EndpointFact, Fact, OperatorFact};
@@ -92,7 +92,7 @@ const UPDATED_WITH_SECRET: &str = "endpoint.updated,secret.rotated";
 
 impl AuditAction {
     /// What the entries of the action are filed under, for a filter.
-    pub fn filed_under(self) -> Vec<&'static str> {
+    pub fn labels(self) -> Vec<&'static str> {
         let both = match self {
             AuditAction::EndpointUpdated | AuditAction::SecretRotated => Some(UPDATED_WITH_SECRET),
             _ => None,
@@ -103,7 +103,7 @@ impl AuditAction {
 
 /// What a fact is filed under in the trail, if it belongs there: its action's name, or, if it is
 /// of two actions, what both are looked for by.
-pub fn file_of(fact: &Fact) -> Option<&'static str> {
+pub fn action_label(fact: &Fact) -> Option<&'static str> {
     match fact {
         Fact::Endpoint(EndpointFact::Updated { patch, secret: Some(_), .. })
             if !patch.is_empty() =>
@@ -174,7 +174,7 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
 
 /// What something was done to, as far as the record itself tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Subject {
+pub struct AuditTarget {
     /// The endpoint.
     pub endpoint_id: Option<EndpointId>,
     /// The delivery that it was done to, or that it has to do with.
@@ -191,47 +191,48 @@ pub struct Subject {
     pub notification_id: Option<NotificationId>,
 }
 
-impl Subject {
+impl AuditTarget {
     /// What a record's fact was done to.
-    pub fn of(stream: Stream, fact: &Fact) -> Subject {
-        let mut subject = Subject::default();
+    pub fn of(stream: Stream, fact: &Fact) -> AuditTarget {
+        let mut target = AuditTarget::default();
         match stream {
-            Stream::Endpoint(id) => subject.endpoint_id = Some(id),
-            Stream::Event(id) => subject.event_id = Some(id),
-            Stream::Delivery(id) => subject.delivery_id = Some(id),
-            Stream::Key(id) => subject.key_id = Some(id),
-            Stream::Replay(id) => subject.replay_id = Some(id),
-            Stream::Channel(id) => subject.channel_id = Some(id),
-            Stream::Notification(id) => subject.notification_id = Some(id),
+            Stream::Endpoint(id) => target.endpoint_id = Some(id),
+            Stream::Event(id) => target.event_id = Some(id),
+            Stream::Delivery(id) => target.delivery_id = Some(id),
+            Stream::Key(id) => target.key_id = Some(id),
+            Stream::Replay(id) => target.replay_id = Some(id),
+            Stream::Channel(id) => target.channel_id = Some(id),
+            Stream::Notification(id) => target.notification_id = Some(id),
             Stream::Operation(_) => {}
         }
         match fact {
             Fact::Endpoint(
                 EndpointFact::Degraded { delivery_id, .. }
                 | EndpointFact::Recovered { delivery_id },
-            ) => subject.delivery_id = Some(*delivery_id),
+            ) => target.delivery_id = Some(*delivery_id),
             Fact::Delivery(DeliveryFact::TestRequested { event_id, endpoint_id, .. }) => {
-                subject.event_id = Some(*event_id);
-                subject.endpoint_id = Some(*endpoint_id);
+                target.event_id = Some(*event_id);
+                target.endpoint_id = Some(*endpoint_id);
             }
             Fact::Replay(ReplayFact::Requested(new)) => {
-                subject.endpoint_id = Some(new.selection.endpoint_id);
+                target.endpoint_id = Some(new.selection.endpoint_id);
             }
             Fact::Replay(ReplayFact::Cancelled { endpoint_id }) => {
-                subject.endpoint_id = Some(*endpoint_id);
+                target.endpoint_id = Some(*endpoint_id);
             }
             Fact::Notification(NotificationFact::Raised(new)) => {
-                subject.channel_id = Some(new.channel_id);
+                target.channel_id = Some(new.channel_id);
             }
             _ => {}
         }
-        subject
+        target
     }
 }
 
 /// What a fact changed, field by field.
-pub fn changes_of(fact: &Fact) -> Vec<Change> {
-    let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
+pub fn changes_of(fact: &Fact) -> Vec<FieldChange> {
+    let set =
+        |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
     match fact {
         Fact::Endpoint(fact) => match fact {
             EndpointFact::Created { config, secret: _ } => {
@@ -243,7 +244,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
             EndpointFact::SecretRotated { previous_expire_time, .. } => {
                 let overlap = previous_expire_time
                     .map(|time| set("previous_secret_expire_time", &time.to_string()));
-                [Change::of_secret("secret")].into_iter().chain(overlap).collect()
+                [FieldChange::of_secret("secret")].into_iter().chain(overlap).collect()
             }
             EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("status", "active")],
             EndpointFact::Disabled { reason, .. } => status("disabled", reason),
@@ -258,7 +259,7 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
         Fact::Replay(ReplayFact::Requested(new)) => replay_requested(new),
         Fact::Channel(ChannelFact::Created(config)) => channel_created(config),
         Fact::Channel(ChannelFact::Updated { patch, before }) => channel_changes(patch, before),
-        Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![Change {
+        Fact::Operator(OperatorFact::MasterKeyRotated { previous, current }) => vec![FieldChange {
             field: "master_key_id",
             before: Some(previous.clone()),
             after: Some(current.clone()),
@@ -267,11 +268,11 @@ pub fn changes_of(fact: &Fact) -> Vec<Change> {
     }
 }
 
-fn replay_requested(new: &NewReplay) -> Vec<Change> {
+fn replay_requested(new: &NewReplay) -> Vec<FieldChange> {
     let selection = &new.selection;
     let mut changes = Vec::new();
     let mut set = |field, after: String| {
-        changes.push(Change { field, before: None, after: Some(after) });
+        changes.push(FieldChange { field, before: None, after: Some(after) });
     };
     set("scope", selection.scope.name().to_owned());
     if let Some(time) = selection.start_time {
@@ -298,8 +299,9 @@ fn replay_requested(new: &NewReplay) -> Vec<Change> {
     changes
 }
 
-fn status(status: &str, reason: &str) -> Vec<Change> {
-    let set = |field, after: &str| Change { field, before: None, after: Some(after.to_owned()) };
+fn status(status: &str, reason: &str) -> Vec<FieldChange> {
+    let set =
+        |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
     let reason = (!reason.is_empty()).then(|| set("status_reason", reason));
     [set("status", status)].into_iter().chain(reason).collect()
 }
@@ -309,25 +311,25 @@ fn endpoint_changes(
     patch: &EndpointPatch,
     before: &EndpointPatch<PayloadFormat<()>>,
     has_secret: bool,
-) -> Vec<Change> {
+) -> Vec<FieldChange> {
     let payload_format = patch.payload_format.clone();
     let mut changes = patch.clone().with_payload_format(None).changes(before);
-    changes.extend(has_secret.then(|| Change::of_secret("secret")));
+    changes.extend(has_secret.then(|| FieldChange::of_secret("secret")));
     changes.extend(EndpointPatch { payload_format, ..EndpointPatch::default() }.changes(before));
     changes
 }
 
-fn channel_created(config: &ChannelConfig) -> Vec<Change> {
+fn channel_created(config: &ChannelConfig) -> Vec<FieldChange> {
     let mut changes = channel_changes(&config.clone().into(), &ChannelPatch::default());
     let kind = Some(config.destination.kind.name().to_owned());
-    changes.insert(1, Change { field: "kind", before: None, after: kind });
+    changes.insert(1, FieldChange { field: "kind", before: None, after: kind });
     changes
 }
 
-fn channel_changes(patch: &ChannelPatch, before: &ChannelPatch) -> Vec<Change> {
+fn channel_changes(patch: &ChannelPatch, before: &ChannelPatch) -> Vec<FieldChange> {
     let mut changes = patch.changes(before);
     if patch.destination.as_ref().is_some_and(|destination| destination.secret.is_some()) {
-        changes.push(Change::of_secret("secret"));
+        changes.push(FieldChange::of_secret("secret"));
     }
     changes
 }
@@ -352,18 +354,18 @@ mod tests {
             secret: Some(sealed),
             before: EndpointPatch { url: url("https://old.example/"), ..EndpointPatch::default() },
         });
-        let url = Change {
+        let url = FieldChange {
             field: "url",
             before: Some("https://old.example/".to_owned()),
             after: Some("https://new.example/".to_owned()),
         };
-        let secret = Change { field: "secret", before: None, after: None };
+        let secret = FieldChange { field: "secret", before: None, after: None };
         assert_eq!(changes_of(&fact), [url, secret]);
         assert_eq!(action_of(&fact), Some(AuditAction::EndpointUpdated));
         // It is found as what it is shown as, and as the other thing that it was.
-        let file = file_of(&fact).expect("it is in the trail");
+        let label = action_label(&fact).expect("it is in the trail");
         let found: Vec<_> =
-            AuditAction::ALL.iter().filter(|action| action.filed_under().contains(&file)).collect();
+            AuditAction::ALL.iter().filter(|action| action.labels().contains(&label)).collect();
         assert_eq!(found, [&AuditAction::EndpointUpdated, &AuditAction::SecretRotated]);
     }
 
@@ -376,7 +378,7 @@ mod tests {
             before: EndpointPatch::default(),
         });
         assert_eq!(action_of(&fact), Some(AuditAction::SecretRotated));
-        assert_eq!(file_of(&fact), Some("secret.rotated"));
+        assert_eq!(action_label(&fact), Some("secret.rotated"));
     }
 
     #[test]
@@ -389,7 +391,7 @@ mod tests {
                 before: EndpointPatch { payload_format: Some(before), ..EndpointPatch::default() },
             }))
         };
-        let change = |field, before: Option<&str>, after: Option<&str>| Change {
+        let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
             field,
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
@@ -408,7 +410,7 @@ mod tests {
         assert_eq!(another_key, [change("routing_key", None, None)]);
     }
 
-    fn told(changes: &[Change]) -> Vec<(&str, Option<&str>, Option<&str>)> {
+    fn told(changes: &[FieldChange]) -> Vec<(&str, Option<&str>, Option<&str>)> {
         let told = changes
             .iter()
             .map(|change| (change.field, change.before.as_deref(), change.after.as_deref()));

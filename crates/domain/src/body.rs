@@ -42,11 +42,11 @@ impl EventData {
 /// The exact bytes of the request's body: three fields, in this order, no white space of ours.
 /// `timestamp` is in whole seconds; the exact time goes into a header.
 pub fn render(event_type: EventType, event_time: Timestamp, data: &EventData) -> Vec<u8> {
-    own_format(event_type, event_time, data.as_str())
+    render_checked(event_type, event_time, data.as_str())
 }
 
 /// The same of `data` that was checked before: one JSON object.
-pub fn own_format(event_type: EventType, event_time: Timestamp, data: &str) -> Vec<u8> {
+pub fn render_checked(event_type: EventType, event_time: Timestamp, data: &str) -> Vec<u8> {
     let timestamp = rfc3339::seconds(event_time);
     // Neither a type's name nor a timestamp has a character that JSON would escape.
     format!(r#"{{"event":"{event_type}","timestamp":"{timestamp}","data":{data}}}"#).into_bytes()

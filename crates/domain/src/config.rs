@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 /// A field that changed, for the audit trail. A secret's change has neither a before nor an after.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct FieldChange {
     /// The field's name in the API.
     pub field: &'static str,
     /// Its value before.
@@ -16,26 +16,26 @@ pub struct Change {
     pub after: Option<String>,
 }
 
-impl Change {
+impl FieldChange {
     /// A field with its text before and after. None: the texts are equal; no text is an empty one.
     pub fn between(
         field: &'static str,
         before: Option<String>,
         after: Option<String>,
-    ) -> Option<Change> {
+    ) -> Option<FieldChange> {
         let is_other =
             before.as_deref().unwrap_or_default() != after.as_deref().unwrap_or_default();
-        is_other.then_some(Change { field, before, after })
+        is_other.then_some(FieldChange { field, before, after })
     }
 
     /// A secret was set.
-    pub fn of_secret(field: &'static str) -> Change {
-        Change { field, before: None, after: None }
+    pub fn of_secret(field: &'static str) -> FieldChange {
+        FieldChange { field, before: None, after: None }
     }
 }
 
 /// What a configuration's field can be.
-pub trait Value: Clone + PartialEq {
+pub trait FieldValue: Clone + PartialEq {
     /// The value without its secrets.
     type Shown;
 
@@ -54,32 +54,33 @@ pub trait Value: Clone + PartialEq {
 
     /// What the audit trail tells of the new value in this field. `before` is None if there was
     /// none.
-    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self) -> Vec<Change>;
+    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self)
+    -> Vec<FieldChange>;
 }
 
-impl Value for String {
+impl FieldValue for String {
     type Shown = String;
 
     fn shown(&self) -> String {
         self.clone()
     }
 
-    fn changes(field: &'static str, before: Option<&String>, after: &String) -> Vec<Change> {
-        Change::between(field, before.cloned(), Some(after.clone())).into_iter().collect()
+    fn changes(field: &'static str, before: Option<&String>, after: &String) -> Vec<FieldChange> {
+        FieldChange::between(field, before.cloned(), Some(after.clone())).into_iter().collect()
     }
 }
 
-impl<T: Clone + PartialEq + Display> Value for Vec<T> {
+impl<T: Clone + PartialEq + Display> FieldValue for Vec<T> {
     type Shown = Vec<T>;
 
     fn shown(&self) -> Vec<T> {
         self.clone()
     }
 
-    fn changes(field: &'static str, before: Option<&Vec<T>>, after: &Vec<T>) -> Vec<Change> {
+    fn changes(field: &'static str, before: Option<&Vec<T>>, after: &Vec<T>) -> Vec<FieldChange> {
         let text =
             |values: &Vec<T>| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        Change::between(field, before.map(text), Some(text(after))).into_iter().collect()
+        FieldChange::between(field, before.map(text), Some(text(after))).into_iter().collect()
     }
 }
 
@@ -162,30 +163,30 @@ macro_rules! config {
 
             /// The part of a patch that changes something.
             pub fn difference(&self, patch: $patch) -> $patch {
-                $patch { $($field: patch.$field.filter(|new| $crate::config::Value::is_changed_by(&self.$field, new)),)* }
+                $patch { $($field: patch.$field.filter(|new| $crate::config::FieldValue::is_changed_by(&self.$field, new)),)* }
             }
 
             /// What is there now in the fields that a patch sets, without secrets.
-            pub fn before(&self, patch: &$patch) -> $patch<<$stored as $crate::config::Value>::Shown> {
-                $patch { $($field: patch.$field.as_ref().map(|_| $crate::config::Value::shown(&self.$field)),)* }
+            pub fn before(&self, patch: &$patch) -> $patch<<$stored as $crate::config::FieldValue>::Shown> {
+                $patch { $($field: patch.$field.as_ref().map(|_| $crate::config::FieldValue::shown(&self.$field)),)* }
             }
 
             /// Takes over what a patch sets.
             pub fn apply(&mut self, patch: $patch) {
                 $(if let Some(new) = patch.$field {
-                    $crate::config::Value::replace(&mut self.$field, new);
+                    $crate::config::FieldValue::replace(&mut self.$field, new);
                 })*
             }
         }
 
         impl $patch {
             /// What the audit trail tells of the patch, field by field.
-            pub fn changes(&self, before: &$patch<<$stored as $crate::config::Value>::Shown>) -> Vec<$crate::config::Change> {
+            pub fn changes(&self, before: &$patch<<$stored as $crate::config::FieldValue>::Shown>) -> Vec<$crate::config::FieldChange> {
                 let mut changes = Vec::new();
                 $(if let Some(after) = &self.$field {
                     let field = stringify!($field);
                     let before = before.$field.as_ref();
-                    changes.extend($crate::config::Value::changes(field, before, after));
+                    changes.extend($crate::config::FieldValue::changes(field, before, after));
                 })*
                 changes
             }
@@ -206,13 +207,13 @@ mod tests {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Hidden(&'static str);
 
-    impl Value for Hidden {
+    impl FieldValue for Hidden {
         type Shown = ();
 
         fn shown(&self) {}
 
-        fn changes(field: &'static str, _: Option<&()>, _: &Hidden) -> Vec<Change> {
-            vec![Change::of_secret(field)]
+        fn changes(field: &'static str, _: Option<&()>, _: &Hidden) -> Vec<FieldChange> {
+            vec![FieldChange::of_secret(field)]
         }
     }
 
@@ -236,8 +237,8 @@ mod tests {
         SampleConfig { name: "one".to_owned(), key: Hidden("horse"), numbers: vec![1, 2] }
     }
 
-    fn change(field: &'static str, before: Option<&str>, after: &str) -> Change {
-        Change { field, before: before.map(str::to_owned), after: Some(after.to_owned()) }
+    fn change(field: &'static str, before: Option<&str>, after: &str) -> FieldChange {
+        FieldChange { field, before: before.map(str::to_owned), after: Some(after.to_owned()) }
     }
 
     #[test]
@@ -276,9 +277,9 @@ mod tests {
     fn a_change_is_told_with_before_and_after_and_a_secret_with_neither() {
         let patch = SamplePatch::from(SampleConfig { numbers: Vec::new(), ..sample() });
         let made = patch.changes(&SamplePatch::default());
-        assert_eq!(made, [change("name", None, "one"), Change::of_secret("key")]);
+        assert_eq!(made, [change("name", None, "one"), FieldChange::of_secret("key")]);
         let before = sample().before(&patch);
         let changed = patch.changes(&before);
-        assert_eq!(changed, [Change::of_secret("key"), change("numbers", Some("1, 2"), "")]);
+        assert_eq!(changed, [FieldChange::of_secret("key"), change("numbers", Some("1, 2"), "")]);
     }
 }

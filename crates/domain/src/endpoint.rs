@@ -8,7 +8,6 @@ use crate::document::{Document, micros};
 use crate::endpoint_config::{EndpointConfig, EndpointPatch};
 use crate::event_type::EventType;
 use crate::fact::EndpointFact;
-use crate::health::{DisableCause, StatusCause};
 use crate::ids::{DeliveryId, EndpointId, OrganizationId};
 use crate::limits::MAX_REASON_CHARS;
 use crate::log::Version;
@@ -16,21 +15,9 @@ use crate::payload_format::{PayloadFields, PayloadPatch};
 use crate::secret::SealedSecret;
 use crate::text::{check_length, check_line};
 use crate::violation::Violation;
-use crate::word::words;
 
+pub use crate::endpoint_status::{DisableCause, EndpointStatus, FailureStreak, StatusCause};
 pub use crate::endpoint_url::check_url;
-
-words! {
-    /// Whether deliveries are made, and whether they have lately been succeeding.
-    pub enum EndpointStatus {
-        /// Deliveries are made.
-        Active = "active",
-        /// Nothing is sent.
-        Disabled = "disabled",
-        /// Deliveries are made; the last one to end failed for good.
-        Degraded = "degraded",
-    }
-}
 
 /// The secret before the current one, while it signs as well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

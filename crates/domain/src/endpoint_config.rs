@@ -5,7 +5,7 @@ use crate::event_type::EventType;
 use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::payload_format::PayloadFormat;
 use crate::text::{check_length, check_line, check_text};
-use crate::violation::{Violation, WrongEntries};
+use crate::violation::{EntryViolations, Violation};
 
 config! {
     /// What a customer sets of an endpoint, checked. The secret is not part of it.
@@ -52,7 +52,7 @@ pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>
         return Err(vec![Violation::new(field, description)]);
     }
     let mut event_types = Vec::new();
-    let mut wrong = WrongEntries::of(field);
+    let mut wrong = EntryViolations::of(field);
     for (index, name) in names.iter().enumerate() {
         match name.parse() {
             Ok(EventType::Test) => wrong.push(
@@ -67,5 +67,5 @@ pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>
     }
     event_types.sort();
     event_types.dedup();
-    wrong.unless(event_types)
+    wrong.into_result(event_types)
 }

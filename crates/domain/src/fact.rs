@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::attempt::AttemptMade;
+use crate::attempt::{AttemptDetails, AttemptOutcome, Trigger};
 use crate::channel::ChannelFact;
-use crate::delivery::DeliveryState;
+use crate::delivery_state::DeliveryState;
 use crate::endpoint_config::{EndpointConfig, EndpointPatch};
+use crate::endpoint_status::DisableCause;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
-use crate::health::DisableCause;
 use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
 use crate::key::KeyFact;
 use crate::notification::NotificationFact;
@@ -177,11 +177,11 @@ pub enum DeliveryFact {
     /// Somebody asked for its end.
     CancelRequested,
     /// The receiver answered 2xx.
-    AttemptSucceeded(AttemptMade),
+    AttemptSucceeded(AttemptDetails),
     /// An attempt failed.
     AttemptFailed {
         /// What it was.
-        made: AttemptMade,
+        details: AttemptDetails,
         /// What went wrong.
         error: String,
         /// When the next automatic attempt is due, as people are told.
@@ -209,6 +209,43 @@ pub enum DeliveryFact {
         /// Why.
         reason: String,
     },
+}
+
+impl DeliveryFact {
+    /// If the fact is an attempt's end: the attempt, what it meant, what went wrong, what is next.
+    pub fn attempt(&self) -> Option<(&AttemptDetails, AttemptOutcome, &str, Option<Timestamp>)> {
+        match self {
+            DeliveryFact::AttemptSucceeded(details) => {
+                Some((details, AttemptOutcome::Delivered, "", None))
+            }
+            DeliveryFact::AttemptFailed { details, error, next_attempt_time, .. } => {
+                let outcome = match next_attempt_time {
+                    Some(_) => AttemptOutcome::Retrying,
+                    None => AttemptOutcome::Failed,
+                };
+                Some((details, outcome, error, *next_attempt_time))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a delivery looks different after the fact. After a request to cancel it does not: what
+    /// comes of that is a fact of its own. (A request to retry is shown as the next attempt.)
+    pub fn is_visible(&self) -> bool {
+        !matches!(self, DeliveryFact::CancelRequested)
+    }
+
+    /// Whether the fact is that the delivery has failed for good: the schedule ran out, or the
+    /// event's body did. A test's failure is not.
+    pub fn is_exhaustion(&self) -> bool {
+        match self {
+            DeliveryFact::AttemptFailed { details, state, .. } => {
+                *state == DeliveryState::Failed && details.trigger == Trigger::Automatic
+            }
+            DeliveryFact::Expired { event_type, .. } => *event_type != EventType::Test,
+            _ => false,
+        }
+    }
 }
 
 impl Fact {

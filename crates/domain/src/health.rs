@@ -11,63 +11,12 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::attempt::Outcome;
+use crate::attempt::AttemptOutcome;
 use crate::document::micros;
-use crate::ids::{DeliveryId, EndpointId};
-use crate::word::words;
+use crate::ids::EndpointId;
 
 /// How many endpoints a summary tells of one by one.
 pub const MAX_ENDPOINTS_IN_SUMMARY: usize = 20;
-
-/// What an endpoint was disabled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DisableCause {
-    /// Somebody asked for it.
-    Requested,
-    /// Nothing but failures, for longer than is put up with.
-    Failing {
-        /// Whose attempt was the last.
-        delivery_id: DeliveryId,
-        /// When the first of those attempts began.
-        since: Timestamp,
-    },
-    /// The receiver answered 410 Gone: it wants no more (RFC 9110 section 15.5.11).
-    Gone {
-        /// To which delivery.
-        delivery_id: DeliveryId,
-    },
-}
-
-impl DisableCause {
-    /// Whether nobody asked for it.
-    pub fn is_automatic(self) -> bool {
-        self != DisableCause::Requested
-    }
-}
-
-words! {
-    /// Why an endpoint's status is not active.
-    pub enum StatusCause {
-        /// Somebody disabled it.
-        Requested = "requested",
-        /// A delivery failed for good.
-        Exhausted = "exhausted",
-        /// Nothing but failures for too long: it was disabled.
-        Failing = "failing",
-        /// The receiver answered 410 Gone: it was disabled.
-        Gone = "gone",
-    }
-}
-
-/// An endpoint whose attempts have all failed lately. Tests that fail do not count; whatever
-/// succeeds ends it, and so does enabling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failing {
-    /// When the first of those attempts began.
-    pub since: Timestamp,
-    /// Whose attempt that was.
-    pub delivery_id: DeliveryId,
-}
 
 /// Attempts counted by what they meant. Tests are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -83,11 +32,11 @@ pub struct AttemptTally {
 
 impl AttemptTally {
     /// Counts so many more.
-    pub fn add(&mut self, outcome: Outcome, count: u64) {
+    pub fn add(&mut self, outcome: AttemptOutcome, count: u64) {
         match outcome {
-            Outcome::Delivered => self.delivered += count,
-            Outcome::Retrying => self.retrying += count,
-            Outcome::Failed => self.failed += count,
+            AttemptOutcome::Delivered => self.delivered += count,
+            AttemptOutcome::Retrying => self.retrying += count,
+            AttemptOutcome::Failed => self.failed += count,
         }
     }
 

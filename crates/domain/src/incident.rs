@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::channel::Destination;
+use crate::destination::Destination;
 use crate::log::Position;
 
 /// What a notification does to the incident of its endpoint.

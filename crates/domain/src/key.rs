@@ -12,13 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::Timestamp;
 use crate::access::{Reach, Role};
-use crate::counted::counted;
 use crate::document::{Document, micros};
 use crate::ids::{KeyId, OrganizationId};
 use crate::limits::{
     DEFAULT_SESSION_LIFE, MAX_KEY_LIFE, MAX_SESSION_LIFE, MIN_KEY_LIFE, MIN_SESSION_LIFE,
 };
 use crate::log::Version;
+use crate::plural::pluralize;
 use crate::violation::Violation;
 
 /// What every token begins with, so that people and scanners of leaked secrets know it.
@@ -227,7 +227,7 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
 
 /// Checks that what a key makes does not outlive it: until `end`, if it ever ends. `life` None: for
 /// ever.
-pub fn check_outlives_not(
+pub fn check_life_within_key(
     field: &str,
     life: Option<Duration>,
     end: Option<Timestamp>,
@@ -239,7 +239,7 @@ pub fn check_outlives_not(
         Some(wanted) => Ok(Some(wanted)),
         None => {
             let seconds = end.duration_since(now).as_secs().max(0);
-            let seconds = counted(seconds, "second", "seconds");
+            let seconds = pluralize(seconds, "second", "seconds");
             let description = format!(
                 "must end with the key that makes it, which is valid until {end}: give at most {seconds}"
             );
@@ -308,7 +308,7 @@ mod tests {
     fn what_a_key_makes_ends_with_it_at_the_latest() {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let check = |life: Option<u64>, end| {
-            check_outlives_not("time_to_live", life.map(Duration::from_secs), end, at(100))
+            check_life_within_key("time_to_live", life.map(Duration::from_secs), end, at(100))
         };
         assert_eq!(check(None, None), Ok(None));
         assert_eq!(check(Some(60), None), Ok(Some(at(160))));

@@ -36,7 +36,7 @@ impl Default for MailLimits {
 
 /// One or more tries at a mail, as the table of notifications has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MailSent {
+pub struct MailAttempts {
     /// When the last try began.
     pub time: Timestamp,
     /// How many tries there were, at least a minute apart.
@@ -54,9 +54,9 @@ pub struct MailUsage {
 impl MailUsage {
     /// What the table says. When the tries before a last one were is not in it: they are counted
     /// as if they had been a minute before.
-    pub fn of(sent: impl IntoIterator<Item = MailSent>) -> MailUsage {
+    pub fn of(sent: impl IntoIterator<Item = MailAttempts>) -> MailUsage {
         let mut tries = Vec::new();
-        for MailSent { time, messages, recipients } in sent {
+        for MailAttempts { time, messages, recipients } in sent {
             let before = time.checked_sub(MINUTE).unwrap_or(Timestamp::MIN);
             tries.extend((1..messages).map(|_| (before, recipients)));
             tries.push((time, recipients));
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn what_the_table_says_counts_repetitions() {
         let usage = MailUsage::of([
-            MailSent { time: time(600), messages: 4, recipients: 1 },
-            MailSent { time: time(500), messages: 1, recipients: 1 },
+            MailAttempts { time: time(600), messages: 4, recipients: 1 },
+            MailAttempts { time: time(500), messages: 1, recipients: 1 },
         ]);
         assert_eq!(usage.free_at(time(601), 1, &LIMITS), time(500 + DAY.as_secs() as i64));
     }

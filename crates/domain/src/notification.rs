@@ -1,75 +1,24 @@
 //! Notifications: what a channel is told of what happened to an organization's endpoints.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::channel::ChannelKind;
 use crate::document::{Document, micros};
 use crate::health::HealthSummary;
 use crate::ids::{ChannelId, DeliveryId, EndpointId, NotificationId, OrganizationId};
 use crate::incident::{Incident, IncidentAction};
 use crate::log::{Position, Version};
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
-    /// What a notification tells of.
-    pub enum NotificationType {
-        /// Deliveries of an endpoint ran out of attempts. One message per endpoint and hour at most.
-        DeliveryExhausted = "delivery_exhausted",
-        /// An endpoint became degraded.
-        EndpointDegraded = "endpoint_degraded",
-        /// A degraded endpoint is active again.
-        EndpointRecovered = "endpoint_recovered",
-        /// An endpoint was disabled, and not by a person.
-        EndpointDisabled = "endpoint_disabled",
-        /// How a week went.
-        WeeklySummary = "weekly_summary",
-        /// Somebody wants to see whether the channel works. Cannot be subscribed to.
-        Test = "test",
-        /// The trouble of an endpoint is over, told to a service that has an incident open. Cannot be
-        /// subscribed to.
-        IncidentResolved = "incident_resolved",
-    }
-}
-
-impl fmt::Display for NotificationType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl NotificationType {
-    /// Whether it can be subscribed to.
-    pub const fn can_be_subscribed_to(self) -> bool {
-        !matches!(self, NotificationType::Test | NotificationType::IncidentResolved)
-    }
-
-    /// Whether it tells of trouble of an endpoint: a service that keeps incidents opens one.
-    pub const fn is_trouble(self) -> bool {
-        matches!(
-            self,
-            NotificationType::DeliveryExhausted
-                | NotificationType::EndpointDegraded
-                | NotificationType::EndpointDisabled
-        )
-    }
-}
-
-impl ChannelKind {
-    /// Whether its service keeps an incident open until it is told that it is over.
-    pub const fn keeps_incidents(self) -> bool {
-        matches!(self, ChannelKind::PagerDuty)
-    }
-}
+pub use crate::notification_type::NotificationType;
 
 /// The longest time that exhausted deliveries are collected for before they are told.
-pub const GROUPING: Duration = Duration::from_secs(60 * 60);
+pub const GROUPING_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// No notification waits longer than this for its next attempt, or for its first.
-pub const LONGEST_WAIT: Duration = RETRY_WAITS[RETRY_WAITS.len() - 1];
+pub const MAX_RETRY_WAIT: Duration = RETRY_WAITS[RETRY_WAITS.len() - 1];
 
 /// The waits before a notification is sent again: 1 min, 5 min, 30 min, 2 h, 6 h. Shorter in all
 /// than a delivery's: what is told half a day late helps nobody.
@@ -88,7 +37,7 @@ const RETRY_WAITS: [Duration; 5] = {
 /// else closes it.
 const CLOSING_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 4 * 7;
 
-words! {
+named_enum! {
     /// How far a notification has come.
     pub enum NotificationState {
         /// It was not sent yet, or will be sent again.

@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Change, Value};
+use crate::config::{FieldChange, FieldValue};
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
+use crate::named_enum::{NamedEnum, named_enum};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
-use crate::word::{Word, words};
 
-words! {
+named_enum! {
     /// A form, without what belongs to it.
     #[derive(Default)]
     pub enum PayloadKind {
@@ -46,7 +46,7 @@ impl FromStr for PayloadKind {
     type Err = UnknownPayloadKind;
 
     fn from_str(name: &str) -> Result<Self, UnknownPayloadKind> {
-        PayloadKind::named(name).ok_or(UnknownPayloadKind)
+        PayloadKind::from_name(name).ok_or(UnknownPayloadKind)
     }
 }
 
@@ -147,7 +147,7 @@ impl<K> PayloadFormat<K> {
     }
 }
 
-impl Value for PayloadFormat {
+impl FieldValue for PayloadFormat {
     type Shown = PayloadFormat<()>;
 
     fn shown(&self) -> PayloadFormat<()> {
@@ -157,14 +157,18 @@ impl Value for PayloadFormat {
     }
 
     /// A routing key that is there has been set.
-    fn changes(_: &'static str, before: Option<&PayloadFormat<()>>, after: &Self) -> Vec<Change> {
+    fn changes(
+        _: &'static str,
+        before: Option<&PayloadFormat<()>>,
+        after: &Self,
+    ) -> Vec<FieldChange> {
         let before = before.unwrap_or(&PayloadFormat::Keeptrusts);
         let name = |kind: PayloadKind| Some(kind.name().to_owned());
-        let kind = Change::between("payload_format", name(before.kind()), name(after.kind()));
+        let kind = FieldChange::between("payload_format", name(before.kind()), name(after.kind()));
         let text = |template: Option<&str>| template.map(str::to_owned);
         let (old, new) = (text(before.template()), text(after.template()));
-        let template = Change::between("payload_template", old, new);
-        let key = after.routing_key().map(|_| Change::of_secret("routing_key"));
+        let template = FieldChange::between("payload_template", old, new);
+        let key = after.routing_key().map(|_| FieldChange::of_secret("routing_key"));
         kind.into_iter().chain(template).chain(key).collect()
     }
 }
@@ -192,7 +196,7 @@ impl RoutingKey {
     }
 
     /// In the place of a key, where there is none to be shown: asterisks.
-    pub fn stand_in() -> RoutingKey {
+    pub fn placeholder() -> RoutingKey {
         RoutingKey(Secret::opened("*".repeat(ROUTING_KEY_CHARS)))
     }
 

@@ -9,14 +9,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::delivery::DeliveryState;
+use crate::delivery_state::DeliveryState;
 use crate::document::{Document, as_text, micros};
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
 use crate::log::{Position, Version};
-use crate::word::words;
+use crate::named_enum::named_enum;
 
-words! {
+named_enum! {
     /// What a replay sends.
     pub enum ReplayScope {
         /// Events that the endpoint was not sent because it was disabled.
@@ -245,7 +245,7 @@ pub enum ReplayFact {
     },
 }
 
-words! {
+named_enum! {
     /// How far a replay has come.
     pub enum ReplayState {
         /// Not at its end.

@@ -29,31 +29,31 @@ const MAX_NAMED: usize = 10;
 
 /// What is wrong with the entries of a repeated field: the first few, however many there are.
 #[derive(Debug)]
-pub struct WrongEntries<'a> {
+pub struct EntryViolations<'a> {
     field: &'a str,
     violations: Vec<Violation>,
 }
 
-impl<'a> WrongEntries<'a> {
+impl<'a> EntryViolations<'a> {
     /// None yet, of this field.
-    pub fn of(field: &'a str) -> WrongEntries<'a> {
-        WrongEntries { field, violations: Vec::new() }
+    pub fn of(field: &'a str) -> EntryViolations<'a> {
+        EntryViolations { field, violations: Vec::new() }
     }
 
     /// One more, with its index. What is wrong with it is put into words only if it is told.
     pub fn push<D: Into<String>>(&mut self, index: usize, description: impl FnOnce() -> D) {
-        let told = self.violations.len();
-        if told < MAX_NAMED {
+        let count = self.violations.len();
+        if count < MAX_NAMED {
             let entry = format!("{}[{index}]", self.field);
             self.violations.push(Violation::new(entry, description()));
-        } else if told == MAX_NAMED {
+        } else if count == MAX_NAMED {
             let description = "has further entries that break their rules";
             self.violations.push(Violation::new(self.field, description));
         }
     }
 
     /// The value, if no entry was wrong.
-    pub fn unless<T>(self, value: T) -> Result<T, Vec<Violation>> {
+    pub fn into_result<T>(self, value: T) -> Result<T, Vec<Violation>> {
         if self.violations.is_empty() { Ok(value) } else { Err(self.violations) }
     }
 }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn of_many_wrong_entries_the_first_few_are_put_into_words() {
-        let mut wrong = WrongEntries::of("event_types");
+        let mut wrong = EntryViolations::of("event_types");
         let mut described = 0;
         for index in 0..1_000 {
             wrong.push(index, || {
@@ -72,13 +72,13 @@ mod tests {
                 "is wrong"
             });
         }
-        let violations = wrong.unless(()).expect_err("they are wrong");
+        let violations = wrong.into_result(()).expect_err("they are wrong");
         assert_eq!((described, violations.len()), (MAX_NAMED, MAX_NAMED + 1));
         assert_eq!(violations[9].field, "event_types[9]");
         assert_eq!(
             violations[10].to_string(),
             "event_types: has further entries that break their rules"
         );
-        assert_eq!(WrongEntries::of("event_types").unless(7), Ok(7));
+        assert_eq!(EntryViolations::of("event_types").into_result(7), Ok(7));
     }
 }

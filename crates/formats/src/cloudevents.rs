@@ -6,13 +6,13 @@ use keeptrusts_webhooks_domain::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
+use crate::payload_event::PayloadEvent;
 
-/// Section 3.2.1 of the HTTP binding: the event format's media type, with the charset. In small
-/// letters: the SDK for JavaScript compares it as a text.
+/// The event format's media type with the charset (section 3.2.1 of the HTTP binding). In lower
+/// case, because the JavaScript SDK compares it as a string.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
-/// Reversed DNS, as the specification recommends for types (section 3.1.1, `type`).
+/// Reverse DNS, as the specification recommends for types (section 3.1.1, `type`).
 const TYPE_PREFIX: &str = "com.keeptrusts.";
 
 /// The attributes in the order of the specification's examples.
@@ -27,14 +27,14 @@ struct CloudEvent<'a> {
     data: &'a RawValue,
 }
 
-/// An absolute URI that is the organization's own: with the id it names an event uniquely
-/// (section 3.1.1, `source`).
+/// An absolute URI for each organization: with the id it identifies an event (section 3.1.1,
+/// `source`).
 pub fn source(organization: &OrganizationId) -> String {
     format!("https://webhooks.keeptrusts.com/organizations/{organization}")
 }
 
-/// The event with its data as its publisher wrote it.
-pub(crate) fn structured(event: &Event<'_>) -> Vec<u8> {
+/// The data stays byte for byte as its publisher wrote it.
+pub(crate) fn structured(event: &PayloadEvent<'_>) -> Vec<u8> {
     let cloud_event = CloudEvent {
         specversion: "1.0",
         r#type: format!("{TYPE_PREFIX}{}", event.event_type),

@@ -1,58 +1,45 @@
-//! The custom format: a template of the endpoint's owner, in minijinja's language, that makes JSON.
+//! The custom format: the endpoint's owner writes a template in minijinja's language that makes
+//! JSON.
 //!
-//! Templates are programs of customers that run in our process, so they get nothing that is not
-//! bounded: a part of the language ([`language`]), the filters and tests of two lists
-//! ([`builtins`]), operators of ours ([`operators`]), and so many steps as the engine's fuel allows,
-//! where everything that reads or makes more than a little costs more than a step ([`cost`]).
-//! Macros, includes and imports are not even compiled in.
+//! Templates are programs of customers that run in our process, so everything that they can do is
+//! bounded: a part of the language ([`language`]), two lists of filters and tests ([`builtins`]), our
+//! own operators ([`operators`]), and a number of steps, the engine's fuel. Whatever reads or makes
+//! more than a few bytes costs more than one step ([`cost`]). Macros, includes and imports are not
+//! compiled in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use keeptrusts_webhooks_domain::json::{self, JsonError};
-use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
+use keeptrusts_webhooks_domain::limits::{MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
-use keeptrusts_webhooks_vendors::Cutting;
 use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
 };
 
-use crate::FormatError;
-use crate::event::Event;
+use crate::error::FormatError;
+use crate::payload_event::PayloadEvent;
 
+mod arguments;
 mod builtins;
 mod cost;
 mod data;
 mod decimal;
+mod engine_error;
 mod language;
+mod limits;
 mod numbers;
 mod operators;
-mod wording;
 mod write;
 
 pub use cost::Interrupt;
 use cost::{RENDERING, Rendering};
+use engine_error::template_error;
+pub use limits::{MAX_CUSTOM_BODY_BYTES, MAX_NESTING, MAX_STEPS};
 
-/// What a template may make, in bytes: as much as an event's data may have, and once more as much as
-/// a template may have, so that whatever is published fits into what is written around it.
-pub const MAX_CUSTOM_BODY_BYTES: usize = MAX_DATA_BYTES + MAX_TEMPLATE_BYTES;
-
-/// What a template may use up in one rendering: a step is one, and so are 64 bytes that it reads or
-/// makes, and 4 bytes of an array or object that it writes as JSON. It bounds time (some fifty
-/// milliseconds) and memory (6 MiB).
-pub const MAX_STEPS: u64 = 100_000;
-
-/// How deeply loops and blocks of a template may be nested.
-pub const MAX_NESTING: usize = 64;
-
-/// An error's text is cut to so many characters: it may quote the event's data.
-const MAX_REASON_CHARS: usize = 300;
-
-const NAME: &str = "payload";
-
-/// A template that keeps to the language. It is compiled for each rendering, since what the engine
-/// compiles borrows from its source; that takes a small part of the time that rendering does.
+/// A template that has been checked. It is compiled for each rendering, because the engine's compiled
+/// form borrows from the source; that takes a small part of a rendering's time.
 pub struct CustomTemplate {
     source: String,
 }
@@ -65,7 +52,7 @@ impl std::fmt::Debug for CustomTemplate {
 
 impl CustomTemplate {
     pub(crate) fn compile(template: &str) -> Result<CustomTemplate, FormatError> {
-        // It was checked when it came; nothing longer is compiled, wherever it comes from.
+        // Requests are checked too; nothing longer is compiled, wherever it comes from.
         if template.len() > MAX_TEMPLATE_BYTES {
             return Err(FormatError::TooLarge { limit: MAX_TEMPLATE_BYTES });
         }
@@ -73,10 +60,10 @@ impl CustomTemplate {
         Ok(CustomTemplate { source: template.to_owned() })
     }
 
-    /// JSON, or an error. It may take some fifty milliseconds, unless it is interrupted.
+    /// Returns JSON. May take some fifty milliseconds, unless it is interrupted.
     pub(crate) fn render(
         &self,
-        event: &Event<'_>,
+        event: &PayloadEvent<'_>,
         interrupt: &Interrupt,
     ) -> Result<Vec<u8>, FormatError> {
         let (body, _) = self.run(event, interrupt)?;
@@ -89,8 +76,12 @@ impl CustomTemplate {
         }
     }
 
-    /// What the template makes, and how many steps it took.
-    fn run(&self, event: &Event<'_>, interrupt: &Interrupt) -> Result<(String, u64), FormatError> {
+    /// The output, and how many steps it took.
+    fn run(
+        &self,
+        event: &PayloadEvent<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(String, u64), FormatError> {
         let data = data::value(event.data.get())
             .map_err(|error| FormatError::Data { reason: error.to_string() })?;
         let rendering = Arc::new(Rendering::new(interrupt.clone()));
@@ -102,12 +93,12 @@ impl CustomTemplate {
             ("data", data),
             (RENDERING, Value::from_dyn_object(Arc::clone(&rendering))),
         ]);
-        let mut generator = CodeGenerator::new(NAME, &self.source);
+        let mut generator = CodeGenerator::new(language::TEMPLATE_NAME, &self.source);
         generator.compile_stmt(&language::read(&self.source)?);
         let (instructions, _) = generator.finish();
         let mut body = String::new();
         let mut output = make_string_output(&mut body);
-        // There are no blocks in the language.
+        // The language has no blocks.
         let blocks = BTreeMap::new();
         let done =
             eval(environment(), &instructions, variables, &blocks, &mut output, AutoEscape::None);
@@ -117,20 +108,19 @@ impl CustomTemplate {
             Err(_) if rendering.is_full() => {
                 return Err(FormatError::TooLarge { limit: MAX_CUSTOM_BODY_BYTES });
             }
-            Err(error) => return Err(failed(&error)),
+            Err(error) => return Err(template_error(&error)),
         };
         Ok((body, steps))
     }
 }
 
-/// What templates have. It is made once.
 fn environment() -> &'static Environment<'static> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
         let mut environment = Environment::empty();
         environment.set_fuel(Some(MAX_STEPS));
         environment.set_recursion_limit(MAX_NESTING);
-        // Events may lack any field: `{{ data.a.b }}` is null then.
+        // Events may lack any field: then `{{ data.a.b }}` is null.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_formatter(write_json);
         builtins::add_to(&mut environment);
@@ -139,8 +129,8 @@ fn environment() -> &'static Environment<'static> {
     })
 }
 
-/// Whatever is printed is printed as JSON: a text with its quotation marks, what is missing as
-/// null. `{{ data }}` and `{{ data|tojson }}` are the same. The engine charges for it.
+/// Values are printed as JSON: a string with its quotation marks, a missing value as null.
+/// `{{ data }}` and `{{ data|tojson }}` are the same. The engine charges for it.
 fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let rendering = cost::rendering(state)?;
     rendering.go_on()?;
@@ -152,7 +142,7 @@ fn write_json(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) ->
     Ok(())
 }
 
-/// Authors do not see what they cannot send, so they are shown what is before the place.
+/// Authors do not see the invalid output, so the error shows the text before the place.
 fn not_json(body: &str, error: &JsonError) -> FormatError {
     const SHOWN_CHARS: usize = 40;
     let before = &body[..error.position()];
@@ -172,21 +162,6 @@ fn not_json(body: &str, error: &JsonError) -> FormatError {
     FormatError::NotJson { reason: format!("{error} ({place}){hint}") }
 }
 
-fn failed(error: &Error) -> FormatError {
-    let reason = match error.kind() {
-        ErrorKind::OutOfFuel => {
-            "it takes too many steps, or makes too large values: loop over less, and repeat less"
-                .to_owned()
-        }
-        kind => match error.detail() {
-            Some(detail) => format!("{kind}: {detail}"),
-            None => kind.to_string(),
-        },
-    };
-    let reason = Cutting::to(MAX_REASON_CHARS).cut(&reason);
-    FormatError::Template { line: error.line().unwrap_or(1), reason }
-}
-
 #[cfg(test)]
 #[path = "custom/tests.rs"]
-mod tests_of_templates;
+mod tests;

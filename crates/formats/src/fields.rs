@@ -1,20 +1,20 @@
-//! An event's data, divided into what fits in a line and the rest.
+//! Splits an event's data into scalar fields, which fit in a line, and the rest.
 
 use std::borrow::Cow;
 
 use keeptrusts_webhooks_domain::json::{self, Json, Member};
 use serde_json::value::RawValue;
 
-/// The fields of an event's data, in the order in which its publisher wrote them.
+/// In the order in which the publisher wrote them.
 pub(crate) struct Fields<'a> {
-    /// Texts, numbers, true, false and null, each with its name.
+    /// Names and values: strings, numbers, true, false and null.
     pub(crate) scalars: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// Objects and arrays, as `"name": value` in lines. Empty if there are none.
+    /// Objects and arrays, a line `"name": value` for each.
     pub(crate) rest: String,
 }
 
 impl<'a> Fields<'a> {
-    /// At most `max_scalars` of the scalars come alone; the others are of the rest.
+    /// At most `max_scalars` are scalars; further ones go to the rest.
     pub(crate) fn of(data: &'a RawValue, max_scalars: usize) -> Fields<'a> {
         let mut fields = Fields { scalars: Vec::new(), rest: String::new() };
         // It was checked to be an object when the event was accepted.
@@ -34,11 +34,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A value as far as it is shown.
 struct Field<'a> {
-    /// As it is written.
     text: &'a str,
-    /// A scalar as people read it: a text without its quotation marks, anything else as written.
+    /// A scalar for people: a string without its quotation marks, anything else as written.
     scalar: Option<Cow<'a, str>>,
     members: Vec<Member<'a, Field<'a>>>,
 }

@@ -1,32 +1,28 @@
-//! From an event to what is sent, by the format of the endpoint.
+//! Renders an event in the format of an endpoint.
 
 use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 
 use crate::custom::{CustomTemplate, Interrupt};
-use crate::event::Event;
+use crate::error::FormatError;
 use crate::payload::{JSON, Payload};
-use crate::{FormatError, cloudevents, pagerduty, slack, teams};
+use crate::payload_event::PayloadEvent;
+use crate::{cloudevents, pagerduty, slack, teams};
 
-/// A format, ready for use: a template in it is compiled.
+/// A format that is ready for use: a template in it has been checked.
 #[derive(Debug)]
 pub enum Formatter {
-    /// The event's own body is sent, as it is: there is nothing to render.
+    /// The event's stored body is sent unchanged: there is nothing to render.
     Keeptrusts,
-    /// A message for Slack.
     Slack,
-    /// A card for Teams.
     Teams,
-    /// An alert for PagerDuty.
     PagerDuty,
-    /// A CloudEvent.
     CloudEvents,
-    /// What a template makes.
     Custom(Box<CustomTemplate>),
 }
 
 impl Formatter {
-    /// Prepares a format. Only a template can fail.
+    /// Only a template can fail.
     pub fn compile<K>(format: &PayloadFormat<K>) -> Result<Formatter, FormatError> {
         Ok(match format {
             PayloadFormat::Keeptrusts => Formatter::Keeptrusts,
@@ -40,11 +36,11 @@ impl Formatter {
         })
     }
 
-    /// What is sent of an event. PagerDuty needs the endpoint's routing key, nobody else does.
-    /// Nothing but a template is interrupted, and nothing but a template fails if there is a key.
+    /// PagerDuty needs the endpoint's routing key, no other format does. Only a template can be
+    /// interrupted, and with a key only a template can fail.
     pub fn render(
         &self,
-        event: &Event<'_>,
+        event: &PayloadEvent<'_>,
         routing_key: Option<&RoutingKey>,
         interrupt: &Interrupt,
     ) -> Result<Payload, FormatError> {
@@ -64,7 +60,7 @@ impl Formatter {
     }
 }
 
-/// Only for previews: deliveries send the bytes that are stored.
-fn own_body(event: &Event<'_>) -> Vec<u8> {
-    body::own_format(event.event_type, event.time, event.data.get())
+/// Only for previews: deliveries send the stored bytes.
+fn own_body(event: &PayloadEvent<'_>) -> Vec<u8> {
+    body::render_checked(event.event_type, event.time, event.data.get())
 }

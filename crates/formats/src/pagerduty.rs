@@ -1,5 +1,5 @@
-//! PagerDuty, Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. To be sent to
-//! `https://events.pagerduty.com/v2/enqueue`.
+//! PagerDuty, Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. The endpoint's
+//! URL is `https://events.pagerduty.com/v2/enqueue`.
 
 use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
 use keeptrusts_webhooks_domain::rfc3339;
@@ -7,15 +7,15 @@ use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT, MAX_EVENT_BYTES};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
 use crate::fields::Fields;
 use crate::payload::Payload;
+use crate::payload_event::PayloadEvent;
 use crate::severity;
 
-/// So many fields of the data are in the summary, which is what a phone shows.
+/// The most fields of the data in the summary, which is what a phone shows.
 const SUMMARY_FIELDS: usize = 4;
 
-/// The routing key comes first, so that its place in the body is known.
+/// The routing key comes first, so that its position in the body is known.
 #[derive(Serialize)]
 struct Alert<'a> {
     routing_key: &'a str,
@@ -37,9 +37,9 @@ struct Details<'a> {
     custom_details: &'a RawValue,
 }
 
-/// An alert. A repeated attempt has the same `dedup_key`, so that it opens no second one.
-pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
-    // What is around the data is a few KB.
+/// A repeated attempt has the same `dedup_key`, so that it opens no second alert.
+pub(crate) fn alert(event: &PayloadEvent<'_>, routing_key: &str) -> Payload {
+    // The text around the data is a few KB.
     const { assert!(2 * MAX_DATA_BYTES <= MAX_EVENT_BYTES) };
     let alert = Alert {
         routing_key,
@@ -58,12 +58,12 @@ pub(crate) fn alert(event: &Event<'_>, routing_key: &str) -> Payload {
         },
     };
     let body = serde_json::to_vec(&alert).expect("texts and JSON can be written");
-    // Letters and digits, which JSON does not escape.
+    // A routing key has letters and digits only, which JSON does not escape.
     let start = br#"{"routing_key":""#.len();
     Payload::with_secret(body, start..start + routing_key.len())
 }
 
-fn summary(event: &Event<'_>) -> String {
+fn summary(event: &PayloadEvent<'_>) -> String {
     let mut summary = format!("{}: {}", event.event_type, event.event_type.description());
     for (name, value) in Fields::of(event.data, SUMMARY_FIELDS).scalars {
         summary.extend([" ", &*name, "=", &*value]);

@@ -1,19 +1,16 @@
-//! What a receiver is sent.
+//! A rendered payload.
 
 use std::ops::Range;
 
-/// What a receiver is sent, and how it is announced.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
-    /// The value of Content-Type.
     pub content_type: &'static str,
-    /// The bytes, which are the ones to be signed.
+    /// The bytes that are signed and sent.
     pub body: Vec<u8>,
-    /// Where in them a secret is.
+    /// The position of a secret in the body.
     secret: Option<Range<usize>>,
 }
 
-/// The content type of plain JSON.
 pub(crate) const JSON: &str = "application/json";
 
 impl Payload {
@@ -25,7 +22,7 @@ impl Payload {
         Payload { content_type: JSON, body, secret: Some(secret) }
     }
 
-    /// The bytes as they may be kept and shown: asterisks stand where a secret is.
+    /// The body for storing and showing: with asterisks in place of a secret.
     pub fn masked(&self) -> Vec<u8> {
         let mut body = self.body.clone();
         if let Some(secret) = self.secret.clone() {

@@ -1,14 +1,13 @@
-//! What events of each type look like: for previews, and for trying templates before they are saved.
+//! A sample event of each type, for previews and for checking templates before they are saved.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use serde_json::value::RawValue;
 
-use crate::event::Event;
+use crate::payload_event::PayloadEvent;
 
-/// The `data` of a typical event: a JSON object. What services publish may have more fields, and
-/// may lack some.
+/// The `data` of a typical event: a JSON object. Published events may have more fields or fewer.
 pub const fn sample_data(event_type: EventType) -> &'static str {
     match event_type {
         EventType::PolicyViolation => {
@@ -63,9 +62,9 @@ pub const fn sample_data(event_type: EventType) -> &'static str {
     }
 }
 
-/// A typical event of an organization, of the documentation's time.
-pub fn sample_event(organization: &OrganizationId, event_type: EventType) -> Event<'_> {
-    Event {
+/// It has the time of the documentation's examples.
+pub fn sample_event(organization: &OrganizationId, event_type: EventType) -> PayloadEvent<'_> {
+    PayloadEvent {
         id: EventId::MIN,
         organization_id: organization,
         event_type,
@@ -77,7 +76,6 @@ pub fn sample_event(organization: &OrganizationId, event_type: EventType) -> Eve
 /// 2026-04-23T10:30:00Z.
 const SAMPLE_TIME: Timestamp = Timestamp::constant(1_776_940_200, 0);
 
-/// Data without any field.
 pub(crate) fn no_data() -> &'static RawValue {
     raw("{}")
 }

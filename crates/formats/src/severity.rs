@@ -1,22 +1,21 @@
-//! How serious an event is, for receivers that ask.
+//! The severity of an event, for formats that have one.
 
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_vendors::pager_duty::Severity;
 
-use crate::event::Event;
 use crate::fields::Fields;
+use crate::payload_event::PayloadEvent;
 
-/// What the publisher says in `data.severity`, if it is a word that we know; otherwise what events
-/// of the type are.
-pub(crate) fn of(event: &Event<'_>) -> Severity {
+/// The publisher's `data.severity`, if it is a known word; otherwise the severity of the event's type.
+pub(crate) fn of(event: &PayloadEvent<'_>) -> Severity {
     let fields = Fields::of(event.data, usize::MAX);
     let mut scalars = fields.scalars.iter();
-    let told = scalars.find(|(name, _)| name == "severity");
-    let named = told.and_then(|(_, severity)| named(&severity.to_lowercase()));
+    let stated = scalars.find(|(name, _)| name == "severity");
+    let named = stated.and_then(|(_, severity)| named(&severity.to_lowercase()));
     named.unwrap_or(of_type(event.event_type))
 }
 
-/// The words of syslog (RFC 5424, section 6.2.1), of scanners, and PagerDuty's own.
+/// The words of syslog (RFC 5424, section 6.2.1), of scanners, and of PagerDuty.
 fn named(word: &str) -> Option<Severity> {
     Some(match word {
         "critical" | "crit" | "emergency" | "alert" | "fatal" => Severity::Critical,
@@ -60,12 +59,12 @@ mod tests {
         let organization_id = &"acme".parse().expect("valid");
         let data = serde_json::from_str(data).expect("JSON");
         let time = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
-        let event = Event { id: EventId::MIN, organization_id, event_type, time, data };
+        let event = PayloadEvent { id: EventId::MIN, organization_id, event_type, time, data };
         of(&event).name()
     }
 
     #[test]
-    fn the_publishers_word_counts_if_it_is_known_and_the_type_otherwise() {
+    fn a_known_severity_in_the_data_takes_precedence_over_the_types() {
         let violation = EventType::PolicyViolation;
         assert_eq!(severity(violation, r#"{"severity":"Critical"}"#), "critical");
         assert_eq!(severity(violation, r#"{"severity":"medium","id":1}"#), "warning");

@@ -1,22 +1,22 @@
-//! Slack: a message for an incoming webhook,
-//! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, of the blocks of
-//! <https://docs.slack.dev/reference/block-kit/blocks>.
+//! Slack: a message for an incoming webhook
+//! (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>), made of blocks
+//! (<https://docs.slack.dev/reference/block-kit/blocks>).
 
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_vendors::Cutting;
 use keeptrusts_webhooks_vendors::slack::{self, MAX_FIELD, MAX_FIELDS};
 use serde_json::json;
 
-use crate::event::Event;
 use crate::fields::Fields;
+use crate::payload_event::PayloadEvent;
 
-/// The name within a field, in characters.
+/// The most characters of a field's name.
 const MAX_FIELD_NAME: usize = 100;
-/// A value within it. More is hard to read in half of a message's width.
+/// The most characters of its value. More is hard to read in half of a message's width.
 const MAX_FIELD_VALUE: usize = 500;
 
-/// Two to four blocks, of the fifty that a message may have; and a text for notifications.
-pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
+/// Two to four blocks (Slack allows fifty), and a text for notifications.
+pub(crate) fn message(event: &PayloadEvent<'_>) -> Vec<u8> {
     let what = event.event_type.description();
     let fields = Fields::of(event.data, MAX_FIELDS);
     let mut blocks = vec![json!({
@@ -49,13 +49,13 @@ fn field(name: &str, value: &str) -> String {
     format!("{name}\n{value}")
 }
 
-fn context(event: &Event<'_>) -> String {
-    let Event { id, organization_id, event_type, .. } = event;
+fn context(event: &PayloadEvent<'_>) -> String {
+    let PayloadEvent { id, organization_id, event_type, .. } = event;
     format!("{event_type} | {organization_id} | {id}")
 }
 
-/// The reader's own time, and for programs ours.
-fn local_time(event: &Event<'_>) -> String {
+/// The time in the reader's time zone, with our own for programs that do not show that.
+fn local_time(event: &PayloadEvent<'_>) -> String {
     let (time, seconds) = (rfc3339::seconds(event.time), event.time.as_second());
     format!("<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{time}>")
 }

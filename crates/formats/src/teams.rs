@@ -6,22 +6,21 @@ use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_vendors::{Cutting, teams};
 use serde_json::{Value, json};
 
-use crate::event::Event;
 use crate::fields::Fields;
+use crate::payload_event::PayloadEvent;
 
 // With these limits a message has less than [`teams::MAX_MESSAGE_BYTES`] in UTF-8 and in UTF-16.
-/// The facts of a card.
+/// The most facts of a card.
 const MAX_FACTS: usize = 16;
-/// A fact's title, in bytes: 64 letters.
+/// The most bytes of a fact's title: 64 letters.
 const MAX_TITLE: usize = 128;
-/// A fact's value, in bytes: 400 letters.
+/// The most bytes of a fact's value: 400 letters.
 const MAX_VALUE: usize = 800;
-/// The block with everything else, in bytes: 4,000 letters.
+/// The most bytes of the block with everything else: 4,000 letters.
 const MAX_REST: usize = 8_000;
 
-/// A message with one card.
-pub(crate) fn message(event: &Event<'_>) -> Vec<u8> {
-    let Event { id, organization_id, event_type, time, .. } = event;
+pub(crate) fn message(event: &PayloadEvent<'_>) -> Vec<u8> {
+    let PayloadEvent { id, organization_id, event_type, time, .. } = event;
     let fields = Fields::of(event.data, MAX_FACTS);
     let time = rfc3339::seconds(*time);
     let about = format!("{event_type} | {organization_id} | {time} | {id}");

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::json::{self, Json};
 use keeptrusts_webhooks_domain::limits::{MAX_DATA_BYTES, MAX_DATA_DEPTH, MAX_PAYLOAD_DEPTH};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
-use keeptrusts_webhooks_formats::{Event, Formatter, Interrupt, Payload, sample_event};
+use keeptrusts_webhooks_formats::{Formatter, Interrupt, Payload, PayloadEvent, sample_event};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ fn organization() -> OrganizationId {
     "acme".parse().expect("valid")
 }
 
-fn payload(format: PayloadFormat<()>, event: &Event<'_>) -> Payload {
+fn payload(format: PayloadFormat<()>, event: &PayloadEvent<'_>) -> Payload {
     let key = RoutingKey::new("routing_key", ROUTING_KEY.to_owned()).expect("a key");
     let formatter = Formatter::compile(&format).expect("a format");
     let payload = formatter.render(event, Some(&key), &Interrupt::default()).expect("a payload");
@@ -33,7 +33,7 @@ fn payload(format: PayloadFormat<()>, event: &Event<'_>) -> Payload {
     payload
 }
 
-fn check_all(event: &Event<'_>) {
+fn check_all(event: &PayloadEvent<'_>) {
     slack::check(&payload(PayloadFormat::Slack, event).body);
     teams::check(&payload(PayloadFormat::Teams, event).body);
     let alert = payload(PayloadFormat::PagerDuty { routing_key: () }, event);
@@ -116,7 +116,7 @@ proptest! {
         prop_assume!(object.len() <= MAX_DATA_BYTES);
         let data: &RawValue = serde_json::from_str(&object).expect("JSON");
         let organization = "x".repeat(64).parse().expect("valid");
-        check_all(&Event {
+        check_all(&PayloadEvent {
             id: EventId::new(Ulid(ulid)),
             organization_id: &organization,
             event_type: EventType::ALL[kind],
@@ -157,7 +157,7 @@ proptest! {
         };
         let data: &RawValue = serde_json::from_str(data.as_str()).expect("JSON");
         let organization = organization();
-        check_all(&Event { data, ..sample_event(&organization, EventType::ALL[kind]) });
+        check_all(&PayloadEvent { data, ..sample_event(&organization, EventType::ALL[kind]) });
     }
 }
 
@@ -176,7 +176,10 @@ fn the_largest_data_is_within_the_vendors_rules() {
     for data in [many, deep, wide, controls, long, digits, pairs] {
         let accepted = EventData::new("data_json", &data).expect("it is accepted");
         let data: &RawValue = serde_json::from_str(accepted.as_str()).expect("JSON");
-        check_all(&Event { data, ..sample_event(&organization, EventType::PolicyViolation) });
+        check_all(&PayloadEvent {
+            data,
+            ..sample_event(&organization, EventType::PolicyViolation)
+        });
     }
 }
 
@@ -199,7 +202,7 @@ fn data_can_neither_mention_anybody_nor_hide_a_link() {
     let data = r#"{"a":"<!channel> <https://evil.example|good>","b":"[good](https://evil.example)","c":["```","<!here>"]}"#;
     let data: &RawValue = serde_json::from_str(data).expect("JSON");
     let organization = organization();
-    let event = Event { data, ..sample_event(&organization, EventType::PolicyViolation) };
+    let event = PayloadEvent { data, ..sample_event(&organization, EventType::PolicyViolation) };
     let slack = String::from_utf8(payload(PayloadFormat::Slack, &event).body).expect("UTF-8");
     assert_eq!(slack.matches("```").count(), 2, "{slack}");
     let message: Value = serde_json::from_str(&slack).expect("JSON");

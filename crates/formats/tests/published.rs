@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
 use keeptrusts_webhooks_formats::{
-    CLOUDEVENTS_CONTENT_TYPE, Event, Formatter, Interrupt, sample_event,
+    CLOUDEVENTS_CONTENT_TYPE, Formatter, Interrupt, PayloadEvent, sample_event,
 };
 use keeptrusts_webhooks_testkit::tools;
 use serde_json::Value;
@@ -22,7 +22,7 @@ fn bodies(format: PayloadFormat<()>) -> Vec<String> {
     let formatter = Formatter::compile(&format).expect("a format");
     let key = RoutingKey::new("routing_key", "0123456789abcdef0123456789ABCDEF".to_owned());
     let key = key.expect("a key");
-    let rendered = |event: Event<'_>| {
+    let rendered = |event: PayloadEvent<'_>| {
         let payload =
             formatter.render(&event, Some(&key), &Interrupt::default()).expect("a payload");
         String::from_utf8(payload.body).expect("UTF-8")
@@ -32,7 +32,8 @@ fn bodies(format: PayloadFormat<()>) -> Vec<String> {
         samples.map(|event_type| rendered(sample_event(&organization, event_type))).collect();
     for data in ["{}", r#"{"a":null,"b":true,"c":-1.5e3,"d":"","e":{},"f":[{"":"<&>"}]}"#] {
         let data: &RawValue = serde_json::from_str(data).expect("JSON");
-        let event = Event { data, ..sample_event(&organization, EventType::PolicyViolation) };
+        let event =
+            PayloadEvent { data, ..sample_event(&organization, EventType::PolicyViolation) };
         bodies.push(rendered(event));
     }
     bodies

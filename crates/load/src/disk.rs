@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use crate::Problem;
+use crate::error::LoadError;
 
 /// File systems in memory, by `f_type` (linux/magic.h).
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
 
 /// Makes all temporary files of this process in `directory`, which must be on a disk.
-pub(crate) fn use_for_temporary_files(directory: &Path) -> Result<(), Problem> {
+pub(crate) fn use_for_temporary_files(directory: &Path) -> Result<(), LoadError> {
     let place = directory.display();
     let file_system = rustix::fs::statfs(directory)
         .map_err(|error| format!("cannot use the folder {place}: {error}"))?;

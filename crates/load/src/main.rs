@@ -9,31 +9,30 @@
 //! Read [`run`] first; the other modules are its parts.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "for whoever has started it")]
 
+mod arrivals;
 mod disk;
-mod ledger;
+mod error;
 mod options;
 mod platform;
+mod process_usage;
 mod publishers;
 mod receiver;
 mod report;
 mod run;
-mod usage;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::error::LoadError;
 use crate::options::Options;
-use crate::run::Measured;
-
-/// Whatever keeps a measurement from being made.
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+use crate::run::Measurement;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
     match measure(&options).await {
-        Ok(measured) if measured.iter().all(|measured| measured.complaints.is_empty()) => {
+        Ok(measured) if measured.iter().all(|measured| measured.problems.is_empty()) => {
             ExitCode::SUCCESS
         }
         Ok(_) => ExitCode::FAILURE,
@@ -45,7 +44,7 @@ async fn main() -> ExitCode {
 }
 
 /// One run for each database, and the report.
-async fn measure(options: &Options) -> Result<Vec<Measured>, Problem> {
+async fn measure(options: &Options) -> Result<Vec<Measurement>, LoadError> {
     disk::use_for_temporary_files(&options.directory)?;
     println!("{}", report::conditions(options));
     let mut measured = Vec::new();
@@ -54,8 +53,8 @@ async fn measure(options: &Options) -> Result<Vec<Measured>, Problem> {
         measured.push(run::run(options, case).await?);
     }
     println!("\n{}{}", report::table(&measured), report::cost_of_traces(&measured));
-    for (case, complaint) in report::complaints(&measured) {
-        eprintln!("error: {case}: {complaint}");
+    for (case, problem) in report::problems(&measured) {
+        eprintln!("error: {case}: {problem}");
     }
     if let Some(path) = &options.json {
         std::fs::write(path, format!("{:#}\n", report::json(options, &measured)))

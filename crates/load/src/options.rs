@@ -87,13 +87,13 @@ impl fmt::Display for Database {
 
 /// What one run is on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Case {
+pub(crate) struct BenchmarkCase {
     pub(crate) database: Database,
     /// The share of the traces that is recorded. None: there is no collector.
     pub(crate) traces: Option<f64>,
 }
 
-impl fmt::Display for Case {
+impl fmt::Display for BenchmarkCase {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.traces {
             Some(_) => write!(formatter, "{}, traced", self.database),
@@ -110,14 +110,15 @@ fn ratio(text: &str) -> Result<f64, &'static str> {
 
 impl Options {
     /// What to run on, in this order.
-    pub(crate) fn cases(&self) -> Vec<Case> {
+    pub(crate) fn cases(&self) -> Vec<BenchmarkCase> {
         let databases = match self.database {
             Some(database) => vec![database],
             None => vec![Database::Sqlite, Database::Postgres],
         };
         let with = self.traces.map(Some);
-        let each =
-            |database| [None].into_iter().chain(with).map(move |traces| Case { database, traces });
+        let each = |database| {
+            [None].into_iter().chain(with).map(move |traces| BenchmarkCase { database, traces })
+        };
         let once: Vec<_> = databases.into_iter().flat_map(each).collect();
         once.repeat(usize::from(self.repeat))
     }

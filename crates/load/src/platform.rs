@@ -15,12 +15,12 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 
-use crate::Problem;
-use crate::options::{Case, Database};
-use crate::usage;
+use crate::error::LoadError;
+use crate::options::{BenchmarkCase, Database};
+use crate::process_usage;
 
 /// How long the server may take to start, and to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// A server that uses no more than a clock tick in this time has nothing left to do.
 const QUIET_FOR: Duration = Duration::from_secs(1);
 const A_TICK: Duration = Duration::from_millis(10);
@@ -64,10 +64,10 @@ impl Platform {
     /// Starts it on a new database, with its defaults but for the receiver's sake: the receiver
     /// is on the loopback, and its certificate from an authority that nobody knows.
     pub(crate) async fn start(
-        case: Case,
+        case: BenchmarkCase,
         ca_file: &Path,
         collector: Option<&Collector>,
-    ) -> Result<Platform, Problem> {
+    ) -> Result<Platform, LoadError> {
         let data = tempfile::Builder::new().prefix("keeptrusts-bench-").tempdir()?;
         let program = env::current_exe()?.with_file_name("keeptrusts-webhooks");
         if !program.is_file() {
@@ -93,32 +93,32 @@ impl Platform {
             postgres = Some(Postgres::of(cluster).await?);
         }
         let server = launch.start();
-        let address = server.wait_for_listening(PATIENCE).await;
+        let address = server.wait_for_listening(TIME_LIMIT).await;
         Ok(Platform { server, postgres, _data: data, address })
     }
 
     /// A connection to it, as its admin has it.
-    pub(crate) async fn connect(&self) -> Result<AuthorizedChannel, Problem> {
+    pub(crate) async fn connect(&self) -> Result<AuthorizedChannel, LoadError> {
         let channel = Channel::from_shared(format!("http://{}", self.address))?.connect().await?;
         Ok(Bearer::new(FIRST_KEY)?.on(channel))
     }
 
     /// The CPU time used so far.
-    pub(crate) fn cpu_time(&self) -> Result<CpuTime, Problem> {
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime, LoadError> {
         let database = match &self.postgres {
-            Some(postgres) => usage::cpu_time_with_children(postgres.postmaster)?,
+            Some(postgres) => process_usage::cpu_time_with_children(postgres.postmaster)?,
             None => Duration::ZERO,
         };
-        Ok(CpuTime { server: usage::cpu_time(self.server.id())?, database })
+        Ok(CpuTime { server: process_usage::cpu_time(self.server.id())?, database })
     }
 
     /// The most memory that the server has had resident, in bytes.
-    pub(crate) fn peak_memory(&self) -> Result<u64, Problem> {
-        Ok(usage::peak_memory(self.server.id())?)
+    pub(crate) fn peak_memory(&self) -> Result<u64, LoadError> {
+        Ok(process_usage::peak_memory(self.server.id())?)
     }
 
     /// Waits until the server has nothing left to do (at most 20 s).
-    pub(crate) async fn wait_until_quiet(&self) -> Result<(), Problem> {
+    pub(crate) async fn wait_until_quiet(&self) -> Result<(), LoadError> {
         for _ in 0..MAX_LOOKS {
             let before = self.cpu_time()?;
             sleep(QUIET_FOR).await;
@@ -132,20 +132,19 @@ impl Platform {
     /// Stops the server as an operator would; returns the warnings and errors that it has logged.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         self.server.signal(Signal::Term);
-        let status = self.server.wait_exit(PATIENCE).await;
+        let status = self.server.wait_exit(TIME_LIMIT).await;
         let output = self.server.output();
         let is_bad = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
-        let mut complaints: Vec<String> =
-            output.lines().filter(is_bad).map(str::to_owned).collect();
+        let mut problems: Vec<String> = output.lines().filter(is_bad).map(str::to_owned).collect();
         if !status.success() {
-            complaints.push(format!("the server ended with {status}"));
+            problems.push(format!("the server ended with {status}"));
         }
-        complaints
+        problems
     }
 }
 
 impl Postgres {
-    async fn of(cluster: Cluster) -> Result<Postgres, Problem> {
+    async fn of(cluster: Cluster) -> Result<Postgres, LoadError> {
         let data = cluster.query("postgres", "SHOW data_directory").await;
         let pid_file = Path::new(data.trim()).join("postmaster.pid");
         let content = fs::read_to_string(&pid_file)

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClien
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use tokio::task::JoinSet;
 
-use crate::Problem;
+use crate::error::LoadError;
 use crate::options::Options;
 use crate::platform::Platform;
 
@@ -25,25 +25,28 @@ const PUBLISHERS_PER_CONNECTION: u32 = 64;
 
 /// An event that the platform has promised to deliver.
 #[derive(Debug)]
-pub(crate) struct Acknowledged {
+pub(crate) struct AcknowledgedEvent {
     pub(crate) event_id: String,
     /// When the call that published it began.
-    pub(crate) called: Instant,
+    pub(crate) call_start: Instant,
 }
 
 /// What has been published.
 #[derive(Debug)]
-pub(crate) struct Published {
-    pub(crate) acknowledged: Vec<Acknowledged>,
+pub(crate) struct PublishResult {
+    pub(crate) acknowledged: Vec<AcknowledgedEvent>,
     /// What the calls that failed were answered: the first of each publisher, which then gave up.
     pub(crate) failures: Vec<String>,
     pub(crate) started: Instant,
     /// From the first call to the last acknowledgement.
-    pub(crate) took: Duration,
+    pub(crate) duration: Duration,
 }
 
 /// Publishes for as long as the options say.
-pub(crate) async fn publish(platform: &Platform, options: &Options) -> Result<Published, Problem> {
+pub(crate) async fn publish(
+    platform: &Platform,
+    options: &Options,
+) -> Result<PublishResult, LoadError> {
     let mut channels = Vec::new();
     for _ in 0..options.publishers.div_ceil(PUBLISHERS_PER_CONNECTION) {
         channels.push(platform.connect().await?);
@@ -56,19 +59,23 @@ pub(crate) async fn publish(platform: &Platform, options: &Options) -> Result<Pu
     };
 
     let started = Instant::now();
-    let timetable = Arc::new(Timetable::new(options, started));
+    let schedule = Arc::new(PublishSchedule::new(options, started));
     let mut publishers = JoinSet::new();
     for channel in channels.iter().cycle().take(options.publishers as usize) {
         let client = IngestServiceClient::new(channel.clone());
-        publishers.spawn(publish_in_turn(client, request.clone(), Arc::clone(&timetable)));
+        publishers.spawn(publish_in_turn(client, request.clone(), Arc::clone(&schedule)));
     }
-    let mut published =
-        Published { acknowledged: Vec::new(), failures: Vec::new(), started, took: Duration::ZERO };
+    let mut published = PublishResult {
+        acknowledged: Vec::new(),
+        failures: Vec::new(),
+        started,
+        duration: Duration::ZERO,
+    };
     while let Some(done) = publishers.join_next().await {
         let (acknowledged, failure, ended) = done?;
         published.acknowledged.extend(acknowledged);
         published.failures.extend(failure);
-        published.took = published.took.max(ended - started);
+        published.duration = published.duration.max(ended - started);
     }
     Ok(published)
 }
@@ -77,18 +84,18 @@ pub(crate) async fn publish(platform: &Platform, options: &Options) -> Result<Pu
 async fn publish_in_turn(
     mut client: IngestServiceClient<AuthorizedChannel>,
     request: PublishEventRequest,
-    timetable: Arc<Timetable>,
-) -> (Vec<Acknowledged>, Option<String>, Instant) {
+    schedule: Arc<PublishSchedule>,
+) -> (Vec<AcknowledgedEvent>, Option<String>, Instant) {
     let mut acknowledged = Vec::new();
     let mut ended = Instant::now();
-    while timetable.next().await {
-        let called = Instant::now();
+    while schedule.next().await {
+        let call_start = Instant::now();
         let answer = client.publish_event(request.clone()).await;
         ended = Instant::now();
         match answer {
             Ok(answer) => {
                 let event_id = answer.into_inner().event_id;
-                acknowledged.push(Acknowledged { event_id, called });
+                acknowledged.push(AcknowledgedEvent { event_id, call_start });
             }
             Err(status) => return (acknowledged, Some(status.to_string()), ended),
         }
@@ -97,7 +104,7 @@ async fn publish_in_turn(
 }
 
 /// When the next event is published, whoever is free to do it.
-struct Timetable {
+struct PublishSchedule {
     events: AtomicU64,
     started: Instant,
     end: Instant,
@@ -105,7 +112,7 @@ struct Timetable {
     rate: Option<u32>,
 }
 
-impl Timetable {
+impl PublishSchedule {
     fn new(options: &Options, started: Instant) -> Self {
         let end = started + options.publish_time();
         Self { events: AtomicU64::new(0), started, end, rate: options.rate }

@@ -20,28 +20,29 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::Problem;
-use crate::ledger::Ledger;
+use crate::arrivals::Arrivals;
+use crate::error::LoadError;
 
 /// A running receiver.
 pub(crate) struct Receiver {
     address: SocketAddr,
     ca_file: NamedTempFile,
-    ledger: Arc<Ledger>,
+    arrivals: Arc<Arrivals>,
     accepting: JoinHandle<()>,
 }
 
 impl Receiver {
     /// Starts on a free port of the loopback.
-    pub(crate) async fn start() -> Result<Receiver, Problem> {
+    pub(crate) async fn start() -> Result<Receiver, LoadError> {
         let (tls, ca_pem) = certificate::make()?;
         let ca_file = NamedTempFile::new()?;
         std::fs::write(&ca_file, ca_pem)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let ledger = Arc::new(Ledger::new());
-        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(tls), Arc::clone(&ledger)));
-        Ok(Receiver { address, ca_file, ledger, accepting })
+        let arrivals = Arc::new(Arrivals::new());
+        let accepting =
+            tokio::spawn(accept(listener, TlsAcceptor::from(tls), Arc::clone(&arrivals)));
+        Ok(Receiver { address, ca_file, arrivals, accepting })
     }
 
     /// The certificate authority to trust.
@@ -55,8 +56,8 @@ impl Receiver {
     }
 
     /// What has arrived.
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 }
 
@@ -66,26 +67,26 @@ impl Drop for Receiver {
     }
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, ledger: Arc<Ledger>) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, arrivals: Arc<Arrivals>) {
     loop {
         // Accepting fails when a client is gone already.
         let Ok((connection, _)) = listener.accept().await else { continue };
-        tokio::spawn(converse(connection, tls.clone(), Arc::clone(&ledger)));
+        tokio::spawn(converse(connection, tls.clone(), Arc::clone(&arrivals)));
     }
 }
 
-async fn converse(connection: TcpStream, tls: TlsAcceptor, ledger: Arc<Ledger>) {
+async fn converse(connection: TcpStream, tls: TlsAcceptor, arrivals: Arc<Arrivals>) {
     // Answers are small: they must not wait for more to send.
     _ = connection.set_nodelay(true);
     let Ok(stream) = tls.accept(connection).await else { return };
-    let answer = service_fn(move |request| answer(request, Arc::clone(&ledger)));
+    let answer = service_fn(move |request| answer(request, Arc::clone(&arrivals)));
     // A client that goes away is an error here and none for us.
     _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
 }
 
 async fn answer(
     request: Request<Incoming>,
-    ledger: Arc<Ledger>,
+    arrivals: Arc<Arrivals>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let (head, mut body) = request.into_parts();
     let mut response = Response::new(Empty::new());
@@ -98,7 +99,7 @@ async fn answer(
     let event_id = head.headers.get("webhook-id").and_then(|id| id.to_str().ok());
     let endpoint = head.uri.path().strip_prefix('/').and_then(|path| path.parse().ok());
     match (event_id, endpoint) {
-        (Some(event_id), Some(endpoint)) => ledger.enter(event_id.to_owned(), endpoint),
+        (Some(event_id), Some(endpoint)) => arrivals.enter(event_id.to_owned(), endpoint),
         _ => *response.status_mut() = StatusCode::BAD_REQUEST,
     }
     Ok(response)

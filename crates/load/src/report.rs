@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::options::{Case, Database, Options};
-use crate::run::Measured;
-use crate::usage;
+use crate::options::{BenchmarkCase, Database, Options};
+use crate::process_usage;
+use crate::run::Measurement;
 
 /// Complaints that are printed for each database; the first ones tell most.
-const MAX_COMPLAINTS: usize = 10;
+const MAX_PROBLEMS: usize = 10;
 
 /// What is about to be measured, and on what.
 pub(crate) fn conditions(options: &Options) -> String {
@@ -27,14 +27,14 @@ pub(crate) fn conditions(options: &Options) -> String {
         options.data().len(),
         options.endpoints,
         cores(),
-        usage::load_average().unwrap_or_default(),
+        process_usage::load_average().unwrap_or_default(),
     )
 }
 
 /// A column for each run.
-pub(crate) fn table(measured: &[Measured]) -> String {
+pub(crate) fn table(measured: &[Measurement]) -> String {
     let mut lines = String::new();
-    let mut line = |name: &str, value: &dyn Fn(&Measured) -> String| {
+    let mut line = |name: &str, value: &dyn Fn(&Measurement) -> String| {
         _ = write!(lines, "{name:<44}");
         for measured in measured {
             _ = write!(lines, "{:>18}", value(measured));
@@ -68,16 +68,16 @@ pub(crate) fn table(measured: &[Measured]) -> String {
         });
     }
     line("delivered exactly once", &|m| {
-        if m.complaints.is_empty() { "all".to_owned() } else { "see below".to_owned() }
+        if m.problems.is_empty() { "all".to_owned() } else { "see below".to_owned() }
     });
     lines
 }
 
 /// What traces cost on each database, by the medians of all runs. Empty without traced runs.
-pub(crate) fn cost_of_traces(measured: &[Measured]) -> String {
+pub(crate) fn cost_of_traces(measured: &[Measurement]) -> String {
     let mut lines = String::new();
     for database in [Database::Sqlite, Database::Postgres] {
-        let median = |traced: bool, figure: &dyn Fn(&Measured) -> f64| {
+        let median = |traced: bool, figure: &dyn Fn(&Measurement) -> f64| {
             let runs = measured.iter().filter(|measured| {
                 measured.case.database == database && measured.case.traces.is_some() == traced
             });
@@ -85,11 +85,12 @@ pub(crate) fn cost_of_traces(measured: &[Measured]) -> String {
             figures.sort_by(f64::total_cmp);
             figures.get(figures.len() / 2).copied()
         };
-        let change = |figure: &dyn Fn(&Measured) -> f64| {
+        let change = |figure: &dyn Fn(&Measurement) -> f64| {
             Some((median(true, figure)? / median(false, figure)? - 1.0) * 100.0)
         };
-        let cpu = |m: &Measured| m.per_thousand(m.cpu.server + m.cpu.database);
-        if let (Some(rate), Some(cpu)) = (change(&Measured::deliveries_per_second), change(&cpu)) {
+        let cpu = |m: &Measurement| m.per_thousand(m.cpu.server + m.cpu.database);
+        if let (Some(rate), Some(cpu)) = (change(&Measurement::deliveries_per_second), change(&cpu))
+        {
             _ = writeln!(
                 lines,
                 "traces on {database}: {rate:+.1} % deliveries/s, {cpu:+.1} % CPU for each"
@@ -100,21 +101,21 @@ pub(crate) fn cost_of_traces(measured: &[Measured]) -> String {
 }
 
 /// What was not as it must be, and on which database.
-pub(crate) fn complaints(measured: &[Measured]) -> Vec<(Case, String)> {
-    let mut complaints = Vec::new();
+pub(crate) fn problems(measured: &[Measurement]) -> Vec<(BenchmarkCase, String)> {
+    let mut problems = Vec::new();
     for measured in measured {
-        let shown = measured.complaints.iter().take(MAX_COMPLAINTS);
-        complaints.extend(shown.map(|complaint| (measured.case, complaint.clone())));
-        let hidden = measured.complaints.len().saturating_sub(MAX_COMPLAINTS);
+        let shown = measured.problems.iter().take(MAX_PROBLEMS);
+        problems.extend(shown.map(|problem| (measured.case, problem.clone())));
+        let hidden = measured.problems.len().saturating_sub(MAX_PROBLEMS);
         if hidden > 0 {
-            complaints.push((measured.case, format!("… and {hidden} more")));
+            problems.push((measured.case, format!("… and {hidden} more")));
         }
     }
-    complaints
+    problems
 }
 
 /// Everything that the table has.
-pub(crate) fn json(options: &Options, measured: &[Measured]) -> Value {
+pub(crate) fn json(options: &Options, measured: &[Measurement]) -> Value {
     let runs: Vec<Value> = measured.iter().map(run_json).collect();
     json!({
         "publishers": options.publishers,
@@ -127,7 +128,7 @@ pub(crate) fn json(options: &Options, measured: &[Measured]) -> Value {
     })
 }
 
-fn run_json(measured: &Measured) -> Value {
+fn run_json(measured: &Measurement) -> Value {
     json!({
         "database": measured.case.to_string(),
         "events": measured.events,
@@ -142,7 +143,7 @@ fn run_json(measured: &Measured) -> Value {
         "peak_memory_mib": measured.peak_memory_mib(),
         "idle_server_share": measured.idle_share().map(|(server, _)| server),
         "idle_database_share": measured.idle_share().map(|(_, database)| database),
-        "complaints": measured.complaints,
+        "complaints": measured.problems,
     })
 }
 
@@ -158,7 +159,7 @@ fn per_second(count: usize, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
 }
 
-impl Measured {
+impl Measurement {
     fn events_per_second(&self) -> f64 {
         per_second(self.events, self.publish_time)
     }

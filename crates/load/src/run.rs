@@ -9,18 +9,18 @@ use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceC
 use keeptrusts_webhooks_testkit::collector::Collector;
 use tokio::time::sleep;
 
-use crate::Problem;
-use crate::ledger::Comparison;
-use crate::options::{Case, Options};
+use crate::arrivals::Comparison;
+use crate::error::LoadError;
+use crate::options::{BenchmarkCase, Options};
 use crate::platform::{CpuTime, Platform};
-use crate::publishers::{self, EVENT_TYPE, ORGANIZATION, Published};
+use crate::process_usage;
+use crate::publishers::{self, EVENT_TYPE, ORGANIZATION, PublishResult};
 use crate::receiver::Receiver;
-use crate::usage;
 
 /// The figures of a run.
 #[derive(Debug)]
-pub(crate) struct Measured {
-    pub(crate) case: Case,
+pub(crate) struct Measurement {
+    pub(crate) case: BenchmarkCase,
     pub(crate) events: usize,
     pub(crate) deliveries: usize,
     /// From the first call to publish to the last acknowledgement.
@@ -40,11 +40,11 @@ pub(crate) struct Measured {
     /// While nothing was to do, and how long that was.
     pub(crate) idle: Option<(CpuTime, Duration)>,
     /// What was not as it must be.
-    pub(crate) complaints: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 /// Starts everything, publishes, waits until all is delivered and recorded, stops everything.
-pub(crate) async fn run(options: &Options, case: Case) -> Result<Measured, Problem> {
+pub(crate) async fn run(options: &Options, case: BenchmarkCase) -> Result<Measurement, LoadError> {
     let receiver = Receiver::start().await?;
     let collector = case.traces.map(|_| Collector::start());
     let platform = Platform::start(case, receiver.ca_file(), collector.as_ref()).await?;
@@ -56,32 +56,32 @@ pub(crate) async fn run(options: &Options, case: Case) -> Result<Measured, Probl
     let own_cpu_before = own_cpu_time()?;
     let published = publishers::publish(&platform, options).await?;
     let expected = published.acknowledged.len() * usize::from(options.endpoints);
-    receiver.ledger().wait_for(expected).await;
+    receiver.arrivals().wait_for(expected).await;
     let load_cpu = own_cpu_time()?.saturating_sub(own_cpu_before);
     // The last outcomes are still to be recorded, and a duplicate could still come.
     platform.wait_until_quiet().await?;
     let cpu = platform.cpu_time()?.since(cpu_before);
 
-    let comparison = receiver.ledger().compare(&published.acknowledged, options.endpoints);
-    let mut complaints = complaints_about(&published, &comparison);
-    complaints.extend(wrongly_recorded(channel, &endpoints, published.acknowledged.len()).await?);
+    let comparison = receiver.arrivals().compare(&published.acknowledged, options.endpoints);
+    let mut problems = delivery_problems(&published, &comparison);
+    problems.extend(recording_problems(channel, &endpoints, published.acknowledged.len()).await?);
     let peak_memory = platform.peak_memory()?;
-    complaints.extend(platform.stop().await);
+    problems.extend(platform.stop().await);
     let last_arrival = comparison.last_arrival.unwrap_or_else(Instant::now);
     let spans = collector.map(|collector| collector.spans().len());
-    Ok(Measured {
+    Ok(Measurement {
         case,
         spans,
         events: published.acknowledged.len(),
         deliveries: comparison.latencies.len(),
-        publish_time: published.took,
+        publish_time: published.duration,
         delivery_time: last_arrival - published.started,
         cpu,
         load_cpu,
         peak_memory,
         latencies: comparison.latencies,
         idle,
-        complaints,
+        problems,
     })
 }
 
@@ -90,7 +90,7 @@ async fn create_endpoints(
     channel: AuthorizedChannel,
     receiver: &Receiver,
     count: u16,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<String>, LoadError> {
     let mut client = EndpointServiceClient::new(channel);
     let mut ids = Vec::new();
     for number in 0..count {
@@ -110,7 +110,7 @@ async fn create_endpoints(
 async fn measure_idle(
     platform: &Platform,
     time: Duration,
-) -> Result<Option<(CpuTime, Duration)>, Problem> {
+) -> Result<Option<(CpuTime, Duration)>, LoadError> {
     if time.is_zero() {
         return Ok(None);
     }
@@ -120,15 +120,15 @@ async fn measure_idle(
     Ok(Some((platform.cpu_time()?.since(before), time)))
 }
 
-fn own_cpu_time() -> Result<Duration, Problem> {
-    Ok(usage::cpu_time(i32::try_from(std::process::id())?)?)
+fn own_cpu_time() -> Result<Duration, LoadError> {
+    Ok(process_usage::cpu_time(i32::try_from(std::process::id())?)?)
 }
 
-fn complaints_about(published: &Published, comparison: &Comparison) -> Vec<String> {
-    let mut complaints: Vec<String> = Vec::new();
+fn delivery_problems(published: &PublishResult, comparison: &Comparison) -> Vec<String> {
+    let mut problems: Vec<String> = Vec::new();
     if let Some(first) = published.failures.first() {
         let count = published.failures.len();
-        complaints.push(format!("{count} publishers failed, the first with: {first}"));
+        problems.push(format!("{count} publishers failed, the first with: {first}"));
     }
     let counts = [
         (comparison.missing as u64, "deliveries of acknowledged events were lost"),
@@ -136,19 +136,19 @@ fn complaints_about(published: &Published, comparison: &Comparison) -> Vec<Strin
         (comparison.unexpected as u64, "deliveries were of events that nobody was told of"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
-        complaints.push(format!("{count} {what}"));
+        problems.push(format!("{count} {what}"));
     }
-    complaints
+    problems
 }
 
 /// Compares what the platform has recorded with what has happened.
-async fn wrongly_recorded(
+async fn recording_problems(
     channel: AuthorizedChannel,
     endpoints: &[String],
     events: usize,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<String>, LoadError> {
     let mut client = DispatchServiceClient::new(channel);
-    let mut complaints = Vec::new();
+    let mut problems = Vec::new();
     for endpoint_id in endpoints {
         let request = v1::GetEndpointStatsRequest {
             organization_id: ORGANIZATION.to_owned(),
@@ -158,12 +158,12 @@ async fn wrongly_recorded(
         let stats = client.get_endpoint_stats(request).await?.into_inner();
         let total = stats.total.unwrap_or_default();
         if (total.delivered, total.retrying, total.failed) != (events as i64, 0, 0) {
-            complaints.push(format!(
+            problems.push(format!(
                 "of {events} deliveries to {endpoint_id}, {} are recorded as delivered; {} attempts failed",
                 total.delivered,
                 total.retrying + total.failed,
             ));
         }
     }
-    Ok(complaints)
+    Ok(problems)
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Unit;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::health::{AttemptTally, HealthSummary};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
+use keeptrusts_webhooks_domain::plural::pluralize;
 
 /// A notification, and what is known around it.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +189,7 @@ fn lines(context: &NotificationContext<'_>, summary: &HealthSummary) -> Vec<Stri
         let name = name_of(context, endpoint.endpoint_id);
         format!(
             "{name}: {delivered} delivered, {} failed, {failed} failed for good",
-            counted(retrying + failed, "attempt", "attempts")
+            pluralize(retrying + failed, "attempt", "attempts")
         )
     };
     summary.worst.iter().map(line).collect()
@@ -212,7 +212,7 @@ fn name_of(context: &NotificationContext<'_>, id: EndpointId) -> String {
 }
 
 fn deliveries(count: u32) -> String {
-    counted(count, "delivery", "deliveries")
+    pluralize(count, "delivery", "deliveries")
 }
 
 /// To the second, in UTC.

@@ -1,9 +1,9 @@
-//! In which order the addresses of a name are tried.
+//! The order in which the addresses of a name are tried.
 //!
-//! Connections begin at different addresses, so that one of several is not asked by all, and an
-//! address that has failed is tried last for a while. What is remembered belongs to a name: the
-//! owner of one cannot make another's address look bad. IPv4 is before IPv6, as far as neither
-//! has failed: every public receiver can be reached by IPv4, and not every server has IPv6.
+//! Connections start at the addresses in rotation, so that the load is spread. An address that
+//! failed is tried last for a while. Failures are remembered per name, so that the owner of one
+//! name cannot make another's address look bad. IPv4 comes before IPv6 unless it failed: every
+//! public receiver can be reached by IPv4, and not every server has IPv6.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +16,6 @@ use crate::limits::{
     FAILED_ADDRESS_MEMORY, MAX_ADDRESSES_KNOWN, MAX_ADDRESSES_TRIED, NAMES_REMEMBERED,
 };
 
-/// Whose addresses they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NameAndPort(String, u16);
 
@@ -26,10 +25,10 @@ impl NameAndPort {
     }
 }
 
-/// What is remembered of names. Those that are not asked for are forgotten.
-pub(crate) struct AddressBook(Cache<NameAndPort, Arc<KnownAddresses>>);
+/// The rotation of each name. Names that are not used for a while are forgotten.
+pub(crate) struct AddressRotations(Cache<NameAndPort, Arc<AddressRotation>>);
 
-impl Default for AddressBook {
+impl Default for AddressRotations {
     fn default() -> Self {
         Self(
             Cache::builder()
@@ -40,15 +39,15 @@ impl Default for AddressBook {
     }
 }
 
-impl AddressBook {
-    pub(crate) fn of(&self, name: NameAndPort) -> Arc<KnownAddresses> {
+impl AddressRotations {
+    pub(crate) fn of(&self, name: NameAndPort) -> Arc<AddressRotation> {
         self.0.get_with(name, Arc::default)
     }
 }
 
-/// What is remembered of the addresses of one name.
+/// The rotation and the failures of one name's addresses.
 #[derive(Default)]
-pub(crate) struct KnownAddresses(Mutex<Known>);
+pub(crate) struct AddressRotation(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -56,10 +55,9 @@ struct Known {
     failed: HashMap<SocketAddr, Instant>,
 }
 
-impl KnownAddresses {
-    /// The addresses in the order in which the next connection is to try them, no more than are
-    /// tried for one.
-    pub(crate) fn in_turn(&self, addresses: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
+impl AddressRotation {
+    /// The order for the next connection, of at most [`MAX_ADDRESSES_TRIED`].
+    pub(crate) fn next_order(&self, addresses: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = known.turn;
         known.turn = turn.wrapping_add(1);
@@ -72,13 +70,13 @@ impl KnownAddresses {
             wanted
         };
         let mut ordered = [rotated(SocketAddr::is_ipv4), rotated(SocketAddr::is_ipv6)].concat();
-        // A stable sort: those that have not failed stay in turn. The oldest failure is next.
+        // The sort is stable: addresses that have not failed keep their order, and the oldest failure
+        // comes right after them.
         ordered.sort_by_key(|address| known.failed.get(address).copied());
         ordered.truncate(MAX_ADDRESSES_TRIED);
         ordered
     }
 
-    /// Remembers how it went.
     pub(crate) fn tried(&self, address: SocketAddr, has_failed: bool, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match has_failed {
@@ -105,19 +103,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_begin_at_one_address_after_the_other() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         let now = Instant::now();
         let firsts: Vec<_> =
-            (0..4).map(|_| known.in_turn(vec![v4(1), v4(2), v4(3), v6(1)], now)[0]).collect();
+            (0..4).map(|_| known.next_order(vec![v4(1), v4(2), v4(3), v6(1)], now)[0]).collect();
         assert_eq!(firsts, [v4(1), v4(2), v4(3), v4(1)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_more_addresses_than_are_tried_each_has_its_turn() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         let all: Vec<_> = (1..=9).map(v4).collect();
         let mut tried: Vec<_> =
-            (0..9).flat_map(|_| known.in_turn(all.clone(), Instant::now())).collect();
+            (0..9).flat_map(|_| known.next_order(all.clone(), Instant::now())).collect();
         assert_eq!(tried.len(), 9 * MAX_ADDRESSES_TRIED);
         tried.sort();
         tried.dedup();
@@ -126,28 +124,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_failed_is_last_for_a_while_and_the_next_is_first_again() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         known.tried(v4(1), true, Instant::now());
         for _ in 0..4 {
-            let ordered = known.in_turn(vec![v4(1), v4(2), v6(1)], Instant::now());
+            let ordered = known.next_order(vec![v4(1), v4(2), v6(1)], Instant::now());
             assert_eq!(ordered, [v4(2), v6(1), v4(1)]);
         }
         tokio::time::advance(FAILED_ADDRESS_MEMORY).await;
-        let ordered = known.in_turn(vec![v4(1), v4(2)], Instant::now());
+        let ordered = known.next_order(vec![v4(1), v4(2)], Instant::now());
         assert_eq!(ordered, [v4(1), v4(2)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_is_well_again_has_its_turn() {
-        let known = KnownAddresses::default();
+        let known = AddressRotation::default();
         known.tried(v4(1), true, Instant::now());
         known.tried(v4(1), false, Instant::now());
-        assert_eq!(known.in_turn(vec![v4(1), v4(2)], Instant::now())[0], v4(1));
+        assert_eq!(known.next_order(vec![v4(1), v4(2)], Instant::now())[0], v4(1));
     }
 
     #[test]
     fn a_name_is_the_same_in_capitals_and_another_on_another_port() {
-        let book = AddressBook::default();
+        let book = AddressRotations::default();
         let of = |name, port| book.of(NameAndPort::new(name, port));
         assert!(Arc::ptr_eq(&of("a.example", 443), &of("A.Example", 443)));
         assert!(!Arc::ptr_eq(&of("a.example", 443), &of("a.example", 8443)));

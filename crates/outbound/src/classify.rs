@@ -1,20 +1,20 @@
-//! Finds our failure in the errors that the libraries report.
+//! Maps the errors of libraries to failures.
 //!
-//! Libraries wrap each other's errors, so each function walks the chain of sources and judges
-//! by types and kinds, never by text.
+//! Libraries wrap each other's errors, so each function walks the chain of sources and matches
+//! types and kinds, never text.
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use keeptrusts_webhooks_trust::cause;
+use keeptrusts_webhooks_trust::find_source;
 use rustix::io::Errno;
 use rustls::Error as TlsError;
 
 use crate::failure::SendFailure;
-use crate::tls_failure::{TlsProblem, tls_failure};
+use crate::tls_failure::tls_failure;
+use crate::tls_problem::TlsProblem;
 
-/// The failure behind a TCP connect that did not succeed.
 pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure {
     if is_out_of_sockets(error) {
         return SendFailure::OutOfSockets;
@@ -31,15 +31,14 @@ pub(crate) fn tcp_failure(address: SocketAddr, error: &io::Error) -> SendFailure
     }
 }
 
-/// Whether an error says that there are too many sockets already, in this process or on its
-/// machine, or no memory for another: which has no `ErrorKind` as a whole.
+/// Whether this process or its machine has too many sockets, or no memory for another. `ErrorKind`
+/// has no value for these.
 pub(crate) fn is_out_of_sockets(error: &io::Error) -> bool {
     const OURS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     let number = error.raw_os_error();
     OURS.iter().any(|ours| number == Some(ours.raw_os_error()))
 }
 
-/// The failure behind a TLS handshake that did not succeed.
 pub(crate) fn connect_failure(error: &(dyn Error + 'static)) -> SendFailure {
     if let Some(failure) = tls_failure_within(error) {
         return failure;
@@ -55,16 +54,16 @@ pub(crate) fn connect_failure(error: &(dyn Error + 'static)) -> SendFailure {
     })
 }
 
-/// What TLS has to say about an error. With TLS 1.3 a receiver's verdict on our side of the
-/// handshake, such as a missing client certificate, arrives only after the handshake is over (RFC
-/// 8446 section 4.4.2.4).
+/// The TLS failure that an error wraps. With TLS 1.3 a receiver's verdict on our side of the
+/// handshake, such as a missing client certificate, arrives only after the handshake (RFC 8446
+/// section 4.4.2.4).
 pub(crate) fn tls_failure_within(error: &(dyn Error + 'static)) -> Option<SendFailure> {
-    cause::<TlsError>(error).map(tls_failure)
+    find_source::<TlsError>(error).map(tls_failure)
 }
 
-/// The kind of the innermost I/O error: libraries wrap it in others, whose kind says nothing.
+/// The kind of the innermost I/O error. The kinds of those around it say nothing.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    let error = cause::<io::Error>(error)?;
+    let error = find_source::<io::Error>(error)?;
     let wrapped = error.get_ref().and_then(|wrapped| io_kind(wrapped));
     wrapped.or(Some(error.kind()))
 }

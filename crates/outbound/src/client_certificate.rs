@@ -1,6 +1,7 @@
-//! Deliveries have no client certificate. That a receiver has asked for one is worth knowing: what
-//! it does then rarely says why. With TLS 1.2 it sends a general alert or hangs up, with TLS 1.3
-//! the same after the handshake, and some take the connection and answer with an error.
+//! Detects that a receiver asks for a client certificate, which deliveries do not have.
+//!
+//! What such a receiver does next rarely says why. With TLS 1.2 it sends a general alert or hangs
+//! up, with TLS 1.3 it does the same after the handshake, and some answer with an error.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -11,22 +12,21 @@ use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 
 tokio::task_local! {
-    /// Whether a certificate was asked for in the handshake that this task is at.
+    /// Whether a certificate was requested in the handshake that this task runs.
     ///
-    /// rustls asks the resolver without saying for which connection, and a configuration for each
-    /// connection would be without the sessions of the others, which can be resumed only with the
-    /// very same resolver.
-    static ASKED: Cell<bool>;
+    /// rustls does not tell the resolver which connection it asks for. A configuration for each
+    /// connection could not resume the sessions of the others: that takes the very same resolver.
+    static CERTIFICATE_REQUESTED: Cell<bool>;
 }
 
-/// Has no certificate to show, and notes that one was asked for.
+/// Offers no certificate, and notes that one was requested.
 #[derive(Debug)]
 pub(crate) struct NoCertificate;
 
 impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        // Outside of `noting` nobody wants to know.
-        _ = ASKED.try_with(|asked| asked.set(true));
+        // Outside of `detect_certificate_request` there is nothing to set.
+        _ = CERTIFICATE_REQUESTED.try_with(|asked| asked.set(true));
         None
     }
 
@@ -35,13 +35,14 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Shakes hands. What came of it, and whether the receiver has asked for a certificate: with
-/// either version of TLS it does so before the handshake is over (RFC 5246 section 7.4.4, RFC 8446
-/// section 4.3.2).
-pub(crate) async fn noting<Handshake: Future>(handshake: Handshake) -> (Handshake::Output, bool) {
+/// Runs a handshake, and says whether the receiver requested a certificate. In both versions of TLS
+/// the request comes before the handshake ends (RFC 5246 section 7.4.4, RFC 8446 section 4.3.2).
+pub(crate) async fn detect_certificate_request<Handshake: Future>(
+    handshake: Handshake,
+) -> (Handshake::Output, bool) {
     let noted = async {
         let output = handshake.await;
-        (output, ASKED.with(Cell::get))
+        (output, CERTIFICATE_REQUESTED.with(Cell::get))
     };
-    ASKED.scope(Cell::new(false), noted).await
+    CERTIFICATE_REQUESTED.scope(Cell::new(false), noted).await
 }

@@ -1,4 +1,4 @@
-//! What may be configured.
+//! What an operator may configure about outgoing requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use crate::name_server::NameServer;
 use crate::ports::PortRange;
 use crate::proxy::OutboundProxy;
 
-/// What an operator may configure about outgoing requests.
 #[derive(Clone)]
 pub struct OutboundConfig {
     /// Networks that may be connected to although the guard refuses them by default
@@ -18,30 +17,28 @@ pub struct OutboundConfig {
     pub allowed_networks: Vec<IpNet>,
     /// Ports that may be connected to besides 443 and those over 1023 (`--allow-port`).
     pub allowed_ports: Vec<PortRange>,
-    /// The DNS servers to ask (`--dns-server`); if empty, those of the system's configuration.
+    /// The DNS servers (`--dns-server`); if empty, those of the system's configuration.
     pub name_servers: Vec<NameServer>,
-    /// The HTTP proxy to connect through (`--outbound-proxy`). There is none unless it is given
-    /// here: the environment's proxy variables are not read.
+    /// The HTTP proxy to connect through (`--outbound-proxy`). The environment's proxy variables are
+    /// not read.
     pub proxy: Option<OutboundProxy>,
-    /// Contents of PEM files (`--trust-ca`). The certificates in them are trusted in addition to
-    /// the system's: as servers if they name some, else as authorities (see
+    /// Contents of PEM files (`--trust-ca`). Their certificates are trusted in addition to the
+    /// system's: as servers if they name some, else as authorities (see
     /// [`keeptrusts_webhooks_trust`]).
     pub trusted_roots_pem: Vec<Vec<u8>>,
-    /// The limit for resolving the name, connecting and shaking hands together. Counts towards
-    /// `request_timeout` too.
+    /// For resolving the name, connecting and the TLS handshake together. Part of
+    /// `request_timeout`.
     pub connect_timeout: Duration,
-    /// The limit for the whole request, from the start to the last byte of the answer's body
-    /// that is read. What a request waits for a connection that this process may not open yet
-    /// does not count.
+    /// For the whole request, up to the last byte of the answer's body that is read. Waiting for a
+    /// connection that this process may not open yet does not count.
     pub request_timeout: Duration,
-    /// How many connections there may be at a time, but no more than half of the files that this
-    /// process may have open.
+    /// At a time. Half of this process's limit of open files, if that is less.
     pub max_connections: usize,
 }
 
 impl Default for OutboundConfig {
-    /// No exceptions to the guard, the system's DNS servers and roots, no proxy, 5 s to connect and
-    /// 10 s in all, and the most connections.
+    /// No exceptions to the guard, the system's DNS servers and roots, no proxy, 5 s to connect, 10 s
+    /// in all, [`MAX_CONNECTIONS`].
     fn default() -> Self {
         Self {
             allowed_networks: Vec::new(),
@@ -56,7 +53,7 @@ impl Default for OutboundConfig {
     }
 }
 
-// By hand, because pages of PEM bytes would bury the rest.
+// Written by hand, because pages of PEM bytes would bury the rest.
 impl fmt::Debug for OutboundConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboundConfig")

@@ -1,5 +1,5 @@
-//! Opens connections: everything that comes before a request is written, at one address of the
-//! receiver after the other.
+//! Opens connections: everything before a request is written, at one address of the receiver after
+//! the other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,24 +12,23 @@ use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::addresses::{AddressBook, NameAndPort};
+use crate::addresses::{AddressRotations, NameAndPort};
 use crate::classify::connect_failure;
-use crate::client_certificate::noting;
+use crate::client_certificate::detect_certificate_request;
 use crate::dial::first_to_connect;
 use crate::driver::Driver;
-use crate::exchange::RequestEnd;
 use crate::failure::SendFailure;
 use crate::http1::{self, Http1};
 use crate::http2::{self, Http2};
+use crate::monitored_stream::StreamMonitor;
 use crate::network::Network;
 use crate::pool::Pooled;
 use crate::remark::Remark;
-use crate::request::Post;
+use crate::request::PostRequest;
+use crate::send_outcome::SendOutcome;
 use crate::target::Host;
 use crate::tls::{self, TlsStream};
-use crate::watched_stream::Observer;
 
-/// A connection to a receiver, in the version of HTTP that it has chosen.
 #[derive(Clone)]
 pub(crate) enum Connection {
     Http1(Http1),
@@ -39,19 +38,19 @@ pub(crate) enum Connection {
 impl Connection {
     pub(crate) async fn exchange(
         &self,
-        post: &Post,
+        post: &PostRequest,
         deadline: Instant,
         was_used: bool,
-    ) -> RequestEnd {
-        let (outcome, observer) = match self {
+    ) -> SendOutcome {
+        let (outcome, monitor) = match self {
             Connection::Http1(connection) => {
-                (connection.exchange(post, deadline, was_used).await, connection.observer())
+                (connection.exchange(post, deadline, was_used).await, connection.monitor())
             }
             Connection::Http2(connection) => {
-                (connection.exchange(post, deadline, was_used).await, connection.observer())
+                (connection.exchange(post, deadline, was_used).await, connection.monitor())
             }
         };
-        match observer.was_asked_for_certificate() {
+        match monitor.certificate_was_requested() {
             true => outcome.after_certificate_request(),
             false => outcome,
         }
@@ -78,37 +77,40 @@ impl Pooled for Connection {
     }
 }
 
-/// A connection that has just been opened.
-pub(crate) struct Opened {
+pub(crate) struct NewConnection {
     pub(crate) connection: Connection,
     pub(crate) driver: Driver,
-    /// That other addresses have failed before, if they have.
+    /// Set if other addresses failed before.
     pub(crate) remark: Option<Remark>,
 }
 
-/// Which versions of HTTP the receiver may choose from.
+/// The versions of HTTP that a receiver is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Versions {
-    /// HTTP/2 and HTTP/1.1.
+pub(crate) enum HttpVersions {
     All,
-    /// HTTP/1.1.
     Http1,
 }
 
 /// Opens TLS connections to permitted addresses.
-pub(crate) struct Opener {
+pub(crate) struct Connector {
     network: Arc<Network>,
     tls: TlsConnector,
     tls_for_http1: TlsConnector,
-    addresses: AddressBook,
+    addresses: AddressRotations,
     connect_timeout: Duration,
 }
 
-impl Opener {
+impl Connector {
     pub(crate) fn new(network: Arc<Network>, tls: ClientConfig, connect_timeout: Duration) -> Self {
         let tls_for_http1 = TlsConnector::from(Arc::new(tls::for_http1(&tls)));
         let tls = TlsConnector::from(Arc::new(tls));
-        Self { network, tls, tls_for_http1, addresses: AddressBook::default(), connect_timeout }
+        Self {
+            network,
+            tls,
+            tls_for_http1,
+            addresses: AddressRotations::default(),
+            connect_timeout,
+        }
     }
 
     /// Opens one connection to where the URL leads, by the deadline and within the connect
@@ -117,9 +119,9 @@ impl Opener {
     pub(crate) async fn open(
         &self,
         url: &Uri,
-        versions: Versions,
+        versions: HttpVersions,
         deadline: Instant,
-    ) -> Result<Opened, SendFailure> {
+    ) -> Result<NewConnection, SendFailure> {
         let deadline = deadline.min(Instant::now() + self.connect_timeout);
         let failure = match self.open_first(url, versions, deadline).await {
             Ok(opened) => return Ok(opened),
@@ -140,9 +142,9 @@ impl Opener {
     async fn open_first(
         &self,
         url: &Uri,
-        versions: Versions,
+        versions: HttpVersions,
         deadline: Instant,
-    ) -> Result<Opened, SendFailure> {
+    ) -> Result<NewConnection, SendFailure> {
         let addresses = self.network.addresses(url, deadline).await?;
         let of = addresses.len();
         let target = self.network.target(url)?;
@@ -152,7 +154,7 @@ impl Opener {
             Host::Name(name) => Some(self.addresses.of(NameAndPort::new(name, target.port))),
         };
         let ordered = match &known {
-            Some(known) => known.in_turn(addresses, Instant::now()),
+            Some(known) => known.next_order(addresses, Instant::now()),
             None => addresses,
         };
         let passed_over = AtomicUsize::new(0);
@@ -170,58 +172,61 @@ impl Opener {
             .await?;
         let passed_over = passed_over.into_inner();
         let remark = Remark::AddressesPassedOver { passed_over, of };
-        Ok(Opened { connection, driver, remark: (passed_over > 0).then_some(remark) })
+        Ok(NewConnection { connection, driver, remark: (passed_over > 0).then_some(remark) })
     }
 
     async fn open_at(
         &self,
         address: SocketAddr,
         server_name: ServerName<'static>,
-        versions: Versions,
+        versions: HttpVersions,
         deadline: Instant,
     ) -> Result<(Connection, Driver), SendFailure> {
         let stream = self.network.connect(address, deadline).await?;
         let tls = match versions {
-            Versions::All => &self.tls,
-            Versions::Http1 => &self.tls_for_http1,
+            HttpVersions::All => &self.tls,
+            HttpVersions::Http1 => &self.tls_for_http1,
         };
-        let (shaken, was_asked) =
-            noting(timeout_at(deadline, tls.connect(server_name, stream))).await;
+        let (shaken, certificate_was_requested) =
+            detect_certificate_request(timeout_at(deadline, tls.connect(server_name, stream)))
+                .await;
         let opened = match shaken {
-            Ok(Ok(stream)) => begin(stream, Observer::new(was_asked), deadline).await,
+            Ok(Ok(stream)) => {
+                begin(stream, StreamMonitor::new(certificate_was_requested), deadline).await
+            }
             Ok(Err(error)) => Err(connect_failure(&error)),
             Err(_) => Err(SendFailure::TlsTimedOut),
         };
-        opened.map_err(|failure| match was_asked {
+        opened.map_err(|failure| match certificate_was_requested {
             true => failure.after_certificate_request(),
             false => failure,
         })
     }
 }
 
-/// Begins with the version of HTTP that the receiver has chosen by ALPN (RFC 7301): HTTP/1.1 if it
-/// does not know of that.
+/// Starts the version of HTTP that the receiver has chosen by ALPN (RFC 7301), or HTTP/1.1 if it
+/// does not support ALPN.
 async fn begin(
     stream: TlsStream,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
     deadline: Instant,
 ) -> Result<(Connection, Driver), SendFailure> {
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => {
-            let beginning = http2::begin(stream, Arc::clone(&observer));
+            let beginning = http2::begin(stream, Arc::clone(&monitor));
             match timeout_at(deadline, beginning).await {
                 Ok(begun) => begun.map(|(http2, driver)| (Connection::Http2(http2), driver)),
-                Err(_) => Err(http2::not_begun_in_time(&observer)),
+                Err(_) => Err(http2::not_begun_in_time(&monitor)),
             }
         }
         _ => {
-            let (http1, driver) = http1::begin(stream, observer).await?;
+            let (http1, driver) = http1::begin(stream, monitor).await?;
             Ok((Connection::Http1(http1), driver))
         }
     }
 }
 
-/// The name that the receiver's certificate has to be for.
+/// The name that the receiver's certificate has to be valid for.
 fn server_name(host: Host<'_>) -> Result<ServerName<'static>, SendFailure> {
     match host {
         Host::Address(address) => Ok(ServerName::IpAddress(address.into())),

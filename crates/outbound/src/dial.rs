@@ -1,4 +1,4 @@
-//! Tries the addresses of a name one after the other, within the time there is.
+//! Tries addresses one after the other within a time limit.
 
 use std::net::SocketAddr;
 
@@ -6,24 +6,23 @@ use tokio::time::Instant;
 
 use crate::failure::SendFailure;
 
-/// Connects to the first address that is well, all the way to where a request can be written.
+/// Connects to the first address where `connect` succeeds.
 ///
-/// Each address may use an equal share of the time that is left, so that one whose packets are
-/// dropped does not keep us from the next; what an address does not use, the later ones share.
-/// `connect` keeps to the deadline that it is given. If all fail, the failure that came furthest
-/// is reported, which has the most to say: an expired certificate rather than an address without
-/// a route. Of several, the first.
+/// Each address gets an equal share of the time that is left, so that one whose packets are dropped
+/// leaves time for the next. What an address does not use, the later ones share. `connect` keeps
+/// to its deadline. If all fail, the failure at the latest stage is reported, because it says most:
+/// an expired certificate rather than an address without a route. Of several, the first is.
 ///
-/// What would be the same at the others ends it at once, and is reported whatever came before: that
-/// we have no socket left, or that the receiver wants HTTP/1.1.
-pub(crate) async fn first_to_connect<Connect, Connecting, Opened>(
+/// A failure that would be the same at every address is reported at once: that we have no socket
+/// left, or that the receiver wants HTTP/1.1.
+pub(crate) async fn first_to_connect<Connect, Connecting, Stream>(
     addresses: &[SocketAddr],
     deadline: Instant,
     mut connect: Connect,
-) -> Result<Opened, SendFailure>
+) -> Result<Stream, SendFailure>
 where
     Connect: FnMut(SocketAddr, Instant) -> Connecting,
-    Connecting: Future<Output = Result<Opened, SendFailure>>,
+    Connecting: Future<Output = Result<Stream, SendFailure>>,
 {
     let mut reported: Option<SendFailure> = None;
     let mut addresses_left = addresses.len() as u32;
@@ -65,7 +64,7 @@ mod tests {
         SendFailure::ConnectTimedOut { address: address.into() }
     }
 
-    /// What becomes of an address that never answers.
+    /// An address that never answers.
     async fn silent(address: SocketAddr, deadline: Instant) -> Result<SocketAddr, SendFailure> {
         sleep_until(deadline).await;
         Err(timed_out(address))
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_address_that_is_well_is_used() {
+    async fn the_first_address_that_accepts_is_used() {
         let connected =
             first_to_connect(&addresses(3), Instant::now() + LIMIT, async |tried, _| {
                 match tried == address(1) {
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_want_of_sockets_is_told_whatever_came_of_the_addresses_before() {
+    async fn a_lack_of_sockets_is_reported_whatever_the_earlier_addresses_failed_with() {
         let mut tried = 0;
         let connected: Result<(), _> =
             first_to_connect(&addresses(3), Instant::now() + LIMIT, |address, _| {
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_failure_that_came_furthest_is_the_one_reported() {
+    async fn the_failure_at_the_latest_stage_is_reported() {
         let failures = [
             refused(address(1)),
             SendFailure::Unreachable { address: address(2).into() },

@@ -1,4 +1,4 @@
-//! The task that moves a connection on.
+//! The background task of a connection.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::limits::MAX_CLOSING_TIME;
 
-/// What moves a connection on; to be run as a task. It ends when the connection does, or soon
-/// after its last user has gone.
+/// Does a connection's I/O; run it as a task. It ends with the connection, or soon after the last
+/// handle to it is dropped.
 pub(crate) struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl Driver {
@@ -22,7 +22,7 @@ impl Driver {
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
                 () = &mut connection => {}
-                // The libraries notice as well, and say goodbye.
+                // The libraries notice as well, and close the connection gracefully.
                 _ = unused => {
                     _ = timeout(MAX_CLOSING_TIME, connection).await;
                 }

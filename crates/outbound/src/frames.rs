@@ -1,13 +1,12 @@
-//! Reads the frames of an HTTP/2 connection along with h2, as they come in.
+//! Reads the frames of an HTTP/2 connection in parallel with h2.
 //!
-//! The final status decides what came of a request, and nothing after it can take that back. h2
-//! reports an answer's head as a whole or not at all: one field that is malformed, or one too many,
-//! takes the status with it. So the status is read here as well.
+//! The final status decides the result of a request, and nothing after it changes that. h2 reports
+//! an answer's head as a whole or not at all: with one malformed field, or one too many, the status
+//! is lost. So the status is read here as well.
 //!
-//! `:status` is the first field of a head (RFC 9113 section 8.3), and heads can be read without
-//! those before them because our connections have no dynamic table (their
-//! `SETTINGS_HEADER_TABLE_SIZE` is 0). Of the other fields nothing is read here: they take a whole
-//! decoder, h2's, and that has refused them.
+//! `:status` is the first field of a head (RFC 9113 section 8.3). Each head can be read by itself,
+//! because our connections have no dynamic table (their `SETTINGS_HEADER_TABLE_SIZE` is 0). The
+//! other fields are not read here: they take a whole decoder, and h2's has refused them.
 //!
 //! Decision: docs/decisions/the-final-status-line-decides.md
 
@@ -17,15 +16,15 @@ use http::StatusCode;
 
 use crate::limits::MAX_STREAMS;
 
-/// The size of the head of a frame (RFC 9113 section 4.1).
+/// The size of a frame's header, in bytes (RFC 9113 section 4.1).
 const FRAME_HEAD: usize = 9;
 
-/// How much of a head is kept: enough for its first field, which takes five bytes, and for updates
+/// How many bytes of a head are kept: enough for its first field, which takes five, and for updates
 /// of the table's size before it.
 const KEPT_HEAD: usize = 32;
 
-/// Of how many streams the status is remembered. All that there may be, and as many that were given
-/// up. Of more, the oldest are forgotten.
+/// The most streams whose status is remembered: all that may be open, and as many that were given
+/// up. Then the oldest are forgotten.
 const KNOWN_STREAMS: usize = 2 * MAX_STREAMS;
 
 const HEADERS: u8 = 1;
@@ -35,48 +34,46 @@ const ACK: u8 = 0x1;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// What the receiver has begun the connection with.
+/// What the receiver started the connection with (RFC 9113 section 3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Beginning {
-    /// Not enough to tell.
+pub(crate) enum ServerPreface {
+    /// Too few bytes to tell.
     #[default]
-    Nothing,
-    /// Settings, which have arrived whole.
+    Incomplete,
+    /// A complete SETTINGS frame.
     Settings,
-    /// An answer by HTTP/1.
     Http1,
-    /// Something else, or no more than a part of its settings.
+    /// Something else, or a part of a SETTINGS frame.
     Other,
 }
 
-/// An answer of which the final status has arrived.
+/// A final status, and how much of its head has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StatusSeen {
+pub(crate) struct ReceivedStatus {
     pub(crate) status: StatusCode,
-    /// How many bytes of the head have arrived, compressed as they come.
+    /// In bytes, compressed.
     pub(crate) head_size: usize,
 }
 
-/// Reads the frames that the receiver sends on one connection.
 #[derive(Default)]
 pub(crate) struct FrameReader {
-    beginning: Beginning,
-    /// The head of the frame that is being read, as far as it has arrived.
+    server_preface: ServerPreface,
+    /// The header of the current frame, as far as it has arrived.
     frame_head: Vec<u8>,
-    /// How much of its payload is still to come.
+    /// How many bytes of its payload have not arrived.
     left: usize,
-    /// How much of it comes before the fields: padding's length and a priority.
+    /// How many bytes of these precede the fields: the padding's length and a priority.
     before_fields: usize,
-    /// The beginning of the head that is being read, from HEADERS and CONTINUATION.
+    /// The beginning of the current head, from HEADERS and CONTINUATION.
     head: Vec<u8>,
     head_size: usize,
-    /// Of the streams on which a head has begun to arrive. None: its final status has not.
-    statuses: BTreeMap<u32, Option<StatusSeen>>,
+    /// By stream, once a head has begun to arrive. `None`: its final status has not arrived.
+    statuses: BTreeMap<u32, Option<ReceivedStatus>>,
 }
 
 impl FrameReader {
-    pub(crate) fn beginning(&self) -> Beginning {
-        self.beginning
+    pub(crate) fn server_preface(&self) -> ServerPreface {
+        self.server_preface
     }
 
     /// Whether a head has begun to arrive on a stream.
@@ -84,15 +81,14 @@ impl FrameReader {
         self.statuses.contains_key(&stream)
     }
 
-    /// The final status of the answer on a stream, if it has arrived. The stream is forgotten.
-    pub(crate) fn take_status(&mut self, stream: u32) -> Option<StatusSeen> {
+    /// The final status of the answer on a stream, if it has arrived. Forgets the stream.
+    pub(crate) fn take_status(&mut self, stream: u32) -> Option<ReceivedStatus> {
         self.statuses.remove(&stream).flatten()
     }
 
-    /// Takes what has arrived.
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
-        // What is not HTTP/2 has no frames, and h2 reads no further either.
-        while !bytes.is_empty() && self.beginning != Beginning::Http1 {
+        // HTTP/1 has no frames, and h2 reads no further either.
+        while !bytes.is_empty() && self.server_preface != ServerPreface::Http1 {
             let missing = FRAME_HEAD - self.frame_head.len();
             if missing > 0 {
                 let (now, rest) = bytes.split_at(missing.min(bytes.len()));
@@ -113,7 +109,7 @@ impl FrameReader {
         }
     }
 
-    /// The kind, flags and stream of the frame that is being read.
+    /// The kind, flags and stream of the current frame.
     fn frame(&self) -> (u8, u8, u32) {
         match self.frame_head[..] {
             // The first bit is reserved, and ignored.
@@ -125,10 +121,10 @@ impl FrameReader {
     }
 
     fn begin_frame(&mut self) {
-        if self.beginning == Beginning::Nothing {
-            self.beginning = match self.frame_head.starts_with(b"HTTP/1.") {
-                true => Beginning::Http1,
-                false => Beginning::Other,
+        if self.server_preface == ServerPreface::Incomplete {
+            self.server_preface = match self.frame_head.starts_with(b"HTTP/1.") {
+                true => ServerPreface::Http1,
+                false => ServerPreface::Other,
             };
         }
         let [a, b, c, ..] = self.frame_head[..] else { return };
@@ -162,19 +158,19 @@ impl FrameReader {
         }
         let room = KEPT_HEAD - self.head.len();
         self.head.extend_from_slice(&fields[..fields.len().min(room)]);
-        // A frame that goes on with a head of which nothing is known is h2's to refuse.
+        // A CONTINUATION without HEADERS is left to h2, which refuses it.
         if let Some(status) = first_status(&self.head)
             && !status.is_informational()
             && let Some(seen) = self.statuses.get_mut(&stream)
         {
-            *seen = Some(StatusSeen { status, head_size: self.head_size });
+            *seen = Some(ReceivedStatus { status, head_size: self.head_size });
         }
     }
 
     fn end_frame(&mut self) {
         let (kind, flags, _) = self.frame();
-        if self.beginning == Beginning::Other && kind == SETTINGS && flags & ACK == 0 {
-            self.beginning = Beginning::Settings;
+        if self.server_preface == ServerPreface::Other && kind == SETTINGS && flags & ACK == 0 {
+            self.server_preface = ServerPreface::Settings;
         }
         self.frame_head.clear();
     }
@@ -183,17 +179,17 @@ impl FrameReader {
 /// `:status` as a literal name (RFC 7541 section 5.2), plain and in Huffman code.
 const STATUS_NAMES: [&[u8]; 2] = [b"\x07:status", b"\x85\xb8\x84\x8d\x36\xa3"];
 
-/// The status in a head's first field, if that has arrived (RFC 7541 section 6).
+/// The status in a head's first field, if it has arrived (RFC 7541 section 6).
 fn first_status(head: &[u8]) -> Option<StatusCode> {
     match *without_size_updates(head)? {
-        // Indexed: the static table has seven of them, from entry 8 on (appendix A).
+        // Indexed: the static table has seven statuses, from entry 8 on (appendix A).
         [entry @ 0x88..=0x8e, ..] => {
             let statuses = [200, 204, 206, 304, 400, 404, 500];
             StatusCode::from_u16(statuses[usize::from(entry - 0x88)]).ok()
         }
-        // Literal: with indexing, without, and never.
+        // Literal: with indexing, without indexing, never indexed.
         [0x48..=0x4e | 0x08..=0x0e | 0x18..=0x1e, ref value @ ..] => literal_status(value),
-        // The same with a name that is written out, though the table has it.
+        // The same with the name written out, although the table has it.
         [0x40 | 0x00 | 0x10, ref field @ ..] => {
             let value = STATUS_NAMES.iter().find_map(|name| field.strip_prefix(*name))?;
             literal_status(value)
@@ -202,7 +198,7 @@ fn first_status(head: &[u8]) -> Option<StatusCode> {
     }
 }
 
-/// The head after the updates of the table's size that it begins with (RFC 7541 section 6.3).
+/// The head without the updates of the table's size at its start (RFC 7541 section 6.3).
 fn without_size_updates(mut head: &[u8]) -> Option<&[u8]> {
     while let [0x20..=0x3f, rest @ ..] = head {
         // An integer of more than five bits goes on as long as the first bit is set (section 5.1).
@@ -251,7 +247,7 @@ mod tests {
         [&[0, a, b, kind, flags, 0, 0, 0, stream], payload].concat()
     }
 
-    /// Reads bytes that arrive in pieces of `size`.
+    /// Reads bytes that arrive in chunks of `size`.
     fn read(bytes: &[u8], size: usize) -> FrameReader {
         let mut reader = FrameReader::default();
         bytes.chunks(size).for_each(|piece| reader.read(piece));
@@ -335,9 +331,9 @@ mod tests {
         .concat();
         for size in [1, 2, 9, 10, 13, bytes.len()] {
             let mut reader = read(&bytes, size);
-            assert_eq!(reader.beginning(), Beginning::Settings);
+            assert_eq!(reader.server_preface(), ServerPreface::Settings);
             assert_eq!(reader.take_status(1).map(|seen| seen.status), Some(StatusCode::OK));
-            let seen = StatusSeen { status: StatusCode::TOO_MANY_REQUESTS, head_size: 10 };
+            let seen = ReceivedStatus { status: StatusCode::TOO_MANY_REQUESTS, head_size: 10 };
             assert_eq!(reader.take_status(3), Some(seen));
             assert_eq!(reader.take_status(3), None, "it is forgotten");
         }
@@ -352,16 +348,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_receiver_begins_with_is_told_apart() {
+    fn the_server_preface_is_recognised() {
         let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
         for size in [1, 100] {
-            let beginning = |bytes: &[u8]| read(bytes, size).beginning();
-            assert_eq!(beginning(b"HTTP/1.1"), Beginning::Nothing);
-            assert_eq!(beginning(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Beginning::Http1);
-            assert_eq!(beginning(b"220 smtp.example ESMTP\r\n"), Beginning::Other);
-            assert_eq!(beginning(&settings[..10]), Beginning::Other);
-            assert_eq!(beginning(&settings), Beginning::Settings);
-            assert_eq!(beginning(&frame(SETTINGS, ACK, 0, &[])), Beginning::Other);
+            let server_preface = |bytes: &[u8]| read(bytes, size).server_preface();
+            assert_eq!(server_preface(b"HTTP/1.1"), ServerPreface::Incomplete);
+            assert_eq!(server_preface(b"HTTP/1.1 400 Bad Request\r\n\r\n"), ServerPreface::Http1);
+            assert_eq!(server_preface(b"220 smtp.example ESMTP\r\n"), ServerPreface::Other);
+            assert_eq!(server_preface(&settings[..10]), ServerPreface::Other);
+            assert_eq!(server_preface(&settings), ServerPreface::Settings);
+            assert_eq!(server_preface(&frame(SETTINGS, ACK, 0, &[])), ServerPreface::Other);
         }
     }
 

@@ -1,14 +1,14 @@
 //! Decides which IP addresses may be connected to.
 //!
-//! Webhook URLs are chosen by customers, so a URL may name, directly or through DNS, a service
-//! that only we can reach: a database on loopback, a neighbour on a private network, a cloud's
-//! metadata service. The guard judges addresses, not names, and it judges them at connect time,
-//! because a name that was checked before can point elsewhere by now (DNS rebinding).
+//! Customers choose webhook URLs. A URL may name, directly or through DNS, a service that only we
+//! can reach: a database on loopback, a host on a private network, a cloud's metadata service. The
+//! guard checks addresses, not names, and at connect time, because a name that was checked before
+//! may resolve to another address by now (DNS rebinding).
 //!
-//! Some IPv6 addresses stand for IPv4 addresses ([`crate::translations`]); those are judged by
-//! what they stand for. A network may also translate under a prefix of its own choice (RFC 6052
-//! section 2.2). Such a prefix cannot be told from other public addresses, and what it may reach
-//! is for its gateway to limit; only a cloud's metadata address is recognised behind any prefix.
+//! Some IPv6 addresses stand for IPv4 addresses ([`crate::translations`]); the guard checks the
+//! IPv4 address. A network may also translate under a prefix of its own choice (RFC 6052 section
+//! 2.2). Such a prefix looks like any public address, and its gateway has to limit what it reaches;
+//! only a cloud's metadata address is recognised behind any prefix.
 //!
 //! Decision: docs/decisions/addresses-are-checked-at-connect-time.md
 
@@ -25,45 +25,43 @@ pub struct AddressGuard {
     allowed: Vec<IpNet>,
 }
 
-/// An address that must not be connected to, and why.
+/// An address that must not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "refused to connect to {address}: {reason} (an operator can permit it with --allow-network {address}/{prefix})",
     prefix = if address.is_ipv4() { 32 } else { 128 }
 )]
 pub struct RefusedAddress {
-    /// The address as it was given or resolved.
+    /// As it was given or resolved.
     pub address: IpAddr,
-    /// What the address is for, as a noun phrase.
+    /// What the address is for: a noun phrase.
     pub reason: &'static str,
 }
 
 impl AddressGuard {
     /// A guard that permits public addresses and all addresses in `allowed`.
     ///
-    /// An IPv4-mapped network there (`::ffff:10.0.0.0/104`) is the IPv4 network (`10.0.0.0/8`),
-    /// and an IPv4 network covers its mapped form. Any other address that stands for an IPv4
-    /// address is permitted only if both are: `64:ff9b::/96` by itself opens nothing, and
-    /// together with `10.0.0.0/8` it opens `64:ff9b::10.0.0.1`.
+    /// An IPv4-mapped network (`::ffff:10.0.0.0/104`) means the IPv4 network (`10.0.0.0/8`), and an
+    /// IPv4 network covers its mapped form. Any other address that stands for an IPv4 address is
+    /// permitted only if both are: `64:ff9b::/96` by itself opens nothing, and together with
+    /// `10.0.0.0/8` it opens `64:ff9b::10.0.0.1`.
     ///
-    /// A cloud's metadata address is permitted only if it is allowed by itself (`/32`, `/128`),
-    /// never as one of many in a wider network. An address that is allowed by itself is
-    /// permitted, whatever it stands for.
+    /// A cloud's metadata address is permitted only if it is allowed by itself (`/32`, `/128`), never
+    /// as one of many in a wider network. An address that is allowed by itself is permitted,
+    /// whatever it stands for.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self { allowed: allowed.into_iter().map(unmapped).collect() }
     }
 
-    /// Whether `address` may be connected to.
     pub fn check(&self, address: IpAddr) -> Result<(), RefusedAddress> {
         // A socket connected to ::ffff:127.0.0.1 speaks IPv4 to 127.0.0.1 (RFC 4291 section
-        // 2.5.5.2), so the IPv4 address inside is the one to judge.
+        // 2.5.5.2), so the IPv4 address inside is checked.
         match self.refused_because(address.to_canonical()) {
             Some(reason) => Err(RefusedAddress { address, reason }),
             None => Ok(()),
         }
     }
 
-    /// Whether anything is permitted that is not public.
     pub(crate) fn has_exceptions(&self) -> bool {
         !self.allowed.is_empty()
     }
@@ -89,15 +87,15 @@ impl AddressGuard {
         Some(reason)
     }
 
-    /// Why what `address` stands for is refused, if it stands for anything. `allowed` is the
-    /// network by which the IPv6 address would be permitted.
+    /// Why the IPv4 address that `address` stands for is refused, if there is one. `allowed` is the
+    /// network that permits the IPv6 address.
     fn translation_refused_because(
         &self,
         address: Ipv6Addr,
         allowed: Ipv6Net,
     ) -> Option<&'static str> {
-        // Where the length of a prefix is not known, zeros that only fill up look like an
-        // address of "this network", which no translator takes a packet to.
+        // Where the length of a prefix is not known, padding zeros look like an address of "this
+        // network", which no translator sends a packet to.
         let (filling, meant): (Vec<_>, Vec<_>) =
             stands_for(address, allowed).into_iter().partition(|meant| meant.octets()[0] == 0);
         let judged = if meant.is_empty() { filling } else { meant };
@@ -119,7 +117,7 @@ impl AddressGuard {
     }
 }
 
-/// The IPv4 network that an IPv4-mapped network is; any other network as it is.
+/// An IPv4-mapped network as the IPv4 network; any other network unchanged.
 fn unmapped(network: IpNet) -> IpNet {
     match (network.addr().to_canonical(), network.prefix_len()) {
         (IpAddr::V4(address), length @ 96..) if network.addr().is_ipv6() => {
@@ -129,7 +127,7 @@ fn unmapped(network: IpNet) -> IpNet {
     }
 }
 
-/// Why an address is not for us to connect to; `None` for an ordinary public address.
+/// Why an address is refused; `None` for an ordinary public address.
 fn special_because(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => special_v4(address),
@@ -145,8 +143,8 @@ fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
-    // On a network that has only IPv6 this is the way to public IPv4 receivers, so it is not
-    // refused altogether.
+    // On an IPv6-only network this prefix leads to public IPv4 receivers, so it is not refused
+    // altogether.
     if !NAT64_WELL_KNOWN.contains(&address) {
         if let Some((_, reason)) = IPV6.iter().find(|(network, _)| network.contains(&address)) {
             return Some(reason);

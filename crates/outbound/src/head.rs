@@ -1,9 +1,8 @@
-//! Reads the heads of HTTP/1.1 answers along with hyper, as they come in.
+//! Reads the heads of HTTP/1.1 answers in parallel with hyper.
 //!
-//! The final status line decides what came of a request, and nothing after it can take that back.
-//! hyper reports a head as a whole or not at all, so what has arrived of one is kept here as
-//! well. This is also where heads are limited: in bytes, however they were cut into packets, and
-//! in number.
+//! The final status line decides the result of a request, and nothing after it changes that. hyper
+//! reports a head as a whole or not at all, so the part that has arrived is kept here as well. Heads
+//! are also limited here: in bytes, however they were split into packets, and in number.
 //!
 //! Decision: docs/decisions/the-final-status-line-decides.md
 
@@ -14,16 +13,16 @@ use crate::limits::{MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
 /// Reads the heads of the answer to one request: informational ones, and the final one.
 #[derive(Default)]
 pub(crate) struct HeadReader {
-    /// The head that is being read, from its status line on.
+    /// The current head, from its status line on.
     head: Vec<u8>,
-    /// Bytes of it that are not kept: empty lines before it.
+    /// Bytes of empty lines before it, which count but are not kept.
     skipped: usize,
     informational_answers: usize,
     status: Option<StatusCode>,
     is_complete: bool,
 }
 
-/// Why no more of an answer is read.
+/// Why reading an answer is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadProblem {
     #[error("the head of the answer is too large")]
@@ -33,7 +32,7 @@ pub(crate) enum HeadProblem {
 }
 
 impl HeadReader {
-    /// Takes what has arrived. Bytes after the final head are the body's.
+    /// Takes what has arrived. Ignores the body.
     pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), HeadProblem> {
         while !self.is_complete && !bytes.is_empty() {
             if self.head.is_empty() {
@@ -79,8 +78,8 @@ impl HeadReader {
         self.status
     }
 
-    /// The headers that have arrived whole below the final status line. Lines that are no header
-    /// are left out, and a line that goes on in the next one (RFC 9112 section 5.2) is made one.
+    /// The complete headers after the final status line. Leaves out lines that are no header, and
+    /// joins a line that continues on the next one (RFC 9112 section 5.2).
     pub(crate) fn headers(&self) -> HeaderMap {
         let complete = self.head.iter().rposition(|byte| *byte == b'\n').unwrap_or_default();
         let mut fields: Vec<Vec<u8>> = Vec::new();
@@ -110,9 +109,9 @@ fn header(field: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-/// Where the head ends: after its first empty line. `already_searched` bytes had none.
+/// Where the head ends: after its first empty line. The first `already_searched` bytes have none.
 fn end_of_head(head: &[u8], already_searched: usize) -> Option<usize> {
-    // The end may have begun in what was there before.
+    // The end may start in the bytes that were searched before.
     let from = already_searched.saturating_sub(3);
     head[from..].iter().enumerate().find_map(|(offset, byte)| {
         let rest = &head[from + offset + 1..];
@@ -128,7 +127,7 @@ fn end_of_head(head: &[u8], already_searched: usize) -> Option<usize> {
 fn final_status(head: &[u8]) -> Option<StatusCode> {
     let line_end = head.iter().position(|byte| *byte == b'\n')?;
     let status = status(&head[..line_end])?;
-    // After 101 it is no longer HTTP that is spoken (RFC 9110 section 15.2.2).
+    // What follows 101 is no longer HTTP (RFC 9110 section 15.2.2).
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 

@@ -1,4 +1,4 @@
-//! Requests by HTTP/1.1, over hyper: one at a time on each connection.
+//! Requests by HTTP/1.1, with hyper: one at a time on each connection.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,39 +14,39 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::answer::KeptBody;
 use crate::driver::Driver;
-use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;
 use crate::head::HeadProblem;
 use crate::limits::{IDLE_TIME_MARGIN, MAX_IDLE_TIME, MAX_READ_HEAD, MAX_READ_HEADERS};
+use crate::monitored_stream::{MonitoredStream, StreamMonitor};
 use crate::remark::Remark;
-use crate::request::Post;
+use crate::request::PostRequest;
+use crate::response::KeptBody;
+use crate::send_outcome::{BodyEnd, ReceivedAnswer, SendOutcome};
 use crate::tls::TlsStream;
-use crate::watched_stream::{Observer, WatchedStream};
 
 /// A connection. Clones are the same one; it is closed with the last of them.
 #[derive(Clone)]
 pub(crate) struct Http1 {
     requests: Arc<Mutex<SendRequest<Full<Bytes>>>>,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
     _open: Arc<oneshot::Sender<Infallible>>,
 }
 
-/// Begins with HTTP/1.1 on a stream. The driver is to be run as a task.
+/// Starts HTTP/1.1 on a stream. Run the driver as a task.
 pub(crate) async fn begin(
     stream: TlsStream,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
 ) -> Result<(Http1, Driver), SendFailure> {
-    let stream = WatchedStream::new(stream, Arc::clone(&observer));
+    let stream = MonitoredStream::new(stream, Arc::clone(&monitor));
     let (requests, connection) = Builder::new()
-        // What other clients read, we read: RFC 9112 sections 5.1 and 5.2 forbid senders the
-        // first two, and say how they are to be understood.
+        // We accept what other clients accept. RFC 9112 sections 5.1 and 5.2 forbid senders the
+        // first two, and say how to read them.
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .ignore_invalid_headers_in_responses(true)
         .max_headers(MAX_READ_HEADERS)
-        // Never met: heads are limited by the observer.
+        // Never reached: the monitor limits heads.
         .max_buf_size(2 * MAX_READ_HEAD)
         .handshake(TokioIo::new(stream))
         .await
@@ -54,12 +54,12 @@ pub(crate) async fn begin(
     let (open, closed) = oneshot::channel();
     let driver = Driver::new(async { _ = connection.await }, closed);
     let requests = Arc::new(Mutex::new(requests));
-    Ok((Http1 { requests, observer, _open: Arc::new(open) }, driver))
+    Ok((Http1 { requests, monitor, _open: Arc::new(open) }, driver))
 }
 
 impl Http1 {
-    pub(crate) fn observer(&self) -> &Observer {
-        &self.observer
+    pub(crate) fn monitor(&self) -> &StreamMonitor {
+        &self.monitor
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -69,11 +69,11 @@ impl Http1 {
     /// Sends a request and reads the answer, until the deadline.
     pub(crate) async fn exchange(
         &self,
-        post: &Post,
+        post: &PostRequest,
         deadline: Instant,
         was_used: bool,
-    ) -> RequestEnd {
-        self.observer.begin_answer();
+    ) -> SendOutcome {
+        self.monitor.begin_answer();
         let request = post.for_http1(Full::new(post.body.clone()));
         let answering = self.requests().try_send_request(request);
         let answer = match timeout_at(deadline, answering).await {
@@ -83,34 +83,34 @@ impl Http1 {
         };
 
         let (head, mut body) = answer.into_parts();
-        // What some servers say to an idle connection that they close, whether or not a request
-        // is just on its way (RFC 9110 section 15.5.9).
+        // Some servers send this when they close an idle connection, even if a request is on its
+        // way (RFC 9110 section 15.5.9).
         if was_used && head.status == StatusCode::REQUEST_TIMEOUT && is_last(&head.headers) {
-            return RequestEnd::ClosedAfterUse(SendFailure::ConnectionClosed);
+            return SendOutcome::ReusedConnectionClosed(SendFailure::ConnectionClosed);
         }
         let mut kept = KeptBody::default();
         let body_end = read_body(&mut body, &mut kept, deadline).await;
         drop(body);
         let idle_time = announced_idle_time(&head.headers);
-        let mut answered = Answered::new(head.status, head.headers, kept, body_end);
+        let mut answered = ReceivedAnswer::new(head.status, head.headers, kept, body_end);
         answered.idle_time = idle_time.unwrap_or(MAX_IDLE_TIME);
-        if self.observer.observed().write_failed {
+        if self.monitor.state().write_failed {
             answered.is_reusable = false;
             answered.remark = answered.remark.or(Some(Remark::AnsweredWhileSending));
         }
-        // Ready at once unless the request is still being written.
+        // At once, unless the request is still being written.
         if answered.is_reusable {
             answered.is_reusable = self.is_ready_soon().await;
         }
-        RequestEnd::Answered(answered)
+        SendOutcome::Answered(answered)
     }
 
     fn requests(&self) -> MutexGuard<'_, SendRequest<Full<Bytes>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the next request can be sent. hyper's task has just told us of the end of the
-    /// answer, and may not have come round to saying that it is ready.
+    /// Whether the next request can be sent. hyper's task has reported the end of the answer, and
+    /// may need another poll to report that it is ready.
     async fn is_ready_soon(&self) -> bool {
         for _ in 0..16 {
             if self.requests().is_ready() {
@@ -123,22 +123,22 @@ impl Http1 {
         matches!(ready, Ok(Ok(())))
     }
 
-    /// What came of a request if the time was over before the answer's head was there.
-    fn timed_out(&self) -> RequestEnd {
-        self.by_part_of_head(Remark::HeadersTookTooLong).unwrap_or(RequestEnd::TimedOut)
+    /// The outcome if the time limit passed before the answer's head was complete.
+    fn timed_out(&self) -> SendOutcome {
+        self.by_part_of_head(Remark::HeadersTookTooLong).unwrap_or(SendOutcome::TimedOut)
     }
 
-    /// What came of a request for which hyper has no answer.
+    /// The outcome if hyper has no answer.
     fn without_whole_head(
         &self,
         mut error: TrySendError<hyper::Request<Full<Bytes>>>,
         was_used: bool,
-    ) -> RequestEnd {
+    ) -> SendOutcome {
         if error.take_message().is_some() {
-            return RequestEnd::NotSent;
+            return SendOutcome::NotSent;
         }
         let error = error.into_error();
-        let problem = self.observer.observed().problem;
+        let problem = self.monitor.state().problem;
         let remark = match problem {
             Some(HeadProblem::TooLarge) => Remark::HeadersTooLarge,
             _ if error.is_parse_too_large() => Remark::HeadersTooLarge,
@@ -148,38 +148,38 @@ impl Http1 {
         if let Some(outcome) = self.by_part_of_head(remark) {
             return outcome;
         }
-        let observed = self.observer.observed();
+        let stream_state = self.monitor.state();
         let failure = match problem {
             Some(HeadProblem::TooLarge) => SendFailure::AnswerHeadersTooLarge,
             Some(HeadProblem::TooManyInformationalAnswers) => SendFailure::TooManyInformational,
             None if error.is_parse() => SendFailure::NotHttp,
-            None if observed.write_failed => SendFailure::ClosedWhileSending,
+            None if stream_state.write_failed => SendFailure::ClosedWhileSending,
             None => SendFailure::ConnectionClosed,
         };
-        match (&observed.tls_failure, observed.has_read) {
-            (_, false) if was_used => RequestEnd::ClosedAfterUse(failure),
-            (Some(tls_failure), _) => RequestEnd::Failed(tls_failure.clone()),
-            _ => RequestEnd::Failed(failure),
+        match (&stream_state.tls_failure, stream_state.has_read) {
+            (_, false) if was_used => SendOutcome::ReusedConnectionClosed(failure),
+            (Some(tls_failure), _) => SendOutcome::Failed(tls_failure.clone()),
+            _ => SendOutcome::Failed(failure),
         }
     }
 
-    /// The answer by its status alone, if that has arrived.
-    fn by_part_of_head(&self, remark: Remark) -> Option<RequestEnd> {
-        let observed = self.observer.observed();
-        let head = observed.answer.as_ref()?;
-        let answered = Answered::with_part_of_head(head.status()?, head.headers(), remark);
-        Some(RequestEnd::Answered(answered))
+    /// The answer with its status and the headers that are complete, if the status has arrived.
+    fn by_part_of_head(&self, remark: Remark) -> Option<SendOutcome> {
+        let stream_state = self.monitor.state();
+        let head = stream_state.answer.as_ref()?;
+        let answered = ReceivedAnswer::with_part_of_head(head.status()?, head.headers(), remark);
+        Some(SendOutcome::Answered(answered))
     }
 }
 
-/// Whether the receiver says that it closes the connection after this answer.
+/// Whether the receiver announces that it closes the connection after this answer.
 fn is_last(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("close"))
 }
 
-/// How long the receiver lets the connection be idle, less a margin: `Keep-Alive: timeout=5`
-/// (RFC 2068 section 19.7.1.1, which everyone still follows).
+/// The idle time that the receiver announces, less a margin: `Keep-Alive: timeout=5` (RFC 2068
+/// section 19.7.1.1, which servers still follow).
 fn announced_idle_time(headers: &HeaderMap) -> Option<Duration> {
     let mut parameters = headers
         .get_all("keep-alive")
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_idle_time_is_not_used_up() {
+    fn a_margin_of_an_announced_idle_time_is_left() {
         assert_eq!(idle_time("timeout=5"), Some(Duration::from_secs(4)));
         assert_eq!(idle_time("max=100, Timeout = \"60\""), Some(Duration::from_secs(59)));
         assert_eq!(idle_time("timeout=1"), Some(Duration::from_millis(500)));

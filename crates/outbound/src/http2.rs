@@ -1,4 +1,4 @@
-//! Requests by HTTP/2, over h2: many at a time on each connection.
+//! Requests by HTTP/2, with h2: many at a time on each connection.
 //!
 //! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
@@ -17,54 +17,54 @@ use http::{HeaderMap, Response};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::answer::{KeptBody, header_bytes};
 use crate::driver::Driver;
-use crate::exchange::{Answered, BodyEnd, RequestEnd};
 use crate::failure::SendFailure;
-use crate::frames::{Beginning, StatusSeen};
+use crate::frames::{ReceivedStatus, ServerPreface};
 use crate::limits::{
     HTTP2_CONNECTION_WINDOW, HTTP2_MAX_HEAD, HTTP2_STREAM_WINDOW, MAX_INFORMATIONAL_ANSWERS,
     MAX_PONG_TIME, MAX_READ_HEAD, MAX_STREAMS, PING_AFTER,
 };
+use crate::monitored_stream::{MonitoredStream, StreamMonitor};
 use crate::remark::Remark;
-use crate::request::Post;
+use crate::request::PostRequest;
+use crate::response::{KeptBody, header_bytes};
+use crate::send_outcome::{BodyEnd, ReceivedAnswer, SendOutcome};
 use crate::tls::TlsStream;
-use crate::watched_stream::{Observer, WatchedStream};
 
-type Stream = WatchedStream<TlsStream>;
+type Stream = MonitoredStream<TlsStream>;
 
 /// A connection. Clones are the same one; it is closed with the last of them.
 #[derive(Clone)]
 pub(crate) struct Http2 {
     requests: SendRequest<Bytes>,
     state: Arc<ConnectionState>,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
     _open: Arc<oneshot::Sender<Infallible>>,
 }
 
-/// What the connection's task and its requests tell each other.
+/// State that the connection's task shares with its requests.
 #[derive(Default)]
 struct ConnectionState {
-    under_way: AtomicUsize,
-    /// Whether it has ever answered a request.
+    in_flight: AtomicUsize,
+    /// Whether the receiver has ever answered a request on it.
     has_answered: AtomicBool,
-    /// Whether it has left a PING unanswered.
+    /// Whether the receiver has left a PING unanswered.
     is_silent: AtomicBool,
 }
 
-/// Begins with HTTP/2 on a stream: exchanges the prefaces (RFC 9113 section 3.4). The receiver's
-/// is waited for, although requests could be sent before: it says how many there may be, and a
-/// receiver that breaks before that has got no request. The driver is to be run as a task.
+/// Starts HTTP/2 on a stream: exchanges the prefaces (RFC 9113 section 3.4). Waits for the
+/// receiver's, although requests could be sent before: it says how many there may be, and a
+/// receiver that fails before has got no request. Run the driver as a task.
 pub(crate) async fn begin(
     stream: TlsStream,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
 ) -> Result<(Http2, Driver), SendFailure> {
-    observer.begin_http2();
-    let stream = WatchedStream::new(stream, Arc::clone(&observer));
+    monitor.begin_http2();
+    let stream = MonitoredStream::new(stream, Arc::clone(&monitor));
     let (requests, mut connection) = Builder::new()
-        // None until the receiver's preface says how many.
+        // No request until the receiver's preface says how many there may be.
         .initial_max_send_streams(0)
-        // None, so that each head can be read by itself: see `frames`.
+        // No dynamic table, so that each head can be read by itself: see `frames`.
         .header_table_size(0)
         .max_header_list_size(HTTP2_MAX_HEAD as u32)
         .initial_window_size(HTTP2_STREAM_WINDOW)
@@ -72,67 +72,67 @@ pub(crate) async fn begin(
         .enable_push(false)
         .handshake::<_, Bytes>(stream)
         .await
-        .map_err(|error| not_begun(&observer, Some(&error)))?;
+        .map_err(|error| not_begun(&monitor, Some(&error)))?;
     poll_fn(|context| match Pin::new(&mut connection).poll(context) {
-        Poll::Ready(ended) => Poll::Ready(Err(not_begun(&observer, ended.err().as_ref()))),
+        Poll::Ready(ended) => Poll::Ready(Err(not_begun(&monitor, ended.err().as_ref()))),
         Poll::Pending if requests.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
     .await?;
     let state = Arc::new(ConnectionState::default());
     let (open, closed) = oneshot::channel();
-    let driver = drive(connection, Arc::clone(&state), Arc::clone(&observer));
-    let http2 = Http2 { requests, state, observer, _open: Arc::new(open) };
+    let driver = drive(connection, Arc::clone(&state), Arc::clone(&monitor));
+    let http2 = Http2 { requests, state, monitor, _open: Arc::new(open) };
     Ok((http2, Driver::new(driver, closed)))
 }
 
-/// Why a connection that is broken has not been begun.
-fn not_begun(observer: &Observer, error: Option<&h2::Error>) -> SendFailure {
-    let observed = observer.observed();
-    match (&observed.tls_failure, observed.frames.beginning()) {
+/// Why HTTP/2 could not be started on a connection that broke.
+fn not_begun(monitor: &StreamMonitor, error: Option<&h2::Error>) -> SendFailure {
+    let stream_state = monitor.state();
+    match (&stream_state.tls_failure, stream_state.frames.server_preface()) {
         (Some(failure), _) => failure.clone(),
-        _ if observed.is_flooded => SendFailure::Flooded,
-        (None, Beginning::Http1) => SendFailure::Http1InsteadOfHttp2,
+        _ if stream_state.is_flooded => SendFailure::Flooded,
+        (None, ServerPreface::Http1) => SendFailure::Http1InsteadOfHttp2,
         _ if error.is_some_and(wants_http1) => SendFailure::Http1Wanted,
         _ if error.is_some_and(h2::Error::is_library) => SendFailure::Http2BegunWrongly,
         _ => SendFailure::Http2NotBegun,
     }
 }
 
-/// Why a connection has not been begun when the time was over.
-pub(crate) fn not_begun_in_time(observer: &Observer) -> SendFailure {
-    match observer.observed().frames.beginning() {
-        Beginning::Settings => SendFailure::Http2WithoutStreams,
-        Beginning::Http1 => SendFailure::Http1InsteadOfHttp2,
-        Beginning::Nothing | Beginning::Other => SendFailure::Http2TimedOut,
+/// Why HTTP/2 was not started within the time limit.
+pub(crate) fn not_begun_in_time(monitor: &StreamMonitor) -> SendFailure {
+    match monitor.state().frames.server_preface() {
+        ServerPreface::Settings => SendFailure::Http2WithoutStreams,
+        ServerPreface::Http1 => SendFailure::Http1InsteadOfHttp2,
+        ServerPreface::Incomplete | ServerPreface::Other => SendFailure::Http2TimedOut,
     }
 }
 
-/// Whether the receiver says, of a request or of all, that HTTP/1.1 is to be used (RFC 9113 section
-/// 7). Such a request has not been processed.
+/// Whether the receiver requires HTTP/1.1, for a request or for all (RFC 9113 section 7). Such a
+/// request was not processed.
 fn wants_http1(error: &h2::Error) -> bool {
     error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED)
 }
 
-/// Moves the connection on until it ends, or leaves a PING unanswered. Whether it does is asked
-/// only if nothing has come in for a while although requests are under way; a connection that
-/// has never answered a request is then not used for others, but not closed either: its
-/// receiver may be one that does one thing at a time.
+/// Does the connection's I/O until it ends or leaves a PING unanswered. A PING is sent only if
+/// nothing has come in for a while although requests are in flight. A connection that has never
+/// answered a request then takes no new ones, but stays open: its receiver may do one thing at a
+/// time.
 async fn drive(
     mut connection: Connection<Stream, Bytes>,
     state: Arc<ConnectionState>,
-    observer: Arc<Observer>,
+    monitor: Arc<StreamMonitor>,
 ) {
     let mut ping_pong = connection.ping_pong();
     let mut connection = pin!(connection);
     let mut pinged: Option<Instant> = None;
     loop {
-        let look = sleep_until(Instant::now() + PING_AFTER / 2);
+        let next_check = sleep_until(Instant::now() + PING_AFTER / 2);
         tokio::select! {
             _ = &mut connection => return,
-            () = look => {}
+            () = next_check => {}
         }
-        let last_read = observer.observed().last_read;
+        let last_read = monitor.state().last_read;
         let Some(ping_pong) = &mut ping_pong else { continue };
         match pinged {
             Some(at) if last_read > at => {
@@ -148,7 +148,7 @@ async fn drive(
             Some(_) => {}
             None => {
                 let is_quiet = last_read.elapsed() >= PING_AFTER;
-                let is_waited_for = state.under_way.load(Ordering::Relaxed) > 0;
+                let is_waited_for = state.in_flight.load(Ordering::Relaxed) > 0;
                 if is_quiet && is_waited_for && ping_pong.send_ping(Ping::opaque()).is_ok() {
                     pinged = Some(Instant::now());
                 }
@@ -157,48 +157,48 @@ async fn drive(
     }
 }
 
-/// The answer to the PING is whatever has come in; h2 wants it taken before the next one.
+/// Anything that comes in counts as the answer to the PING. h2 requires that its own is taken before
+/// the next PING.
 fn take_pong(ping_pong: &mut PingPong) {
     _ = ping_pong.poll_pong(&mut Context::from_waker(Waker::noop()));
 }
 
-/// What has been read of an answer, kept when reading is broken off.
+/// What has been read of an answer. It outlives a reading that is cancelled.
 #[derive(Default)]
-struct Progress {
+struct PartialResponse {
     informational_answers: usize,
     head: Option<Parts>,
     body: KeptBody,
 }
 
-/// Counts a request as long as it is under way.
-struct UnderWay<'a>(&'a AtomicUsize);
+/// Counts a request while it is in flight.
+struct InFlightGuard<'a>(&'a AtomicUsize);
 
-impl<'a> UnderWay<'a> {
-    fn begin(under_way: &'a AtomicUsize) -> Self {
-        under_way.fetch_add(1, Ordering::Relaxed);
-        Self(under_way)
+impl<'a> InFlightGuard<'a> {
+    fn begin(in_flight: &'a AtomicUsize) -> Self {
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(in_flight)
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Http2 {
-    /// How many requests there may be at a time.
     pub(crate) fn capacity(&self) -> usize {
         self.requests.current_max_send_streams().min(MAX_STREAMS)
     }
 
-    pub(crate) fn observer(&self) -> &Observer {
-        &self.observer
+    pub(crate) fn monitor(&self) -> &StreamMonitor {
+        &self.monitor
     }
 
     pub(crate) fn is_open(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        // After a GOAWAY, or the end, it is an error (RFC 9113 section 6.8).
+        // An error after a GOAWAY, or the end (RFC 9113 section 6.8).
         let accepts = self.requests.clone().poll_ready(&mut context);
         matches!(accepts, Poll::Ready(Ok(()))) && !self.state.is_silent.load(Ordering::Relaxed)
     }
@@ -206,12 +206,12 @@ impl Http2 {
     /// Sends a request and reads the answer, until the deadline.
     pub(crate) async fn exchange(
         &self,
-        post: &Post,
+        post: &PostRequest,
         deadline: Instant,
         was_used: bool,
-    ) -> RequestEnd {
-        let _under_way = UnderWay::begin(&self.state.under_way);
-        self.observer.begin_http2_answer(self.state.under_way.load(Ordering::Relaxed));
+    ) -> SendOutcome {
+        let _in_flight = InFlightGuard::begin(&self.state.in_flight);
+        self.monitor.begin_http2_answer(self.state.in_flight.load(Ordering::Relaxed));
         let mut requests = match self.requests.clone().ready().await {
             Ok(requests) => requests,
             Err(error) => return not_sent(&error),
@@ -223,8 +223,8 @@ impl Http2 {
         };
         let id = response.stream_id().as_u32();
         let mut unsent = post.body.clone();
-        let mut progress = Progress::default();
-        // If the body cannot be sent, the answer's side says why.
+        let mut progress = PartialResponse::default();
+        // If the body cannot be sent, reading the answer says why.
         let ended = {
             let mut answer = pin!(read_answer(response, &mut progress, deadline));
             tokio::select! {
@@ -235,40 +235,40 @@ impl Http2 {
         };
         drop(stream);
         let (has_begun, seen) = {
-            let frames = &mut self.observer.observed().frames;
+            let frames = &mut self.monitor.state().frames;
             (frames.has_begun(id), frames.take_status(id))
         };
         match (progress.head, seen) {
-            // What came after too many others is no answer.
+            // A head after too many informational answers does not count.
             (None, _) if matches!(ended, ReadEnd::TooManyInformational) => {
-                RequestEnd::Failed(SendFailure::TooManyInformational)
+                SendOutcome::Failed(SendFailure::TooManyInformational)
             }
             (Some(head), _) => self.answered(head, progress.body, &ended),
             (None, Some(seen)) => self.answered_by_status(seen, &ended),
             (None, None) => match ended {
                 ReadEnd::TimedOut if self.requests.current_max_send_streams() == 0 => {
-                    RequestEnd::Failed(SendFailure::Http2WithoutStreams)
+                    SendOutcome::Failed(SendFailure::Http2WithoutStreams)
                 }
                 ReadEnd::TimedOut if !unsent.is_empty() => {
-                    RequestEnd::Failed(SendFailure::BodyNotTaken)
+                    SendOutcome::Failed(SendFailure::BodyNotTaken)
                 }
-                ReadEnd::TimedOut => RequestEnd::TimedOut,
+                ReadEnd::TimedOut => SendOutcome::TimedOut,
                 ReadEnd::Error(error) => self.without_answer(&error, was_used, has_begun),
-                // An answer without a head does not come this far.
+                // Not reached: such an answer has a head.
                 ReadEnd::Whole | ReadEnd::Cut | ReadEnd::TooManyInformational => {
-                    RequestEnd::Failed(SendFailure::Http2Violated)
+                    SendOutcome::Failed(SendFailure::Http2Violated)
                 }
             },
         }
     }
 
-    fn answered(&self, head: Parts, body: KeptBody, ended: &ReadEnd) -> RequestEnd {
+    fn answered(&self, head: Parts, body: KeptBody, ended: &ReadEnd) -> SendOutcome {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let body_end = match ended {
             ReadEnd::Whole => BodyEnd::Whole,
             ReadEnd::Cut | ReadEnd::TooManyInformational => BodyEnd::Cut,
             ReadEnd::TimedOut => BodyEnd::TimedOut,
-            // The receiver wants no more of the request, and its answer is whole (RFC 9113
+            // The receiver needs no more of the request, and its answer is complete (RFC 9113
             // section 8.1).
             ReadEnd::Error(error) if error.is_remote() && is_no_error_reset(error) => {
                 BodyEnd::Whole
@@ -276,79 +276,84 @@ impl Http2 {
             ReadEnd::Error(_) => BodyEnd::Early,
         };
         let is_head_too_large = header_bytes(&head.headers) > MAX_READ_HEAD;
-        let mut answered = Answered::new(head.status, head.headers, body, body_end);
+        let mut answered = ReceivedAnswer::new(head.status, head.headers, body, body_end);
         if is_head_too_large {
             answered.remark = answered.remark.or(Some(Remark::HeadersTooLarge));
         }
-        // A stream that is given up leaves the others alone; a connection that was too slow, or
+        // A stream that is reset does not affect the others; a connection that was too slow, or
         // broke, is not used again.
         answered.is_reusable = matches!(body_end, BodyEnd::Whole | BodyEnd::Cut);
-        RequestEnd::Answered(answered)
+        SendOutcome::Answered(answered)
     }
 
-    /// The answer by its status alone: h2 has refused the rest of its head, or that has not come.
-    fn answered_by_status(&self, seen: StatusSeen, ended: &ReadEnd) -> RequestEnd {
+    /// The answer with its status only: h2 refused the rest of its head, or it did not arrive.
+    fn answered_by_status(&self, seen: ReceivedStatus, ended: &ReadEnd) -> SendOutcome {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let remark = match ended {
             ReadEnd::TimedOut => Remark::HeadersTookTooLong,
-            // h2 has the same error for either.
+            // h2 has one error for both.
             _ if seen.head_size > MAX_READ_HEAD => Remark::HeadersTooLarge,
             ReadEnd::Error(error) if error.is_library() => Remark::HeadersUnreadable,
             _ => Remark::HeadersEndedEarly,
         };
-        RequestEnd::Answered(Answered::with_part_of_head(seen.status, HeaderMap::new(), remark))
+        SendOutcome::Answered(ReceivedAnswer::with_part_of_head(
+            seen.status,
+            HeaderMap::new(),
+            remark,
+        ))
     }
 
-    fn without_answer(&self, error: &h2::Error, was_used: bool, has_begun: bool) -> RequestEnd {
+    fn without_answer(&self, error: &h2::Error, was_used: bool, has_begun: bool) -> SendOutcome {
         if wants_http1(error) {
-            return RequestEnd::Http1Wanted;
+            return SendOutcome::Http1Wanted;
         }
         // h2 gives this error to streams above the last one that a GOAWAY names, and to requests
-        // for which there is no stream any more.
+        // that get no stream any more.
         let is_given_back = error.is_remote() && error.is_go_away();
         let is_refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         if is_given_back || is_refused {
-            return RequestEnd::NotProcessed;
+            return SendOutcome::NotProcessed;
         }
         if error.is_reset() && error.is_remote() {
-            return RequestEnd::Failed(SendFailure::RequestReset);
+            return SendOutcome::Failed(SendFailure::RequestReset);
         }
         if error.is_library() {
-            // An answer that h2 cannot decode ends the connection, with all that is under way on it.
-            // Those that had no part in it are as on a connection that was closed.
+            // An answer that h2 cannot decode ends the connection with all its requests. For the
+            // other requests it is a connection that was closed.
             return match error.is_go_away() && !has_begun {
-                true => RequestEnd::ClosedAfterUse(SendFailure::Http2Violated),
-                false => RequestEnd::Failed(SendFailure::Http2Violated),
+                true => SendOutcome::ReusedConnectionClosed(SendFailure::Http2Violated),
+                false => SendOutcome::Failed(SendFailure::Http2Violated),
             };
         }
-        let observed = self.observer.observed();
-        if observed.is_flooded {
-            return RequestEnd::Failed(SendFailure::Flooded);
+        let stream_state = self.monitor.state();
+        if stream_state.is_flooded {
+            return SendOutcome::Failed(SendFailure::Flooded);
         }
         let is_silent = self.state.is_silent.load(Ordering::Relaxed);
-        let failure = match &observed.tls_failure {
+        let failure = match &stream_state.tls_failure {
             Some(failure) => failure.clone(),
             None if is_silent => SendFailure::ConnectionSilent,
-            None if observed.write_failed => SendFailure::ClosedWhileSending,
+            None if stream_state.write_failed => SendFailure::ClosedWhileSending,
             None => SendFailure::ConnectionClosed,
         };
         // A receiver that has begun to answer has the request.
         match (was_used || is_silent) && !has_begun {
-            true => RequestEnd::ClosedAfterUse(failure),
-            false => RequestEnd::Failed(failure),
+            true => SendOutcome::ReusedConnectionClosed(failure),
+            false => SendOutcome::Failed(failure),
         }
     }
 }
 
-/// What came of a request that the connection takes no more.
-fn not_sent(error: &h2::Error) -> RequestEnd {
+/// The outcome if the connection accepts no more requests.
+fn not_sent(error: &h2::Error) -> SendOutcome {
     match wants_http1(error) {
-        true => RequestEnd::Http1Wanted,
-        false => RequestEnd::NotSent,
+        true => SendOutcome::Http1Wanted,
+        false => SendOutcome::NotSent,
     }
 }
 
-/// Sends the body as the receiver lets it (RFC 9113 section 5.2). What is not sent stays in `unsent`.
+/// Sends the body within the receiver's flow control (RFC 9113 section 5.2). The rest stays in
+/// `unsent`.
 async fn send_body(stream: &mut SendStream<Bytes>, unsent: &mut Bytes) {
     while !unsent.is_empty() {
         stream.reserve_capacity(unsent.len());
@@ -368,7 +373,7 @@ fn is_no_error_reset(error: &h2::Error) -> bool {
     error.is_reset() && error.reason() == Some(Reason::NO_ERROR)
 }
 
-/// How reading an answer has ended.
+/// How reading an answer ended.
 enum ReadEnd {
     Whole,
     Cut,
@@ -379,7 +384,7 @@ enum ReadEnd {
 
 async fn read_answer(
     mut response: ResponseFuture,
-    progress: &mut Progress,
+    progress: &mut PartialResponse,
     deadline: Instant,
 ) -> ReadEnd {
     let reading = async {
@@ -398,7 +403,7 @@ async fn read_answer(
                 }
                 Some(Err(error)) => return ReadEnd::Error(error),
                 None => {
-                    // Trailers, which may be an error as well.
+                    // Trailers may fail as well.
                     return match body.trailers().await {
                         Ok(_) => ReadEnd::Whole,
                         Err(error) => ReadEnd::Error(error),
@@ -411,7 +416,7 @@ async fn read_answer(
     timeout_at(deadline, reading).await.unwrap_or(ReadEnd::TimedOut)
 }
 
-/// The final answer; none if too many others came before it.
+/// The final answer; `None` if too many informational ones came first.
 async fn read_head(
     response: &mut ResponseFuture,
     informational_answers: &mut usize,

@@ -1,31 +1,26 @@
-//! Posts bytes to an https URL that a stranger chose, without letting the stranger choose
-//! what we connect to, how long we wait or how much we read.
+//! Posts bytes to an https URL that a customer chose, and limits what we connect to, how long we
+//! wait and how much we read.
 //!
-//! [`Sender::post`] makes one request and reports what came of it: an [`Answer`] with whatever
-//! status the receiver chose, or a [`SendFailure`] whose text an administrator can act on.
-//! No redirect is followed, and no failure is tried again; what a status means, and whether to
-//! try again, is the caller's business. Only a request that its receiver has not processed, or that
-//! met a kept connection just being closed, goes out once more, and a [`Remark`] says so.
+//! [`Sender::post`] makes one request. It returns an [`HttpResponse`] with any status, or a
+//! [`SendFailure`] whose text an administrator can act on. It follows no redirect and retries no
+//! failure: what a status means, and whether to retry, is for the caller to decide. A request is
+//! sent again only if its receiver did not process it, or if a kept connection was being closed; a
+//! [`Remark`] says so.
 //!
-//! In the order in which a request meets them: `sender` has the last word on it, `pool` finds
+//! The modules in the order in which a request meets them: `sender` runs the request, `pool` finds
 //! it a connection, `connect` opens one (`addresses`, `dial`, `network`, TLS), and `http1` or
-//! `http2` send it and read the answer (`watched_stream`, `head`, `frames`).
+//! `http2` send it and read the answer (`monitored_stream`, `head`, `frames`).
 //!
-//! The crate depends on hyper, rustls and a DNS resolver, and of ours only on the one that says
-//! whom we trust: it knows no endpoint, delivery, store or gRPC. It writes no header value and no
-//! body to logs or `Debug`.
-
-#![deny(missing_docs)]
+//! Of our crates it depends on `trust` only: it knows no endpoint, delivery, store or gRPC. It
+//! writes no header value and no body to logs or `Debug`.
 
 mod addresses;
-mod answer;
 mod classify;
 mod client_certificate;
 mod config;
 mod connect;
 mod dial;
 mod driver;
-mod exchange;
 mod failure;
 mod frames;
 pub mod guard;
@@ -34,32 +29,33 @@ mod http1;
 mod http2;
 pub mod limits;
 mod local_names;
+mod monitored_stream;
 mod name_server;
 mod network;
-
-#[cfg(test)]
-mod one_reading;
 mod pool;
 mod ports;
 mod proxy;
 mod remark;
 mod request;
+mod request_timer;
 mod resolve;
+mod response;
+mod send_outcome;
 mod sender;
 mod setup_error;
 mod special_networks;
-mod stopwatch;
 mod target;
 mod tls;
 mod tls_failure;
+mod tls_problem;
 mod translations;
 #[cfg(test)]
-mod vectors;
-mod watched_stream;
+mod url_parsers_agree;
+#[cfg(test)]
+mod url_vectors;
 
-pub use answer::{Answer, Exchange};
 pub use config::OutboundConfig;
-pub use failure::{FailureKind, RefusedFor, SendFailure, TriedAddress};
+pub use failure::{FailureKind, RefusedPart, SendFailure, TriedAddress};
 pub use keeptrusts_webhooks_trust::CertificateProblem;
 pub use local_names::RefusedName;
 pub use name_server::{InvalidNameServer, NameServer};
@@ -67,6 +63,7 @@ pub use pool::ConnectionGroup;
 pub use ports::{InvalidPortRange, PortRange, RefusedPort};
 pub use proxy::{InvalidProxy, OutboundProxy};
 pub use remark::Remark;
+pub use response::{HttpExchange, HttpResponse};
 pub use sender::Sender;
 pub use setup_error::SetupError;
-pub use tls_failure::TlsProblem;
+pub use tls_problem::TlsProblem;

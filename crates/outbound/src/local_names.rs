@@ -1,22 +1,21 @@
-//! Names that mean something on one machine or network only.
+//! Names that are not in the public DNS.
 //!
-//! What protects us is the judgement of addresses; this is for a clear and early word. Where
-//! nothing but public addresses may be reached, such a name can only lead to a refusal or to
-//! nothing, and asking DNS for it would tell strangers about it besides.
+//! The check of addresses protects us; this check gives a clear and early error. Where only public
+//! addresses are permitted, such a name leads to a refusal or to nothing, and a DNS query would
+//! tell strangers about it.
 //!
-//! `localhost` is not here: it needs no DNS, and its addresses are judged like all others.
+//! `localhost` is not here: it needs no DNS, and its addresses are checked like all others.
 
-/// A name that is not looked up, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "refused to look up the URL's host name: {reason} (an operator can permit the network that it is for with --allow-network)"
 )]
 pub struct RefusedName {
-    /// What names like it are for, as a sentence without a full stop.
+    /// What names like it are for: a sentence without a full stop.
     pub reason: &'static str,
 }
 
-/// Domains that are not the public DNS's, and what they are for.
+/// Domains outside of the public DNS, and what they are for.
 const LOCAL_DOMAINS: &[(&str, &str)] = &[
     // RFC 6762 section 3.
     ("local", "names under .local are for one link"),
@@ -36,8 +35,7 @@ const LOCAL_DOMAINS: &[(&str, &str)] = &[
     ("onion", "names under .onion are for Tor"),
 ];
 
-/// Says why `name` is not one of the public DNS, if that is so. A dot at the end and upper case
-/// make no difference.
+/// Refuses names outside of the public DNS. Ignores a dot at the end and upper case.
 pub(crate) fn check_public(name: &str) -> Result<(), RefusedName> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if !name.contains('.') {
@@ -49,7 +47,7 @@ pub(crate) fn check_public(name: &str) -> Result<(), RefusedName> {
     }
 }
 
-/// Whether `name` is `domain` or below it.
+/// Whether `name` is `domain` or a subdomain.
 fn is_in(name: &str, domain: &str) -> bool {
     let Some(labels_before) = name.len().checked_sub(domain.len()) else { return false };
     let (before, end) = name.as_bytes().split_at(labels_before);

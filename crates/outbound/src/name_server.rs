@@ -1,4 +1,4 @@
-//! A DNS server that an operator chose (`--dns-server`).
+//! A configured DNS server (`--dns-server`).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,11 +10,10 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
 const DEFAULT_PORT: u16 = 53;
 
 /// A DNS server, written `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`.
-/// It is asked by UDP, and by TCP if an answer is too long for that.
+/// Queries go by UDP, and by TCP if an answer is too long for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameServer(SocketAddr);
 
-/// Why a text is not a [`NameServer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be the IP address of a DNS server, for example 192.0.2.53, or with its port 192.0.2.53:53 or [2001:db8::53]:53"

@@ -1,4 +1,4 @@
-//! What stands between a URL and the connection that it leads to.
+//! Turns a URL into permitted addresses, and connects to them, directly or through a proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,7 +17,6 @@ use crate::proxy::OutboundProxy;
 use crate::resolve::Resolver;
 use crate::target::{Host, Target};
 
-/// Where connections may lead, and how they are opened.
 pub(crate) struct Network {
     pub(crate) resolver: Resolver,
     pub(crate) addresses: AddressGuard,
@@ -26,7 +25,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// What the URL says to connect to, if that is permitted as far as the URL alone tells.
+    /// The URL's target, if its port and any literal address are permitted.
     pub(crate) fn target<'a>(&self, url: &'a Uri) -> Result<Target<'a>, SendFailure> {
         let target = Target::of(url)?;
         self.ports.check(target.port)?;
@@ -36,9 +35,9 @@ impl Network {
         Ok(target)
     }
 
-    /// The addresses for one new connection, at least one, all permitted. A name is
-    /// resolved each time (from memory only for as long as its records say) and what comes of it
-    /// judged each time, so that no connection relies on an earlier one's judgement.
+    /// The addresses for one new connection: at least one, all permitted. A name is resolved each
+    /// time (from the cache only for as long as its records say) and its addresses are checked each
+    /// time, so that no connection relies on an earlier check.
     pub(crate) async fn addresses(
         &self,
         url: &Uri,
@@ -87,7 +86,7 @@ impl Network {
         if let Some(known) = self.resolver.without_dns(name)? {
             return Ok(known);
         }
-        // With exceptions the name may be one of a network that is allowed.
+        // With exceptions the name may belong to an allowed network.
         if !self.addresses.has_exceptions() {
             check_public(name)?;
         }
@@ -95,19 +94,19 @@ impl Network {
     }
 }
 
-/// Connects with Nagle's algorithm off: a request is written in one go, and holding its last
-/// segment back until the one before is acknowledged would only add a round trip.
+/// Connects with Nagle's algorithm off. A request is written in one go, and holding its last segment
+/// back until the one before is acknowledged would only add a round trip.
 async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// The addresses that the guard permits, in order, each once and not more than are remembered;
-/// if it permits none, its first refusal.
+/// The permitted addresses, in order, without duplicates, at most [`MAX_ADDRESSES_KNOWN`]. If there
+/// is none, the guard's first refusal.
 ///
-/// A refused address beside permitted ones does not condemn the name: it is as unreachable as
-/// one where nothing listens, and a receiver may well have an address for its own network too.
+/// A refused address beside permitted ones is only left out: a receiver may also have an address for
+/// its own network.
 fn permitted(guard: &AddressGuard, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, SendFailure> {
     let mut permitted = Vec::new();
     let mut first_refusal = None;
@@ -119,7 +118,7 @@ fn permitted(guard: &AddressGuard, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Se
                 first_refusal.get_or_insert(refusal);
             }
         }
-        // An answer may have thousands.
+        // A DNS answer may have thousands.
         if permitted.len() == MAX_ADDRESSES_KNOWN {
             break;
         }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_only_refused_addresses_is_refused_for_the_first() {
+    fn a_name_with_only_refused_addresses_is_refused_with_the_reason_of_the_first() {
         let found = addresses(&["10.0.0.1", "127.0.0.1"]);
         let refused = permitted(&AddressGuard::default(), found);
         assert!(matches!(
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_addresses_are_known_than_the_limit_and_none_twice() {
+    fn addresses_are_used_once_and_up_to_the_limit() {
         let all: Vec<IpAddr> = (0..=u8::MAX).map(|last| [8, 8, 8, last].into()).collect();
         let twice = all.iter().flat_map(|address| [*address; 2]).collect();
         assert_eq!(
@@ -167,7 +166,7 @@ mod tests {
         );
     }
 
-    /// A network on a machine with this hosts file and no DNS server.
+    /// With this hosts file and without a DNS server.
     fn network(hosts_file: &str, allowed: &[&str]) -> Network {
         let allowed = allowed.iter().map(|network| network.parse().expect("a network"));
         Network {

@@ -1,100 +1,55 @@
-//! Which request goes on which connection, and how many connections there are.
+//! The pool of connections: which request uses which connection, and how many there may be.
 //!
-//! Connections belong to a group (an endpoint): what one receiver does to its connections, hang,
-//! run out of streams or send an answer too many, concerns no other group, also if both lead to
-//! the same host. All groups share the slots for connections that a process has:
+//! Connections belong to a group (an endpoint). If a receiver hangs, runs out of streams or sends
+//! too much, no other group is affected, even at the same host. All groups share the process's
+//! slots for connections:
 //!
-//! * A group whose requests need a connection, when all slots are taken, gets the slot of the
-//!   connection that has been idle for longest; or else the next one that becomes free. If
-//!   several wait, the group with the fewest slots is first, and those with more give up
-//!   connections as their requests end. So none can keep others out.
-//! * A group has a share of the slots at most ([`PoolLimits::per_group`]).
+//! * When all slots are taken, a group that needs a connection gets the slot of the connection that
+//!   has been idle for longest, or else the next slot that becomes free. If several groups wait,
+//!   the one with the fewest slots is first, and those with more give up connections as their
+//!   requests end. So no group can keep others out.
+//! * A group has at most a share of the slots ([`PoolLimits::per_group`]).
 //!
-//! Requests that wait are as many as callers have under way; they wait in the order of their
-//! arrival, and until then their time has not begun.
+//! Requests wait in the order of their arrival, and their time limit starts only then. How many wait
+//! is bounded by their callers.
 //!
-//! Whether a receiver takes several requests on one connection (HTTP/2) is known when there is a
-//! first one. Until then, and where it does, requests wait for a connection that is being opened
-//! rather than opening one each.
+//! Whether a receiver takes several requests on one connection (HTTP/2) is known once there is a
+//! connection. Until then, and with HTTP/2, requests wait for a connection that is being opened
+//! instead of opening one each.
 //!
 //! Decision: docs/decisions/connections-belong-to-an-endpoint.md
 
+mod connection;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
-use http::uri::Authority;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use state::{Released, State};
+pub use connection::ConnectionGroup;
+use connection::Grant;
+pub(crate) use connection::{ConnectionChoice, PoolLimits, Pooled, Release, Route};
+use state::{Deferred, State, Waiter};
 
-/// Whose connections they are: no group's request goes on another group's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionGroup(u128);
-
-impl ConnectionGroup {
-    /// The group with this id, which means nothing to this crate.
-    pub const fn new(id: u128) -> Self {
-        Self(id)
-    }
-}
-
-/// What connections are pooled by: of one group, to one host and port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Route {
-    pub(crate) group: ConnectionGroup,
-    pub(crate) authority: Authority,
-}
-
-/// A connection, as the pool sees it. Clones are the same connection; it is closed when the last
-/// one is dropped.
-pub(crate) trait Pooled: Clone + Send + 'static {
-    /// How many requests it takes at a time.
-    fn capacity(&self) -> usize;
-    /// Whether several requests can be on it at a time (HTTP/2).
-    fn is_shared(&self) -> bool;
-    /// Whether it takes another request, as far as is known.
-    fn is_open(&self) -> bool;
-}
-
-/// How many connections there may be, open or being opened.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PoolLimits {
-    pub(crate) connections: usize,
-    pub(crate) per_group: usize,
-    pub(crate) idle_time: Duration,
-}
-
-/// All connections. Clones share them.
 pub(crate) struct Pool<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
 }
 
 struct Shared<Connection: Pooled> {
-    state: Mutex<State<Connection>>,
+    state: Mutex<ConnectionState<Connection>>,
 }
 
-/// What the pool gives a request.
+type ConnectionState<Connection> = State<Connection, oneshot::Sender<PendingGrant<Connection>>>;
+
 pub(crate) enum Checkout<Connection: Pooled> {
-    /// A connection that is there.
+    /// An open connection.
     Use(InUse<Connection>),
-    /// A slot, in which it opens a connection of its own.
+    /// A slot, in which the request opens a connection.
     Open(Slot<Connection>),
-}
-
-/// Which connections a request accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionChoice {
-    /// Any connection of its route.
-    Any,
-    /// One that is opened for it.
-    New,
 }
 
 impl<Connection: Pooled> Pool<Connection> {
@@ -102,54 +57,55 @@ impl<Connection: Pooled> Pool<Connection> {
         Self { shared: Arc::new(Shared { state: Mutex::new(State::new(limits)) }) }
     }
 
-    /// Waits until there is a connection for the request, or a slot to open one in.
+    /// Waits for a connection, or for a slot to open one in.
     pub(crate) async fn check_out(
         &self,
         route: &Route,
         choice: ConnectionChoice,
     ) -> Checkout<Connection> {
         loop {
-            let granted = self.shared.change(|state| state.request(route, choice));
-            if let Some(checkout) = granted.await.ok().and_then(Granted::check_out) {
+            let (waiter, granted) = oneshot::channel();
+            self.shared.change(|state| state.request(route, choice, waiter));
+            if let Some(checkout) = granted.await.ok().and_then(PendingGrant::check_out) {
                 return checkout;
             }
         }
     }
 }
 
-/// What the state has granted a request. Goes back if nobody is there any more to take it.
-struct Granted<Connection: Pooled> {
+/// A grant on its way to a request. It goes back to the pool if the request has been abandoned.
+struct PendingGrant<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
-    right: Option<Right<Connection>>,
+    grant: Option<Grant<Connection>>,
 }
 
-/// A right to a connection, as the state has counted it.
-enum Right<Connection> {
-    Use { id: u64, connection: Connection, was_used: bool },
-    Open,
+impl<Connection: Pooled> Waiter for oneshot::Sender<PendingGrant<Connection>> {
+    fn is_abandoned(&self) -> bool {
+        self.is_closed()
+    }
 }
 
-impl<Connection: Pooled> Granted<Connection> {
+impl<Connection: Pooled> PendingGrant<Connection> {
     fn check_out(mut self) -> Option<Checkout<Connection>> {
         let (shared, route) = (Arc::clone(&self.shared), self.route.clone());
-        Some(match self.right.take()? {
-            Right::Use { id, connection, was_used } => {
+        Some(match self.grant.take()? {
+            Grant::Use { id, connection, was_used } => {
                 Checkout::Use(InUse { shared, route, id, connection: Some(connection), was_used })
             }
-            Right::Open => Checkout::Open(Slot { shared, route, is_opening: true }),
+            Grant::Open => Checkout::Open(Slot { shared, route, is_opening: true }),
         })
     }
 }
 
-impl<Connection: Pooled> Drop for Granted<Connection> {
+impl<Connection: Pooled> Drop for PendingGrant<Connection> {
     fn drop(&mut self) {
-        match self.right.take() {
-            Some(Right::Use { id, connection, .. }) => {
+        match self.grant.take() {
+            Some(Grant::Use { id, connection, .. }) => {
                 drop(connection);
                 self.shared.change(|state| state.not_used(&self.route, id));
             }
-            Some(Right::Open) => {
+            Some(Grant::Open) => {
                 self.shared.change(|state| state.slot_freed(&self.route, true));
             }
             None => {}
@@ -158,22 +114,22 @@ impl<Connection: Pooled> Drop for Granted<Connection> {
 }
 
 impl<Connection: Pooled> Shared<Connection> {
-    /// Changes the state, and then does what follows from that: grants are handed out and
-    /// connections dropped only when the state is free again, because both may come back to it.
+    /// Changes the state, and does the deferred work once the state is unlocked: sending grants and
+    /// dropping connections may lock it again.
     fn change<Output>(
         self: &Arc<Self>,
-        change: impl FnOnce(&mut State<Connection>) -> Output,
+        change: impl FnOnce(&mut ConnectionState<Connection>) -> Output,
     ) -> Output {
-        let (output, released, must_sweep) = {
+        let (output, deferred, must_sweep) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let output = change(&mut state);
-            (output, state.take_released(), state.begin_sweeping())
+            (output, state.take_deferred(), state.start_sweeper())
         };
-        for released in released {
-            if let Released::Granted { waiting, route, right } = released {
-                let granted = Granted { shared: Arc::clone(self), route, right: Some(right) };
-                // Comes back, and is dropped, if nobody waits any more.
-                _ = waiting.send(granted);
+        for deferred in deferred {
+            if let Deferred::Grant { waiter, route, grant } = deferred {
+                let granted = PendingGrant { shared: Arc::clone(self), route, grant: Some(grant) };
+                // If the request has been abandoned, the grant is dropped and goes back.
+                _ = waiter.send(granted);
             }
         }
         if must_sweep && let Ok(runtime) = Handle::try_current() {
@@ -183,7 +139,7 @@ impl<Connection: Pooled> Shared<Connection> {
     }
 }
 
-/// Closes connections when their idle time is over, as long as there are any.
+/// Closes idle connections as their time ends, until there is none.
 async fn close_idle<Connection: Pooled>(shared: Weak<Shared<Connection>>) {
     loop {
         let next = match shared.upgrade() {
@@ -197,8 +153,8 @@ async fn close_idle<Connection: Pooled>(shared: Weak<Shared<Connection>>) {
     }
 }
 
-/// A slot among the connections of this process: the right to open one. To be held until the
-/// connection is closed; dropped before, it could not be opened.
+/// The right to open a connection. Hold it until the connection is closed. Dropping it before
+/// [`Slot::opened`] means that the connection could not be opened.
 pub(crate) struct Slot<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
@@ -206,7 +162,7 @@ pub(crate) struct Slot<Connection: Pooled> {
 }
 
 impl<Connection: Pooled> Slot<Connection> {
-    /// The connection is open, and used by the request that has opened it.
+    /// Registers the open connection, which is in use by the request that opened it.
     pub(crate) fn opened(&mut self, connection: Connection) -> InUse<Connection> {
         self.is_opening = false;
         let id = self.shared.change(|state| state.opened(&self.route, connection.clone()));
@@ -221,26 +177,15 @@ impl<Connection: Pooled> Drop for Slot<Connection> {
     }
 }
 
-/// A connection that a request is on. Dropped: the request was abandoned, and the connection
-/// takes no other.
+/// A connection in use by a request. If it is dropped without [`InUse::end`], the request was
+/// abandoned, and the connection takes no other.
 pub(crate) struct InUse<Connection: Pooled> {
     shared: Arc<Shared<Connection>>,
     route: Route,
     id: u64,
-    /// None: the request is over.
+    /// `None` once the request has ended.
     connection: Option<Connection>,
     was_used: bool,
-}
-
-/// How a connection comes back to the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Release {
-    /// Answered. The connection can take the next request, and be idle for so long at most.
-    Reusable { idle_time: Duration },
-    /// The connection takes no other request.
-    Unusable,
-    /// The same, and the receiver has not processed the request: it has too many at a time.
-    NotProcessed,
 }
 
 impl<Connection: Pooled> InUse<Connection> {
@@ -248,7 +193,7 @@ impl<Connection: Pooled> InUse<Connection> {
         self.connection.as_ref()
     }
 
-    /// Whether other requests have been on the connection before.
+    /// Whether earlier requests were answered on the connection.
     pub(crate) fn was_used(&self) -> bool {
         self.was_used
     }
@@ -269,5 +214,3 @@ impl<Connection: Pooled> Drop for InUse<Connection> {
         self.end_as(Release::Unusable);
     }
 }
-
-type Waiting<Connection> = oneshot::Sender<Granted<Connection>>;

@@ -1,23 +1,22 @@
 //! Decides which ports may be connected to.
 //!
-//! A URL's port is as much a stranger's choice as its host. Below 1024 are the ports of services
-//! that were never meant to get an HTTP request (RFC 6335 section 6: the system ports), some of
-//! which make sense of one: mail servers have been made to send mail that way. TLS alone does not
-//! prevent it. A receiver chooses the bytes of a session ticket (RFC 8446 section 4.6.1), and once
-//! its name resolves to somebody else, they are sent there in the clear.
+//! Customers choose a URL's port as they choose its host. Below 1024 are the ports of services that
+//! were never meant to get an HTTP request (RFC 6335 section 6: the system ports). Some interpret
+//! it anyway: mail servers have been made to send mail that way. TLS alone does not prevent this. A
+//! receiver chooses the bytes of a session ticket (RFC 8446 section 4.6.1), and once its name
+//! resolves to another host, they are sent there in the clear.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The ports that may be used without configuration: `https`, and what is not a system port.
+/// The ports that are permitted without configuration: `https`, and all that are no system ports.
 const PERMITTED_BY_DEFAULT: [RangeInclusive<u16>; 2] = [443..=443, 1024..=65535];
 
-/// A port or a range of them, written `25` or `8000-8100`.
+/// One port or a range, written `25` or `8000-8100`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRange(RangeInclusive<u16>);
 
-/// Why a text is not a [`PortRange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a port from 1 to 65535 or a range of them, for example 80 or 8000-8100")]
 pub struct InvalidPortRange;
@@ -46,23 +45,21 @@ impl fmt::Display for PortRange {
 
 fn port(digits: &str) -> Result<u16, InvalidPortRange> {
     match digits.parse() {
-        // `u16` would take a sign.
+        // `u16` would accept a sign.
         Ok(port) if port > 0 && digits.bytes().all(|digit| digit.is_ascii_digit()) => Ok(port),
         _ => Err(InvalidPortRange),
     }
 }
 
-/// A port that must not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "refused to connect to port {port}: it is neither 443 nor over 1023 (an operator can permit it with --allow-port {port})"
 )]
 pub struct RefusedPort {
-    /// The port of the URL.
     pub port: u16,
 }
 
-/// Permits 443, the ports over 1023, and those that are configured.
+/// Permits 443, the ports over 1023, and the configured ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PortGuard {
     allowed: Vec<PortRange>,

@@ -1,12 +1,12 @@
-//! The HTTP proxy of networks that let nothing out but through one (`--outbound-proxy`).
+//! The HTTP proxy of networks without another way out (`--outbound-proxy`).
 //!
-//! Nothing that the guard promises is left to the proxy. It is asked to connect to an address
-//! that was resolved and judged here (RFC 9110 section 9.3.6), never to a name, so that what its
-//! own DNS would say gains nobody anything; and TLS runs through its tunnel from end to end.
+//! The guard does not rely on the proxy. The proxy is asked to connect to an address that was
+//! resolved and checked here (RFC 9110 section 9.3.6), never to a name, so that its own DNS does
+//! not matter. TLS runs through its tunnel from end to end.
 //!
-//! The proxy's own address is the operator's choice and not judged. The proxy variables of the
-//! environment are not read: on a machine where they are set for other programs, deliveries
-//! would go through somebody who was never asked.
+//! The proxy's own address is the operator's choice and is not checked. The proxy variables of the
+//! environment are not read: where they are set for other programs, deliveries would go through a
+//! proxy that nobody chose for them.
 //!
 //! Decision: docs/decisions/a-proxy-is-trusted-with-nothing.md
 
@@ -33,8 +33,8 @@ use crate::failure::SendFailure;
 use crate::limits::MAX_READ_HEAD;
 use crate::resolve::Resolver;
 
-/// An HTTP proxy, written `http://host:port` or `http://user:password@host:port`. Its `Debug`
-/// does not show the password.
+/// Written `http://host:port` or `http://user:password@host:port`. `Debug` does not show the
+/// password.
 #[derive(Clone)]
 pub struct OutboundProxy {
     host: Host,
@@ -42,7 +42,7 @@ pub struct OutboundProxy {
     authorization: Option<HeaderValue>,
 }
 
-/// Why a text is not an [`OutboundProxy`]. Shows nothing of the text, which may hold a password.
+/// Shows nothing of the text, which may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be http://host:port or http://user:password@host:port, with special characters in the password percent-encoded; an https:// or SOCKS proxy is not supported"
@@ -70,7 +70,7 @@ impl fmt::Debug for OutboundProxy {
     }
 }
 
-/// The URL's credentials by the Basic scheme (RFC 7617 section 2).
+/// The URL's credentials in the Basic scheme (RFC 7617 section 2).
 fn authorization(url: &Url) -> Result<Option<HeaderValue>, InvalidProxy> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(None);
@@ -88,7 +88,7 @@ fn authorization(url: &Url) -> Result<Option<HeaderValue>, InvalidProxy> {
 }
 
 impl OutboundProxy {
-    /// Where the proxy is, at least one address.
+    /// At least one address.
     pub(crate) async fn addresses(
         &self,
         resolver: &Resolver,
@@ -106,7 +106,7 @@ impl OutboundProxy {
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
     }
 
-    /// Turns a connection to the proxy into one to `address`.
+    /// Turns a connection to the proxy into a tunnel to `address`.
     pub(crate) async fn tunnel(
         &self,
         stream: TcpStream,
@@ -122,8 +122,8 @@ impl OutboundProxy {
             let answer = requests.send_request(request).await;
             tunnelled(address, answer.map_err(|_| SendFailure::ProxyViolated)?).await
         };
-        // The conversation moves on only while its connection is polled. The connection ends
-        // first in any case; what came of it is for the conversation to say.
+        // The request makes progress only while the connection is polled. The connection ends first
+        // in any case, and the request has the result.
         let driven = async {
             _ = connection.with_upgrades().await;
             pending::<Infallible>().await
@@ -148,7 +148,7 @@ impl OutboundProxy {
     }
 }
 
-/// The tunnel, if the proxy's answer means that there is one: any 2xx.
+/// The tunnel, if the proxy's status is 2xx.
 async fn tunnelled(
     address: SocketAddr,
     answer: Response<Incoming>,
@@ -163,7 +163,7 @@ async fn tunnelled(
     let upgraded = upgrade::on(answer).await.map_err(|_| SendFailure::ProxyViolated)?;
     let parts =
         upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| SendFailure::ProxyViolated)?;
-    // In TLS it is the client that speaks first (RFC 8446 section 2).
+    // In TLS the client speaks first (RFC 8446 section 2).
     match parts.read_buf.is_empty() {
         true => Ok(parts.io.into_inner()),
         false => Err(SendFailure::ProxyViolated),

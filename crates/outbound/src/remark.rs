@@ -1,53 +1,41 @@
-//! What was out of the ordinary about a request that is not the reason of its end.
+//! Unusual things about a request, apart from its result.
 
 use std::fmt;
 
 use crate::limits::MAX_READ_HEAD;
 
-/// Something about a request that whoever looks after the receiver should know, whatever came of
-/// the request. The texts are our own and hold nothing that the receiver sent.
+/// Something that the receiver's administrator should know, whatever the request's result is. The
+/// texts hold nothing that the receiver sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remark {
-    /// The body of the answer was shorter than announced, or its end never came. The status had
-    /// arrived, and counts.
+    /// The status arrived, and counts.
     BodyEndedEarly,
-    /// The body of the answer had not ended when the time for the request was over. The status
-    /// had arrived, and counts.
+    /// The status arrived, and counts.
     BodyTookTooLong,
-    /// The connection was closed within the answer's headers. The status had arrived, and counts.
+    /// The status arrived, and counts.
     HeadersEndedEarly,
-    /// The answer's headers had not ended when the time for the request was over. The status had
-    /// arrived, and counts.
+    /// The status arrived, and counts.
     HeadersTookTooLong,
-    /// The answer's headers are larger than we read. The status had arrived, and counts.
+    /// The status arrived, and counts.
     HeadersTooLarge,
-    /// The answer's headers cannot be read as HTTP. The status had arrived, and counts.
+    /// The status arrived, and counts.
     HeadersUnreadable,
-    /// The receiver closed the connection while it was sent the request, and had answered before.
     AnsweredWhileSending,
-    /// HTTP/2 receivers say of some requests that they have not processed them (RFC 9113 section
-    /// 8.7); such a request was sent again at once.
+    /// The receiver said that it did not process the request (RFC 9113 section 8.7).
     SentAgainNotProcessed,
-    /// A connection that had been used before was closed without an answer, and the request was
-    /// sent again on a new one. The receiver may have processed it twice.
     SentAgainMaybeProcessed,
-    /// A connection that had been used before was closed without an answer, and no new one could be
-    /// opened. The receiver may have processed the request.
+    /// And no new connection could be opened.
     MaybeProcessed,
-    /// The receiver wants HTTP/1.1 although it offers HTTP/2 (RFC 9113 section 7), and the request
-    /// was sent again so.
+    /// RFC 9113 section 7.
     SentAgainByHttp1,
-    /// Addresses of the receiver's name failed before the request was sent (TCP, TLS, HTTP/2's
-    /// beginning), and another one did not.
+    /// They failed at TCP, at TLS, or at the start of HTTP/2.
     AddressesPassedOver {
-        /// How many were passed over.
         passed_over: usize,
-        /// How many the name has, of those that are permitted.
+        /// How many permitted addresses the name has.
         of: usize,
     },
-    /// The receiver asked for a client certificate in the handshake, went on without, and answered
-    /// with a status other than 2xx.
+    /// It continued without one, and answered with a status other than 2xx.
     AskedForCertificate,
 }
 

@@ -1,4 +1,4 @@
-//! A request as it is put on a connection, each time that it is.
+//! A request in the forms of HTTP/1.1 and HTTP/2.
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -7,19 +7,18 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use crate::failure::SendFailure;
 use crate::target::DEFAULT_PORT;
 
-/// A POST to one URL. What is sent is the same each time.
-pub(crate) struct Post {
+pub(crate) struct PostRequest {
     authority: Authority,
     path: PathAndQuery,
     headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Post {
+impl PostRequest {
     pub(crate) fn new(url: &Uri, headers: HeaderMap, body: Bytes) -> Result<Self, SendFailure> {
         let unusable = || SendFailure::UnusableUrl { reason: "it has no host" };
         let authority = url.authority().ok_or_else(unusable)?;
-        // The default port is not part of what receivers are called (RFC 9110 section 4.2.3).
+        // The default port is left out (RFC 9110 section 4.2.3).
         let authority = match authority.port_u16() {
             Some(port) if port != DEFAULT_PORT => authority.clone(),
             _ => authority.host().parse().map_err(|_| unusable())?,
@@ -40,14 +39,14 @@ impl Post {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from(self.path.clone());
         *request.headers_mut() = self.headers.clone();
-        // A host and a port are always fit for a header.
+        // A host and a port are always a valid header value.
         if let Ok(host) = HeaderValue::from_str(self.authority.as_str()) {
             request.headers_mut().insert(header::HOST, host);
         }
         request
     }
 
-    /// The request for HTTP/2, where the host is part of the URI (RFC 9113 section 8.3.1).
+    /// The request in HTTP/2's form, with the host in the URI (RFC 9113 section 8.3.1).
     pub(crate) fn for_http2(&self) -> Request<()> {
         let mut request = Request::new(());
         let mut uri = http::uri::Parts::default();
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_receiver_is_called_by_its_host_and_any_port_but_the_default() {
+    fn the_host_header_has_any_port_but_the_default() {
         for (url, host, path) in [
             ("https://a.example", "a.example", "/"),
             ("https://a.example:443/hook", "a.example", "/hook"),
@@ -80,7 +79,7 @@ mod tests {
         ] {
             let url = Uri::from_static(url);
             let body = Bytes::from_static(b"{}");
-            let post = Post::new(&url, HeaderMap::new(), body).expect("a usable URL");
+            let post = PostRequest::new(&url, HeaderMap::new(), body).expect("a usable URL");
             let http1 = post.for_http1(());
             assert_eq!(http1.headers()[header::HOST], host);
             assert_eq!(http1.uri().to_string(), path);

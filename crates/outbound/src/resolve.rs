@@ -1,7 +1,7 @@
-//! Turns host names into addresses, by the system's hosts file and by DNS.
+//! Resolves host names with the system's hosts file and with DNS.
 //!
-//! The configuration of both is read once, when the resolver is made. The hosts file is the
-//! operator's word on names that DNS does not know; what it says is judged like all else.
+//! The configuration of both is read once, when the resolver is made. The hosts file has the
+//! operator's names that DNS does not know; their addresses are checked like all others.
 //!
 //! Decision: docs/decisions/names-are-resolved-by-hickory.md
 
@@ -23,16 +23,16 @@ use crate::limits::{DNS_NEGATIVE_TTL, DNS_QUERY_TIMEOUT};
 use crate::name_server::NameServer;
 use crate::setup_error::SetupError;
 
-/// Resolves names: the hosts file first, then DNS with a cache that keeps to each record's time
-/// to live.
+/// Looks in the hosts file first, then asks DNS, with a cache that respects each record's time to
+/// live.
 pub(crate) struct Resolver {
     hosts: Hosts,
     dns: TokioResolver,
 }
 
 impl Resolver {
-    /// A resolver with the system's hosts file, and these DNS servers or, if none are given, the
-    /// system's. Without a usable configuration it still knows the hosts file and `localhost`.
+    /// Uses these DNS servers or, if there are none, the system's. Without a usable configuration it
+    /// still knows the hosts file and `localhost`.
     pub(crate) fn from_system(name_servers: &[NameServer]) -> Result<Self, SetupError> {
         let hosts = Hosts::from_system().unwrap_or_else(|error| {
             tracing::warn!(%error, "the hosts file could not be read");
@@ -55,8 +55,8 @@ impl Resolver {
         name_servers: Vec<NameServerConfig>,
         mut options: ResolverOpts,
     ) -> Result<Self, SetupError> {
-        // We look there ourselves: DNS would be asked all the same for whichever of the A and
-        // AAAA records the file does not have.
+        // We look there ourselves: hickory would ask DNS for whichever of the A and AAAA records
+        // the file does not have.
         options.use_hosts_file = ResolveHosts::Never;
         // Every public receiver can be reached by IPv4, but not every server has IPv6.
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
@@ -78,8 +78,8 @@ impl Resolver {
         }
     }
 
-    /// The addresses of a name that needs no DNS: one of the hosts file, or `localhost` and what
-    /// is below it (RFC 6761 section 6.3).
+    /// The addresses of a name that needs no DNS: one in the hosts file, `localhost`, or a name below
+    /// it (RFC 6761 section 6.3).
     pub(crate) fn without_dns(&self, name: &str) -> Result<Option<Vec<IpAddr>>, SendFailure> {
         let name = absolute(name)?;
         let known = self.in_hosts_file(&name);
@@ -104,7 +104,7 @@ impl Resolver {
         Ok(found)
     }
 
-    /// A resolver on a machine with this hosts file and no DNS server.
+    /// With this hosts file and without a DNS server.
     #[cfg(test)]
     pub(crate) fn with_hosts_file_only(hosts_file: &str) -> Self {
         let mut hosts = Hosts::default();
@@ -127,15 +127,15 @@ impl Resolver {
     }
 }
 
-/// Whether there is no socket to ask a DNS server with. hickory has one error for everything that
-/// keeps it from asking.
+/// Whether there is no socket for a DNS query. hickory has one error for everything that prevents a
+/// query.
 fn is_without_sockets() -> bool {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_err_and(|error| is_out_of_sockets(&error))
 }
 
-/// The name as it stands in a URL, with or without a dot at its end, is complete: the system's
-/// search list is for people at its keyboard. With it, `a.example` would be whatever a network
-/// of ours calls `a.example.corp`, once the real one has ceased to exist (RFC 1535 section 3).
+/// Makes the name absolute, with or without a dot at its end. The system's search list is not used:
+/// with it, `a.example` could become `a.example.corp` of one of our networks, once the real name no
+/// longer exists (RFC 1535 section 3).
 fn absolute(name: &str) -> Result<Name, SendFailure> {
     let mut name = Name::from_ascii(name)
         .map_err(|_| SendFailure::UnusableUrl { reason: "its host is not a valid name" })?;

@@ -1,4 +1,4 @@
-//! Makes requests, on connections that are kept for the next ones.
+//! Sends requests on pooled connections, and decides whether one is sent again.
 //!
 //! Decision: docs/decisions/unprocessed-requests-are-sent-again.md
 
@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
-use keeptrusts_webhooks_trust::Trust;
+use keeptrusts_webhooks_trust::TrustStore;
 use moka::sync::Cache;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::sleep;
 
-use crate::answer::{Answer, Exchange};
 use crate::config::OutboundConfig;
-use crate::connect::{Connection, Opened, Opener, Versions};
-use crate::exchange::RequestEnd;
+use crate::connect::{Connection, Connector, HttpVersions, NewConnection};
 use crate::failure::SendFailure;
 use crate::guard::AddressGuard;
 use crate::limits::{
@@ -29,10 +27,12 @@ use crate::pool::{
 };
 use crate::ports::PortGuard;
 use crate::remark::Remark;
-use crate::request::Post;
+use crate::request::PostRequest;
+use crate::request_timer::RequestTimer;
 use crate::resolve::Resolver;
+use crate::response::{HttpExchange, HttpResponse};
+use crate::send_outcome::SendOutcome;
 use crate::setup_error::SetupError;
-use crate::stopwatch::Stopwatch;
 use crate::tls;
 
 /// Posts to https URLs. Clones share their connections.
@@ -43,20 +43,20 @@ pub struct Sender {
 
 struct Shared {
     network: Arc<Network>,
-    opener: Opener,
+    connector: Connector,
     pool: Pool<Connection>,
-    /// Whose receivers offer HTTP/2 and have said that they want HTTP/1.1.
+    /// Routes whose receivers offer HTTP/2 and then required HTTP/1.1.
     want_http1: Cache<Route, ()>,
-    /// Whether the last connection could not be opened for want of a socket.
+    /// Whether the last connection could not be opened for lack of a socket.
     is_out_of_sockets: AtomicBool,
     request_timeout: Duration,
 }
 
 impl Sender {
-    /// A sender with the system's root certificates, hosts file and (unless it is given others)
-    /// DNS servers, all read now and not again.
+    /// Reads the system's root certificates, hosts file and (unless the configuration has others)
+    /// DNS servers once, here.
     pub fn new(config: OutboundConfig) -> Result<Self, SetupError> {
-        let trust = tls::trust(Trust::in_system(), &config.trusted_roots_pem)?;
+        let trust = tls::trust(TrustStore::from_system(), &config.trusted_roots_pem)?;
         let network = Arc::new(Network {
             resolver: Resolver::from_system(&config.name_servers)?,
             addresses: AddressGuard::new(config.allowed_networks),
@@ -64,7 +64,7 @@ impl Sender {
             proxy: config.proxy,
         });
         let tls = tls::client_config(trust)?;
-        let opener = Opener::new(Arc::clone(&network), tls, config.connect_timeout);
+        let connector = Connector::new(Arc::clone(&network), tls, config.connect_timeout);
         let connections = config.max_connections.min(max_open_files() / 2).max(1);
         let pool = Pool::new(PoolLimits {
             connections,
@@ -76,7 +76,7 @@ impl Sender {
         Ok(Self {
             shared: Arc::new(Shared {
                 network,
-                opener,
+                connector,
                 pool,
                 want_http1: want_http1.build(),
                 is_out_of_sockets: AtomicBool::new(false),
@@ -85,64 +85,64 @@ impl Sender {
         })
     }
 
-    /// Posts `body` with `headers` to `url` and waits for the answer, for at most the request
-    /// timeout, on a connection of `group` alone. `Host` and `Content-Length` are added.
+    /// Posts `body` with `headers` to `url` on a connection of `group`, and waits for the answer for
+    /// at most the request timeout. Adds `Host` and `Content-Length`.
     ///
-    /// Before its time begins, the request may wait for a connection that this process may open;
-    /// how long depends on the requests that are under way, each of which has its own time.
+    /// Before that time starts, the request may wait for a connection that this process may open. How
+    /// long depends on the requests in flight, each of which has its own time limit.
     ///
-    /// Must be called within a tokio runtime. If the future is dropped the request is abandoned,
-    /// and the receiver may or may not have got it.
+    /// Must be called within a tokio runtime. Dropping the future abandons the request; the receiver
+    /// may or may not have got it.
     pub async fn post(
         &self,
         group: ConnectionGroup,
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Exchange {
-        let mut posting = Posting {
+    ) -> HttpExchange {
+        let mut request = ActiveRequest {
             shared: &self.shared,
             url,
-            stopwatch: Stopwatch::start(self.shared.request_timeout),
+            timer: RequestTimer::start(self.shared.request_timeout),
             was_sent: false,
-            versions: Versions::All,
+            versions: HttpVersions::All,
             remarks: Vec::new(),
         };
-        let result = posting.post(group, headers, body).await;
-        let Posting { stopwatch, was_sent, remarks, .. } = posting;
-        Exchange { duration: stopwatch.elapsed(), result, was_sent, remarks }
+        let result = request.post(group, headers, body).await;
+        let ActiveRequest { timer, was_sent, remarks, .. } = request;
+        HttpExchange { duration: timer.elapsed(), result, was_sent, remarks }
     }
 }
 
-/// How many files this process may have open: each connection is one.
+/// How many files this process may have open. Each connection is one.
 fn max_open_files() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
 }
 
-/// A request, until there is an answer or a failure.
-struct Posting<'a> {
+/// A request until it has a result.
+struct ActiveRequest<'a> {
     shared: &'a Shared,
     url: &'a Uri,
-    stopwatch: Stopwatch,
+    timer: RequestTimer,
     /// Whether the receiver may have got it, or a part of it, on any connection.
     was_sent: bool,
-    /// Which versions are offered from now on: the route's memory may be short.
-    versions: Versions,
+    /// The versions that are offered from now on. `want_http1` may forget the route.
+    versions: HttpVersions,
     remarks: Vec<Remark>,
 }
 
-impl Posting<'_> {
+impl ActiveRequest<'_> {
     async fn post(
         &mut self,
         group: ConnectionGroup,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Answer, SendFailure> {
-        // Before the pool is asked. A connection in the pool was judged when it was opened, and
-        // leads where it led then.
+    ) -> Result<HttpResponse, SendFailure> {
+        // Checked before the pool is asked. The address of a pooled connection was checked when it
+        // was opened.
         self.shared.network.target(self.url)?;
-        let post = Post::new(self.url, headers, body)?;
+        let post = PostRequest::new(self.url, headers, body)?;
         let route = Route { group, authority: post.authority().clone() };
 
         let mut choice = ConnectionChoice::Any;
@@ -159,10 +159,10 @@ impl Posting<'_> {
             let Some(connection) = used.connection() else { continue };
             self.remark_once(sent_again.take());
             let was_used = used.was_used();
-            let outcome = connection.exchange(&post, self.stopwatch.deadline(), was_used).await;
-            self.was_sent |= !matches!(outcome, RequestEnd::NotSent);
+            let outcome = connection.exchange(&post, self.timer.deadline(), was_used).await;
+            self.was_sent |= !matches!(outcome, SendOutcome::NotSent);
             match outcome {
-                RequestEnd::Answered(answered) => {
+                SendOutcome::Answered(answered) => {
                     used.end(match answered.is_reusable {
                         true => Release::Reusable { idle_time: answered.idle_time },
                         false => Release::Unusable,
@@ -170,28 +170,28 @@ impl Posting<'_> {
                     self.remark_once(answered.remark);
                     return Ok(answered.answer);
                 }
-                RequestEnd::NotSent => used.end(Release::Unusable),
-                RequestEnd::NotProcessed => {
+                SendOutcome::NotSent => used.end(Release::Unusable),
+                SendOutcome::NotProcessed => {
                     used.end(Release::NotProcessed);
                     sent_again = Some(Remark::SentAgainNotProcessed);
                 }
-                RequestEnd::Http1Wanted => {
+                SendOutcome::Http1Wanted => {
                     used.end(Release::Unusable);
                     self.note_http1_wanted(&route);
                     sent_again = Some(Remark::SentAgainByHttp1);
                     choice = ConnectionChoice::New;
                 }
-                // Once: what it does on a new connection is its answer.
-                RequestEnd::ClosedAfterUse(_) if choice == ConnectionChoice::Any => {
+                // Only once: a second failure, on a new connection, is the result.
+                SendOutcome::ReusedConnectionClosed(_) if choice == ConnectionChoice::Any => {
                     used.end(Release::Unusable);
                     sent_again = Some(Remark::SentAgainMaybeProcessed);
                     choice = ConnectionChoice::New;
                 }
-                RequestEnd::ClosedAfterUse(failure) | RequestEnd::Failed(failure) => {
+                SendOutcome::ReusedConnectionClosed(failure) | SendOutcome::Failed(failure) => {
                     used.end(Release::Unusable);
                     return Err(failure);
                 }
-                RequestEnd::TimedOut => {
+                SendOutcome::TimedOut => {
                     used.end(Release::Unusable);
                     let after = self.shared.request_timeout;
                     return Err(SendFailure::AnswerTimedOut { after });
@@ -206,7 +206,7 @@ impl Posting<'_> {
         self.remarks.extend(remark);
     }
 
-    /// A connection of the route, which may have to be opened.
+    /// A pooled or new connection of the route.
     async fn connection(
         &mut self,
         route: &Route,
@@ -214,18 +214,18 @@ impl Posting<'_> {
     ) -> Result<InUse<Connection>, SendFailure> {
         loop {
             let checkout = self.shared.pool.check_out(route, choice);
-            let mut slot = match self.stopwatch.standing_still(checkout).await {
+            let mut slot = match self.timer.paused_during(checkout).await {
                 Checkout::Use(used) => return Ok(used),
                 Checkout::Open(slot) => slot,
             };
             if self.shared.want_http1.contains_key(route) {
-                self.versions = Versions::Http1;
+                self.versions = HttpVersions::Http1;
             }
-            let deadline = self.stopwatch.deadline();
-            let opened = self.shared.opener.open(self.url, self.versions, deadline).await;
+            let deadline = self.timer.deadline();
+            let opened = self.shared.connector.open(self.url, self.versions, deadline).await;
             self.shared.note_whether_out_of_sockets(opened.as_ref().err());
             match opened {
-                Ok(Opened { connection, driver, remark }) => {
+                Ok(NewConnection { connection, driver, remark }) => {
                     self.remark_once(remark);
                     let used = slot.opened(connection);
                     tokio::spawn(async move {
@@ -234,12 +234,12 @@ impl Posting<'_> {
                     });
                     return Ok(used);
                 }
-                // Nobody else's fault: others may soon be done with theirs.
+                // Other requests may soon close theirs.
                 Err(SendFailure::OutOfSockets) => {
                     drop(slot);
-                    self.stopwatch.standing_still(sleep(SOCKET_RETRY_PAUSE)).await;
+                    self.timer.paused_during(sleep(SOCKET_RETRY_PAUSE)).await;
                 }
-                Err(SendFailure::Http1Wanted) if self.versions == Versions::All => {
+                Err(SendFailure::Http1Wanted) if self.versions == HttpVersions::All => {
                     self.note_http1_wanted(route);
                 }
                 Err(failure) => return Err(failure),
@@ -247,20 +247,20 @@ impl Posting<'_> {
         }
     }
 
-    /// The receiver wants HTTP/1.1, of this request and of those to come.
+    /// The receiver requires HTTP/1.1, for this request and later ones.
     fn note_http1_wanted(&mut self, route: &Route) {
-        self.versions = Versions::Http1;
+        self.versions = HttpVersions::Http1;
         self.shared.want_http1.insert(route.clone(), ());
     }
 }
 
 impl Shared {
-    /// Tells the log, once, when there begin to be too few sockets.
+    /// Logs once when sockets begin to run out.
     fn note_whether_out_of_sockets(&self, failure: Option<&SendFailure>) {
         let is_out = match failure {
             None => false,
             Some(SendFailure::OutOfSockets) => true,
-            // Says nothing of sockets.
+            // Does not tell whether there are sockets.
             Some(_) => return,
         };
         let was_out = self.is_out_of_sockets.swap(is_out, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Networks that are not ordinary public addresses, and what they are for.
+//! Networks whose addresses are not ordinary public ones, and what they are for.
 //!
 //! From the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890, RFC 8190), as of
 //! 2025, and the address architecture itself (RFC 4291, RFC 5771). The registries also list a
@@ -11,10 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Where clouds hand out configuration and credentials to whoever asks from inside. Not IANA's,
-/// but the clouds' own documentation; most of them lie in networks that are refused anyway.
+/// Where clouds give configuration and credentials to anyone who asks from inside. From the clouds'
+/// own documentation; most of them are in networks that are refused anyway.
 ///
-/// They are apart from those because allowing a wide network must not open them by accident:
+/// They are listed apart, because allowing a wide network must not open them by accident:
 /// `100.64.0.0/10` may be an operator's VPN, and one of its addresses is Alibaba's.
 pub(crate) const CLOUD_METADATA: &[IpAddr] = &[
     // AWS, Azure, Google, Oracle, OpenStack and most others.
@@ -26,7 +26,7 @@ pub(crate) const CLOUD_METADATA: &[IpAddr] = &[
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
-    // Azure: a public address that inside is answered by the host of the virtual machine.
+    // Azure: a public address that, inside, is answered by the host of the virtual machine.
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     // Alibaba.
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -70,7 +70,7 @@ pub(crate) const IPV4: &[(Ipv4Net, &str)] = &[
     (v4([240, 0, 0, 0], 4), "reserved address"),
 ];
 
-/// IPv6 networks that are refused, apart from those that carry an IPv4 address to be judged.
+/// IPv6 networks that are refused, apart from those that carry an IPv4 address, which is checked.
 pub(crate) const IPV6: &[(Ipv6Net, &str)] = &[
     // RFC 4291 sections 2.5.2, 2.5.3 and 2.5.5.1.
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), "unspecified address"),
@@ -109,8 +109,8 @@ pub(crate) const IPV6: &[(Ipv6Net, &str)] = &[
 /// The well-known prefix of NAT64 (RFC 6052 section 2.1): the last 32 bits are an IPv4 address.
 pub(crate) const NAT64_WELL_KNOWN: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
-/// Where a network's own translators have their prefixes, of any length from here on (RFC 8215):
-/// possibly to its private IPv4 addresses.
+/// The prefix of a network's own translators, which have longer prefixes of any length (RFC 8215).
+/// They may lead to private IPv4 addresses.
 pub(crate) const NAT64_LOCAL_USE: Ipv6Net = v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48);
 
 /// The only IPv6 space from which IANA allocates public addresses (RFC 4291 section 2.4 and the

@@ -1,4 +1,4 @@
-//! What a URL tells us to connect to.
+//! The host and port of an https URL.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,12 @@ use crate::failure::SendFailure;
 /// The port of `https` (RFC 9110 section 4.2.2).
 pub(crate) const DEFAULT_PORT: u16 = 443;
 
-/// Whom to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host<'a> {
     Address(IpAddr),
     Name(&'a str),
 }
 
-/// A host and a port, read from an https URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
     pub(crate) host: Host<'a>,
@@ -25,7 +23,6 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Reads the target of an absolute https URL.
     pub(crate) fn of(url: &'a Uri) -> Result<Self, SendFailure> {
         if url.scheme() != Some(&Scheme::HTTPS) {
             return Err(SendFailure::NotHttps);
@@ -58,8 +55,8 @@ fn host(host: &str) -> Result<Host<'_>, &'static str> {
         return Ok(Host::Address(IpAddr::V4(address)));
     }
     // Only four decimal numbers are an address here. Other spellings (`127.1`, `0x7f000001`,
-    // `127.0.0.1.`) have been rewritten where the URL was accepted; one that comes this far was
-    // read in two ways by two parsers, and we want to be neither of them.
+    // `127.0.0.1.`) are rewritten where the URL is accepted. If one gets here, two parsers read it
+    // in two ways, so it is refused.
     if ends_in_a_number(host) {
         return Err("its host is a number that is not an IPv4 address as 192.0.2.1 is");
     }
@@ -69,8 +66,8 @@ fn host(host: &str) -> Result<Host<'_>, &'static str> {
     }
 }
 
-/// Whether some parser may take the host for an IPv4 address (the URL Standard's "ends in a
-/// number checker"). No top-level domain looks like that (RFC 3696 section 2).
+/// Whether some parser may read the host as an IPv4 address (the URL Standard's "ends in a number
+/// checker"). No top-level domain looks like that (RFC 3696 section 2).
 fn ends_in_a_number(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last_label = host.rsplit('.').next().unwrap_or(host);
@@ -80,9 +77,9 @@ fn ends_in_a_number(host: &str) -> bool {
     !last_label.is_empty() && is_decimal || is_hex
 }
 
-/// Whether DNS could know the name: labels of letters, digits, hyphens and, as is common, the
-/// underscore, with the lengths of RFC 1035 section 2.3.4. A name in other scripts has been
-/// turned into this form where the URL was accepted.
+/// Whether DNS could have the name: labels of letters, digits, hyphens and, as is common, the
+/// underscore, with the lengths of RFC 1035 section 2.3.4. A name in other scripts is converted to
+/// this form where the URL is accepted.
 fn is_host_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.len() <= 253
@@ -94,8 +91,8 @@ fn is_host_name(host: &str) -> bool {
 
 fn port(authority: &http::uri::Authority) -> Result<u16, &'static str> {
     let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-    // RFC 3986 section 3.2.3 allows an empty port. What is neither (`[::1]x`) has passed the http
-    // crate nevertheless.
+    // RFC 3986 section 3.2.3 allows an empty port. The http crate also accepts what is neither empty
+    // nor a port (`[::1]x`).
     if matches!(after_host, "" | ":") {
         return Ok(DEFAULT_PORT);
     }

@@ -1,64 +1,14 @@
-//! Why TLS failed, as far as it was seen.
+//! Maps errors of rustls and alerts of the receiver to failures.
 
 use keeptrusts_webhooks_trust::CertificateProblem;
 use rustls::{AlertDescription, Error as TlsError, InvalidMessage, PeerIncompatible};
 
 use crate::failure::SendFailure;
-
-/// Why TLS failed, other than by the receiver's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TlsProblem {
-    /// What the receiver sent is not TLS.
-    #[error("the receiver answered with something that is not TLS (is it the right port?)")]
-    NotTls,
-    /// The receiver's versions of TLS are too old.
-    #[error("the receiver supports neither TLS 1.2 nor TLS 1.3")]
-    VersionTooOld,
-    /// The receiver has chosen what we do not support.
-    #[error("no cipher suite, key exchange or signature algorithm in common")]
-    NothingInCommon,
-    /// The receiver lacks an extension that we need.
-    #[error("the receiver does not support a part of TLS that is needed")]
-    Incompatible,
-    /// The alert of that name, which has many reasons.
-    #[error(
-        "the receiver ended the handshake with the TLS alert handshake_failure, which does not say why (often there is no cipher suite, key exchange or signature algorithm in common)"
-    )]
-    HandshakeFailure,
-    /// The receiver wants stronger encryption than we support.
-    #[error("the receiver requires stronger encryption than is offered to it")]
-    InsufficientSecurity,
-    /// The receiver speaks neither version of HTTP.
-    #[error("the receiver offers neither HTTP/2 nor HTTP/1.1 (by ALPN)")]
-    NoHttp,
-    /// The receiver asked for a client certificate, which we do not have, and that was the end.
-    #[error(
-        "the receiver asked for a client certificate, which deliveries do not have, and ended the connection"
-    )]
-    ClientCertificateRequired,
-    /// The receiver does not serve the name that it was asked for.
-    #[error("the receiver does not serve the URL's host name")]
-    UnrecognisedName,
-    /// The receiver ended the connection with another alert.
-    #[error("the receiver ended the connection with the TLS alert {0}")]
-    Alert(&'static str),
-    /// The receiver ended the connection during the handshake.
-    #[error("the receiver closed the connection during the handshake")]
-    Closed,
-    /// The connection ended during the handshake, by nobody's will.
-    #[error("the connection broke during the handshake")]
-    Broken,
-    /// The receiver did not follow the protocol, or what it sent was changed on the way.
-    #[error("the receiver did not follow the protocol")]
-    Violated,
-    /// Our side of TLS has failed.
-    #[error("it could not be carried on here (an operator can look at this process)")]
-    Internal,
-}
+use crate::tls_problem::TlsProblem;
 
 impl SendFailure {
-    /// What it is if the receiver had asked for a client certificate before: ending the connection
-    /// is then its answer to our having none, as far as what it said does not contradict.
+    /// The failure given that the receiver requested a client certificate: it ended the connection
+    /// because we have none, unless the failure says otherwise.
     pub(crate) fn after_certificate_request(self) -> Self {
         match self {
             Self::TlsFailed(
@@ -75,8 +25,8 @@ impl SendFailure {
     }
 }
 
-/// Alerts that are about our certificate if they are the receiver's (RFC 8446 section 6.2). It is
-/// this that servers say of an empty one, each in its way.
+/// Alerts about our certificate, if the receiver sends them (RFC 8446 section 6.2). Servers send
+/// different ones when it is missing.
 const ABOUT_CERTIFICATES: [&str; 6] = [
     "access_denied",
     "bad_certificate",
@@ -86,9 +36,8 @@ const ABOUT_CERTIFICATES: [&str; 6] = [
     "unsupported_certificate",
 ];
 
-/// The failure behind an error of TLS.
 pub(crate) fn tls_failure(error: &TlsError) -> SendFailure {
-    if let Some(problem) = CertificateProblem::of(error) {
+    if let Some(problem) = CertificateProblem::from_rustls(error) {
         return SendFailure::CertificateRejected(problem);
     }
     SendFailure::TlsFailed(match error {
@@ -130,7 +79,7 @@ fn alert_problem(alert: AlertDescription) -> TlsProblem {
     }
 }
 
-/// An alert as the registry of IANA calls it: that is what people search for.
+/// The alert's name in IANA's registry, which people search for.
 fn alert_name(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CloseNotify => "close_notify",
@@ -181,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_told_apart_as_far_as_they_say_something() {
+    fn alerts_that_give_a_reason_are_distinguished() {
         for (alert, problem) in [
             (AlertDescription::ProtocolVersion, TlsProblem::VersionTooOld),
             (AlertDescription::HandshakeFailure, TlsProblem::HandshakeFailure),
@@ -210,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_is_about_the_certificate_that_was_asked_for() {
+    fn a_connection_that_ends_after_a_certificate_request_ended_for_lack_of_a_certificate() {
         let required = SendFailure::TlsFailed(TlsProblem::ClientCertificateRequired);
         for alert in [
             // OpenSSL, Go and Java, in this order, where a certificate is missing.
@@ -224,14 +173,14 @@ mod tests {
         let closed = SendFailure::TlsFailed(TlsProblem::Closed);
         assert_eq!(closed.after_certificate_request(), required);
         assert_eq!(SendFailure::ConnectionClosed.after_certificate_request(), required);
-        // What says otherwise stays.
+        // Other failures stay.
         let internal = after(AlertDescription::InternalError);
         assert_eq!(internal.clone().after_certificate_request(), internal);
         assert_eq!(SendFailure::TlsTimedOut.after_certificate_request(), SendFailure::TlsTimedOut);
     }
 
     #[test]
-    fn what_fails_here_is_not_said_to_be_the_receivers_fault() {
+    fn our_own_errors_are_not_blamed_on_the_receiver() {
         let failure = tls_failure(&TlsError::FailedToGetRandomBytes);
         assert_eq!(failure, SendFailure::TlsFailed(TlsProblem::Internal));
         let failure = tls_failure(&TlsError::DecryptError);

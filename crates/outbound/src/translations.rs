@@ -1,4 +1,4 @@
-//! IPv6 addresses that stand for IPv4 addresses: who connects to one reaches the other.
+//! IPv6 addresses that stand for IPv4 addresses: connecting to one reaches the other.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,11 +6,11 @@ use ipnet::Ipv6Net;
 
 use crate::special_networks::{NAT64_LOCAL_USE, NAT64_WELL_KNOWN, v6};
 
-/// How an IPv4 address is read out of the bits of an IPv6 address.
+/// Extracts an IPv4 address from the bits of an IPv6 address.
 type Reading = fn(u128) -> u32;
 
-/// Networks whose addresses stand for IPv4 addresses. IPv4-mapped addresses are not here: what
-/// they stand for is the address that the socket connects to.
+/// Networks whose addresses stand for IPv4 addresses. IPv4-mapped addresses are not here: the socket
+/// itself connects to the IPv4 address.
 const NETWORKS: &[(Ipv6Net, Reading)] = &[
     // RFC 4291 section 2.5.5.1, IPv4-compatible.
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), last_32_bits),
@@ -24,11 +24,11 @@ const NETWORKS: &[(Ipv6Net, Reading)] = &[
     (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), |bits| (bits >> 64) as u32),
 ];
 
-/// `::`, `::1` and their neighbours look IPv4-compatible, and are not (RFC 4291 section 2.5.5.1).
+/// `::`, `::1` and their neighbours look IPv4-compatible but are not (RFC 4291 section 2.5.5.1).
 const UNSPECIFIED_OR_LOOPBACK: Ipv6Net = v6([0, 0, 0, 0, 0, 0, 0, 0], 104);
 
-/// The lengths that a translator's prefix may have, and how its addresses are read (RFC 6052
-/// section 2.2). A translator neither reads the octet at bit 64 nor what follows the address.
+/// The lengths that a translator's prefix may have, with the reading for each (RFC 6052 section
+/// 2.2). A translator ignores the octet at bit 64 and what follows the address.
 const TRANSLATOR_PREFIXES: &[(u8, Reading)] = &[
     (32, |bits| (without_octet_at_64(bits) >> 56) as u32),
     (40, |bits| (without_octet_at_64(bits) >> 48) as u32),
@@ -38,9 +38,9 @@ const TRANSLATOR_PREFIXES: &[(u8, Reading)] = &[
     (96, last_32_bits),
 ];
 
-/// What `address` stands for on a network on which all of `allowed` may be reached. Several
-/// addresses if it has several parts, or if the length of the translator's prefix is not known:
-/// then the prefix is in `allowed`, and so at least as long.
+/// What `address` stands for on a network where all of `allowed` may be reached. Several addresses
+/// if it contains several, or if the length of the translator's prefix is not known: the prefix is
+/// then in `allowed`, and so at least as long.
 ///
 /// Empty if `address` stands for nothing but itself.
 pub(crate) fn stands_for(address: Ipv6Addr, allowed: Ipv6Net) -> Vec<Ipv4Addr> {
@@ -59,8 +59,8 @@ pub(crate) fn stands_for(address: Ipv6Addr, allowed: Ipv6Net) -> Vec<Ipv4Addr> {
     read(address, of_network.chain(of_translator).chain(of_isatap)).collect()
 }
 
-/// Everything that `address` could stand for on any network at all, whose translator may have a
-/// prefix of its own: for the few addresses that must not be reached by accident.
+/// Everything that `address` could stand for on any network, with a translator under any prefix. For
+/// the few addresses that must not be reached by accident.
 pub(crate) fn could_stand_for(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     let readings = NETWORKS
         .iter()
@@ -77,10 +77,10 @@ fn read(
     readings.map(move |reading| Ipv4Addr::from_bits(reading(address.to_bits())))
 }
 
-/// Whether the interface identifier is ISATAP's (RFC 5214 section 6.1): the site's router takes
-/// such a packet, whatever its prefix, to the IPv4 address at its end.
+/// Whether the interface identifier is ISATAP's (RFC 5214 section 6.1): whatever the prefix is, the
+/// site's router sends such a packet to the IPv4 address at its end.
 fn is_isatap(address: Ipv6Addr) -> bool {
-    // The bit that may be set says that the IPv4 address is globally unique.
+    // 0x200 is set if the IPv4 address is globally unique.
     matches!(address.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, _, _])
 }
 

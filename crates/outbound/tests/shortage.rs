@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use keeptrusts_webhooks_outbound::{
-    ConnectionGroup, Exchange, OutboundConfig, SendFailure, Sender,
+    ConnectionGroup, HttpExchange, OutboundConfig, SendFailure, Sender,
 };
-use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
+use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const SHORTAGE: Duration = Duration::from_millis(1200);
 
 /// What came of a request that began when there was no socket, once there are some.
-async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> Exchange {
+async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> HttpExchange {
     let url: Uri = url.parse().unwrap();
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(!taken.is_empty());
@@ -35,7 +35,7 @@ async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> Exchan
 #[tokio::test]
 async fn a_want_of_sockets_is_no_receivers_time_and_no_receivers_failure() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
-    let dns = DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.1"])));
+    let dns = DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.1"])));
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..limit }).unwrap();
     let config = OutboundConfig {

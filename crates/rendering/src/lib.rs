@@ -8,7 +8,6 @@
 //! Whoever stops waiting stops the rendering, and so does [`MAX_RENDERING_TIME`].
 //!
 //! Decision: docs/decisions/templates-run-on-blocking-threads.md
-#![deny(missing_docs)]
 
 use std::time::Duration;
 

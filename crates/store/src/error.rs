@@ -2,7 +2,8 @@
 
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 
-use crate::trouble::Trouble;
+use crate::database_problem::DatabaseProblem;
+use crate::{postgres, sqlite};
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +41,10 @@ pub enum StoreError {
 
 impl StoreError {
     /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn problem(&self) -> Option<DatabaseProblem> {
         match self {
             StoreError::Unavailable(error) | StoreError::Unknown(error) => {
-                Some(Trouble::behind(error.as_ref()))
+                Some(problem_of(error.as_ref()))
             }
             StoreError::BrokenLog(_)
             | StoreError::Unreadable(_)
@@ -58,19 +59,13 @@ impl StoreError {
     }
 }
 
-/// An error with what caused it, on one line: for logs.
-pub struct Causes<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+/// The problem that an error of either database reports.
+fn problem_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> DatabaseProblem {
+    if let Some(problem) = error.downcast_ref() {
+        return *problem;
     }
+    let reported = postgres::problem_of(error).or_else(|| sqlite::problem_of(error));
+    reported.unwrap_or(DatabaseProblem::Unreachable)
 }
 
 /// A log that contradicts itself. Never happens unless somebody has changed records.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record, Refusal};
 use crate::queries::filters::AuditFilter;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::{ErasedSelection, Extreme};
@@ -87,7 +87,7 @@ pub trait Store: Tables + Vault {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError>;
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError>;
 
     /// Up to `limit` records after a position, in order.
     async fn read(
@@ -174,7 +174,11 @@ pub trait Store: Tables + Vault {
     /// and who holds which shard. A process that would be alive for more than ten times as long
     /// has reported before the database's clock was set back, and is left out until it reports
     /// again.
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError>;
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError>;
 
     /// Takes a dispatch process off the list of those alive.
     async fn leave(&self, member: &str) -> Result<(), StoreError>;
@@ -287,7 +291,7 @@ pub trait Tables: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct AppendedBatch {
     /// One for each operation, in their order.
-    pub results: Vec<Result<Appended, Refusal>>,
+    pub results: Vec<Result<AppendOutcome, Refusal>>,
     /// The records that were appended, in order.
     pub records: Vec<Record>,
 }
@@ -338,7 +342,7 @@ pub struct Lease {
 
 /// Who is there, and who holds what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
+pub struct ClusterState {
     /// The dispatch processes that are alive, the asking one included, sorted.
     pub members: Vec<String>,
     /// One for each shard, in order.
@@ -414,7 +418,7 @@ pub struct AttemptSum {
     /// The endpoint.
     pub endpoint_id: EndpointId,
     /// What they meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// How long they took; see [`crate::durations`].
     pub duration_bucket: u16,
     /// How many there were.

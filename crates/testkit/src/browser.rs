@@ -8,7 +8,7 @@
 
 mod axe;
 mod driver;
-mod following;
+mod navigation;
 mod part;
 mod role;
 mod session;
@@ -26,7 +26,7 @@ use self::driver::Driver;
 pub use self::part::Part;
 pub use self::role::Role;
 use self::session::{Refusal, Session};
-pub use self::view::{Colours, Size};
+pub use self::view::{ColorScheme, Size};
 
 /// A running browser; ended when dropped. It is used as the page in its current window.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Window(String);
 
 /// A line of the browser's console, where scripts, policies and failed requests complain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
+pub struct ConsoleMessage {
     /// `network`, `security`, `javascript`, `console-api`, …
     pub source: String,
     /// What it says, beginning with the URL.
@@ -67,15 +67,15 @@ impl Browser {
 
     /// The same, and it takes any certificate: for pages of a server whose authority no browser
     /// knows.
-    pub async fn start_taking_any_certificate() -> Self {
+    pub async fn start_accepting_any_certificate() -> Self {
         Self::with(true).await
     }
 
     async fn with(any_certificate: bool) -> Self {
         let (driver, session) = Driver::start(any_certificate).await;
         let browser = Self { page: Part::whole(Arc::new(session)), _driver: driver };
-        browser.resize(Size::DESK).await;
-        browser.prefer(Colours::Light).await;
+        browser.resize(Size::DESKTOP).await;
+        browser.set_color_scheme(ColorScheme::Light).await;
         browser
     }
 
@@ -114,12 +114,12 @@ impl Browser {
     }
 
     /// Prefers these colours from now on.
-    pub async fn prefer(&self, colours: Colours) {
-        view::prefer(self.session(), colours).await;
+    pub async fn set_color_scheme(&self, colours: ColorScheme) {
+        view::set_color_scheme(self.session(), colours).await;
     }
 
     /// Is in this time zone (`Asia/Tokyo`, for example) from now on.
-    pub async fn move_to_time_zone(&self, name: &str) {
+    pub async fn set_time_zone(&self, name: &str) {
         let zone = json!({ "timezoneId": name });
         self.session().devtools("Emulation.setTimezoneOverride", zone).await;
     }
@@ -142,8 +142,8 @@ impl Browser {
         let opened = expect("open a window", opened);
         let window = Window(opened["handle"].as_str().expect("a handle is text").to_owned());
         self.go_to(&window).await;
-        self.resize(Size::DESK).await;
-        self.prefer(Colours::Light).await;
+        self.resize(Size::DESKTOP).await;
+        self.set_color_scheme(ColorScheme::Light).await;
         window
     }
 
@@ -156,14 +156,14 @@ impl Browser {
     /// What the console has complained about since the last call: errors of scripts, refused
     /// requests, and what the page's policy forbids. A page that is answered with an error is
     /// a complaint as well.
-    pub async fn complaints(&self) -> Vec<Complaint> {
+    pub async fn console_messages(&self) -> Vec<ConsoleMessage> {
         let log = self.session().post("se/log", json!({ "type": "browser" })).await;
         let log = expect("read the console's log", log);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let entries = log.as_array().into_iter().flatten();
         entries
             .filter(|entry| entry["level"] == "SEVERE")
-            .map(|entry| Complaint {
+            .map(|entry| ConsoleMessage {
                 source: text(&entry["source"]),
                 message: text(&entry["message"]),
             })

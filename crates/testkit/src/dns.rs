@@ -22,12 +22,12 @@ const MAX_UDP_ANSWER: usize = 1232;
 
 /// What the server knows about a name. Not to be kept (time to live 0).
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct DnsAnswer {
     aliases: Vec<String>,
     addresses: Vec<IpAddr>,
 }
 
-impl Answer {
+impl DnsAnswer {
     /// These addresses, in this order; IPv4 ones for A queries, IPv6 ones for AAAA queries.
     pub fn addresses<'a>(addresses: impl IntoIterator<Item = &'a str>) -> Self {
         let parse = |address: &str| address.parse().expect("an IP address");
@@ -43,10 +43,10 @@ impl Answer {
 
 /// Answers by the name (in lower case, without a dot at the end) and how often it has been asked
 /// for before. `None`: there is no such name.
-type Script = dyn Fn(&str, usize) -> Option<Answer> + Send + Sync;
+type DnsScript = dyn Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync;
 
 struct Shared {
-    script: Box<Script>,
+    script: Box<DnsScript>,
     asked: Mutex<HashMap<(Name, RecordType), usize>>,
 }
 
@@ -61,7 +61,9 @@ pub struct DnsServer {
 impl DnsServer {
     /// Starts a server on a free port of 127.0.0.1. It is asked for A and AAAA records
     /// separately; the script sees how often the same has been asked before.
-    pub fn start(script: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static) -> Self {
+    pub fn start(
+        script: impl Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared { script: Box::new(script), asked: Mutex::default() });
         let (udp, tcp) = sockets();
         let address = udp.local_addr().expect("a socket has an address");
@@ -79,13 +81,13 @@ impl DnsServer {
     }
 
     /// How often it has been asked for the IPv4 addresses of a name.
-    pub fn times_asked(&self, name: &str) -> usize {
+    pub fn query_count(&self, name: &str) -> usize {
         let name = Name::from_ascii(format!("{name}.")).expect("a name");
         self.shared.lock().get(&(name, RecordType::A)).copied().unwrap_or_default()
     }
 
     /// Every name that it has been asked for, without a dot at the end.
-    pub fn names_asked(&self) -> Vec<String> {
+    pub fn queried_names(&self) -> Vec<String> {
         let mut names: Vec<_> =
             self.shared.lock().keys().map(|(name, _)| without_dot(name)).collect();
         names.sort();
@@ -119,8 +121,8 @@ impl Shared {
         response.add_query(query.clone());
         let key = (query.name().to_lowercase(), query.query_type());
         // An answer that is fetched again by TCP is the same one.
-        let times_asked = self.lock().get(&key).copied().unwrap_or_default();
-        let turn = times_asked.saturating_sub(usize::from(by_tcp));
+        let query_count = self.lock().get(&key).copied().unwrap_or_default();
+        let turn = query_count.saturating_sub(usize::from(by_tcp));
         match (self.script)(&without_dot(&key.0), turn) {
             Some(answer) => {
                 response.add_answers(records(&query, &answer));
@@ -140,7 +142,7 @@ fn without_dot(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_owned()
 }
 
-fn records(query: &Query, answer: &Answer) -> Vec<Record> {
+fn records(query: &Query, answer: &DnsAnswer) -> Vec<Record> {
     const NOT_TO_BE_KEPT: u32 = 0;
     let mut records = Vec::new();
     let mut owner = query.name().clone();
@@ -266,9 +268,9 @@ mod tests {
 
     #[test]
     fn the_script_sees_how_often_a_name_has_been_asked_for() {
-        let server = DnsServer::start(|name, times_asked| {
-            let address = format!("192.0.2.{times_asked}");
-            (name == "a.example").then(|| Answer::addresses([address.as_str()]).by_alias("b.c"))
+        let server = DnsServer::start(|name, query_count| {
+            let address = format!("192.0.2.{query_count}");
+            (name == "a.example").then(|| DnsAnswer::addresses([address.as_str()]).by_alias("b.c"))
         });
         for turn in 0..3 {
             let answer = by_udp(&server, "A.example.");
@@ -279,15 +281,15 @@ mod tests {
         }
         let nothing = by_udp(&server, "b.example.");
         assert_eq!(nothing.metadata.response_code, ResponseCode::NXDomain);
-        assert_eq!((server.times_asked("a.example"), server.times_asked("b.example")), (3, 1));
-        assert_eq!(server.names_asked(), ["a.example", "b.example"]);
+        assert_eq!((server.query_count("a.example"), server.query_count("b.example")), (3, 1));
+        assert_eq!(server.queried_names(), ["a.example", "b.example"]);
     }
 
     #[test]
     fn a_long_answer_is_truncated_and_whole_by_tcp() {
-        let server = DnsServer::start(|_, times_asked| {
-            assert_eq!(times_asked, 0, "it is one question");
-            Some(Answer::addresses(vec!["192.0.2.1"; 500]))
+        let server = DnsServer::start(|_, query_count| {
+            assert_eq!(query_count, 0, "it is one question");
+            Some(DnsAnswer::addresses(vec!["192.0.2.1"; 500]))
         });
         let truncated = by_udp(&server, "a.example.");
         assert!(truncated.metadata.truncation && truncated.answers.is_empty());

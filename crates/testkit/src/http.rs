@@ -23,7 +23,7 @@ pub struct Client {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
     /// Names in lower case and values, in order.
@@ -45,12 +45,12 @@ impl Client {
     }
 
     /// Asks for an `http` URL.
-    pub async fn get(&self, url: &str) -> Answer {
+    pub async fn get(&self, url: &str) -> Response {
         self.send(Method::GET, url, &[], Bytes::new()).await
     }
 
     /// Posts a body of a type (`application/json`, for example) to an `http` URL.
-    pub async fn post(&self, url: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+    pub async fn post(&self, url: &str, content_type: &str, body: impl Into<Bytes>) -> Response {
         self.send(Method::POST, url, &[("content-type", content_type)], body.into()).await
     }
 
@@ -61,7 +61,7 @@ impl Client {
         url: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> Answer {
+    ) -> Response {
         let mut request = Request::builder().method(&method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -77,7 +77,7 @@ impl Client {
             .unwrap_or_else(|_| panic!("{method} {url} was not answered in {LIMIT:?}"));
         let (head, body) =
             answer.unwrap_or_else(|error| panic!("{method} {url} failed: {error:?}"));
-        Answer {
+        Response {
             status: head.status.as_u16(),
             headers: head
                 .headers
@@ -91,7 +91,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl Response {
     /// The first value of a header, by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())

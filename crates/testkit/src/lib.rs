@@ -12,7 +12,6 @@
 //! Waits take a limit and are woken by what they wait for; they use tokio's clock, which
 //! must not be paused in tests that talk to real processes.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test is read by whoever runs it")]
-#![deny(missing_docs)]
 
 pub mod browser;
 pub mod collector;

@@ -60,11 +60,11 @@ pub struct Behaviour {
 /// A running server; it ends when it is dropped.
 pub struct MailServer {
     address: SocketAddr,
-    taken: Arc<Taken>,
+    taken: Arc<Mailbox>,
     work: AbortHandle,
 }
 
-struct Taken {
+struct Mailbox {
     mails: Mutex<Vec<ReceivedMail>>,
     count: watch::Sender<usize>,
 }
@@ -72,11 +72,11 @@ struct Taken {
 impl MailServer {
     /// Starts it on a free port of 127.0.0.1, with a certificate of this authority.
     pub async fn start(authority: &Authority, behaviour: Behaviour) -> Self {
-        Self::showing(Certificate::Valid, authority, behaviour).await
+        Self::start_with_certificate(Certificate::Valid, authority, behaviour).await
     }
 
     /// Starts it with another certificate of this authority.
-    pub async fn showing(
+    pub async fn start_with_certificate(
         certificate: Certificate,
         authority: &Authority,
         behaviour: Behaviour,
@@ -84,7 +84,7 @@ impl MailServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let acceptor = TlsAcceptor::from(authority.server_config(certificate, true));
-        let taken = Arc::new(Taken { mails: Mutex::default(), count: watch::Sender::new(0) });
+        let taken = Arc::new(Mailbox { mails: Mutex::default(), count: watch::Sender::new(0) });
         let work = tokio::spawn({
             let taken = Arc::clone(&taken);
             async move {
@@ -133,7 +133,7 @@ impl Drop for MailServer {
 
 struct Session {
     behaviour: Behaviour,
-    taken: Arc<Taken>,
+    taken: Arc<Mailbox>,
     is_encrypted: bool,
     user: Option<String>,
 }

@@ -32,20 +32,20 @@ pub fn free_port() -> u16 {
 /// A port that is taken but not listened on: connecting to it is refused for as long as
 /// this lives.
 #[derive(Debug)]
-pub struct RefusedPort {
+pub struct ClosedPort {
     address: SocketAddr,
     _socket: TcpSocket,
 }
 
 /// Takes a port that refuses connections.
-pub fn refused_port() -> RefusedPort {
+pub fn closed_port() -> ClosedPort {
     let socket = TcpSocket::new_v4().expect("a socket can be made");
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     socket.bind(free).expect("a free port can be bound");
-    RefusedPort { address: free, _socket: socket }
+    ClosedPort { address: free, _socket: socket }
 }
 
-impl RefusedPort {
+impl ClosedPort {
     /// The port's number.
     pub fn port(&self) -> u16 {
         self.address.port()
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_refused_port_refuses_and_is_nobody_elses() {
-        let refused = refused_port();
+        let refused = closed_port();
         let error = TcpStream::connect(refused.address).expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(TcpListener::bind(refused.address).is_err(), "the port is taken");

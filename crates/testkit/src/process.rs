@@ -248,7 +248,7 @@ impl Process {
 
     /// Sends a signal again and again, as impatient people do, until the process has ended. Panics
     /// if `within` passes.
-    pub async fn insist(&mut self, signal: Signal, within: Duration) -> ExitStatus {
+    pub async fn signal_until_exit(&mut self, signal: Signal, within: Duration) -> ExitStatus {
         const AGAIN: Duration = Duration::from_millis(200);
         let ended = async {
             loop {

@@ -4,9 +4,9 @@
 //! answer and falsifies no arrival time.
 
 mod certificate;
+mod raw;
 mod request;
 mod script;
-mod scripted;
 mod server;
 
 use std::fs;
@@ -21,9 +21,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub use self::certificate::{Authority, Certificate};
+pub use self::raw::RawReceiver;
 pub use self::request::ReceivedRequest;
 pub use self::script::{Reply, Script};
-pub use self::scripted::ScriptedReceiver;
 use self::server::Shared;
 
 /// How to start a receiver.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub struct Relay {
     port: u16,
     /// How often it has fallen silent.
-    silences: watch::Sender<u32>,
+    cuts: watch::Sender<u32>,
 }
 
 impl Relay {
@@ -21,8 +21,8 @@ impl Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, server_port));
-        let silences = watch::Sender::new(0);
-        let mut ended = silences.subscribe();
+        let cuts = watch::Sender::new(0);
+        let mut ended = cuts.subscribe();
         tokio::spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -34,7 +34,7 @@ impl Relay {
                 }
             }
         });
-        Self { port, silences }
+        Self { port, cuts }
     }
 
     /// The port that it listens on.
@@ -44,21 +44,21 @@ impl Relay {
 
     /// Passes nothing on any more, either way, on any connection that there is, and closes none.
     /// New ones work.
-    pub fn fall_silent(&self) {
-        self.silences.send_modify(|silences| *silences += 1);
+    pub fn stop_forwarding(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
-async fn wait_for_end(silences: &mut watch::Receiver<u32>) {
-    while silences.changed().await.is_ok() {}
+async fn wait_for_end(cuts: &mut watch::Receiver<u32>) {
+    while cuts.changed().await.is_ok() {}
 }
 
-async fn pass_on(mut client: TcpStream, server: SocketAddr, mut silences: watch::Receiver<u32>) {
-    silences.mark_unchanged();
+async fn pass_on(mut client: TcpStream, server: SocketAddr, mut cuts: watch::Receiver<u32>) {
+    cuts.mark_unchanged();
     // A server that is not there ends the connection.
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = silences.changed() => wait_for_end(&mut silences).await,
+        _ = cuts.changed() => wait_for_end(&mut cuts).await,
     }
 }

@@ -5,9 +5,9 @@ mod pager_duty;
 mod slack;
 mod teams;
 
-pub use pager_duty::send_alert_event;
-pub use slack::sending_messages_using_incoming_webhooks;
-pub use teams::add_incoming_webhook;
+pub use pager_duty::check_pager_duty_event;
+pub use slack::check_slack_message;
+pub use teams::check_teams_message;
 
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use keeptrusts_webhooks_testkit::browser::{Browser, Colours, Role, Size};
+use keeptrusts_webhooks_testkit::browser::{Browser, ColorScheme, Role, Size};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -68,11 +68,11 @@ async fn elements_are_found_by_role_and_name_and_waited_for() {
     let rows = browser.within("#t").rows_when("tr", "has a row", |rows| !rows.is_empty()).await;
     assert_eq!(rows, [["1", "two three"]]);
 
-    let complaints = browser.complaints().await;
+    let complaints = browser.console_messages().await;
     assert_eq!(complaints.len(), 1, "{complaints:?}");
     assert_eq!(complaints[0].source, "console-api");
     assert!(complaints[0].message.contains("an order was edited"), "{complaints:?}");
-    assert_eq!(browser.complaints().await, []);
+    assert_eq!(browser.console_messages().await, []);
 }
 
 #[tokio::test]
@@ -80,13 +80,13 @@ async fn a_browser_is_as_wide_as_coloured_and_wherever_a_test_wants_it() {
     let folder = folder();
     let url = page(&folder, "page.html", PAGE);
     let browser = Browser::start().await;
-    browser.move_to_time_zone("Asia/Tokyo").await;
+    browser.set_time_zone("Asia/Tokyo").await;
     browser.open(&url).await;
     assert_eq!(browser.text("#zone").await, "Asia/Tokyo");
 
-    for (size, colours) in [(Size::TELEPHONE, Colours::Dark), (Size::DESK, Colours::Light)] {
+    for (size, colours) in [(Size::PHONE, ColorScheme::Dark), (Size::DESKTOP, ColorScheme::Light)] {
         browser.resize(size).await;
-        browser.prefer(colours).await;
+        browser.set_color_scheme(colours).await;
         let script = "return [innerWidth, document.documentElement.clientWidth, innerHeight,
             matchMedia('(prefers-color-scheme: ' + arguments[0] + ')').matches];";
         let seen = browser.run(script, json!([colours.name()])).await;

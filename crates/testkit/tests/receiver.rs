@@ -12,7 +12,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::receiver::{Authority, Certificate, Receiver, Reply, Script};
 use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::ring;
@@ -188,7 +188,7 @@ async fn waiting_has_a_limit_and_says_what_there_was() {
 
 #[tokio::test]
 async fn a_receiver_can_come_up_on_a_port_that_refused() {
-    let refused = refused_port();
+    let refused = closed_port();
     let receiver = Receiver::builder().port(refused.release()).start();
     assert_eq!(status(&client(&receiver), &receiver.url("/")).await, 200);
 }

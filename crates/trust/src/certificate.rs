@@ -17,7 +17,7 @@ pub(crate) struct Certificate<'a> {
 
 /// How a certificate's validity lies to a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dates {
+pub(crate) enum ValidityStatus {
     Valid,
     NotYetValid,
     Expired,
@@ -101,16 +101,16 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    pub(crate) fn dates_at(&self, now: UnixTime) -> Dates {
+    pub(crate) fn validity_at(&self, now: UnixTime) -> ValidityStatus {
         let validity = self.parsed.validity();
-        // Dates before 1970 are negative here; the present is not.
+        // ValidityStatus before 1970 are negative here; the present is not.
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         if now < validity.not_before.timestamp() {
-            Dates::NotYetValid
+            ValidityStatus::NotYetValid
         } else if now > validity.not_after.timestamp() {
-            Dates::Expired
+            ValidityStatus::Expired
         } else {
-            Dates::Valid
+            ValidityStatus::Valid
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whom we trust when we speak TLS as a client, and why a server is refused.
 //!
-//! Everything of ours that connects by TLS decides by [`Trust`]: deliveries to receivers, requests
+//! Everything of ours that connects by TLS decides by [`TrustStore`]: deliveries to receivers, requests
 //! to the OpenID Connect issuer, mail, and the console's calls of the services. So a file of
 //! certificates means the same in each of their flags:
 //!
@@ -16,21 +16,19 @@
 //! The system's certificates are what OpenSSL takes them for: those that name servers are believed
 //! for themselves, and are authorities only if they are marked as such.
 //!
-//! Servers that ask their clients for a certificate take [`authorities_of_pem`] from a file, by the
+//! Servers that ask their clients for a certificate take [`authorities_from_pem`] from a file, by the
 //! same rule, and nobody for itself.
 //!
 //! [`CertificateProblem`] says what is wrong with a certificate that was refused.
 //!
 //! Decision: docs/decisions/a-named-certificate-is-no-authority.md
 
-#![deny(missing_docs)]
-
-mod cause;
 mod certificate;
+mod error_source;
 mod problem;
-mod trusted;
+mod trust_store;
 mod verifier;
 
-pub use cause::cause;
+pub use error_source::find_source;
 pub use problem::CertificateProblem;
-pub use trusted::{Trust, UnusableCertificates, authorities_of_pem};
+pub use trust_store::{TrustStore, UnusableCertificates, authorities_from_pem};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use rustls::CertificateError;
 
-use crate::cause::cause;
+use crate::error_source::find_source;
 
 /// Why a server's certificate was refused.
 ///
@@ -104,14 +104,14 @@ pub enum CertificateProblem {
 
 impl CertificateProblem {
     /// The problem among the errors that `error` wraps, if it is one with a certificate.
-    pub fn behind(error: &(dyn Error + 'static)) -> Option<Self> {
-        Self::of(cause::<rustls::Error>(error)?)
+    pub fn find_in(error: &(dyn Error + 'static)) -> Option<Self> {
+        Self::from_rustls(find_source::<rustls::Error>(error)?)
     }
 
     /// The problem that rustls reports, if it is one with a certificate.
-    pub fn of(error: &rustls::Error) -> Option<Self> {
+    pub fn from_rustls(error: &rustls::Error) -> Option<Self> {
         match error {
-            rustls::Error::InvalidCertificate(error) => Some(Self::of_certificate(error)),
+            rustls::Error::InvalidCertificate(error) => Some(Self::from_certificate_error(error)),
             rustls::Error::NoCertificatesPresented => Some(Self::NoneShown),
             _ => None,
         }
@@ -120,11 +120,11 @@ impl CertificateProblem {
     /// The same with what to do about it, for those that may be told of `flag`: the one that names
     /// further certificates to trust.
     pub fn with_advice(self, flag: &'static str) -> impl fmt::Display {
-        Advised { problem: self, flag }
+        WithAdvice { problem: self, flag }
     }
 
     /// The problem with a certificate that a client has shown, or was to show.
-    pub fn of_client(self) -> String {
+    pub fn client_message(self) -> String {
         match self {
             Self::NoneShown => "none was shown, and one is needed".to_owned(),
             Self::AuthorityAsServer => {
@@ -139,7 +139,7 @@ impl CertificateProblem {
         }
     }
 
-    fn of_certificate(error: &CertificateError) -> Self {
+    fn from_certificate_error(error: &CertificateError) -> Self {
         #[allow(deprecated)] // A verifier may still report it.
         match error {
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
@@ -163,15 +163,15 @@ impl CertificateProblem {
             CertificateError::BadEncoding => Self::Malformed,
             CertificateError::UnhandledCriticalExtension => Self::UnknownExtension,
             CertificateError::Other(other) => {
-                let ours = cause::<Self>(other).copied();
-                ours.or_else(|| cause(other).map(Self::of_webpki)).unwrap_or(Self::Other)
+                let ours = find_source::<Self>(other).copied();
+                ours.or_else(|| find_source(other).map(Self::from_webpki)).unwrap_or(Self::Other)
             }
             _ => Self::Other,
         }
     }
 
     /// What rustls has no word of its own for.
-    fn of_webpki(error: &webpki::Error) -> Self {
+    fn from_webpki(error: &webpki::Error) -> Self {
         use webpki::Error as Webpki;
         match error {
             Webpki::CaUsedAsEndEntity => Self::AuthorityAsServer,
@@ -194,12 +194,12 @@ impl CertificateProblem {
     }
 }
 
-struct Advised {
+struct WithAdvice {
     problem: CertificateProblem,
     flag: &'static str,
 }
 
-impl fmt::Display for Advised {
+impl fmt::Display for WithAdvice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { problem, flag } = self;
         write!(f, "{problem}")?;

@@ -13,7 +13,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::certificate::{Certificate, Dates};
+use crate::certificate::{Certificate, ValidityStatus};
 use crate::problem::CertificateProblem;
 
 /// How many of a server's further certificates are looked at to say what is wrong. webpki builds no
@@ -61,10 +61,10 @@ impl Verifier {
         // Refuses other versions than 3, and critical extensions that are not known.
         let parsed = ParsedCertificate::try_from(server)?;
         let read = Certificate::read(server).ok_or(CertificateError::BadEncoding)?;
-        match read.dates_at(now) {
-            Dates::Valid => {}
-            Dates::NotYetValid => return Err(CertificateError::NotValidYet.into()),
-            Dates::Expired => return Err(CertificateError::Expired.into()),
+        match read.validity_at(now) {
+            ValidityStatus::Valid => {}
+            ValidityStatus::NotYetValid => return Err(CertificateError::NotValidYet.into()),
+            ValidityStatus::Expired => return Err(CertificateError::Expired.into()),
         }
         if !read.is_for_servers() {
             return Err(CertificateError::InvalidPurpose.into());
@@ -131,11 +131,11 @@ impl Verifier {
                 Some(self.wrong_issuer(server, &intermediates))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                (server.dates_at(now) != Dates::Expired)
+                (server.validity_at(now) != ValidityStatus::Expired)
                     .then_some(CertificateProblem::IssuerExpired)
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                (server.dates_at(now) != Dates::NotYetValid)
+                (server.validity_at(now) != ValidityStatus::NotYetValid)
                     .then_some(CertificateProblem::IssuerNotValidYet)
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

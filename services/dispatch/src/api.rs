@@ -13,7 +13,7 @@ mod watch;
 
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListDeliveries, ListReplays, Read, ReplayRef, WatchDeliveries,
+    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -24,7 +24,7 @@ use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::health::summarize;
-use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
 use tonic::{Request, Response, Status};
 
 pub use dispatch_api::DispatchApi;
@@ -59,9 +59,9 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
             let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
-            Ok(Read { things, next })
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
@@ -109,9 +109,9 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_attempts(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
-            let things = rows.iter().map(|attempt| (attempt.made.id, attempt.into())).collect();
-            Ok(Read { things, next })
+            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
+            let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (attempts, next_page_token) = page.fill(turn, read).await?;

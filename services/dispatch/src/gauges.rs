@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::ON_REQUEST;
+use keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY;
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
 
@@ -78,7 +78,7 @@ async fn query_backlog(shard: &OwnedShard) -> Result<BacklogFigures, StoreError>
     let endpoints = store.waiting_endpoints(number).await?.endpoints;
     // Deliveries to a disabled endpoint, or during a pause, are not late; and those that somebody
     // has requested have no due time.
-    let is_late = |(id, due): &&(_, Timestamp)| *due > ON_REQUEST && shard.is_open(*id);
+    let is_late = |(id, due): &&(_, Timestamp)| *due > DUE_IMMEDIATELY && shard.is_open(*id);
     let now = shard.steady_clock.now();
     let late = endpoints.iter().filter(is_late).map(|(id, due)| {
         let late = now.duration_since(*due).as_secs_f64();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
 use keeptrusts_webhooks_notification_formats::email::Mail;
-use keeptrusts_webhooks_trust::{Trust, UnusableCertificates};
+use keeptrusts_webhooks_trust::{TrustStore, UnusableCertificates};
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
@@ -161,7 +161,7 @@ impl SmtpFlags {
     }
 
     fn tls(&self, server: &SmtpServer) -> Result<Tls, MailSetupError> {
-        let mut trust = Trust::in_system();
+        let mut trust = TrustStore::from_system();
         if let Some(path) = &self.smtp_ca {
             let pem = read(CA_FLAG, path)?;
             let refused = |reason| MailSetupError::Untrustworthy { path: path.clone(), reason };

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::channel::ChannelKind;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_outbound::{FailureKind, RefusedFor};
+use keeptrusts_webhooks_outbound::{FailureKind, RefusedPart};
 use keeptrusts_webhooks_telemetry::{
     Counter, Histogram, KeyValue, LONG_SECONDS, SHORT_SECONDS, counter, seconds,
 };
@@ -32,7 +32,7 @@ impl AttemptResult {
         AttemptResult::Answered(500),
         AttemptResult::Failed(FailureKind::Timeout),
         AttemptResult::Failed(FailureKind::Connection),
-        AttemptResult::Failed(FailureKind::Refused(RefusedFor::Address)),
+        AttemptResult::Failed(FailureKind::Refused(RefusedPart::Address)),
         AttemptResult::NotSent,
     ];
 
@@ -66,7 +66,7 @@ pub(crate) fn register() {
             ATTEMPTS.add(0, &[result_label(result), trigger_label(trigger)]);
         }
     }
-    for what in [RefusedFor::Address, RefusedFor::Port, RefusedFor::Name] {
+    for what in [RefusedPart::Address, RefusedPart::Port, RefusedPart::Name] {
         ADDRESSES_REFUSED.add(0, &[what_label(what)]);
     }
     for outcome in [DELIVERED, FAILED, CANCELLED] {
@@ -165,11 +165,11 @@ fn trigger_label(trigger: Trigger) -> KeyValue {
     KeyValue::new("trigger", trigger.name())
 }
 
-fn what_label(what: RefusedFor) -> KeyValue {
+fn what_label(what: RefusedPart) -> KeyValue {
     let name = match what {
-        RefusedFor::Address => "address",
-        RefusedFor::Port => "port",
-        RefusedFor::Name => "name",
+        RefusedPart::Address => "address",
+        RefusedPart::Port => "port",
+        RefusedPart::Name => "name",
     };
     KeyValue::new("what", name)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::{Causes, Lease, ShardLease, Survey};
+use keeptrusts_webhooks_store::{ClusterState, ErrorChain, Lease, ShardLease};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -104,32 +104,38 @@ impl Ownership {
             // Leaves several attempts before the lease ends.
             false => time_to_live / 10,
         };
-        let survey = match self.dependencies.log.store().survey(&self.member, time_to_live).await {
-            Ok(survey) => survey,
+        let cluster = match self
+            .dependencies
+            .log
+            .store()
+            .heartbeat(&self.member, time_to_live)
+            .await
+        {
+            Ok(cluster) => cluster,
             Err(error) => {
-                tracing::warn!(error = %Causes(&error), "cannot see who owns which shard, trying again");
-                self.status.lease_maintenance_failed(error.trouble());
+                tracing::warn!(error = %ErrorChain(&error), "cannot see who owns which shard, trying again");
+                self.status.lease_maintenance_failed(error.problem());
                 return Some(interval.min(Duration::from_secs(1)));
             }
         };
         self.status.leases_maintained();
         let is_shared = self.dependencies.log.store().is_shared();
         let share = match is_shared {
-            true => fair_share(&survey, &self.member),
-            false => survey.shards.len(),
+            true => fair_share(&cluster, &self.member),
+            false => cluster.shards.len(),
         };
         self.give_up_surplus(share);
         if is_shared {
-            self.note_unclaimed(&survey);
-            self.release_stale_leases(&survey, time_to_live).await;
+            self.note_unclaimed(&cluster);
+            self.release_stale_leases(&cluster, time_to_live).await;
         }
-        self.take_free(&survey, share, time_to_live).await;
+        self.take_free(&cluster, share, time_to_live).await;
         if !is_shared {
-            let all = self.held.len() == survey.shards.len();
+            let all = self.held.len() == cluster.shards.len();
             return if all { None } else { Some(interval) };
         }
         // Wakes when another's lease would end, to take the shard over at once.
-        let others = survey.shards.iter().filter(|lease| !self.held.contains_key(&lease.shard));
+        let others = cluster.shards.iter().filter(|lease| !self.held.contains_key(&lease.shard));
         let soonest = others.map(|lease| lease.expires_in).filter(|wait| !wait.is_zero()).min();
         let margin = Duration::from_millis(20);
         Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
@@ -154,7 +160,7 @@ impl Ownership {
                     held.shard.abort.cancel();
                 }
                 Err(error) => {
-                    tracing::warn!(shard = %lease.shard(), error = %Causes(&error), "cannot renew a lease");
+                    tracing::warn!(shard = %lease.shard(), error = %ErrorChain(&error), "cannot renew a lease");
                     return false;
                 }
             }
@@ -179,10 +185,10 @@ impl Ownership {
     /// a dead process would not expire until the clock is where it was. A lease that ends later
     /// than any lease can, and was not renewed for twice its time to live, is stale. The next
     /// survey finds it free. If its owner is alive after all, it learns that when it renews.
-    async fn release_stale_leases(&mut self, survey: &Survey, time_to_live: Duration) {
+    async fn release_stale_leases(&mut self, cluster: &ClusterState, time_to_live: Duration) {
         let now = Instant::now();
         let mut stale = Vec::new();
-        for lease in &survey.shards {
+        for lease in &cluster.shards {
             let number = lease.shard;
             let is_foreign = lease.owner.is_some() && !self.held.contains_key(&number);
             let Some(ends) = now.checked_add(lease.expires_in).filter(|_| is_foreign) else {
@@ -203,7 +209,7 @@ impl Ownership {
         let releases = stale.into_iter().map(async |lease: Lease| {
             tracing::warn!(shard = %lease.shard, "a lease was not renewed, but would not run out: the database's clock was set back");
             if let Err(error) = store.release_lease(lease).await {
-                let error = Causes(&error);
+                let error = ErrorChain(&error);
                 tracing::warn!(shard = %lease.shard, %error, "cannot release the lease, trying again");
             }
         });
@@ -212,9 +218,9 @@ impl Ownership {
 
     /// Notes which shards have no owner. If one stays without, the process in whose share it is
     /// could not work on it.
-    fn note_unclaimed(&mut self, survey: &Survey) {
+    fn note_unclaimed(&mut self, cluster: &ClusterState) {
         let now = Instant::now();
-        for lease in &survey.shards {
+        for lease in &cluster.shards {
             match lease.owner {
                 Some(_) => _ = self.unclaimed.remove(&lease.shard),
                 None => _ = self.unclaimed.entry(lease.shard).or_insert(now),
@@ -222,7 +228,7 @@ impl Ownership {
         }
     }
 
-    async fn take_free(&mut self, survey: &Survey, share: usize, time_to_live: Duration) {
+    async fn take_free(&mut self, cluster: &ClusterState, share: usize, time_to_live: Duration) {
         let store = self.dependencies.log.store();
         // If no other process can exist, the owner of any other lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
@@ -232,7 +238,7 @@ impl Ownership {
             since.is_some_and(|since| now.duration_since(*since) >= time_to_live)
         };
         let mut wanted = Vec::new();
-        for candidate in survey.shards.iter().filter(is_free) {
+        for candidate in cluster.shards.iter().filter(is_free) {
             // Shards of a dead process, or of one that cannot work on them, are taken whatever the
             // share: they cannot wait.
             let was_unclaimed = is_unclaimed(&candidate.shard);
@@ -249,7 +255,7 @@ impl Ownership {
             match store.acquire_lease(number, &self.member, time_to_live).await {
                 Ok(lease) => lease.map(|lease| (lease, requested_at, was_unclaimed)),
                 Err(error) => {
-                    tracing::warn!(shard = %number, error = %Causes(&error), "cannot take the shard");
+                    tracing::warn!(shard = %number, error = %ErrorChain(&error), "cannot take the shard");
                     None
                 }
             }
@@ -302,7 +308,7 @@ impl Ownership {
                 tracing::info!(shard = %number, "gave the shard back");
             }
             Err(error) => {
-                tracing::warn!(shard = %number, error = %Causes(&error), "cannot give the shard back");
+                tracing::warn!(shard = %number, error = %ErrorChain(&error), "cannot give the shard back");
             }
         }
     }
@@ -325,7 +331,7 @@ impl Ownership {
         // First, so that the others' shares grow: they take each shard as it is given back.
         let leaving = self.dependencies.log.store().leave(&self.member);
         if let Some(Err(error)) = give_up.run_until_cancelled(leaving).await {
-            let error = Causes(&error);
+            let error = ErrorChain(&error);
             tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
         let time_to_live = self.dependencies.settings.lease_time_to_live;
@@ -353,10 +359,10 @@ impl Ownership {
 
 /// How many shards a member should own: all of them, evenly divided; the first members own one
 /// more.
-fn fair_share(survey: &Survey, member: &str) -> usize {
-    let members = survey.members.len().max(1);
-    let index = survey.members.iter().position(|other| other == member).unwrap_or(0);
-    survey.shards.len() / members + usize::from(index < survey.shards.len() % members)
+fn fair_share(cluster: &ClusterState, member: &str) -> usize {
+    let members = cluster.members.len().max(1);
+    let index = cluster.members.iter().position(|other| other == member).unwrap_or(0);
+    cluster.shards.len() / members + usize::from(index < cluster.shards.len() % members)
 }
 
 #[cfg(test)]
@@ -373,8 +379,8 @@ mod tests {
                 epoch: None,
                 expires_in: Duration::ZERO,
             });
-            let survey = Survey { members: members.clone(), shards: shards.collect() };
-            let shares: usize = members.iter().map(|member| fair_share(&survey, member)).sum();
+            let cluster = ClusterState { members: members.clone(), shards: shards.collect() };
+            let shares: usize = members.iter().map(|member| fair_share(&cluster, member)).sum();
             assert_eq!(shares, 16, "{member_count} members");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::Trouble;
+use keeptrusts_webhooks_store::DatabaseProblem;
 use tokio::time::Instant;
 
 use crate::pipeline::OwnedShard;
@@ -22,7 +22,7 @@ struct State {
     shards: BTreeMap<Shard, Arc<OwnedShard>>,
     maintained_at: Option<Instant>,
     /// Why maintenance fails since then, if the database is the reason.
-    trouble: Option<Trouble>,
+    problem: Option<DatabaseProblem>,
     /// Shards that this process cannot work on.
     unfit: Vec<Shard>,
 }
@@ -42,18 +42,18 @@ impl DispatchStatus {
 
     pub(crate) fn leases_maintained(&self) {
         let mut state = self.state();
-        (state.maintained_at, state.trouble) = (Some(Instant::now()), None);
+        (state.maintained_at, state.problem) = (Some(Instant::now()), None);
     }
 
-    pub(crate) fn lease_maintenance_failed(&self, trouble: Option<Trouble>) {
-        self.state().trouble = trouble;
+    pub(crate) fn lease_maintenance_failed(&self, problem: Option<DatabaseProblem>) {
+        self.state().problem = problem;
     }
 
     /// Whether the leases were maintained within their time to live; otherwise the reason for
     /// people to read.
     pub(crate) fn check_leases(&self) -> Result<(), String> {
-        let State { maintained_at, trouble, .. } = *self.state();
-        let because = trouble.map(|trouble| format!(" (the database: {trouble})"));
+        let State { maintained_at, problem, .. } = *self.state();
+        let because = problem.map(|problem| format!(" (the database: {problem})"));
         let because = because.unwrap_or_default();
         match (maintained_at, self.leases_last) {
             (None, _) => Err(format!("no shard was looked for yet{because}")),
@@ -102,11 +102,11 @@ mod tests {
     async fn leases_that_are_not_maintained_are_reported_with_the_cause() {
         let lasts = Duration::from_secs(10);
         let status = DispatchStatus::new(Some(lasts));
-        status.lease_maintenance_failed(Some(Trouble::Silent));
+        status.lease_maintenance_failed(Some(DatabaseProblem::Silent));
         let expected = "no shard was looked for yet (the database: it does not answer)";
         assert_eq!(status.check_leases(), Err(expected.to_owned()));
         status.leases_maintained();
-        status.lease_maintenance_failed(Some(Trouble::NoMoreConnections));
+        status.lease_maintenance_failed(Some(DatabaseProblem::NoMoreConnections));
         assert_eq!(status.check_leases(), Ok(()), "they last a while");
         tokio::time::advance(lasts).await;
         let expected = "the leases were not looked after for 10 s (the database: it takes no more connections)";

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
-use keeptrusts_webhooks_outbound::{ConnectionGroup, Exchange, Sender};
+use keeptrusts_webhooks_outbound::{ConnectionGroup, HttpExchange, Sender};
 
 /// Posts a request and waits for its response, within limits of its own.
 #[async_trait]
@@ -16,7 +16,7 @@ pub trait Transport: Send + Sync + 'static {
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Exchange;
+    ) -> HttpExchange;
 }
 
 #[async_trait]
@@ -27,7 +27,7 @@ impl Transport for Sender {
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Exchange {
+    ) -> HttpExchange {
         Sender::post(self, group, url, headers, body).await
     }
 }

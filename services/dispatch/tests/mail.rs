@@ -87,7 +87,8 @@ async fn a_server_that_cannot_be_trusted_gets_no_mail_and_it_is_said_why() {
             ),
         ] {
             let named = if named.is_empty() { server.pem().to_owned() } else { named };
-            let server = MailServer::showing(certificate, &server, behaviour(tls)).await;
+            let server =
+                MailServer::start_with_certificate(certificate, &server, behaviour(tls)).await;
             let failure = send(&server, tls, &named).await.expect_err("it is not trusted");
             assert_eq!(failure.status_code, None);
             let cause = failure.cause;

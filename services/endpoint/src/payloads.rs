@@ -15,7 +15,9 @@ use keeptrusts_webhooks_domain::payload_format::{
 };
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, check, sample_event};
+use keeptrusts_webhooks_formats::{
+    FormatError, Formatter, Interrupt, PayloadEvent, check, sample_event,
+};
 use keeptrusts_webhooks_process::refusals;
 use keeptrusts_webhooks_process::shares::Exhausted;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
@@ -97,10 +99,10 @@ fn rendered(
     let sample = sample_event(organization_id, *event_type);
     let given = data.as_ref().map(|data| serde_json::from_str(data.as_str())).transpose();
     let given = given.map_err(|error| failed(FormatError::Data { reason: error.to_string() }))?;
-    let event = Event { data: given.unwrap_or(sample.data), ..sample };
+    let event = PayloadEvent { data: given.unwrap_or(sample.data), ..sample };
     let formatter = Formatter::compile(payload_format).map_err(failed)?;
     // Whoever looks at a preview has no key, and need not have one.
-    let masked = RoutingKey::stand_in();
+    let masked = RoutingKey::placeholder();
     let payload = formatter.render(&event, Some(&masked), interrupt).map_err(failed)?;
     let body = String::from_utf8(payload.masked()).map_err(|_| status::internal())?;
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::fact::{Fact, OperatorFact};
 use keeptrusts_webhooks_domain::ids::{OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_store::{
-    Expected, NewRecord, Operation, Refusal, Store, StoreError, new_ulid, system_clock,
+    ExpectedVersion, NewRecord, Operation, Refusal, Store, StoreError, new_ulid, system_clock,
 };
 
 /// The actor in the audit trail for commands on the server.
@@ -32,7 +32,7 @@ pub(crate) async fn record(
     let id = OperationId::new(new_ulid(system_clock()()));
     let record = NewRecord {
         stream: Stream::Operation(id),
-        expected: Expected::New,
+        expected: ExpectedVersion::New,
         fact: Fact::Operator(fact),
     };
     append(store, shard, operation(organization, vec![record])).await

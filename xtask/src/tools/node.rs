@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::installation;
 use crate::failure::{Context, Failure, Result};
 use crate::{shell, workspace};
 
@@ -14,10 +15,10 @@ pub(super) fn buf(directory: &Path) -> PathBuf {
 
 pub(super) fn prepare(directory: &Path) -> Result<String> {
     let pins = workspace::root().join("xtask/npm/package.json");
-    if !super::is_installed(directory, &pins) || versions(directory).is_err() {
+    if !installation::is_installed(directory, &pins) || versions(directory).is_err() {
         install(directory, &pins)?;
         versions(directory)?;
-        super::mark_installed(directory, &pins)?;
+        installation::mark_installed(directory, &pins)?;
     }
     versions(directory)
 }

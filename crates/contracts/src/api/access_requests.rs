@@ -64,7 +64,7 @@ pub struct RevokeKey {
     /// Which.
     pub key_id: KeyId,
     /// And all that was made with it.
-    pub with_made: bool,
+    pub cascade: bool,
 }
 
 impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
@@ -76,7 +76,7 @@ impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
         let key_id = violations.check(id("key_id", &request.key_id));
         match (organization_id, key_id) {
             (Some(organization_id), Some(key_id)) => {
-                Ok(RevokeKey { organization_id, key_id, with_made: request.revoke_made })
+                Ok(RevokeKey { organization_id, key_id, cascade: request.revoke_made })
             }
             _ => Err(violations),
         }
@@ -139,22 +139,22 @@ impl TryFrom<v1::CreateSessionRequest> for CreateSession {
     }
 }
 
-/// A request that says nothing: WhoAmI, EndSession.
+/// A request without fields: WhoAmI, EndSession.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Nothing;
+pub struct EmptyRequest;
 
-impl TryFrom<v1::WhoAmIRequest> for Nothing {
+impl TryFrom<v1::WhoAmIRequest> for EmptyRequest {
     type Error = Violations;
 
     fn try_from(v1::WhoAmIRequest {}: v1::WhoAmIRequest) -> Result<Self, Violations> {
-        Ok(Nothing)
+        Ok(EmptyRequest)
     }
 }
 
-impl TryFrom<v1::EndSessionRequest> for Nothing {
+impl TryFrom<v1::EndSessionRequest> for EmptyRequest {
     type Error = Violations;
 
     fn try_from(v1::EndSessionRequest {}: v1::EndSessionRequest) -> Result<Self, Violations> {
-        Ok(Nothing)
+        Ok(EmptyRequest)
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::audit::AuditAction;
-use keeptrusts_webhooks_domain::config::Change;
+use keeptrusts_webhooks_domain::config::FieldChange;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{InvalidRecordName, RecordName};
 
@@ -103,8 +103,8 @@ impl TryFrom<v1::ListAuditEntriesRequest> for ListAuditEntries {
     }
 }
 
-impl From<Change> for v1::AuditChange {
-    fn from(change: Change) -> Self {
+impl From<FieldChange> for v1::AuditChange {
+    fn from(change: FieldChange) -> Self {
         v1::AuditChange {
             field: change.field.to_owned(),
             before: change.before.unwrap_or_default(),

@@ -24,7 +24,7 @@ pub struct AuthorizedRequest<T> {
 }
 
 /// A request about one organization.
-pub trait OfOrganization {
+pub trait HasOrganization {
     /// The organization that the request names.
     fn organization_id(&self) -> &OrganizationId;
 }
@@ -34,9 +34,9 @@ impl<T> AuthorizedRequest<T> {
     /// is not the caller's, whether it exists or not.
     pub fn of<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
-        T: TryFrom<M, Error = Violations> + OfOrganization,
+        T: TryFrom<M, Error = Violations> + HasOrganization,
     {
-        let call = AuthorizedRequest::anywhere(request)?;
+        let call = AuthorizedRequest::any_organization(request)?;
         let organization: &OrganizationId = T::organization_id(&call.request);
         match call.caller.reaches(organization) {
             true => Ok(call),
@@ -46,7 +46,7 @@ impl<T> AuthorizedRequest<T> {
 
     /// Checks a request that names no organization, or whose handler checks the organization
     /// itself.
-    pub fn anywhere<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
+    pub fn any_organization<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
         T: TryFrom<M, Error = Violations>,
     {
@@ -71,7 +71,7 @@ pub fn caller_of<M>(request: &Request<M>) -> Result<Caller, Status> {
 
 macro_rules! of_organization {
     ($($request:ident),* $(,)?) => {
-        $(impl OfOrganization for super::$request {
+        $(impl HasOrganization for super::$request {
             fn organization_id(&self) -> &OrganizationId {
                 &self.organization_id
             }

@@ -1,9 +1,9 @@
 //! Deliveries and attempts.
 
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
-use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::plural::pluralize;
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;
@@ -38,22 +38,22 @@ impl From<&Delivery> for v1::Delivery {
 /// An attempt as the delivery log has it: without headers and bodies.
 impl From<&Attempt> for v1::Attempt {
     fn from(attempt: &Attempt) -> Self {
-        let made = &attempt.made;
+        let details = &attempt.details;
         v1::Attempt {
-            id: made.id.to_string(),
+            id: details.id.to_string(),
             delivery_id: attempt.delivery_id.to_string(),
-            event_id: made.event_id.to_string(),
-            event_type: made.event_type.name().to_owned(),
-            endpoint_id: made.endpoint_id.to_string(),
-            number: count(made.number),
-            trigger: v1::AttemptTrigger::from(made.trigger).into(),
-            start_time: Some(timestamp_to_proto(made.start_time)),
-            duration: Some(duration_to_proto(made.duration)),
-            status_code: made.status_code.map_or(0, i32::from),
+            event_id: details.event_id.to_string(),
+            event_type: details.event_type.name().to_owned(),
+            endpoint_id: details.endpoint_id.to_string(),
+            number: count(details.number),
+            trigger: v1::AttemptTrigger::from(details.trigger).into(),
+            start_time: Some(timestamp_to_proto(details.start_time)),
+            duration: Some(duration_to_proto(details.duration)),
+            status_code: details.status_code.map_or(0, i32::from),
             error: attempt.error.clone(),
             outcome: v1::AttemptOutcome::from(attempt.outcome).into(),
             next_attempt_time: attempt.next_attempt_time.map(timestamp_to_proto),
-            remark: made.remark.clone(),
+            remark: details.remark.clone(),
             ..v1::Attempt::default()
         }
     }
@@ -94,7 +94,7 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
 fn answer_text(exchange: &Exchange) -> String {
     let body = &exchange.response_body;
     let length = body.len();
-    let size = counted(length, "byte", "bytes");
+    let size = pluralize(length, "byte", "bytes");
     let encoded = exchange.response_headers.iter().filter_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-encoding").then_some(value.as_slice())
     });
@@ -154,24 +154,24 @@ impl From<v1::DeliveryState> for Option<DeliveryState> {
     }
 }
 
-impl From<Outcome> for v1::AttemptOutcome {
-    fn from(outcome: Outcome) -> Self {
+impl From<AttemptOutcome> for v1::AttemptOutcome {
+    fn from(outcome: AttemptOutcome) -> Self {
         match outcome {
-            Outcome::Delivered => v1::AttemptOutcome::Delivered,
-            Outcome::Retrying => v1::AttemptOutcome::Retrying,
-            Outcome::Failed => v1::AttemptOutcome::Failed,
+            AttemptOutcome::Delivered => v1::AttemptOutcome::Delivered,
+            AttemptOutcome::Retrying => v1::AttemptOutcome::Retrying,
+            AttemptOutcome::Failed => v1::AttemptOutcome::Failed,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::AttemptOutcome> for Option<Outcome> {
+impl From<v1::AttemptOutcome> for Option<AttemptOutcome> {
     fn from(outcome: v1::AttemptOutcome) -> Self {
         match outcome {
             v1::AttemptOutcome::Unspecified => None,
-            v1::AttemptOutcome::Delivered => Some(Outcome::Delivered),
-            v1::AttemptOutcome::Retrying => Some(Outcome::Retrying),
-            v1::AttemptOutcome::Failed => Some(Outcome::Failed),
+            v1::AttemptOutcome::Delivered => Some(AttemptOutcome::Delivered),
+            v1::AttemptOutcome::Retrying => Some(AttemptOutcome::Retrying),
+            v1::AttemptOutcome::Failed => Some(AttemptOutcome::Failed),
         }
     }
 }

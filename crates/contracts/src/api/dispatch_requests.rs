@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
@@ -151,7 +151,7 @@ pub struct ListAttempts {
     /// Only of this type.
     pub event_type: Option<EventType>,
     /// Only with this outcome.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AttemptOutcome>,
     /// Only begun then or later.
     pub start_time: Option<Timestamp>,
     /// Only begun before.
@@ -227,12 +227,12 @@ impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
 fn resume_point(token: &str) -> Result<Option<ResumePoint>, Violation> {
     match token {
         "" => Ok(None),
-        token => ResumePoint::of_token(token).map(Some).ok_or_else(foreign_resume_token),
+        token => ResumePoint::of_token(token).map(Some).ok_or_else(invalid_resume_token),
     }
 }
 
 /// What is wrong with a token that no watch of the organization has given.
-pub fn foreign_resume_token() -> Violation {
+pub fn invalid_resume_token() -> Violation {
     let description = "is not from a watch of this organization: send the last resume_token as it was, or nothing to begin now";
     Violation::new("resume_token", description)
 }

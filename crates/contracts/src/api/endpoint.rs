@@ -1,9 +1,8 @@
 //! Endpoints and event types.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::health::StatusCause;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 

@@ -1,6 +1,6 @@
 //! Which fields of a request are meant, and reading them into a patch. AIP-134, AIP-161.
 
-use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
+use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
 use super::Violations;
 
@@ -47,7 +47,7 @@ impl Mask {
             return Ok(Mask::NotEmpty);
         }
         let (mut fields, mut by_star) = (Vec::new(), Vec::new());
-        let mut wrong = WrongEntries::of("update_mask.paths");
+        let mut wrong = EntryViolations::of("update_mask.paths");
         for (index, path) in paths.iter().enumerate() {
             match updatable.names().find(|name| name == path) {
                 Some(name) => fields.push(name),
@@ -61,7 +61,7 @@ impl Mask {
                 }),
             }
         }
-        wrong.unless(Mask::Named { fields, by_star })
+        wrong.into_result(Mask::Named { fields, by_star })
     }
 
     /// Whether the request says a field's name.

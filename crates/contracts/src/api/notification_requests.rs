@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId}
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::payload_format::RoutingKey;
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_domain::violation::{Violation, WrongEntries};
+use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
 use super::fields::{id, optional_id};
 use super::notification::PAGER_DUTY;
@@ -145,7 +145,7 @@ fn both(
 
 fn subscriptions(field: &str, numbers: &[i32]) -> Result<Vec<NotificationType>, Vec<Violation>> {
     let mut types = Vec::new();
-    let mut wrong = WrongEntries::of(field);
+    let mut wrong = EntryViolations::of(field);
     for (index, number) in numbers.iter().enumerate() {
         let known = v1::NotificationType::try_from(*number).ok();
         match known.and_then(Into::into) {
@@ -153,7 +153,7 @@ fn subscriptions(field: &str, numbers: &[i32]) -> Result<Vec<NotificationType>, 
             None => wrong.push(index, || format!("{number} is not a type of notification")),
         }
     }
-    check_subscriptions(field, wrong.unless(types)?)
+    check_subscriptions(field, wrong.into_result(types)?)
 }
 
 /// One channel of an organization: all that GetChannel and TestChannel ask for.

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::channel::{
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::notification::notification_type;
 use super::values::{all_parsed, required, wrong};
 use crate::log::v1 as pb;

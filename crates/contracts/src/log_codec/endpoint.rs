@@ -1,14 +1,14 @@
 //! Facts about endpoints.
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{all_parsed, optional_timestamp, parsed, required, timestamp, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
 use crate::time::timestamp_to_proto;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::payload_format::{MissingPart, PayloadFormat, PayloadKind};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_domain::attempt::Exchange;
 use prost::Message;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use crate::log::v1 as pb;
 
 /// An AttemptExchange message.

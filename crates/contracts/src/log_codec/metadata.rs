@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use prost::Message;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{optional_timestamp, parsed, trace, traceparent, tracestate};
 use crate::log::v1 as pb;
 use crate::time::timestamp_to_proto;

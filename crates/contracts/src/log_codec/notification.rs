@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{
     count, duration, optional_timestamp, parsed, required, timestamp, unsigned, wrong,
 };

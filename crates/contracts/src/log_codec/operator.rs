@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::fact::OperatorFact;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;
 

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use crate::log::v1 as pb;
 use crate::time::{duration_from_proto, timestamp_from_proto};
 

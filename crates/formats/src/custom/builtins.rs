@@ -1,6 +1,5 @@
-//! The filters and tests that templates have. None converts an argument before it has paid for
-//! reading it; the engine's own are used where they read nothing. What numbers have is in
-//! [`numbers`].
+//! The filters and tests of templates. Each charges for reading an argument before it converts it;
+//! the engine's own are used where they read nothing. Those for numbers are in [`numbers`].
 //!
 //! Decision: docs/decisions/template-operators-are-ours.md
 
@@ -9,13 +8,13 @@ use std::borrow::Cow;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, State, Value, filters, tests};
 
+use super::arguments::{whole_number, wrong_argument};
 use super::cost::{Meter, charge, pay};
-use super::data::Map;
-use super::numbers::{self, is_number};
-use super::wording::{whole_number, wrong};
+use super::data::{Map, is_number};
+use super::numbers;
 use super::write::{json, text};
 
-/// The filters, sorted.
+/// Sorted.
 pub(super) const FILTERS: [&str; 18] = [
     "abs",
     "capitalize",
@@ -37,7 +36,7 @@ pub(super) const FILTERS: [&str; 18] = [
     "upper",
 ];
 
-/// The tests, sorted.
+/// Sorted.
 pub(super) const TESTS: [&str; 10] = [
     "boolean",
     "defined",
@@ -100,7 +99,7 @@ fn add_tests(environment: &mut Environment<'static>) {
     environment.add_test("undefined", tests::is_undefined);
 }
 
-/// Tests of texts are false of anything else, which is not read.
+/// False if one of them is no string. Nothing is read then.
 fn both_texts(
     state: &State<'_, '_>,
     value: &Value,
@@ -116,7 +115,7 @@ fn both_texts(
     }
 }
 
-/// A text whose letters are looked up one by one, which takes longer than copying it.
+/// A string whose letters are mapped one by one, which takes longer than copying it.
 fn letters<'a>(state: &State<'_, '_>, value: &'a Value) -> Result<Cow<'a, str>, Error> {
     let text = text(state, value)?;
     charge(state, text.len())?;
@@ -139,7 +138,7 @@ fn first(value: &Value) -> Result<Value, Error> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
             Ok(value.try_iter()?.next().unwrap_or_default())
         }
-        _ => Err(wrong("first", "a list, an object or a text", value)),
+        _ => Err(wrong_argument("first", "a list, an object or a text", value)),
     }
 }
 
@@ -147,7 +146,7 @@ fn items(value: &Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(Value::from(Vec::<Value>::new())),
         ValueKind::Map => filters::items(value),
-        _ => Err(wrong("items", "an object", value)),
+        _ => Err(wrong_argument("items", "an object", value)),
     }
 }
 
@@ -168,7 +167,7 @@ fn join(
         | ValueKind::Iterable
         | ValueKind::Map
         | ValueKind::String => {}
-        _ => return Err(wrong("join", "a list, an object or a text", value)),
+        _ => return Err(wrong_argument("join", "a list, an object or a text", value)),
     }
     let name = attribute.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
     let bytes_to_find = Map::bytes_to_find(name);
@@ -192,10 +191,12 @@ fn join(
 }
 
 fn length(value: &Value) -> Result<usize, Error> {
-    // The engine has charged for a text.
+    // The engine has charged for a string.
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(0),
-        _ => value.len().ok_or_else(|| wrong("length", "a list, an object or a text", value)),
+        _ => value
+            .len()
+            .ok_or_else(|| wrong_argument("length", "a list, an object or a text", value)),
     }
 }
 
@@ -206,7 +207,7 @@ fn replace(
     to: &Value,
 ) -> Result<String, Error> {
     let (value, from, to) = (text(state, value)?, text(state, from)?, text(state, to)?);
-    // Paid before it is made.
+    // Charged before it is made.
     let count = value.matches(&*from).count();
     charge(state, value.len().saturating_add(count.saturating_mul(to.len())))?;
     Ok(value.replace(&*from, &to))
@@ -217,7 +218,7 @@ fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Resu
     let whole = text(state, value)?;
     let Some(characters) = characters else { return Ok(whole.trim().to_owned()) };
     let characters = text(state, &characters)?;
-    // They are sorted, so that each character of the text is found among them at once.
+    // Sorted, so that looking up each character of the text is fast.
     pay(state, characters.len() / SORTED_PER_STEP)?;
     let mut trimmed: Vec<char> = characters.chars().collect();
     trimmed.sort_unstable();
@@ -225,10 +226,10 @@ fn trim(state: &State<'_, '_>, value: &Value, characters: Option<Value>) -> Resu
     Ok(whole.trim_matches(is_trimmed).to_owned())
 }
 
-/// The first characters of a text, and an ellipsis in the place of the last one if it is longer.
+/// The first characters of a text. If it is longer, an ellipsis replaces the last of them.
 fn truncate(state: &State<'_, '_>, value: &Value, length: &Value) -> Result<Value, Error> {
     let Some(length) = whole_number::<usize>("truncate", "length", Some(length))? else {
-        return Err(wrong("truncate", "a whole number as its length", length));
+        return Err(wrong_argument("truncate", "a whole number as its length", length));
     };
     if value.is_undefined() || value.is_none() {
         return Ok(value.clone());

@@ -1,4 +1,4 @@
-//! What templates pay for what they read, and whether they may go on.
+//! Charges templates steps for what they read and make, and stops a rendering that is interrupted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,34 +6,33 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use minijinja::value::Object;
 use minijinja::{Error, ErrorKind, State};
 
-use super::MAX_CUSTOM_BODY_BYTES;
+use super::limits::MAX_CUSTOM_BODY_BYTES;
 
-/// So many bytes are read or copied for a step; the engine's own measure.
+/// Reading or copying this many bytes costs one step, as in the engine.
 const BYTES_PER_STEP: usize = 64;
-/// So many bytes of JSON are written for a step; the engine's own measure.
+/// Writing this many bytes of JSON costs one step, as in the engine.
 const JSON_BYTES_PER_STEP: usize = 4;
 
-/// Under this name a template's variables have its [`Rendering`]. No template can name it.
+/// The variable that holds the [`Rendering`]. No template can name it.
 pub(super) const RENDERING: &str = "this rendering";
 
-/// Stops a rendering from outside: because it takes too long, or because nobody waits for it.
-/// Clones are the same.
+/// Stops a rendering from outside: because it takes too long, or because nobody waits for it. Clones
+/// share the flag.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Stops the rendering with its next step that reads or makes anything.
+    /// Stops the rendering at its next step that reads or makes anything.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What a rendering's filters and operators have in common.
+/// State that the filters and operators of one rendering share.
 #[derive(Debug, Default)]
 pub(super) struct Rendering {
     pub(super) interrupt: Interrupt,
@@ -45,13 +44,13 @@ impl Rendering {
         Rendering { interrupt, printed: AtomicUsize::new(0) }
     }
 
-    /// Counts bytes that a value was printed as. Whether there is still place for them.
+    /// Counts printed bytes. Returns whether they are within the limit.
     pub(super) fn print(&self, bytes: usize) -> bool {
         let before = self.printed.fetch_add(bytes, Ordering::Relaxed);
         before.saturating_add(bytes) <= MAX_CUSTOM_BODY_BYTES
     }
 
-    /// Whether the rendering may go on.
+    /// Fails if the rendering is interrupted.
     pub(super) fn go_on(&self) -> Result<(), Error> {
         match self.interrupt.is_raised() {
             true => Err(Error::new(ErrorKind::InvalidOperation, "it was interrupted")),
@@ -71,18 +70,16 @@ pub(super) fn rendering(state: &State<'_, '_>) -> Result<Arc<Rendering>, Error> 
     rendering.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "outside of a rendering"))
 }
 
-/// Charges for bytes that are read, before they are.
+/// Charges for bytes, before they are read.
 pub(super) fn charge(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     pay(state, bytes / BYTES_PER_STEP)
 }
 
-/// Charges for JSON that is written.
 pub(super) fn charge_json(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
     pay(state, bytes / JSON_BYTES_PER_STEP)
 }
 
-/// Charges steps. What costs none is not looked at more closely: the engine's own steps limit how
-/// often it happens.
+/// Charges steps. Zero steps are ignored: the engine's own steps limit how often that happens.
 pub(super) fn pay(state: &State<'_, '_>, steps: usize) -> Result<(), Error> {
     if steps == 0 {
         return Ok(());
@@ -91,15 +88,15 @@ pub(super) fn pay(state: &State<'_, '_>, steps: usize) -> Result<(), Error> {
     state.consume_fuel(steps as u64)
 }
 
-/// Charges for items that are small and many.
+/// Charges for many small items, in batches.
 pub(super) struct Meter<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     unpaid: usize,
 }
 
-/// An item costs as much as so many bytes; the engine's own measure.
+/// An item costs as much as this many bytes, as in the engine.
 const ITEM_BYTES: usize = 32;
-/// So many bytes are paid at once.
+/// Bytes are charged once there are this many.
 const UNPAID_BYTES: usize = 4 * 1024;
 
 impl<'a, 'b, 'c> Meter<'a, 'b, 'c> {
@@ -107,12 +104,11 @@ impl<'a, 'b, 'c> Meter<'a, 'b, 'c> {
         Meter { state, unpaid: 0 }
     }
 
-    /// Charges for an item, and for so many bytes of it that are read or made.
+    /// Charges for an item, and for the bytes of it that are read or made.
     pub(super) fn item(&mut self, bytes: usize) -> Result<(), Error> {
         self.bytes(bytes.saturating_add(ITEM_BYTES))
     }
 
-    /// Charges for more bytes of an item.
     pub(super) fn bytes(&mut self, bytes: usize) -> Result<(), Error> {
         self.unpaid = self.unpaid.saturating_add(bytes);
         if self.unpaid >= UNPAID_BYTES {
@@ -121,7 +117,7 @@ impl<'a, 'b, 'c> Meter<'a, 'b, 'c> {
         Ok(())
     }
 
-    /// Charges for the last items.
+    /// Charges for the rest.
     pub(super) fn finish(self) -> Result<(), Error> {
         charge(self.state, self.unpaid)
     }

@@ -1,6 +1,6 @@
-//! An event's data as the engine sees it. The values are ours, so that nothing is lost on the way:
-//! numbers keep their text, and objects the order of their members. They are made by the reader
-//! that checked the event when it was published, and so there is none that cannot be made.
+//! An event's data as values of the engine. The types are ours, so that nothing is lost: numbers keep
+//! their text, and objects the order of their members. The reader is the one that checked the event
+//! when it was published, so reading does not fail.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,9 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use keeptrusts_webhooks_domain::json::{self, Json, JsonError, Member};
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, ValueKind};
 
-/// Data for a template.
 pub(super) fn value(data: &str) -> Result<Value, JsonError> {
     json::read(data, |text, json| match json {
         Json::Null => Value::from(()),
@@ -22,8 +21,8 @@ pub(super) fn value(data: &str) -> Result<Value, JsonError> {
     })
 }
 
-/// A number of JSON. The integers that the engine writes as they were written are its own;
-/// everything else keeps its text.
+/// A JSON number. The engine's own integer if the engine writes it unchanged, otherwise a number that
+/// keeps its text.
 pub(super) fn number(text: &str) -> Value {
     match text.parse::<i64>() {
         Ok(number) if text != "-0" => Value::from(number),
@@ -31,16 +30,21 @@ pub(super) fn number(text: &str) -> Value {
     }
 }
 
-/// How long the JSON of an array or an object is, if it is one of an event.
+/// Whether a value is a number, of the engine's or of ours.
+pub(super) fn is_number(value: &Value) -> bool {
+    value.kind() == ValueKind::Number || value.downcast_object_ref::<Number>().is_some()
+}
+
+/// The length of the JSON of an array or object of the event, in bytes.
 pub(super) fn size(value: &Value) -> Option<usize> {
     let array = value.downcast_object_ref::<Array>().map(|array| array.size);
     array.or_else(|| value.downcast_object_ref::<Map>().map(|map| map.size))
 }
 
-/// A number as it was written, or computed.
+/// A number with its text, as it was written or computed.
 pub(super) struct Number {
     text: Box<str>,
-    /// Found once, because the engine asks again and again, at no charge.
+    /// Computed once, because the engine asks often, at no charge.
     is_zero: bool,
 }
 
@@ -75,7 +79,6 @@ impl Object for Number {
     }
 }
 
-/// An array of an event.
 pub(super) struct Array {
     items: Vec<Value>,
     size: usize,
@@ -115,16 +118,15 @@ impl Object for Array {
     }
 }
 
-/// An object of an event.
 pub(super) struct Map {
     members: Vec<(Value, Value)>,
-    /// The members' places, ordered by the lengths of their names and then by the names, so that a
+    /// The members' indices, ordered by the lengths of their names and then by the names, so that a
     /// look-up compares names of one length only. Made by the first look-up.
     index: OnceLock<Vec<usize>>,
     size: usize,
 }
 
-/// So many members are looked through one by one.
+/// Up to this many members are searched without an index.
 const MAX_UNINDEXED: usize = 8;
 
 impl Map {
@@ -133,13 +135,13 @@ impl Map {
         Map { members: members.collect(), index: OnceLock::new(), size }
     }
 
-    /// The members, in the order in which they were written.
+    /// In the order in which they were written.
     pub(super) fn members(&self) -> &[(Value, Value)] {
         &self.members
     }
 
-    /// How many bytes may be compared to find a name, at the most: a few more than this if there are
-    /// thousands of members with names as long.
+    /// How many bytes finding a name may compare. A few more if there are thousands of members whose
+    /// names have the same length.
     pub(super) fn bytes_to_find(name: &str) -> usize {
         name.len().saturating_mul(MAX_UNINDEXED)
     }

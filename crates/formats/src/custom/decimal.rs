@@ -1,48 +1,43 @@
-//! What templates compute with: decimal numbers, exact. Nothing here is rounded but a quotient that
-//! has no end, and what is asked to be. What cannot be said exactly is refused.
+//! Exact decimal numbers for the arithmetic of templates. Only a quotient without an end is rounded,
+//! and what the author rounds. What cannot be computed exactly is refused.
 //!
-//! A double would be quicker, and wrong without a word: of 9007199254740993, of 0.1 + 0.2, of 1e400.
-//! Numbers are compared, cut and rounded whatever their size; arithmetic has [`MAX_DIGITS`].
+//! A double would be faster, and silently wrong: for 9007199254740993, 0.1 + 0.2 or 1e400. Numbers of
+//! any size can be compared, truncated and rounded; arithmetic is limited to [`MAX_DIGITS`].
 //!
 //! Decision: docs/decisions/template-operators-are-ours.md
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// So many digits arithmetic takes and makes. Ten times such a number fits into 128 bits, which
+/// The most digits of operands and results. Ten times such a number fits into 128 bits, which
 /// division needs.
 pub(super) const MAX_DIGITS: usize = 37;
 
-/// A quotient is rounded to so many digits, half to even, if it has more.
+/// A quotient with more digits is rounded to this many, half to even.
 const QUOTIENT_DIGITS: usize = 28;
 
-/// How far the point can be from the digits, in digits. No sum of two of these overflows.
+/// The largest exponent. A sum of two does not overflow.
 const MAX_EXPONENT: i64 = 1_000_000_000;
 
-/// A number is written with so many zeros at its end or after its point; beyond, with an exponent.
+/// A number with more zeros than this at its end or after its point is written with an exponent.
 const MAX_ZEROS: i64 = 40;
 
 /// `digits` × 10 ^ `exponent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decimal {
     negative: bool,
-    /// Without zeros in front: zero has none.
+    /// Without leading zeros. Empty for zero.
     digits: String,
     exponent: i64,
 }
 
-/// Why something cannot be computed. It reads as a sentence.
+/// Why something cannot be computed. The text is a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// The text is no number.
     NotANumber,
-    /// An operand or the result has more than [`MAX_DIGITS`].
     TooManyDigits,
-    /// An exponent is beyond [`MAX_EXPONENT`].
     FarPoint,
-    /// A divisor is zero.
     ZeroDivisor,
-    /// Something is raised to a power that is not whole.
     BrokenPower,
 }
 
@@ -63,20 +58,17 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How a number is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rounding {
-    /// To the nearest, and halves to the even one.
+    /// To the nearest; halves to the even one.
     HalfEven,
-    /// Upwards.
     Ceiling,
-    /// Downwards.
     Floor,
 }
 
 impl Decimal {
-    /// Reads a number as JSON has it (RFC 8259, section 6), and with a `+`, zeros in front, or no
-    /// digits on one side of the point.
+    /// Reads a JSON number (RFC 8259, section 6). Also accepts a `+`, leading zeros, and no digits on
+    /// one side of the point.
     pub(super) fn parse(text: &str) -> Result<Decimal, Problem> {
         let (negative, unsigned) = signed(text);
         let (mantissa, exponent) =
@@ -109,7 +101,7 @@ impl Decimal {
         Ok(Decimal { negative: mantissa < 0, digits, exponent })
     }
 
-    /// The mantissa and the exponent, if arithmetic can take them.
+    /// The mantissa and the exponent, if arithmetic can use them.
     fn parts(&self) -> Result<(i128, i64), Problem> {
         let mut digits = self.digits.as_str();
         if digits.len() > MAX_DIGITS {

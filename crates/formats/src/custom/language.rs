@@ -1,20 +1,20 @@
-//! The part of the template language that customers may use. A template is read before it is
-//! compiled, and refused if it has anything that is not listed here.
+//! The part of the template language that customers may use. A template is checked before it is
+//! compiled, and refused if it uses anything else.
 //!
 //! Fuel bounds the steps of a template and the texts that it makes, but the engine charges a
-//! container by its length and not by what it contains. With `{% set a = [a, a] %}`, sixty times,
-//! a list of two elements has more leaves than anybody can print or compare; `[0] * 90000000` is
-//! printed for minutes. So templates make no containers, and everything that they are given is a
-//! tree that is no larger than the event.
+//! container by its length and not by its contents. With `{% set a = [a, a] %}`, sixty times, a list
+//! of two elements has more leaves than can be printed or compared, and printing `[0] * 90000000`
+//! takes minutes. So templates make no containers, and their input is a tree no larger than the
+//! event.
 //!
-//! - Lists can be written of constants only (`in ["high", "critical"]`), maps and tuples not at all.
-//! - Arithmetic takes what is surely a number, since `+` and `*` work on lists as well.
-//! - Comparisons have something on one side that is surely no container.
-//! - Nothing is called, recursion included; no text is captured; nothing is sliced.
+//! - Lists can contain constants only (`in ["high", "critical"]`); there are no maps and tuples.
+//! - Operands of arithmetic are surely numbers, since `+` and `*` work on lists as well.
+//! - One side of a comparison is surely no container.
+//! - There are no calls, no recursive loops, no captured blocks and no slices.
 //!
-//! What is left still reads its operands, and the engine does not know numbers that keep their
-//! text. So the operators of a template become filters of ours ([`super::operators`]), which know
-//! them and charge for what they read.
+//! What is left still reads its operands, and the engine does not know numbers that keep their text.
+//! So operators become filters of ours ([`super::operators`]), which know these numbers and charge for
+//! what they read.
 //!
 //! Decision: docs/decisions/templates-are-parsed-before-they-run.md
 
@@ -27,23 +27,27 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 
 use super::decimal::Decimal;
-use super::{builtins, data, failed, numbers, operators};
-use crate::FormatError;
+use super::engine_error::template_error;
+use super::{builtins, data, numbers, operators};
+use crate::error::FormatError;
 
-/// The tokens between `{{` and `}}`, or `{%` and `%}`. The engine follows expressions by recursion;
-/// each level takes a token at least.
+/// What the engine calls a template in its errors. There is only one.
+pub(super) const TEMPLATE_NAME: &str = "payload";
+
+/// The most tokens between `{{` and `}}`, or `{%` and `%}`. The engine handles expressions by
+/// recursion; each level takes at least one token.
 const MAX_EXPRESSION_TOKENS: usize = 200;
 
-/// The `{% … %}` of a template. It follows every `{% elif %}` by recursion as well.
+/// The most `{% … %}` of a template. The engine handles every `{% elif %}` by recursion as well.
 const MAX_STATEMENTS: usize = 300;
 
-/// `data.list[7]` counts characters if it is a text.
+/// The largest index. `data.list[7]` counts characters if it is a text.
 const MAX_INDEX: i64 = 1_000;
 
-/// The engine finds an attribute at no charge, whatever its name; longer ones we find.
+/// The engine looks up attributes at no charge. Longer names we look up ourselves.
 const MAX_FREE_NAME_BYTES: usize = 64;
 
-/// Filters that make a text or a number of whatever they are given.
+/// Filters whose result is a text or a number, whatever the input is.
 const SCALAR_FILTERS: [&str; 14] = [
     "abs",
     "capitalize",
@@ -61,19 +65,19 @@ const SCALAR_FILTERS: [&str; 14] = [
     "upper",
 ];
 
-/// Reads a template that keeps to the language. What comes back can be compiled.
+/// Checks a template and rewrites its operators. The result can be compiled.
 pub(super) fn read(template: &str) -> Result<Stmt<'_>, FormatError> {
     check_lengths(template)?;
-    let parsed = parse(template, super::NAME, SyntaxConfig::default());
-    Reading { template }.statement(&parsed.map_err(|error| failed(&error))?)
+    let parsed = parse(template, TEMPLATE_NAME, SyntaxConfig::default());
+    Reading { template }.statement(&parsed.map_err(|error| template_error(&error))?)
 }
 
-/// Before anything is followed by recursion.
+/// Runs before anything that recurses.
 fn check_lengths(template: &str) -> Result<(), FormatError> {
     let mut count = 0;
     let mut statements = 0;
     for token in tokenize(template, false, SyntaxConfig::default()) {
-        let (token, span) = token.map_err(|error| failed(&error))?;
+        let (token, span) = token.map_err(|error| template_error(&error))?;
         count = match &token {
             Token::VariableStart | Token::BlockStart | Token::TemplateData(_) => 0,
             _ => count + 1,
@@ -97,7 +101,6 @@ fn refused(span: Span, reason: impl Into<String>) -> FormatError {
     FormatError::Template { line: span.start_line.into(), reason: reason.into() }
 }
 
-/// A template that is being read.
 struct Reading<'a> {
     template: &'a str,
 }
@@ -183,12 +186,12 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// What a loop goes through.
+    /// What a loop iterates over.
     fn iterated(&self, expr: &Expr<'a>) -> Result<Expr<'a>, FormatError> {
         Ok(operator(operators::ITERATE, self.expression(expr)?, Vec::new(), expr.span()))
     }
 
-    /// A constant. A number is as it is written, which the engine's value of it need not be.
+    /// A constant. A number keeps its text, which the engine's value may not.
     fn constant(&self, constant: &Spanned<ast::Const>) -> Value {
         let (value, span) = (&constant.value, constant.span());
         if value.kind() != ValueKind::Number || value.is_integer() {

@@ -8,19 +8,14 @@ use minijinja::machinery::ast::BinOpKind;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::arguments::{kind_of, whole_number, wrong_argument};
 use super::cost::{charge, pay};
-use super::data::{self, Number};
+use super::data::{self, Number, is_number};
 use super::decimal::{Decimal, Problem, Rounding};
-use super::wording::{kind_of, whole_number, wrong};
 
-/// What a decimal number costs to be made, in steps, beyond its digits.
+/// The cost of making a decimal number, in steps, besides its digits.
 const STEPS: usize = 2;
 
-pub(super) fn is_number(value: &Value) -> bool {
-    value.kind() == ValueKind::Number || value.downcast_object_ref::<Number>().is_some()
-}
-
-/// A number's text.
 fn written(value: &Value) -> Cow<'_, str> {
     match value.downcast_object_ref::<Number>() {
         Some(number) => Cow::Borrowed(number.text()),
@@ -28,7 +23,7 @@ fn written(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// The number that a value is, charged for; true and false are 1 and 0. None: it is none.
+/// The value as a decimal, charged for; true and false are 1 and 0. `None`: it is no number.
 fn decimal(state: &State<'_, '_>, value: &Value) -> Option<Result<Decimal, Error>> {
     if value.kind() == ValueKind::Bool {
         return Some(Ok(Decimal::from(i128::from(value.is_true()))));
@@ -48,7 +43,7 @@ fn value_of(decimal: &Decimal) -> Value {
     data::number(&decimal.to_string())
 }
 
-/// How two numbers are to one another; None: one of them is none.
+/// Compares two numbers. `None`: one of them is no number.
 pub(super) fn compare(
     state: &State<'_, '_>,
     left: &Value,
@@ -72,7 +67,7 @@ pub(super) fn compare(
     }
 }
 
-/// The sign of an operator that computes. None: it is another.
+/// The sign of an arithmetic operator. `None`: it is another operator.
 pub(super) fn sign(operator: BinOpKind) -> Option<&'static str> {
     Some(match operator {
         BinOpKind::Add => "+",
@@ -86,7 +81,7 @@ pub(super) fn sign(operator: BinOpKind) -> Option<&'static str> {
     })
 }
 
-/// Of numbers, and of texts, which can be joined and repeated.
+/// Computes with numbers. Texts can be joined and repeated.
 pub(super) fn arithmetic(
     state: &State<'_, '_>,
     sign: &str,
@@ -123,7 +118,7 @@ pub(super) fn arithmetic(
     })
 }
 
-/// A text so many times, paid before it is made.
+/// Repeats a text. Charged before it is made.
 fn repeated(state: &State<'_, '_>, text: &str, times: &Value) -> Result<Value, Error> {
     if !is_number(times) {
         let detail = format!("* takes a text and a whole number, not {}", kind_of(times));
@@ -135,7 +130,7 @@ fn repeated(state: &State<'_, '_>, text: &str, times: &Value) -> Result<Value, E
     Ok(Value::from(text.repeat(times)))
 }
 
-/// The number with the other sign, otherwise as it was written. Zero has none.
+/// The number with the opposite sign, its text otherwise unchanged. Zero gets no sign.
 pub(super) fn negate(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
     let text = number_text(state, "-", value)?;
     Ok(match text.strip_prefix('-') {
@@ -145,7 +140,7 @@ pub(super) fn negate(state: &State<'_, '_>, value: &Value) -> Result<Value, Erro
     })
 }
 
-/// The number without its sign, otherwise as it was written.
+/// The number without its sign, its text otherwise unchanged.
 pub(super) fn abs(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
     Ok(data::number(number_text(state, "abs", value)?.trim_start_matches('-')))
 }
@@ -163,12 +158,12 @@ fn number_text<'a>(
             charge(state, text.len())?;
             Ok(text)
         }
-        _ => Err(wrong(filter, "a number", value)),
+        _ => Err(wrong_argument(filter, "a number", value)),
     }
 }
 
-/// A number without what is behind its point, whatever its size. A text is read as one, with `base`
-/// if there is one. What is missing, or null, or no number, is the default.
+/// Truncates a number of any size. A text is parsed, in `base` if there is one. A missing value, null
+/// or no number becomes the default.
 pub(super) fn int(
     state: &State<'_, '_>,
     value: &Value,
@@ -195,7 +190,7 @@ pub(super) fn int(
     converted(state, "int", value, default, Value::from(0), |number| number.truncated())
 }
 
-/// A number with a fraction, whatever its size. A text is read as one.
+/// A number of any size, with a fraction. A text is parsed.
 pub(super) fn float(
     state: &State<'_, '_>,
     value: &Value,
@@ -214,7 +209,7 @@ fn or_keyword(given: Option<Value>, kwargs: &Kwargs, name: &str) -> Result<Optio
     }
 }
 
-/// `convert` leaves as it is written what it does not change.
+/// A number that `convert` does not change keeps its text.
 fn converted(
     state: &State<'_, '_>,
     filter: &str,
@@ -232,12 +227,14 @@ fn converted(
         None if value.is_undefined() || value.is_none() => return Ok(default.unwrap_or(zero)),
         None => match number_text(state, filter, value) {
             Ok(text) => text,
-            Err(_) => return default.ok_or_else(|| wrong(filter, "a number or a text", value)),
+            Err(_) => {
+                return default.ok_or_else(|| wrong_argument(filter, "a number or a text", value));
+            }
         },
     };
     let number = match Decimal::parse(&text) {
         Ok(number) => number,
-        // All of it can be printed.
+        // It can still be printed.
         Err(Problem::FarPoint) if is_number(value) => return Ok(value.clone()),
         Err(problem) => {
             let detail = format!("{filter} cannot read it: {problem}");
@@ -271,7 +268,6 @@ fn integer(text: &str, base: u32) -> Result<i128, Error> {
     })
 }
 
-/// A number to so many digits behind its point.
 pub(super) fn round(
     state: &State<'_, '_>,
     value: &Value,

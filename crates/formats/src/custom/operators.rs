@@ -1,5 +1,5 @@
-//! The operators of the language, as filters that no template can name. They know numbers that keep
-//! their text, and charge for what they read.
+//! The operators of the language, implemented as filters that no template can name. They know numbers
+//! that keep their text, and charge for what they read.
 //!
 //! Decision: docs/decisions/template-operators-are-ours.md
 
@@ -9,10 +9,10 @@ use std::cmp::Ordering;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::arguments::kind_of;
 use super::cost::{Meter, charge, pay};
-use super::data::{Array, Map};
-use super::numbers::{self, is_number};
-use super::wording::kind_of;
+use super::data::{Array, Map, is_number};
+use super::numbers;
 use super::write::text;
 
 /// `a < b`, `a in b`, and chains of them.
@@ -21,14 +21,14 @@ pub(super) const COMPARE: &str = "operator:compare";
 pub(super) const CONCAT: &str = "operator:concat";
 /// `a[0]`, `a["b"]`, and `a.b` if the name is long.
 pub(super) const ITEM: &str = "operator:item";
-/// `a + b`, and the others that compute.
+/// `a + b` and the other arithmetic operators.
 pub(super) const ARITHMETIC: &str = "operator:arithmetic";
 /// `-a`.
 pub(super) const NEGATE: &str = "operator:negate";
-/// What `{% for %}` goes through.
+/// What `{% for %}` iterates over.
 pub(super) const ITERATE: &str = "operator:iterate";
 
-/// All of them, sorted.
+/// Sorted.
 #[cfg(test)]
 pub(super) const NAMES: [&str; 6] = [ARITHMETIC, COMPARE, CONCAT, ITEM, ITERATE, NEGATE];
 
@@ -41,7 +41,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter(NEGATE, numbers::negate);
 }
 
-/// What [`COMPARE`] calls a comparison.
+/// The name of a comparison in the arguments of [`COMPARE`].
 pub(super) fn comparison(operator: CompareOpKind) -> &'static str {
     match operator {
         CompareOpKind::Eq => "==",
@@ -55,7 +55,7 @@ pub(super) fn comparison(operator: CompareOpKind) -> &'static str {
     }
 }
 
-/// A chain of operands is true if each of its comparisons is.
+/// A chain is true if each of its comparisons is.
 fn compare(
     state: &State<'_, '_>,
     comparisons: &Value,
@@ -89,7 +89,7 @@ fn equals(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<bool, Er
     }
 }
 
-/// Values of different kinds are ordered by their kinds, as the engine does.
+/// Values of different kinds are ordered by kind, as in the engine.
 fn order(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Ordering, Error> {
     charge_comparison(state, left, right)?;
     let kind_only = |value: &Value| match is_number(value) {
@@ -106,8 +106,8 @@ fn is_container(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
 }
 
-/// Of texts the common beginning is read. Two containers are never compared: the language sees to
-/// it that one side is none.
+/// Comparing texts reads at most the shorter one. The language makes sure that one side is no
+/// container.
 fn charge_comparison(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<(), Error> {
     if is_container(left) && is_container(right) {
         let detail = "lists and objects cannot be compared: compare their json_text";
@@ -164,7 +164,7 @@ fn is_any<'a>(
     Ok(false)
 }
 
-/// All in one text, which is paid before it is made.
+/// Joins all operands to one text. Charged before it is made.
 fn concat(state: &State<'_, '_>, first: &Value, others: Rest<Value>) -> Result<String, Error> {
     let parts = [first].into_iter().chain(others.iter());
     let mut joined = String::new();
@@ -198,8 +198,8 @@ fn item(state: &State<'_, '_>, index: &Value, value: &Value) -> Result<Value, Er
     }
 }
 
-/// What can be gone through, as it is; a text as the list of its characters, for of a text the engine
-/// does not know which is the last. What is missing has nothing.
+/// The value if it can be iterated over. A text becomes the list of its characters, because the engine
+/// does not know which character of a text is the last. A missing value has no items.
 fn iterate(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
         // Each character becomes a value.

@@ -16,7 +16,7 @@ const DATA: &str = r#"{"policy":"no \"pii\" <b>","count":3,"ratio":0.5,"ok":true
 fn render_with(template: &str, data: &str) -> Result<String, FormatError> {
     let organization_id = &"acme".parse().expect("valid");
     let data: &RawValue = serde_json::from_str(data).expect("JSON");
-    let event = Event {
+    let event = PayloadEvent {
         id: EventId::MIN,
         organization_id,
         event_type: EventType::PolicyBlock,

@@ -1,4 +1,4 @@
-//! Values as JSON and as texts.
+//! Writes values as JSON and as text.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::cost::{charge, charge_json};
 use super::data::{self, Array, Map, Number};
 
-/// The JSON of a value, charged for. What is missing is null, and so is a number that JSON cannot
-/// say.
+/// The JSON of a value, charged for. A missing value is null, and so is a number that JSON cannot
+/// express.
 pub(super) fn json(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
-    // What an event has is charged before it is read; what a template made is not much.
+    // The event's values are charged before they are read; what a template makes is small.
     let size = data::size(value);
     charge_json(state, size.unwrap_or_default())?;
     let json = uncharged_json(value)?;
@@ -21,7 +21,7 @@ pub(super) fn json(state: &State<'_, '_>, value: &Value) -> Result<String, Error
     Ok(json)
 }
 
-/// The same for whoever charges for it otherwise.
+/// The same for callers that charge for it themselves.
 pub(super) fn uncharged_json(value: &Value) -> Result<String, Error> {
     let mut written = Vec::new();
     write(value, &mut written)?;
@@ -32,7 +32,7 @@ fn unwritable(reason: String) -> Error {
     Error::new(ErrorKind::BadSerialization, reason)
 }
 
-/// Recursion is bounded by how deeply an event may be nested.
+/// Recursion is bounded by the depth limit of events.
 fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
     if let Some(number) = value.downcast_object_ref::<Number>() {
         out.extend_from_slice(number.text().as_bytes());
@@ -49,7 +49,7 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
     }
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => out.extend_from_slice(b"null"),
-        // Lists of constants, the pairs of `items`, and what the engine calls `loop`.
+        // Lists of constants, the pairs of `items`, and the engine's `loop`.
         ValueKind::Seq | ValueKind::Iterable => {
             return write_items(value.try_iter()?.map(|item| Ok(Cow::Owned(item))), out);
         }
@@ -99,8 +99,8 @@ fn write_members<'a>(
     Ok(())
 }
 
-/// A value as a text, charged for: a text as it is, and everything else as JSON, of which numbers
-/// are as they were written. What is missing is an empty text, and so is null.
+/// A value as text, charged for: a text unchanged, anything else as JSON, where numbers keep their
+/// text. A missing value and null are empty.
 pub(super) fn text<'a>(state: &State<'_, '_>, value: &'a Value) -> Result<Cow<'a, str>, Error> {
     if let Some(text) = value.as_str() {
         charge(state, text.len())?;

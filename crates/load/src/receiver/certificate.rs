@@ -7,10 +7,10 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::Problem;
+use crate::error::LoadError;
 
 /// TLS for 127.0.0.1 with HTTP/2 and 1.1, and the authority's certificate in PEM.
-pub(super) fn make() -> Result<(Arc<ServerConfig>, String), Problem> {
+pub(super) fn make() -> Result<(Arc<ServerConfig>, String), LoadError> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;

@@ -1,45 +1,49 @@
-//! What the pool knows, and decides. Takes the time as an argument and wakes nobody.
+//! The pool's decisions, without I/O: it wakes nobody itself.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{ConnectionChoice, Granted, PoolLimits, Pooled, Release, Right, Route, Waiting};
+use super::connection::{ConnectionChoice, Grant, PoolLimits, Pooled, Release, Route};
 use crate::limits::MAX_STREAMS;
 
-pub(super) struct State<Connection: Pooled> {
+pub(super) struct State<Connection: Pooled, W> {
     limits: PoolLimits,
     /// Connections that are open or being opened.
     slots: usize,
-    routes: HashMap<Route, Connections<Connection>>,
-    /// Those whose requests wait for a slot.
+    routes: HashMap<Route, Connections<Connection, W>>,
+    /// Routes whose requests wait for a slot.
     without_slot: HashSet<Route>,
     next_id: u64,
-    released: Vec<Released<Connection>>,
-    /// Whether somebody closes idle connections.
-    is_swept: bool,
+    deferred: Vec<Deferred<Connection, W>>,
+    /// Whether a task closes idle connections.
+    has_sweeper: bool,
     has_idle: bool,
 }
 
-/// What is to be done when the state is free again.
-pub(super) enum Released<Connection: Pooled> {
-    Granted { waiting: Waiting<Connection>, route: Route, right: Right<Connection> },
-    Connection(Connection),
+/// A request that waits for a connection.
+pub(super) trait Waiter {
+    fn is_abandoned(&self) -> bool;
+}
+
+/// What is done once the state is unlocked.
+pub(super) enum Deferred<Connection: Pooled, W> {
+    Grant { waiter: W, route: Route, grant: Grant<Connection> },
+    Close(Connection),
 }
 
 /// The connections of one route, and the requests that wait for one.
-struct Connections<Connection: Pooled> {
+struct Connections<Connection: Pooled, W> {
     slots: usize,
     opening: usize,
-    open: Vec<Entry<Connection>>,
-    waiting: VecDeque<(ConnectionChoice, Waiting<Connection>)>,
+    open: Vec<PooledConnection<Connection>>,
+    waiting: VecDeque<(ConnectionChoice, W)>,
     sharing: Sharing,
 }
 
-struct Entry<Connection> {
+struct PooledConnection<Connection> {
     id: u64,
-    /// None: it takes no other request, and is closed with the last that is on it.
+    /// `None`: it takes no more requests, and is closed with the last one on it.
     connection: Option<Connection>,
     users: usize,
     answered: usize,
@@ -49,16 +53,16 @@ struct Entry<Connection> {
 /// Whether requests share connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sharing {
-    /// There has been no connection yet.
+    /// No connection has been opened yet.
     Unknown,
-    /// Each has one to itself.
+    /// One request at a time on each (HTTP/1.1).
     No,
-    /// So many at a time go on one. Fewer if a receiver leaves requests unprocessed, and one more
-    /// with each answer.
+    /// This many at a time on each (HTTP/2). Fewer if a receiver leaves requests unprocessed, and
+    /// one more with each answer.
     Yes(usize),
 }
 
-impl<Connection: Pooled> Connections<Connection> {
+impl<Connection: Pooled, W> Connections<Connection, W> {
     fn new() -> Self {
         Self {
             slots: 0,
@@ -69,8 +73,8 @@ impl<Connection: Pooled> Connections<Connection> {
         }
     }
 
-    /// How many requests will find room on the connections that are being opened, besides those
-    /// that open them.
+    /// How many requests will fit on the connections that are being opened, besides those that open
+    /// them.
     fn room_expected(&self) -> usize {
         let room = match self.sharing {
             Sharing::Unknown => usize::MAX,
@@ -80,8 +84,8 @@ impl<Connection: Pooled> Connections<Connection> {
         self.opening.saturating_mul(room)
     }
 
-    /// The entry for the next request: the one that was used last, so that the others can be
-    /// given up.
+    /// The index of the connection for the next request: the most recently used one, so that the
+    /// others become idle.
     fn free(&mut self, now: Instant) -> Option<usize> {
         let streams = match self.sharing {
             Sharing::Yes(streams) => streams,
@@ -101,7 +105,7 @@ impl<Connection: Pooled> Connections<Connection> {
     }
 }
 
-impl<Connection: Pooled> State<Connection> {
+impl<Connection: Pooled, W: Waiter> State<Connection, W> {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
             limits,
@@ -109,43 +113,36 @@ impl<Connection: Pooled> State<Connection> {
             routes: HashMap::new(),
             without_slot: HashSet::new(),
             next_id: 0,
-            released: Vec::new(),
-            is_swept: false,
+            deferred: Vec::new(),
+            has_sweeper: false,
             has_idle: false,
         }
     }
 
-    pub(super) fn take_released(&mut self) -> Vec<Released<Connection>> {
-        std::mem::take(&mut self.released)
+    pub(super) fn take_deferred(&mut self) -> Vec<Deferred<Connection, W>> {
+        std::mem::take(&mut self.deferred)
     }
 
-    /// Whether there is nothing that it remembers.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.slots == 0 && self.routes.is_empty() && self.without_slot.is_empty()
     }
 
-    /// Whether somebody has to begin closing idle connections.
-    pub(super) fn begin_sweeping(&mut self) -> bool {
-        let begins = self.has_idle && !self.is_swept;
-        self.is_swept |= begins;
+    /// Whether the caller must start a task that closes idle connections.
+    pub(super) fn start_sweeper(&mut self) -> bool {
+        let begins = self.has_idle && !self.has_sweeper;
+        self.has_sweeper |= begins;
         begins
     }
 
-    /// A request waits for its turn, which may have come already.
-    pub(super) fn request(
-        &mut self,
-        route: &Route,
-        choice: ConnectionChoice,
-    ) -> oneshot::Receiver<Granted<Connection>> {
-        let (waiting, turn) = oneshot::channel();
+    /// Queues a request, and serves it if possible.
+    pub(super) fn request(&mut self, route: &Route, choice: ConnectionChoice, waiter: W) {
         let connections = self.routes.entry(route.clone()).or_insert_with(Connections::new);
-        connections.waiting.push_back((choice, waiting));
+        connections.waiting.push_back((choice, waiter));
         self.serve(route);
-        turn
     }
 
-    /// A connection that was being opened is open, and its request is on it.
+    /// A connection has been opened, and its request uses it.
     pub(super) fn opened(&mut self, route: &Route, connection: Connection) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -156,7 +153,7 @@ impl<Connection: Pooled> State<Connection> {
                 (true, Sharing::Yes(streams)) => Sharing::Yes(streams),
                 (true, _) => Sharing::Yes(MAX_STREAMS),
             };
-            connections.open.push(Entry {
+            connections.open.push(PooledConnection {
                 id,
                 connection: Some(connection),
                 users: 1,
@@ -168,14 +165,14 @@ impl<Connection: Pooled> State<Connection> {
         id
     }
 
-    /// A connection is closed, or could not be opened.
+    /// A connection was closed, or could not be opened.
     pub(super) fn slot_freed(&mut self, route: &Route, was_opening: bool) {
         self.slots -= 1;
         if let Some(connections) = self.routes.get_mut(route) {
             connections.slots -= 1;
             if was_opening {
                 connections.opening -= 1;
-                // Those that have waited for it try by themselves, all at the same time.
+                // Requests that waited for it open connections of their own, all at the same time.
                 connections.sharing = Sharing::No;
             }
         }
@@ -187,7 +184,7 @@ impl<Connection: Pooled> State<Connection> {
         }
     }
 
-    /// A request was granted a connection, but had been abandoned before.
+    /// A request was granted a connection after it had been abandoned.
     pub(super) fn not_used(&mut self, route: &Route, id: u64) {
         let Some(connections) = self.routes.get_mut(route) else { return };
         if let Some(entry) = connections.open.iter_mut().find(|entry| entry.id == id) {
@@ -224,9 +221,9 @@ impl<Connection: Pooled> State<Connection> {
             }
         };
         if !takes_others {
-            self.released.extend(entry.connection.take().map(Released::Connection));
+            self.deferred.extend(entry.connection.take().map(Deferred::Close));
         }
-        // The one that was used last is at the end.
+        // The most recently used connection is at the end.
         if entry.users > 0 || entry.connection.is_some() {
             self.has_idle |= is_idle;
             connections.open.push(entry);
@@ -234,7 +231,7 @@ impl<Connection: Pooled> State<Connection> {
         self.serve(route);
     }
 
-    /// Closes what has been idle for too long, and says when to look again.
+    /// Closes what has been idle for too long. Returns when to call it again.
     pub(super) fn close_idle(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         for connections in self.routes.values_mut() {
@@ -243,24 +240,23 @@ impl<Connection: Pooled> State<Connection> {
                     && (entry.idle_until <= now
                         || entry.connection.as_ref().is_none_or(|c| !c.is_open()))
             });
-            self.released
-                .extend(ended.filter_map(|entry| entry.connection).map(Released::Connection));
+            self.deferred.extend(ended.filter_map(|entry| entry.connection).map(Deferred::Close));
             let idle = connections.open.iter().filter(|entry| entry.users == 0);
             next = idle.map(|entry| entry.idle_until).chain(next).min();
         }
         self.routes.retain(|_, connections| !connections.is_unused());
         self.has_idle = next.is_some();
-        self.is_swept = self.has_idle;
+        self.has_sweeper = self.has_idle;
         next
     }
 
-    /// Grants what there is to the requests of a route that wait, in their order.
+    /// Serves the waiting requests of a route, in their order.
     fn serve(&mut self, route: &Route) {
         let now = Instant::now();
         loop {
             let Some(connections) = self.routes.get_mut(route) else { return };
-            let Some((choice, waiting)) = connections.waiting.pop_front() else { break };
-            if waiting.is_closed() {
+            let Some((choice, waiter)) = connections.waiting.pop_front() else { break };
+            if waiter.is_abandoned() {
                 continue;
             }
             let free = match choice {
@@ -271,29 +267,29 @@ impl<Connection: Pooled> State<Connection> {
             let used = entry.and_then(|entry| {
                 let connection = entry.connection.clone()?;
                 entry.users += 1;
-                Some(Right::Use { id: entry.id, connection, was_used: entry.answered > 0 })
+                Some(Grant::Use { id: entry.id, connection, was_used: entry.answered > 0 })
             });
-            let right = match used {
-                Some(right) => right,
+            let grant = match used {
+                Some(grant) => grant,
                 None => match self.may_open(route, choice, now) {
-                    true => Right::Open,
+                    true => Grant::Open,
                     false => {
                         if let Some(connections) = self.routes.get_mut(route) {
-                            connections.waiting.push_front((choice, waiting));
+                            connections.waiting.push_front((choice, waiter));
                         }
                         return;
                     }
                 },
             };
-            self.released.push(Released::Granted { waiting, route: route.clone(), right });
+            self.deferred.push(Deferred::Grant { waiter, route: route.clone(), grant });
         }
         self.without_slot.remove(route);
     }
 
-    /// Takes a slot for the request that is first of its route, if it is to open a connection.
+    /// Takes a slot for the first request of a route, if it should open a connection.
     fn may_open(&mut self, route: &Route, choice: ConnectionChoice, now: Instant) -> bool {
         let Some(connections) = self.routes.get_mut(route) else { return false };
-        // Besides this request itself.
+        // Not counting this request itself.
         let is_worth_it = choice == ConnectionChoice::New
             || connections.waiting.len() >= connections.room_expected();
         if !is_worth_it {
@@ -301,7 +297,7 @@ impl<Connection: Pooled> State<Connection> {
             return false;
         }
         if connections.slots >= self.limits.per_group {
-            // One that is idle although it is needed: the request wants a new one.
+            // The route may have an idle connection, and this request needs a new one.
             self.give_up_idle(now, |other| other == route);
             self.without_slot.remove(route);
             return false;
@@ -317,7 +313,7 @@ impl<Connection: Pooled> State<Connection> {
         true
     }
 
-    /// Grants free slots to the routes that wait for one; those with the fewest are first.
+    /// Grants free slots to the routes that wait for one, those with the fewest slots first.
     fn serve_without_slot(&mut self) {
         while self.slots < self.limits.connections {
             let slots_of =
@@ -328,15 +324,15 @@ impl<Connection: Pooled> State<Connection> {
             let before = self.slots;
             self.serve(&route);
             if self.slots == before {
-                // It needs none any more.
+                // It no longer needs a slot.
                 self.without_slot.remove(&route);
             }
         }
     }
 
-    /// Whether a connection of the route is for others, who wait for a slot: if they have none
-    /// at all, or two fewer (with one fewer, two would take it from each other for ever), or if
-    /// the route does not need it now.
+    /// Whether the route must give up a connection to a route that waits for a slot: if that one has
+    /// no slot, or two fewer (with one fewer, two routes would take it from each other for ever), or
+    /// if this route does not need the connection now.
     fn must_share_slots(&self, route: &Route) -> bool {
         let Some(connections) = self.routes.get(route) else { return false };
         let slots_of = |route: &Route| self.routes.get(route).map_or(0, |other| other.slots);
@@ -346,7 +342,7 @@ impl<Connection: Pooled> State<Connection> {
         })
     }
 
-    /// Gives up the connection that has been idle for longest. Its slot is free when it is
+    /// Gives up the connection that has been idle for longest. Its slot becomes free when it is
     /// closed.
     fn give_up_idle(&mut self, now: Instant, of: impl Fn(&Route) -> bool) {
         let idle = self.routes.iter().filter(|(route, _)| of(route)).flat_map(|(route, all)| {
@@ -357,7 +353,6 @@ impl<Connection: Pooled> State<Connection> {
         let route = route.clone();
         let Some(connections) = self.routes.get_mut(&route) else { return };
         let given_up = connections.open.extract_if(.., |entry| entry.id == id);
-        self.released
-            .extend(given_up.filter_map(|entry| entry.connection).map(Released::Connection));
+        self.deferred.extend(given_up.filter_map(|entry| entry.connection).map(Deferred::Close));
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::uri::Authority;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::advance;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{StatusCode, Uri};
 use keeptrusts_webhooks_outbound::{ConnectionGroup, OutboundConfig, Remark, SendFailure, Sender};
-use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
+use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -54,7 +54,7 @@ impl Drop for Beside {
 
 /// A DNS server that knows one name, whose addresses are 127.0.0.1 and 127.0.0.2.
 fn dns() -> DnsServer {
-    DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.2", "127.0.0.1"])))
+    DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.2", "127.0.0.1"])))
 }
 
 fn sender(authority: &Authority, dns: &DnsServer) -> Sender {
@@ -166,7 +166,7 @@ async fn healthy_addresses_share_the_connections() {
 #[tokio::test]
 async fn an_address_that_the_guard_refuses_is_not_tried_when_others_fail() {
     let authority = Authority::new();
-    let dns = DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.1", "127.0.0.2"])));
+    let dns = DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.1", "127.0.0.2"])));
     let receiver = Receiver::tcp(async |_| {}).await;
     let refused = Beside::listen("127.0.0.2", &receiver, async |_| {}).await;
     let sender = Sender::new(OutboundConfig {

@@ -10,7 +10,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use keeptrusts_webhooks_outbound::{
-    ConnectionGroup, Exchange, OutboundConfig, Remark, SendFailure, Sender,
+    ConnectionGroup, HttpExchange, OutboundConfig, Remark, SendFailure, Sender,
 };
 use keeptrusts_webhooks_testkit::http2::{Connection, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
 use tokio::net::TcpStream;
@@ -48,7 +48,7 @@ where
     .await
 }
 
-pub(crate) async fn burst(sender: &Sender, receiver: &Receiver, count: usize) -> Vec<Exchange> {
+pub(crate) async fn burst(sender: &Sender, receiver: &Receiver, count: usize) -> Vec<HttpExchange> {
     let mut posts = JoinSet::new();
     for _ in 0..count {
         let (sender, url) = (sender.clone(), receiver.url());

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use certificates::Authority;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_outbound::{
-    Answer, ConnectionGroup, Exchange, OutboundConfig, SendFailure, Sender,
+    ConnectionGroup, HttpExchange, HttpResponse, OutboundConfig, SendFailure, Sender,
 };
 
 /// Long enough for a busy machine; a test that waits this long has failed.
@@ -46,16 +46,16 @@ fn sender_for(authority: &Authority) -> Sender {
 /// The group of the tests in which there is one.
 const GROUP: ConnectionGroup = ConnectionGroup::new(1);
 
-async fn post(sender: &Sender, url: &Uri) -> Exchange {
+async fn post(sender: &Sender, url: &Uri) -> HttpExchange {
     post_as(GROUP, sender, url).await
 }
 
-async fn post_as(group: ConnectionGroup, sender: &Sender, url: &Uri) -> Exchange {
+async fn post_as(group: ConnectionGroup, sender: &Sender, url: &Uri) -> HttpExchange {
     let body = Bytes::from_static(b"{}");
     sender.post(group, url, HeaderMap::new(), body).await
 }
 
-async fn answer(sender: &Sender, url: &Uri) -> Answer {
+async fn answer(sender: &Sender, url: &Uri) -> HttpResponse {
     post(sender, url).await.result.unwrap()
 }
 

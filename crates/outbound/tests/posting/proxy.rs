@@ -9,7 +9,7 @@ use http::StatusCode;
 use keeptrusts_webhooks_outbound::{
     ConnectionGroup, OutboundConfig, Remark, SendFailure, Sender, TriedAddress,
 };
-use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
+use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
@@ -133,7 +133,7 @@ async fn the_proxy_is_asked_for_one_address_after_the_other_and_for_none_that_is
     let receiver = Receiver::http(identity, HTTP2, async |_| empty(200)).await;
     let proxy = Proxy::connecting().await;
     let dns =
-        DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.2", "10.0.0.1", "127.0.0.1"])));
+        DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.2", "10.0.0.1", "127.0.0.1"])));
     let sender = Sender::new(OutboundConfig {
         proxy: Some(format!("http://{}", proxy.receiver.address).parse().unwrap()),
         name_servers: vec![dns.address().to_string().parse().unwrap()],

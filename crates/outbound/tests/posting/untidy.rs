@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_outbound::limits::{MAX_INFORMATIONAL_ANSWERS, MAX_READ_HEAD};
-use keeptrusts_webhooks_outbound::{Exchange, OutboundConfig, Remark, SendFailure, Sender};
+use keeptrusts_webhooks_outbound::{HttpExchange, OutboundConfig, Remark, SendFailure, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -69,7 +69,7 @@ async fn answering(authority: &Authority, pieces: Vec<Vec<u8>>, how: End) -> Rec
     .await
 }
 
-async fn exchange(answer: &str, how: End) -> Exchange {
+async fn exchange(answer: &str, how: End) -> HttpExchange {
     let authority = Authority::new();
     let receiver = answering(&authority, vec![answer.as_bytes().to_vec()], how).await;
     let config =
@@ -221,7 +221,7 @@ async fn informational_answers_are_skipped_up_to_a_number() {
 const LARGE: usize = 32 * 1024 * 1024;
 
 /// Posts a large body to a receiver that answers when it has read the beginning of it.
-async fn answered_early(answer: &'static str, how: End) -> Exchange {
+async fn answered_early(answer: &'static str, how: End) -> HttpExchange {
     let authority = Authority::new();
     let receiver = Receiver::tls(authority.identity(), HTTP1, move |mut stream| async move {
         // Or the answer may still be in its own kernel when that resets the connection.

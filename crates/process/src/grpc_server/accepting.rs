@@ -116,10 +116,10 @@ impl Accepting {
 /// Who operates a client whose certificate is refused learns no more than that, and asks here. What
 /// else strangers send is nobody's to mend.
 fn tell_failed_handshake(peer: SocketAddr, error: &io::Error) {
-    match CertificateProblem::behind(error) {
+    match CertificateProblem::find_in(error) {
         Some(problem) => tracing::info!(
             %peer,
-            reason = problem.of_client(),
+            reason = problem.client_message(),
             "refused a client for its certificate, see --tls-client-ca"
         ),
         None => tracing::debug!(%peer, %error, "a TLS handshake failed"),

@@ -69,7 +69,7 @@ impl Service<Uri> for To {
         let mut https = HttpsConnector::from((tcp.clone(), tls.current()));
         let connecting = https.call(self.address.clone());
         Box::pin(async move {
-            connecting.await.map_err(|error| match CertificateProblem::behind(&*error) {
+            connecting.await.map_err(|error| match CertificateProblem::find_in(&*error) {
                 Some(problem) => NotTrusted(problem).into(),
                 None => error,
             })

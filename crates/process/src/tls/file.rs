@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keeptrusts_webhooks_trust::{Trust, UnusableCertificates, authorities_of_pem};
+use keeptrusts_webhooks_trust::{TrustStore, UnusableCertificates, authorities_from_pem};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -119,15 +119,15 @@ impl PemFile {
     }
 
     /// Whom its certificates say to trust.
-    pub(super) fn trust(&self) -> Result<Trust, TlsFileError> {
-        let mut trust = Trust::in_nobody();
+    pub(super) fn trust(&self) -> Result<TrustStore, TlsFileError> {
+        let mut trust = TrustStore::empty();
         trust.add_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))?;
         Ok(trust)
     }
 
     /// Its certificates, as authorities of clients.
     pub(super) fn authorities(&self) -> Result<RootCertStore, TlsFileError> {
-        authorities_of_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))
+        authorities_from_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))
     }
 
     fn not_to_trust(&self, reason: UnusableCertificates) -> TlsFileError {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use keeptrusts_webhooks_trust::Trust;
+use keeptrusts_webhooks_trust::TrustStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ServerConfig};
@@ -126,7 +126,7 @@ fn client_config(
 ) -> Result<ClientConfig, TlsFileError> {
     let trust = match authorities {
         Some(file) => file.trust()?,
-        None => Trust::in_system(),
+        None => TrustStore::from_system(),
     };
     if trust.is_empty() {
         return Err(TlsFileError::NoSystemRoots);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::log::Shard;
 use tokio::time::Instant;
 
+use crate::database_problem::{DatabaseProblem, ProblemScope};
 use crate::error::StoreError;
-use crate::trouble::{Scope, Trouble};
 
 /// How long a commit may take before it counts as one that is not answered.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ struct State {
 /// A write that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub(crate) trouble: Trouble,
+    pub(crate) problem: DatabaseProblem,
     pub(crate) at: Instant,
     /// How many have failed with it.
     pub(crate) number: u64,
@@ -82,15 +82,15 @@ impl Commits {
     }
 
     /// It failed, or nobody knows.
-    pub(crate) fn failed(&self, trouble: Trouble) {
+    pub(crate) fn failed(&self, problem: DatabaseProblem) {
         let mut state = self.state();
         state.under_way = None;
-        state.fail(trouble);
+        state.fail(problem);
     }
 
     /// What came of a write that was only to see whether it succeeds. `seen` is the failure that
     /// was known before it.
-    pub(crate) fn tried(&self, seen: Option<Failure>, tried: Result<(), Trouble>) {
+    pub(crate) fn tried(&self, seen: Option<Failure>, tried: Result<(), DatabaseProblem>) {
         let mut state = self.state();
         let is_as_seen = state.failure == seen;
         match tried {
@@ -101,10 +101,10 @@ impl Commits {
                     state.failure = None;
                 }
             }
-            Err(trouble) => match &mut state.failure {
+            Err(problem) => match &mut state.failure {
                 // Since when it is so is for appends to say.
-                Some(failure) => failure.trouble = trouble,
-                None => state.fail(trouble),
+                Some(failure) => failure.problem = problem,
+                None => state.fail(problem),
             },
         }
     }
@@ -121,9 +121,9 @@ impl Commits {
 }
 
 impl State {
-    fn fail(&mut self, trouble: Trouble) {
+    fn fail(&mut self, problem: DatabaseProblem) {
         self.failures += 1;
-        self.failure = Some(Failure { trouble, at: Instant::now(), number: self.failures });
+        self.failure = Some(Failure { problem, at: Instant::now(), number: self.failures });
     }
 }
 
@@ -143,8 +143,8 @@ impl OtherWrites {
                     state.failure = None;
                 }
             }
-            Err(error) => match error.trouble() {
-                Some(trouble) if trouble.is_of_writes() => state.fail(trouble),
+            Err(error) => match error.problem() {
+                Some(problem) if problem.is_of_writes() => state.fail(problem),
                 _ => {}
             },
         }
@@ -160,13 +160,13 @@ impl OtherWrites {
     }
 
     /// What came of a write that was only to see whether it succeeds.
-    pub(crate) fn tried(&self, seen: Failure, tried: Result<(), Trouble>) {
+    pub(crate) fn tried(&self, seen: Failure, tried: Result<(), DatabaseProblem>) {
         let mut state = self.state();
         match tried {
             Ok(()) if state.failure == Some(seen) => state.failure = None,
-            Err(trouble) if trouble.is_of_writes() => {
+            Err(problem) if problem.is_of_writes() => {
                 if let Some(failure) = &mut state.failure {
-                    failure.trouble = trouble;
+                    failure.problem = problem;
                 }
             }
             _ => {}
@@ -182,7 +182,7 @@ impl OtherWrites {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Judgement {
     /// Whether the database commits. The error: why not.
-    pub(crate) verdict: Result<(), Trouble>,
+    pub(crate) verdict: Result<(), DatabaseProblem>,
     /// Shards on which the database failed, long enough ago for a small write to be believed.
     pub(crate) recovering: Vec<Shard>,
     /// The same of the writes that are no appends.
@@ -213,10 +213,10 @@ pub(crate) fn judge(shards: &[Evidence], others: Option<Failure>, now: Instant) 
     let is_old = |failure: &Failure| now.duration_since(failure.at) >= DOUBT;
     let last_commit = shards.iter().filter_map(|shard| shard.succeeded).max();
     let is_refuted = |failure: &Failure| {
-        !failure.trouble.depends_on_size() && last_commit.is_some_and(|time| time > failure.at)
+        !failure.problem.depends_on_size() && last_commit.is_some_and(|time| time > failure.at)
     };
     let mut judgement = Judgement {
-        verdict: others.map_or(Ok(()), |failure| Err(failure.trouble)),
+        verdict: others.map_or(Ok(()), |failure| Err(failure.problem)),
         recovering: Vec::new(),
         are_others_recovering: others.as_ref().is_some_and(is_old),
         stuck: Vec::new(),
@@ -226,13 +226,13 @@ pub(crate) fn judge(shards: &[Evidence], others: Option<Failure>, now: Instant) 
     let mut stuck = Vec::new();
     for (number, evidence) in (0..).zip(shards) {
         match evidence.failure {
-            _ if evidence.is_silent => stuck.push((now, Trouble::Silent)),
-            Some(failure) if failure.trouble.scope() == Scope::Rows => {
+            _ if evidence.is_silent => stuck.push((now, DatabaseProblem::Silent)),
+            Some(failure) if failure.problem.scope() == ProblemScope::Rows => {
                 judgement.stuck.push(Shard(number));
-                stuck.push((failure.at, failure.trouble));
+                stuck.push((failure.at, failure.problem));
             }
             Some(failure) if !is_refuted(&failure) => {
-                judgement.verdict = judgement.verdict.and(Err(failure.trouble));
+                judgement.verdict = judgement.verdict.and(Err(failure.problem));
                 if is_old(&failure) {
                     judgement.recovering.push(Shard(number));
                 }
@@ -246,8 +246,8 @@ pub(crate) fn judge(shards: &[Evidence], others: Option<Failure>, now: Instant) 
         proof.is_some_and(|time| time > since || now.duration_since(time) < PROOF_LASTS)
     };
     match stuck.into_iter().max_by_key(|(since, _)| *since) {
-        Some((since, trouble)) if !is_shown(since) => {
-            judgement.verdict = judgement.verdict.and(Err(trouble));
+        Some((since, problem)) if !is_shown(since) => {
+            judgement.verdict = judgement.verdict.and(Err(problem));
         }
         _ => {
             judgement.stuck.clear();

@@ -60,7 +60,7 @@ impl Batch {
 
 /// An organization's next records.
 #[derive(Debug, Clone)]
-pub struct OwnRecords {
+pub struct OrganizationRecords {
     /// The organization has no record between this position and the first of these.
     pub after: Position,
     /// The records, in order; at least one.
@@ -104,7 +104,7 @@ impl OrganizationFollower {
     }
 
     /// The organization's next records; waits until there are some. Cancel safe.
-    pub async fn next(&mut self) -> Result<OwnRecords, StoreError> {
+    pub async fn next(&mut self) -> Result<OrganizationRecords, StoreError> {
         loop {
             if self.position < self.alone_until {
                 if let Some(own) = self.read_alone().await? {
@@ -132,7 +132,7 @@ impl OrganizationFollower {
     }
 
     /// The next part of what the feed has not handed out, from the log.
-    async fn read_alone(&mut self) -> Result<Option<OwnRecords>, StoreError> {
+    async fn read_alone(&mut self) -> Result<Option<OrganizationRecords>, StoreError> {
         let after = self.position;
         let records = {
             let _place = self.log.long_reads().catch_up(&self.organization).await;
@@ -144,15 +144,15 @@ impl OrganizationFollower {
         self.position = records.last().map_or(self.alone_until, |record| record.position);
         let is_own = |record: &Arc<Record>| record.organization_id == self.organization;
         let records: Vec<_> = records.into_iter().filter(is_own).collect();
-        Ok((!records.is_empty()).then_some(OwnRecords { after, records }))
+        Ok((!records.is_empty()).then_some(OrganizationRecords { after, records }))
     }
 
-    fn unread_of(&mut self, batch: &Batch) -> Option<OwnRecords> {
+    fn unread_of(&mut self, batch: &Batch) -> Option<OrganizationRecords> {
         let after = self.position;
         let unread = batch.records.iter().filter(|record| record.position > after);
         let records: Vec<_> = unread.cloned().collect();
         self.position = after.max(batch.last());
-        (!records.is_empty()).then_some(OwnRecords { after, records })
+        (!records.is_empty()).then_some(OrganizationRecords { after, records })
     }
 
     fn join_again(&mut self) {

@@ -8,8 +8,8 @@ use keeptrusts_webhooks_telemetry::{
     Counter, Histogram, KeyValue, SHORT_SECONDS, counter, counts, seconds,
 };
 
+use crate::database_problem::{DatabaseProblem, ProblemScope};
 use crate::error::StoreError;
-use crate::trouble::{Scope, Trouble};
 
 /// Has what is counted there before it happens, with 0: `rate()` needs two values, so that a
 /// counter that appears with the first failure hides that one.
@@ -33,8 +33,8 @@ pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, 
 }
 
 /// An append transaction failed. What stops the database is every shard's, and in the log.
-pub(crate) fn failed(shard: Shard, trouble: Trouble) {
-    if trouble.scope() == Scope::Rows {
+pub(crate) fn failed(shard: Shard, problem: DatabaseProblem) {
+    if problem.scope() == ProblemScope::Rows {
         SHARD_BUSY.add(1, &[shard_label(shard)]);
     }
 }

@@ -30,7 +30,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::retry;
-use crate::error::{Causes, StoreError};
+use crate::database_problem::DatabaseProblem;
+use crate::error::StoreError;
+use crate::error_chain::ErrorChain;
 use crate::limits::{
     LOOKUP_BACKOFF, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_LOST_ANSWERS,
     MAX_WAITING_OPERATIONS, SLOW_POLL,
@@ -38,12 +40,11 @@ use crate::limits::{
 use crate::log::commits::{Commits, Judgement, judge};
 use crate::log::feed::{Feeds, OrganizationFollower};
 use crate::log::key_ends::KeyEnds;
-use crate::log::operation::{Appended, BodyId, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record, Refusal};
 use crate::log::probes::Probes;
 use crate::log::tail::Tail;
 use crate::queries::long_reads::LongReads;
 use crate::store::{AppendedBatch, Store};
-use crate::trouble::Trouble;
 
 /// What closing the database may take in any case.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -77,7 +78,7 @@ struct Seen {
 
 struct Submission {
     operation: Operation,
-    answer: oneshot::Sender<Result<Appended, AppendError>>,
+    answer: oneshot::Sender<Result<AppendOutcome, AppendError>>,
 }
 
 /// Why an operation is not known to be in the log.
@@ -88,7 +89,7 @@ pub enum AppendError {
     Refused(#[from] Refusal),
     /// The database does not do it now. It was not appended; try again.
     #[error("the database did not append it: {0}")]
-    Unavailable(Trouble),
+    Unavailable(DatabaseProblem),
     /// The log was closed before it could be learned whether it was appended.
     #[error("it is not known whether the database committed")]
     InDoubt,
@@ -156,7 +157,7 @@ impl Log {
         &self,
         shard: Shard,
         operation: Operation,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<AppendOutcome, AppendError> {
         self.submit(shard, operation).await?.await.unwrap_or(Err(AppendError::InDoubt))
     }
 
@@ -165,7 +166,7 @@ impl Log {
         &self,
         shard: Shard,
         operations: Vec<Operation>,
-    ) -> Vec<Result<Appended, AppendError>> {
+    ) -> Vec<Result<AppendOutcome, AppendError>> {
         let mut answers = Vec::with_capacity(operations.len());
         for operation in operations {
             answers.push(self.submit(shard, operation).await);
@@ -278,7 +279,7 @@ impl Log {
     /// [`PROBE_INTERVAL`](crate::limits::PROBE_INTERVAL), and not before such a
     /// write would be believed. Otherwise the database is not asked. The error: what it lacks. One
     /// shard that is stuck is not its trouble.
-    pub async fn can_commit(self: &Arc<Self>) -> Result<(), Trouble> {
+    pub async fn can_commit(self: &Arc<Self>) -> Result<(), DatabaseProblem> {
         let judgement = self.judge();
         if judgement.is_open() {
             self.probes.run(self).await;
@@ -319,7 +320,7 @@ impl Log {
         &self,
         shard: Shard,
         operation: Operation,
-    ) -> Result<oneshot::Receiver<Result<Appended, AppendError>>, AppendError> {
+    ) -> Result<oneshot::Receiver<Result<AppendOutcome, AppendError>>, AppendError> {
         if self.stop.is_cancelled() {
             return Err(AppendError::Closed);
         }
@@ -465,7 +466,7 @@ impl Appender {
                 }
                 Err(error) => {
                     // One of them brought the others down: each for itself.
-                    tracing::error!(shard = %self.shard, error = %Causes(&error), "a batch failed");
+                    tracing::error!(shard = %self.shard, error = %ErrorChain(&error), "a batch failed");
                     return self.append_one_by_one(operations, answers).await;
                 }
             }
@@ -483,10 +484,10 @@ impl Appender {
                     tracing::info!(shard = %self.shard, "appends are committed again");
                 }
             }
-            Err(error) => match error.trouble() {
-                Some(trouble) => {
-                    metrics::failed(self.shard, trouble);
-                    commits.failed(trouble);
+            Err(error) => match error.problem() {
+                Some(problem) => {
+                    metrics::failed(self.shard, problem);
+                    commits.failed(problem);
                 }
                 None => commits.end(),
             },
@@ -509,10 +510,10 @@ impl Appender {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
         let find = || self.store.find_operations(self.shard, known, &ids);
         let note_failure = |error: &StoreError| {
-            if let Some(trouble) = error.trouble() {
-                self.seen.commits.failed(trouble);
+            if let Some(problem) = error.problem() {
+                self.seen.commits.failed(problem);
             }
-            tracing::warn!(shard = %self.shard, error = %Causes(error), "cannot look up a commit yet");
+            tracing::warn!(shard = %self.shard, error = %ErrorChain(error), "cannot look up a commit yet");
         };
         let mut found = retry(LOOKUP_BACKOFF, find, note_failure).await;
         if !found.is_empty() {
@@ -523,7 +524,7 @@ impl Appender {
             match found.remove(&operation.id) {
                 Some(appended) => {
                     self.seen.key_ends.note(&operation);
-                    if let Appended::New { last, .. } = appended {
+                    if let AppendOutcome::Appended { last, .. } = appended {
                         self.seen.raise(last);
                         self.store.announce(self.shard, last);
                     }
@@ -541,8 +542,9 @@ impl Appender {
     fn answer(&self, operations: Vec<Operation>, answers: Vec<Answer>, appended: AppendedBatch) {
         let AppendedBatch { results, records } = appended;
         if let Some(last) = records.last().map(|record| record.position) {
-            let is_new =
-                |result: &Result<Appended, Refusal>| matches!(result, Ok(Appended::New { .. }));
+            let is_new = |result: &Result<AppendOutcome, Refusal>| {
+                matches!(result, Ok(AppendOutcome::Appended { .. }))
+            };
             let accepted =
                 operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
             let accepted = accepted.map(|(operation, _)| operation);
@@ -558,16 +560,16 @@ impl Appender {
     }
 
     fn give_up(&self, error: &StoreError) -> AppendError {
-        if let Some(trouble) = error.trouble() {
-            tracing::warn!(shard = %self.shard, %trouble, error = %Causes(error), "cannot append");
-            return AppendError::Unavailable(trouble);
+        if let Some(problem) = error.problem() {
+            tracing::warn!(shard = %self.shard, trouble = %problem, error = %ErrorChain(error), "cannot append");
+            return AppendError::Unavailable(problem);
         }
-        tracing::error!(shard = %self.shard, error = %Causes(error), "an operation failed");
+        tracing::error!(shard = %self.shard, error = %ErrorChain(error), "an operation failed");
         AppendError::Failed
     }
 }
 
-type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+type Answer = oneshot::Sender<Result<AppendOutcome, AppendError>>;
 
 fn tell_all(answers: Vec<Answer>, error: &AppendError) {
     answers.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));

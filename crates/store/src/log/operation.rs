@@ -31,7 +31,7 @@ pub struct Operation {
     /// Refused unless the shard's epoch is this one. The owner's operations have it.
     pub fence: Option<Epoch>,
     /// Moves the shard's checkpoint. Nothing is acted on twice, and nothing is skipped.
-    pub checkpoint: Option<Advance>,
+    pub checkpoint: Option<CheckpointAdvance>,
 }
 
 impl Operation {
@@ -61,7 +61,7 @@ pub(crate) fn newest_steady_time(operations: &[Operation]) -> Option<Timestamp> 
 
 /// A step of the checkpoint: refused unless it begins where the checkpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Advance {
+pub struct CheckpointAdvance {
     /// Where the checkpoint must stand.
     pub from: Position,
     /// Where it stands then: at the position of the record that was acted on.
@@ -74,7 +74,7 @@ pub struct NewRecord {
     /// Whose history it belongs to.
     pub stream: Stream,
     /// What must be true of that history.
-    pub expected: Expected,
+    pub expected: ExpectedVersion,
     /// What happened.
     pub fact: Fact,
 }
@@ -82,18 +82,18 @@ pub struct NewRecord {
 impl NewRecord {
     /// The record that follows an entity as it is: refused if another one has followed it since.
     pub fn following<E: Entity>(entity: &E, fact: E::Fact) -> NewRecord {
-        let expected = Expected::Version(entity.version());
+        let expected = ExpectedVersion::Exactly(entity.version());
         NewRecord { stream: entity.stream(), expected, fact: fact.into() }
     }
 }
 
 /// What must be true of a stream for a record to be appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedVersion {
     /// It has no records. Trusted, not looked up: its id has just been made.
     New,
     /// It has exactly this many records. A key's or a notification's may be expected to have none.
-    Version(Version),
+    Exactly(Version),
     /// It exists.
     Any,
 }
@@ -168,9 +168,9 @@ impl Record {
 
 /// What became of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Appended {
+pub enum AppendOutcome {
     /// Its records are in the log.
-    New {
+    Appended {
         /// The first one's position; the others follow it.
         first: Position,
         /// The last one's.

@@ -13,7 +13,9 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
 use crate::error::BrokenLog;
-use crate::log::operation::{Appended, Expected, NewBody, NewRecord, Operation, Record, Refusal};
+use crate::log::operation::{
+    AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
+};
 use crate::log::projection::{Changes, Fold, Loaded, Touched};
 
 /// Whose key.
@@ -67,7 +69,7 @@ pub struct Locked {
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// One for each operation, in their order.
-    pub results: Vec<Result<Appended, Refusal>>,
+    pub results: Vec<Result<AppendOutcome, Refusal>>,
     /// To append.
     pub records: Vec<Record>,
     /// To insert.
@@ -101,7 +103,7 @@ pub fn plan<'a>(
         let versions = match judged {
             Ok(Judgement::Append(versions)) => versions,
             Ok(Judgement::Duplicate(event_id)) => {
-                plan.results.push(Ok(Appended::Duplicate { event_id }));
+                plan.results.push(Ok(AppendOutcome::Duplicate { event_id }));
                 continue;
             }
             Err(refusal) => {
@@ -122,7 +124,11 @@ pub fn plan<'a>(
         }
         plan.checkpoint = operation.checkpoint.map_or(plan.checkpoint, |step| step.to);
         plan.bodies.extend(&operation.bodies);
-        plan.results.push(Ok(Appended::New { first, last: plan.last_position, recorded_at: now }));
+        plan.results.push(Ok(AppendOutcome::Appended {
+            first,
+            last: plan.last_position,
+            recorded_at: now,
+        }));
     }
     plan.changes = fold.into_changes();
     Ok(plan)
@@ -171,7 +177,7 @@ fn next_version(
     let endpoint = |id| fold.endpoint(id).filter(|row| row.organization_id == *organization);
     let delivery = |id| fold.delivery(id).filter(|row| row.organization_id == *organization);
     let current = match stream {
-        _ if record.expected == Expected::New => Some(Version(0)),
+        _ if record.expected == ExpectedVersion::New => Some(Version(0)),
         Stream::Endpoint(id) => endpoint(id).map(|row| row.version),
         Stream::Delivery(id) => delivery(id).map(|row| row.version),
         // A key may be there or not: whoever expects version 0 makes it only if it is not.
@@ -201,7 +207,7 @@ fn next_version(
     };
     let actual = current.ok_or(Refusal::NoSuchStream(stream))?;
     match record.expected {
-        Expected::Version(expected) if expected != actual => {
+        ExpectedVersion::Exactly(expected) if expected != actual => {
             Err(Refusal::StaleVersion { stream, expected, actual })
         }
         _ => Ok(actual.next()),

@@ -32,7 +32,7 @@ fn an_owner_that_has_lost_its_lease_hears_that_before_anything_else() {
 
 #[test]
 fn a_plan_of_refusals_writes_nothing() {
-    let absent = rename_endpoint(endpoint_id(), Expected::Any, "absent").advancing(3, 9);
+    let absent = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent").advancing(3, 9);
     let operations =
         [absent.with_body(crate::BodyId::Event(event_id()), "never written", Timestamp::MAX)];
     let locked =

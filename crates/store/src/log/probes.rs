@@ -9,11 +9,11 @@ use keeptrusts_webhooks_domain::log::Shard;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::error::Causes;
+use crate::database_problem::{DatabaseProblem, ProblemScope};
+use crate::error_chain::ErrorChain;
 use crate::limits::PROBE_INTERVAL;
 use crate::log::Log;
 use crate::log::commits::Commits;
-use crate::trouble::{Scope, Trouble};
 
 /// How long whoever asks waits for a try. It goes on, and the next who asks hears of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,7 +61,10 @@ async fn probe(log: Arc<Log>, known: watch::Sender<()>) {
     let judgement = log.judge();
     for shard in &judgement.recovering {
         // One that the database fails says enough.
-        if try_shard(&log, *shard).await.is_err_and(|trouble| trouble.scope() == Scope::Database) {
+        if try_shard(&log, *shard)
+            .await
+            .is_err_and(|problem| problem.scope() == ProblemScope::Database)
+        {
             break;
         }
     }
@@ -83,13 +86,13 @@ async fn probe(log: Arc<Log>, known: watch::Sender<()>) {
     }
 }
 
-async fn try_shard(log: &Log, shard: Shard) -> Result<(), Trouble> {
+async fn try_shard(log: &Log, shard: Shard) -> Result<(), DatabaseProblem> {
     let commits: &Commits = log.commits(shard);
     let seen = commits.evidence().failure;
     let tried = log.store().try_commit(shard).await.map_err(|error| {
-        let trouble = error.trouble().unwrap_or(Trouble::Unreachable);
-        tracing::warn!(%shard, %trouble, error = %Causes(&error), "tried in vain to commit");
-        trouble
+        let problem = error.problem().unwrap_or(DatabaseProblem::Unreachable);
+        tracing::warn!(%shard, trouble = %problem, error = %ErrorChain(&error), "tried in vain to commit");
+        problem
     });
     commits.tried(seen, tried);
     tried

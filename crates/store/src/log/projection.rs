@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelFact};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, DeliveryFact, EndpointFact, Fact};
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId, ReplayId,
 };
@@ -24,7 +23,7 @@ use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
-use super::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
+use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
 use crate::error::BrokenLog;
 use crate::log::operation::Record;
@@ -107,7 +106,7 @@ impl Touched {
 
 /// A subscribed event that its endpoint was not sent because it was disabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
+pub struct MissedEvent {
     /// Whose it is.
     pub organization_id: OrganizationId,
     /// The endpoint.
@@ -126,7 +125,7 @@ pub struct CountKey {
     /// The hour in which they began.
     pub hour: Timestamp,
     /// What they meant.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// How long they took; see [`durations`].
     pub duration_bucket: u16,
 }
@@ -137,7 +136,7 @@ pub struct HealthChange {
     /// Whether what the table has of it is over: something succeeded, or it was enabled.
     pub ended: bool,
     /// It fails, from now on unless the table has it failing for longer.
-    pub began: Option<Failing>,
+    pub began: Option<FailureStreak>,
 }
 
 /// What the tables lack: rows to insert, rows to replace, counts to add.
@@ -154,7 +153,7 @@ pub struct Changes {
     /// Rows to insert.
     pub attempts: Vec<Attempt>,
     /// Rows to insert.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<MissedEvent>,
     /// To add to the counts that stand.
     pub attempt_counts: BTreeMap<CountKey, u64>,
     /// Rows to delete and to insert. What stands is not read before: a success says nothing of
@@ -208,10 +207,10 @@ impl Changes {
         begun.collect()
     }
 
-    pub(crate) fn incidents(&self) -> Vec<KnownIncident> {
+    pub(crate) fn incidents(&self) -> Vec<EndpointIncident> {
         let incidents =
             self.incidents.iter().map(|((organization, channel, endpoint), incident)| {
-                KnownIncident {
+                EndpointIncident {
                     organization_id: organization.clone(),
                     channel_id: *channel,
                     endpoint_id: *endpoint,
@@ -296,11 +295,13 @@ impl Fold {
                 self.changes
                     .new_deliveries
                     .extend(deliveries.map(|delivery| (delivery.id, delivery)));
-                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| Missed {
-                    organization_id: record.organization_id.clone(),
-                    endpoint_id: *endpoint_id,
-                    event_id,
-                    position: record.position,
+                self.changes.missed.extend(scheduled.missed.iter().map(|endpoint_id| {
+                    MissedEvent {
+                        organization_id: record.organization_id.clone(),
+                        endpoint_id: *endpoint_id,
+                        event_id,
+                        position: record.position,
+                    }
                 }));
                 Ok(())
             }
@@ -353,27 +354,29 @@ impl Fold {
 
     fn note_health(
         &mut self,
-        made: &AttemptMade,
-        outcome: Outcome,
+        details: &AttemptDetails,
+        outcome: AttemptOutcome,
         delivery: DeliveryId,
         record: &Record,
     ) {
-        if outcome == Outcome::Delivered {
-            return self.end_failing(&record.organization_id, made.endpoint_id);
+        if outcome == AttemptOutcome::Delivered {
+            return self.end_failing(&record.organization_id, details.endpoint_id);
         }
-        if made.trigger == Trigger::Test {
+        if details.trigger == Trigger::Test {
             return;
         }
-        let key = (record.organization_id.clone(), made.endpoint_id);
+        let key = (record.organization_id.clone(), details.endpoint_id);
         let change = self.changes.health.entry(key).or_default();
-        change.began.get_or_insert(Failing { since: made.start_time, delivery_id: delivery });
+        change
+            .began
+            .get_or_insert(FailureStreak { since: details.start_time, delivery_id: delivery });
     }
 
     fn note_pause(&mut self, id: DeliveryId, fact: &DeliveryFact, record: &Record) {
-        if let DeliveryFact::AttemptFailed { made, endpoint_pause: Some(wait), .. } = fact {
-            let status_code = made.status_code.unwrap_or_default();
+        if let DeliveryFact::AttemptFailed { details, endpoint_pause: Some(wait), .. } = fact {
+            let status_code = details.status_code.unwrap_or_default();
             let pause = Pause::new(record.recorded_at, *wait, id, status_code);
-            let key = (record.organization_id.clone(), made.endpoint_id);
+            let key = (record.organization_id.clone(), details.endpoint_id);
             self.changes.pauses.insert(key, Some(pause));
         }
     }
@@ -493,23 +496,23 @@ impl Fold {
     }
 
     fn add_attempt(&mut self, delivery_id: DeliveryId, fact: &DeliveryFact, record: &Record) {
-        let Some((made, outcome, error, next_attempt_time)) = fact.attempt() else { return };
+        let Some((details, outcome, error, next_attempt_time)) = fact.attempt() else { return };
         self.changes.attempts.push(Attempt {
             organization_id: record.organization_id.clone(),
             delivery_id,
-            made: made.clone(),
+            details: details.clone(),
             outcome,
             error: error.to_owned(),
             next_attempt_time,
         });
-        self.note_health(made, outcome, delivery_id, record);
+        self.note_health(details, outcome, delivery_id, record);
         self.note_pause(delivery_id, fact, record);
-        if made.trigger != Trigger::Test {
+        if details.trigger != Trigger::Test {
             let key = CountKey {
-                endpoint_id: made.endpoint_id,
-                hour: hour_of(made.start_time),
+                endpoint_id: details.endpoint_id,
+                hour: hour_of(details.start_time),
                 outcome,
-                duration_bucket: durations::bucket(made.duration),
+                duration_bucket: durations::bucket(details.duration),
             };
             *self.changes.attempt_counts.entry(key).or_default() += 1;
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::log::operation::{Expected, Operation};
+use crate::log::operation::{ExpectedVersion, Operation};
 use crate::log::plan::{Locked, plan};
 use crate::testing::conformance::given::*;
 
@@ -18,9 +18,9 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
         publish(event_id()),
         schedule(event_id(), &[(delivery_id(), endpoint_id())], &[endpoint_id()]),
         request_test(delivery_id(), event_id(), endpoint_id()),
-        rename_endpoint(endpoint, Expected::Any, "one"),
-        rename_endpoint(endpoint, Expected::Any, "two"),
-        change_delivery(delivery, Expected::Any, DeliveryFact::RetryRequested),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "one"),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "two"),
+        change_delivery(delivery, ExpectedVersion::Any, DeliveryFact::RetryRequested),
     ];
     let facts = operations.iter().map(|operation| {
         let record = &operation.records[0];

@@ -1,6 +1,6 @@
 //! Rows that the fold keeps besides the domain's entities.
 
-use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::endpoint::FailureStreak;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::pause::Pause;
@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::pause::Pause;
 pub(crate) struct FailingEndpoint {
     pub(crate) organization_id: OrganizationId,
     pub(crate) endpoint_id: EndpointId,
-    pub(crate) failing: Failing,
+    pub(crate) failing: FailureStreak,
 }
 
 /// An endpoint whose receiver has asked for a pause.
@@ -23,7 +23,7 @@ pub(crate) struct PausedEndpoint {
 
 /// The incident of an endpoint at a channel's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownIncident {
+pub struct EndpointIncident {
     /// Whose it is.
     pub organization_id: OrganizationId,
     /// Whose service keeps it.

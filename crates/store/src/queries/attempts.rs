@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
 use super::filters::AttemptFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
@@ -33,14 +33,14 @@ impl dyn Store + '_ {
         filter: &AttemptFilter,
         before: AttemptId,
         limit: usize,
-    ) -> Result<Found<Attempt, AttemptId>, StoreError> {
+    ) -> Result<ListPage<Attempt, AttemptId>, StoreError> {
         let list = List {
             interval: filter.begun,
             before: before.ulid(),
             looks_at: filter.looks_at(limit),
             limit,
             id: "attempt_id",
-            id_of: |row: &Attempt| row.made.id,
+            id_of: |row: &Attempt| row.details.id,
             make_id: AttemptId::new,
         };
         walk::list(

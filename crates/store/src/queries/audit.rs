@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 
 use super::filters::AuditFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk;
 use crate::error::StoreError;
@@ -22,7 +22,7 @@ impl dyn Store + '_ {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Found<Record, Position>, StoreError> {
+    ) -> Result<ListPage<Record, Position>, StoreError> {
         let floor = match filter.looks_at(limit) {
             Some(rows) => {
                 let last = walk::last(trail(organization, before), rows);
@@ -33,7 +33,7 @@ impl dyn Store + '_ {
         };
         let range = (before, floor);
         let rows = self.audit_records(shard, organization, filter, range, limit).await?;
-        Ok(Found::of(rows, limit, floor, |record: &Record| record.position))
+        Ok(ListPage::new(rows, limit, floor, |record: &Record| record.position))
     }
 }
 

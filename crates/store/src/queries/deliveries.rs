@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
 use super::filters::DeliveryFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
@@ -32,7 +32,7 @@ impl dyn Store + '_ {
         filter: &DeliveryFilter,
         before: DeliveryId,
         limit: usize,
-    ) -> Result<Found<Delivery, DeliveryId>, StoreError> {
+    ) -> Result<ListPage<Delivery, DeliveryId>, StoreError> {
         let list = List {
             interval: filter.scheduled,
             before: before.ulid(),

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::pause::Pause;
@@ -79,7 +78,7 @@ impl dyn Store + '_ {
         &self,
         shard: Shard,
         organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+    ) -> Result<HashMap<EndpointId, FailureStreak>, StoreError> {
         let theirs = Selection::new().equal_if("organization_id", organization);
         let found = self.selected(shard, theirs).await?.into_iter();
         Ok(found.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())

@@ -5,11 +5,11 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 
 use super::filters::EventFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
-use crate::log::projection::Missed;
+use crate::log::projection::MissedEvent;
 use crate::store::Store;
 use crate::tables::Cell;
 
@@ -34,7 +34,7 @@ impl dyn Store + '_ {
         filter: &EventFilter,
         before: EventId,
         limit: usize,
-    ) -> Result<Found<Event, EventId>, StoreError> {
+    ) -> Result<ListPage<Event, EventId>, StoreError> {
         let list = List {
             interval: filter.accepted,
             before: before.ulid(),
@@ -62,7 +62,7 @@ impl dyn Store + '_ {
         endpoint: EndpointId,
         after: Position,
         limit: usize,
-    ) -> Result<Vec<Missed>, StoreError> {
+    ) -> Result<Vec<MissedEvent>, StoreError> {
         let missed = Selection::new()
             .equal("endpoint_id", endpoint)
             .greater("position", after)

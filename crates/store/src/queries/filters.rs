@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
@@ -77,7 +77,7 @@ pub struct AttemptFilter {
     /// Of this type.
     pub event_type: Option<EventType>,
     /// With this outcome.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AttemptOutcome>,
     /// Begun then.
     pub begun: Interval,
 }

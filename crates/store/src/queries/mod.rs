@@ -1,7 +1,7 @@
 //! What the tables can be asked. Lists are newest first and continue before an id.
 //!
 //! A list that is filtered by more than an index has looks at so many rows and no more, whether
-//! they match or not: [`Found`] says how far that went.
+//! they match or not: [`ListPage`] says how far that went.
 
 pub(crate) mod attempts;
 pub(crate) mod audit;
@@ -10,9 +10,9 @@ pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod filters;
-mod found;
 pub mod health;
 mod keys;
+mod list_page;
 pub mod long_reads;
 pub mod notifications;
 mod reading;
@@ -24,5 +24,5 @@ pub(crate) mod walk;
 pub use filters::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval, KeyFilter,
 };
-pub use found::Found;
+pub use list_page::ListPage;
 pub use selection::Extreme;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_domain::mail_limits::MailSent;
+use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use super::selection::{Comparison, Extreme, Fixed, Selection};
 use crate::error::StoreError;
-use crate::log::rows::KnownIncident;
+use crate::log::rows::EndpointIncident;
 use crate::store::Store;
 use crate::tables::{parse, time};
 
@@ -75,11 +75,11 @@ impl dyn Store + '_ {
 
     /// The notifications of exhausted deliveries that wait, and those that ended at `since` or
     /// later: what further ones are grouped by.
-    pub async fn told_of_exhausted(
+    pub async fn exhaustion_notifications(
         &self,
         shard: Shard,
         since: Timestamp,
-    ) -> Result<Vec<Told>, StoreError> {
+    ) -> Result<Vec<ExhaustionNotification>, StoreError> {
         let exhausted = Fixed::Word(NotificationType::DeliveryExhausted.name());
         let waiting = waiting().fixed("type", Comparison::Equal, exhausted);
         let ended = Selection::new()
@@ -92,7 +92,7 @@ impl dyn Store + '_ {
             let rows: Vec<Notification> = self.selected(shard, selection).await?;
             found.extend(rows.into_iter().map(|row| (row.id, row)));
         }
-        Ok(found.into_values().filter_map(Told::of).collect())
+        Ok(found.into_values().filter_map(ExhaustionNotification::of).collect())
     }
 
     /// Of every organization that was told of a record after `after`, the last such record.
@@ -114,7 +114,7 @@ impl dyn Store + '_ {
     }
 
     /// The incidents that services may have open, in no order.
-    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<EndpointIncident>, StoreError> {
         let open = Selection::new().by_index("incidents_open").exceeding("opened", "closed");
         self.selected(shard, open).await
     }
@@ -126,18 +126,19 @@ impl dyn Store + '_ {
         shard: Shard,
         organization: &OrganizationId,
         since: Timestamp,
-    ) -> Result<Vec<MailSent>, StoreError> {
+    ) -> Result<Vec<MailAttempts>, StoreError> {
         let rows = Selection::new()
             .by_index("notifications_mail")
             .fixed("attempt_recipients", Comparison::Greater, Fixed::Number(0))
             .equal("organization_id", organization)
             .at_least("attempt_start_time", since);
         let rows: Vec<Notification> = self.selected(shard, rows).await?;
-        let sent = rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailSent {
-            time: attempt.start_time,
-            messages: attempt.number,
-            recipients: attempt.recipients,
-        });
+        let sent =
+            rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailAttempts {
+                time: attempt.start_time,
+                messages: attempt.number,
+                recipients: attempt.recipients,
+            });
         Ok(sent.collect())
     }
 }
@@ -148,7 +149,7 @@ fn waiting() -> Selection<Notification> {
 
 /// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct ExhaustionNotification {
     /// The notification.
     pub notification_id: NotificationId,
     /// Who is told.
@@ -167,10 +168,10 @@ pub struct Told {
     pub opens_incident: bool,
 }
 
-impl Told {
+impl ExhaustionNotification {
     /// None: it is of no endpoint.
-    fn of(row: Notification) -> Option<Told> {
-        Some(Told {
+    fn of(row: Notification) -> Option<ExhaustionNotification> {
+        Some(ExhaustionNotification {
             notification_id: row.id,
             channel_id: row.new.channel_id,
             endpoint_id: row.new.endpoint_id?,

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::log::Shard;
 use ulid::Ulid;
 
 use super::filters::Interval;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use crate::error::StoreError;
 use crate::store::Store;
@@ -42,19 +42,19 @@ pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     list: List<Row, Id>,
     walk: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
     listed: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
-) -> Result<Found<Row, Id>, StoreError> {
+) -> Result<ListPage<Row, Id>, StoreError> {
     let List { interval, before, looks_at, limit, id, id_of, make_id } = list;
     let ulids = interval.ulids();
     let before = make_id(ulids.before(before));
     let first = interval.start.map(|_| make_id(ulids.first));
     let floor = match reach(store, shard, organization, (walk(before, first), id), looks_at).await?
     {
-        Reach::Foreign => return Ok(Found::nothing()),
+        Reach::Foreign => return Ok(ListPage::empty()),
         Reach::Until(floor) => Some(floor),
         Reach::End => None,
     };
     let rows = store.selected(shard, listed(before, floor.or(first)).limit(limit)).await?;
-    Ok(Found::of(rows, limit, floor, id_of))
+    Ok(ListPage::new(rows, limit, floor, id_of))
 }
 
 /// Where the rows end that a list looks at next.

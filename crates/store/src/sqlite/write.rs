@@ -1,12 +1,12 @@
-//! What a transaction writes: one set-based statement for each table that changes.
+//! Writes to the tables: one set-based statement for each table, and none if there are no rows.
 
 use std::sync::Arc;
 
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
+use super::load;
 use super::set_statement::{SetStatement, Values};
-use super::{load, number};
 use crate::error::StoreError;
 use crate::tables::{Entity, Keys, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
 
@@ -34,7 +34,7 @@ impl TableTransaction for ShardTables<'_> {
                 UPSERTS.get(table.name, || insert(table, &table.on_conflict("max")))
             }
         };
-        let shard = number(self.shard);
+        let shard = i64::from(self.shard.0);
         let bind = |values: &mut Values, row: &Row| {
             values.push(shard);
             for column in table.columns {
@@ -53,7 +53,7 @@ impl TableTransaction for ShardTables<'_> {
         }
         static DELETES: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
         let statement = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
-        let shard = number(self.shard);
+        let shard = i64::from(self.shard.0);
         let bind = |values: &mut Values, key: &RowKey| {
             values.push(shard);
             key.cells().into_iter().for_each(|cell| values.push_cell(cell));

@@ -77,7 +77,7 @@ fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_words() {
     let newer = read::<Channel>(Channel::VERSION + 1, &text).expect_err("is newer");
     let StoreError::Newer { table: "channels", .. } = newer else { panic!("{newer:?}") };
     assert!(newer.to_string().contains("update this process"), "{newer}");
-    assert!(!newer.is_transient() && newer.trouble().is_none());
+    assert!(!newer.is_transient() && newer.problem().is_none());
 
     for place in ["\"id\":", "\"address\":", "\"nonce\":"] {
         let unknown = text.replace(place, &format!("\"colour\": 1, {place}"));

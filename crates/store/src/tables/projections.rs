@@ -13,8 +13,8 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use super::document::{self, TEXT, VERSION};
 use super::{Entity, Purpose, listed};
 use crate::error::StoreError;
-use crate::log::projection::{CountKey, Missed};
-use crate::log::rows::{FailingEndpoint, KnownIncident, PausedEndpoint};
+use crate::log::projection::{CountKey, MissedEvent};
+use crate::log::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 
 /// A table that is nothing but a fold of the log.
 pub(crate) struct Projection {
@@ -67,7 +67,7 @@ pub(crate) fn projections() -> [Projection; 13] {
         of::<Event>(),
         of::<Delivery>(),
         of::<Attempt>(),
-        of::<Missed>(),
+        of::<MissedEvent>(),
         of::<(CountKey, u64)>(),
         of::<FailingEndpoint>(),
         of::<PausedEndpoint>(),
@@ -75,7 +75,7 @@ pub(crate) fn projections() -> [Projection; 13] {
         of_documents::<Replay>(),
         of_documents::<Channel>(),
         of_documents::<Notification>(),
-        of::<KnownIncident>(),
+        of::<EndpointIncident>(),
     ]
 }
 

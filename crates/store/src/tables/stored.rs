@@ -8,7 +8,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
-use keeptrusts_webhooks_domain::word::Word;
+use keeptrusts_webhooks_domain::named_enum::NamedEnum;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{Cell, Entity};
@@ -61,7 +61,7 @@ pub(crate) trait StoredRow: RawRow {
         self.optional_text(column)?.map(|text| parse(column, &text)).transpose()
     }
 
-    fn word<T: Word>(&self, column: &str) -> Unreadable<T> {
+    fn word<T: NamedEnum>(&self, column: &str) -> Unreadable<T> {
         word(&self.text(column)?)
     }
 
@@ -148,16 +148,10 @@ impl<'row, R: Row + StoredRow, T: Entity> FromRow<'row, R> for Stored<T> {
     }
 }
 
-impl<T> Stored<T> {
-    pub(crate) fn value(self) -> Unreadable<T> {
-        self.0
-    }
-}
-
 /// What a selection has found: rows as a database stores them, or as they are in memory.
-pub struct Rows(Found);
+pub struct Rows(RowSource);
 
-enum Found {
+enum RowSource {
     Stored(Box<dyn StoredRows>),
     /// A `Vec` of entities.
     InMemory(Box<dyn Any + Send>),
@@ -177,19 +171,19 @@ impl<R: RawRow + Send> StoredRows for Vec<R> {
 impl Rows {
     /// Rows as a database stores them.
     pub(crate) fn stored<R: RawRow + Send + 'static>(rows: Vec<R>) -> Rows {
-        Rows(Found::Stored(Box::new(rows)))
+        Rows(RowSource::Stored(Box::new(rows)))
     }
 
     /// Entities.
     pub(crate) fn in_memory<Row: Entity>(rows: Vec<Row>) -> Rows {
-        Rows(Found::InMemory(Box::new(rows)))
+        Rows(RowSource::InMemory(Box::new(rows)))
     }
 
     /// The entities, if that is what was selected.
     pub(crate) fn read<Row: Entity>(self) -> Unreadable<Vec<Row>> {
         match self.0 {
-            Found::Stored(rows) => read_with(&*rows, |row| Row::read(&AnyRow(row))),
-            Found::InMemory(rows) => {
+            RowSource::Stored(rows) => read_with(&*rows, |row| Row::read(&AnyRow(row))),
+            RowSource::InMemory(rows) => {
                 let rows = rows.downcast::<Vec<Row>>();
                 rows.map(|rows| *rows).map_err(|_| unreadable("row", "of another table"))
             }
@@ -199,8 +193,8 @@ impl Rows {
     /// What `read` makes of each row, whose columns were selected.
     pub(crate) fn map<T>(self, read: impl Fn(&AnyRow<'_>) -> Unreadable<T>) -> Unreadable<Vec<T>> {
         match self.0 {
-            Found::Stored(rows) => read_with(&*rows, |row| read(&AnyRow(row))),
-            Found::InMemory(_) => Err(unreadable("row", "without columns")),
+            RowSource::Stored(rows) => read_with(&*rows, |row| read(&AnyRow(row))),
+            RowSource::InMemory(_) => Err(unreadable("row", "without columns")),
         }
     }
 }
@@ -274,8 +268,8 @@ pub(crate) fn parse<T: FromStr>(what: &str, text: &str) -> Unreadable<T> {
     text.parse().map_err(|_| unreadable(what, text))
 }
 
-pub(crate) fn word<T: Word>(text: &str) -> Unreadable<T> {
-    T::named(text).ok_or_else(|| unreadable("word", text))
+pub(crate) fn word<T: NamedEnum>(text: &str) -> Unreadable<T> {
+    T::from_name(text).ok_or_else(|| unreadable("word", text))
 }
 
 pub(crate) fn number<T: TryFrom<i64>>(what: &str, value: impl Into<i64>) -> Unreadable<T> {

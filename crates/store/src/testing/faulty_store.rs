@@ -13,9 +13,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::intercepted::{Call, Intercepted, Interceptor};
 use super::memory::MemoryStore;
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::trouble::Trouble;
 
 /// What happens to one append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Faults {
     fn check_lock(&self, shard: Option<Shard>) -> Result<(), StoreError> {
         let locked = self.locked.lock().expect("not poisoned");
         match shard.is_some_and(|shard| locked.contains(&shard)) {
-            true => Err(StoreError::Unavailable(Trouble::Locked.into())),
+            true => Err(StoreError::Unavailable(DatabaseProblem::Locked.into())),
             false => Ok(()),
         }
     }

@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, Operation, Record};
+use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};
 use crate::store::{
-    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardState,
-    Store, Survey, TableVersions, Tables, WaitingEndpoints,
+    AppendedBatch, AttemptSum, ClusterState, DueKey, DuePage, ErasedBodies, Lease,
+    RebuildDifference, ShardState, Store, TableVersions, Tables, WaitingEndpoints,
 };
 use crate::tables::{Keys, Rows};
 use crate::vault::{
@@ -201,7 +201,7 @@ intercept! {
     async fn answers(limit: Duration) -> ();
     async fn find_operations(
         shard: Shard, after: Position, operations: &[OperationId]
-    ) -> HashMap<OperationId, Appended>;
+    ) -> HashMap<OperationId, AppendOutcome>;
     async fn read_stream(
         shard: Shard, stream: Stream, after: Version, limit: usize
     ) -> Vec<Record>;
@@ -214,7 +214,7 @@ intercept! {
     ) -> ErasedBodies;
     async fn renew_lease(lease: Lease, time_to_live: Duration) -> bool;
     async fn release_lease(lease: Lease) -> ();
-    async fn survey(member: &str, time_to_live: Duration) -> Survey;
+    async fn heartbeat(member: &str, time_to_live: Duration) -> ClusterState;
     async fn leave(member: &str) -> ();
     async fn note_key_uses(uses: &[(KeyId, Timestamp)]) -> ();
     async fn rebuild(shard: Shard, progress: &(dyn Fn(Position) + Sync)) -> ();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::following;
+use super::navigation;
 use super::role::Role;
 use super::session::{ElementId, Refusal, Session};
 use super::view;
@@ -70,7 +70,7 @@ impl Part {
     /// Clicks it. If that leads to another page, that page has been loaded when this returns.
     pub async fn click(&self, role: Role, name: &str) {
         self.with(role, name, "click", async |element| {
-            following::click(&self.session, element).await
+            navigation::click(&self.session, element).await
         })
         .await;
     }
@@ -81,7 +81,7 @@ impl Part {
         let scoped = self.scoped(&[selector]);
         self.eventually(&format!("one can click {scoped}"), async || {
             match self.session.select(&scoped).await?.first() {
-                Some(element) => following::click(&self.session, element).await.map(Some),
+                Some(element) => navigation::click(&self.session, element).await.map(Some),
                 None => Ok(None),
             }
         })
@@ -101,7 +101,7 @@ impl Part {
     /// this returns.
     pub async fn press_enter(&self, label: &str) {
         self.with(Role::Field, label, "press Enter in", async |element| {
-            following::press_enter(&self.session, element).await
+            navigation::press_enter(&self.session, element).await
         })
         .await;
     }

@@ -20,21 +20,21 @@ pub struct Size {
 
 impl Size {
     /// A window on a desk.
-    pub const DESK: Self = Self { width: 1280, height: 900 };
+    pub const DESKTOP: Self = Self { width: 1280, height: 900 };
     /// A telephone, upright.
-    pub const TELEPHONE: Self = Self { width: 375, height: 800 };
+    pub const PHONE: Self = Self { width: 375, height: 800 };
 }
 
 /// The colours that somebody prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
+pub enum ColorScheme {
     /// Dark on light.
     Light,
     /// Light on dark.
     Dark,
 }
 
-impl Colours {
+impl ColorScheme {
     /// As CSS names them: `light`, `dark`.
     pub fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ pub(super) async fn resize(session: &Session, size: Size) {
     session.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
 }
 
-pub(super) async fn prefer(session: &Session, colours: Colours) {
+pub(super) async fn set_color_scheme(session: &Session, colours: ColorScheme) {
     let features = json!([{ "name": "prefers-color-scheme", "value": colours.name() }]);
     session.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use form_urlencoded::Serializer;
 
-use super::token_endpoint::Grant;
-use super::{CLIENT_ID, State, parameters};
+use super::message::parameters;
+use super::state::{CLIENT_ID, Grant, State};
 use crate::receiver::Reply;
 
 impl State {
@@ -37,44 +37,47 @@ impl State {
 
     /// Where the browser is sent with a code.
     pub(super) fn log_in(&mut self, query: &str) -> Result<String, &'static str> {
-        let asked = parameters(query.as_bytes());
-        self.check(&asked)?;
+        let request = parameters(query.as_bytes());
+        self.check(&request)?;
         let code = format!("code-{}", self.grants.len());
         let grant = Grant {
-            challenge: asked["code_challenge"].clone(),
-            nonce: asked.get("nonce").cloned(),
+            challenge: request["code_challenge"].clone(),
+            nonce: request.get("nonce").cloned(),
             is_used: false,
         };
         self.grants.insert(code.clone(), grant);
-        Ok(self.back(&asked, &[("code", &code)]))
+        Ok(self.redirect_url(&request, &[("code", &code)]))
     }
 
     fn cancel(&self, query: &str) -> Result<String, &'static str> {
-        let asked = parameters(query.as_bytes());
-        self.check(&asked)?;
-        let said = format!("Ann has <b>cancelled</b> {}", "and so on ".repeat(100));
-        Ok(self.back(&asked, &[("error", "access_denied"), ("error_description", &said)]))
+        let request = parameters(query.as_bytes());
+        self.check(&request)?;
+        let description = format!("Ann has <b>cancelled</b> {}", "and so on ".repeat(100));
+        Ok(self.redirect_url(
+            &request,
+            &[("error", "access_denied"), ("error_description", &description)],
+        ))
     }
 
-    fn back(&self, asked: &HashMap<String, String>, answer: &[(&str, &str)]) -> String {
+    fn redirect_url(&self, request: &HashMap<String, String>, answer: &[(&str, &str)]) -> String {
         let mut query = Serializer::new(String::new());
         query.extend_pairs(answer).append_pair("iss", &self.url);
-        if let Some(state) = asked.get("state") {
+        if let Some(state) = request.get("state") {
             query.append_pair("state", state);
         }
         format!("{}?{}", self.redirect_uri, query.finish())
     }
 
-    fn check(&self, asked: &HashMap<String, String>) -> Result<(), &'static str> {
-        let is = |name: &str, value: &str| asked.get(name).is_some_and(|it| it == value);
-        let scopes = asked.get("scope").map_or("", String::as_str);
+    fn check(&self, request: &HashMap<String, String>) -> Result<(), &'static str> {
+        let is = |name: &str, value: &str| request.get(name).is_some_and(|it| it == value);
+        let scopes = request.get("scope").map_or("", String::as_str);
         if !is("client_id", CLIENT_ID) {
             Err("the client is not known")
         } else if !is("redirect_uri", &self.redirect_uri) {
             Err("the redirect URI is not registered")
         } else if !is("response_type", "code") || !scopes.split(' ').any(|it| it == "openid") {
             Err("this is not the authorization code flow of OpenID Connect")
-        } else if !is("code_challenge_method", "S256") || !asked.contains_key("code_challenge") {
+        } else if !is("code_challenge_method", "S256") || !request.contains_key("code_challenge") {
             Err("there is no code challenge")
         } else {
             Ok(())

@@ -5,19 +5,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::{CLIENT_ID, CLIENT_SECRET, State, in_seconds, json_reply, parameters};
+use super::message::{json_reply, parameters};
+use super::signing_key::in_seconds;
+use super::state::{CLIENT_ID, CLIENT_SECRET, State};
 use crate::receiver::{ReceivedRequest, Reply};
-
-/// What a code stands for.
-pub(super) struct Grant {
-    pub(super) challenge: String,
-    pub(super) nonce: Option<String>,
-    pub(super) is_used: bool,
-}
 
 impl State {
     pub(super) fn take_code(&mut self, request: &ReceivedRequest) -> Reply {
-        if !self.is_proven(request) {
+        if !self.is_authenticated(request) {
             return refused(401, "invalid_client");
         }
         let form = parameters(&request.body);
@@ -25,10 +20,12 @@ impl State {
         if get("grant_type") != "authorization_code" {
             return refused(400, "unsupported_grant_type");
         }
-        let is_same_place = get("redirect_uri") == self.redirect_uri;
+        let is_same_redirect_uri = get("redirect_uri") == self.redirect_uri;
         let verifier = get("code_verifier");
         let nonce = match self.grants.get_mut(get("code")) {
-            Some(grant) if is_same_place && !grant.is_used && hash(verifier) == grant.challenge => {
+            Some(grant)
+                if is_same_redirect_uri && !grant.is_used && hash(verifier) == grant.challenge =>
+            {
                 grant.is_used = true;
                 grant.nonce.clone()
             }
@@ -53,13 +50,13 @@ impl State {
             claims.extend(account.clone());
         }
         (self.tamper)(&mut claims);
-        self.key.sign(&claims)
+        self.signing_key.sign(&claims)
     }
 
-    /// Whether the client proves who it is, in a way that is taken (RFC 6749 section 2.3.1).
-    fn is_proven(&self, request: &ReceivedRequest) -> bool {
+    /// Whether the client authenticates itself by an accepted method (RFC 6749 section 2.3.1).
+    fn is_authenticated(&self, request: &ReceivedRequest) -> bool {
         let form = parameters(&request.body);
-        let takes = |proof: &str| self.proofs.contains(&proof);
+        let accepts = |method: &str| self.authentication_methods.contains(&method);
         let is_named = form.get("client_id").is_some_and(|id| id == CLIENT_ID);
         match (request.header("authorization"), form.get("client_secret")) {
             (Some(header), None) => {
@@ -68,10 +65,11 @@ impl State {
                     form_urlencoded::byte_serialize(text.as_bytes()).collect()
                 };
                 let pair = format!("{}:{}", encode(CLIENT_ID), encode(CLIENT_SECRET));
-                takes("client_secret_basic") && header == format!("Basic {}", STANDARD.encode(pair))
+                accepts("client_secret_basic")
+                    && header == format!("Basic {}", STANDARD.encode(pair))
             }
             (None, Some(secret)) => {
-                takes("client_secret_post") && is_named && secret == CLIENT_SECRET
+                accepts("client_secret_post") && is_named && secret == CLIENT_SECRET
             }
             (None, None) => !self.has_secret && is_named,
             (Some(_), Some(_)) => false,

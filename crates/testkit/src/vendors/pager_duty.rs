@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Faults;
 
 /// Whether the Events API v2 would answer 202.
-pub fn send_alert_event(body: &[u8], routing_key: &str) -> Result<(), String> {
+pub fn check_pager_duty_event(body: &[u8], routing_key: &str) -> Result<(), String> {
     let event: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let mut faults = Faults::default();
     let known = [

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Faults;
 
 /// Whether Slack would take the message, and mention nobody.
-pub fn sending_messages_using_incoming_webhooks(body: &[u8]) -> Result<(), String> {
+pub fn check_slack_message(body: &[u8]) -> Result<(), String> {
     let message: Value = serde_json::from_slice(body).map_err(|_| "invalid_payload".to_owned())?;
     let mut faults = Faults::default();
     faults.only(&message, &["text", "blocks", "mrkdwn"], "a message");

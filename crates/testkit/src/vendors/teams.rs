@@ -9,7 +9,7 @@ use super::Faults;
 const MAX_BYTES: usize = 28 * 1024;
 
 /// Whether a workflow would post the message.
-pub fn add_incoming_webhook(body: &[u8]) -> Result<(), String> {
+pub fn check_teams_message(body: &[u8]) -> Result<(), String> {
     let message: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let mut faults = Faults::default();
     faults.demand(body.len() <= MAX_BYTES, "a message has at most 28 KB");

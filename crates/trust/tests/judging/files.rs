@@ -1,12 +1,12 @@
 //! Files that cannot be used say why, and which of their certificates it is.
 
-use keeptrusts_webhooks_trust::{CertificateProblem, Trust, UnusableCertificates};
+use keeptrusts_webhooks_trust::{CertificateProblem, TrustStore, UnusableCertificates};
 
 use crate::handshake::handshake;
 use crate::identity::{Authority, like_openssl, params, rsa_key, self_signed};
 
 fn added(pem: &str) -> Result<(), UnusableCertificates> {
-    Trust::in_nobody().add_pem("--trust-ca", pem.as_bytes())
+    TrustStore::empty().add_pem("--trust-ca", pem.as_bytes())
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn text_and_other_parts_of_pem_are_passed_over() {
 
 #[test]
 fn who_trusts_nobody_believes_nobody() {
-    let trust = Trust::in_nobody();
+    let trust = TrustStore::empty();
     assert!(trust.is_empty());
     let server = Authority::named("private").issue(&params("localhost", &["localhost"]));
     assert_eq!(handshake(&trust, &server, "localhost"), Err(CertificateProblem::UnknownIssuer));

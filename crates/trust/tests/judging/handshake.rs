@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use keeptrusts_webhooks_trust::{CertificateProblem, Trust};
+use keeptrusts_webhooks_trust::{CertificateProblem, TrustStore};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -24,15 +24,15 @@ impl ResolvesServerCert for Shown {
 }
 
 /// A client that trusts what is in the file, and nobody else.
-pub(crate) fn trust(pem: &str) -> Trust {
-    let mut trust = Trust::in_nobody();
+pub(crate) fn trust(pem: &str) -> TrustStore {
+    let mut trust = TrustStore::empty();
     trust.add_pem("--trust-ca", pem.as_bytes()).expect("the file is right");
     trust
 }
 
 /// Shakes hands by TLS 1.2 and by TLS 1.3, which must come to the same.
 pub(crate) fn handshake(
-    trust: &Trust,
+    trust: &TrustStore,
     server: &Identity,
     name: &str,
 ) -> Result<(), CertificateProblem> {
@@ -55,7 +55,7 @@ pub(crate) fn handshake(
             let _ = server.process_new_packets();
             pass(&mut server, &mut client);
             if let Err(error) = client.process_new_packets() {
-                let problem = CertificateProblem::of(&error);
+                let problem = CertificateProblem::from_rustls(&error);
                 return Err(problem.unwrap_or_else(|| panic!("not a certificate: {error:?}")));
             }
             if !client.is_handshaking() {

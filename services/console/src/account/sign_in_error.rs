@@ -1,7 +1,7 @@
 //! Why a sign-in with an account has failed, and the message for the person at the browser.
 
 use http::StatusCode;
-use keeptrusts_webhooks_domain::counted::counted;
+use keeptrusts_webhooks_domain::plural::pluralize;
 use tonic::{Code, Status};
 
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, retry_delay};
@@ -132,7 +132,7 @@ impl SignInError {
                 StatusCode::TOO_MANY_REQUESTS,
                 format!(
                     "Too many sign-ins from your address have failed. Try again in {}.",
-                    counted(*seconds, "second", "seconds")
+                    pluralize(*seconds, "second", "seconds")
                 ),
             ),
             SignInError::ServicesUnavailable => {

@@ -11,8 +11,8 @@ use http::request::Parts;
 use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::time::timestamp_from_proto;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::key::Token;
+use keeptrusts_webhooks_domain::plural::pluralize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use zeroize::Zeroizing;
@@ -123,7 +123,7 @@ impl From<Status> for SignInFailure {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
                 let text = format!(
                     "Too many wrong keys have come from your address. Try again in {}.",
-                    counted(seconds, "second", "seconds")
+                    pluralize(seconds, "second", "seconds")
                 );
                 let code = StatusCode::TOO_MANY_REQUESTS;
                 SignInFailure { retry_after: Some(seconds), ..SignInFailure::of(code, None, text) }

@@ -2,9 +2,9 @@
 
 use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_COUNT, MAX_REPLAY_RATE};
+use keeptrusts_webhooks_domain::plural::pluralize;
 use serde::Deserialize;
 
 use super::filter::{interval, interval_complaint};
@@ -196,7 +196,7 @@ impl ReplayProgress {
 /// The count at the start: `1 delivery`, `40 deliveries`, `more than 100000 deliveries`, or, if
 /// counting stopped at its limit, `at least 40 deliveries`.
 pub(crate) fn matched(replay: &v1::Replay, one: &str, many: &str) -> String {
-    let things = counted(replay.matched_count, one, many);
+    let things = pluralize(replay.matched_count, one, many);
     match replay.may_match_more {
         false => things,
         true if replay.matched_count.unsigned_abs() >= MAX_REPLAY_COUNT => {

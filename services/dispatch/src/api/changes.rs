@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Stream};
 use keeptrusts_webhooks_domain::replay::Replay;
-use keeptrusts_webhooks_store::{Log, OwnRecords, Record, StoreError};
+use keeptrusts_webhooks_store::{Log, OrganizationRecords, Record, StoreError};
 
 use super::delivery_states::DeliveryStates;
 
@@ -80,7 +80,10 @@ impl OrganizationChanges {
     }
 
     /// The changes by each of the organization's next records.
-    pub(super) async fn of(&self, own: &OwnRecords) -> Result<Vec<Arc<[Change]>>, StoreError> {
+    pub(super) async fn of(
+        &self,
+        own: &OrganizationRecords,
+    ) -> Result<Vec<Arc<[Change]>>, StoreError> {
         let mut known = self.known.lock().await;
         let new_from = own.records.partition_point(|record| record.position <= known.position);
         let (old, new) = own.records.split_at(new_from);
@@ -193,10 +196,10 @@ fn attempt_of(record: &Record) -> Option<Attempt> {
     else {
         return None;
     };
-    fact.attempt().map(|(made, outcome, error, next_attempt_time)| Attempt {
+    fact.attempt().map(|(details, outcome, error, next_attempt_time)| Attempt {
         organization_id: OrganizationId::clone(&record.organization_id),
         delivery_id,
-        made: made.clone(),
+        details: details.clone(),
         outcome,
         error: error.to_owned(),
         next_attempt_time,

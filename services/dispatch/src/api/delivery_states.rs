@@ -50,7 +50,7 @@ impl DeliveryStates {
                 (&record.fact, record.stream, changed.is_empty())
                 && let Some(delivery) = self.next(id, fact, record, rows.get(&id)).await?
             {
-                match fact.is_seen() {
+                match fact.is_visible() {
                     true => changed.push(delivery),
                     // Not visible, but its version is needed for the next record.
                     false => drop(self.remembered.insert(id, delivery)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ListReplays, Read, ReplayEvents, ReplayRef, counted_replay,
+    AuthorizedRequest, ListChunk, ListReplays, ReplayEvents, ReplayRef, replay_preview,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::replay::{
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
-use keeptrusts_webhooks_store::{Expected, NewRecord, OrganizationFollower, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -69,12 +69,12 @@ impl DispatchApi {
         };
         if request.validate_only {
             let organization_id = organization.to_string();
-            return Ok(v1::Replay { organization_id, ..counted_replay(&new, &counts) });
+            return Ok(v1::Replay { organization_id, ..replay_preview(&new, &counts) });
         }
         let id = ReplayId::new(new_ulid((self.clock)()));
         let record = NewRecord {
             stream: LogStream::Replay(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Replay(ReplayFact::Requested(new.clone())),
         };
         let metadata = call.metadata(endpoint.id);
@@ -105,7 +105,7 @@ impl DispatchApi {
             let replays = store.list_replays(shard, organization, endpoint_id, before, limit).await;
             let replays = replays.map_err(answer::query_failed)?;
             let things = replays.iter().map(|replay| (replay.id, replay.into())).collect();
-            Ok(Read::of_all(things, limit))
+            Ok(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (replays, next_page_token) = page.fill(turn, read).await?;
@@ -129,7 +129,7 @@ impl DispatchApi {
         let record = NewRecord {
             stream: LogStream::Replay(*replay_id),
             // It takes a step several times a second, and is cancelled at any of them.
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
         let metadata = call.metadata(endpoint_id);

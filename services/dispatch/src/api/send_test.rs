@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{BodyId, ExpectedVersion, NewBody, NewRecord, new_ulid};
 use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
@@ -37,7 +37,7 @@ impl DispatchApi {
         };
         let record = NewRecord {
             stream: Stream::Delivery(delivery_id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Delivery(requested),
         };
         let body = NewBody {

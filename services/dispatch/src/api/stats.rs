@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keeptrusts_webhooks_contracts::time::{duration_to_proto, timestamp_to_proto};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_store::durations;
 use keeptrusts_webhooks_store::log::projection::{CountKey, hour_of};
 
@@ -29,12 +29,12 @@ pub(super) fn response(counts: &[(CountKey, u64)]) -> v1::GetEndpointStatsRespon
 
 fn stats<'a>(counts: impl IntoIterator<Item = &'a (CountKey, u64)>) -> v1::AttemptStats {
     let counts: Vec<_> = counts.into_iter().collect();
-    let of = |outcome: Outcome| {
+    let of = |outcome: AttemptOutcome| {
         let matching = counts.iter().filter(|(key, _)| key.outcome == outcome);
         matching.map(|(_, count)| *count as i64).sum::<i64>()
     };
     let (delivered, retrying, failed) =
-        (of(Outcome::Delivered), of(Outcome::Retrying), of(Outcome::Failed));
+        (of(AttemptOutcome::Delivered), of(AttemptOutcome::Retrying), of(AttemptOutcome::Failed));
     let all = delivered + retrying + failed;
     let buckets = counts.iter().map(|(key, count)| (key.duration_bucket, *count));
     v1::AttemptStats {
@@ -68,9 +68,9 @@ mod tests {
             duration_bucket,
         };
         let counts = [
-            (key(0, Outcome::Delivered, 10), 3),
-            (key(0, Outcome::Retrying, 90), 1),
-            (key(3_600, Outcome::Failed, 90), 1),
+            (key(0, AttemptOutcome::Delivered, 10), 3),
+            (key(0, AttemptOutcome::Retrying, 90), 1),
+            (key(3_600, AttemptOutcome::Failed, 90), 1),
         ];
         let answer = response(&counts);
         let total = answer.total.expect("there");

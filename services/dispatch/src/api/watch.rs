@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::unfold;
-use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchDeliveries, foreign_resume_token};
+use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchDeliveries, invalid_resume_token};
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::EndpointId;
@@ -41,7 +41,7 @@ impl DispatchApi {
                 let found = self.log.position_of(shard, &organization, record).await;
                 let at = found.map_err(answer::query_failed)?;
                 let at =
-                    at.ok_or_else(|| status::invalid_argument(vec![foreign_resume_token()]))?;
+                    at.ok_or_else(|| status::invalid_argument(vec![invalid_resume_token()]))?;
                 if is_finished { at } else { Position(at.0 - 1) }
             }
         };

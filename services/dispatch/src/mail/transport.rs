@@ -166,7 +166,7 @@ impl Encrypted {
         let shaken = tls.connector.connect(tls.server_name.clone(), tcp).await;
         let stream = shaken.map_err(|error| {
             let cause: &(dyn Error + 'static) = &error;
-            match CertificateProblem::behind(cause) {
+            match CertificateProblem::find_in(cause) {
                 Some(problem) => SmtpFailure::NotTrusted(problem),
                 None => SmtpFailure::Tls(error),
             }

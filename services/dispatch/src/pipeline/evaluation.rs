@@ -5,16 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::Verdict;
+use keeptrusts_webhooks_domain::delivery::RequestResult;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
-use keeptrusts_webhooks_outbound::{Answer, Exchange as Exchanged, Remark};
+use keeptrusts_webhooks_outbound::{HttpExchange, HttpResponse, Remark};
 
 use super::{request, response_text};
 use crate::metrics::AttemptResult;
 
 pub(crate) struct Evaluation {
-    pub(crate) verdict: Verdict,
+    pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
     pub(crate) duration: Duration,
     pub(crate) status_code: Option<u16>,
@@ -28,17 +28,17 @@ pub(crate) struct Evaluation {
 
 impl Evaluation {
     /// Evaluates a request to `url` that ended at `now`. Any 2xx is a success, nothing else is.
-    pub(crate) fn of(exchanged: Exchanged, url: &str, now: Timestamp) -> Evaluation {
-        let Exchanged { result, duration, remarks, was_sent } = exchanged;
+    pub(crate) fn of(exchange: HttpExchange, url: &str, now: Timestamp) -> Evaluation {
+        let HttpExchange { result, duration, remarks, was_sent } = exchange;
         match result {
-            Ok(Answer { status, headers, body, .. }) => {
+            Ok(HttpResponse { status, headers, body, .. }) => {
                 let mut of_answer = Vec::from_iter(response_text::remark(&headers, &body));
-                let verdict = match status.is_success() {
-                    true => Verdict::Succeeded,
-                    false => failed_verdict(status, &headers, url, now, &mut of_answer),
+                let request_result = match status.is_success() {
+                    true => RequestResult::Succeeded,
+                    false => failed_request(status, &headers, url, now, &mut of_answer),
                 };
                 Evaluation {
-                    verdict,
+                    request_result,
                     result: AttemptResult::Answered(status.as_u16()),
                     duration,
                     status_code: Some(status.as_u16()),
@@ -61,7 +61,7 @@ impl Evaluation {
     /// Nothing could be sent.
     pub(crate) fn never_sent(reason: &str) -> Evaluation {
         Evaluation {
-            verdict: Verdict::Failed {
+            request_result: RequestResult::Failed {
                 error: reason.to_owned(),
                 retry_after: None,
                 endpoint_pause: None,
@@ -78,25 +78,26 @@ impl Evaluation {
 
     /// The endpoint's URL has changed, so the receiver that answered is not the next one.
     pub(crate) fn ignore_retry_after(&mut self) {
-        if let Verdict::Failed { retry_after, endpoint_pause, .. } = &mut self.verdict {
+        if let RequestResult::Failed { retry_after, endpoint_pause, .. } = &mut self.request_result
+        {
             (*retry_after, *endpoint_pause) = (None, None);
         }
     }
 }
 
 /// The verdict on a response that is no success. Oddities of the response are added to the remarks.
-fn failed_verdict(
+fn failed_request(
     status: StatusCode,
     headers: &HeaderMap,
     url: &str,
     now: Timestamp,
     remarks: &mut Vec<String>,
-) -> Verdict {
+) -> RequestResult {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
         remarks.push(response_text::UNREADABLE_RETRY_AFTER.to_owned());
     }
-    Verdict::Failed {
+    RequestResult::Failed {
         error: response_text::failure_text(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),

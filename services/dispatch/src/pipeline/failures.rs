@@ -5,7 +5,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use keeptrusts_webhooks_store::backoff::{Backoff, retry};
-use keeptrusts_webhooks_store::{AppendError, Appended, Causes, Operation, Refusal, StoreError};
+use keeptrusts_webhooks_store::{
+    AppendError, AppendOutcome, ErrorChain, Operation, Refusal, StoreError,
+};
 
 use super::owned_shard::OwnedShard;
 
@@ -122,7 +124,7 @@ impl OwnedShard {
         &self,
         append: AppendPolicy,
         operation: Operation,
-    ) -> Result<Appended, StageEnded> {
+    ) -> Result<AppendOutcome, StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
         loop {
             match self.log.append(self.lease.shard(), operation.clone()).await {
@@ -171,7 +173,7 @@ impl OwnedShard {
     /// Finishes what is under way, and has the shard given back.
     pub(crate) fn give_up(&self, what: &'static str, error: &dyn Error) {
         if !self.unfit.is_cancelled() {
-            let (shard, error) = (self.lease.shard(), Causes(error));
+            let (shard, error) = (self.lease.shard(), ErrorChain(error));
             tracing::error!(%shard, %error, "{what}: this process cannot work on the shard, giving it back");
             self.unfit.cancel();
             self.stop.cancel();
@@ -180,7 +182,7 @@ impl OwnedShard {
 
     /// Logs a wait.
     pub(crate) fn log_wait(&self, what: &'static str, error: &dyn Error) {
-        let (shard, error) = (self.lease.shard(), Causes(error));
+        let (shard, error) = (self.lease.shard(), ErrorChain(error));
         tracing::warn!(%shard, %error, "{what}, waiting");
     }
 }
@@ -189,7 +191,7 @@ impl OwnedShard {
 mod tests {
     use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
     use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
-    use keeptrusts_webhooks_store::Trouble;
+    use keeptrusts_webhooks_store::DatabaseProblem;
 
     use super::Reaction::{Abort, DecideAgain, End, GiveUp, Wait};
     use super::*;
@@ -204,8 +206,8 @@ mod tests {
         let out_of_order = Refusal::OutOfOrder { expected: Position(1), actual: Position(2) };
         // For shared streams, and for owned ones.
         let table = [
-            (AppendError::Unavailable(Trouble::Locked), Wait, Wait),
-            (AppendError::Unavailable(Trouble::Unreachable), Wait, Wait),
+            (AppendError::Unavailable(DatabaseProblem::Locked), Wait, Wait),
+            (AppendError::Unavailable(DatabaseProblem::Unreachable), Wait, Wait),
             (stale.into(), DecideAgain, GiveUp),
             (Refusal::NoSuchStream(stream).into(), DecideAgain, GiveUp),
             (reused.into(), GiveUp, GiveUp),

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Trigger;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, FailureStreak};
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 
 /// RFC 9110 section 15.5.11: the receiver is gone, and this is likely to be permanent.
@@ -24,7 +23,7 @@ pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailureStart>>);
 
 #[derive(Debug, Clone, Copy)]
 struct FailureStart {
-    failing: Failing,
+    failing: FailureStreak,
     /// The same time on the steady clock.
     steady_since: Timestamp,
 }
@@ -32,7 +31,7 @@ struct FailureStart {
 /// An endpoint that only fails, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailureDuration {
-    pub(crate) failing: Failing,
+    pub(crate) failing: FailureStreak,
     pub(crate) lasted: Duration,
 }
 
@@ -40,11 +39,11 @@ impl FailingEndpoints {
     /// Takes over the database's rows. Their age is measured on the wall clock.
     pub(crate) fn put(
         &self,
-        failing: HashMap<EndpointId, Failing>,
+        failing: HashMap<EndpointId, FailureStreak>,
         wall_now: Timestamp,
         steady_now: Timestamp,
     ) {
-        let since = |failing: Failing| {
+        let since = |failing: FailureStreak| {
             let steady_since = steady_now.checked_sub(lasted(failing.since, wall_now));
             FailureStart { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
         };
@@ -59,11 +58,11 @@ impl FailingEndpoints {
     /// An attempt's outcome is committed.
     pub(crate) fn note(&self, delivery_id: DeliveryId, fact: &DeliveryFact, steady_now: Timestamp) {
         match fact {
-            DeliveryFact::AttemptSucceeded(made) => self.forget(made.endpoint_id),
-            DeliveryFact::AttemptFailed { made, .. } if made.trigger != Trigger::Test => {
-                let failing = Failing { since: made.start_time, delivery_id };
+            DeliveryFact::AttemptSucceeded(details) => self.forget(details.endpoint_id),
+            DeliveryFact::AttemptFailed { details, .. } if details.trigger != Trigger::Test => {
+                let failing = FailureStreak { since: details.start_time, delivery_id };
                 let since = FailureStart { failing, steady_since: steady_now };
-                self.lock().entry(made.endpoint_id).or_insert(since);
+                self.lock().entry(details.endpoint_id).or_insert(since);
             }
             _ => {}
         }
@@ -93,15 +92,15 @@ pub(crate) fn health_fact(
         DeliveryFact::AttemptSucceeded(_) => {
             [Some(EndpointCommand::NoteSuccess { delivery_id }), None, None]
         }
-        DeliveryFact::AttemptFailed { made, error, .. } if made.trigger != Trigger::Test => {
-            let since = failing.map_or(made.start_time, |known| known.failing.since);
+        DeliveryFact::AttemptFailed { details, error, .. } if details.trigger != Trigger::Test => {
+            let since = failing.map_or(details.start_time, |known| known.failing.since);
             let has_lasted = failing.map_or(Duration::ZERO, |known| known.lasted);
             let is_too_long = patience.is_some_and(|patience| has_lasted >= patience);
             let gone = EndpointCommand::NoteGone { delivery_id };
             let failing = EndpointCommand::NoteFailing { delivery_id, since };
             let exhausted = EndpointCommand::NoteExhausted { delivery_id, error: error.clone() };
             [
-                (made.status_code == Some(GONE)).then_some(gone),
+                (details.status_code == Some(GONE)).then_some(gone),
                 is_too_long.then_some(failing),
                 fact.is_exhaustion().then_some(exhausted),
             ]

@@ -17,7 +17,7 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, NewBody, NewRecord, Operation, StoreError,
+    AppendError, AppendOutcome, BodyId, NewBody, NewRecord, Operation, StoreError,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -96,7 +96,7 @@ pub(crate) async fn run(
 
 enum Step {
     /// The log has answered.
-    Appended(Vec<(PendingOutcome, Fact, Result<Appended, AppendError>)>),
+    Appended(Vec<(PendingOutcome, Fact, Result<AppendOutcome, AppendError>)>),
     /// What outcomes must be decided from again was read.
     ReadAgain(Vec<PendingOutcome>),
 }
@@ -150,19 +150,19 @@ impl<'a> Recorder<'a> {
     /// Reports what is recorded to the scheduler; returns what is to be tried again.
     async fn conclude(
         &mut self,
-        appended: Vec<(PendingOutcome, Fact, Result<Appended, AppendError>)>,
+        appended: Vec<(PendingOutcome, Fact, Result<AppendOutcome, AppendError>)>,
         to_schedule: &mpsc::Sender<AttemptProgress>,
     ) -> Result<RetryBatch, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
             match result {
-                Ok(Appended::New { recorded_at, .. }) => {
+                Ok(AppendOutcome::Appended { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
                     _ = to_schedule.send(AttemptProgress::Committed(Box::new(delivery))).await;
                 }
-                Ok(Appended::Duplicate { .. }) => {}
+                Ok(AppendOutcome::Duplicate { .. }) => {}
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}
@@ -235,18 +235,18 @@ fn finish(
 /// Success is not worth a log line; final failure is.
 fn log_failure(attempted: &CompletedAttempt, after: &Delivery) {
     let Some(error) = attempted.failure() else { return };
-    let CompletedAttempt { made, trace, .. } = attempted;
+    let CompletedAttempt { details, trace, .. } = attempted;
     let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
         tracing::warn!(
-            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error,
+            trace_id, %delivery_id, %endpoint_id, attempt = details.number, error,
             "a delivery has failed for good"
         );
     } else {
         let next_attempt_time = after.next_attempt_time.map(tracing::field::display);
         tracing::debug!(
-            trace_id, %delivery_id, %endpoint_id, attempt = made.number, error, next_attempt_time,
+            trace_id, %delivery_id, %endpoint_id, attempt = details.number, error, next_attempt_time,
             "an attempt has failed"
         );
     }
@@ -260,15 +260,26 @@ fn operation(
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         SendResult::Attempted(attempted) => {
             let CompletedAttempt {
-                delivery, made, end_time, steady_end_time, exchange, trace, ..
+                delivery,
+                details,
+                end_time,
+                steady_end_time,
+                exchange,
+                trace,
+                ..
             } = &**attempted;
             let schedule = &shard.settings.retry_schedule;
-            let verdict = attempted.verdict_to_record(shard);
-            let fact =
-                delivery.conclude(made.clone(), verdict, *end_time, *steady_end_time, schedule);
+            let request_result = attempted.result_to_record(shard);
+            let fact = delivery.conclude(
+                details.clone(),
+                request_result,
+                *end_time,
+                *steady_end_time,
+                schedule,
+            );
             let expire_time = end_time.checked_add(shard.settings.body_retention);
             let body = NewBody {
-                id: BodyId::Attempt(made.id),
+                id: BodyId::Attempt(details.id),
                 content: exchange.clone(),
                 expire_time: expire_time.unwrap_or(Timestamp::MAX),
             };

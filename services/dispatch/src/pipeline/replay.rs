@@ -20,7 +20,7 @@ use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCounts, ReplayFact, ReplayState};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::backoff::Backoff;
-use keeptrusts_webhooks_store::{Appended, NewRecord, Operation, StoreError, new_ulid};
+use keeptrusts_webhooks_store::{AppendOutcome, NewRecord, Operation, StoreError, new_ulid};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -203,14 +203,14 @@ impl Replays {
         let Some(fact) = records.last().map(|record| record.fact.clone()) else { return Ok(()) };
         let operation = self.operation(&replay, request_trace.clone(), records);
         match self.shard.log.append(self.shard.lease.shard(), operation).await {
-            Ok(Appended::New { recorded_at, .. }) => {
+            Ok(AppendOutcome::Appended { recorded_at, .. }) => {
                 if let Fact::Replay(fact) = &fact {
                     replay.apply(fact, recorded_at);
                 }
                 self.note_step(replay, request_trace, &counts);
             }
             // Only an event can be a duplicate.
-            Ok(Appended::Duplicate { .. }) => self.postpone(&replay),
+            Ok(AppendOutcome::Duplicate { .. }) => self.postpone(&replay),
             Err(error) => match self.shard.react(STEPS, &error) {
                 Reaction::Wait => {
                     self.shard.log_wait(STEPS.what, &error);

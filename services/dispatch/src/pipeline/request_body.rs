@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Exchange;
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, RoutingKey};
-use keeptrusts_webhooks_formats::{Event, FormatError, Formatter, Interrupt, Payload};
+use keeptrusts_webhooks_formats::{FormatError, Formatter, Interrupt, Payload, PayloadEvent};
 use keeptrusts_webhooks_rendering::Renderer;
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem, SecretOwner};
 
@@ -85,7 +85,7 @@ impl RequestBody {
 
     /// Completes the attempt's record: adds the body if it was not the event's own, and masks the
     /// routing key, which some receivers echo.
-    pub(crate) fn mask(self, exchange: &mut Exchange, verdict: &mut Verdict) {
+    pub(crate) fn mask(self, exchange: &mut Exchange, request_result: &mut RequestResult) {
         exchange.request_body = self.kept;
         if let Some(key) = self.routing_key {
             let key = key.secret().expose();
@@ -93,7 +93,7 @@ impl RequestBody {
             let headers = exchange.response_headers.iter_mut();
             headers.for_each(|(_, value)| mask(value, key.as_bytes()));
             // It contains the target of a redirect.
-            if let Verdict::Failed { error, .. } = verdict {
+            if let RequestResult::Failed { error, .. } = request_result {
                 *error = error.replace(key, &"*".repeat(key.len()));
             }
         }
@@ -120,9 +120,9 @@ impl RenderInput {
         }
     }
 
-    fn event(&self) -> Result<Event<'_>, FormatError> {
+    fn event(&self) -> Result<PayloadEvent<'_>, FormatError> {
         let RenderInput { event_id, organization_id, event_type, event_time, body } = self;
-        Event::of_body(*event_id, organization_id, *event_type, *event_time, body)
+        PayloadEvent::from_body(*event_id, organization_id, *event_type, *event_time, body)
     }
 
     /// When the event happened, and the payload.

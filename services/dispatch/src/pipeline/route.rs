@@ -17,7 +17,9 @@ use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NotificationFact, NotificationType};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::log::projection::scheduled_deliveries;
-use keeptrusts_webhooks_store::{Advance, Expected, NewRecord, Operation, Record, new_ulid};
+use keeptrusts_webhooks_store::{
+    CheckpointAdvance, ExpectedVersion, NewRecord, Operation, Record, new_ulid,
+};
 use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
@@ -185,12 +187,12 @@ impl Route {
         let deliveries = routed.deliveries.len();
         let routed = NewRecord {
             stream: Stream::Event(event_id),
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::DeliveriesScheduled(routed),
         };
         let mut operation = self.operation(record, event_id, routed);
         let from = self.last_step().unwrap_or(self.checkpoint);
-        operation.checkpoint = Some(Advance { from, to: record.position });
+        operation.checkpoint = Some(CheckpointAdvance { from, to: record.position });
         let parent = record.metadata.trace.clone();
         if is_recorded(parent.as_ref()) {
             // Attempts hang below the span of routing.
@@ -252,7 +254,8 @@ impl Route {
             // If an attempt ends at this moment, the delivery is read again.
             let cancelled = NewRecord::following(&delivery, DeliveryFact::Cancelled { reason });
             let mut operation = self.operation(record, delivery.event_id, cancelled);
-            operation.checkpoint = Some(Advance { from: self.checkpoint, to: record.position });
+            operation.checkpoint =
+                Some(CheckpointAdvance { from: self.checkpoint, to: record.position });
             match self.shard.log.append(self.shard.lease.shard(), operation).await {
                 Ok(_) => {
                     metrics::count_cancelled(1);

@@ -22,7 +22,7 @@ pub(super) const LIMITS: SchedulerLimits = SchedulerLimits {
 pub(super) const BEGIN: i64 = 1_776_940_200;
 
 /// Seconds after a time in our days: what waits for a time is due after
-/// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
+/// [`DUE_IMMEDIATELY`](keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY).
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(BEGIN + second).expect("in range")
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
@@ -117,7 +117,7 @@ async fn attempt(
     }
     metrics::count_attempt(evaluation.result, trigger, evaluation.duration);
     let exchange = encoded_exchange(request_body.ok(), request_headers, &mut evaluation);
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
@@ -131,17 +131,17 @@ async fn attempt(
         exchange: ContentDigest::of(&exchange),
         remark: evaluation.remark,
     };
-    let pause_end = match evaluation.verdict {
-        Verdict::Failed { endpoint_pause: Some(wait), .. } => {
-            shard.pauses.extend(made.endpoint_id, wait)
+    let pause_end = match evaluation.request_result {
+        RequestResult::Failed { endpoint_pause: Some(wait), .. } => {
+            shard.pauses.extend(details.endpoint_id, wait)
         }
         _ => None,
     };
     Some(CompletedAttempt {
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
-        made,
-        verdict: evaluation.verdict,
+        details,
+        request_result: evaluation.request_result,
         result: evaluation.result,
         end_time,
         steady_end_time,
@@ -193,7 +193,7 @@ fn encoded_exchange(
         request_body: None,
     };
     if let Some(request_body) = request_body {
-        request_body.mask(&mut exchange, &mut evaluation.verdict);
+        request_body.mask(&mut exchange, &mut evaluation.request_result);
     }
     if !evaluation.was_sent {
         // There is no body, not even the event's.

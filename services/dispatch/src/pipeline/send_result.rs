@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::attempt::AttemptDetails;
+use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use tokio::time::Instant;
@@ -24,8 +24,8 @@ pub(crate) enum SendResult {
 
 pub(crate) struct CompletedAttempt {
     pub(crate) delivery: Delivery,
-    pub(crate) made: AttemptMade,
-    pub(crate) verdict: Verdict,
+    pub(crate) details: AttemptDetails,
+    pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
     pub(crate) end_time: Timestamp,
     /// The same on the steady clock.
@@ -43,39 +43,39 @@ pub(crate) struct CompletedAttempt {
 impl CompletedAttempt {
     pub(crate) fn progress(&self) -> AttemptProgress {
         let Delivery { endpoint_id, id, .. } = self.delivery;
-        let succeeded = self.verdict == Verdict::Succeeded;
+        let succeeded = self.request_result == RequestResult::Succeeded;
         let end = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
-        let pause = match self.verdict {
-            Verdict::Failed { endpoint_pause, .. } => endpoint_pause,
-            Verdict::Succeeded => None,
+        let pause = match self.request_result {
+            RequestResult::Failed { endpoint_pause, .. } => endpoint_pause,
+            RequestResult::Succeeded => None,
         };
         AttemptProgress::RequestEnded { endpoint_id, delivery_id: id, end, pause }
     }
 
-    /// The verdict as it is recorded. Of many responses that ask for a pause, only the one counts
+    /// The result as it is recorded. Of many responses that ask for a pause, only the one counts
     /// that makes it the longest, so that the last one that is recorded is the one that applies.
-    pub(crate) fn verdict_to_record(&self, shard: &OwnedShard) -> Verdict {
+    pub(crate) fn result_to_record(&self, shard: &OwnedShard) -> RequestResult {
         let endpoint_id = self.delivery.endpoint_id;
         let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
-        let mut verdict = self.verdict.clone();
-        if let Verdict::Failed { endpoint_pause, .. } = &mut verdict
+        let mut request_result = self.request_result.clone();
+        if let RequestResult::Failed { endpoint_pause, .. } = &mut request_result
             && self.pause_end.filter(is_longest).is_none()
         {
             *endpoint_pause = None;
         }
-        verdict
+        request_result
     }
 
     /// The error for logs and spans. Of a response only the status: the delivery log shows where a
     /// redirect leads, and the paths of receivers' URLs may be secret.
     pub(crate) fn failure(&self) -> Option<String> {
-        match (&self.verdict, self.result) {
-            (Verdict::Succeeded, _) => None,
+        match (&self.request_result, self.result) {
+            (RequestResult::Succeeded, _) => None,
             (_, AttemptResult::Answered(code)) => {
                 let status = http::StatusCode::from_u16(code).map(response_text::status_text);
                 Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
             }
-            (Verdict::Failed { error, .. }, _) => Some(error.clone()),
+            (RequestResult::Failed { error, .. }, _) => Some(error.clone()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A cancelled delivery is not attempted again.
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
 use crate::world::{ReceiverAnswer, World, hours, seconds};
@@ -34,7 +34,7 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_may_still_d
     assert_eq!(world.state(delivery.id).await, DeliveryState::Cancelled);
     world.pass(seconds(5)).await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Delivered);
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Delivered]);
+    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Delivered]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,7 +48,11 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_does_not_re
     world.request_cancellation(delivery.id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Cancelled);
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Failed], "recorded all the same");
+    assert_eq!(
+        world.outcomes(delivery.id).await,
+        [AttemptOutcome::Failed],
+        "recorded all the same"
+    );
     assert_eq!(world.requests().len(), 1);
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use keeptrusts_webhooks_dispatch_service::Settings;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
@@ -385,11 +385,11 @@ impl Chaos {
     /// Invariant 3.
     async fn check_delivery(&self, delivery: &Delivery) {
         let attempts = self.world.attempts(delivery.id).await;
-        let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
+        let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.details.number).collect();
         assert_eq!(numbers, Vec::from_iter(1..=delivery.attempt_count), "{delivery:?}");
         assert!(delivery.state.has_ended(), "{delivery:?}");
         assert_eq!(delivery.due_time(), None, "{delivery:?}");
-        let succeeded = attempts.iter().any(|attempt| attempt.outcome == Outcome::Delivered);
+        let succeeded = attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Delivered);
         match delivery.state {
             DeliveryState::Delivered => assert!(succeeded, "{delivery:?}"),
             DeliveryState::Failed => assert_eq!(delivery.automatic_count, 6, "{delivery:?}"),
@@ -417,10 +417,10 @@ impl Chaos {
     ) {
         let attempts = self.world.attempts(delivery.id).await;
         let automatic =
-            attempts.iter().filter(|attempt| attempt.made.trigger == Trigger::Automatic);
+            attempts.iter().filter(|attempt| attempt.details.trigger == Trigger::Automatic);
         let automatic: Vec<_> = automatic.collect();
         for pair in automatic.windows(2) {
-            let (one, next) = (&pair[0].made, &pair[1].made);
+            let (one, next) = (&pair[0].details, &pair[1].details);
             let wait = RetrySchedule::default().wait_after(one.automatic_count, None);
             let begun_anew = next.automatic_count != one.automatic_count + 1;
             let (Some(wait), false) = (wait, begun_anew) else { continue };

@@ -209,14 +209,14 @@ async fn what_people_are_told_is_what_the_clock_shows() {
     world.settle().await;
     let delivery = world.delivery_of(event).await;
     let attempt = world.attempts(delivery.id).await.remove(0);
-    assert_eq!(attempt.made.start_time, begun + ahead);
+    assert_eq!(attempt.details.start_time, begun + ahead);
     assert_eq!(attempt.next_attempt_time, Some(begun + ahead + minutes(1)));
     assert_eq!(delivery.expected_attempt_time(), attempt.next_attempt_time);
     // The clock is corrected, and so are the times that are recorded from now on.
     world.step_all_clocks(-ahead);
     world.pass(minutes(1)).await;
     let attempt = world.attempts(delivery.id).await.remove(1);
-    assert_eq!(attempt.made.start_time, begun + minutes(1));
+    assert_eq!(attempt.details.start_time, begun + minutes(1));
     assert_eq!(attempt.next_attempt_time, Some(begun + minutes(6)));
     let sent = world.requests().remove(1);
     assert_eq!(sent.header("webhook-timestamp"), sent.time.as_second().to_string());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
 use crate::world::{Outage, ReceiverAnswer, World, hours, minutes, seconds};
@@ -59,7 +59,7 @@ async fn invariant_4_an_attempt_whose_outcome_a_crash_has_lost_is_repeated_under
     let numbers: Vec<_> = world.requests().iter().map(|request| request.number()).collect();
     assert_eq!(numbers, [1, 1]);
     let delivery = world.delivery_of(event).await;
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Delivered]);
+    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Delivered]);
     world.pass(hours(1)).await;
     assert_eq!(world.attempts(delivery.id).await.len(), 1, "the dead process records nothing");
 }
@@ -81,7 +81,7 @@ async fn invariant_4_a_graceful_stop_finishes_what_is_under_way_and_repeats_noth
     let outcomes = world.all_attempts().await.into_iter().map(|attempt| attempt.outcome);
     let mut outcomes: Vec<_> = outcomes.collect();
     outcomes.sort();
-    assert_eq!(outcomes, [Outcome::Delivered, Outcome::Retrying]);
+    assert_eq!(outcomes, [AttemptOutcome::Delivered, AttemptOutcome::Retrying]);
 
     world.start().await;
     world.pass(minutes(2)).await;

@@ -27,8 +27,11 @@ async fn an_event_reaches_every_subscribed_endpoint_and_no_other() {
         assert_eq!(delivery.state, DeliveryState::Delivered);
         let attempts = world.attempts(delivery.id).await;
         assert_eq!(attempts.len(), 1);
-        assert_eq!((attempts[0].made.number, attempts[0].made.trigger), (1, Trigger::Automatic));
-        assert_eq!(attempts[0].made.status_code, Some(204));
+        assert_eq!(
+            (attempts[0].details.number, attempts[0].details.trigger),
+            (1, Trigger::Automatic)
+        );
+        assert_eq!(attempts[0].details.status_code, Some(204));
     }
 }
 

@@ -1,8 +1,7 @@
 //! An endpoint that only fails is disabled after five days, and one that is gone at once.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
-use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::endpoint::{EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 
 use crate::world::{ReceiverAnswer, World, hours, minutes};

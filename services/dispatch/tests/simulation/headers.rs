@@ -92,7 +92,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
     assert!(!spans.contains(&published.span_id));
     // The log has the same.
     for (attempt, request) in world.attempts(delivery.id).await.iter().zip(&requests) {
-        assert_eq!(attempt.made.start_time, request.time);
+        assert_eq!(attempt.details.start_time, request.time);
         let exchange = world.exchange_of(attempt).await;
         let kept: BTreeMap<_, _> = exchange
             .request_headers

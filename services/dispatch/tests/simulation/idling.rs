@@ -50,12 +50,12 @@ async fn invariant_11_an_idle_process_asks_a_shared_database_only_about_leases()
     };
     let time_to_live = Settings::default().lease_time_to_live;
     let ticks = 3 * hours(1).as_secs() as usize / time_to_live.as_secs() as usize + 1;
-    assert!(calls("survey") <= ticks, "{} surveys", calls("survey"));
+    assert!(calls("heartbeat") <= ticks, "{} heartbeats", calls("heartbeat"));
     assert!(calls("renew_lease") <= ticks * SHARDS, "{} renewals", calls("renew_lease"));
     // The slow poll that makes up for lost announcements.
     let polls = hours(1).as_secs() as usize / 15 * SHARDS;
     assert!(calls("shard_state") <= polls, "{} polls", calls("shard_state"));
-    let others = ["survey", "renew_lease", "shard_state"];
+    let others = ["heartbeat", "renew_lease", "shard_state"];
     let unexpected: Vec<_> =
         after.keys().filter(|name| !others.contains(name) && calls(name) > 0).collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelKind, ChannelPatch};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
-use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
@@ -30,12 +30,14 @@ async fn a_manual_retry_is_made_at_once_and_leaves_the_schedule_as_it_is() {
     let attempts = world.attempts(before.id).await;
     let seen: Vec<_> = attempts
         .iter()
-        .map(|attempt| (attempt.made.number, attempt.made.trigger, attempt.made.automatic_count))
+        .map(|attempt| {
+            (attempt.details.number, attempt.details.trigger, attempt.details.automatic_count)
+        })
         .collect();
     let expected =
         [(1, Trigger::Automatic, 1), (2, Trigger::Manual, 1), (3, Trigger::Automatic, 2)];
     assert_eq!(seen, expected);
-    assert_eq!(Some(attempts[2].made.start_time), before.next_attempt_time);
+    assert_eq!(Some(attempts[2].details.start_time), before.next_attempt_time);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,8 +107,11 @@ async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
     let requests = world.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1].time, requests[0].time + REQUEST_TIMEOUT);
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Retrying, Outcome::Delivered]);
-    assert_eq!(world.attempts(delivery.id).await[1].made.trigger, Trigger::Manual);
+    assert_eq!(
+        world.outcomes(delivery.id).await,
+        [AttemptOutcome::Retrying, AttemptOutcome::Delivered]
+    );
+    assert_eq!(world.attempts(delivery.id).await[1].details.trigger, Trigger::Manual);
 }
 
 #[tokio::test(start_paused = true)]

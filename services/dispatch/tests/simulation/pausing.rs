@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
@@ -68,7 +68,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
     for delivery in deliveries {
         assert_eq!(delivery.state, DeliveryState::Delivered);
         let attempts = world.outcomes(delivery.id).await;
-        assert!(attempts.len() <= 2 && attempts.last() == Some(&Outcome::Delivered));
+        assert!(attempts.len() <= 2 && attempts.last() == Some(&AttemptOutcome::Delivered));
     }
     world.assert_tables_match_the_log().await;
 }

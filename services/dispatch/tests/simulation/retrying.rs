@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
@@ -30,15 +30,15 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
     let delivery = world.delivery_of(event).await;
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
     let attempts = world.attempts(delivery.id).await;
-    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.details.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
     let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.outcome).collect();
-    assert_eq!(outcomes[..5], [Outcome::Retrying; 5]);
-    assert_eq!(outcomes[5], Outcome::Failed);
-    assert!(attempts.iter().all(|attempt| attempt.made.trigger == Trigger::Automatic));
+    assert_eq!(outcomes[..5], [AttemptOutcome::Retrying; 5]);
+    assert_eq!(outcomes[5], AttemptOutcome::Failed);
+    assert!(attempts.iter().all(|attempt| attempt.details.trigger == Trigger::Automatic));
     // The next attempt was made at the time that each attempt had announced.
     for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
-        assert_eq!(attempt.next_attempt_time, Some(next.made.start_time));
+        assert_eq!(attempt.next_attempt_time, Some(next.details.start_time));
     }
     let endpoint = world.read_endpoint(endpoint).await;
     assert_eq!(endpoint.status, EndpointStatus::Degraded);
@@ -122,7 +122,9 @@ async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
     let attempts = world.attempts(delivery.id).await;
     let seen: Vec<_> = attempts
         .iter()
-        .map(|attempt| (attempt.made.status_code, attempt.made.duration, attempt.error.as_str()))
+        .map(|attempt| {
+            (attempt.details.status_code, attempt.details.duration, attempt.error.as_str())
+        })
         .collect();
     assert_eq!(
         seen,

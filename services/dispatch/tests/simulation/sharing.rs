@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use keeptrusts_webhooks_dispatch_service::Settings;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_store::ShardLease;
@@ -190,7 +190,7 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
     assert_eq!(world.logs().await, logs);
     world.pass(minutes(2)).await;
     let delivery = world.delivery_of(event).await;
-    assert_eq!(world.outcomes(delivery.id).await, [Outcome::Retrying; 2]);
+    assert_eq!(world.outcomes(delivery.id).await, [AttemptOutcome::Retrying; 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +214,7 @@ async fn invariant_5_no_shard_is_worked_on_by_two() {
     assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
     let mut recorded = HashMap::new();
     for attempt in world.all_attempts().await {
-        *recorded.entry((attempt.delivery_id, attempt.made.number)).or_insert(0) += 1;
+        *recorded.entry((attempt.delivery_id, attempt.details.number)).or_insert(0) += 1;
     }
     assert!(recorded.values().all(|count| *count == 1), "every attempt was committed once");
 }

@@ -1,6 +1,6 @@
 //! A test is one attempt, whatever its outcome.
 
-use keeptrusts_webhooks_domain::attempt::{Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
@@ -18,7 +18,7 @@ async fn a_test_is_sent_to_its_endpoint_only() {
     assert_eq!(requests[0].header("x-keeptrusts-event"), "webhook.test");
     assert_eq!(world.state(delivery).await, DeliveryState::Delivered);
     let attempts = world.attempts(delivery).await;
-    assert_eq!((attempts.len(), attempts[0].made.trigger), (1, Trigger::Test));
+    assert_eq!((attempts.len(), attempts[0].details.trigger), (1, Trigger::Test));
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,7 +30,7 @@ async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
     world.pass(hours(24)).await;
     assert_eq!(world.requests().len(), 1);
     assert_eq!(world.state(delivery).await, DeliveryState::Failed);
-    assert_eq!(world.outcomes(delivery).await, [Outcome::Failed]);
+    assert_eq!(world.outcomes(delivery).await, [AttemptOutcome::Failed]);
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
 }
 

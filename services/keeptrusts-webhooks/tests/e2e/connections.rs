@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use keeptrusts_webhooks_contracts::v1::DeliveryState;
 use keeptrusts_webhooks_testkit::http2::{Connection, NO_ERROR};
 use keeptrusts_webhooks_testkit::receiver::{
-    Authority, Certificate, Receiver, Reply, Script, ScriptedReceiver,
+    Authority, Certificate, RawReceiver, Receiver, Reply, Script,
 };
 
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
@@ -114,7 +114,7 @@ async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt(
     // Each connection accepts three requests, like servers that are restarted often: the first
     // three that were begun, since those up to the last stream that a GOAWAY names have been
     // processed. Bodies arrive in any order.
-    let receiver = ScriptedReceiver::start(Certificate::Valid, false, move |stream, _| {
+    let receiver = RawReceiver::start(Certificate::Valid, false, move |stream, _| {
         let count = Arc::clone(&count);
         async move {
             let serving = async {

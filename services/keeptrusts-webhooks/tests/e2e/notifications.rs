@@ -254,15 +254,15 @@ async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: 
 
 fn check_each_format(fixture: &NotificationFixture, mails: &[ReceivedMail]) {
     for request in fixture.came_to(SLACK) {
-        vendors::sending_messages_using_incoming_webhooks(&request.body).expect("Slack takes it");
+        vendors::check_slack_message(&request.body).expect("Slack takes it");
         assert_eq!(request.header("content-type"), Some("application/json"));
     }
     for request in fixture.came_to(TEAMS) {
-        vendors::add_incoming_webhook(&request.body).expect("Teams takes it");
+        vendors::check_teams_message(&request.body).expect("Teams takes it");
     }
     let mut actions = Vec::new();
     for request in fixture.came_to("/v2/enqueue") {
-        vendors::send_alert_event(&request.body, ROUTING_KEY).expect("PagerDuty takes it");
+        vendors::check_pager_duty_event(&request.body, ROUTING_KEY).expect("PagerDuty takes it");
         let event: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
         let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
         actions.push((text(&event["payload"]["class"]), text(&event["event_action"])));

@@ -10,8 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use keeptrusts_webhooks_contracts::v1::{
     AttemptOutcome, CreateEndpointRequest, Delivery, DeliveryState, Endpoint, UpdateEndpointRequest,
 };
-use keeptrusts_webhooks_testkit::dns::{Answer, DnsServer};
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::receiver::{Certificate, Receiver, Reply, Script};
 use prost_types::FieldMask;
 use tonic::Code;
@@ -103,10 +103,10 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
     ] {
         let receiver = forgetful_receiver();
         let trap = ForbiddenListener::beside(&receiver);
-        let dns = DnsServer::start(move |name, times_asked| {
+        let dns = DnsServer::start(move |name, query_count| {
             assert_eq!(name, NAME);
-            let address = if times_asked == 0 { "127.0.0.1" } else { second_answer };
-            Some(Answer::addresses([address]))
+            let address = if query_count == 0 { "127.0.0.1" } else { second_answer };
+            Some(DnsAnswer::addresses([address]))
         });
         let database = Database::new(Backend::Sqlite).await;
         let server = serving(&database, &receiver, &dns).start().await;
@@ -116,32 +116,32 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
 
         let delivery = attempt(&client, "key.rotated").await;
         assert_eq!(delivery.state(), DeliveryState::Delivered, "{:?}", delivery.attempts[0].error);
-        assert_eq!(dns.times_asked(NAME), 1, "what was judged is what was connected to");
+        assert_eq!(dns.query_count(NAME), 1, "what was judged is what was connected to");
 
         let delivery = attempt(&client, "key.rotated").await;
         assert_name_refused(&server, &delivery, logged).await;
-        assert_eq!(dns.times_asked(NAME), 2);
+        assert_eq!(dns.query_count(NAME), 2);
         assert_eq!((receiver.request_count(), receiver.connection_count()), (1, 1));
         trap.assert_untouched();
     }
 }
 
 /// The lying server's answers, in all cases below.
-fn lie(name: &str, _times_asked: usize) -> Option<Answer> {
+fn lie(name: &str, _query_count: usize) -> Option<DnsAnswer> {
     // By TCP, and near the 64 KiB that an answer may have.
     let huge: Vec<_> = (0..1_000).map(|n| format!("10.{}.{}.1", n / 256, n % 256)).collect();
     let huge = huge.iter().map(String::as_str);
     Some(match name {
-        "mixed.hostile.example" => Answer::addresses(["127.0.0.2", "10.0.0.1", "127.0.0.1"]),
-        "huge.hostile.example" => Answer::addresses(huge.chain(["127.0.0.1"])),
-        "huge-and-forbidden.hostile.example" => Answer::addresses(huge),
-        "alias.hostile.example" => Answer::addresses(["169.254.169.254"])
+        "mixed.hostile.example" => DnsAnswer::addresses(["127.0.0.2", "10.0.0.1", "127.0.0.1"]),
+        "huge.hostile.example" => DnsAnswer::addresses(huge.chain(["127.0.0.1"])),
+        "huge-and-forbidden.hostile.example" => DnsAnswer::addresses(huge),
+        "alias.hostile.example" => DnsAnswer::addresses(["169.254.169.254"])
             .by_alias("innocent.example")
             .by_alias("metadata.google.internal"),
-        "mapped.hostile.example" => Answer::addresses(["::ffff:127.0.0.2"]),
-        "nat64.hostile.example" => Answer::addresses(["64:ff9b::169.254.169.254"]),
-        "sixtofour.hostile.example" => Answer::addresses(["2002:7f00:2::1"]),
-        "zero.hostile.example" => Answer::addresses(["0.0.0.0"]),
+        "mapped.hostile.example" => DnsAnswer::addresses(["::ffff:127.0.0.2"]),
+        "nat64.hostile.example" => DnsAnswer::addresses(["64:ff9b::169.254.169.254"]),
+        "sixtofour.hostile.example" => DnsAnswer::addresses(["2002:7f00:2::1"]),
+        "zero.hostile.example" => DnsAnswer::addresses(["0.0.0.0"]),
         _ => return None,
     })
 }
@@ -187,7 +187,7 @@ async fn an_answer_of_forbidden_addresses_is_refused_and_one_among_them_that_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_of_private_networks_and_forbidden_ports_are_refused_without_asking_dns() {
-    let dns = DnsServer::start(|_, _| Some(Answer::addresses(["127.0.0.1"])));
+    let dns = DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.1"])));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .flag("--dns-server", &dns.address().to_string())
@@ -205,7 +205,7 @@ async fn names_of_private_networks_and_forbidden_ports_are_refused_without_askin
         client.create_endpoint(url, &[event_type]).await;
         assert_not_sent(&attempt(&client, event_type).await, error);
     }
-    assert!(dns.names_asked().is_empty(), "{:?}", dns.names_asked());
+    assert!(dns.queried_names().is_empty(), "{:?}", dns.queried_names());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +247,7 @@ async fn proxy_variables_of_the_environment_are_ignored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_proxy_nothing_goes_past_it_and_its_password_is_nowhere() {
     let receiver = Receiver::start(Script::default());
-    let proxy = refused_port();
+    let proxy = closed_port();
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)

@@ -133,7 +133,7 @@ async fn a_second_signal_ends_a_process_whose_log_is_stuck() {
         client.ingest().publish_event(client.event("policy.block", "{}")).await.err()
     })
     .await;
-    assert_eq!(process.insist(Signal::Term, ENDED_WITHIN).await.code(), Some(143));
+    assert_eq!(process.signal_until_exit(Signal::Term, ENDED_WITHIN).await.code(), Some(143));
     drop(unread);
 }
 

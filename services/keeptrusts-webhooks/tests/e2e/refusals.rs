@@ -15,7 +15,7 @@ use keeptrusts_webhooks_contracts::v1::{
     UpdateEndpointRequest, WatchDeliveriesRequest,
 };
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::Signal;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -85,7 +85,7 @@ async fn what_does_not_exist_or_is_another_organizations_is_not_found() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let acme = server.client("acme");
-    let endpoint = acme.create_endpoint(&refused_port().url("/"), &["key.rotated"]).await;
+    let endpoint = acme.create_endpoint(&closed_port().url("/"), &["key.rotated"]).await;
     let event_id = acme.publish("key.rotated", "{}").await;
     let delivery = acme.wait_for_state(&event_id, DeliveryState::Retrying).await;
     let before = acme.endpoint(&endpoint.id).await;

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_contracts::v1::{
     Delivery, DeliveryState, DisableEndpointRequest, EnableEndpointRequest, EndpointStatus,
     EndpointStatusCause, GetEndpointRequest, RetryDeliveryRequest, SendTestRequest,
 };
-use keeptrusts_webhooks_testkit::ports::{free_port, refused_port};
+use keeptrusts_webhooks_testkit::ports::{closed_port, free_port};
 use keeptrusts_webhooks_testkit::receiver::{
     Authority, Certificate, ReceivedRequest, Receiver, Reply, Script,
 };
@@ -121,7 +121,7 @@ async fn a_delivery_outlives_refused_connections_and_bad_certificates() {
         receiver.port(free_port()).start()
     };
     let trusted = good(0);
-    let nobody = refused_port();
+    let nobody = closed_port();
     let untrusted = bad(Certificate::Untrusted);
     let wrong_name = bad(Certificate::WrongName);
     let expired = bad(Certificate::Expired);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
+
 use super::*;
 
 /// Each would take minutes, gigabytes or the stack if nothing stopped it. With them the piece that
@@ -218,7 +220,7 @@ fn steps(expression: &str, times: usize, data: &str) -> Option<u64> {
     let sample = crate::sample_event(organization_id, EventType::PolicyBlock);
     let data: &RawValue = serde_json::from_str(data).expect("JSON");
     let template = CustomTemplate::compile(&template).ok()?;
-    let run = template.run(&Event { data, ..sample }, &Interrupt::default());
+    let run = template.run(&PayloadEvent { data, ..sample }, &Interrupt::default());
     run.ok().map(|(_, steps)| steps)
 }
 

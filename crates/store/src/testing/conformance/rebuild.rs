@@ -17,7 +17,7 @@ use super::random::Random;
 use super::{Damage, Fixture};
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::store::RebuildDifference;
 
 /// More differences than there are.
@@ -107,7 +107,7 @@ pub(crate) async fn invariant_7_another_form_of_a_document_is_no_difference(fixt
     }
     assert_eq!(check(&fixture).await, []);
     // It is read in that form, and written in the usual one.
-    fixture.append(rename_endpoint(endpoint, Expected::Any, "renamed")).await;
+    fixture.append(rename_endpoint(endpoint, ExpectedVersion::Any, "renamed")).await;
     assert_eq!(check(&fixture).await, []);
     assert!(fixture.damage(Damage::EndpointsReformatted).await);
     assert!(fixture.damage(Damage::EndpointsRedescribed).await);
@@ -129,7 +129,7 @@ pub(crate) async fn a_newer_versions_document_is_neither_read_nor_folded_over(fi
     };
     let store = fixture.store();
     is_newer(store.endpoint(SHARD, &organization(), endpoint).await.expect_err("is newer"));
-    let rename = rename_endpoint(endpoint, Expected::Any, "renamed");
+    let rename = rename_endpoint(endpoint, ExpectedVersion::Any, "renamed");
     is_newer(store.append(SHARD, &[rename]).await.expect_err("is newer"));
     is_newer(store.rebuild(SHARD, &|_| ()).await.expect_err("is newer"));
     is_newer(store.check(SHARD, MANY, &|_| ()).await.expect_err("is newer"));
@@ -147,7 +147,7 @@ pub(crate) async fn an_empty_shard_is_checked_and_rebuilt(fixture: Fixture) {
 pub(crate) async fn progress_grows_to_the_last_position(fixture: Fixture) {
     let endpoint = endpoint_id();
     let mut batch = vec![create_endpoint(endpoint)];
-    batch.extend((0..2_499).map(|_| rename_endpoint(endpoint, Expected::Any, "again")));
+    batch.extend((0..2_499).map(|_| rename_endpoint(endpoint, ExpectedVersion::Any, "again")));
     fixture.append_all(&batch).await;
     let told = Mutex::new(Vec::new());
     let progress = |position| told.lock().expect("not poisoned").push(position);
@@ -229,8 +229,9 @@ pub(crate) async fn a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone(
     assert_eq!(fixture.log().await, log);
     assert_eq!(fixture.store().shard_state(SHARD).await.unwrap(), state);
     fixture.append(publish(event_id()).fenced(lease.epoch).advancing(1, 2)).await;
-    let survey = fixture.store().survey("us", Duration::from_secs(3_600)).await.expect("surveys");
-    assert_eq!(survey.shards[usize::from(SHARD.0)].owner.as_deref(), Some("us"));
+    let cluster =
+        fixture.store().heartbeat("us", Duration::from_secs(3_600)).await.expect("reports");
+    assert_eq!(cluster.shards[usize::from(SHARD.0)].owner.as_deref(), Some("us"));
 }
 
 pub(crate) async fn a_rebuild_concerns_its_shard_only(fixture: Fixture) {

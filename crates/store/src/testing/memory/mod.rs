@@ -16,9 +16,8 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::health::Failing;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     OrganizationId, ReplayId,
@@ -34,14 +33,16 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::commits::OtherWrites;
-use crate::log::operation::{Appended, BodyId, NewBody, Operation, Record, newest_steady_time};
+use crate::log::operation::{
+    AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
+};
 use crate::log::plan::{Locked, Wanted, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, Missed, Touched,
+    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
 };
 use crate::store::{
-    AppendedBatch, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState, SteadyTime,
-    Store, Survey, TableVersions,
+    AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
+    SteadyTime, Store, TableVersions,
 };
 use crate::vault::{MasterKeyHistory, StoredDataKey};
 
@@ -81,9 +82,9 @@ struct Tables {
     events: BTreeMap<EventId, Event>,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     attempts: BTreeMap<AttemptId, Attempt>,
-    missed: Vec<Missed>,
+    missed: Vec<MissedEvent>,
     attempt_counts: BTreeMap<CountKey, u64>,
-    failing: BTreeMap<(OrganizationId, EndpointId), Failing>,
+    failing: BTreeMap<(OrganizationId, EndpointId), FailureStreak>,
     pauses: BTreeMap<(OrganizationId, EndpointId), Pause>,
     keys: BTreeMap<KeyId, Key>,
     replays: BTreeMap<ReplayId, Replay>,
@@ -172,7 +173,7 @@ impl Tables {
         self.deliveries.extend(changes.new_deliveries);
         self.deliveries.extend(changes.changed_deliveries);
         self.attempts
-            .extend(changes.attempts.into_iter().map(|attempt| (attempt.made.id, attempt)));
+            .extend(changes.attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
         self.missed.extend(changes.missed);
         for (key, count) in changes.attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
@@ -235,17 +236,18 @@ impl Store for MemoryStore {
         shard: Shard,
         after: Position,
         operations: &[OperationId],
-    ) -> Result<HashMap<OperationId, Appended>, StoreError> {
+    ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
         let data = self.shard(shard);
         let mut found = HashMap::new();
         for record in data.records.iter().filter(|record| record.position > after) {
             if operations.contains(&record.operation_id) {
                 let Record { position, recorded_at, .. } = *record;
-                let appended = Appended::New { first: position, last: position, recorded_at };
+                let appended =
+                    AppendOutcome::Appended { first: position, last: position, recorded_at };
                 found
                     .entry(record.operation_id)
                     .and_modify(|earlier| {
-                        if let Appended::New { last, .. } = earlier {
+                        if let AppendOutcome::Appended { last, .. } = earlier {
                             *last = position;
                         }
                     })
@@ -354,7 +356,7 @@ impl Store for MemoryStore {
         let attempts = tables.attempts.values().filter(|row| row.organization_id == *organization);
         let ids = events
             .map(|event| BodyId::Event(event.id))
-            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.made.id)));
+            .chain(attempts.map(|attempt| BodyId::Attempt(attempt.details.id)));
         let page: Vec<_> = ids.filter(|id| Some(*id) > after).take(limit).collect();
         let deleted = page.iter().filter(|id| data.bodies.remove(id).is_some()).count();
         Ok(ErasedBodies { examined: page.len(), deleted, next: page.last().copied() })
@@ -396,7 +398,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn survey(&self, member: &str, time_to_live: Duration) -> Result<Survey, StoreError> {
+    async fn heartbeat(
+        &self,
+        member: &str,
+        time_to_live: Duration,
+    ) -> Result<ClusterState, StoreError> {
         let now = (self.clock)();
         let mut database = lock(&self.database);
         database.members.insert(member.to_owned(), now + time_to_live);
@@ -416,7 +422,7 @@ impl Store for MemoryStore {
             };
             ShardLease { shard, owner: Some(owner), epoch: Some(data.epoch), expires_in }
         });
-        Ok(Survey { members, shards: shards.collect() })
+        Ok(ClusterState { members, shards: shards.collect() })
     }
 
     async fn leave(&self, member: &str) -> Result<(), StoreError> {
@@ -477,7 +483,7 @@ impl Store for MemoryStore {
         );
         compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
         compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
-        let numbered = |rows: &[Missed]| {
+        let numbered = |rows: &[MissedEvent]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };
         let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::log::Shard;
 use super::{MemoryStore, lock};
 use crate::error::StoreError;
 use crate::log::operation::Record;
-use crate::log::rows::KnownIncident;
+use crate::log::rows::EndpointIncident;
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::queries::selection::{Comparison, Condition, ErasedSelection, Order};
 use crate::tables::{Cell, CellRow, Entity, KeyUse, Keys, Rows, Table};
@@ -75,7 +75,7 @@ impl MemoryStore {
             }
             "incidents" => {
                 let rows = tables.incidents.iter().map(|((owner, channel, endpoint), incident)| {
-                    KnownIncident {
+                    EndpointIncident {
                         organization_id: owner.clone(),
                         channel_id: *channel,
                         endpoint_id: *endpoint,

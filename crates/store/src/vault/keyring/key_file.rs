@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyringError;
 use super::master_keys::{MasterKey, MasterKeys, key_parts};
-use crate::made::{Made, sync_folder_of};
+use crate::created_files::{CreatedFiles, sync_folder_of};
 
 /// Far more than the most keys and a comment for each take.
 const MAX_FILE_BYTES: u64 = 64 * 1_024;
@@ -156,10 +156,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
 
 /// Makes a file with one key (mode 0600), unless there is one by now: another process may have
 /// been faster. What was made is removed again unless it is kept.
-pub(super) fn create(path: &Path) -> Result<Made, KeyringError> {
-    let mut made = Made::default();
+pub(super) fn create(path: &Path) -> Result<CreatedFiles, KeyringError> {
+    let mut created = CreatedFiles::default();
     if let Some(folder) = path.parent() {
-        made.folder(folder).map_err(failed("make the folder of", path))?;
+        created.create_folder(folder).map_err(failed("make the folder of", path))?;
     }
     // Written beside and linked into place, so that nobody ever reads half a key and of two
     // processes that start at once one wins.
@@ -168,20 +168,20 @@ pub(super) fn create(path: &Path) -> Result<Made, KeyringError> {
     let linked = write_draft(&draft, &text).and_then(|()| fs::hard_link(&draft, path));
     _ = fs::remove_file(&draft);
     match linked {
-        Ok(()) => made.file(path.to_owned()),
+        Ok(()) => created.add_file(path.to_owned()),
         // Its maker's, not ours to remove.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("make", path)(error)),
     }
     sync_folder_of(path).map_err(failed("make", path))?;
-    Ok(made)
+    Ok(created)
 }
 
 /// Whether a file could be made, so that nothing else is made if it could not. Leaves nothing.
 pub(super) fn check_place(path: &Path) -> Result<(), KeyringError> {
-    let mut made = Made::default();
+    let mut created = CreatedFiles::default();
     if let Some(folder) = path.parent() {
-        made.folder(folder).map_err(failed("make the folder of", path))?;
+        created.create_folder(folder).map_err(failed("make the folder of", path))?;
     }
     let draft = draft_of(path);
     let written = write_draft(&draft, "");

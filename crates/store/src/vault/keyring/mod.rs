@@ -271,13 +271,13 @@ async fn first_master_keys(
     if let Some(expected) = store.master_keys().await?.current {
         return Err(KeyringError::Missing { place: source.to_string(), expected });
     }
-    let mut made = source.create()?;
+    let mut created = source.create()?;
     // What is in the file counts: another process may have been faster.
     let master_keys = source.load()?;
     let claimed = store.claim_master_key(master_keys.first().id()).await;
     // Also when it is not known what became of it: the database may have the key now.
     if !claimed.as_ref().is_ok_and(|current| master_keys.get(current).is_none()) {
-        made.keep();
+        created.keep();
     }
     let expected = claimed?;
     match master_keys.get(&expected) {

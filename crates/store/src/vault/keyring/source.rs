@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::error::KeyringError;
 use super::key_file;
 use super::master_keys::MasterKeys;
-use crate::made::Made;
+use crate::created_files::CreatedFiles;
 
 /// The environment variable that may hold the master keys in the place of a file.
 pub const MASTER_KEY_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_MASTER_KEY";
@@ -67,10 +67,10 @@ impl MasterKeySource {
     }
 
     /// Makes a file with a first key (mode 0600). It is gone again unless what was made is kept.
-    pub(super) fn create(&self) -> Result<Made, KeyringError> {
+    pub(super) fn create(&self) -> Result<CreatedFiles, KeyringError> {
         match self {
             MasterKeySource::File(path) => key_file::create(path),
-            MasterKeySource::Environment(_) => Ok(Made::default()),
+            MasterKeySource::Environment(_) => Ok(CreatedFiles::default()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Reasons to notify channels, as records of the log give them. Pure.
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::NotificationType;
@@ -32,7 +32,9 @@ impl NotificationCause {
         let (endpoint_id, details) = match (&record.fact, record.stream) {
             (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
                 let (endpoint_id, reason) = match fact {
-                    DeliveryFact::AttemptFailed { made, error, .. } => (made.endpoint_id, error),
+                    DeliveryFact::AttemptFailed { details, error, .. } => {
+                        (details.endpoint_id, error)
+                    }
                     DeliveryFact::Expired { endpoint_id, reason, .. } => (*endpoint_id, reason),
                     _ => return None,
                 };

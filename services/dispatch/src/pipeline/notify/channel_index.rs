@@ -9,11 +9,11 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, Org
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::notification::{
-    GROUPING, NewNotification, Notification, NotificationFact, NotificationType,
+    GROUPING_WINDOW, NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
-use keeptrusts_webhooks_store::{KnownIncident, Record, Told};
+use keeptrusts_webhooks_store::{EndpointIncident, ExhaustionNotification, Record};
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
@@ -59,11 +59,11 @@ impl ChannelIndex {
     /// Takes over the tables as the last owner left them.
     pub(crate) fn restore(
         &mut self,
-        told: Vec<Told>,
+        told: Vec<ExhaustionNotification>,
         causes: Vec<(OrganizationId, Position)>,
-        incidents: Vec<KnownIncident>,
+        incidents: Vec<EndpointIncident>,
     ) {
-        for KnownIncident { channel_id, endpoint_id, incident, .. } in incidents {
+        for EndpointIncident { channel_id, endpoint_id, incident, .. } in incidents {
             self.incidents.insert((channel_id, endpoint_id), incident);
         }
         for told in told {
@@ -223,7 +223,7 @@ impl ChannelIndex {
             endpoint_id: Some(key.1),
             count,
             since: open.newer_since.unwrap_or(sent),
-            due_time: sent.checked_add(GROUPING).unwrap_or(sent),
+            due_time: sent.checked_add(GROUPING_WINDOW).unwrap_or(sent),
             ..notification.new.clone()
         };
         Some((new, open.cause))
@@ -271,7 +271,7 @@ impl ChannelIndex {
         week_end: Timestamp,
     ) -> Vec<(OrganizationId, Vec<ChannelId>)> {
         let hears = |channel: &&Channel| {
-            channel.hears_of(NotificationType::WeeklySummary, None)
+            channel.subscribes_to(NotificationType::WeeklySummary, None)
                 && channel.create_time < week_end
         };
         let channels = self.channels.iter().map(|(organization, channels)| {
@@ -299,7 +299,7 @@ impl ChannelIndex {
             return;
         }
         let matters = |group: &ExhaustionGroup| {
-            let ends = group.last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
+            let ends = group.last_sent.and_then(|sent| sent.checked_add(GROUPING_WINDOW).ok());
             group.open.is_some() || ends.is_some_and(|end| end > now)
         };
         self.groups.retain(|_, group| matters(group));

@@ -169,7 +169,7 @@ fn the_next_owner_knows_what_waits_and_what_was_told() {
     let mut channel_index = ChannelIndex::default();
     let of = channel(1, &[EXHAUSTED]);
     channel_index.put(of.clone());
-    let told = |sent_time: Option<_>| Told {
+    let told = |sent_time: Option<_>| ExhaustionNotification {
         notification_id: NotificationId::MIN,
         channel_id: of.id,
         endpoint_id: EndpointId::MIN,
@@ -335,13 +335,13 @@ fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
 #[test]
 fn the_next_owner_knows_what_is_open_and_what_was_over() {
     let of = pager(1, &[EXHAUSTED]);
-    let known = |incident| KnownIncident {
+    let known = |incident| EndpointIncident {
         organization_id: organization(),
         channel_id: of.id,
         endpoint_id: EndpointId::MIN,
         incident,
     };
-    let told = |cause| Told {
+    let told = |cause| ExhaustionNotification {
         notification_id: NotificationId::MIN,
         channel_id: of.id,
         endpoint_id: EndpointId::MIN,
@@ -351,7 +351,7 @@ fn the_next_owner_knows_what_is_open_and_what_was_over() {
         cause: Position(cause),
         opens_incident: true,
     };
-    let next = |told: Told, incidents: Vec<_>| {
+    let next = |told: ExhaustionNotification, incidents: Vec<_>| {
         let mut channel_index = ChannelIndex::default();
         channel_index.put(of.clone());
         channel_index.restore(vec![told], vec![(organization(), Position(7))], incidents);

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId};
 use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::{
-    GROUPING, NewNotification, NotificationFact, NotificationType,
+    GROUPING_WINDOW, NewNotification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::Record;
 
@@ -97,7 +97,7 @@ impl ChannelIndex {
                 let key = (channel.id, endpoint_id);
                 let kind = cause.notification_type;
                 let subscribed_type =
-                    kind.filter(|kind| channel.hears_of(*kind, Some(endpoint_id)));
+                    kind.filter(|kind| channel.subscribes_to(*kind, Some(endpoint_id)));
                 let keeps_incidents = channel.config.destination.kind.keeps_incidents();
                 if keeps_incidents && cause.ends_trouble {
                     let known = self.incidents.get(&key);
@@ -146,7 +146,7 @@ impl ChannelIndex {
             return decision(open.notification_id, key, fact);
         }
         let last_sent = group.and_then(|group| group.last_sent);
-        let earliest = last_sent.and_then(|sent| sent.checked_add(GROUPING).ok());
+        let earliest = last_sent.and_then(|sent| sent.checked_add(GROUPING_WINDOW).ok());
         let due_time = earliest.map_or(now, |earliest| earliest.max(now));
         decision(new_id(), key, raised(due_time))
     }

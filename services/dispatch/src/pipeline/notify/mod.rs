@@ -29,7 +29,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
-use keeptrusts_webhooks_domain::notification::GROUPING;
+use keeptrusts_webhooks_domain::notification::GROUPING_WINDOW;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -88,8 +88,8 @@ pub(crate) async fn prepare(
             None => channel_index.remove(organization, *id),
         }
     }
-    let since = now.checked_sub(GROUPING).unwrap_or(Timestamp::MIN);
-    let told = store.told_of_exhausted(number, since).await?;
+    let since = now.checked_sub(GROUPING_WINDOW).unwrap_or(Timestamp::MIN);
+    let told = store.exhaustion_notifications(number, since).await?;
     let causes = store.last_causes(number, checkpoint).await?;
     channel_index.has_read(checkpoint);
     channel_index.restore(told, causes, store.open_incidents(number).await?);

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::ChannelId;
-use keeptrusts_webhooks_domain::notification::LONGEST_WAIT;
+use keeptrusts_webhooks_domain::notification::MAX_RETRY_WAIT;
 
 /// The channels with waiting notifications, each with the earliest due time. The notifications
 /// themselves stay in the table.
@@ -77,9 +77,9 @@ impl NotificationQueue {
 }
 
 /// The due time of a notification whose row says `due_time`. No notification waits longer than
-/// [`LONGEST_WAIT`]: one that seems to was written when a clock was ahead, and is due now.
+/// [`MAX_RETRY_WAIT`]: one that seems to was written when a clock was ahead, and is due now.
 pub(crate) fn plausible_due_time(due_time: Timestamp, now: Timestamp) -> Timestamp {
-    let latest = now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX);
+    let latest = now.checked_add(MAX_RETRY_WAIT).unwrap_or(Timestamp::MAX);
     if due_time > latest { now } else { due_time }
 }
 

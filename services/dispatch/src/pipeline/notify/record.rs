@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact};
-use keeptrusts_webhooks_store::{Expected, NewRecord, Record, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, Record, new_ulid};
 use tokio::sync::mpsc;
 
 use super::cause::NotificationCause;
@@ -68,8 +68,8 @@ impl Notify {
         let records = decisions.iter().map(|decision| NewRecord {
             stream: Stream::Notification(decision.notification_id),
             expected: match decision.fact {
-                NotificationFact::Raised(_) => Expected::New,
-                _ => Expected::Any,
+                NotificationFact::Raised(_) => ExpectedVersion::New,
+                _ => ExpectedVersion::Any,
             },
             fact: Fact::Notification(decision.fact.clone()),
         });
@@ -117,7 +117,7 @@ impl Notify {
         let channel_id = notification.new.channel_id;
         let record = NewRecord {
             stream: Stream::Notification(notification.id),
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::Notification(NotificationFact::Withdrawn { reason }),
         };
         let organization = &notification.organization_id;
@@ -137,12 +137,12 @@ impl Notify {
         loop {
             let mut records = vec![NewRecord {
                 stream: Stream::Notification(finished.notification.id),
-                expected: Expected::Any,
+                expected: ExpectedVersion::Any,
                 fact: Fact::Notification(fact.clone()),
             }];
             records.extend(remainder.clone().map(|(id, new)| NewRecord {
                 stream: Stream::Notification(id),
-                expected: Expected::New,
+                expected: ExpectedVersion::New,
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             }));
             records.extend(known.as_ref().and_then(|channel| health(channel, &finished)));

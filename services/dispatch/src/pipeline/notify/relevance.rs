@@ -1,7 +1,6 @@
 //! Whether a notification that has waited is still worth sending. Pure.
 
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
-use keeptrusts_webhooks_domain::health::StatusCause;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
 

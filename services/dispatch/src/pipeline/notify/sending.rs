@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, Destination};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::incident::IncidentAction;
-use keeptrusts_webhooks_domain::mail_limits::{MailSent, MailUsage};
+use keeptrusts_webhooks_domain::mail_limits::{MailAttempts, MailUsage};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationAttempt};
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
@@ -43,7 +43,7 @@ pub(crate) struct DueNotification {
     /// The channel as the table has it. None: it was deleted.
     pub(crate) channel: Option<Channel>,
     /// The organization's recent mail, if the channel sends mail.
-    pub(crate) mail_sent: Vec<MailSent>,
+    pub(crate) mail_sent: Vec<MailAttempts>,
     /// When the channel's next notification is due, if one waits.
     pub(crate) next_due_time: Option<Timestamp>,
 }

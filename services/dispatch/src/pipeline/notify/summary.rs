@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::queries::health::summarize;
-use keeptrusts_webhooks_store::{AppendError, Expected, NewRecord, Refusal, StoreError};
+use keeptrusts_webhooks_store::{AppendError, ExpectedVersion, NewRecord, Refusal, StoreError};
 
 use super::stage::{NOTIFICATIONS, Notify};
 use crate::pipeline::failures::{DATABASE_BACKOFF, OnDefect, StageEnded};
@@ -57,7 +57,7 @@ impl Notify {
             let record = NewRecord {
                 stream: Stream::Notification(id),
                 // There is one id for each channel and week: a second summary is refused.
-                expected: Expected::Version(Version(0)),
+                expected: ExpectedVersion::Exactly(Version(0)),
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             };
             let operation = self.operation(organization, vec![record], channel.to_string(), None);

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::replay::{
     Replay, ReplayAction, ReplayCounts, ReplayCursor, ReplayFact, ReplayStep,
 };
 use keeptrusts_webhooks_store::queries::replay_candidates::{Candidate, CandidatePage};
-use keeptrusts_webhooks_store::{Expected, NewRecord};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord};
 
 /// Limit for a step's deliveries: other appends wait for its commit.
 const MAX_STEP_SIZE: u32 = 250;
@@ -96,7 +96,7 @@ fn record(
     match (action, candidate.delivery) {
         (ReplayAction::Schedule, _) => Some(NewRecord {
             stream: Stream::Delivery(new_id()),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Delivery(DeliveryFact::Replayed {
                 replay_id,
                 event_id: candidate.event_id,
@@ -108,7 +108,7 @@ fn record(
         }),
         (ReplayAction::Resume, Some(delivery)) => Some(NewRecord {
             stream: Stream::Delivery(delivery.id),
-            expected: Expected::Version(delivery.version),
+            expected: ExpectedVersion::Exactly(delivery.version),
             fact: Fact::Delivery(DeliveryFact::Resumed { replay_id, endpoint_id }),
         }),
         _ => None,
@@ -206,9 +206,12 @@ mod tests {
         assert_eq!(
             expected,
             [
-                (Stream::Delivery(DeliveryId::new(Ulid(1))), Expected::New),
-                (Stream::Delivery(DeliveryId::new(Ulid(1_004))), Expected::Version(Version(7))),
-                (Stream::Replay(ReplayId::MIN), Expected::Version(Version(1))),
+                (Stream::Delivery(DeliveryId::new(Ulid(1))), ExpectedVersion::New),
+                (
+                    Stream::Delivery(DeliveryId::new(Ulid(1_004))),
+                    ExpectedVersion::Exactly(Version(7))
+                ),
+                (Stream::Replay(ReplayId::MIN), ExpectedVersion::Exactly(Version(1))),
             ]
         );
     }

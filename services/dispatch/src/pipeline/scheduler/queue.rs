@@ -19,7 +19,7 @@ use super::pages_ahead::PagesAhead;
 pub(super) struct Queue {
     pages_ahead: PagesAhead,
     /// Manual retries and tests come first: they have been due since
-    /// [`ON_REQUEST`](keeptrusts_webhooks_domain::delivery::ON_REQUEST).
+    /// [`DUE_IMMEDIATELY`](keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY).
     waiting: BTreeMap<DueKey, Delivery>,
     /// Goes first when a pause is over: a delivery that came back during it. It is in memory beside
     /// the others, even if its key is above theirs.

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_domain::{Timestamp, secret::Secret};
-use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 
 use super::{World, secret};
 
@@ -99,7 +99,7 @@ impl World {
             endpoint_ids: endpoints.to_vec(),
         };
         let fact = ChannelFact::Created(config);
-        self.append_to_channel(organization, id, Expected::New, fact).await;
+        self.append_to_channel(organization, id, ExpectedVersion::New, fact).await;
         id
     }
 
@@ -120,7 +120,7 @@ impl World {
         &self,
         organization: &OrganizationId,
         id: ChannelId,
-        expected: Expected,
+        expected: ExpectedVersion,
         fact: ChannelFact,
     ) {
         let record = NewRecord { stream: Stream::Channel(id), expected, fact: Fact::Channel(fact) };
@@ -145,7 +145,7 @@ impl World {
         };
         let record = NewRecord {
             stream: Stream::Notification(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
         };
         self.append(&organization, record, None).await.expect("it is recorded");

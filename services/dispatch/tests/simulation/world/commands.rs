@@ -18,8 +18,8 @@ use keeptrusts_webhooks_domain::payload_format::PayloadPatch;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, Trouble,
-    new_ulid,
+    AppendError, AppendOutcome, BodyId, DatabaseProblem, ExpectedVersion, NewBody, NewRecord,
+    Operation, Refusal, new_ulid,
 };
 
 use super::{EVENT_TYPE, World, secret};
@@ -55,7 +55,7 @@ impl World {
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
         let sealed = self.api_process.keyring.seal(organization, id, &secret()).await;
-        let secret = sealed.map_err(|_| AppendError::Unavailable(Trouble::Unreachable))?;
+        let secret = sealed.map_err(|_| AppendError::Unavailable(DatabaseProblem::Unreachable))?;
         let config = EndpointConfig {
             name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),
@@ -65,7 +65,7 @@ impl World {
         let created = EndpointFact::Created { config, secret };
         let record = NewRecord {
             stream: Stream::Endpoint(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Endpoint(created),
         };
         self.append(organization, record, None).await?;
@@ -131,7 +131,7 @@ impl World {
         };
         let record = NewRecord {
             stream: Stream::Event(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::EventAccepted(accepted),
         };
         self.append_traced(organization, record, Some(kept(id, body)), trace).await?;
@@ -221,7 +221,7 @@ impl World {
         let organization = self.read_delivery(delivery_id).await.organization_id;
         let record = NewRecord {
             stream: Stream::Delivery(delivery_id),
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::Delivery(request),
         };
         self.append(&organization, record, None).await.map(drop)
@@ -241,7 +241,7 @@ impl World {
         };
         let record = NewRecord {
             stream: Stream::Delivery(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Delivery(requested),
         };
         let appended = self.append(&organization, record, Some(kept(event_id, body))).await;
@@ -254,7 +254,7 @@ impl World {
         organization: &OrganizationId,
         record: NewRecord,
         body: Option<NewBody>,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<AppendOutcome, AppendError> {
         self.append_traced(organization, record, body, None).await
     }
 
@@ -264,7 +264,7 @@ impl World {
         record: NewRecord,
         body: Option<NewBody>,
         trace: Option<TraceContext>,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<AppendOutcome, AppendError> {
         let operation = Operation {
             id: OperationId::new(new_ulid(self.now())),
             organization_id: organization.clone(),

@@ -17,7 +17,7 @@ pub(crate) enum Fault {
 }
 
 const LEASE_WRITES: [&str; 5] =
-    ["acquire_lease", "renew_lease", "release_lease", "survey", "leave"];
+    ["acquire_lease", "renew_lease", "release_lease", "heartbeat", "leave"];
 
 /// Applies to all processes. There are no faults until a test injects some.
 pub(crate) struct DatabaseFaults(Mutex<Conditions>);

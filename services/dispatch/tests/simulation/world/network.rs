@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use keeptrusts_webhooks_dispatch_service::Transport;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::DeliveryId;
-use keeptrusts_webhooks_outbound::{Answer, ConnectionGroup, Exchange, SendFailure};
+use keeptrusts_webhooks_outbound::{ConnectionGroup, HttpExchange, HttpResponse, SendFailure};
 use keeptrusts_webhooks_store::Clock;
 use tokio::time::Instant;
 
@@ -153,7 +153,7 @@ impl Transport for Link {
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Exchange {
+    ) -> HttpExchange {
         self.process_state.running().await;
         let begun = Instant::now();
         let (index, answer) = self.network.receive(Request {
@@ -170,11 +170,11 @@ impl Transport for Link {
         self.network.state().requests[index].status = status;
         self.process_state.running().await;
         self.network.state().requests[index].has_ended = true;
-        Exchange { duration: begun.elapsed(), result, was_sent: true, remarks: Vec::new() }
+        HttpExchange { duration: begun.elapsed(), result, was_sent: true, remarks: Vec::new() }
     }
 }
 
-async fn perform(answer: ReceiverAnswer) -> Result<Answer, SendFailure> {
+async fn perform(answer: ReceiverAnswer) -> Result<HttpResponse, SendFailure> {
     let (wait, code, retry_after) = match answer {
         ReceiverAnswer::Status(code) => (Duration::ZERO, code, None),
         ReceiverAnswer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
@@ -194,7 +194,7 @@ async fn perform(answer: ReceiverAnswer) -> Result<Answer, SendFailure> {
         tokio::time::sleep(wait).await;
     }
     let retry_after = retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
-    Ok(Answer {
+    Ok(HttpResponse {
         status: StatusCode::from_u16(code).expect("a status"),
         headers: HeaderMap::from_iter(retry_after),
         body: Bytes::new(),

@@ -3,7 +3,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -71,7 +71,7 @@ impl World {
         self.find_attempts(&organization, &filter).await
     }
 
-    pub(crate) async fn outcomes(&self, delivery_id: DeliveryId) -> Vec<Outcome> {
+    pub(crate) async fn outcomes(&self, delivery_id: DeliveryId) -> Vec<AttemptOutcome> {
         self.attempts(delivery_id).await.into_iter().map(|attempt| attempt.outcome).collect()
     }
 
@@ -116,17 +116,17 @@ impl World {
     /// The stored request and response of an attempt.
     pub(crate) async fn exchange_of(&self, attempt: &Attempt) -> Exchange {
         let shard = self.shard_of(&attempt.organization_id);
-        let id = BodyId::Attempt(attempt.made.id);
+        let id = BodyId::Attempt(attempt.details.id);
         let mut found = self.database.bodies(shard, &[id]).await.expect("readable");
         let encoded = found.remove(&id).expect("kept");
-        assert_eq!(ContentDigest::of(&encoded), attempt.made.exchange);
+        assert_eq!(ContentDigest::of(&encoded), attempt.details.exchange);
         log_codec::decode_exchange(&encoded).expect("readable")
     }
 
     /// Whether an attempt's exchange can be read.
     pub(crate) async fn keeps_exchange_of(&self, attempt: &Attempt) -> bool {
         let shard = self.shard_of(&attempt.organization_id);
-        let id = BodyId::Attempt(attempt.made.id);
+        let id = BodyId::Attempt(attempt.details.id);
         self.database.bodies(shard, &[id]).await.expect("readable").contains_key(&id)
     }
 
@@ -151,8 +151,8 @@ impl World {
     /// The owner of each shard. Asked under another process's name, so that no process is kept
     /// alive.
     pub(crate) async fn leases(&self) -> Vec<ShardLease> {
-        let survey = self.database.survey("observer", std::time::Duration::ZERO).await;
-        survey.expect("readable").shards
+        let cluster = self.database.heartbeat("observer", std::time::Duration::ZERO).await;
+        cluster.expect("readable").shards
     }
 
     /// How many shards a process has.
@@ -209,7 +209,7 @@ impl World {
         let found = self.database.list_attempts(shard, organization, filter, before, ALL).await;
         let mut attempts = found.expect("readable").rows;
         // Ids of one millisecond have no order.
-        attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.made.number));
+        attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.details.number));
         attempts
     }
 }

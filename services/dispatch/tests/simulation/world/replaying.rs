@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayFact, ReplayScope, ReplaySelection,
 };
 use keeptrusts_webhooks_store::queries::EventFilter;
-use keeptrusts_webhooks_store::{AppendError, BodyId, Expected, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{AppendError, BodyId, ExpectedVersion, NewRecord, new_ulid};
 
 use super::World;
 
@@ -47,7 +47,7 @@ impl World {
             NewReplay { selection, deliveries_per_second, matched_count: 0, may_match_more: false };
         let record = NewRecord {
             stream: Stream::Replay(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Replay(ReplayFact::Requested(new)),
         };
         self.append(&organization, record, None).await?;
@@ -60,7 +60,7 @@ impl World {
         let endpoint_id = replay.request.selection.endpoint_id;
         let record = NewRecord {
             stream: Stream::Replay(id),
-            expected: Expected::Any,
+            expected: ExpectedVersion::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
         self.append(&replay.organization_id, record, None).await.map(drop)

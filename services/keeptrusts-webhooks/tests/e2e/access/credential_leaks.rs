@@ -13,7 +13,7 @@ use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceC
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_testkit::collector::Collector;
 use keeptrusts_webhooks_testkit::first_key;
-use keeptrusts_webhooks_testkit::http::{Answer, Client as Browser, Method};
+use keeptrusts_webhooks_testkit::http::{self, Client as Browser, Method};
 use serde_json::json;
 use tonic::metadata::{Ascii, AsciiMetadataKey, MetadataValue};
 use tonic::{Request, Response, Status};
@@ -314,7 +314,7 @@ pub(crate) fn told<T: Debug>(answer: Result<Response<T>, Status>) -> String {
     }
 }
 
-fn cookie_of(answer: &Answer) -> Option<String> {
+fn cookie_of(answer: &http::Response) -> Option<String> {
     let cookie = answer.header("set-cookie")?;
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }

@@ -58,7 +58,7 @@ macro_rules! lists {
                             ..Default::default()
                         };
                         let page = client.$call(request).await.expect(method).into_inner();
-                        assert!(page.encoded_len() <= api::MAX_ANSWER_BYTES, "{method}");
+                        assert!(page.encoded_len() <= api::MAX_RESPONSE_BYTES, "{method}");
                         pages.push(page.$things.len());
                         page_token = page.next_page_token;
                         if page_token.is_empty() {
@@ -281,7 +281,7 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
 
     let delivery = client.wait_for_failure(&event_id).await;
     let bytes = delivery.encoded_len();
-    let spare = api::MAX_ANSWER_BYTES - bytes;
+    let spare = api::MAX_RESPONSE_BYTES - bytes;
     assert!(spare < 2 * DATA_BYTES, "{bytes} bytes: what has room is shown");
     let numbers: Vec<_> = delivery.attempts.iter().map(|attempt| attempt.number).collect();
     assert!(numbers.into_iter().eq(1..=ATTEMPTS as i32));

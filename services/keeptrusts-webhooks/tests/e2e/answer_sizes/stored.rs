@@ -7,7 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::channel::{ChannelConfig, ChannelFact, ChannelKind, Destination};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -24,7 +24,7 @@ use keeptrusts_webhooks_domain::notification::{
 use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_store::sqlite::{SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::{
-    Advance, Expected, NewRecord, Operation, Store, new_ulid, system_clock,
+    CheckpointAdvance, ExpectedVersion, NewRecord, Operation, Store, new_ulid, system_clock,
 };
 
 use crate::platform::Database;
@@ -49,15 +49,15 @@ pub(crate) async fn fill(database: &Database, organization: &str) {
         for (stream, fact) in facts.into_iter().flatten() {
             let expected = match fact {
                 // The event's first record has created the delivery's stream.
-                Fact::Delivery(_) => Expected::Any,
-                _ if begun.insert(stream) => Expected::New,
-                _ => Expected::Any,
+                Fact::Delivery(_) => ExpectedVersion::Any,
+                _ if begun.insert(stream) => ExpectedVersion::New,
+                _ => ExpectedVersion::Any,
             };
             let metadata = Metadata { actor: text(), actor_name: text(), ..Metadata::default() };
             let record = NewRecord { stream, expected, fact };
             let operation = Operation::recording(&organization, vec![record], metadata, now());
             // The shard's owner has nothing left to do for it.
-            let step = Advance { from: at, to: Position(at.0 + 1) };
+            let step = CheckpointAdvance { from: at, to: Position(at.0 + 1) };
             at = step.to;
             batch.push(Operation { checkpoint: Some(step), ..operation });
         }
@@ -91,7 +91,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         deliveries: vec![(delivery_id, endpoint_id)],
         missed: Vec::new(),
     };
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::new(new_ulid(now())),
         event_id,
         event_type: EVENT_TYPE,
@@ -106,7 +106,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         remark: String::new(),
     };
     let failed = DeliveryFact::AttemptFailed {
-        made,
+        details,
         error: text(),
         next_attempt_time: Some(now()),
         steady_due_time: None,

@@ -2,7 +2,7 @@
 //! screen, and kept as a picture in `target/screenshots`.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_testkit::browser::{Browser, Colours, Role, Size};
+use keeptrusts_webhooks_testkit::browser::{Browser, ColorScheme, Role, Size};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use serde_json::json;
 
@@ -43,7 +43,7 @@ async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_ab
     notify(&fixture, &mut problems).await;
     administrate(&fixture, &mut problems).await;
     sign_out_and_in(&fixture, &mut problems).await;
-    let complaints = fixture.browser.complaints().await;
+    let complaints = fixture.browser.console_messages().await;
     let on_purpose = ["status of 404", "status of 422", "status of 409", "status of 403"];
     for complaint in complaints {
         if !on_purpose.iter().any(|status| complaint.message.contains(status)) {
@@ -60,10 +60,10 @@ async fn look(fixture: &ConsoleFixture, name: &str, problems: &mut Vec<String>) 
 
 /// The same for a page outside the fixture.
 pub(crate) async fn look_at(browser: &Browser, name: &str, problems: &mut Vec<String>) {
-    for size in [Size::DESK, Size::TELEPHONE] {
+    for size in [Size::DESKTOP, Size::PHONE] {
         browser.resize(size).await;
-        for colours in [Colours::Light, Colours::Dark] {
-            browser.prefer(colours).await;
+        for colours in [ColorScheme::Light, ColorScheme::Dark] {
+            browser.set_color_scheme(colours).await;
             let variant = format!("{name}-{}-{}", colours.name(), size.width);
             let wide = browser.run(OVERFLOW, json!([])).await;
             if wide["width"].as_u64() > Some(size.width.into()) {
@@ -75,8 +75,8 @@ pub(crate) async fn look_at(browser: &Browser, name: &str, problems: &mut Vec<St
             browser.screenshot(&variant).await;
         }
     }
-    browser.resize(Size::DESK).await;
-    browser.prefer(Colours::Light).await;
+    browser.resize(Size::DESKTOP).await;
+    browser.set_color_scheme(ColorScheme::Light).await;
 }
 
 /// How wide the page is, and which element reaches farthest to the right.

@@ -8,7 +8,7 @@ mod organization_choice;
 mod refused_sign_ins;
 mod sign_in_pages;
 
-use keeptrusts_webhooks_testkit::http::{Answer, Client, Method};
+use keeptrusts_webhooks_testkit::http::{Client, Method, Response};
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 
 use crate::console::fixture::{FORM, HttpSession};
@@ -74,7 +74,7 @@ fn trusting(issuer: &Issuer, serve: ServerBuilder) -> ServerBuilder {
 }
 
 /// Presses the button on the sign-in page.
-async fn press(session: &HttpSession, next: &str) -> Answer {
+async fn press(session: &HttpSession, next: &str) -> Response {
     let token = session.form_token("/sign-in").await;
     session.post("/sign-in/account", format!("csrf={token}&next={next}")).await
 }
@@ -94,13 +94,13 @@ impl StartedSignIn {
     }
 
     /// The console's response to that.
-    async fn come_back(&self, issuer: &Issuer) -> Answer {
+    async fn come_back(&self, issuer: &Issuer) -> Response {
         self.session.get(&self.log_in(issuer)).await
     }
 }
 
 /// The sign-in cookies that a response sets, as the browser sends them afterwards.
-fn flow_cookies(answer: &Answer) -> impl Iterator<Item = &str> {
+fn flow_cookies(answer: &Response) -> impl Iterator<Item = &str> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let flows = set.map(|(_, value)| value.as_str()).filter(|it| it.starts_with(FLOW));
     flows.filter(|it| !it.contains("Max-Age=0")).map(|it| it.split(';').next().unwrap_or_default())
@@ -109,7 +109,7 @@ fn flow_cookies(answer: &Answer) -> impl Iterator<Item = &str> {
 const FLOW: &str = "keeptrusts_sign_in_";
 
 /// The session cookie that a response sets, as the browser sends it afterwards.
-fn session_of(answer: &Answer) -> Option<String> {
+fn session_of(answer: &Response) -> Option<String> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let mut sessions = set.filter(|(_, value)| value.starts_with("keeptrusts_console=kt_"));
     let (_, cookie) = sessions.next()?;
@@ -117,12 +117,12 @@ fn session_of(answer: &Answer) -> Option<String> {
 }
 
 /// Whether a response signs somebody in.
-fn signs_in(answer: &Answer) -> bool {
+fn signs_in(answer: &Response) -> bool {
     session_of(answer).is_some()
 }
 
 /// Presses the button at another of the console's names.
-async fn press_at(host: &str, session: &HttpSession) -> Answer {
+async fn press_at(host: &str, session: &HttpSession) -> Response {
     let token = session.form_token("/sign-in").await;
     let url = format!("{}/sign-in/account", session.console);
     let headers = [("host", host), ("content-type", FORM), ("cookie", session.cookie.as_str())];

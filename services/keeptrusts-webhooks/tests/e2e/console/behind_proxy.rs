@@ -1,7 +1,7 @@
 //! The console behind a proxy that terminates TLS, and with slow clients.
 
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
-use keeptrusts_webhooks_testkit::http::{Answer, Method};
+use keeptrusts_webhooks_testkit::http::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ async fn behind_a_proxy(database: &Database) -> (Server, String) {
 }
 
 /// Signs in with additional headers.
-async fn sign_in(session: &HttpSession, headers: &[(&str, &str)]) -> Answer {
+async fn sign_in(session: &HttpSession, headers: &[(&str, &str)]) -> Response {
     let token = session.form_token("/sign-in").await;
     let body = format!("csrf={token}&key={FIRST_KEY}&organization={ORGANIZATION}");
     let headers: Vec<_> = [("content-type", FORM)].iter().chain(headers).copied().collect();
@@ -92,7 +92,7 @@ async fn pages_are_compressed_except_those_that_show_a_secret() {
         assert!(answer.header("vary").is_some_and(|vary| vary.contains("accept-encoding")));
         assert!(answer.body.len() < admin.get(path).await.body.len(), "{path}");
     };
-    let assert_as_it_is = |answer: &Answer, secret: &str| {
+    let assert_as_it_is = |answer: &Response, secret: &str| {
         assert!(answer.text().contains(secret), "{}", answer.text());
         assert_eq!(answer.header("content-encoding"), Some("identity"), "{}", answer.text());
         let caching = answer.header("cache-control").unwrap_or_default();

@@ -85,7 +85,7 @@ async fn a_channel_is_created_tested_seen_failing_edited_and_deleted() {
     let rows = browser.rows("table[aria-label=History] tbody tr").await;
     assert_eq!((rows.len(), rows[0][2].as_str()), (2, "Sent"));
     for request in fixture.receiver.wait_for(2, PATIENCE).await {
-        vendors::sending_messages_using_incoming_webhooks(&request.body).expect("Slack takes it");
+        vendors::check_slack_message(&request.body).expect("Slack takes it");
     }
 
     browser.click(Role::Link, "Edit").await;

@@ -117,12 +117,12 @@ impl ConsoleFixture {
 
     /// Fails if a script failed, a request was refused, or the page's policy was violated.
     pub(crate) async fn assert_no_complaints(&self) {
-        assert_eq!(self.browser.complaints().await, []);
+        assert_eq!(self.browser.console_messages().await, []);
     }
 
     /// The same, except that responses with these statuses are expected.
     pub(crate) async fn assert_no_complaints_but_of_status(&self, statuses: &[u16]) {
-        let mut complaints = self.browser.complaints().await;
+        let mut complaints = self.browser.console_messages().await;
         complaints.retain(|it| {
             let is_of = |status| it.message.contains(&format!("status of {status} "));
             it.source != "network" || !statuses.iter().any(is_of)
@@ -171,12 +171,12 @@ impl HttpSession {
     }
 
     /// Asks for a page.
-    pub(crate) async fn get(&self, path: &str) -> http::Answer {
+    pub(crate) async fn get(&self, path: &str) -> http::Response {
         self.send(http::Method::GET, path, &[], String::new()).await
     }
 
     /// Posts a form.
-    pub(crate) async fn post(&self, path: &str, body: String) -> http::Answer {
+    pub(crate) async fn post(&self, path: &str, body: String) -> http::Response {
         self.send(http::Method::POST, path, &[("content-type", FORM)], body).await
     }
 
@@ -197,7 +197,7 @@ impl HttpSession {
         path: &str,
         headers: &[(&str, &str)],
         body: String,
-    ) -> http::Answer {
+    ) -> http::Response {
         let url = format!("{}{path}", self.console);
         let headers: Vec<_> =
             [("cookie", self.cookie.as_str())].iter().chain(headers).copied().collect();
@@ -206,7 +206,7 @@ impl HttpSession {
 }
 
 /// The session cookie that a response sets, as the browser sends it afterwards.
-pub(crate) fn cookie_of(answer: &http::Answer) -> Option<String> {
+pub(crate) fn cookie_of(answer: &http::Response) -> Option<String> {
     let cookie = answer.header("set-cookie")?;
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }

@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
-use keeptrusts_webhooks_testkit::http::{Answer, Client, Method};
+use keeptrusts_webhooks_testkit::http::{Client, Method, Response};
 use serde_json::json;
 
 use crate::console::fixture::{ConsoleFixture, FORM, HttpSession, ORGANIZATION};
@@ -160,7 +160,7 @@ async fn a_page_with_all_that_it_loads_is_small() {
     fixture.assert_no_complaints().await;
 }
 
-async fn post(client: &Client, url: &str, headers: &[(&str, &str)], body: String) -> Answer {
+async fn post(client: &Client, url: &str, headers: &[(&str, &str)], body: String) -> Response {
     let mut all = vec![("content-type", FORM)];
     all.extend(headers.iter().filter(|(_, value)| !value.is_empty()));
     client.send(Method::POST, url, &all, body.into()).await

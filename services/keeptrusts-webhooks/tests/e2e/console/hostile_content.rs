@@ -199,7 +199,7 @@ async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
     let event_id = fixture.client.publish("policy.block", &data).await;
     let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
     let delivery = fixture.client.wait_for_delivery(&event_id, "was tried", tried).await;
-    browser.resize(Size::TELEPHONE).await;
+    browser.resize(Size::PHONE).await;
     let mut wide = Vec::new();
     for path in [
         "/webhooks".to_owned(),
@@ -212,7 +212,7 @@ async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
         fixture.open(&path).await;
         let script = "return document.documentElement.scrollWidth;";
         let width = browser.run(script, json!([])).await;
-        if width.as_u64() > Some(Size::TELEPHONE.width.into()) {
+        if width.as_u64() > Some(Size::PHONE.width.into()) {
             wide.push((path, width));
         }
     }

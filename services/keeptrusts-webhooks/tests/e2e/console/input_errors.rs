@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Client, Method};
-use keeptrusts_webhooks_testkit::ports::refused_port;
+use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::process::Launch;
 
 use crate::console::fixture::{ConsoleFixture, HttpSession};
@@ -108,7 +108,7 @@ async fn a_page_that_is_not_there_says_so_and_leads_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_console_whose_services_do_not_answer_says_so_and_offers_to_try_again() {
-    let away = refused_port();
+    let away = closed_port();
     let service = format!("http://127.0.0.1:{}", away.port());
     let console = Launch::binary("console")
         .args(["--console-listen", "127.0.0.1:0", "--endpoint-service", &service])

@@ -125,7 +125,7 @@ async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
     let mut texts = Vec::new();
     // A zone without summer time, and with an offset in minutes.
     for zone in ["UTC", "Asia/Kathmandu"] {
-        browser.move_to_time_zone(zone).await;
+        browser.set_time_zone(zone).await;
         fixture.open(&format!("/webhooks/{id}")).await;
         browser.rows_when(LOG, "show the event", |rows| rows.len() == 1).await;
         let time = browser.run(

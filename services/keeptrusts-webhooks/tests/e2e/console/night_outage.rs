@@ -29,7 +29,7 @@ fn came_to(fixture: &ConsoleFixture, path: &str) -> Vec<Arc<ReceivedRequest>> {
 /// The fallback text of each message in the Slack channel.
 fn posted(fixture: &ConsoleFixture) -> Vec<String> {
     let messages = came_to(fixture, SLACK).into_iter().map(|request| {
-        vendors::sending_messages_using_incoming_webhooks(&request.body).expect("Slack takes it");
+        vendors::check_slack_message(&request.body).expect("Slack takes it");
         let message: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
         message["text"].as_str().expect("a text").to_owned()
     });

@@ -13,12 +13,12 @@ use crate::platform::{Backend, Database, PATIENCE, Server};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_proves_who_it_is_as_the_issuer_takes_it() {
     let issuer = Issuer::start("acme", "viewer");
-    issuer.take_secrets_by("client_secret_post");
+    issuer.require_client_authentication("client_secret_post");
     let fixture = SignInFixture::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
     assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await), "in the form");
 
     let issuer = Issuer::start("acme", "viewer");
-    issuer.take_secrets_by("client_secret_basic");
+    issuer.require_client_authentication("client_secret_basic");
     let file = fixture.database.folder().join("client-secret");
     std::fs::write(&file, format!("{CLIENT_SECRET}\n")).expect("written");
     let file = file.to_str().expect("UTF-8");
@@ -27,7 +27,7 @@ async fn a_client_proves_who_it_is_as_the_issuer_takes_it() {
     assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await), "in a header");
 
     let issuer = Issuer::start("acme", "viewer");
-    issuer.make_client_public();
+    issuer.use_public_client();
     let fixture = SignInFixture::at(issuer, |serve| serve).await;
     assert!(signs_in(&fixture.begin("").await.come_back(&fixture.issuer).await), "not at all");
 

@@ -8,7 +8,7 @@ use crate::console::fixture::HttpSession;
 use crate::platform::{Backend, Database, Server};
 
 /// The anonymous session that a response sets.
-fn anonymous_session(answer: &super::Answer) -> String {
+fn anonymous_session(answer: &super::Response) -> String {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let mut sessions = set.filter(|(_, value)| value.starts_with("keeptrusts_console="));
     let (_, cookie) = sessions.next().expect("a new session, which nobody else can have");

@@ -27,14 +27,14 @@ async fn who_comes_back_has_an_ordinary_session_and_the_answer_is_good_once() {
     let session = HttpSession { cookie, ..HttpSession::of_nobody(&fixture.console).await };
     assert_eq!(session.get("/webhooks").await.status, 200);
 
-    assert_eq!(fixture.issuer.exchanges(), 1);
+    assert_eq!(fixture.issuer.exchange_count(), 1);
     let stranger = HttpSession::of_nobody(&fixture.console).await;
     for again in [&leaving.session, &session, &stranger] {
         let answer = again.get(&back).await;
         assert_eq!(answer.status, 400);
         assert!(!signs_in(&answer) && answer.text().contains("This sign-in is over"));
     }
-    assert_eq!(fixture.issuer.exchanges(), 1, "the issuer is not even asked");
+    assert_eq!(fixture.issuer.exchange_count(), 1, "the issuer is not even asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
         assert_eq!(answer.status, 400, "{path}");
         assert!(!signs_in(&answer), "{path}");
     }
-    assert_eq!(fixture.issuer.exchanges(), 0, "nobody else's code is used");
+    assert_eq!(fixture.issuer.exchange_count(), 0, "nobody else's code is used");
 
     // With the victim's own state, the verifier does not match.
     let (_, state) = victim.to.split_once("&state=").expect("a state");
@@ -61,7 +61,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
     let answer = victim.session.get(&injected).await;
     assert_eq!((answer.status, signs_in(&answer)), (400, false));
     assert!(answer.text().contains("does not accept this sign-in any more"), "{}", answer.text());
-    assert_eq!(fixture.issuer.exchanges(), 1);
+    assert_eq!(fixture.issuer.exchange_count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn an_answer_of_another_issuer_is_not_taken() {
         assert_eq!((answer.status, signs_in(&answer)), (400, false), "{path}");
         assert!(answer.text().contains("does not come from Acme ID"), "{path}");
     }
-    assert_eq!(fixture.issuer.exchanges(), 0, "the code is shown to nobody");
+    assert_eq!(fixture.issuer.exchange_count(), 0, "the code is shown to nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +108,7 @@ async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
     fixture.issuer.tamper(|_| {});
     let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
     assert!(signs_in(&answer), "an honest one is taken");
-    fixture.issuer.sign_as_a_forger();
+    fixture.issuer.sign_with_wrong_key();
     let answer = fixture.begin("").await.come_back(&fixture.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (502, false), "forged");
 }
@@ -116,7 +116,7 @@ async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_ask() {
     let fixture = SignInFixture::with_a("admin").await;
-    fixture.issuer.give_role(None);
+    fixture.issuer.set_role(None);
     let answer = fixture.begin("/audit").await.come_back(&fixture.issuer).await;
     assert_eq!((answer.status, signs_in(&answer)), (403, false));
     let page = answer.text();
@@ -124,7 +124,7 @@ async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_as
     assert!(page.contains("`role`") && page.contains("accounts at Acme ID"), "{page}");
     assert!(page.contains(r#"name="next" value="/audit""#), "one can try again: {page}");
     fixture.issuer.tamper(|claims| claims["organization"] = json!(null));
-    fixture.issuer.give_role(Some("viewer"));
+    fixture.issuer.set_role(Some("viewer"));
     let page = fixture.begin("").await.come_back(&fixture.issuer).await.text();
     assert!(page.contains("`organization`"), "{page}");
     // An account of all organizations is shown the same organization as keys for all of them.
@@ -139,14 +139,14 @@ async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_as
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_away_keeps_nobody_from_trying_again_or_using_a_key() {
     let fixture = SignInFixture::with_a("admin").await;
-    fixture.issuer.be_away(true);
+    fixture.issuer.set_unavailable(true);
     let nobody = HttpSession::of_nobody(&fixture.console).await;
     let answer = press(&nobody, "/audit").await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     let page = answer.text();
     assert!(page.contains("Acme ID does not answer at the moment"), "{page}");
     assert!(page.contains(r#"id="key""#), "a key still opens");
-    fixture.issuer.be_away(false);
+    fixture.issuer.set_unavailable(false);
     eventually("one can try again", async || {
         (press(&nobody, "").await.status == 200).then_some(())
     })
@@ -154,7 +154,7 @@ async fn an_issuer_that_is_away_keeps_nobody_from_trying_again_or_using_a_key() 
 
     let leaving = fixture.begin("").await;
     let back = leaving.log_in(&fixture.issuer);
-    fixture.issuer.be_away(true);
+    fixture.issuer.set_unavailable(true);
     let answer = leaving.session.get(&back).await;
     assert_eq!((answer.status, signs_in(&answer)), (503, false));
 }

@@ -24,7 +24,7 @@ async fn log_in(browser: &Browser) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_asked_for() {
     let fixture = SignInFixture::with_a("admin").await;
-    let browser = Browser::start_taking_any_certificate().await;
+    let browser = Browser::start_accepting_any_certificate().await;
     browser.open(&format!("{}/events?from=2026-01-01T00%3A00", fixture.console)).await;
     log_in(&browser).await;
     browser.see(Role::Heading, "Events").await;
@@ -36,7 +36,7 @@ async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_ask
     }
     browser.within("nav[aria-label=Main]").click(Role::Link, "Audit").await;
     browser.see(Role::Heading, "Audit trail").await;
-    let complaints = browser.complaints().await;
+    let complaints = browser.console_messages().await;
     assert_eq!(complaints, [], "the page's policy lets it lead to the issuer, and over others");
 
     browser.click(Role::Button, "Sign out").await;
@@ -48,7 +48,7 @@ async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_ask
 #[tokio::test(flavor = "multi_thread")]
 async fn who_breaks_it_off_is_told_what_the_issuer_says_and_can_try_again() {
     let fixture = SignInFixture::with_a("admin").await;
-    let browser = Browser::start_taking_any_certificate().await;
+    let browser = Browser::start_accepting_any_certificate().await;
     browser.open(&format!("{}/audit", fixture.console)).await;
     browser.click(Role::Button, BUTTON).await;
     browser.click(Role::Button, "Cancel").await;
@@ -63,7 +63,7 @@ async fn who_breaks_it_off_is_told_what_the_issuer_says_and_can_try_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tabs_in_which_one_signs_in_at_the_same_time_do_not_disturb_one_another() {
     let fixture = SignInFixture::with_a("admin").await;
-    let browser = Browser::start_taking_any_certificate().await;
+    let browser = Browser::start_accepting_any_certificate().await;
     let first = browser.window().await;
     browser.open(&format!("{}/events", fixture.console)).await;
     browser.click(Role::Button, BUTTON).await;
@@ -82,7 +82,7 @@ async fn a_viewers_account_sees_no_buttons_and_scripts_are_not_needed() {
     let fixture = SignInFixture::with_a("viewer").await;
     let endpoint = fixture.server.client("acme");
     let endpoint = endpoint.create_endpoint("https://hooks.example.com/x", &["policy.block"]).await;
-    let browser = Browser::start_taking_any_certificate().await;
+    let browser = Browser::start_accepting_any_certificate().await;
     browser.disable_scripts().await;
     browser.open(&format!("{}/webhooks", fixture.console)).await;
     log_in(&browser).await;
@@ -102,7 +102,7 @@ async fn a_console_in_a_process_of_its_own_signs_people_in_at_services_that_acce
     let database = Database::new(Backend::Sqlite).await;
     let server = trusting(&issuer, Server::all_in_one(&database)).start().await;
     let (_process, console) = console_beside(&server, &issuer).await;
-    let browser = Browser::start_taking_any_certificate().await;
+    let browser = Browser::start_accepting_any_certificate().await;
     browser.open(&format!("{console}/webhooks")).await;
     log_in(&browser).await;
     browser.see(Role::Heading, "Nothing here yet").await;
@@ -140,11 +140,11 @@ async fn console_beside(server: &Server, issuer: &Issuer) -> (Process, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sign_in_page_with_an_issuer_is_accessible_and_fits_its_screen() {
     let fixture = SignInFixture::with_a("admin").await;
-    let browser = Browser::start_taking_any_certificate().await;
+    let browser = Browser::start_accepting_any_certificate().await;
     let mut problems = Vec::new();
     browser.open(&format!("{}/sign-in", fixture.console)).await;
     look_at(&browser, "sign-in-account", &mut problems).await;
-    fixture.issuer.give_role(None);
+    fixture.issuer.set_role(None);
     log_in(&browser).await;
     browser.text_when("[role=alert]", "says why", |text| text.contains("`role`")).await;
     look_at(&browser, "sign-in-account-refused", &mut problems).await;

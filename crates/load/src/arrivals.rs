@@ -1,0 +1,128 @@
+//! What has arrived at the receiver, to be compared with what was acknowledged to publishers.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+
+use crate::publishers::AcknowledgedEvent;
+
+/// Room for this many deliveries is made at once, so that most runs never wait for more.
+const EXPECTED_DELIVERIES: usize = 1 << 18;
+/// How often it is looked whether everything has arrived.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Nothing has arrived for so long: nothing will. Shorter than the first retry's wait, because
+/// a delivery that needs a retry here has gone wrong.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// One event's way to one endpoint.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Delivery {
+    event_id: String,
+    endpoint: u16,
+}
+
+#[derive(Debug)]
+struct Arrival {
+    first: Instant,
+    times: u32,
+}
+
+/// Everything that has arrived.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    arrivals: Mutex<HashMap<Delivery, Arrival>>,
+}
+
+/// How arrivals compare with acknowledgements.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    /// Deliveries that should have been made and have not.
+    pub(crate) missing: usize,
+    /// Requests beyond the first of each delivery.
+    pub(crate) duplicates: u64,
+    /// Deliveries of events that were not acknowledged to anyone.
+    pub(crate) unexpected: usize,
+    /// From the call to publish until the receiver had the request, shortest first.
+    pub(crate) latencies: Vec<Duration>,
+    /// When the last delivery arrived.
+    pub(crate) last_arrival: Option<Instant>,
+}
+
+impl Arrivals {
+    pub(crate) fn new() -> Self {
+        Self { arrivals: Mutex::new(HashMap::with_capacity(EXPECTED_DELIVERIES)) }
+    }
+
+    /// A request has arrived.
+    pub(crate) fn enter(&self, event_id: String, endpoint: u16) {
+        let now = Instant::now();
+        let mut arrivals = self.arrivals();
+        let arrival = arrivals.entry(Delivery { event_id, endpoint });
+        arrival.or_insert(Arrival { first: now, times: 0 }).times += 1;
+    }
+
+    /// Waits until so many deliveries have arrived, or none has for 30 s.
+    pub(crate) async fn wait_for(&self, deliveries: usize) {
+        let mut arrived = self.arrivals().len();
+        while arrived < deliveries {
+            let more = async {
+                while self.arrivals().len() == arrived {
+                    sleep(LOOK_AGAIN).await;
+                }
+            };
+            if timeout(TIME_LIMIT, more).await.is_err() {
+                return;
+            }
+            arrived = self.arrivals().len();
+        }
+    }
+
+    /// Compares with what was acknowledged, for each of so many endpoints.
+    pub(crate) fn compare(&self, acknowledged: &[AcknowledgedEvent], endpoints: u16) -> Comparison {
+        let arrivals = self.arrivals();
+        let mut latencies = Vec::with_capacity(arrivals.len());
+        let mut missing = 0;
+        for AcknowledgedEvent { event_id, call_start } in acknowledged {
+            for endpoint in 0..endpoints {
+                let delivery = Delivery { event_id: event_id.clone(), endpoint };
+                match arrivals.get(&delivery) {
+                    Some(arrival) => latencies.push(arrival.first - *call_start),
+                    None => missing += 1,
+                }
+            }
+        }
+        latencies.sort_unstable();
+        Comparison {
+            missing,
+            duplicates: arrivals.values().map(|arrival| u64::from(arrival.times) - 1).sum(),
+            unexpected: arrivals.len() - latencies.len(),
+            latencies,
+            last_arrival: arrivals.values().map(|arrival| arrival.first).max(),
+        }
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, HashMap<Delivery, Arrival>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_doubled_or_unasked_for_is_found() {
+        let arrivals = Arrivals::new();
+        let call_start = Instant::now();
+        for (event_id, endpoint) in [("a", 0), ("a", 1), ("b", 1), ("b", 1), ("c", 0)] {
+            arrivals.enter(event_id.to_owned(), endpoint);
+        }
+        let acknowledged = ["a", "b"]
+            .map(|event_id| AcknowledgedEvent { event_id: event_id.to_owned(), call_start });
+        let comparison = arrivals.compare(&acknowledged, 2);
+        assert_eq!((comparison.missing, comparison.duplicates, comparison.unexpected), (1, 1, 1));
+        assert_eq!(comparison.latencies.len(), 3);
+    }
+}
