@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_shows_the_token_and_the_browsers_address_and_no_output_does() {
+    fn a_call_carries_the_token_and_the_address_and_debug_output_does_not() {
         let address = "192.0.2.7".parse().ok();
         let credentials = Credentials::new("kt_1", address).expect("a token");
         let mut request = Request::new(());
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_header_is_no_token() {
+    fn a_text_that_cannot_be_in_a_header_is_no_token() {
         for text in ["", "a b", "a\r\nb", "schlüssel"] {
             assert!(Credentials::new(text, None).is_err(), "{text:?}");
         }

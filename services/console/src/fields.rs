@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_step_does_not_show_is_sent_again_with_the_next() {
+    fn fields_of_other_steps_are_sent_again() {
         let fields = Fields::parse(b"csrf=t&name=a&event_types=x&secret=s&event_types=y");
         let kept = fields.without(&["csrf", "event_types"]);
         let kept: Vec<_> =

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_notice_is_told_once_and_to_its_session_only() {
+    async fn a_message_is_shown_once_and_only_to_its_session() {
         let (flash_messages, session) = (FlashMessages::default(), Session::anonymous());
         flash_messages.put(&session, FlashMessage::new(Tone::Good, "Saved."));
         assert_eq!(flash_messages.take(&Session::anonymous()), None);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn invariant_9_what_waits_is_limited() {
+    async fn invariant_9_waiting_messages_are_limited() {
         let flash_messages = FlashMessages::default();
         let first = Session::anonymous();
         flash_messages.put(&first, FlashMessage::new(Tone::Good, "first"));

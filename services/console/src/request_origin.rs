@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn who_hides_the_origin_is_judged_by_the_rest() {
+    fn a_hidden_origin_is_checked_by_the_other_headers() {
         for public_url in [None, Some(PUBLIC)] {
             assert_eq!(judged(public_url, &[(HOST, "localhost")]), Ok(()), "not a browser");
             let hidden = [(HOST, "x"), (ORIGIN, "null"), (SEC_FETCH_SITE, "same-origin")];
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_this_machines_is_told_apart() {
+    fn names_of_other_machines_are_recognized() {
         for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LocalHost"] {
             assert!(is_this_machine(host), "{host}");
         }

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_led_to_a_page_of_this_console_only() {
+    fn only_pages_of_this_console_are_returned_to() {
         for path in ["/events", "/webhooks/ep_1?window=7d", "/audit?actor=key_1&page=a%2Fb"] {
             assert_eq!(local_path(path), path);
         }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sign_in_page_knows_where_to_go_on_to() {
+    fn the_sign_in_page_keeps_the_return_path() {
         assert_eq!(sign_in_address("/events?page=2"), "/sign-in?next=%2Fevents%3Fpage%3D2");
         assert_eq!(sign_in_address("/webhooks"), "/sign-in");
         assert_eq!(sign_in_address("//evil.example"), "/sign-in");

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visitor_may_what_the_role_may_and_an_unknown_role_is_nobodys() {
+    fn a_visitor_may_do_what_the_role_permits_and_an_unknown_role_permits_nothing() {
         let viewer = visitor(v1::Role::Viewer).expect("a known role");
         assert!(viewer.may(Permission::Read) && !viewer.may(Permission::Send));
         assert!(visitor(v1::Role::Admin).expect("a known role").may(Permission::ReadAudit));

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_lacks_a_claim_is_told_which_and_whom_to_ask() {
+    fn a_missing_claim_is_named_with_whom_to_ask() {
         let status = Status::permission_denied("the token has no claim `organization`");
         let (code, text) = SignInError::from(status).message("Keycloak", "https://hooks.example");
         assert_eq!(code, StatusCode::FORBIDDEN);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issuers_words_stand_in_quotes_beside_ours() {
+    fn an_issuers_words_are_quoted_beside_ours() {
         let description = "The user has cancelled".to_owned();
         let declined = SignInError::Declined { code: "access_denied".to_owned(), description };
         let (code, text) = declined.message("Keycloak", "");

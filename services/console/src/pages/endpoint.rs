@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outcome_of_a_test_is_told_in_a_sentence() {
+    fn the_outcome_of_a_test_is_a_sentence() {
         let good = tested(v1::AttemptOutcome::Delivered, 200, "");
         assert_eq!(good.text, "Test delivered: the receiver answered 200 in 12 ms.");
         let bad = tested(v1::AttemptOutcome::Failed, 503, "the receiver answered 503");

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_is_told_what_is_wrong_with_it() {
+    fn each_field_has_its_own_error() {
         assert_eq!(good().check(), FormErrors::default());
         let endpoint =
             v1::Endpoint { url: "http://siem.example".to_owned(), ..v1::Endpoint::default() };
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_second_sees_what_the_first_has_saved() {
+    fn a_second_admin_sees_the_changes_of_the_first() {
         let current = v1::Endpoint {
             name: "siem".to_owned(),
             url: "https://new.example/".to_owned(),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_standard_webhooks_would_not_take_is_told_before_it_is_sent() {
+    fn a_secret_that_standard_webhooks_rejects_is_an_error_in_the_form() {
         for secret in ["whsec_correct horse battery staple", "whsk_correct horse battery staple"] {
             let errors = EndpointForm { secret: secret.to_owned().into(), ..good() }.check();
             assert!(

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_make_no_sense_are_said_to() {
+    fn invalid_filters_are_reported() {
         let none = AuditFilter::default();
         assert_eq!((none.complaint(), none.is_filtered()), (None, false));
         for filter in [

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_make_no_sense_are_said_to() {
+    fn invalid_filters_are_reported() {
         let unknown = LogFilter { event_type: "policy.x".to_owned(), ..LogFilter::default() };
         assert!(unknown.complaint().is_some());
         assert_eq!(unknown.events(10).event_type, "");

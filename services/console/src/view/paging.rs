@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_finds_back_by_the_way_one_came() {
+    fn paging_back_follows_the_way_forward() {
         assert_eq!(paging("", "", "A"), (None, link("/events?q=a%26b&page=A#log")));
         assert_eq!(
             paging("A", "", "B"),

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_to_and_nothing_is_guessed() {
+    fn unreadable_input_is_reported_and_not_guessed() {
         let none = ReplayForm::default();
         assert!(none.is_right());
         assert_eq!(none.request("ep_1").scope(), v1::ReplayScope::Missed);

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_is_told_as_what_can_be_done_about_it() {
+    fn a_reply_code_becomes_advice() {
         for (codes, words) in [
             (&[421, 451][..], NOT_NOW),
             (&[450, 452], RECIPIENT_FOR_NOW),

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_many_answers_those_that_make_a_pause_longer_count() {
+    async fn only_responses_that_make_a_pause_longer_count() {
         let pauses = Pauses::default();
         let first = pauses.extend(ID, seconds(20)).expect("the first");
         assert_eq!(pauses.extend(ID, seconds(20)), None, "at the same moment");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_owner_goes_on_with_what_is_left() {
+    async fn the_next_owner_continues_the_rest_of_a_pause() {
         let start: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
         let ids = [1, 2, 3].map(|number| EndpointId::new(ulid::Ulid(number)));
         let waits = [seconds(300), seconds(20), seconds(1)];

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_answer_is_remarked_on() {
+    fn an_encoded_response_gets_a_remark() {
         let mut headers = HeaderMap::new();
         assert_eq!(remark(&headers, b"ok"), None);
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_as_a_wall_clock_and_goes_on_with_the_machine() {
+    fn it_begins_as_a_wall_clock_and_advances_with_the_uptime() {
         let uptime = Arc::new(AtomicU64::new(1_000));
         let clock = SteadyClock::beginning(at(1_000_000), uptime_of(&uptime));
         assert_eq!(clock.now(), at(1_000_000));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_owner_goes_on_whatever_its_wall_clock_shows() {
+    fn the_next_owner_continues_whatever_its_wall_clock_shows() {
         let uptime = Arc::new(AtomicU64::new(7));
         for wall in [0, 1_000_000, 4_000_000_000] {
             let clock = SteadyClock::beginning(at(wall), uptime_of(&uptime));

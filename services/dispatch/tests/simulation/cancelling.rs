@@ -38,7 +38,7 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_may_still_d
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_does_not_revive_it() {
+async fn an_attempt_that_fails_after_its_delivery_was_cancelled_does_not_revive_it() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::Hang]);
@@ -57,7 +57,7 @@ async fn an_attempt_that_is_under_way_when_its_delivery_is_cancelled_does_not_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_ended_cannot_be_cancelled() {
+async fn a_delivery_that_has_ended_cannot_be_cancelled() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     let event = world.publish().await;
@@ -69,7 +69,7 @@ async fn what_has_ended_cannot_be_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_that_was_asked_for_while_nobody_dispatched_is_carried_out() {
+async fn a_cancellation_that_was_requested_while_no_process_dispatched_is_carried_out() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::ERROR]);

@@ -72,7 +72,7 @@ fn gaps_of(world: &World, delivery: DeliveryId) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_while_a_retry_waits_moves_nothing() {
+async fn setting_a_clock_does_not_move_a_waiting_retry() {
     for (owner, step) in cases() {
         let world = failing_world(false).await;
         let event = world.publish().await;
@@ -87,7 +87,7 @@ async fn a_clock_that_is_set_while_a_retry_waits_moves_nothing() {
 
 /// With leases, which the database's clock measures.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_where_processes_share_the_database_moves_nothing() {
+async fn setting_a_clock_does_not_move_a_retry_on_a_shared_database() {
     for (owner, step) in cases() {
         let world = failing_world(true).await;
         world.publish().await;
@@ -101,7 +101,7 @@ async fn a_clock_that_is_set_where_processes_share_the_database_moves_nothing() 
 /// The clock is ahead or behind for a second of each wait, both while records are written and while
 /// none are.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
+async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_no_retry() {
     for (owner, step) in cases() {
         let world = failing_world(false).await;
         let delivery = {
@@ -129,7 +129,7 @@ async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_during_an_attempt_moves_nothing() {
+async fn setting_a_clock_during_an_attempt_does_not_move_its_retry() {
     for (owner, step) in cases() {
         let world = failing_world(false).await;
         world.network.always("siem", ReceiverAnswer::SlowStatus(seconds(4), 500));
@@ -146,7 +146,7 @@ async fn a_clock_that_is_set_during_an_attempt_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_due_at_once_is_made_at_once_whatever_the_clocks_show() {
+async fn attempts_that_are_due_at_once_are_made_at_once_whatever_the_clocks_show() {
     for (owner, step) in cases() {
         let world = failing_world(false).await;
         let siem = the_endpoint(&world).await;
@@ -183,7 +183,7 @@ async fn a_manual_retry_that_fails_leaves_the_schedule_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_replayed_is_made_at_once_whatever_the_clocks_show() {
+async fn replayed_deliveries_are_attempted_at_once_whatever_the_clocks_show() {
     for (owner, step) in cases() {
         let world = failing_world(false).await;
         let siem = the_endpoint(&world).await;
@@ -200,7 +200,7 @@ async fn what_is_replayed_is_made_at_once_whatever_the_clocks_show() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_people_are_told_is_what_the_clock_shows() {
+async fn times_that_people_see_are_those_of_the_wall_clock() {
     let world = failing_world(false).await;
     let ahead = SignedDuration::from_hours(2);
     world.step_all_clocks(ahead);
@@ -224,7 +224,7 @@ async fn what_people_are_told_is_what_the_clock_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_longer() {
+async fn a_clock_step_without_an_owner_costs_one_early_attempt_and_lengthens_no_wait() {
     let down = seconds(5);
     for (owner, step) in cases() {
         let mut world = failing_world(false).await;
@@ -263,7 +263,7 @@ async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_l
 
 /// The old owner's steady clock is handed on.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
+async fn a_clock_step_before_a_change_of_owner_costs_nothing() {
     for (owner, step) in cases() {
         let mut world = failing_world(false).await;
         world.publish().await;
@@ -285,7 +285,7 @@ async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
 
 /// More than fit into memory, so that they wait in the database and are fetched in pages.
 #[tokio::test(start_paused = true)]
-async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
+async fn deliveries_in_the_database_wait_as_long_as_those_in_memory() {
     const MANY: usize = 1_100;
     let two_hours = SignedDuration::from_hours(2);
     for (owner, step) in EVERYBODY.map(|owner| [(owner, two_hours), (owner, -two_hours)]).concat() {
@@ -327,7 +327,7 @@ async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn processes_whose_clocks_differ_hand_waits_on_as_they_are() {
+async fn processes_with_different_clocks_hand_over_waits_unchanged() {
     let mut world = World::shared(1).await;
     world.join("a").await;
     world.step_clock_of("a", SignedDuration::from_hours(3));
@@ -382,7 +382,7 @@ async fn invariant_3_a_dead_process_is_replaced_although_the_databases_clock_was
 
 /// No live process loses a shard because the database's clock was set.
 #[tokio::test(start_paused = true)]
-async fn a_live_owner_keeps_its_shards_whatever_is_done_to_the_databases_clock() {
+async fn a_live_owner_keeps_its_shards_when_the_databases_clock_is_set() {
     for step in STEPS {
         let mut world = World::shared(4).await;
         world.join("a").await;
@@ -412,7 +412,7 @@ async fn a_clock_that_is_a_week_ahead_for_a_second_disables_no_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_is_told_again_on_its_own_schedule_whatever_the_clocks_show() {
+async fn a_channel_is_notified_again_on_its_own_schedule_whatever_the_clocks_show() {
     for (owner, step) in cases() {
         let mut world = World::without_retries().await;
         world.start().await;

@@ -32,7 +32,7 @@ async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_3_what_became_due_while_nobody_dispatched_is_made_at_once() {
+async fn invariant_3_attempts_that_became_due_without_an_owner_are_made_at_once() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::ERROR; 100]);
@@ -92,7 +92,7 @@ async fn invariant_4_a_graceful_stop_finishes_what_is_under_way_and_repeats_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
+async fn while_the_database_is_not_available_nothing_is_lost_or_repeated() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::ERROR; 10]);
@@ -118,7 +118,7 @@ async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_cannot_write_is_asked_again_only_now_and_then() {
+async fn a_database_that_cannot_write_is_retried_only_now_and_then() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::Slow(seconds(5))]);

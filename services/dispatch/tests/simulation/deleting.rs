@@ -29,7 +29,7 @@ fn assert_all_cancelled(deliveries: &[Delivery]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deleting_an_endpoint_cancels_what_waits_for_it_and_nothing_else() {
+async fn deleting_an_endpoint_cancels_its_waiting_deliveries_and_no_others() {
     let world = World::embedded().await;
     let pager = world.endpoint("pager").await;
     world.network.next("pager", [ReceiverAnswer::ERROR; MANY]);
@@ -104,7 +104,7 @@ async fn an_attempt_that_is_under_way_when_its_endpoint_is_deleted_may_still_del
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_is_asked_for_after_the_deletion_is_not_made() {
+async fn a_retry_that_is_requested_after_the_deletion_is_not_made() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let event = world.publish().await;

@@ -101,7 +101,7 @@ async fn the_next_owner_knows_since_when_an_endpoint_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_failures_with_days_of_silence_between_them_disable_nothing() {
+async fn two_failures_with_days_between_them_disable_no_endpoint() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::ERROR]);
@@ -161,7 +161,7 @@ async fn an_endpoint_that_answers_410_gone_is_disabled_at_once() {
 
 /// Sixty-four requests at once, all answered 410.
 #[tokio::test(start_paused = true)]
-async fn many_answers_that_it_is_gone_disable_an_endpoint_once() {
+async fn many_410_responses_disable_an_endpoint_once() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.network.always("siem", GONE);

@@ -104,7 +104,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_a_crash_repeats_is_signed_for_when_it_is_repeated() {
+async fn an_attempt_that_a_crash_repeats_is_signed_with_the_time_of_its_repetition() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::Hang]);
@@ -153,7 +153,7 @@ fn new_secret(number: u32) -> Secret {
 
 /// At each side of the overlap's end, and at the end itself.
 #[tokio::test(start_paused = true)]
-async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_longer() {
+async fn the_previous_secret_signs_until_exactly_the_end_of_the_overlap() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let overlap = hours(24);
@@ -220,7 +220,7 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_header_of_every_attempt_to_tell_a_channel_is_right() {
+async fn every_header_of_every_notification_attempt_is_right() {
     let mut world = World::without_retries().await;
     world.start().await;
     world.endpoint("siem").await;

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_dispatch_service::Settings;
 use crate::world::{ReceiverAnswer, World, hours, minutes};
 
 #[tokio::test(start_paused = true)]
-async fn invariant_11_an_idle_process_asks_its_own_database_nothing() {
+async fn invariant_11_an_idle_process_makes_no_queries_to_its_own_database() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.endpoint("pager").await;
@@ -20,7 +20,7 @@ async fn invariant_11_an_idle_process_asks_its_own_database_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_11_waiting_for_a_retry_costs_nothing_either() {
+async fn invariant_11_waiting_for_a_retry_makes_no_queries() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.always("siem", ReceiverAnswer::ERROR);
@@ -35,7 +35,7 @@ async fn invariant_11_waiting_for_a_retry_costs_nothing_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_11_an_idle_process_asks_a_shared_database_only_about_leases() {
+async fn invariant_11_an_idle_process_queries_a_shared_database_only_about_leases() {
     const SHARDS: usize = 16;
     let mut world = World::shared(SHARDS as u16).await;
     world.join("a").await;

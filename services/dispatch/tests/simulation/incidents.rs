@@ -42,7 +42,7 @@ fn action_names(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_with_several_exhausted_deliveries_is_triggered_and_resolved_and_that_is_all() {
+async fn an_outage_with_several_exhausted_deliveries_is_one_trigger_and_one_resolution() {
     let (world, ..) = given(&ALL_BUT_SUMMARY).await;
     for _ in 0..5 {
         publish(&world, ReceiverAnswer::ERROR).await;
@@ -61,7 +61,7 @@ async fn an_outage_with_several_exhausted_deliveries_is_triggered_and_resolved_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_of_it() {
+async fn every_end_of_trouble_resolves_the_incident_even_without_a_subscription() {
     for (name, end) in [("recovered", 0), ("enabled", 1), ("deleted", 2), ("disabled by hand", 3)] {
         let types = [NotificationType::DeliveryExhausted, NotificationType::EndpointDisabled];
         let (world, siem, _) = given(&types).await;
@@ -85,7 +85,7 @@ async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_was_told_of_no_trouble_is_told_of_no_end() {
+async fn a_service_without_an_open_incident_gets_no_resolution() {
     let (world, siem, _) = given(&[NotificationType::EndpointRecovered]).await;
     publish(&world, ReceiverAnswer::ERROR).await;
     publish(&world, ReceiverAnswer::OK).await;
@@ -109,7 +109,7 @@ async fn new_trouble_within_the_hour_opens_an_incident_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trigger_that_is_being_retried_is_followed_by_its_end_or_dropped() {
+async fn a_trigger_that_is_retried_is_followed_by_its_resolution_or_withdrawn() {
     let (world, ..) = given(&EXHAUSTED).await;
     // It is unknown whether the service has accepted the first one.
     world.network.next("pager", [ReceiverAnswer::Hang]);
@@ -122,7 +122,7 @@ async fn a_trigger_that_is_being_retried_is_followed_by_its_end_or_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_never_overtakes_its_trigger() {
+async fn a_resolution_never_overtakes_its_trigger() {
     let (world, ..) = given(&EXHAUSTED).await;
     world.network.next("pager", [ReceiverAnswer::Slow(seconds(5))]);
     publish(&world, ReceiverAnswer::ERROR).await;
@@ -132,7 +132,7 @@ async fn an_end_never_overtakes_its_trigger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_cannot_be_told_for_a_day_is_told_when_the_service_is_back() {
+async fn a_resolution_that_fails_for_a_day_is_sent_when_the_service_is_back() {
     let (mut world, ..) = given(&EXHAUSTED).await;
     publish(&world, ReceiverAnswer::ERROR).await;
     world.network.always("pager", ReceiverAnswer::ERROR);
@@ -145,7 +145,7 @@ async fn an_end_that_cannot_be_told_for_a_day_is_told_when_the_service_is_back()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened_where_it_led() {
+async fn a_channel_with_a_new_destination_or_none_closes_its_incidents_at_the_old_one() {
     for is_deleted in [false, true] {
         let (mut world, _, pager) = given(&ALL_BUT_SUMMARY).await;
         publish(&world, ReceiverAnswer::ERROR).await;
@@ -171,7 +171,7 @@ async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_is_over_when_it_was_sent() {
+async fn a_test_opens_no_lasting_incident() {
     let (world, _, pager) = given(&EXHAUSTED).await;
     world.test_channel(pager).await;
     world.settle().await;
@@ -180,7 +180,7 @@ async fn a_test_is_over_when_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_other_services_is_checked_when_it_is_sent() {
+async fn a_waiting_notification_is_checked_again_when_it_is_sent() {
     let (world, ..) = given(&EXHAUSTED).await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
     world.network.always("hook", ReceiverAnswer::ERROR);
@@ -206,7 +206,7 @@ fn is_in_trouble(endpoint: &Endpoint) -> bool {
 
 /// Endpoints, a service and its owner change at random; then time passes.
 #[test]
-fn whatever_happens_incidents_are_in_the_end_what_the_endpoints_are() {
+fn in_the_end_open_incidents_match_the_endpoints_trouble() {
     for seed in 0..40 {
         println!("seed {seed}");
         let mut runtime = tokio::runtime::Builder::new_current_thread();

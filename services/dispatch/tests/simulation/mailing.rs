@@ -37,7 +37,7 @@ fn assert_within_limits(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tests_beyond_the_limits_are_not_sent_whatever_the_owner_dies_at() {
+async fn tests_beyond_the_limits_are_not_sent_even_if_the_owner_crashes() {
     let mut world = given().await;
     let channel = world.mail(20, &[NotificationType::EndpointDegraded]).await;
     for number in 0..75 {

@@ -92,7 +92,7 @@ async fn a_delivered_delivery_can_be_sent_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
+async fn a_retry_that_is_requested_during_an_attempt_is_made_after_it() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::Hang, ReceiverAnswer::OK]);
@@ -115,7 +115,7 @@ async fn a_retry_that_is_asked_for_during_an_attempt_is_made_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_4_a_retry_that_is_asked_for_at_once_does_not_double_the_first_attempt() {
+async fn invariant_4_a_retry_that_is_requested_at_once_does_not_double_the_first_attempt() {
     let mut world = World::shared(1).await;
     world.join("a").await;
     world.endpoint("siem").await;

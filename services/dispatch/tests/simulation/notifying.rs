@@ -35,7 +35,7 @@ fn total(world: &World, channel: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one_message() {
+async fn the_first_exhausted_delivery_is_notified_at_once_and_a_thousand_more_in_one_message() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
@@ -62,7 +62,7 @@ async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_batch_has_is_counted_by_one_record() {
+async fn exhausted_deliveries_of_one_batch_are_counted_by_one_record() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
@@ -79,7 +79,7 @@ async fn what_a_batch_has_is_counted_by_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_counted_while_a_message_is_under_way_is_told_an_hour_later() {
+async fn deliveries_counted_while_a_message_is_under_way_are_in_the_next_one_an_hour_later() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
@@ -98,7 +98,7 @@ async fn what_is_counted_while_a_message_is_under_way_is_told_an_hour_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice() {
+async fn an_owners_crash_at_any_point_loses_nothing_and_counts_nothing_twice() {
     for (round, death) in [0, 1, 2, 5, 20, 100, 400, 1_500, 5_010].into_iter().enumerate() {
         let mut world = without_retries().await;
         world.endpoint("siem").await;
@@ -124,7 +124,7 @@ async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice
 }
 
 #[tokio::test(start_paused = true)]
-async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_of_owner() {
+async fn degraded_recovered_and_disabled_are_each_notified_once_even_after_a_change_of_owner() {
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
@@ -151,7 +151,7 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
+async fn a_channel_is_notified_only_of_what_it_subscribed_to_at_that_time() {
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
     let other = world
@@ -244,7 +244,7 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_exhausted_while_a_message_is_retried_is_in_it() {
+async fn deliveries_exhausted_while_a_message_is_retried_are_in_it() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
@@ -274,7 +274,7 @@ async fn a_test_is_sent_once_and_counts_for_the_channels_health() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_channel_that_was_deleted_is_given_up() {
+async fn waiting_notifications_of_a_deleted_channel_are_given_up() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     let id = world.channel("hook", &EXHAUSTED).await;
@@ -325,7 +325,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_11_channels_that_nothing_waits_for_cost_nothing() {
+async fn invariant_11_channels_without_waiting_notifications_cost_nothing() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;

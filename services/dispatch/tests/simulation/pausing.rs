@@ -74,7 +74,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
+async fn the_delivery_that_caused_a_pause_keeps_its_own_longer_wait() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     // Its own wait is 5 minutes, the schedule's next step; not the pause's 20 s, nor a day.
@@ -101,7 +101,7 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_pauses_for_five_minutes_at_most_and_one_probe_is_sent_then() {
+async fn each_response_pauses_for_five_minutes_at_most_and_one_probe_follows() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.network.always("siem", ReceiverAnswer::RetryAfter(429, 1_000_000));
@@ -226,7 +226,7 @@ async fn another_process_that_takes_over_goes_on_with_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_url_and_enabling_end_a_pause() {
+async fn a_new_url_and_enabling_end_a_pause() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     paused_for_20_seconds(&world).await;
@@ -255,7 +255,7 @@ async fn another_url_and_enabling_end_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_a_url_that_was_left_asks_for_nothing() {
+async fn a_response_from_a_former_url_pauses_nothing() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.network.next("siem", [ReceiverAnswer::SlowRetryAfter(seconds(5), 503, 3_600)]);
@@ -272,7 +272,7 @@ async fn an_answer_of_a_url_that_was_left_asks_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_answers_few_records_tell_of_a_pause() {
+async fn of_many_responses_only_few_records_contain_a_pause() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     paused_for_20_seconds(&world).await;

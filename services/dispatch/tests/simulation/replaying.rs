@@ -27,7 +27,7 @@ async fn counts(world: &World, id: keeptrusts_webhooks_domain::ids::ReplayId) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_missed_is_delivered_once_however_often_it_is_replayed() {
+async fn missed_events_are_delivered_once_however_often_they_are_replayed() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let before = world.publish_many(3).await;
@@ -53,7 +53,7 @@ async fn what_was_missed_is_delivered_once_however_often_it_is_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_3_what_failed_goes_through_a_whole_schedule_again_under_its_own_id() {
+async fn invariant_3_a_failed_delivery_gets_a_whole_schedule_again_under_its_own_id() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.network.always("siem", ReceiverAnswer::ERROR);
@@ -123,7 +123,7 @@ async fn an_endpoint_that_was_made_later_gets_everything_from_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_2_what_is_accepted_just_before_a_replay_is_routed_and_not_replayed() {
+async fn invariant_2_an_event_accepted_just_before_a_replay_is_routed_and_not_replayed() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.stop().await;
@@ -139,7 +139,7 @@ async fn invariant_2_what_is_accepted_just_before_a_replay_is_routed_and_not_rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_asked() {
+async fn a_replay_of_everything_includes_cancelled_deliveries_and_delivered_ones_only_on_request() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let delivered_event = world.publish().await;
@@ -168,7 +168,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_keeps_to_its_rate() {
+async fn a_replay_does_not_exceed_its_rate() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.disable(siem).await;

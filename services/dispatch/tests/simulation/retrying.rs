@@ -142,7 +142,7 @@ async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_is_not_2xx_is_a_failure() {
+async fn every_status_other_than_2xx_is_a_failure() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     let failures = [301, 304, 307, 400, 404, 409, 500].map(ReceiverAnswer::Status);

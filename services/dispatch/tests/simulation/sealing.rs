@@ -42,7 +42,7 @@ async fn many_endpoints_of_few_organizations_take_few_queries_for_their_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_erased_organization_is_owed_fails_and_says_why_and_others_are_served() {
+async fn waiting_deliveries_of_an_erased_organization_fail_with_a_reason_and_others_continue() {
     let world = World::embedded().await;
     let erased = world.organizations[0].clone();
     let kept: OrganizationId = "kept".parse().expect("an id");

@@ -144,7 +144,7 @@ async fn invariant_5_a_machine_that_wakes_up_past_its_lease_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_what_a_frozen_process_had_on_its_way_to_the_database_is_refused() {
+async fn invariant_5_calls_of_a_frozen_process_that_arrive_late_are_refused() {
     let world = two_processes().await;
     let before = world.appends_of("a");
     let organization = world.organization_of("a").await;
@@ -194,7 +194,7 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_no_shard_is_worked_on_by_two() {
+async fn invariant_5_no_two_processes_work_on_a_shard() {
     let mut world = two_processes().await;
     world.always_everywhere(ReceiverAnswer::Slow(seconds(1)));
     // Processes come, go, die and freeze, while events come in.
@@ -264,7 +264,7 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_late_the_answer() {
+async fn invariant_5_a_renewed_lease_counts_from_its_request_however_late_the_answer() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
     world.network.always("siem", ReceiverAnswer::ERROR);
@@ -295,7 +295,7 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is_granted() {
+async fn invariant_5_a_lease_counts_from_its_request_however_late_it_is_granted() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
     world.network.always("siem", ReceiverAnswer::ERROR);

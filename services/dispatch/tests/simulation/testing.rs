@@ -22,7 +22,7 @@ async fn a_test_is_sent_to_its_endpoint_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
+async fn a_test_that_fails_is_neither_retried_nor_counted_against_the_endpoint() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.network.always("siem", ReceiverAnswer::ERROR);
@@ -35,7 +35,7 @@ async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_3_a_test_that_was_asked_for_before_a_crash_is_made_after_it() {
+async fn invariant_3_a_test_that_was_requested_before_a_crash_is_made_after_it() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.stop().await;

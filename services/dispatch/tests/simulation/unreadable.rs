@@ -66,7 +66,7 @@ async fn a_shard_that_a_process_cannot_read_passes_to_one_that_can_and_stays_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_nobody_can_read_stops_no_other_and_is_tried_now_and_then() {
+async fn a_shard_that_no_process_can_read_stops_no_other_and_is_retried_now_and_then() {
     let world = processes(&["a"]).await;
     world.set_unreadable("a", SHARD, true);
     assert!(!world.delivers_on(SHARD).await);

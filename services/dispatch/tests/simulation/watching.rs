@@ -101,14 +101,14 @@ async fn reads_for(watchers: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_that_watch_cost_what_one_costs() {
+async fn a_hundred_watchers_cost_as_much_as_one() {
     let for_one = reads_for(1).await;
     assert!(for_one > 0, "the other process's records are read from the database");
     assert_eq!(reads_for(WATCHERS).await, for_one);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_far_behind_is_told_every_change_all_the_same() {
+async fn a_watcher_that_is_far_behind_gets_every_change() {
     let world = World::embedded().await;
     world.endpoint("receiver").await;
     let (mut slow, mut quick) = (watch(&world).await, watch(&world).await);
@@ -123,7 +123,7 @@ async fn who_is_far_behind_is_told_every_change_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_while_changes_are_worked_out_takes_none_from_the_others() {
+async fn a_watcher_that_leaves_while_changes_are_computed_takes_none_from_the_others() {
     const CALL: Duration = Duration::from_millis(20);
     // Between any two of the calls that it takes: for the rows, and for each history.
     for calls in 0..8 {

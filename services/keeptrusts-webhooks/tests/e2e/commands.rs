@@ -30,7 +30,7 @@ async fn tables(database: &Database) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_command_makes_the_database_that_it_is_asked_about() {
+async fn no_command_creates_its_database() {
     // The key is given, so that it is not the error.
     let sqlite = Database::new(Backend::Sqlite).await;
     fs::write(sqlite.folder().join("master.key"), "7".repeat(64)).expect("written");
@@ -89,7 +89,7 @@ fn full_pipe() -> (PipeReader, Arc<PipeWriter>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_results_nobody_reads_ends_when_it_is_asked_to() {
+async fn a_command_whose_output_nobody_reads_ends_on_a_signal() {
     let database = Database::new(Backend::Sqlite).await;
     Server::all_in_one(&database).start().await.stop().await;
     let (unread, pipe) = full_pipe();
@@ -102,7 +102,7 @@ async fn a_command_whose_results_nobody_reads_ends_when_it_is_asked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_key_that_nobody_can_read_is_said_to_be_lost() {
+async fn a_first_key_that_cannot_be_printed_is_reported_as_lost() {
     for (elsewhere, is_lost) in
         [("/dev/full", true), ("&-", true), ("/dev/null", true), ("&2", false)]
     {

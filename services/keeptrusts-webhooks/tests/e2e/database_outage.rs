@@ -23,7 +23,7 @@ async fn go_on(load: &Load, more: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_postgres_is_away_publishers_are_told_to_retry_and_everything_recovers_by_itself() {
+async fn while_postgres_is_not_available_publishers_are_told_to_retry_and_everything_recovers() {
     let cluster = Cluster::create().await;
     let receiver = Receiver::start(Script::default());
     let database = Database::in_cluster(&cluster).await;

@@ -196,7 +196,7 @@ fn days(days: i64) -> prost_types::Duration {
 }
 
 #[tokio::test]
-async fn a_channel_is_told_about_endpoints_of_its_own_organization_only() {
+async fn a_channel_may_name_only_endpoints_of_its_own_organization() {
     let (server, client, _database) = start().await;
     let own = client.create_endpoint("https://example.com/", &["key.revoked"]).await.id;
     let gone = client.create_endpoint("https://example.com/gone", &["key.revoked"]).await.id;

@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 
 on_both_backends! {
     a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succeeds,
-    what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field,
+    every_accepted_event_can_be_rendered_in_every_format,
     invariant_10_a_routing_key_is_nowhere_but_at_its_receiver,
 }
 
@@ -199,9 +199,7 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
     verify::assert_signed(&endpoint.secret, &received);
 }
 
-async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field(
-    backend: Backend,
-) {
+async fn every_accepted_event_can_be_rendered_in_every_format(backend: Backend) {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -294,7 +292,7 @@ fn costly_preview(client: &Client) -> v1::PreviewPayloadRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn previews_for_which_there_is_no_turn_are_counted_and_told_of() {
+async fn previews_beyond_the_limit_are_counted_and_logged() {
     let database = Database::new(Backend::Sqlite).await;
     let (server, url) = watched(Server::all_in_one(&database)).await;
     let client = server.client("acme");
@@ -328,7 +326,7 @@ async fn previews_for_which_there_is_no_turn_are_counted_and_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them() {
+async fn invariant_8_costly_templates_fail_soon_and_delay_no_other_endpoint() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver);
@@ -411,7 +409,7 @@ async fn invariant_10_a_routing_key_is_nowhere_but_at_its_receiver(backend: Back
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_go_together_is_refused_field_by_field() {
+async fn fields_that_contradict_each_other_are_refused_field_by_field() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;

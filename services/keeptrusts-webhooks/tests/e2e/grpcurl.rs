@@ -254,7 +254,7 @@ async fn grpcurl_shows_the_details_of_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn services_in_processes_of_their_own_have_each_its_own_and_work_together() {
+async fn services_in_separate_processes_serve_their_own_methods_and_work_together() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Postgres).await;
     let endpoints = Server::service("endpoint-service", &database).start().await;

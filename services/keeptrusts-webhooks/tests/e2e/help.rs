@@ -280,7 +280,7 @@ async fn variables_that_are_empty_are_not_given() {
 }
 
 #[tokio::test]
-async fn what_help_does_not_show_of_a_variable_no_error_shows() {
+async fn a_variable_hidden_in_help_is_hidden_in_errors() {
     let mut process = Launch::binary("keeptrusts-webhooks")
         .arg("serve")
         .env("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY", "kt_geheim")

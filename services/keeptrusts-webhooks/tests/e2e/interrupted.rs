@@ -96,7 +96,7 @@ async fn assert_interrupted(mut process: Process, says: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_rebuild_is_begun_anew() {
+async fn an_interrupted_rebuild_starts_again() {
     let database = &database_with_a_delivery().await;
     let locked = LockedRows::lock(database, "FROM shards").await;
     let process = locked.interrupt(database, &["log", "rebuild"]).await;
@@ -108,7 +108,7 @@ async fn an_interrupted_rebuild_is_begun_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_erasure_ends_after_a_step_and_goes_on() {
+async fn an_interrupted_erasure_ends_after_a_step_and_can_be_continued() {
     let database = &database_with_a_delivery().await;
     let command = ["organization", "erase", "acme", "--yes"];
     let locked = LockedRows::lock(database, "FROM bodies").await;
@@ -124,7 +124,7 @@ async fn an_interrupted_erasure_ends_after_a_step_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_rotation_of_the_master_key_goes_on() {
+async fn an_interrupted_rotation_of_the_master_key_can_be_continued() {
     let database = &database_with_a_delivery().await;
     succeeds(database, &["rotate-master-key", "--prepare"]).await;
     let locked = LockedRows::lock(database, "FROM data_keys").await;

@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-on_both_backends!(a_rare_event_is_found_behind_more_than_are_looked_at_at_once);
+on_both_backends!(a_rare_event_is_found_beyond_the_first_page_of_rows);
 
 /// How many of one organization may wait; one more is under way.
 const WAITING: usize = 16;
 /// How many are requested beyond that.
 const TOO_MANY: usize = 3;
 
-async fn a_rare_event_is_found_behind_more_than_are_looked_at_at_once(backend: Backend) {
+async fn a_rare_event_is_found_beyond_the_first_page_of_rows(backend: Backend) {
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");

@@ -188,7 +188,7 @@ async fn on_postgres_processes_with_files_of_their_own_follow_a_rotation() {
 
 on_both_backends! {
     the_environment_can_hold_the_keys_and_a_restart_rotates_them,
-    an_erased_organization_is_told_apart_and_nobody_else_notices,
+    erasing_an_organization_affects_no_other,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +250,7 @@ async fn the_environment_can_hold_the_keys_and_a_restart_rotates_them(backend: B
     }
 }
 
-async fn an_erased_organization_is_told_apart_and_nobody_else_notices(backend: Backend) {
+async fn erasing_an_organization_affects_no_other(backend: Backend) {
     const CONTENT: &str = r#"{"name":"a person's name, planted"}"#;
     let receiver = Receiver::start(Script::default());
     let database = Database::new(backend).await;

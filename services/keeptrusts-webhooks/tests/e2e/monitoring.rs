@@ -153,7 +153,7 @@ async fn a_process_is_ready_while_its_database_answers_and_alive_also_when_it_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watchers_are_told_what_there_is_and_can_do_nothing_else() {
+async fn the_monitoring_port_serves_only_its_pages() {
     let database = Database::new(Backend::Sqlite).await;
     let (_server, url) = watched(Server::all_in_one(&database)).await;
     let (status, told) = seen_at(&url, "/").await;
@@ -163,7 +163,7 @@ async fn watchers_are_told_what_there_is_and_can_do_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_process_can_be_watched() {
+async fn every_process_can_be_monitored() {
     let database = Database::new(Backend::Postgres).await;
     let services = [
         "endpoint-service",
@@ -185,7 +185,7 @@ async fn every_process_can_be_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_that_says_nothing_does_not_keep_others_out() {
+async fn a_silent_client_does_not_block_monitoring() {
     let database = Database::new(Backend::Sqlite).await;
     let (_server, url) = watched(Server::all_in_one(&database)).await;
     let address = url.trim_start_matches("http://");

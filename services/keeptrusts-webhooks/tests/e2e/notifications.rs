@@ -24,9 +24,9 @@ use crate::platform::{
 };
 
 on_both_backends! {
-    every_kind_of_channel_is_told_of_everything_in_its_own_format,
+    every_kind_of_channel_gets_every_notification_in_its_own_format,
     a_failing_channel_is_shown_as_failing_until_a_notification_gets_through,
-    mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_restart,
+    mail_limits_hold_across_processes_and_restarts,
 }
 
 const ROUTING_KEY: &str = "abcdef0123456789abcdef0123456789";
@@ -190,7 +190,7 @@ fn story() -> Script {
 const SLACK: &str = "/services/T0/B0/slacksecret";
 const TEAMS: &str = "/workflows/1?sig=teamssecret";
 
-async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: Backend) {
+async fn every_kind_of_channel_gets_every_notification_in_its_own_format(backend: Backend) {
     let fixture =
         NotificationFixture::with(backend, story(), Behaviour::default(), |builder| builder).await;
     let kinds = [
@@ -329,7 +329,7 @@ async fn a_failing_channel_is_shown_as_failing_until_a_notification_gets_through
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
+async fn mail_is_sent_with_encryption_and_authentication() {
     let behaviour = Behaviour {
         credentials: Some(("webhooks".to_owned(), "open sesame".to_owned())),
         ..Behaviour::default()
@@ -364,9 +364,7 @@ async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
     assert!(fixture.mail.mails().is_empty());
 }
 
-async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_restart(
-    backend: Backend,
-) {
+async fn mail_limits_hold_across_processes_and_restarts(backend: Backend) {
     const STRANGERS: usize = 20;
     let ok = Script::always(Reply::ok());
     let mut fixture =
@@ -462,7 +460,7 @@ async fn without_a_mail_server_no_email_channel_is_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_of_channels_are_seen_by_nobody_again() {
+async fn secrets_of_channels_are_never_shown_again() {
     let ok = Script::always(Reply::status(503));
     let fixture =
         NotificationFixture::with(Backend::Sqlite, ok, Behaviour::default(), |builder| builder)
@@ -497,7 +495,7 @@ async fn secrets_of_channels_are_seen_by_nobody_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_channels_are_refused_field_by_field_and_updates_keep_what_is_not_said() {
+async fn invalid_channels_are_refused_field_by_field_and_updates_keep_other_fields() {
     let ok = Script::always(Reply::ok());
     let fixture =
         NotificationFixture::with(Backend::Sqlite, ok, Behaviour::default(), |builder| builder)

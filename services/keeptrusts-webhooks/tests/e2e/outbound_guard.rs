@@ -94,7 +94,7 @@ async fn assert_name_refused(server: &Server, delivery: &Delivery, logged: &str)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
+async fn a_name_that_resolves_differently_the_second_time_reaches_no_forbidden_address() {
     for (second_answer, logged) in [
         ("127.0.0.2", "refused to connect to 127.0.0.2: loopback address"),
         ("::ffff:127.0.0.2", "refused to connect to ::ffff:127.0.0.2: loopback address"),
@@ -147,7 +147,7 @@ fn lie(name: &str, _query_count: usize) -> Option<DnsAnswer> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_forbidden_addresses_is_refused_and_one_among_them_that_is_good_is_used() {
+async fn forbidden_addresses_are_refused_and_a_permitted_one_among_them_is_used() {
     let receiver = Receiver::builder()
         .certificate(Certificate::ValidFor("*.hostile.example"))
         .http1_only()
@@ -245,7 +245,7 @@ async fn proxy_variables_of_the_environment_are_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_proxy_nothing_goes_past_it_and_its_password_is_nowhere() {
+async fn with_a_proxy_nothing_bypasses_it_and_its_password_is_not_shown() {
     let receiver = Receiver::start(Script::default());
     let proxy = closed_port();
     let database = Database::new(Backend::Sqlite).await;

@@ -237,7 +237,7 @@ async fn sigterm_hands_the_shards_over_without_repeating_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_no_other() {
+async fn a_row_locked_for_longer_than_a_lease_stops_one_shard_and_no_other() {
     let receiver = Receiver::start(Script::default());
     let pair = TwoDispatchers::start(&receiver, &[]).await;
     let before = shards(pair.cluster, &pair.database).await;

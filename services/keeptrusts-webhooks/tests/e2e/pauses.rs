@@ -11,7 +11,7 @@ use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Sc
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
 
 on_both_backends! {
-    a_paused_endpoint_is_left_alone_and_nobody_else_is,
+    a_paused_endpoint_gets_no_requests_and_others_do,
 }
 
 /// No retries happen during a test.
@@ -38,7 +38,7 @@ fn of_events(receiver: &Receiver, path: &str) -> Vec<std::sync::Arc<ReceivedRequ
     requests
 }
 
-async fn a_paused_endpoint_is_left_alone_and_nobody_else_is(backend: Backend) {
+async fn a_paused_endpoint_gets_no_requests_and_others_do(backend: Backend) {
     let asks_once = Script::sequence([too_many_requests("8"), Reply::ok()]);
     let well = Script::always(Reply::ok());
     let receiver = Receiver::start(Script::by_path([("/busy", asks_once), ("/well", well)]));

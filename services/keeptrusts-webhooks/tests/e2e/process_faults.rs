@@ -82,7 +82,7 @@ async fn refused(client: &Client, because: &str) -> Status {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_stops_neither_calls_nor_the_end() {
+async fn a_log_that_nobody_reads_stops_neither_calls_nor_shutdown() {
     let (unread, pipe) = io::pipe().expect("a pipe");
     (&pipe).write_all(&[b'\n'; PIPE_CAPACITY]).expect("the pipe takes it");
     let pipe = Arc::new(pipe);
@@ -156,7 +156,7 @@ async fn a_caller_without_a_valid_key_cannot_fill_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_takes_connections_and_says_nothing_stops_neither_work_nor_the_end() {
+async fn a_silent_collector_stops_neither_work_nor_shutdown() {
     let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", collector.local_addr().expect("an address"));
     let receiver = Receiver::start(Script::default());
@@ -301,7 +301,7 @@ impl StuckRow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_somebody_holds_is_one_shards_trouble_and_the_process_stays_ready() {
+async fn a_locked_row_stops_one_shard_and_the_process_stays_ready() {
     let receiver = Receiver::start(Script::default());
     let cluster = Cluster::shared().await;
     let database = Database::new(Backend::Postgres).await;

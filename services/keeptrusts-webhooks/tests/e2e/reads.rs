@@ -24,11 +24,11 @@ use crate::platform::{
 on_both_backends! {
     lists_are_newest_first_and_come_in_pages,
     a_delivery_shows_what_went_over_the_wire,
-    a_test_is_sent_once_and_its_outcome_awaited,
+    a_test_is_sent_once_and_the_call_waits_for_its_outcome,
     changes_are_watched_as_they_are_committed_and_resumed_where_a_client_left,
-    every_change_is_told_as_it_left_its_delivery,
-    answers_show_what_they_have_done,
-    an_attempt_says_what_came_back_and_whether_anything_was_sent,
+    every_change_shows_the_delivery_as_its_record_left_it,
+    responses_show_the_effect_of_their_request,
+    an_attempt_has_the_response_and_whether_anything_was_sent,
     statistics_count_attempts_by_outcome_and_leave_tests_out,
 }
 
@@ -166,7 +166,7 @@ async fn a_delivery_shows_what_went_over_the_wire(backend: Backend) {
     assert_eq!(succeeded.response_body, "thanks \u{fffd}");
 }
 
-async fn a_test_is_sent_once_and_its_outcome_awaited(backend: Backend) {
+async fn a_test_is_sent_once_and_the_call_waits_for_its_outcome(backend: Backend) {
     let receiver = Receiver::start(Script::sequence([Reply::ok(), Reply::status(500)]));
     let database = Database::new(backend).await;
     let server =
@@ -313,7 +313,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     assert_eq!(details.field_violations[0].field, "resume_token");
 }
 
-async fn every_change_is_told_as_it_left_its_delivery(backend: Backend) {
+async fn every_change_shows_the_delivery_as_its_record_left_it(backend: Backend) {
     const DELIVERIES: usize = 80;
     let receiver = Receiver::start(Script::default());
     let database = Database::new(backend).await;
@@ -362,7 +362,7 @@ async fn every_change_is_told_as_it_left_its_delivery(backend: Backend) {
     assert_eq!(again, seen[1..]);
 }
 
-async fn answers_show_what_they_have_done(backend: Backend) {
+async fn responses_show_the_effect_of_their_request(backend: Backend) {
     let receiver = Receiver::start(Script::always(Reply::status(500)));
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver);
@@ -418,7 +418,7 @@ async fn answers_show_what_they_have_done(backend: Backend) {
     assert_eq!(cancelled.next_attempt_time, None);
 }
 
-async fn an_attempt_says_what_came_back_and_whether_anything_was_sent(backend: Backend) {
+async fn an_attempt_has_the_response_and_whether_anything_was_sent(backend: Backend) {
     let gzipped = [&[0x1f, 0x8b, 8, 0][..], &[0xff; 60]].concat();
     let zipped = |status| {
         Reply::status(status).with_header("content-encoding", "gzip").with_body(gzipped.clone())

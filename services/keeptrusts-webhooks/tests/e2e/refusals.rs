@@ -81,7 +81,7 @@ async fn ask_for_event(client: &Client, id: &str) -> Vec<Status> {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_or_is_another_organizations_is_not_found() {
+async fn missing_things_and_those_of_other_organizations_are_not_found() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let acme = server.client("acme");
@@ -121,7 +121,7 @@ async fn what_does_not_exist_or_is_another_organizations_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_id_of_another_kind_or_of_none_is_told_apart_from_one_that_does_not_exist() {
+async fn an_invalid_id_is_distinguished_from_one_that_does_not_exist() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
@@ -178,7 +178,7 @@ async fn nothing_is_sent_to_loopback_unless_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_is_answered_and_what_was_asked_for_goes_on() {
+async fn a_passed_deadline_is_answered_and_the_work_goes_on() {
     const DEADLINE: Duration = Duration::from_millis(300);
     let script = Script::always(Reply::ok().after(3 * DEADLINE));
     let receiver = Receiver::start(script);

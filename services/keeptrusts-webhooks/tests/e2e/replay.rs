@@ -17,10 +17,10 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 on_both_backends!(
-    invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once_each,
-    what_was_missed_is_counted_first_and_then_comes_to_what_was_counted,
+    invariants_1_to_4_a_replay_recovers_each_event_that_a_dead_receiver_missed_once,
+    a_replay_of_missed_events_sends_as_many_as_were_counted,
     invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it,
-    a_replay_is_watched_cancelled_and_asked_for_again,
+    a_replay_is_watched_cancelled_and_started_again,
     an_endpoint_that_was_made_later_gets_everything,
 );
 
@@ -137,7 +137,7 @@ async fn deliveries_in(
     }
 }
 
-async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once_each(
+async fn invariants_1_to_4_a_replay_recovers_each_event_that_a_dead_receiver_missed_once(
     backend: Backend,
 ) {
     let authority = Arc::new(Authority::new());
@@ -216,7 +216,7 @@ async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once
     check_tables(&database).await;
 }
 
-async fn what_was_missed_is_counted_first_and_then_comes_to_what_was_counted(backend: Backend) {
+async fn a_replay_of_missed_events_sends_as_many_as_were_counted(backend: Backend) {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -308,7 +308,7 @@ async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(back
     check_tables(&database).await;
 }
 
-async fn a_replay_is_watched_cancelled_and_asked_for_again(backend: Backend) {
+async fn a_replay_is_watched_cancelled_and_started_again(backend: Backend) {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -398,7 +398,7 @@ async fn an_endpoint_that_was_made_later_gets_everything(backend: Backend) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
+async fn an_impossible_replay_is_refused_with_advice() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -451,7 +451,7 @@ async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organization_has_so_many_running_replays_and_no_more() {
+async fn the_number_of_running_replays_of_an_organization_is_limited() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;

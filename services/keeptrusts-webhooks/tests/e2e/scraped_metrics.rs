@@ -121,7 +121,7 @@ fn receiver() -> Receiver {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_and_dashboard_ask_for_what_there_is_and_prometheus_takes_it() {
+async fn alerts_and_dashboard_query_existing_metrics_that_prometheus_accepts() {
     let receiver = receiver();
     let cluster = Cluster::create().await;
     let database = Database::in_cluster(&cluster).await;
@@ -190,7 +190,7 @@ fn assert_prometheus_takes(scrape: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_counted_by_kinds_is_there_before_it_happens() {
+async fn counters_with_known_labels_exist_from_the_start() {
     // rate() needs two values: a counter that appears with the first failure hides that failure.
     let database = Database::new(Backend::Sqlite).await;
     let (_server, url) = watched(Server::all_in_one(&database)).await;
@@ -212,7 +212,7 @@ async fn what_is_counted_by_kinds_is_there_before_it_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_process_has_an_id_of_its_own_unless_it_is_given_one() {
+async fn every_process_has_a_unique_id_unless_one_is_given() {
     let mut ids = BTreeSet::new();
     let given = [None, None, Some("service.instance.id=pod-7,region=eu")];
     for attributes in given {

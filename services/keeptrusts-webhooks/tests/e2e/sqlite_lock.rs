@@ -11,7 +11,7 @@ use keeptrusts_webhooks_testkit::process::Launch;
 const URL: &str = "https://siem.example/hook";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_use_instead() {
+async fn a_second_process_on_the_same_file_is_refused_with_the_owner_and_advice() {
     let database = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database);
     let mut first = serve.clone().start().await;
@@ -34,7 +34,7 @@ async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hard_link_to_the_file_lets_no_second_process_in() {
+async fn a_hard_link_to_the_file_admits_no_second_process() {
     let database = Database::new(Backend::Sqlite).await;
     let elsewhere = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database);
@@ -73,7 +73,7 @@ async fn a_start_after_an_unclean_end_says_what_it_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_replaced_is_told_and_takes_no_events() {
+async fn a_replaced_file_is_reported_and_accepts_no_events() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
@@ -158,7 +158,7 @@ async fn a_backup_beside_the_log_of_the_file_that_it_replaces_is_refused_with_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_was_removed_after_a_kill_is_missed() {
+async fn a_write_ahead_log_that_was_removed_after_a_kill_is_noticed() {
     let database = Database::new(Backend::Sqlite).await;
     let mut server = Server::all_in_one(&database).start().await;
     server.client("acme").create_endpoint(URL, &["key.rotated"]).await;

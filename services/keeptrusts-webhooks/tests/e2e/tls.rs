@@ -219,7 +219,7 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
 /// A self-signed client certificate is its own authority, as `openssl req -x509` makes it: the file
 /// can be named, but the client is refused all the same.
 #[tokio::test]
-async fn a_client_that_is_refused_for_its_certificate_is_told_of_in_the_log() {
+async fn a_client_that_is_refused_for_its_certificate_is_logged() {
     let certificates = Certificates::new();
     let database = Database::new(Backend::Sqlite).await;
     let server = certificates.encrypt_mutually(Server::all_in_one(&database)).start().await;

@@ -57,7 +57,7 @@ fn names(spans: &[CollectedSpan]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_dispatch_was_killed() {
+async fn a_delivery_with_three_attempts_is_one_trace_although_dispatch_was_killed() {
     let collector = Collector::start();
     let script = [Reply::status(500), Reply::status(503), Reply::status(200)];
     let receiver = Receiver::start(Script::sequence(script));
@@ -138,7 +138,7 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_holds_nobody_up() {
+async fn a_collector_that_is_not_available_delays_nothing() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
     let nobody = format!("http://127.0.0.1:{}", free_port());
@@ -158,7 +158,7 @@ async fn a_collector_that_is_away_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_was_there_already_is_named_in_the_trace_and_nothing_was_committed() {
+async fn a_duplicate_event_is_named_in_the_trace_and_nothing_is_committed() {
     let collector = Collector::start();
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).flag("--otlp-endpoint", &collector.url());
@@ -214,7 +214,7 @@ async fn each_event_of_a_batch_and_each_endpoint_has_spans_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_that_its_publisher_does_not_record_is_told_nowhere_but_its_id_is_everywhere() {
+async fn an_unsampled_trace_is_not_exported_but_its_id_is_passed_on() {
     let collector = Collector::start();
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
@@ -240,7 +240,7 @@ async fn a_trace_that_its_publisher_does_not_record_is_told_nowhere_but_its_id_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_ratio_of_0_only_traces_that_callers_record_are_told() {
+async fn with_a_ratio_of_0_only_traces_sampled_by_callers_are_exported() {
     let collector = Collector::start();
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
@@ -311,11 +311,11 @@ fn linked_traces(span: &CollectedSpan) -> Vec<String> {
 }
 
 on_both_backends! {
-    attempts_of_a_replay_link_to_the_call_that_asked_for_it,
+    attempts_of_a_replay_link_to_the_call_that_started_it,
 }
 
 /// A delivery that the replay makes for a missed event, and one that it resumes after a failure.
-async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backend) {
+async fn attempts_of_a_replay_link_to_the_call_that_started_it(backend: Backend) {
     let collector = Collector::start();
     let script = [Reply::status(500), Reply::status(500), Reply::status(200)];
     let receiver = Receiver::start(Script::sequence(script));
@@ -367,7 +367,7 @@ async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backen
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver() {
+async fn tracestate_is_passed_to_every_span_and_to_no_receiver() {
     const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
     let collector = Collector::start();
     let receiver = Receiver::start(Script::sequence([Reply::status(500), Reply::status(200)]));
@@ -405,7 +405,7 @@ async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receive
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_and_the_log_tell_by_which_trace_they_are_found() {
+async fn an_error_and_its_log_line_contain_the_trace_id() {
     let receiver = Receiver::start(Script::always(Reply::status(500)));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_a_pause_neither_ends_nor_slows_it() {
+    fn attempts_from_before_a_pause_neither_end_nor_slow_it() {
         let mut pace = Pace::Paused { until: at(20) };
         pace.note_attempt(AttemptEnd::Succeeded, 64);
         pace.note_attempt(AttemptEnd::Failed, 64);

@@ -87,7 +87,7 @@ async fn ask(channel: &mut Channel, method: &str, message: &[u8], accepted: &str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_compressed_for_who_asks_but_for_those_that_show_a_credential() {
+async fn every_response_is_compressed_on_request_unless_it_contains_a_credential() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).retrying_after("1h").start().await;
     let ids = create_resources(&server.client("acme"), &Caller::first(&server)).await;

@@ -38,7 +38,7 @@ async fn listed(caller: &Caller) -> Vec<v1::Key> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_key_that_expires_makes_expires_with_it_at_the_latest() {
+async fn keys_made_by_a_key_that_expires_expire_no_later() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let first = Caller::first(&server);

@@ -319,7 +319,7 @@ pub(super) async fn create_resources(client: &Client, admin: &Caller) -> Resourc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
+async fn every_method_admits_exactly_the_roles_of_its_rule() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).retrying_after("1h").start().await;
     let first = Caller::first(&server);
@@ -386,7 +386,7 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
+async fn without_a_valid_token_only_health_and_reflection_answer() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).flag("--failed-logins-per-minute", "100000").start().await;

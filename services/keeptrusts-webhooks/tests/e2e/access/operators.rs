@@ -7,7 +7,7 @@ use keeptrusts_webhooks_testkit::process::Launch;
 use super::caller::Caller;
 use crate::platform::{Backend, Database, PATIENCE, Server, eventually, on_both_backends};
 
-on_both_backends!(who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_whom);
+on_both_backends!(an_erased_organization_has_no_access_and_the_trail_names_the_operator);
 
 /// Runs a command beside the server, as this user.
 async fn run(user: &str, command: &[&str], database: &Database) {
@@ -26,7 +26,7 @@ async fn trail(caller: &Caller, organization: &str) -> Vec<v1::AuditEntry> {
     answer.into_inner().entries
 }
 
-async fn who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_whom(backend: Backend) {
+async fn an_erased_organization_has_no_access_and_the_trail_names_the_operator(backend: Backend) {
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).start().await;
     let first = Caller::first(&server);

@@ -58,7 +58,7 @@ async fn watches_are_shared_between_organizations_and_limited_for_each_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_wait_leave_others_their_part() {
+async fn waiting_calls_leave_other_organizations_their_share() {
     let scripts = [("/hangs", Script::always(Reply::Hang)), ("/answers", Script::default())];
     let receiver = Receiver::start(Script::by_path(scripts));
     let database = Database::new(Backend::Sqlite).await;

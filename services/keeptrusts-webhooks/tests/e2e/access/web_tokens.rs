@@ -45,7 +45,7 @@ fn without(mut claims: Value, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_the_issuer_says_who_where_and_what() {
+async fn a_token_of_the_issuer_gives_name_organization_and_role() {
     let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
     issuer.publish(&[&key]);
     let database = Database::new(Backend::Sqlite).await;
@@ -125,7 +125,7 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_sign_and_what_is_not_in_order_is_refused() {
+async fn tokens_of_others_and_invalid_tokens_are_refused() {
     let (issuer, key, forger) =
         (Issuer::start().await, SigningKey::new("k1"), SigningKey::new("k1"));
     issuer.publish(&[&key]);
@@ -264,7 +264,7 @@ async fn a_stream_ends_with_its_web_token_and_not_before_clocks_agree_on_that() 
 
 /// With Keycloak's claims. Claims that the flags do not name mean nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_are_read_where_the_flags_say_and_roles_are_called_what_they_say() {
+async fn flags_name_the_claims_and_the_roles() {
     let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
     issuer.publish(&[&key]);
     let database = Database::new(Backend::Sqlite).await;

@@ -11,7 +11,7 @@ use crate::console::fixture::{ConsoleFixture, FAR_AWAY, ORGANIZATION, STATUS, si
 use crate::platform::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_is_accessible_fits_its_screen_and_has_nothing_to_complain_about() {
+async fn every_page_is_accessible_fits_its_screen_and_has_no_errors() {
     let mut fixture = ConsoleFixture::start(Script::new(answer), "20ms,40ms").await;
     let mut problems = Vec::new();
     fixture.open("/webhooks").await;

@@ -14,7 +14,7 @@ const WHAT: usize = 2;
 const CHANGES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_in_the_console_stands_in_the_trail_with_before_and_after() {
+async fn changes_in_the_console_are_in_the_trail_with_before_and_after() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;

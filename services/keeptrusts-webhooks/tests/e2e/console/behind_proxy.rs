@@ -57,7 +57,7 @@ async fn forms_of_the_public_url_are_taken_whatever_host_the_proxy_passes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_console_that_is_not_told_of_its_proxy_says_what_to_tell_it() {
+async fn a_console_without_a_public_url_behind_a_proxy_says_how_to_set_it() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let session = HttpSession::of_nobody(&server.console().await).await;
@@ -168,7 +168,7 @@ async fn live_pages_are_not_held_back_by_a_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_requests_end_in_time_and_take_nobody_elses_place() {
+async fn half_open_requests_end_in_time_and_take_no_other_clients_connections() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
         .flag("--console-max-connections-per-peer", "8")

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_testkit::browser::Role;
 use crate::console::fixture::{ConsoleFixture, STATUS};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_of_two_admins_is_told_what_the_first_has_changed_and_loses_nothing() {
+async fn the_second_of_two_admins_sees_the_first_ones_changes_and_loses_no_input() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     let id = fixture.endpoint("siem", "/hook", &["policy.block", "policy.violation"]).await;

@@ -66,7 +66,7 @@ async fn a_form_that_the_session_was_not_given_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_of_somebody_elses_for_this_machine_is_refused() {
+async fn a_foreign_host_name_for_this_machine_is_refused() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let url = format!("{}/webhooks", server.console().await);

@@ -13,7 +13,7 @@ const SECRET: &str = "a custom secret, long enough";
 const NOTES: &str = "Notes & \"quotes\"\nin two lines";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost() {
+async fn errors_are_shown_beside_their_fields_and_input_is_kept() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     fixture.open("/webhooks/new").await;
@@ -81,7 +81,7 @@ async fn assert_first_step(browser: &Browser, [name, url, secret]: [&str; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_not_there_says_so_and_leads_back() {
+async fn a_page_that_does_not_exist_says_so_and_leads_back() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let id = "01KPX3Z9R9Q5C3W6M4T8N2B7A0";
     let session = HttpSession::open(&fixture.console, FIRST_KEY).await;

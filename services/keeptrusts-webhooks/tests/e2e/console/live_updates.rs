@@ -12,7 +12,7 @@ use crate::console::fixture::{
 use crate::platform::{Backend, Database, Server};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_appears_in_the_delivery_log_without_loading_the_page_again() {
+async fn published_events_appear_in_the_delivery_log_without_a_reload() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     let types = ["policy.block", "policy.violation"];
@@ -40,7 +40,7 @@ async fn what_is_published_appears_in_the_delivery_log_without_loading_the_page_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_delivery_log_keeps_to_its_filter() {
+async fn an_open_delivery_log_respects_its_filter() {
     let broken = Script::new(|request| match request.header("x-keeptrusts-event") {
         Some("policy.block") => Reply::status(500),
         _ => Reply::ok(),
@@ -117,7 +117,7 @@ async fn an_open_delivery_shows_its_next_attempt_when_it_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
+async fn times_are_in_the_viewers_zone_and_exact_in_their_tooltip() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
@@ -146,7 +146,7 @@ async fn times_are_those_of_the_viewers_zone_and_exact_when_pointed_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_may_not_watch_any_more_is_told_to_come_back_later() {
+async fn a_page_beyond_the_limit_of_watches_reconnects_later() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).flag("--max-watches-per-key", "1").start().await;
     let console = server.console().await;

@@ -48,7 +48,7 @@ async fn publish(fixture: &ConsoleFixture, count: usize, state: DeliveryState) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_was_down_is_heard_of_at_once_and_made_good_in_the_morning() {
+async fn an_outage_is_notified_at_once_and_its_events_are_replayed_in_the_morning() {
     let fixture = ConsoleFixture::start(script(Reply::ok()), "20ms,40ms").await;
     let browser = &fixture.browser;
     browser.click(Role::Link, "Notification channels").await;

@@ -18,7 +18,7 @@ async fn miss(fixture: &ConsoleFixture, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn enabling_a_webhook_leads_to_what_it_missed_and_the_replay_is_followed_to_its_end() {
+async fn enabling_a_webhook_offers_a_replay_of_missed_events_that_is_followed_to_its_end() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     let id = fixture.endpoint("siem", "/siem", &["policy.block"]).await;
@@ -99,7 +99,7 @@ async fn failed_deliveries_are_recovered_since_a_time_or_as_the_log_is_filtered(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_scripts_a_replay_can_be_asked_for_looked_at_and_cancelled() {
+async fn without_scripts_a_replay_can_be_started_followed_and_cancelled() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     browser.disable_scripts().await;

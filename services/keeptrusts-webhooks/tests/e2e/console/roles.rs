@@ -85,7 +85,7 @@ async fn an_open_page_offers_a_viewer_no_retry_when_an_attempt_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
+async fn a_publisher_sees_that_there_is_nothing_for_the_role_and_can_sign_out() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let key = AccessClient::new(&fixture.server).create_key("gateway", v1::Role::Publisher).await;
     let browser = fixture.sign_in_again_with(&key).await;
@@ -99,7 +99,7 @@ async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
+async fn an_admin_creates_a_key_sees_it_once_and_revokes_it() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     fixture.open("/webhooks").await;
@@ -145,7 +145,7 @@ async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_life_that_is_too_long_for_who_makes_the_key_is_refused_beside_its_field() {
+async fn a_key_that_would_outlive_its_creator_is_refused_beside_its_field() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let access = AccessClient::new(&fixture.server);
     let key = access.create_key_for("guest", v1::Role::Admin, Some(3 * 86_400)).await;

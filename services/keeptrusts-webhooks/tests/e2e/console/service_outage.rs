@@ -71,7 +71,7 @@ async fn an_open_page_goes_on_when_the_services_have_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_that_could_not_be_sent_on_is_kept() {
+async fn a_form_that_could_not_be_submitted_is_kept() {
     let mut apart = SeparateConsole::start().await;
     let browser = &apart.browser;
     browser.open(&format!("{}/webhooks/new", apart.console)).await;

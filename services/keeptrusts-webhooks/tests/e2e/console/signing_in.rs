@@ -9,7 +9,7 @@ use crate::console::fixture::{ConsoleFixture, HttpSession, LOG, ORGANIZATION, ST
 use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_signs_in_is_led_to_the_page_that_was_asked_for_and_stands_in_the_frame() {
+async fn signing_in_leads_to_the_requested_page_and_shows_the_visitor() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let console = server.console().await;
@@ -104,7 +104,7 @@ async fn a_restart_keeps_people_signed_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_tries_too_many_wrong_keys_is_told_when_to_try_again() {
+async fn too_many_wrong_keys_show_when_to_try_again() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).flag("--failed-logins-per-minute", "2").start().await;
@@ -125,7 +125,7 @@ async fn who_tries_too_many_wrong_keys_is_told_when_to_try_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ended_session_is_led_to_the_sign_in_page_and_a_form_is_told_that_it_was_not_taken() {
+async fn an_ended_session_leads_to_the_sign_in_page_and_a_form_says_that_it_was_not_accepted() {
     let fixture = ConsoleFixture::start_with_good_receiver().await;
     let browser = &fixture.browser;
     let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;

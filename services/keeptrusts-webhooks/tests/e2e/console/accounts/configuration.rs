@@ -11,7 +11,7 @@ use crate::console::fixture::HttpSession;
 use crate::platform::{Backend, Database, PATIENCE, Server};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_proves_who_it_is_as_the_issuer_takes_it() {
+async fn a_client_authenticates_as_the_issuer_supports_it() {
     let issuer = Issuer::start("acme", "viewer");
     issuer.require_client_authentication("client_secret_post");
     let fixture = SignInFixture::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await;
@@ -63,7 +63,7 @@ async fn an_issuer_with_a_self_signed_certificate_is_trusted_if_that_is_named() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_operator_is_told_what_to_register_and_a_console_without_an_issuer_offers_none() {
+async fn the_log_says_what_to_register_and_a_console_without_an_issuer_offers_no_accounts() {
     let fixture = SignInFixture::with_a("viewer").await;
     let redirect_uri = format!("{}/sign-in/callback", fixture.console);
     let is_told = |line: &str| line.contains("redirect URI") && line.contains(&redirect_uri);

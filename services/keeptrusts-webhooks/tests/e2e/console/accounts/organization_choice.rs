@@ -16,7 +16,7 @@ fn anonymous_session(answer: &super::Response) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_pastes_a_web_token_of_several_organizations_is_asked_as_well() {
+async fn a_pasted_web_token_of_several_organizations_asks_for_a_choice() {
     let issuer = Issuer::start("acme", "viewer");
     let database = Database::new(Backend::Sqlite).await;
     // Tokens are accepted, but there is no sign-in with accounts.
@@ -52,7 +52,7 @@ async fn who_pastes_a_web_token_of_several_organizations_is_asked_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_an_account_of_several_organizations_chooses_one_and_is_in_that_one() {
+async fn an_account_of_several_organizations_chooses_one() {
     let fixture = SignInFixture::with_a("viewer").await;
     fixture.issuer.tamper(|claims| {
         claims["organization"] = json!({"globex": {"id": "2"}, "acme": {"id": "1"}});

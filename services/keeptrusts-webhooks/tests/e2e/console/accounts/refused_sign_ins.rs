@@ -12,7 +12,7 @@ use keeptrusts_webhooks_testkit::issuer::{CLIENT_SECRET, in_seconds};
 type Change = fn(&mut Value);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_back_has_an_ordinary_session_and_the_answer_is_good_once() {
+async fn a_sign_in_opens_an_ordinary_session_and_its_response_is_valid_once() {
     let fixture = SignInFixture::with_a("admin").await;
     let leaving = fixture.begin("/events?page=2").await;
     let back = leaving.log_in(&fixture.issuer);
@@ -38,7 +38,7 @@ async fn who_comes_back_has_an_ordinary_session_and_the_answer_is_good_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_to_another_browsers_question_is_not_taken() {
+async fn a_response_to_another_browser_is_refused() {
     let fixture = SignInFixture::with_a("admin").await;
     let (attacker, victim) = (fixture.begin("").await, fixture.begin("").await);
     let lure = attacker.log_in(&fixture.issuer);
@@ -65,7 +65,7 @@ async fn an_answer_to_another_browsers_question_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_another_issuer_is_not_taken() {
+async fn a_response_of_another_issuer_is_refused() {
     let fixture = SignInFixture::with_a("admin").await;
     for change in [
         // The mix-up attack: the browser was at another issuer.
@@ -114,7 +114,7 @@ async fn a_token_that_was_not_made_for_this_sign_in_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_ask() {
+async fn an_account_without_a_role_sees_which_claim_is_missing_and_whom_to_ask() {
     let fixture = SignInFixture::with_a("admin").await;
     fixture.issuer.set_role(None);
     let answer = fixture.begin("/audit").await.come_back(&fixture.issuer).await;
@@ -137,7 +137,7 @@ async fn an_account_without_a_role_is_told_which_claim_is_missing_and_whom_to_as
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_away_keeps_nobody_from_trying_again_or_using_a_key() {
+async fn while_the_issuer_is_not_available_people_can_retry_or_use_a_key() {
     let fixture = SignInFixture::with_a("admin").await;
     fixture.issuer.set_unavailable(true);
     let nobody = HttpSession::of_nobody(&fixture.console).await;
@@ -169,7 +169,7 @@ async fn signing_in_with_an_account_leads_to_no_other_site() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_begins_at_an_address_that_the_issuer_does_not_lead_back_to_is_told() {
+async fn a_sign_in_at_another_address_says_where_to_begin() {
     let fixture = SignInFixture::with_a("viewer").await;
     let nobody = HttpSession::of_nobody(&fixture.console).await;
     let (_, port) = fixture.console.rsplit_once(':').expect("a port");

@@ -22,7 +22,7 @@ async fn log_in(browser: &Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_asked_for() {
+async fn signing_in_with_an_account_leads_to_the_requested_page() {
     let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_accepting_any_certificate().await;
     browser.open(&format!("{}/events?from=2026-01-01T00%3A00", fixture.console)).await;
@@ -46,7 +46,7 @@ async fn who_has_an_account_signs_in_with_it_and_is_led_to_the_page_that_was_ask
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_breaks_it_off_is_told_what_the_issuer_says_and_can_try_again() {
+async fn a_cancelled_sign_in_shows_the_issuers_words_and_can_be_repeated() {
     let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_accepting_any_certificate().await;
     browser.open(&format!("{}/audit", fixture.console)).await;
@@ -61,7 +61,7 @@ async fn who_breaks_it_off_is_told_what_the_issuer_says_and_can_try_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tabs_in_which_one_signs_in_at_the_same_time_do_not_disturb_one_another() {
+async fn sign_ins_in_several_tabs_do_not_disturb_one_another() {
     let fixture = SignInFixture::with_a("admin").await;
     let browser = Browser::start_accepting_any_certificate().await;
     let first = browser.window().await;
