@@ -62,7 +62,7 @@ fn build() -> Result<Vec<PathBuf>> {
     shell::run(&mut workspace::cargo(&[&TARGETS[..], &["--no-run", "--quiet"]].concat()))?;
     // Everything is fresh now, so that this prints the binaries and nothing else of interest.
     let mut list = workspace::cargo(&[&TARGETS[..], &["--no-run"]].concat());
-    let doing = || format!("run `{}`", shell::words(&list));
+    let doing = || "list the test binaries".to_owned();
     let output = list.stdin(Stdio::null()).output().context(doing)?;
     let binaries = executables(&String::from_utf8_lossy(&output.stderr));
     if !output.status.success() || binaries.is_empty() {

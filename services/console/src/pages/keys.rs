@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_the_form_offers_is_what_the_api_takes() {
-        let reach = Reach::OrganizationClient("acme".parse().expect("an id"));
+        let reach = Reach::Organization("acme".parse().expect("an id"));
         for (role, _) in ROLES {
             assert!(check_role(Some(role), &reach).is_ok(), "{role:?}");
         }

@@ -57,7 +57,7 @@ impl ConsoleFixture {
 
     /// The same with a receiver that answers 200, and without retries.
     pub(crate) async fn start_with_good_receiver() -> Self {
-        Self::set(Script::default(), FAR_AWAY).await
+        Self::start(Script::default(), FAR_AWAY).await
     }
 
     /// Signs the browser in with another key.
