@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use super::*;
 
-/// A log, and a clock that stands until it is moved.
+/// A log, and a clock that the tests move.
 struct Stage {
     store: Arc<MemoryStore>,
     log: Arc<Log>,
@@ -42,7 +42,7 @@ impl Stage {
         self.second.store(second, Ordering::SeqCst);
     }
 
-    /// The keys as a process sees them that has not looked any up yet.
+    /// The empty cache of another process.
     fn keys(&self) -> KeyCache {
         KeyCache::new(Arc::clone(&self.log), Self::clock_of(&self.second))
     }
@@ -64,7 +64,7 @@ impl Stage {
         self.log.append(Shard::OF_KEYS, operation).await.expect("appends");
     }
 
-    /// Makes a key or a session, whose token is made of its number.
+    /// Creates a key or a session. Its token is made from its number.
     async fn create(&self, number: u8, expire_second: Option<i64>, parent: Option<u8>) {
         let new = NewKey {
             name: format!("key {number}"),
@@ -192,7 +192,7 @@ async fn uses_are_recorded_when_the_process_stops() {
 async fn tasks_that_wait_for_the_same_keys_revocation_share_its_checks() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
-    // Each look at a key asks what time it is.
+    // Each check of a key reads the clock.
     let looks = Arc::new(AtomicI64::new(0));
     let (counted, clock) = (Arc::clone(&looks), Stage::clock_of(&stage.second));
     let clock: Clock = Arc::new(move || {
@@ -221,7 +221,7 @@ async fn tasks_that_wait_for_the_same_keys_revocation_share_its_checks() {
     assert_eq!(ended.await.expect("within the time that a key is remembered"), 100);
     assert!(keys.watched().is_empty());
 
-    // Who has gone is not looked for any more.
+    // Keys that nobody waits for are not checked any more.
     let begun = looks.load(Ordering::SeqCst);
     assert!(tokio::time::timeout(KEY_CACHE_TTL / 2, keys.revoked(id, None)).await.is_err());
     tokio::time::sleep(KEY_CACHE_TTL * 10).await;

@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// The methods that docs/api.md lists, each with its roles.
+    /// The methods in docs/api.md with their roles.
     fn listed_methods() -> BTreeMap<String, String> {
         let page = include_str!("../../../docs/api.md");
         let mut service = "";

@@ -331,13 +331,13 @@ mod tests {
         process.serve_until(client).await.expect("an orderly end");
         assert!(closing.is_cancelled());
         assert_eq!(order.recorded(), ["client", "work", "gate"]);
-        // It belongs to one process at a time.
+        // It can be opened again only if it was closed: it belongs to one process at a time.
         opened(folder.path(), &order).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn streams_end_when_the_process_is_asked_to_stop() {
-        // Whichever is seen first: that no connection comes any more, or that the end has begun.
+        // Repeated, because two tasks race: the end of the listener and the begin of the shutdown.
         for _ in 0..30 {
             let (folder, gate) = (tempfile::tempdir().expect("a folder"), StopOrder::default());
             let process = opened(folder.path(), &gate).await;

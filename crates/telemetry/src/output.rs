@@ -339,10 +339,10 @@ mod tests {
     use super::*;
 
     static LOST: AtomicU64 = AtomicU64::new(0);
-    /// Far more than anything here takes.
+    /// Longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A file that takes nothing before it is told to.
+    /// A file that blocks writers until the test lets them go on.
     struct Stuck {
         flows: mpsc::Receiver<()>,
         written: mpsc::Sender<Vec<u8>>,
@@ -350,7 +350,7 @@ mod tests {
 
     impl Write for Stuck {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-            // An error: it flows from now on.
+            // An error means that the test has let it flow for ever.
             _ = self.flows.recv();
             _ = self.written.send(line.to_vec());
             Ok(line.len())
@@ -366,7 +366,7 @@ mod tests {
         let (written, lines) = mpsc::channel();
         let (told, lost) = mpsc::channel();
         let open = || Ok(Stuck { flows, written });
-        // An error: the test is over.
+        // An error means that the test is over.
         let report_lost = move |lines| _ = told.send(lines);
         (Output::start("stuck", open, &LOST, report_lost), flow, lines, lost)
     }

@@ -430,7 +430,7 @@ mod tests {
         impl<S: Subscriber> Layer<S> for Sending {
             fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
                 let line = (*event.metadata().level(), message(event));
-                // An error: the test is over.
+                // An error means that the test is over.
                 _ = self.0.lock().expect("not poisoned").send(line);
             }
         }

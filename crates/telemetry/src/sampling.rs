@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn new_traces_are_sampled_by_the_ratio() {
         let taken = |ratio: SamplingRatio| {
-            // Multiples of an odd number go through all remainders: as good as random here.
+            // Multiples of an odd number take all remainders, which is random enough here.
             let ids = (1..=10_000_u128).map(|number| number * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced);
             ids.filter(|id| ratio.records(None, &trace(*id, false))).count()
         };

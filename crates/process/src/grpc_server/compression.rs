@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// The message, or what its sender is told; and how many bytes were charged.
+    /// The message or the status, and the number of bytes that were charged.
     fn inflate(bytes: &[u8], encoding: Encoding) -> (Result<Bytes, Status>, usize) {
         let mut charged = 0;
         let charge = |bytes| {
@@ -296,7 +296,7 @@ mod tests {
             let status = stopped.expect_err("a bomb");
             assert!(status.message().contains("inflates to more than"), "{status}");
             assert!(charged <= MAX_BYTES as usize, "{charged}");
-            // The ratio holds before the limit, and each says what helps against it.
+            // The ratio is checked before the limit, and each message names its own remedy.
             let small = squeezed(&bomb[..RATIO_FREE_BYTES + 1], encoding);
             let (stopped, charged) = inflate(&small, encoding);
             let status = stopped.expect_err("200 times");
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    /// A frame of somebody who does not know how long it becomes.
+    /// A frame that does not say how long its content is.
     fn streamed(content: &[u8], window_log: u32) -> Vec<u8> {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("it begins");
         encoder.window_log(window_log).expect("a window");
@@ -351,7 +351,7 @@ mod tests {
             RequestPools::new(&limits(bytes)).memory(Holder::Address(None), Purpose::Publishing)
         };
 
-        // Half of it is for one holder, and twenty windows are more.
+        // One holder gets half of it, which is less than twenty windows.
         let mut few = memory(4 << WINDOW_LOG);
         for _ in 0..20 {
             let message =
@@ -360,7 +360,7 @@ mod tests {
         }
         let refused = inflate(&streamed(&content, 23), &mut few).expect_err("8 MiB are too many");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
-        // Whichever frame has it, and whatever is skipped before.
+        // Also in a later frame, and after a skippable one.
         let mut frames = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"skp"].concat();
         frames.extend(streamed(b"short", 10));
         assert_eq!(window_of(&frames), Some(1 << 10));

@@ -121,7 +121,7 @@ mod tests {
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
         let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
-        // Payload that would be the head of a frame, if it were taken for one.
+        // A payload that looks like the head of a frame.
         frame.extend(std::iter::repeat_n(0, usize::from(length)));
         frame
     }

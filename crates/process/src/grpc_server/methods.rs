@@ -185,7 +185,7 @@ mod tests {
             .filter(|method| messages.have_secret(method.output_type(), MAX_LEVELS))
             .map(MethodDescriptorProto::name)
             .collect();
-        // A channel has a place for one, deep in its destination.
+        // A channel has a field for a secret, deep in its destination.
         for name in [
             "CreateEndpoint",
             "RotateSecret",
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Fields that sound like credentials and are none.
+    /// Fields that sound like credentials, but are not.
     const NO_SECRETS: [&str; 8] = [
         "has_routing_key",
         "idempotency_key",
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn methods_with_pages_or_streams_change_nothing() {
-        // Their answers are the large ones, and can be refused for want of memory.
+        // Their answers are large, and may be refused if there is no memory.
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let paged: HashSet<_> = files
             .iter()
@@ -268,8 +268,7 @@ mod tests {
 
     #[test]
     fn no_request_is_a_stream() {
-        // Requests are received whole before they take a place; one that streams would need
-        // another way.
+        // Requests are received whole before they run, which streamed requests could not be.
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
         assert!(methods.clone().count() > 25);
