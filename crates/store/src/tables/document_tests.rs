@@ -85,7 +85,7 @@ fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_a_reason() {
     let (_, text) = pinned("channels", Channel::VERSION);
     let newer = read::<Channel>(Channel::VERSION + 1, &text).expect_err("is newer");
     let StoreError::Newer { table: "channels", .. } = newer else { panic!("{newer:?}") };
-    assert!(newer.to_string().contains("update this process"), "{newer}");
+    assert!(newer.to_string().contains("use that version"), "{newer}");
     assert!(!newer.is_transient() && newer.problem().is_none());
 
     for place in ["\"id\":", "\"address\":", "\"nonce\":"] {
@@ -93,4 +93,17 @@ fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_a_reason() {
         let error = read::<Channel>(Channel::VERSION, &unknown).expect_err("has another field");
         assert!(error.to_string().contains("unknown field `colour`"), "{place} {error}");
     }
+}
+
+#[test]
+fn a_damaged_document_is_reported_with_the_id_that_it_begins_with() {
+    let (_, text) = pinned("channels", Channel::VERSION);
+    for channel in read::<Channel>(Channel::VERSION, &text).expect("are channels") {
+        let written = serde_json::to_string(&channel).expect("serializes");
+        let error = decode::<Channel>(1, &written[..written.len() - 5]).expect_err("is cut off");
+        let expected = format!("the document of channels {}: ", channel.id);
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+    let error = decode::<Channel>(1, "{\"id\":\"a b").expect_err("has no id");
+    assert!(error.to_string().contains("its id cannot be read"), "{error}");
 }

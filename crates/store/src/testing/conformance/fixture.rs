@@ -46,6 +46,8 @@ pub(crate) enum Damage {
     AttemptsMiscounted,
     /// Every endpoint's document has another description.
     EndpointsRedescribed,
+    /// Every endpoint's document is cut off.
+    EndpointsCutOff,
     /// Every endpoint's document has other blanks and another order of fields. That is no difference.
     EndpointsReformatted,
     /// Every endpoint's document is of a newer version.
@@ -53,7 +55,7 @@ pub(crate) enum Damage {
 }
 
 impl Damage {
-    /// The damages that a check finds.
+    /// The damages that a check finds, and that leave rows readable.
     pub(crate) const DETECTED: [Damage; 5] = [
         Damage::EndpointsRenamed,
         Damage::DeliveriesLost,
@@ -76,6 +78,9 @@ impl Damage {
                 r#"UPDATE endpoints
                    SET document = replace(document, '"description":""', '"description":"damaged"')"#
             }
+            Damage::EndpointsCutOff => {
+                "UPDATE endpoints SET document = substr(document, 1, length(document) - 5)"
+            }
             // The id, which has 36 characters with its name, goes from the beginning to the end.
             Damage::EndpointsReformatted => {
                 "UPDATE endpoints
@@ -93,6 +98,7 @@ impl Damage {
         match self {
             Damage::EndpointsRenamed
             | Damage::EndpointsRedescribed
+            | Damage::EndpointsCutOff
             | Damage::EndpointsReformatted
             | Damage::EndpointsOfANewerVersion => "endpoints",
             Damage::DeliveriesLost => "deliveries",
