@@ -50,7 +50,7 @@ pub(crate) enum ConnectionChoice {
 }
 
 /// What a request gets: the use of a connection, or the right to open one.
-enum Grant<Connection> {
+pub(super) enum Grant<Connection> {
     Use { id: u64, connection: Connection, was_used: bool },
     Open,
 }
