@@ -1,9 +1,9 @@
-//! Texts that fit: cut between characters, with an ellipsis where something is missing.
+//! Shortens texts to a limit: between characters, with an ellipsis in place of what is missing.
 
-/// How much of a text fits, and how its characters are written.
+/// How a text is shortened: its limit, how characters are escaped, and how they are counted.
 ///
-/// Vendors say "characters" without saying which. They are counted as UTF-16 code units here,
-/// which are at least as many as Unicode's characters, so that a text that fits here fits there.
+/// Vendors say "characters" without saying which. UTF-16 code units are counted here, which are at
+/// least as many as Unicode's characters, so that a text that fits here fits there.
 #[derive(Debug, Clone, Copy)]
 pub struct Cutting {
     limit: usize,
@@ -14,28 +14,27 @@ pub struct Cutting {
 const ELLIPSIS: &str = "…";
 
 impl Cutting {
-    /// At most so many characters, as they are.
+    /// Limits a text to a number of characters.
     pub fn to(limit: usize) -> Cutting {
         Cutting { limit, escape: |_| None, units: |text| text.encode_utf16().count() }
     }
 
-    /// Some characters are written as something else, and count as that.
+    /// Escapes characters. What counts is the escaped form.
     pub fn escaping(self, escape: fn(char) -> Option<&'static str>) -> Cutting {
         Cutting { escape, ..self }
     }
 
-    /// What counts is how many bytes they take in JSON, in UTF-8 or in UTF-16, whichever is more:
-    /// for limits in bytes that do not say of what.
+    /// Counts the bytes in JSON, in UTF-8 or UTF-16, whichever are more: for limits in bytes without an
+    /// encoding.
     pub fn counting_bytes(self) -> Cutting {
         Cutting { units: json_bytes, ..self }
     }
 
-    /// As much of `text` as fits.
     pub fn cut(self, text: &str) -> String {
         let mut cut = String::with_capacity(text.len().min(self.limit));
         let mut used = 0;
         let ellipsis = (self.units)(ELLIPSIS);
-        // Where the last character ends after which an ellipsis still fits.
+        // The end of the last character after which an ellipsis still fits.
         let mut end = 0;
         let mut buffer = [0; 4];
         for character in text.chars() {
@@ -58,7 +57,7 @@ impl Cutting {
     }
 }
 
-/// The bytes that a text takes inside a JSON string as serde_json writes it.
+/// The bytes of a text inside a JSON string as serde_json writes it.
 fn json_bytes(text: &str) -> usize {
     let bytes = |character: char| match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2 * 2,
@@ -72,7 +71,7 @@ fn json_bytes(text: &str) -> usize {
 pub(crate) mod tests {
     use super::*;
 
-    /// `cut` keeps a text of `limit` characters, and makes one of `limit` of a longer one.
+    /// `cut` keeps a text of `limit` characters, and shortens a longer one to `limit`.
     pub(crate) fn assert_limit(limit: usize, character: &str, cut: impl Fn(&str) -> String) {
         let longest = character.repeat(limit);
         assert_eq!(cut(&longest), longest);
