@@ -1,6 +1,6 @@
 //! E-mail: what it says. Whoever sends it makes headers and encodings of it.
 
-use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::Truncator;
 
 use crate::message::{Message, NotificationContext};
 
@@ -35,7 +35,7 @@ pub fn mail(context: &NotificationContext<'_>, address: &str) -> Mail {
     );
     Mail {
         recipients: address.split(',').map(str::to_owned).collect(),
-        subject: Cutting::to(MAX_SUBJECT).cut(&format!("[Keeptrusts Webhooks] {title}")),
+        subject: Truncator::to(MAX_SUBJECT).truncate(&format!("[Keeptrusts Webhooks] {title}")),
         text,
         message_id: context.notification.id.to_string(),
     }

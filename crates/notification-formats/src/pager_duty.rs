@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::Truncator;
 use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT};
 use serde_json::{Map, Value, json};
 
@@ -44,10 +44,12 @@ fn event(context: &NotificationContext<'_>, routing_key: &Secret, resolves: bool
     let mut details: Map<String, Value> = message
         .facts
         .iter()
-        .map(|(label, value)| ((*label).to_owned(), json!(Cutting::to(MAX_DETAIL).cut(value))))
+        .map(|(label, value)| {
+            ((*label).to_owned(), json!(Truncator::to(MAX_DETAIL).truncate(value)))
+        })
         .collect();
     if !message.lines.is_empty() {
-        let lines = Cutting::to(MAX_DETAIL).cut(&message.lines.join("\n"));
+        let lines = Truncator::to(MAX_DETAIL).truncate(&message.lines.join("\n"));
         details.insert("Endpoints that did worst".to_owned(), json!(lines));
     }
     details.insert("What to do".to_owned(), json!(message.advice));

@@ -4,7 +4,7 @@
 //! Nothing is written in `mrkdwn`, which would read what endpoints are called. The title is plain text, and all else a rich text block, whose elements say for
 //! themselves what is bold and what is a link, and whose texts mean nothing.
 
-use keeptrusts_webhooks_vendors::{Cutting, slack};
+use keeptrusts_webhooks_vendors::{Truncator, slack};
 use serde_json::{Value, json};
 
 use crate::message::{Message, NotificationContext};
@@ -57,7 +57,7 @@ fn bold(text: &str) -> Value {
 }
 
 fn shortened(text: &str) -> String {
-    Cutting::to(MAX_TEXT_ELEMENT).cut(text)
+    Truncator::to(MAX_TEXT_ELEMENT).truncate(text)
 }
 
 #[cfg(test)]

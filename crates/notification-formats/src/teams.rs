@@ -5,7 +5,7 @@
 //! A TextBlock and a fact read Markdown, and a URL in them becomes a link. A TextRun does not, and
 //! says for itself what is bold: everything is written in these.
 
-use keeptrusts_webhooks_vendors::{Cutting, teams};
+use keeptrusts_webhooks_vendors::{Truncator, teams};
 use serde_json::{Value, json};
 
 use crate::message::{Message, NotificationContext, Severity};
@@ -47,7 +47,7 @@ fn run(value: &str, limit: usize) -> Value {
 }
 
 fn text(value: &str, limit: usize) -> String {
-    Cutting::to(limit).cut(&teams::verbatim(value))
+    Truncator::to(limit).truncate(&teams::verbatim(value))
 }
 
 #[cfg(test)]

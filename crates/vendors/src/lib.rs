@@ -6,9 +6,9 @@
 //!
 //! May depend on serde_json.
 
-mod cut;
 pub mod pager_duty;
 pub mod slack;
 pub mod teams;
+mod truncate;
 
-pub use cut::Cutting;
+pub use truncate::Truncator;

@@ -1,7 +1,7 @@
 //! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. The domain
 //! checks the form of a routing key.
 
-use crate::cut::Cutting;
+use crate::truncate::Truncator;
 
 /// Of `payload.summary`, in characters.
 const MAX_SUMMARY: usize = 1_024;
@@ -33,13 +33,13 @@ impl Severity {
 
 /// The text of `payload.summary`.
 pub fn summary(text: &str) -> String {
-    Cutting::to(MAX_SUMMARY).cut(text)
+    Truncator::to(MAX_SUMMARY).truncate(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cut::tests::assert_limit;
+    use crate::truncate::tests::assert_limit;
 
     /// <https://developer.pagerduty.com/docs/send-alert-event>: `dedup_key` has a "maximum permitted
     /// length of 255 characters"; the API answers larger events than 512 KB with 413.

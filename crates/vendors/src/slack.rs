@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cut::Cutting;
+use crate::truncate::Truncator;
 
 /// Of a header block's text, in characters:
 /// <https://docs.slack.dev/reference/block-kit/blocks/header-block>.
@@ -25,19 +25,19 @@ const CODE: &str = "```";
 
 /// A header's text, which is plain and needs no escaping.
 pub fn header(text: &str) -> String {
-    Cutting::to(MAX_HEADER).cut(text)
+    Truncator::to(MAX_HEADER).truncate(text)
 }
 
 /// The `text` of a message. Data in it can neither mention anybody nor hide a link.
 pub fn text(text: &str) -> String {
-    escaping(MAX_TEXT).cut(text)
+    escaping(MAX_TEXT).truncate(text)
 }
 
 /// A section's text that shows `text` as a block of code.
 pub fn code_block(text: &str) -> String {
     // The text must not contain the end of the block.
     let text = text.replace(CODE, "'''");
-    let code = escaping(MAX_SECTION - 2 * (CODE.len() + 1)).cut(&text);
+    let code = escaping(MAX_SECTION - 2 * (CODE.len() + 1)).truncate(&text);
     format!("{CODE}\n{code}\n{CODE}")
 }
 
@@ -53,8 +53,8 @@ pub fn mrkdwn(text: &str) -> Value {
 
 /// Escapes the three characters that Slack interprets in all texts:
 /// <https://docs.slack.dev/messaging/formatting-message-text#escaping>.
-fn escaping(limit: usize) -> Cutting {
-    Cutting::to(limit).escaping(|character| match character {
+fn escaping(limit: usize) -> Truncator {
+    Truncator::to(limit).escaping(|character| match character {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
         '>' => Some("&gt;"),
@@ -65,7 +65,7 @@ fn escaping(limit: usize) -> Cutting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cut::tests::assert_limit;
+    use crate::truncate::tests::assert_limit;
 
     #[test]
     fn a_text_that_is_as_long_as_slack_takes_it_stays_and_a_longer_one_is_cut() {

@@ -66,6 +66,11 @@ mod tests {
     }
 
     #[test]
+    fn a_card_has_the_version_that_teams_shows_everywhere() {
+        assert_eq!(message(Vec::new(), Vec::new())["attachments"][0]["content"]["version"], "1.4");
+    }
+
+    #[test]
     fn a_card_without_actions_has_no_list_of_them() {
         let card = |actions| message(Vec::new(), actions)["attachments"][0]["content"].clone();
         assert_eq!(card(Vec::new()).get("actions"), None);

@@ -5,7 +5,7 @@
 /// Vendors say "characters" without saying which. UTF-16 code units are counted here, which are at
 /// least as many as Unicode's characters, so that a text that fits here fits there.
 #[derive(Debug, Clone, Copy)]
-pub struct Cutting {
+pub struct Truncator {
     limit: usize,
     escape: fn(char) -> Option<&'static str>,
     units: fn(&str) -> usize,
@@ -13,25 +13,25 @@ pub struct Cutting {
 
 const ELLIPSIS: &str = "…";
 
-impl Cutting {
+impl Truncator {
     /// Limits a text to a number of characters.
-    pub fn to(limit: usize) -> Cutting {
-        Cutting { limit, escape: |_| None, units: |text| text.encode_utf16().count() }
+    pub fn to(limit: usize) -> Truncator {
+        Truncator { limit, escape: |_| None, units: |text| text.encode_utf16().count() }
     }
 
     /// Escapes characters. What counts is the escaped form.
-    pub fn escaping(self, escape: fn(char) -> Option<&'static str>) -> Cutting {
-        Cutting { escape, ..self }
+    pub fn escaping(self, escape: fn(char) -> Option<&'static str>) -> Truncator {
+        Truncator { escape, ..self }
     }
 
     /// Counts the bytes in JSON, in UTF-8 or UTF-16, whichever are more: for limits in bytes without an
     /// encoding.
-    pub fn counting_bytes(self) -> Cutting {
-        Cutting { units: json_bytes, ..self }
+    pub fn counting_bytes(self) -> Truncator {
+        Truncator { units: json_bytes, ..self }
     }
 
-    pub fn cut(self, text: &str) -> String {
-        let mut cut = String::with_capacity(text.len().min(self.limit));
+    pub fn truncate(self, text: &str) -> String {
+        let mut truncated = String::with_capacity(text.len().min(self.limit));
         let mut used = 0;
         let ellipsis = (self.units)(ELLIPSIS);
         // The end of the last character after which an ellipsis still fits.
@@ -44,16 +44,16 @@ impl Cutting {
             };
             used += (self.units)(written);
             if used > self.limit {
-                cut.truncate(end);
-                cut.push_str(ELLIPSIS);
-                return cut;
+                truncated.truncate(end);
+                truncated.push_str(ELLIPSIS);
+                return truncated;
             }
-            cut.push_str(written);
+            truncated.push_str(written);
             if used + ellipsis <= self.limit {
-                end = cut.len();
+                end = truncated.len();
             }
         }
-        cut
+        truncated
     }
 }
 
@@ -85,25 +85,25 @@ pub(crate) mod tests {
 
     #[test]
     fn what_fits_stays_and_what_does_not_ends_with_an_ellipsis() {
-        assert_eq!(Cutting::to(3).cut("abc"), "abc");
-        assert_eq!(Cutting::to(3).cut("abcd"), "ab…");
-        assert_eq!(Cutting::to(1).cut("abcd"), "…");
+        assert_eq!(Truncator::to(3).truncate("abc"), "abc");
+        assert_eq!(Truncator::to(3).truncate("abcd"), "ab…");
+        assert_eq!(Truncator::to(1).truncate("abcd"), "…");
     }
 
     #[test]
     fn nothing_is_cut_inside_of_a_character_or_of_what_it_is_written_as() {
         // A character beyond the basic plane counts as two.
-        assert_eq!(Cutting::to(3).cut("a🙂b"), "a…");
-        assert_eq!(Cutting::to(4).cut("a🙂b"), "a🙂b");
-        let escaping = |limit| Cutting::to(limit).escaping(angle);
-        assert_eq!(escaping(5).cut("a<"), "a&lt;");
-        assert_eq!(escaping(5).cut("a<b"), "a…");
-        assert_eq!(escaping(4).cut("a<"), "a…");
+        assert_eq!(Truncator::to(3).truncate("a🙂b"), "a…");
+        assert_eq!(Truncator::to(4).truncate("a🙂b"), "a🙂b");
+        let escaping = |limit| Truncator::to(limit).escaping(angle);
+        assert_eq!(escaping(5).truncate("a<"), "a&lt;");
+        assert_eq!(escaping(5).truncate("a<b"), "a…");
+        assert_eq!(escaping(4).truncate("a<"), "a…");
     }
 
     #[test]
     fn bytes_are_those_of_the_larger_encoding_and_after_escaping() {
-        let cut = |limit: usize, text: &str| Cutting::to(limit).counting_bytes().cut(text);
+        let cut = |limit: usize, text: &str| Truncator::to(limit).counting_bytes().truncate(text);
         assert_eq!(cut(8, "\"\\"), "\"\\");
         assert_eq!(cut(15, "\u{1}\u{2}"), "\u{1}…");
         assert_eq!(cut(6, "語語"), "語語");
