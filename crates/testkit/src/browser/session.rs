@@ -1,8 +1,8 @@
-//! The W3C WebDriver protocol, as far as it is needed: JSON over HTTP to a chromedriver.
+//! A client of the W3C WebDriver protocol: JSON over HTTP to a chromedriver.
 //!
-//! <https://www.w3.org/TR/webdriver2/>, and for what is Chromium's own
-//! <https://chromedriver.chromium.org/extensions>. The client crates would bring twenty more
-//! packages and neither computed labels, nor the console's log, nor DevTools commands.
+//! <https://www.w3.org/TR/webdriver2/> and, for Chromium's extensions,
+//! <https://chromedriver.chromium.org/extensions>. The client crates would bring twenty more packages,
+//! and have neither computed labels, nor the console's log, nor DevTools commands.
 
 use std::fmt;
 
@@ -14,21 +14,19 @@ use crate::http::Client;
 /// The key of an element in JSON (WebDriver section 12).
 const ELEMENT_KEY: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// An open session.
 #[derive(Debug)]
 pub(super) struct Session {
     client: Client,
     url: String,
 }
 
-/// A command that was refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
     error: String,
     message: String,
 }
 
-/// An element of the page that was open when it was found.
+/// An element. It is valid while its page is open.
 #[derive(Clone, Debug)]
 pub(super) struct ElementId(String);
 
@@ -40,8 +38,7 @@ impl ElementId {
 }
 
 impl Refusal {
-    /// Whether it may be otherwise in a moment: the page was changing, or something else was
-    /// in front of the element.
+    /// Whether a retry may succeed: the page was changing, or something covered the element.
     pub(super) fn is_passing(&self) -> bool {
         matches!(
             self.error.as_str(),
@@ -134,7 +131,7 @@ impl Session {
         Ok(found.as_array().expect("elements are a list").iter().map(id).collect())
     }
 
-    /// Something to know about an element: `text`, `computedrole`, `attribute/href`, …
+    /// A property of an element: `text`, `computedrole`, `attribute/href`, …
     pub(super) async fn ask(&self, element: &ElementId, what: &str) -> Result<Value, Refusal> {
         self.get(&format!("element/{}/{what}", element.0)).await
     }
@@ -149,7 +146,7 @@ impl Session {
         Ok(value.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Something to do with an element: `click`, `clear` or `value`.
+    /// An action on an element: `click`, `clear` or `value`.
     pub(super) async fn act(
         &self,
         element: &ElementId,
