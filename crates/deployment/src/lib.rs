@@ -7,13 +7,13 @@
 //!
 //! ```ignore
 //! let scrape = Scrape::parse(&text_of_all_processes)?;
-//! let complaints = check(&scrape, &Query::of_folder(Path::new("deploy"))?);
+//! let problems = check(&scrape, &Query::of_folder(Path::new("deploy"))?);
 //! ```
 
 mod check;
 mod query;
 mod scrape;
 
-pub use check::{Complaint, Kind, check};
-pub use query::{Query, Unreadable};
-pub use scrape::{Labels, NotAScrape, Scrape};
+pub use check::{QueryProblem, ProblemKind, check};
+pub use query::{Query, QueryFileError};
+pub use scrape::{Labels, InvalidScrape, Scrape};

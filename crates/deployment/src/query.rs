@@ -21,7 +21,7 @@ pub struct Query {
 
 /// A file without queries that can be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum QueryFileError {
     /// It cannot be opened.
     #[error("cannot read {path}: {source}")]
     File {
@@ -42,7 +42,7 @@ pub enum Unreadable {
 
 impl Query {
     /// All queries below `deploy`, recording rules first.
-    pub fn of_folder(deploy: &Path) -> Result<Vec<Query>, Unreadable> {
+    pub fn of_folder(deploy: &Path) -> Result<Vec<Query>, QueryFileError> {
         let prometheus = deploy.join("prometheus");
         let mut rules = vec![prometheus.join("recording.yml")];
         rules.extend(files(&prometheus.join("alerts"), "yml")?);
@@ -57,7 +57,7 @@ impl Query {
     }
 
     /// Those of a file of alert rules or recording rules.
-    pub fn of_rules(file: &str, yaml: &str) -> Result<Vec<Query>, Unreadable> {
+    pub fn of_rules(file: &str, yaml: &str) -> Result<Vec<Query>, QueryFileError> {
         let wrong = |problem: &str| content(file, problem);
         let documents =
             Yaml::load_from_str(yaml).map_err(|error| content(file, &error.to_string()))?;
@@ -85,7 +85,7 @@ impl Query {
     }
 
     /// Those of a dashboard of Grafana: of panels, also within rows, and of variables.
-    pub fn of_dashboard(file: &str, json: &str) -> Result<Vec<Query>, Unreadable> {
+    pub fn of_dashboard(file: &str, json: &str) -> Result<Vec<Query>, QueryFileError> {
         let dashboard: Value =
             serde_json::from_str(json).map_err(|error| content(file, &error.to_string()))?;
         let mut queries = Vec::new();
@@ -117,7 +117,7 @@ fn of_panels(file: &str, panels: &Value, queries: &mut Vec<Query>) {
 }
 
 /// `label_values(SELECTOR, LABEL)` asks for a metric and one of its labels.
-fn of_variable(origin: String, variable: &Value) -> Result<Query, Unreadable> {
+fn of_variable(origin: String, variable: &Value) -> Result<Query, QueryFileError> {
     let query = variable["query"].as_str().or_else(|| variable["query"]["query"].as_str());
     let inside = query
         .and_then(|query| query.trim().strip_prefix("label_values("))
@@ -158,20 +158,20 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn content(origin: &str, problem: &str) -> Unreadable {
-    Unreadable::Content { origin: origin.to_owned(), problem: problem.to_owned() }
+fn content(origin: &str, problem: &str) -> QueryFileError {
+    QueryFileError::Content { origin: origin.to_owned(), problem: problem.to_owned() }
 }
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn read(path: &Path) -> Result<String, Unreadable> {
-    fs::read_to_string(path).map_err(|source| Unreadable::File { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<String, QueryFileError> {
+    fs::read_to_string(path).map_err(|source| QueryFileError::File { path: path.to_owned(), source })
 }
 
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Unreadable> {
-    let unreadable = |source| Unreadable::File { path: folder.to_owned(), source };
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, QueryFileError> {
+    let unreadable = |source| QueryFileError::File { path: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -18,14 +18,14 @@ pub struct Scrape {
 /// A line that is not of the format.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {number} of the scrape is not in Prometheus' text format: {line}")]
-pub struct NotAScrape {
+pub struct InvalidScrape {
     number: usize,
     line: String,
 }
 
 impl Scrape {
     /// Reads the text of a scrape, or of several one after another.
-    pub fn parse(text: &str) -> Result<Scrape, NotAScrape> {
+    pub fn parse(text: &str) -> Result<Scrape, InvalidScrape> {
         let mut scrape = Scrape::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -33,7 +33,7 @@ impl Scrape {
                 continue;
             }
             let (name, labels) = sample(line)
-                .ok_or_else(|| NotAScrape { number: index + 1, line: line.to_owned() })?;
+                .ok_or_else(|| InvalidScrape { number: index + 1, line: line.to_owned() })?;
             let known = scrape.metrics.entry(name).or_default();
             for (label, value) in labels {
                 known.entry(label).or_default().insert(value);

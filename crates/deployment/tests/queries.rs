@@ -24,9 +24,9 @@ fn contract() -> Scrape {
 fn every_metric_label_and_value_that_is_asked_for_is_in_the_contract() {
     let queries = Query::of_folder(&deploy()).expect("queries");
     assert!(queries.len() > 50, "only {} queries were found", queries.len());
-    let complaints: Vec<String> =
+    let problems: Vec<String> =
         check(&contract(), &queries).iter().map(ToString::to_string).collect();
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
