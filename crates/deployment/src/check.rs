@@ -1,7 +1,7 @@
-//! Looks for each metric and label of a query in a scrape.
+//! Checks each metric and label of a query against a scrape.
 //!
-//! A walk over the parsed query that computes, for each part of it, the labels that its answer can
-//! have: so that `by (shard)` after an aggregation that has dropped `shard` is seen as well.
+//! The check computes the labels of the result of each part of the parsed query, so that it also finds
+//! `by (shard)` after an aggregation that has dropped `shard`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,34 +14,31 @@ use promql_parser::parser::{VectorMatchCardinality, VectorSelector};
 use crate::query::Query;
 use crate::scrape::Scrape;
 
-/// What Prometheus gives to every metric that it scrapes.
+/// The labels that Prometheus adds to every metric that it scrapes.
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
 
-/// What Prometheus makes itself, with labels besides those of targets.
+/// Prometheus's own metrics, with their labels besides those of targets.
 const PROMETHEUS_METRICS: [(&str, &[&str]); 2] =
     [("up", &[]), ("ALERTS", &["alertname", "alertstate", "severity", "shard"])];
 
-/// Something that a query asks for and that is not there.
+/// Something that a query asks for and that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryProblem {
-    /// The query's file and rule or panel.
+    /// The query's file, and its rule or panel.
     pub origin: String,
-    /// What is missing.
     pub kind: ProblemKind,
-    /// Its name.
+    /// The name of what is missing.
     pub name: String,
 }
 
-/// What can be wrong with a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// It is no PromQL; the name is the parser's message.
+    /// It is no valid PromQL; the name is the parser's message.
     Syntax,
-    /// The metric is not scraped.
     Metric,
-    /// The metric, or what is left of it there, has no such label.
+    /// The metric, or the result at that place, has no such label.
     Label,
-    /// The label has no such value. In a real scrape that may be because it has not happened.
+    /// The label has no such value. In a real scrape the event may not have happened yet.
     Value,
 }
 
@@ -57,8 +54,8 @@ impl fmt::Display for QueryProblem {
     }
 }
 
-/// What the queries ask for that `scrape` does not have; nothing if all is well. Recording rules
-/// must come before those who use them.
+/// Returns what the queries ask for and `scrape` does not have. Recording rules must come before
+/// the queries that use them.
 pub fn check(scrape: &Scrape, queries: &[Query]) -> Vec<QueryProblem> {
     let mut known = scrape.clone();
     for (metric, labels) in PROMETHEUS_METRICS {
@@ -107,7 +104,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The labels that the answer can have.
+    /// The labels of the result.
     fn labels(&mut self, expression: &Expr) -> Names {
         match expression {
             Expr::VectorSelector(selector) => self.selector(selector),
@@ -130,7 +127,7 @@ impl Walk<'_> {
         };
         let Some(labels) = known.labels(metric) else {
             self.report(ProblemKind::Metric, metric);
-            // Whatever is done with its labels is no further problem.
+            // Its labels are not reported as well.
             return mentioned(selector);
         };
         let mut names: Names = labels.keys().cloned().collect();
@@ -213,7 +210,7 @@ impl Walk<'_> {
             labels.append(&mut self.labels(argument));
         }
         match call.func.name {
-            // Their answer has what they asked for, and only if they asked for one series plainly.
+            // Their result has the labels of their equality matchers, if the argument is a selector.
             "absent" | "absent_over_time" => match call.args.args.first().map(|it| &**it) {
                 Some(Expr::VectorSelector(selector)) => asked_for(selector),
                 Some(Expr::MatrixSelector(selector)) => asked_for(&selector.vs),
