@@ -2,7 +2,7 @@
 //!
 //! One file per subcommand. They share `step` (the steps and how they run) and `tools` (programs that
 //! are found or installed first). Depends on clap only, so that it builds in seconds.
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "for a developer or CI, who read it")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a command-line program")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod bench;

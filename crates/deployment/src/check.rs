@@ -139,7 +139,8 @@ impl Walk<'_> {
             }
             let values = labels.get(&matcher.name).filter(|values| !values.is_empty());
             let wants = matches!(matcher.op, MatchOp::Equal | MatchOp::Re(_));
-            let found = values.is_none_or(|seen| seen.iter().any(|value| matcher.is_match(value)));
+            let found =
+                values.is_none_or(|values| values.iter().any(|value| matcher.is_match(value)));
             if wants && !found {
                 self.report(ProblemKind::Value, format!("{metric}{{{matcher}}}"));
             }

@@ -6,7 +6,7 @@
 //! share the machine's cores, so compare figures only with those of the same idle machine.
 //!
 //! Start reading at [`run`].
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "for whoever has started it")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a command-line program")]
 
 mod arrivals;
 mod disk;

@@ -132,7 +132,7 @@ fn delivery_problems(published: &PublishResult, comparison: &Comparison) -> Vec<
     let counts = [
         (comparison.missing as u64, "deliveries of acknowledged events were lost"),
         (comparison.duplicates, "requests were duplicates"),
-        (comparison.unexpected as u64, "deliveries were of events that nobody was told of"),
+        (comparison.unexpected as u64, "deliveries were of events that were not acknowledged"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         problems.push(format!("{count} {what}"));

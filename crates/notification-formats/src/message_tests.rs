@@ -104,7 +104,7 @@ fn the_title_of_exhausted_deliveries_has_their_number() {
 #[test]
 fn a_notification_that_waited_has_the_endpoints_current_status() {
     let exhausted = notification(NotificationType::DeliveryExhausted);
-    let told = |endpoint_status| {
+    let with_status = |endpoint_status| {
         let names = HashMap::new();
         Message::of(&NotificationContext {
             notification: &exhausted,
@@ -114,11 +114,11 @@ fn a_notification_that_waited_has_the_endpoints_current_status() {
             console_url: None,
         })
     };
-    let well = told(Some(EndpointStatus::Active));
+    let well = with_status(Some(EndpointStatus::Active));
     assert_eq!(well.severity, Severity::Info);
     assert!(well.facts.contains(&("Now", "active again".to_owned())), "{:?}", well.facts);
     assert!(well.advice.contains("works again"), "{}", well.advice);
     for status in [None, Some(EndpointStatus::Degraded), Some(EndpointStatus::Disabled)] {
-        assert_eq!(told(status).severity, Severity::Error, "{status:?}");
+        assert_eq!(with_status(status).severity, Severity::Error, "{status:?}");
     }
 }
