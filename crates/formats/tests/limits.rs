@@ -71,7 +71,7 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn every_sample_is_within_the_vendors_rules() {
+fn every_sample_follows_the_vendors_rules() {
     let organization = organization();
     for event_type in EventType::ALL.iter().copied().chain([EventType::Test]) {
         check_all(&sample_event(&organization, event_type));
@@ -106,7 +106,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_data_is_within_the_vendors_rules(
+    fn any_data_follows_the_vendors_rules(
         members in prop::collection::hash_map("[ -~é\\n]{0,200}", json(), 0..24),
         ulid in any::<u128>(),
         kind in 0..EventType::ALL.len(),
@@ -162,7 +162,7 @@ proptest! {
 }
 
 #[test]
-fn the_largest_data_is_within_the_vendors_rules() {
+fn the_largest_data_follows_the_vendors_rules() {
     let (organization, sizes) = (organization(), MAX_DATA_BYTES - 20);
     let names: String = (0..sizes / 11).map(|index| format!("\"{index:06}\":1,")).collect();
     let many = format!("{{{names}\"z\":0}}");

@@ -33,7 +33,7 @@ async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> HttpEx
 }
 
 #[tokio::test]
-async fn a_want_of_sockets_is_no_receivers_time_and_no_receivers_failure() {
+async fn a_lack_of_sockets_counts_neither_as_a_receivers_time_nor_as_its_failure() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let dns = DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.1"])));
     let limit = getrlimit(Resource::Nofile);

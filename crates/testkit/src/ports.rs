@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_port_refuses_and_is_nobody_elses() {
+    fn a_closed_port_refuses_connections_and_stays_bound() {
         let refused = closed_port();
         let error = TcpStream::connect(refused.address).expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

@@ -49,13 +49,13 @@ mod tests {
     }
 
     #[test]
-    fn the_words_for_severity_are_pagerdutys() {
+    fn severities_have_pagerdutys_names() {
         let severities = [Severity::Critical, Severity::Error, Severity::Warning, Severity::Info];
         assert_eq!(severities.map(Severity::name), ["critical", "error", "warning", "info"]);
     }
 
     #[test]
-    fn a_summary_that_is_as_long_as_pagerduty_takes_it_stays_and_a_longer_one_is_cut() {
+    fn a_summary_is_truncated_to_pagerdutys_limit() {
         assert_limit(1_024, "x", summary);
     }
 }

@@ -68,7 +68,7 @@ mod tests {
     use crate::truncate::tests::assert_limit;
 
     #[test]
-    fn a_text_that_is_as_long_as_slack_takes_it_stays_and_a_longer_one_is_cut() {
+    fn texts_are_truncated_to_slacks_limits() {
         assert_limit(150, "x", header);
         assert_limit(4_000, "x", text);
         assert_limit(3_000 - 8, "x", |text| {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slack_reads_as_its_own_is_escaped_and_counts_as_it_is_written() {
+    fn characters_that_slack_interprets_are_escaped_and_count_in_their_escaped_form() {
         assert_eq!(text("<!channel> & *all*"), "&lt;!channel&gt; &amp; *all*");
         assert_eq!(text(&"&".repeat(801)), format!("{}…", "&amp;".repeat(799)));
         assert_eq!(code_block("a ``` b <"), "```\na ''' b &lt;\n```");

@@ -84,14 +84,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_fits_stays_and_what_does_not_ends_with_an_ellipsis() {
+    fn a_text_within_the_limit_is_unchanged_and_a_longer_one_ends_with_an_ellipsis() {
         assert_eq!(Truncator::to(3).truncate("abc"), "abc");
         assert_eq!(Truncator::to(3).truncate("abcd"), "ab…");
         assert_eq!(Truncator::to(1).truncate("abcd"), "…");
     }
 
     #[test]
-    fn nothing_is_cut_inside_of_a_character_or_of_what_it_is_written_as() {
+    fn neither_a_character_nor_its_escaped_form_is_split() {
         // A character beyond the basic plane counts as two.
         assert_eq!(Truncator::to(3).truncate("a🙂b"), "a…");
         assert_eq!(Truncator::to(4).truncate("a🙂b"), "a🙂b");
@@ -102,7 +102,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_the_larger_encoding_and_after_escaping() {
+    fn bytes_are_counted_in_the_larger_encoding_and_after_escaping() {
         let cut = |limit: usize, text: &str| Truncator::to(limit).counting_bytes().truncate(text);
         assert_eq!(cut(8, "\"\\"), "\"\\");
         assert_eq!(cut(15, "\u{1}\u{2}"), "\u{1}…");

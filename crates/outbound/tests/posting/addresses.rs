@@ -78,7 +78,7 @@ async fn statuses(sender: &Sender, url: &Uri) -> Vec<Result<StatusCode, SendFail
 }
 
 #[tokio::test]
-async fn an_address_that_breaks_before_the_request_is_written_does_not_keep_it_from_the_next() {
+async fn an_address_that_fails_before_the_request_is_written_leaves_it_to_the_next() {
     let authority = Authority::new();
     let dns = dns();
     let identity = || authority.identity_for("two.example.test");
@@ -98,7 +98,7 @@ async fn an_address_that_breaks_before_the_request_is_written_does_not_keep_it_f
 }
 
 #[tokio::test]
-async fn an_address_with_another_certificate_or_a_broken_preface_is_passed_over() {
+async fn an_address_with_another_certificate_or_an_invalid_preface_is_passed_over() {
     let authority = Authority::new();
     let impostor = Authority::named("another authority");
     let dns = dns();
@@ -124,7 +124,7 @@ async fn an_address_with_another_certificate_or_a_broken_preface_is_passed_over(
 }
 
 #[tokio::test]
-async fn an_address_that_was_passed_over_is_a_remark_which_does_not_tell_it() {
+async fn the_remark_about_addresses_that_were_passed_over_does_not_show_them() {
     let authority = Authority::new();
     let dns = dns();
     let identity = authority.identity_for("two.example.test");

@@ -70,7 +70,7 @@ fn config(
 
 /// Shakes hands up to what the client answers to the server's side of it. With TLS 1.2, what the
 /// server sends then is still in clear.
-async fn half_a_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
+async fn partial_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     let mut server = ServerConnection::new(config).unwrap();
     let mut buffer = [0; 16 * 1024];
     while !server.wants_write() {
@@ -94,7 +94,7 @@ async fn end_with(mut stream: TcpStream, bytes: &[u8]) {
 }
 
 /// What is said of a receiver that answers the first message with these bytes.
-async fn said_of_answer(bytes: [u8; 7]) -> SendFailure {
+async fn failure_of_answer(bytes: [u8; 7]) -> SendFailure {
     let receiver = Receiver::tcp(move |mut stream| async move {
         stream.read_exact(&mut [0]).await.unwrap();
         end_with(stream, &bytes).await;
@@ -104,7 +104,7 @@ async fn said_of_answer(bytes: [u8; 7]) -> SendFailure {
 }
 
 #[tokio::test]
-async fn an_alert_is_told_as_what_it_is() {
+async fn an_alert_is_reported_as_such() {
     for (number, problem) in [
         (HANDSHAKE_FAILURE, TlsProblem::HandshakeFailure),
         (PROTOCOL_VERSION, TlsProblem::VersionTooOld),
@@ -162,7 +162,7 @@ async fn hanging_up_is_about_the_client_certificate_only_if_one_was_asked_for() 
 }
 
 #[tokio::test]
-async fn a_receiver_that_requires_a_client_certificate_is_told_of_with_either_version_of_tls() {
+async fn a_required_client_certificate_is_reported_in_both_versions_of_tls() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
         let acceptor = TlsAcceptor::from(config(&authority, version, ClientCertificates::Required));
@@ -213,7 +213,7 @@ async fn hang_up(mut stream: TlsStream<TcpStream>) {
 }
 
 #[tokio::test]
-async fn hanging_up_after_the_handshake_is_about_the_certificate_that_was_asked_for() {
+async fn a_connection_that_ends_after_a_certificate_request_ended_for_lack_of_one() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
         for (clients, expected) in [

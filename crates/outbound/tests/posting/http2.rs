@@ -312,7 +312,7 @@ async fn a_few_informational_answers_are_skipped() {
 }
 
 #[tokio::test]
-async fn a_connection_that_went_silent_is_found_and_its_requests_are_sent_again() {
+async fn a_silent_connection_is_detected_and_its_requests_are_sent_again() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, number| {
         let first = frames.request().await?;
@@ -337,7 +337,7 @@ async fn a_connection_that_went_silent_is_found_and_its_requests_are_sent_again(
 }
 
 #[tokio::test]
-async fn a_connection_that_went_silent_with_its_first_requests_is_found_as_well() {
+async fn a_connection_that_is_silent_from_its_first_requests_on_is_detected_as_well() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, number| {
         let first = frames.request().await?;
@@ -361,7 +361,7 @@ async fn a_connection_that_went_silent_with_its_first_requests_is_found_as_well(
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_slow_and_answers_pings_has_its_time() {
+async fn a_slow_receiver_that_answers_pings_is_waited_for() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, _| {
         let first = frames.request().await?;
@@ -381,7 +381,7 @@ async fn a_receiver_that_is_slow_and_answers_pings_has_its_time() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_agrees_to_http_2_and_does_not_begin_it_is_called_that() {
+async fn a_receiver_that_agrees_to_http_2_and_does_not_start_it_is_reported_as_such() {
     let authority = Authority::new();
     let config =
         OutboundConfig { connect_timeout: Duration::from_millis(500), ..config_for(&authority) };
@@ -402,7 +402,7 @@ async fn a_receiver_that_agrees_to_http_2_and_does_not_begin_it_is_called_that()
 
 /// Invariant 8.
 #[tokio::test]
-async fn what_hangs_for_one_group_delays_no_other_at_the_same_host() {
+async fn a_hanging_request_of_one_group_delays_no_other_group_at_the_same_host() {
     let authority = Authority::new();
     let receiver = Receiver::http(authority.identity(), HTTP2, async |request| {
         if request.uri().path() == "/hang" {
@@ -430,7 +430,7 @@ async fn what_hangs_for_one_group_delays_no_other_at_the_same_host() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_a_place_has_all_its_time_when_it_begins() {
+async fn a_request_that_waited_for_a_slot_has_its_full_time_limit() {
     let authority = Authority::new();
     let receiver = Receiver::http(authority.identity(), HTTP2, async |_| {
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -96,7 +96,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
 const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
 #[tokio::test]
-async fn the_proxy_is_asked_for_the_address_of_a_name_and_not_for_the_name() {
+async fn the_proxy_gets_the_address_of_a_name_and_not_the_name() {
     for alpn in [HTTP1, HTTP2] {
         let authority = Authority::new();
         let receiver = Receiver::http(authority.identity(), alpn, async |_| empty(204)).await;
@@ -203,7 +203,7 @@ async fn credentials_are_for_the_proxy_only() {
 }
 
 #[tokio::test]
-async fn a_proxys_refusal_is_a_failure_of_its_own() {
+async fn a_refusal_of_the_proxy_has_a_failure_of_its_own() {
     let authority = Authority::new();
     let target = Receiver::tcp(async |_| {}).await;
     let address = target.address.into();
