@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::uri::Authority;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::advance;
 
@@ -120,7 +121,7 @@ fn number(used: &InUse<Fake>) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_request_of_a_group_is_on_the_connection_of_the_last() {
+async fn the_next_request_of_a_group_uses_the_connection_of_the_last() {
     let mut world = World::new(10, 10, None);
     let first = world.request(1).await;
     assert!(!first.was_used());
@@ -131,7 +132,7 @@ async fn the_next_request_of_a_group_is_on_the_connection_of_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_request_is_on_a_connection_of_another_group_or_host() {
+async fn no_request_uses_a_connection_of_another_group_or_host() {
     for streams in [None, Some(100)] {
         let mut world = World::new(10, 10, streams);
         world.request(1).await.end(KEPT);
@@ -304,7 +305,7 @@ async fn the_connection_that_is_idle_for_longest_is_given_up_for_a_group_without
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_for_a_group_that_waits_as_soon_as_its_request_has_ended() {
+async fn a_connection_goes_to_a_waiting_group_as_soon_as_its_request_has_ended() {
     for streams in [None, Some(100)] {
         let mut world = World::new(1, 1, streams);
         let used = world.request(1).await;
@@ -376,7 +377,7 @@ async fn a_group_with_many_connections_gives_them_up_as_long_as_others_have_fewe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_wants_a_new_connection_gets_no_other() {
+async fn a_request_for_a_new_connection_gets_no_other() {
     for streams in [None, Some(100)] {
         // Also where the kept one has to be given up for it.
         for connections in [1, 10] {
@@ -393,7 +394,7 @@ async fn a_request_that_wants_a_new_connection_gets_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_granted_to_a_request_that_is_gone_is_for_the_next() {
+async fn a_grant_of_an_abandoned_request_goes_to_the_next() {
     let mut world = World::new(1, 1, None);
     let used = world.request(1).await;
     let gone = world.wait(1, ConnectionChoice::Any);

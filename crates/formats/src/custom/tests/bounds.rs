@@ -143,7 +143,7 @@ fn no_template_takes_much_time_or_memory() {
 }
 
 #[test]
-fn a_bomb_is_told_what_it_is() {
+fn a_template_that_is_too_expensive_is_refused_with_the_reason() {
     let refusals: Vec<_> = bombs()
         .into_iter()
         .filter_map(|(name, template)| Some((name, render(&template).err()?.to_string())))
@@ -172,7 +172,7 @@ fn a_bomb_is_told_what_it_is() {
 }
 
 #[test]
-fn the_result_is_bounded_and_has_place_for_any_event() {
+fn the_output_is_bounded_and_any_event_fits() {
     let data = format!(r#"{{"a":"{}"}}"#, "x".repeat(200_000));
     let largest = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_DATA_BYTES - 8));
     assert_eq!(largest.len(), MAX_DATA_BYTES);
@@ -352,7 +352,7 @@ fn every_operator_is_charged_for_what_it_reads() {
 }
 
 #[test]
-fn finding_a_name_costs_what_may_be_compared_for_it() {
+fn finding_a_member_costs_the_bytes_that_may_be_compared() {
     let data = kinds(SMALL);
     let name = "n".repeat(2_000);
     for expression in [
@@ -378,7 +378,7 @@ fn changing_the_case_of_letters_costs_more_than_reading_them() {
 
 /// 80 bytes that were not over after nine seconds.
 #[test]
-fn asking_a_container_for_its_beginning_again_and_again_costs_steps_and_no_time() {
+fn taking_the_first_item_repeatedly_costs_steps_and_little_time() {
     let list = (0..12_000).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
     let data = format!(r#"{{"m":[{list}],"l":[{list}]}}"#);
     let template =
