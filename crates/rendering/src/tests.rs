@@ -12,7 +12,7 @@ fn renderer(waiting: Option<usize>) -> Renderer {
     Renderer::new(RendererLimits { places: 2, waiting })
 }
 
-/// Goes on until it is interrupted, as templates do.
+/// Runs until it is interrupted, as templates do.
 fn endless(interrupt: &Interrupt) {
     while !interrupt.is_raised() {
         std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! The browser that tests drive: what it finds, what it hears, and its end with the test.
+//! The browser: finding elements, console messages, and its end with the test.
 
 use std::fs;
 use std::path::Path;

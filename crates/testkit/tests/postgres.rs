@@ -1,4 +1,4 @@
-//! Throw-away clusters: their life, and their end with the test.
+//! The life of temporary clusters, and their end with the test.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::path::Path;

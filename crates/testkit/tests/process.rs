@@ -1,4 +1,4 @@
-//! Child processes: output, signals, ends.
+//! Child processes: output, signals, exit.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! The receiver, asked by an HTTPS client that is not ours.
+//! The receiver, tested with a third party's HTTPS client.
 
 use std::net::TcpListener;
 use std::sync::Arc;

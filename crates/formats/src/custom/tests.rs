@@ -1,4 +1,4 @@
-//! What templates make, and what they cannot do.
+//! The output of templates, and their errors.
 
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EventId;

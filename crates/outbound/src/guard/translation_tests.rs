@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-//! Addresses that stand for others are judged by what they stand for, whatever is allowed.
+//! Addresses that stand for others are checked by the other address, whatever is allowed.
 
 use super::tests::{guard_allowing, is_permitted};
 use super::*;
@@ -16,7 +16,7 @@ const fn spelling(network: &'static str, write: fn(u128) -> u128) -> Spelling {
     Spelling { network, write }
 }
 
-/// The socket itself takes these for IPv4 addresses.
+/// The socket itself connects to the IPv4 address.
 const MAPPED: Spelling = spelling("::ffff:0:0/96", |v4| v4);
 
 /// Bits 64 to 71 are no part of the address (RFC 6052 section 2.2).
@@ -36,7 +36,7 @@ const SPELLINGS: &[Spelling] = &[
     spelling("2606:4700::200:5efe:0:0/96", |v4| v4),
 ];
 
-/// Prefixes of translators that cannot be told from those of ordinary networks.
+/// Prefixes of translators that look like those of ordinary networks.
 const OWN_PREFIXES: &[Spelling] = &[
     spelling("fd64:9b::/32", |v4| v4 << 64),
     spelling("fd64:9b00::/40", |v4| ((v4 >> 8) << 64) | ((v4 & 0xff) << 48)),

@@ -1,4 +1,4 @@
-//! Handshakes that the receiver ends, and what can be said of the reason.
+//! Handshakes that the receiver ends, and the reasons that are reported.
 
 use std::future::Future;
 use std::io;
@@ -35,7 +35,7 @@ fn alert(number: u8) -> [u8; 7] {
     [21, 3, 3, 0, 2, 2, number]
 }
 
-/// How a receiver of the tests is about client certificates.
+/// Whether a receiver requests or requires client certificates.
 #[derive(Clone, Copy)]
 enum ClientCertificates {
     NotAskedFor,
@@ -68,8 +68,8 @@ fn config(
     Arc::new(builder.with_single_cert(identity.chain, identity.key).unwrap())
 }
 
-/// Shakes hands up to what the client answers to the server's side of it. With TLS 1.2, what the
-/// server sends then is still in clear.
+/// Runs the handshake up to the client's answer to the server's messages. With TLS 1.2, what the server
+/// sends then is still in the clear.
 async fn partial_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     let mut server = ServerConnection::new(config).unwrap();
     let mut buffer = [0; 16 * 1024];
@@ -87,13 +87,13 @@ async fn partial_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) ->
     Ok(())
 }
 
-/// Ends with these bytes, and waits for the sender to hang up so that they are not lost to a reset.
+/// Sends these bytes, and waits for the sender to hang up, so that they are not lost by a reset.
 async fn end_with(mut stream: TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).await.unwrap();
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// What is said of a receiver that answers the first message with these bytes.
+/// The failure for a receiver that answers the first message with these bytes.
 async fn failure_of_answer(bytes: [u8; 7]) -> SendFailure {
     let receiver = Receiver::tcp(move |mut stream| async move {
         stream.read_exact(&mut [0]).await.unwrap();
@@ -112,7 +112,7 @@ async fn an_alert_is_reported_as_such() {
         (INTERNAL_ERROR, TlsProblem::Alert("internal_error")),
         (UNRECOGNIZED_NAME, TlsProblem::UnrecognisedName),
         (CERTIFICATE_REQUIRED, TlsProblem::ClientCertificateRequired),
-        // Nobody asked: it is not about ours.
+        // No certificate was requested, so the alert is not about ours.
         (BAD_CERTIFICATE, TlsProblem::Alert("bad_certificate")),
     ] {
         assert_eq!(said_of_answer(alert(number)).await, SendFailure::TlsFailed(problem));
@@ -190,7 +190,7 @@ async fn a_required_client_certificate_is_reported_in_both_versions_of_tls() {
     }
 }
 
-/// Shakes hands without a client certificate, and does with the connection as the test likes.
+/// Completes the handshake without a client certificate, and then calls `serve`.
 async fn asking<Serving>(
     authority: &Authority,
     version: &'static SupportedProtocolVersion,
@@ -229,8 +229,8 @@ async fn a_connection_that_ends_after_a_certificate_request_ended_for_lack_of_on
     }
 }
 
-/// What some proxies do (nginx's status 496 is sent as 400): the handshake is fine, the answer says
-/// that there was no certificate.
+/// Like some proxies (nginx sends its status 496 as 400): the handshake succeeds, and the answer reports
+/// the missing certificate.
 #[tokio::test]
 async fn an_answer_after_a_certificate_was_asked_for_has_a_remark_unless_it_is_a_success() {
     async fn bad_request(mut stream: TlsStream<TcpStream>) {

@@ -24,7 +24,7 @@ use crate::{GROUP, config_for, post, post_as, sender_for};
 
 pub(crate) type Frames = Connection<TlsStream<TcpStream>>;
 
-/// A receiver that serves each connection by frames, told the connection's number from 1 on.
+/// A receiver that serves each connection frame by frame. `serve` gets the connection's number, from 1.
 pub(crate) async fn receiver<Serve, Serving>(
     authority: &Authority,
     settings: &'static [(u16, u32)],
@@ -188,7 +188,7 @@ async fn a_request_is_not_sent_again_if_its_answer_had_begun() {
 #[tokio::test]
 async fn no_more_requests_are_on_a_connection_than_the_receiver_allows() {
     let authority = Authority::new();
-    // None is answered before all are there.
+    // None is answered before all have arrived.
     let all_are_there = Arc::new(Barrier::new(20));
     let receiver = Receiver::tls(authority.identity(), HTTP2, move |stream| {
         let all_are_there = Arc::clone(&all_are_there);
@@ -271,7 +271,7 @@ async fn invariant_8_a_flood_of_frames_that_carry_nothing_is_given_up() {
     let exchange = post(&sender_for(&authority), &receiver.url()).await;
     assert_eq!(exchange.result, Err(SendFailure::Flooded));
     assert_eq!(exchange.remarks, [], "it is not sent again");
-    // 17 bytes each, and what lies in the buffers of the network.
+    // 17 bytes each, and what is in the network's buffers.
     assert!(sent.load(Ordering::SeqCst) < 1_000_000, "{sent:?}");
 }
 
@@ -317,7 +317,7 @@ async fn a_silent_connection_is_detected_and_its_requests_are_sent_again() {
     let receiver = receiver(&authority, &[], async |mut frames, number| {
         let first = frames.request().await?;
         frames.answer(first, 200, false).await?;
-        // As if it had vanished: no answer, no PING's acknowledgement, no end.
+        // Like a receiver that has vanished: no answer, no acknowledgement of PINGs, no end.
         frames.answers_pings = number > 1;
         loop {
             let stream = frames.request().await?;

@@ -1,4 +1,4 @@
-//! Receivers that break the rules of HTTP/2, or let nothing be sent by it.
+//! Receivers that break the rules of HTTP/2, or block all sending.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn the_status_counts_also_if_an_earlier_answer_had_the_same() {
 #[tokio::test]
 async fn the_status_counts_however_large_its_head_is() {
     let authority = Authority::new();
-    // What h2 reads, what it refuses, and what it closes the connection for.
+    // Sizes that h2 reads, that it refuses, and for which it closes the connection.
     for size in [MAX_READ_HEAD + 1000, HTTP2_MAX_HEAD + 1000, 5 * HTTP2_MAX_HEAD] {
         let field = literal("x-large", &"x".repeat(120));
         let head = [CREATED.to_vec(), field.repeat(size / 120)].concat();

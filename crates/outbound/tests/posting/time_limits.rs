@@ -1,4 +1,4 @@
-//! Receivers that take their time. The limits here are short, on real sockets.
+//! Slow receivers, with short limits on real sockets.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::certificates::Authority;
 use crate::receiver::{HTTP1, HTTP2, Receiver, empty, read_request};
 use crate::{GENEROUS, answer, config_for, post};
 
-/// Long enough to connect and shake hands on a busy machine.
+/// Long enough for a connection and a TLS handshake on a busy machine.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn impatient_sender(authority: &Authority) -> Sender {
     Sender::new(OutboundConfig { request_timeout: SHORT, ..config_for(authority) }).unwrap()
 }
 
-/// Posts and expects to be kept waiting for the limit, but not much longer.
+/// Expects that a post takes as long as the limit, but not much longer.
 async fn timed_out(sender: &Sender, receiver: &Receiver) -> SendFailure {
     let exchange = post(sender, &receiver.url()).await;
     assert!(exchange.duration >= SHORT, "{:?}", exchange.duration);

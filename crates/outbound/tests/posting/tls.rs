@@ -1,4 +1,4 @@
-//! Which receivers are trusted, and what happens to the rest.
+//! Which receivers are trusted, and how others fail.
 
 use keeptrusts_webhooks_outbound::{
     CertificateProblem, OutboundConfig, SendFailure, Sender, TlsProblem,

@@ -1,4 +1,4 @@
-//! Certificates that name no server are authorities, and what is wrong with what others show.
+//! Certificates without server names are authorities; problems with the certificates that they issued.
 
 use keeptrusts_webhooks_trust::CertificateProblem;
 use rcgen::{
@@ -15,7 +15,7 @@ fn server() -> CertificateParams {
     params("localhost", &["localhost", "127.0.0.1"])
 }
 
-/// What becomes of a server's certificate that `authority` has issued.
+/// The result for a server's certificate that `authority` issued.
 fn judged(authority: &Authority, server: &CertificateParams) -> Result<(), CertificateProblem> {
     handshake(&trust(&authority.pem()), &authority.issue(server), "localhost")
 }

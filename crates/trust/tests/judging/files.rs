@@ -1,4 +1,4 @@
-//! Files that cannot be used say why, and which of their certificates it is.
+//! Errors for files that cannot be used.
 
 use keeptrusts_webhooks_trust::{CertificateProblem, TrustStore, UnusableCertificates};
 

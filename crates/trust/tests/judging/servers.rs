@@ -1,4 +1,4 @@
-//! Certificates that name servers are trusted for themselves, and for nothing else.
+//! Certificates with server names are trusted as servers, and not as authorities.
 
 use keeptrusts_webhooks_trust::CertificateProblem;
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};

@@ -1,12 +1,12 @@
-//! What templates cannot do to the process: take its time or its memory.
+//! Templates cannot use up the process's time or memory.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Each would take minutes, gigabytes or the stack if nothing stopped it. With them the piece that
-/// is repeated, and how often: as often as 16 KiB have place for.
+/// Each would take minutes, gigabytes or the stack if nothing stopped it. With the piece that is
+/// repeated, and how often: as often as it fits into 16 KiB.
 fn bombs() -> Vec<(&'static str, String)> {
     let times = |piece: &str, count: usize| piece.repeat(count);
     let grown = |start: &str, growth: &str, end: &str| {
@@ -80,7 +80,7 @@ fn bombs() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Each looks cheap and reads much, again and again.
+/// Each looks cheap and repeatedly reads a lot.
 const REPEATED: [&str; 22] = [
     "data.policy|length",
     "data.policy|first",
@@ -209,7 +209,7 @@ const KINDS: [&str; 9] =
 const LARGE: usize = 4_000;
 const SMALL: usize = 4;
 
-/// What a template costs that evaluates the expression again and again. None: it fails.
+/// The cost of a template that evaluates the expression repeatedly. `None`: it fails.
 fn steps(expression: &str, times: usize, data: &str) -> Option<u64> {
     let times = vec!["1"; times].join(",");
     let template =
@@ -222,7 +222,7 @@ fn steps(expression: &str, times: usize, data: &str) -> Option<u64> {
     run.ok().map(|(_, steps)| steps)
 }
 
-/// What evaluating it once costs.
+/// The cost of evaluating it once.
 fn cost(expression: &str, data: &str) -> Option<u64> {
     Some((steps(expression, 3, data)? - steps(expression, 1, data)?) / 2)
 }

@@ -1,4 +1,4 @@
-//! What templates print and compute of numbers.
+//! Printing numbers and computing with them.
 
 use super::*;
 
