@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, Token, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Shard, Stream, Version};
 use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{
-    AppendError, Clock, Expected, Log, NewRecord, Operation, Refusal, StoreError,
+    AppendError, Clock, ExpectedVersion, Log, NewRecord, Operation, Refusal, StoreError,
 };
 use ulid::Ulid;
 
@@ -70,7 +70,7 @@ async fn create(log: &Log, clock: &Clock, id: KeyId, token: &Token) -> Result<bo
     };
     let record = NewRecord {
         stream: Stream::Key(id),
-        expected: Expected::Version(Version(0)),
+        expected: ExpectedVersion::Exactly(Version(0)),
         fact: Fact::Key(KeyFact::Created(new)),
     };
     let metadata = Metadata {

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::ids::{OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey};
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_store::testing::memory::MemoryStore;
-use keeptrusts_webhooks_store::{Expected, NewRecord, Operation};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, Operation};
 use ulid::Ulid;
 
 use super::*;
@@ -53,7 +53,7 @@ impl Stage {
             organization_id: "acme".parse::<OrganizationId>().expect("an id"),
             records: vec![NewRecord {
                 stream: Stream::Key(id),
-                expected: Expected::Any,
+                expected: ExpectedVersion::Any,
                 fact: Fact::Key(fact),
             }],
             metadata: Metadata::default(),

@@ -43,7 +43,7 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "EndpointService/ListEndpoints"
         | "EndpointService/PreviewPayload" => Permission::Read,
         "EndpointService/RevealSecret" => Permission::RevealSecrets,
-        "EndpointService/ListEventTypes" => Permission::KnowOneself,
+        "EndpointService/ListEventTypes" => Permission::Authenticated,
 
         "IngestService/PublishEvent" | "IngestService/PublishEvents" => Permission::Publish,
         "IngestService/GetEvent" | "IngestService/ListEvents" => Permission::ReadEvents,
@@ -68,7 +68,7 @@ fn permission_for(method: &str) -> Option<Permission> {
             Permission::ManageKeys
         }
         "AccessService/WhoAmI" | "AccessService/CreateSession" | "AccessService/EndSession" => {
-            Permission::KnowOneself
+            Permission::Authenticated
         }
 
         "NotificationService/CreateChannel"

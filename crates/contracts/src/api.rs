@@ -1,12 +1,11 @@
-//! The API's messages, from and to the domain's types.
+//! Converts the API's messages to and from the domain's types.
 //!
-//! Requests come in through `TryFrom`: each message becomes a type in which everything has been
-//! checked, or [`Violations`] that name all of its wrong fields at once; a `?` in a handler
-//! turns those into a status. Answers go out through `From`. Handlers never touch raw strings.
-//! Handlers get them as an [`AuthorizedRequest`], together with the caller.
+//! Requests come in through `TryFrom`: a message becomes a type whose values have been checked, or
+//! [`Violations`] that name all of its wrong fields at once. A `?` in a handler turns violations into
+//! a status. Responses go out through `From`. A handler gets its request as an
+//! [`AuthorizedRequest`], together with the caller, and never touches raw strings.
 
 mod access_requests;
-mod answer_size;
 mod audit;
 mod authorized_request;
 mod delivery;
@@ -25,19 +24,19 @@ mod payload_format;
 mod publish_error;
 mod replay;
 mod replay_requests;
+mod response_size;
 mod resume_point;
 mod struct_json;
 mod trace;
 mod violations;
 
-pub use access_requests::{CreateKey, CreateSession, ListKeys, Nothing, RevokeKey};
-pub use answer_size::{AnswerRoom, MAX_ANSWER_BYTES};
+pub use access_requests::{CreateKey, CreateSession, EmptyRequest, ListKeys, RevokeKey};
 pub use audit::{AuditCursor, ListAuditEntries};
-pub use authorized_request::{AuthorizedRequest, OfOrganization, caller_of};
+pub use authorized_request::{AuthorizedRequest, HasOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
     AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,
-    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, foreign_resume_token,
+    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, invalid_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
@@ -51,11 +50,12 @@ pub use notification_requests::{
     ListNotifications, NewDestination, UpdateChannel, channel_secret_field,
 };
 pub use page::{
-    DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, Read, foreign_page_token,
+    DEFAULT_PAGE_SIZE, ListChunk, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, invalid_page_token,
 };
 pub use publish_error::publish_error;
-pub use replay::counted_replay;
+pub use replay::replay_preview;
 pub use replay_requests::{ListReplays, ReplayEvents, ReplayRef};
+pub use response_size::{MAX_RESPONSE_BYTES, ResponseBudget};
 pub use resume_point::ResumePoint;
 pub use struct_json::struct_to_json;
 pub use trace::trace_context_of;

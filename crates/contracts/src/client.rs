@@ -1,4 +1,4 @@
-//! What a client adds to its calls.
+//! A gRPC channel that authorizes its calls with a token.
 
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -6,29 +6,29 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-/// A channel whose calls all carry a token.
+/// A channel whose calls carry a token.
 pub type AuthorizedChannel = InterceptedService<Channel, Bearer>;
 
-/// Shows a token with every call: `authorization: Bearer …`.
+/// The interceptor that adds `authorization: Bearer …` to every call.
 #[derive(Clone)]
 pub struct Bearer(MetadataValue<Ascii>);
 
 /// A text that cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a token has no characters but visible ASCII ones")]
-pub struct NotAToken;
+pub struct InvalidBearerToken;
 
 impl Bearer {
-    /// With this token.
-    pub fn new(token: &str) -> Result<Bearer, NotAToken> {
+    /// An interceptor with this token. It must be visible ASCII.
+    pub fn new(token: &str) -> Result<Bearer, InvalidBearerToken> {
         let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| NotAToken)?;
-        // Neither in Debug output nor in HTTP/2's table of headers (RFC 7541 section 7.1.3).
+            format!("Bearer {token}").parse().map_err(|_| InvalidBearerToken)?;
+        // Keeps it out of Debug output and out of HTTP/2's header table (RFC 7541 section 7.1.3).
         value.set_sensitive(true);
         Ok(Bearer(value))
     }
 
-    /// The channel with it.
+    /// A channel whose calls carry the token.
     pub fn on(self, channel: Channel) -> AuthorizedChannel {
         InterceptedService::new(channel, self)
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_goes_with_every_call_and_shows_in_no_output() {
+    fn every_call_carries_the_token_and_no_output_shows_it() {
         let mut bearer = Bearer::new("kt_1").expect("a token");
         let request = bearer.call(Request::new(())).expect("passed on");
         let value = request.metadata().get("authorization").expect("it is there");

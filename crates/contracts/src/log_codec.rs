@@ -1,11 +1,12 @@
-//! The encoding of the log: facts, their metadata and exchanges, to bytes and back.
+//! The encoding of the log: facts, their metadata and exchanges as bytes, and back.
 //!
-//! Old records stay readable for ever. Encoding cannot fail; decoding fails only on bytes that
-//! no version of ours has written, or that a newer one has.
+//! Old records stay readable for ever. Encoding cannot fail. Decoding fails only on bytes that no
+//! version of this program, or only a newer one, has written.
 
 mod channel;
 mod delivery;
 mod endpoint;
+mod error;
 mod event;
 mod exchange;
 mod key;
@@ -25,30 +26,9 @@ use prost::Message;
 
 use crate::log::v1 as pb;
 
+pub use error::DecodeError;
 pub use exchange::{decode_exchange, encode_exchange};
 pub use metadata::Metadata;
-
-/// Bytes that are not a record.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// They are not the protobuf message that they should be.
-    #[error("is not a protobuf message of the log: {0}")]
-    Malformed(#[from] prost::DecodeError),
-    /// They say something that this version has no word for.
-    #[error("holds a fact that this version does not know; was it written by a newer one?")]
-    UnknownFact,
-    /// They stand in the history of another kind of thing.
-    #[error("holds a fact that does not belong into its stream")]
-    WrongStream,
-    /// A field has a value that was never allowed.
-    #[error("{field} {problem}")]
-    Field {
-        /// The field's name in the message.
-        field: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 /// The `data` of a record: a RecordData message.
 pub fn encode(fact: &Fact) -> Vec<u8> {
@@ -66,8 +46,7 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
     pb::RecordData { fact: Some(fact) }.encode_to_vec()
 }
 
-/// The fact that a record's `data` says. `stream` is the record's own; a fact about another
-/// kind of thing is an error.
+/// Decodes the `data` of a record in `stream`. A fact about another kind of stream is an error.
 pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
     let message = pb::RecordData::decode(data)?.fact.ok_or(DecodeError::UnknownFact)?;
     match stream {

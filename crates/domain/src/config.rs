@@ -1,94 +1,96 @@
-//! Configurations: what a customer sets of a thing, and the patches that change it.
+//! Configurations: what a customer sets, and the patches that change it.
 //!
-//! [`config!`] takes the fields of a configuration once. From them it makes the configuration, its
-//! patch, and all that goes through the fields one by one.
+//! [`config!`] takes the list of a configuration's fields once. It makes the configuration, its
+//! patch, and everything that goes through the fields one by one.
 
 use std::fmt::Display;
 
-/// A field that changed, for the audit trail. A secret's change has neither a before nor an after.
+/// A field that changed, for the audit trail. A changed secret has neither `before` nor `after`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct FieldChange {
     /// The field's name in the API.
     pub field: &'static str,
-    /// Its value before.
+    /// The previous value as text. None: there was none, or it is a secret.
     pub before: Option<String>,
-    /// Its value after.
+    /// The new value as text. None: there is none, or it is a secret.
     pub after: Option<String>,
 }
 
-impl Change {
-    /// A field with its text before and after. None: the texts are equal; no text is an empty one.
+impl FieldChange {
+    /// The change from one text to another. None if they are equal; no text equals an empty one.
     pub fn between(
         field: &'static str,
         before: Option<String>,
         after: Option<String>,
-    ) -> Option<Change> {
+    ) -> Option<FieldChange> {
         let is_other =
             before.as_deref().unwrap_or_default() != after.as_deref().unwrap_or_default();
-        is_other.then_some(Change { field, before, after })
+        is_other.then_some(FieldChange { field, before, after })
     }
 
-    /// A secret was set.
-    pub fn of_secret(field: &'static str) -> Change {
-        Change { field, before: None, after: None }
+    /// The change of a secret, without its value.
+    pub fn of_secret(field: &'static str) -> FieldChange {
+        FieldChange { field, before: None, after: None }
     }
 }
 
-/// What a configuration's field can be.
-pub trait Value: Clone + PartialEq {
-    /// The value without its secrets.
+/// The type of a configuration's field.
+pub trait FieldValue: Clone + PartialEq {
+    /// The type of the value without its secrets.
     type Shown;
 
-    /// The value as it may be shown.
+    /// The value without its secrets.
     fn shown(&self) -> Self::Shown;
 
-    /// Whether it is another value after `new` has replaced it.
+    /// Whether [`replace`](FieldValue::replace) with `new` would change the value.
     fn is_changed_by(&self, new: &Self) -> bool {
         self != new
     }
 
-    /// Takes the new value.
+    /// Takes over the new value.
     fn replace(&mut self, new: Self) {
         *self = new;
     }
 
-    /// What the audit trail tells of the new value in this field. `before` is None if there was
-    /// none.
-    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self) -> Vec<Change>;
+    /// The changes that the audit trail shows for a new value in `field`. `before` is None if there
+    /// was no value. There may be several: a value can have parts with names of their own.
+    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self)
+    -> Vec<FieldChange>;
 }
 
-impl Value for String {
+impl FieldValue for String {
     type Shown = String;
 
     fn shown(&self) -> String {
         self.clone()
     }
 
-    fn changes(field: &'static str, before: Option<&String>, after: &String) -> Vec<Change> {
-        Change::between(field, before.cloned(), Some(after.clone())).into_iter().collect()
+    fn changes(field: &'static str, before: Option<&String>, after: &String) -> Vec<FieldChange> {
+        FieldChange::between(field, before.cloned(), Some(after.clone())).into_iter().collect()
     }
 }
 
-impl<T: Clone + PartialEq + Display> Value for Vec<T> {
+impl<T: Clone + PartialEq + Display> FieldValue for Vec<T> {
     type Shown = Vec<T>;
 
     fn shown(&self) -> Vec<T> {
         self.clone()
     }
 
-    fn changes(field: &'static str, before: Option<&Vec<T>>, after: &Vec<T>) -> Vec<Change> {
+    fn changes(field: &'static str, before: Option<&Vec<T>>, after: &Vec<T>) -> Vec<FieldChange> {
         let text =
             |values: &Vec<T>| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        Change::between(field, before.map(text), Some(text(after))).into_iter().collect()
+        FieldChange::between(field, before.map(text), Some(text(after))).into_iter().collect()
     }
 }
 
-/// Makes a configuration and its patch of one list of fields. The default of a configuration sets
-/// nothing, and is none that has been checked.
+/// Makes a configuration and its patch from one list of fields. The default of a configuration sets
+/// nothing, and would not pass the checks of its fields.
 ///
-/// Exactly one field has a type that depends on where the configuration is (`@F`): the one that
-/// carries a secret, which is in clear in a request, sealed in facts, and absent from what is shown.
-/// `with_…: F = Type` names the function that replaces it, and its type in facts and tables.
+/// Exactly one field has a type that depends on where the configuration is used (`@F`): the one that
+/// carries a secret. The secret is in clear in requests, sealed in facts and tables, and absent from
+/// what is shown. `with_…: F = Type` names the function that replaces this field, and its type in
+/// facts and tables.
 macro_rules! config {
     (
         $(#[$config_meta:meta])*
@@ -150,7 +152,7 @@ macro_rules! config {
                 $(self.$field.is_none())&&*
             }
 
-            /// The configuration of a patch that sets everything. None: it does not.
+            /// The configuration, if the patch sets every field.
             pub fn complete(self) -> Option<$config<$F>> {
                 Some($config { $($field: self.$field?,)* })
             }
@@ -160,32 +162,32 @@ macro_rules! config {
             /// The names of the fields.
             pub const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
 
-            /// The part of a patch that changes something.
+            /// The fields of a patch that would change something.
             pub fn difference(&self, patch: $patch) -> $patch {
-                $patch { $($field: patch.$field.filter(|new| $crate::config::Value::is_changed_by(&self.$field, new)),)* }
+                $patch { $($field: patch.$field.filter(|new| $crate::config::FieldValue::is_changed_by(&self.$field, new)),)* }
             }
 
-            /// What is there now in the fields that a patch sets, without secrets.
-            pub fn before(&self, patch: &$patch) -> $patch<<$stored as $crate::config::Value>::Shown> {
-                $patch { $($field: patch.$field.as_ref().map(|_| $crate::config::Value::shown(&self.$field)),)* }
+            /// The current values of the fields that a patch sets, without secrets.
+            pub fn before(&self, patch: &$patch) -> $patch<<$stored as $crate::config::FieldValue>::Shown> {
+                $patch { $($field: patch.$field.as_ref().map(|_| $crate::config::FieldValue::shown(&self.$field)),)* }
             }
 
-            /// Takes over what a patch sets.
+            /// Replaces the fields that a patch sets.
             pub fn apply(&mut self, patch: $patch) {
                 $(if let Some(new) = patch.$field {
-                    $crate::config::Value::replace(&mut self.$field, new);
+                    $crate::config::FieldValue::replace(&mut self.$field, new);
                 })*
             }
         }
 
         impl $patch {
-            /// What the audit trail tells of the patch, field by field.
-            pub fn changes(&self, before: &$patch<<$stored as $crate::config::Value>::Shown>) -> Vec<$crate::config::Change> {
+            /// The changes that the audit trail shows for the patch, in the order of the fields.
+            pub fn changes(&self, before: &$patch<<$stored as $crate::config::FieldValue>::Shown>) -> Vec<$crate::config::FieldChange> {
                 let mut changes = Vec::new();
                 $(if let Some(after) = &self.$field {
                     let field = stringify!($field);
                     let before = before.$field.as_ref();
-                    changes.extend($crate::config::Value::changes(field, before, after));
+                    changes.extend($crate::config::FieldValue::changes(field, before, after));
                 })*
                 changes
             }
@@ -202,17 +204,17 @@ pub(crate) use config;
 mod tests {
     use super::*;
 
-    /// A secret in a field of its own, which is told without its value.
+    /// A secret. Changes name it, without its value.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Hidden(&'static str);
 
-    impl Value for Hidden {
+    impl FieldValue for Hidden {
         type Shown = ();
 
         fn shown(&self) {}
 
-        fn changes(field: &'static str, _: Option<&()>, _: &Hidden) -> Vec<Change> {
-            vec![Change::of_secret(field)]
+        fn changes(field: &'static str, _: Option<&()>, _: &Hidden) -> Vec<FieldChange> {
+            vec![FieldChange::of_secret(field)]
         }
     }
 
@@ -236,8 +238,8 @@ mod tests {
         SampleConfig { name: "one".to_owned(), key: Hidden("horse"), numbers: vec![1, 2] }
     }
 
-    fn change(field: &'static str, before: Option<&str>, after: &str) -> Change {
-        Change { field, before: before.map(str::to_owned), after: Some(after.to_owned()) }
+    fn change(field: &'static str, before: Option<&str>, after: &str) -> FieldChange {
+        FieldChange { field, before: before.map(str::to_owned), after: Some(after.to_owned()) }
     }
 
     #[test]
@@ -266,19 +268,19 @@ mod tests {
     }
 
     #[test]
-    fn one_field_has_another_type_elsewhere() {
+    fn the_field_with_the_secret_can_be_given_another_type() {
         let given = sample().with_key("in clear");
         assert_eq!(given.key, "in clear");
         assert_eq!(given.with_key(Hidden("horse")), sample());
     }
 
     #[test]
-    fn a_change_is_told_with_before_and_after_and_a_secret_with_neither() {
+    fn a_change_has_before_and_after_and_a_secret_has_neither() {
         let patch = SamplePatch::from(SampleConfig { numbers: Vec::new(), ..sample() });
-        let made = patch.changes(&SamplePatch::default());
-        assert_eq!(made, [change("name", None, "one"), Change::of_secret("key")]);
+        let created = patch.changes(&SamplePatch::default());
+        assert_eq!(created, [change("name", None, "one"), FieldChange::of_secret("key")]);
         let before = sample().before(&patch);
         let changed = patch.changes(&before);
-        assert_eq!(changed, [Change::of_secret("key"), change("numbers", Some("1, 2"), "")]);
+        assert_eq!(changed, [FieldChange::of_secret("key"), change("numbers", Some("1, 2"), "")]);
     }
 }

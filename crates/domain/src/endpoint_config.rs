@@ -5,31 +5,31 @@ use crate::event_type::EventType;
 use crate::limits::{MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::payload_format::PayloadFormat;
 use crate::text::{check_length, check_line, check_text};
-use crate::violation::{Violation, WrongEntries};
+use crate::violation::{EntryViolations, Violation};
 
 config! {
     /// What a customer sets of an endpoint, checked. The secret is not part of it.
     EndpointConfig,
-    /// New values of an endpoint's configuration; None: as before.
+    /// New values of an endpoint's configuration. None: the field stays.
     EndpointPatch,
     with_payload_format: F = PayloadFormat,
     {
-        /// A label.
+        /// A label for people.
         name: String,
-        /// Where deliveries go.
+        /// The URL that deliveries go to.
         url: String,
-        /// Notes; may be empty.
+        /// Notes for people; may be empty.
         description: String,
-        /// Which events are delivered; sorted, not empty.
+        /// The types of events that are delivered. Sorted, not empty.
         event_types: Vec<EventType>,
-        /// In which form the receiver wants its events. A [`PayloadFormat`] with its routing key
-        /// sealed in facts and tables, in clear in requests, and without it where it is shown; in
-        /// the patch of a request a [`PayloadPatch`](crate::payload_format::PayloadPatch).
+        /// The format of the bodies that the receiver gets. The routing key of the [`PayloadFormat`]
+        /// is sealed in facts and tables, in clear in requests, and absent where the format is shown.
+        /// In the patch of a request it is a [`PayloadPatch`](crate::payload_format::PayloadPatch).
         payload_format: @F,
     }
 }
 
-/// Checks a name: 1 to 100 characters that show.
+/// Checks a name: 1 to 100 characters, none of them invisible. White space around it is dropped.
 pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
     let name = name.trim().to_owned();
     if name.is_empty() {
@@ -45,14 +45,15 @@ pub fn check_description(field: &str, description: String) -> Result<String, Vio
     check_text(field, description, MAX_DESCRIPTION_CHARS)
 }
 
-/// Checks subscriptions: at least one, all of them known. Sorted, each once.
+/// Checks the event types that an endpoint subscribes to: at least one, and all of them known. Returns
+/// them sorted and without repetitions.
 pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
     if names.is_empty() {
         let description = "is required: subscribe to at least one event type (see ListEventTypes)";
         return Err(vec![Violation::new(field, description)]);
     }
     let mut event_types = Vec::new();
-    let mut wrong = WrongEntries::of(field);
+    let mut wrong = EntryViolations::of(field);
     for (index, name) in names.iter().enumerate() {
         match name.parse() {
             Ok(EventType::Test) => wrong.push(
@@ -67,5 +68,5 @@ pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>
     }
     event_types.sort();
     event_types.dedup();
-    wrong.unless(event_types)
+    wrong.into_result(event_types)
 }

@@ -1,9 +1,9 @@
-//! The rules of Keeptrusts Webhooks, and nothing else.
+//! The rules of Keeptrusts Webhooks.
 //!
-//! What an endpoint, an event, a delivery and an attempt are; which commands are refused and
-//! why; which facts follow from a command; what state follows from a fact; how a body is
-//! rendered and signed. State in, facts out: there is no clock, no I/O, no randomness and no
-//! async here. Time and new ids are arguments.
+//! They say what an endpoint, an event, a delivery and an attempt are; which commands are refused
+//! and why; which facts follow from a command; which state follows from a fact; how a body is
+//! rendered and signed. State goes in, facts come out. There is no clock, no I/O, no randomness and
+//! no async here: time and new ids are arguments.
 //!
 //! May depend on: value crates (ids, time, JSON, hashing). Never on tokio, tonic, prost or sqlx.
 #![deny(missing_docs)]
@@ -11,16 +11,21 @@
 pub mod access;
 pub mod attempt;
 pub mod audit;
+mod audit_changes;
 pub mod body;
 pub mod channel;
+mod channel_config;
 pub mod config;
 pub mod content_encoding;
-pub mod counted;
 pub mod credential;
 pub mod delivery;
+mod delivery_state;
+mod delivery_trace;
+mod destination;
 pub mod document;
 pub mod endpoint;
 pub mod endpoint_config;
+mod endpoint_status;
 mod endpoint_url;
 pub mod entity;
 pub mod event;
@@ -31,14 +36,17 @@ pub mod ids;
 pub mod incident;
 pub mod json;
 pub mod key;
-pub mod key_standing;
+pub mod key_validity;
 pub mod limits;
 pub mod log;
 pub mod mail_limits;
 pub mod mailbox;
+pub mod named_enum;
 pub mod notification;
+mod notification_type;
 pub mod pause;
 pub mod payload_format;
+pub mod plural;
 pub mod redirect;
 pub mod replay;
 pub mod retry;
@@ -49,6 +57,5 @@ pub mod signing;
 pub mod text;
 pub mod trace;
 pub mod violation;
-pub mod word;
 
 pub use jiff::Timestamp;

@@ -62,5 +62,5 @@ impl Formatter {
 
 /// Only for previews: deliveries send the stored bytes.
 fn own_body(event: &PayloadEvent<'_>) -> Vec<u8> {
-    body::own_format(event.event_type, event.time, event.data.get())
+    body::render_checked(event.event_type, event.time, event.data.get())
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use jiff::Unit;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 use keeptrusts_webhooks_domain::health::{AttemptTally, HealthSummary};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
+use keeptrusts_webhooks_domain::plural::pluralize;
 
 /// A notification, with the names and URLs that its message needs.
 #[derive(Debug, Clone, Copy)]
@@ -179,7 +179,7 @@ fn lines(context: &NotificationContext<'_>, summary: &HealthSummary) -> Vec<Stri
         let name = name_of(context, endpoint.endpoint_id);
         format!(
             "{name}: {delivered} delivered, {} failed, {failed} failed for good",
-            counted(retrying + failed, "attempt", "attempts")
+            pluralize(retrying + failed, "attempt", "attempts")
         )
     };
     summary.worst.iter().map(line).collect()
@@ -202,7 +202,7 @@ fn name_of(context: &NotificationContext<'_>, id: EndpointId) -> String {
 }
 
 fn deliveries(count: u32) -> String {
-    counted(count, "delivery", "deliveries")
+    pluralize(count, "delivery", "deliveries")
 }
 
 /// To the second, in UTC.

@@ -6,8 +6,8 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Log, Operation, Place, Refusal, Scope, StoreError, TooManyLongReads,
-    Trouble,
+    AppendError, AppendOutcome, DatabaseProblem, Log, Operation, Place, ProblemScope, Refusal,
+    StoreError, TooManyLongReads,
 };
 use tonic::Status;
 
@@ -20,7 +20,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub fn query_failed(error: StoreError) -> Status {
     if error.is_transient() {
         tracing::warn!(error = &error as &dyn std::error::Error, "a query failed");
-        return database_unavailable(error.trouble().unwrap_or(Trouble::Unreachable));
+        return database_unavailable(error.problem().unwrap_or(DatabaseProblem::Unreachable));
     }
     tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
     status::internal()
@@ -29,7 +29,7 @@ pub fn query_failed(error: StoreError) -> Status {
 /// The status of an append that failed, and was not refused for a reason of its own.
 pub fn append_failed(error: AppendError) -> Status {
     match error {
-        AppendError::Unavailable(trouble) => database_unavailable(trouble),
+        AppendError::Unavailable(problem) => database_unavailable(problem),
         AppendError::Closed => status::unavailable(
             Reason::ShuttingDown,
             "this process is shutting down and has not done it: try again, another one will answer",
@@ -58,7 +58,7 @@ pub async fn append(
     log: &Log,
     shard: Shard,
     operation: Operation,
-) -> Result<Result<Appended, Refusal>, Status> {
+) -> Result<Result<AppendOutcome, Refusal>, Status> {
     match tokio::time::timeout(COMMIT_PATIENCE, log.append(shard, operation)).await {
         Ok(Ok(appended)) => Ok(Ok(appended)),
         Ok(Err(AppendError::Refused(refusal))) => Ok(Err(refusal)),
@@ -76,14 +76,14 @@ pub fn in_doubt() -> Status {
     )
 }
 
-fn database_unavailable(trouble: Trouble) -> Status {
-    let told = match trouble.scope() {
-        Scope::Database => {
-            format!("the database is not available, {trouble}, and nothing was changed: try again")
+fn database_unavailable(problem: DatabaseProblem) -> Status {
+    let told = match problem.scope() {
+        ProblemScope::Database => {
+            format!("the database is not available, {problem}, and nothing was changed: try again")
         }
         // It is there, and others are served.
-        Scope::Rows => format!(
-            "the database cannot do this just now: {trouble}. Nothing was changed: try again"
+        ProblemScope::Rows => format!(
+            "the database cannot do this just now: {problem}. Nothing was changed: try again"
         ),
     };
     status::unavailable(Reason::DatabaseUnavailable, told, RETRY_DELAY)
@@ -97,13 +97,13 @@ mod tests {
 
     #[test]
     fn a_database_that_is_there_is_not_called_unavailable() {
-        let locked = append_failed(AppendError::Unavailable(Trouble::Locked));
+        let locked = append_failed(AppendError::Unavailable(DatabaseProblem::Locked));
         assert_eq!(locked.code(), Code::Unavailable, "it is to be tried again");
         assert_eq!(
             locked.message(),
             "the database cannot do this just now: another transaction holds what is needed. Nothing was changed: try again"
         );
-        let away = query_failed(StoreError::Unavailable(Trouble::Silent.into()));
+        let away = query_failed(StoreError::Unavailable(DatabaseProblem::Silent.into()));
         let told =
             "the database is not available, it does not answer, and nothing was changed: try again";
         assert_eq!(away.message(), told);

@@ -9,7 +9,7 @@ use clap::Args;
 use keeptrusts_webhooks_store::postgres::{self, MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::vault::keyring::{Keyring, KeyringError, MasterKeySource};
-use keeptrusts_webhooks_store::{Log, Opening, Store, StoreError};
+use keeptrusts_webhooks_store::{Log, OpenMode, Store, StoreError};
 
 /// The data folder of who names none: it is made at the first start.
 const DEFAULT_DATA_DIR: &str = "keeptrusts-webhooks-data";
@@ -183,7 +183,7 @@ impl DatabaseFlags {
     /// key that cannot be one is refused before anything is made.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
         let source = self.checked_master_key_source()?;
-        let (store, description) = self.open_store(Opening::Make).await?;
+        let (store, description) = self.open_store(OpenMode::Create).await?;
         let is_remote = self.database_url.as_deref().is_some_and(is_postgres);
         let statement_timeout = is_remote.then_some(self.database_timeout);
         match start(&store, source).await {
@@ -238,15 +238,15 @@ impl DatabaseFlags {
     /// The store alone, without appenders: for administration.
     pub async fn open_store(
         &self,
-        opening: Opening,
+        mode: OpenMode,
     ) -> Result<(Arc<dyn Store>, String), DatabaseError> {
         let flag = if self.database_url.is_some() { "--database-url" } else { "--data-dir" };
-        self.try_to_open_store(opening).await.map_err(|error| error.naming(flag))
+        self.try_to_open_store(mode).await.map_err(|error| error.naming(flag))
     }
 
     async fn try_to_open_store(
         &self,
-        opening: Opening,
+        mode: OpenMode,
     ) -> Result<(Arc<dyn Store>, String), DatabaseError> {
         match self.database_url.as_deref() {
             Some(url) if is_postgres(url) => {
@@ -255,17 +255,17 @@ impl DatabaseFlags {
                     statement_timeout: self.database_timeout,
                     ..PostgresOptions::default()
                 };
-                let store = PostgresStore::open_as(opening, url, options).await?;
+                let store = PostgresStore::open_as(mode, url, options).await?;
                 Ok((Arc::new(store), "postgres".to_owned()))
             }
             Some(url) => {
                 let path = sqlite_path(url)?;
                 check_folder_of(path, "--database-url")?;
-                open_sqlite(opening, path).await
+                open_sqlite(mode, path).await
             }
             None => {
                 self.check_data_dir()?;
-                open_sqlite(opening, &self.data_dir.join("webhooks.db")).await
+                open_sqlite(mode, &self.data_dir.join("webhooks.db")).await
             }
         }
     }
@@ -273,10 +273,11 @@ impl DatabaseFlags {
     /// The store for administration that does not concern the log: also if it is a SQLite
     /// database that a running process has open. It must be there.
     pub async fn open_for_administration(&self) -> Result<Administered, DatabaseError> {
-        match self.open_store(Opening::Existing).await {
+        match self.open_store(OpenMode::Existing).await {
             Ok((store, description)) => Ok(Administered { store, description, holder: None }),
             Err(DatabaseError::Sqlite(sqlite::OpenError::InUse { path, holder, process_id })) => {
-                let store = SqliteStore::open_beside(&path, SqliteOptions::default()).await?;
+                let store =
+                    SqliteStore::open_for_administration(&path, SqliteOptions::default()).await?;
                 Ok(Administered {
                     store: Arc::new(store),
                     description: format!("sqlite {}", path.display()),
@@ -314,10 +315,10 @@ impl DatabaseError {
 }
 
 async fn open_sqlite(
-    opening: Opening,
+    mode: OpenMode,
     path: &Path,
 ) -> Result<(Arc<dyn Store>, String), DatabaseError> {
-    let store = SqliteStore::open_as(opening, path, SqliteOptions::default()).await?;
+    let store = SqliteStore::open_as(mode, path, SqliteOptions::default()).await?;
     Ok((Arc::new(store), format!("sqlite {}", path.display())))
 }
 

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, Clock, Log, NewBody, NewRecord, Operation, Refusal,
+    AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal,
 };
 use tonic::Status;
 
@@ -107,8 +107,8 @@ impl<'a> LogWriter<'a> {
         operation: Operation,
     ) -> Result<Result<(Position, Timestamp), Refusal>, Status> {
         Ok(match answer::append(self.log, self.shard, operation).await? {
-            Ok(Appended::New { first, recorded_at, .. }) => Ok((first, recorded_at)),
-            Ok(Appended::Duplicate { .. }) => {
+            Ok(AppendOutcome::Appended { first, recorded_at, .. }) => Ok((first, recorded_at)),
+            Ok(AppendOutcome::Duplicate { .. }) => {
                 tracing::error!("only an event can be a duplicate");
                 return Err(status::internal());
             }

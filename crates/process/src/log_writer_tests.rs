@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, TokenDigest};
 use keeptrusts_webhooks_domain::log::{Stream, Version};
 use keeptrusts_webhooks_store::testing::memory::MemoryStore;
-use keeptrusts_webhooks_store::{Expected, Log, system_clock};
+use keeptrusts_webhooks_store::{ExpectedVersion, Log, system_clock};
 use tonic::Code;
 
 use super::*;
@@ -40,7 +40,7 @@ impl Fixture {
         };
         let created = NewRecord {
             stream: Stream::Key(ID),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Key(KeyFact::Created(new)),
         };
         fixture.writer().append(created, metadata()).await.expect("it is appended");

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keeptrusts_webhooks_store::{Causes, Log, StoreError, TableVersions};
+use keeptrusts_webhooks_store::{ErrorChain, Log, StoreError, TableVersions};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -144,7 +144,7 @@ impl Readiness {
                 let answers = log.store().answers(ANSWER_PATIENCE).await;
                 answers.map_err(|error| no_answer(&error))?;
                 let commits = log.can_commit().await;
-                commits.map_err(|trouble| format!("it takes no commits: {trouble}"))
+                commits.map_err(|problem| format!("it takes no commits: {problem}"))
             }
         });
         let migrated = Arc::clone(log);
@@ -199,9 +199,9 @@ impl Readiness {
 
 /// Why the database does not answer: what it says besides is for the logs.
 fn no_answer(error: &StoreError) -> String {
-    tracing::warn!(error = %Causes(error), "the database does not answer as it should");
-    match error.trouble() {
-        Some(trouble) => trouble.to_string(),
+    tracing::warn!(error = %ErrorChain(error), "the database does not answer as it should");
+    match error.problem() {
+        Some(problem) => problem.to_string(),
         None => "it answers, but not as it should: the log says what".to_owned(),
     }
 }

@@ -59,7 +59,7 @@ mod tests {
     use keeptrusts_webhooks_domain::ids::KeyId;
     use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, TokenDigest};
     use keeptrusts_webhooks_store::testing::memory::MemoryStore;
-    use keeptrusts_webhooks_store::{Expected, NewRecord, system_clock};
+    use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, system_clock};
     use tonic::Code;
 
     use super::*;
@@ -84,7 +84,7 @@ mod tests {
             session: None,
         };
         let fact = Fact::Key(KeyFact::Created(new));
-        let created = NewRecord { stream: STREAM, expected: Expected::New, fact };
+        let created = NewRecord { stream: STREAM, expected: ExpectedVersion::New, fact };
         let writer = LogWriter::of_keys(&log, &clock, &organization);
         writer.append(created, Metadata::default()).await.expect("it is appended");
         let is_created = |fact: &Fact| matches!(fact, Fact::Key(KeyFact::Created(_)));

@@ -16,13 +16,16 @@
 
 pub mod backoff;
 mod clock;
+mod created_files;
+mod database_problem;
 pub mod durations;
 mod error;
+mod error_chain;
 mod ids;
 pub mod limits;
 pub mod log;
-mod made;
-mod opening;
+mod migration_state;
+mod open_mode;
 pub mod postgres;
 pub mod queries;
 mod random;
@@ -31,28 +34,29 @@ pub mod sqlite;
 mod store;
 mod tables;
 pub mod testing;
-mod trouble;
 pub mod vault;
 
 pub use clock::{Clock, system_clock};
-pub use error::{BrokenLog, Causes, StoreError};
+pub use database_problem::{DatabaseProblem, ProblemScope};
+pub use error::{BrokenLog, StoreError};
+pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
-pub use log::commits::OtherWrites;
-pub use log::feed::{OrganizationFollower, OwnRecords};
+pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
-    Advance, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Record, Refusal,
+    AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
+    Record, Refusal,
 };
-pub use log::rows::KnownIncident;
+pub use log::other_writes::OtherWrites;
+pub use log::rows::EndpointIncident;
 pub use log::{AppendError, Follower, Log};
-pub use opening::Opening;
+pub use open_mode::OpenMode;
 pub use queries::long_reads::{LongReads, TooManyLongReads};
-pub use queries::notifications::Told;
+pub use queries::notifications::ExhaustionNotification;
 pub use random::random;
 pub use store::{
-    AppendedBatch, AttemptSum, DueKey, DuePage, ErasedBodies, Lease, RebuildDifference, ShardLease,
-    ShardState, SteadyTime, Store, Survey, TableVersions, WaitingEndpoints,
+    AppendedBatch, AttemptSum, ClusterState, DueKey, DuePage, ErasedBodies, Lease,
+    RebuildDifference, ShardLease, ShardState, SteadyTime, Store, TableVersions, WaitingEndpoints,
 };
 pub use tables::Rows;
-pub use trouble::{Scope, Trouble};
 pub use vault::Vault;

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuditCursor, AuthorizedRequest, ListAuditEntries, Read, foreign_page_token,
+    AuditCursor, AuthorizedRequest, ListAuditEntries, ListChunk, invalid_page_token,
 };
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::audit_service_server::{AuditService, AuditServiceServer};
-use keeptrusts_webhooks_domain::audit::{Subject, action_of, changes_of};
+use keeptrusts_webhooks_domain::audit::{AuditTarget, action_of, changes_of};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::queries::{AuditFilter, Found, Interval};
+use keeptrusts_webhooks_store::queries::{AuditFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{Log, Record};
 use tonic::{Request, Response, Status};
 
@@ -75,7 +75,7 @@ impl AuditApi {
         let store = self.log.store();
         let below = self.position(shard, organization, below).await?;
         let found = store.list_audit_records(shard, organization, filter, below, limit).await;
-        let Found { rows: records, next } = found.map_err(answer::query_failed)?;
+        let ListPage { rows: records, next } = found.map_err(answer::query_failed)?;
         let end = match next {
             // A cursor names a record.
             Some(end) if records.last().is_none_or(|last| last.position != end) => {
@@ -98,7 +98,7 @@ impl AuditApi {
         let Some(last) = last else { return Ok(Position(i64::MAX)) };
         let found = self.log.position_of(shard, organization, last).await;
         let found = found.map_err(answer::query_failed)?;
-        found.ok_or_else(|| status::invalid_argument(vec![foreign_page_token()]))
+        found.ok_or_else(|| status::invalid_argument(vec![invalid_page_token()]))
     }
 
     /// The deliveries that entries are about, to say which endpoint and which event is meant.
@@ -108,7 +108,7 @@ impl AuditApi {
         entries: &[Entry],
     ) -> Result<HashMap<DeliveryId, Delivery>, Status> {
         let named = entries.iter().filter_map(|Entry { record, .. }| {
-            Subject::of(record.stream, &record.fact).delivery_id
+            AuditTarget::of(record.stream, &record.fact).delivery_id
         });
         let mut ids: Vec<_> = named.collect();
         ids.sort_unstable();
@@ -135,7 +135,7 @@ impl AuditService for AuditApi {
             let Merged { entries, next } = self.read(request, from, limit).await?;
             let deliveries = self.deliveries(&request.organization_id, &entries).await?;
             let shown = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
-            Ok::<_, Status>(Read { things: shown.collect(), next })
+            Ok::<_, Status>(ListChunk { items: shown.collect(), next })
         };
         let turn = answer::long_read(&self.log, &request.organization_id);
         let (entries, next_page_token) = request.page.fill(turn, read).await?;
@@ -146,10 +146,10 @@ impl AuditService for AuditApi {
 fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::AuditEntry {
     let record = &entry.record;
     let Record { fact, metadata, .. } = record;
-    let subject = Subject::of(record.stream, fact);
-    let delivery = subject.delivery_id.and_then(|id| deliveries.get(&id));
-    let endpoint_id = subject.endpoint_id.or(delivery.map(|delivery| delivery.endpoint_id));
-    let event_id = subject.event_id.or(delivery.map(|delivery| delivery.event_id));
+    let target = AuditTarget::of(record.stream, fact);
+    let delivery = target.delivery_id.and_then(|id| deliveries.get(&id));
+    let endpoint_id = target.endpoint_id.or(delivery.map(|delivery| delivery.endpoint_id));
+    let event_id = target.event_id.or(delivery.map(|delivery| delivery.event_id));
     let text = |id: Option<String>| id.unwrap_or_default();
     v1::AuditEntry {
         id: record.name().to_string(),
@@ -160,12 +160,12 @@ fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::Aud
         address: text(metadata.address.map(|address| address.to_string())),
         organization_id: record.organization_id.to_string(),
         endpoint_id: text(endpoint_id.map(|id| id.to_string())),
-        delivery_id: text(subject.delivery_id.map(|id| id.to_string())),
+        delivery_id: text(target.delivery_id.map(|id| id.to_string())),
         event_id: text(event_id.map(|id| id.to_string())),
-        key_id: text(subject.key_id.map(|id| id.to_string())),
+        key_id: text(target.key_id.map(|id| id.to_string())),
         changes: changes_of(fact).into_iter().map(Into::into).collect(),
-        replay_id: text(subject.replay_id.map(|id| id.to_string())),
-        channel_id: text(subject.channel_id.map(|id| id.to_string())),
+        replay_id: text(target.replay_id.map(|id| id.to_string())),
+        channel_id: text(target.channel_id.map(|id| id.to_string())),
         trace_id: text(metadata.trace.as_ref().map(|trace| trace.trace_id.to_string())),
     }
 }

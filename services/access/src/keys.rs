@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateKey, CreateSession, ListKeys, Nothing, Read, RevokeKey, caller_of,
-    key_message,
+    AuthorizedRequest, CreateKey, CreateSession, EmptyRequest, ListChunk, ListKeys, RevokeKey,
+    caller_of, key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
@@ -21,9 +21,9 @@ use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{
-    Key, KeyFact, NewKey, SessionOrigin, Token, check_outlives_not,
+    Key, KeyFact, NewKey, SessionOrigin, Token, check_life_within_key,
 };
-use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
+use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
@@ -32,7 +32,7 @@ use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
 use crate::pace::Pace;
@@ -65,7 +65,7 @@ impl AccessApi {
         let new = new(&token);
         let record = NewRecord {
             stream: Stream::Key(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Key(KeyFact::Created(new.clone())),
         };
         let (_, recorded_at) = self.writer(&organization).append(record, metadata(id)).await?;
@@ -96,7 +96,7 @@ impl AccessApi {
         let now = (self.clock)();
         let shown = keys.iter().map(|key| {
             let parent = key.parent().and_then(|id| parents.get(&id).copied());
-            key_message(key, KeyStanding::of(key, parent, now), uses.get(&key.id).copied())
+            key_message(key, KeyValidity::of(key, parent, now), uses.get(&key.id).copied())
         });
         Ok(shown.collect())
     }
@@ -116,8 +116,8 @@ impl AccessApi {
             None => None,
         };
         let valid = key.as_ref().filter(|key| {
-            let standing = KeyStanding::of(key, parent.as_ref(), (self.clock)());
-            standing.state == KeyState::Valid
+            let validity = KeyValidity::of(key, parent.as_ref(), (self.clock)());
+            validity.state == KeyState::Valid
         });
         let Some(key) = valid else {
             return Err(status::unauthenticated("the token has just ceased to be valid"));
@@ -140,7 +140,7 @@ impl AccessService for AccessApi {
         let call = AuthorizedRequest::<CreateKey>::of(request)?;
         let CreateKey { organization_id, name, role, life } = call.request.clone();
         let end = self.makers_end(&call.caller).await?;
-        let expire_time = check_outlives_not("time_to_live", life, end, (self.clock)());
+        let expire_time = check_life_within_key("time_to_live", life, end, (self.clock)());
         let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let new = |token: &Token| NewKey {
             name,
@@ -170,7 +170,7 @@ impl AccessService for AccessApi {
             let keys = keys.map_err(answer::query_failed)?;
             let shown = self.shown(&keys).await?;
             let things = keys.iter().map(|key| key.id).zip(shown).collect();
-            Ok::<_, Status>(Read::of_all(things, limit))
+            Ok::<_, Status>(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (keys, next_page_token) = page.fill(turn, read).await?;
@@ -182,10 +182,10 @@ impl AccessService for AccessApi {
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
         let call = AuthorizedRequest::<RevokeKey>::of(request)?;
-        let RevokeKey { organization_id, key_id, with_made } = &call.request;
+        let RevokeKey { organization_id, key_id, cascade } = &call.request;
         let metadata = call.metadata(key_id);
         let key = self.revoke(organization_id, *key_id, metadata.clone()).await?;
-        if *with_made {
+        if *cascade {
             self.revoke_made_by(*key_id, &call.caller, metadata).await?;
         }
         let key = self.shown(&[key]).await?.pop();
@@ -203,7 +203,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateSessionRequest>,
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
-        let call = AuthorizedRequest::<CreateSession>::anywhere(request)?;
+        let call = AuthorizedRequest::<CreateSession>::any_organization(request)?;
         let caller = &call.caller;
         let organization_id = session_organization(caller, &call.request)?;
         let parent = match caller.credential {
@@ -244,7 +244,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::EndSessionRequest>,
     ) -> Result<Response<v1::EndSessionResponse>, Status> {
-        let call = AuthorizedRequest::<Nothing>::anywhere(request)?;
+        let call = AuthorizedRequest::<EmptyRequest>::any_organization(request)?;
         let Credential::Session { id, .. } = call.caller.credential else {
             return Err(status::failed_precondition(
                 Reason::NotASession,

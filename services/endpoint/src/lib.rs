@@ -10,8 +10,8 @@ mod shown;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints,
-    ListEventTypes, PreviewPayload, Read, RotateSecret, UpdateEndpoint,
+    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
+    ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -30,7 +30,7 @@ use keeptrusts_webhooks_process::{answer, refusals};
 use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::queries::EndpointFilter;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
 use crate::flags::EndpointFlags;
@@ -117,7 +117,7 @@ impl EndpointService for EndpointApi {
         let config = config.with_payload_format(format);
         let record = NewRecord {
             stream: Stream::Endpoint(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Endpoint(EndpointFact::Created {
                 config: config.clone(),
                 secret: sealed.clone(),
@@ -155,7 +155,7 @@ impl EndpointService for EndpointApi {
             let endpoints = endpoints.map_err(answer::query_failed)?;
             let shown = self.all_shown(organization, &endpoints).await?;
             let things = endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect();
-            Ok::<_, Status>(Read::of_all(things, limit))
+            Ok::<_, Status>(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (endpoints, next_page_token) = page.fill(turn, read).await?;

@@ -102,7 +102,7 @@ fn rendered(
     let event = PayloadEvent { data: given.unwrap_or(sample.data), ..sample };
     let formatter = Formatter::compile(payload_format).map_err(failed)?;
     // Whoever looks at a preview has no key, and need not have one.
-    let masked = RoutingKey::stand_in();
+    let masked = RoutingKey::placeholder();
     let payload = formatter.render(&event, Some(&masked), interrupt).map_err(failed)?;
     let body = String::from_utf8(payload.masked()).map_err(|_| status::internal())?;
     let size = i64::try_from(body.len()).unwrap_or(i64::MAX);

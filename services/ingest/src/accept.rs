@@ -17,7 +17,8 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_store::{
-    AppendError, Appended, BodyId, Expected, NewBody, NewRecord, Operation, Refusal, new_ulid,
+    AppendError, AppendOutcome, BodyId, ExpectedVersion, NewBody, NewRecord, Operation, Refusal,
+    new_ulid,
 };
 use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tonic::Status;
@@ -109,7 +110,7 @@ impl IngestApi {
             organization_id,
             records: vec![NewRecord {
                 stream: Stream::Event(event_id),
-                expected: Expected::New,
+                expected: ExpectedVersion::New,
                 fact: Fact::EventAccepted(accepted),
             }],
             metadata: Metadata {
@@ -133,11 +134,11 @@ impl IngestApi {
 /// What the publisher is told.
 pub(crate) fn answer(
     event_id: EventId,
-    appended: Result<Appended, Refusal>,
+    appended: Result<AppendOutcome, Refusal>,
 ) -> Result<v1::PublishEventResponse, Status> {
     let (event_id, duplicate) = match appended {
-        Ok(Appended::New { .. }) => (event_id, false),
-        Ok(Appended::Duplicate { event_id }) => (event_id, true),
+        Ok(AppendOutcome::Appended { .. }) => (event_id, false),
+        Ok(AppendOutcome::Duplicate { event_id }) => (event_id, true),
         Err(Refusal::IdempotencyKeyReused { .. }) => {
             return Err(status::already_exists_idempotency_key());
         }
@@ -149,7 +150,7 @@ pub(crate) fn answer(
 /// The same for one of a batch.
 pub(crate) fn answered(
     event_id: EventId,
-    appended: Result<Appended, AppendError>,
+    appended: Result<AppendOutcome, AppendError>,
 ) -> Result<v1::PublishEventResponse, Status> {
     match appended {
         Ok(appended) => answer(event_id, Ok(appended)),

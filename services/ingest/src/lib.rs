@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, EventRef, ListEvents, Publish, PublishBatch, Read, event_with_body,
+    AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
     publish_error,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -24,8 +24,8 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_store::queries::{EventFilter, Found, Interval};
-use keeptrusts_webhooks_store::{AppendError, Appended, BodyId, Clock, Log, Operation};
+use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
+use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Clock, Log, Operation};
 use tonic::{Request, Response, Status};
 
 use crate::flags::IngestFlags;
@@ -35,7 +35,7 @@ use crate::quota::Quota;
 /// What became of a batch.
 struct Appending {
     /// Of the first events.
-    results: Vec<Result<Appended, AppendError>>,
+    results: Vec<Result<AppendOutcome, AppendError>>,
     /// Why there is none of the rest.
     ended: Option<Status>,
 }
@@ -211,9 +211,9 @@ impl IngestService for IngestApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_events(shard, organization, filter, before, limit).await;
-            let Found { rows, next } = found.map_err(answer::query_failed)?;
+            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
             let things = rows.iter().map(|event| (event.id, event.into())).collect();
-            Ok(Read { things, next })
+            Ok(ListChunk { items: things, next })
         };
         let turn = answer::long_read(&self.log, organization);
         let (events, next_page_token) = page.fill(turn, read).await?;

@@ -9,8 +9,8 @@ mod testing;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListNotifications,
-    Read, UpdateChannel,
+    AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListChunk,
+    ListNotifications, UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -18,7 +18,7 @@ use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, each_once,
+    Channel, ChannelCommand, ChannelFact, ChannelKind, deduplicated_ids,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
@@ -28,7 +28,7 @@ use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Expected, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -101,12 +101,12 @@ impl NotificationService for NotificationApi {
         self.refuse_without_mail(config.destination.kind)?;
         self.refuse_if_full(&organization_id).await?;
         self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
-        config.endpoint_ids = each_once(config.endpoint_ids);
+        config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
         let destination = self.seal(&organization_id, id, config.destination.clone()).await?;
         let config = config.with_destination(destination);
         let record = NewRecord {
             stream: Stream::Channel(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Channel(ChannelFact::Created(config.clone())),
         };
         let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
@@ -134,7 +134,7 @@ impl NotificationService for NotificationApi {
             let channels = store.list_channels(shard, organization, before, limit).await;
             let channels = channels.map_err(answer::query_failed)?;
             let things = channels.iter().map(|channel| (channel.id, channel.into())).collect();
-            Ok(Read::of_all(things, limit))
+            Ok(ListChunk::of_all(things, limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (channels, next_page_token) = page.fill(turn, read).await?;
@@ -154,7 +154,7 @@ impl NotificationService for NotificationApi {
         if let Some(ids) = &patch.endpoint_ids {
             self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
         }
-        patch.endpoint_ids = patch.endpoint_ids.map(each_once);
+        patch.endpoint_ids = patch.endpoint_ids.map(deduplicated_ids);
         let destination = match patch.destination.clone() {
             Some(destination) => Some(self.seal(&organization, id, destination).await?),
             None => None,
@@ -196,7 +196,7 @@ impl NotificationService for NotificationApi {
             let rows =
                 store.list_notifications(shard, organization, channel_id, before, limit).await;
             let rows = rows.map_err(answer::query_failed)?;
-            Ok(Read::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
+            Ok(ListChunk::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
         };
         let turn = answer::long_read(&self.log, organization);
         let (notifications, next_page_token) = page.fill(turn, read).await?;

@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::notification::{
 };
 use keeptrusts_webhooks_process::answer;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
-use keeptrusts_webhooks_store::{Expected, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 use tonic::Status;
 
 use crate::NotificationApi;
@@ -55,7 +55,7 @@ impl NotificationApi {
         };
         let record = NewRecord {
             stream: Stream::Notification(id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
         };
         let outcome = RequestOutcome::of_next_request(&self.log, &organization, &self.shutdown);

@@ -1,4 +1,4 @@
-//! What AccessService is asked, checked.
+//! The checked requests of AccessService.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::v1;
 /// CreateKey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateKey {
-    /// Where it is to be valid; may be `*`.
+    /// The organization that it is to be valid for; may be `*`.
     pub organization_id: OrganizationId,
-    /// A label.
+    /// A label for people.
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// How long it is valid. None: for ever.
+    /// How long it is to be valid. None: for ever.
     pub life: Option<Duration>,
 }
 
@@ -59,12 +59,12 @@ fn life(message: prost_types::Duration) -> Result<Duration, Violation> {
 /// RevokeKey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokeKey {
-    /// Where it is valid; may be `*`.
+    /// The organization that it is valid for; may be `*`.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The key.
     pub key_id: KeyId,
-    /// And all that was made with it.
-    pub with_made: bool,
+    /// Whether the keys and sessions that were created with it are revoked too.
+    pub cascade: bool,
 }
 
 impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
@@ -76,7 +76,7 @@ impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
         let key_id = violations.check(id("key_id", &request.key_id));
         match (organization_id, key_id) {
             (Some(organization_id), Some(key_id)) => {
-                Ok(RevokeKey { organization_id, key_id, with_made: request.revoke_made })
+                Ok(RevokeKey { organization_id, key_id, cascade: request.revoke_made })
             }
             _ => Err(violations),
         }
@@ -86,11 +86,11 @@ impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
 /// ListKeys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListKeys {
-    /// Whose; may be `*`.
+    /// The organization; may be `*`.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<KeyId>,
-    /// Only API keys, or only sessions.
+    /// True: only sessions. False: only API keys.
     pub sessions: Option<bool>,
 }
 
@@ -115,9 +115,9 @@ impl TryFrom<v1::ListKeysRequest> for ListKeys {
 /// CreateSession.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateSession {
-    /// For which organization. None: the caller's own.
+    /// The organization. None: the caller's own.
     pub organization_id: Option<OrganizationId>,
-    /// How long it lasts.
+    /// How long it is to last.
     pub life: Duration,
 }
 
@@ -139,22 +139,22 @@ impl TryFrom<v1::CreateSessionRequest> for CreateSession {
     }
 }
 
-/// A request that says nothing: WhoAmI, EndSession.
+/// A request without fields: WhoAmI, EndSession.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Nothing;
+pub struct EmptyRequest;
 
-impl TryFrom<v1::WhoAmIRequest> for Nothing {
+impl TryFrom<v1::WhoAmIRequest> for EmptyRequest {
     type Error = Violations;
 
     fn try_from(v1::WhoAmIRequest {}: v1::WhoAmIRequest) -> Result<Self, Violations> {
-        Ok(Nothing)
+        Ok(EmptyRequest)
     }
 }
 
-impl TryFrom<v1::EndSessionRequest> for Nothing {
+impl TryFrom<v1::EndSessionRequest> for EmptyRequest {
     type Error = Violations;
 
     fn try_from(v1::EndSessionRequest {}: v1::EndSessionRequest) -> Result<Self, Violations> {
-        Ok(Nothing)
+        Ok(EmptyRequest)
     }
 }

@@ -1,4 +1,4 @@
-//! A checked request and its caller. Every handler gets its request in this form.
+//! A checked request with its caller. Every handler gets its request in this form.
 //!
 //! Decision: docs/decisions/no-server-without-a-gate.md
 
@@ -12,31 +12,31 @@ use super::trace::trace_of_call;
 use crate::log_codec::Metadata;
 use crate::status;
 
-/// A request that has been checked, of a caller who may see the organization that it names.
+/// A checked request of a caller who may see the organization that it names.
 #[derive(Debug, Clone)]
 pub struct AuthorizedRequest<T> {
-    /// The request itself.
+    /// The request.
     pub request: T,
-    /// Whose request it is, and what they may see.
+    /// The caller, with its role and its organizations.
     pub caller: Caller,
-    /// The span that everything it causes belongs to.
+    /// The span that everything the request causes belongs to.
     pub trace: Option<TraceContext>,
 }
 
 /// A request about one organization.
-pub trait OfOrganization {
+pub trait HasOrganization {
     /// The organization that the request names.
     fn organization_id(&self) -> &OrganizationId;
 }
 
 impl<T> AuthorizedRequest<T> {
-    /// Checks a request. INVALID_ARGUMENT: fields break their rules. NOT_FOUND: the organization
-    /// is not the caller's, whether it exists or not.
+    /// Checks a request. INVALID_ARGUMENT: fields break their rules. NOT_FOUND: the organization is out
+    /// of the caller's reach, whether it exists or not.
     pub fn of<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
-        T: TryFrom<M, Error = Violations> + OfOrganization,
+        T: TryFrom<M, Error = Violations> + HasOrganization,
     {
-        let call = AuthorizedRequest::anywhere(request)?;
+        let call = AuthorizedRequest::any_organization(request)?;
         let organization: &OrganizationId = T::organization_id(&call.request);
         match call.caller.reaches(organization) {
             true => Ok(call),
@@ -46,7 +46,7 @@ impl<T> AuthorizedRequest<T> {
 
     /// Checks a request that names no organization, or whose handler checks the organization
     /// itself.
-    pub fn anywhere<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
+    pub fn any_organization<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
         T: TryFrom<M, Error = Violations>,
     {
@@ -61,7 +61,8 @@ impl<T> AuthorizedRequest<T> {
     }
 }
 
-/// The caller, as the gate before the services has found. INTERNAL: no gate has seen the request.
+/// The caller, as the gate in front of the services has identified it. INTERNAL: the request has not
+/// passed a gate.
 pub fn caller_of<M>(request: &Request<M>) -> Result<Caller, Status> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| {
         tracing::error!("a request has come past the gate");
@@ -71,7 +72,7 @@ pub fn caller_of<M>(request: &Request<M>) -> Result<Caller, Status> {
 
 macro_rules! of_organization {
     ($($request:ident),* $(,)?) => {
-        $(impl OfOrganization for super::$request {
+        $(impl HasOrganization for super::$request {
             fn organization_id(&self) -> &OrganizationId {
                 &self.organization_id
             }

@@ -1,14 +1,14 @@
-//! Deliveries and attempts.
+//! Deliveries and attempts in responses.
 
-use keeptrusts_webhooks_domain::attempt::{Attempt, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
-use keeptrusts_webhooks_domain::counted::counted;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::plural::pluralize;
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;
 
-/// A delivery as lists have it: without its attempts.
+/// A delivery without its attempts, as in lists.
 impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
         let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
@@ -35,38 +35,38 @@ impl From<&Delivery> for v1::Delivery {
     }
 }
 
-/// An attempt as the delivery log has it: without headers and bodies.
+/// An attempt without headers and bodies, as in lists.
 impl From<&Attempt> for v1::Attempt {
     fn from(attempt: &Attempt) -> Self {
-        let made = &attempt.made;
+        let details = &attempt.details;
         v1::Attempt {
-            id: made.id.to_string(),
+            id: details.id.to_string(),
             delivery_id: attempt.delivery_id.to_string(),
-            event_id: made.event_id.to_string(),
-            event_type: made.event_type.name().to_owned(),
-            endpoint_id: made.endpoint_id.to_string(),
-            number: count(made.number),
-            trigger: v1::AttemptTrigger::from(made.trigger).into(),
-            start_time: Some(timestamp_to_proto(made.start_time)),
-            duration: Some(duration_to_proto(made.duration)),
-            status_code: made.status_code.map_or(0, i32::from),
+            event_id: details.event_id.to_string(),
+            event_type: details.event_type.name().to_owned(),
+            endpoint_id: details.endpoint_id.to_string(),
+            number: count(details.number),
+            trigger: v1::AttemptTrigger::from(details.trigger).into(),
+            start_time: Some(timestamp_to_proto(details.start_time)),
+            duration: Some(duration_to_proto(details.duration)),
+            status_code: details.status_code.map_or(0, i32::from),
             error: attempt.error.clone(),
             outcome: v1::AttemptOutcome::from(attempt.outcome).into(),
             next_attempt_time: attempt.next_attempt_time.map(timestamp_to_proto),
-            remark: made.remark.clone(),
+            remark: details.remark.clone(),
             ..v1::Attempt::default()
         }
     }
 }
 
-/// An attempt without headers and bodies, for which an answer had no more room.
+/// An attempt whose headers and bodies did not fit into the response.
 pub fn attempt_without_content(attempt: &Attempt) -> v1::Attempt {
     v1::Attempt { content_omitted: true, ..attempt.into() }
 }
 
-/// An attempt with its headers and bodies, as far as they have not expired. What was sent was the
-/// event's body unless the exchange has another one. Bytes that are not UTF-8 are replaced: they
-/// are a receiver's, and shown to people.
+/// An attempt with its headers and bodies, unless they have expired. The request's body was the event's
+/// unless the exchange holds another one. Bytes that are not UTF-8 are replaced, because people read
+/// this and the receiver may send anything.
 pub fn attempt_with_content(
     attempt: &Attempt,
     exchange: Option<&Exchange>,
@@ -90,11 +90,11 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
     headers.iter().map(header).collect()
 }
 
-/// A receiver's answer for people: its text, or what it is if it is none.
+/// The body of a receiver's response for people: the text, or a description if it is not text.
 fn answer_text(exchange: &Exchange) -> String {
     let body = &exchange.response_body;
     let length = body.len();
-    let size = counted(length, "byte", "bytes");
+    let size = pluralize(length, "byte", "bytes");
     let encoded = exchange.response_headers.iter().filter_map(|(name, value)| {
         name.eq_ignore_ascii_case("content-encoding").then_some(value.as_slice())
     });
@@ -108,9 +108,9 @@ fn answer_text(exchange: &Exchange) -> String {
     }
 }
 
-/// Whether bytes do not read like text: they hold a NUL, or more than two in five characters would
-/// be shown as a replacement or are control characters that texts do not have. (Of random bytes six
-/// in ten would; of a text in Latin-1 few.)
+/// Whether bytes are not text: they contain a NUL, or more than two in five characters are control
+/// characters or would be shown as replacement characters. (Of random bytes six in ten would, of a text
+/// in Latin-1 few.)
 fn is_binary(bytes: &[u8]) -> bool {
     let shown = String::from_utf8_lossy(bytes);
     let is_odd =
@@ -154,24 +154,24 @@ impl From<v1::DeliveryState> for Option<DeliveryState> {
     }
 }
 
-impl From<Outcome> for v1::AttemptOutcome {
-    fn from(outcome: Outcome) -> Self {
+impl From<AttemptOutcome> for v1::AttemptOutcome {
+    fn from(outcome: AttemptOutcome) -> Self {
         match outcome {
-            Outcome::Delivered => v1::AttemptOutcome::Delivered,
-            Outcome::Retrying => v1::AttemptOutcome::Retrying,
-            Outcome::Failed => v1::AttemptOutcome::Failed,
+            AttemptOutcome::Delivered => v1::AttemptOutcome::Delivered,
+            AttemptOutcome::Retrying => v1::AttemptOutcome::Retrying,
+            AttemptOutcome::Failed => v1::AttemptOutcome::Failed,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::AttemptOutcome> for Option<Outcome> {
+impl From<v1::AttemptOutcome> for Option<AttemptOutcome> {
     fn from(outcome: v1::AttemptOutcome) -> Self {
         match outcome {
             v1::AttemptOutcome::Unspecified => None,
-            v1::AttemptOutcome::Delivered => Some(Outcome::Delivered),
-            v1::AttemptOutcome::Retrying => Some(Outcome::Retrying),
-            v1::AttemptOutcome::Failed => Some(Outcome::Failed),
+            v1::AttemptOutcome::Delivered => Some(AttemptOutcome::Delivered),
+            v1::AttemptOutcome::Retrying => Some(AttemptOutcome::Retrying),
+            v1::AttemptOutcome::Failed => Some(AttemptOutcome::Failed),
         }
     }
 }

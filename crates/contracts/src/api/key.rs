@@ -1,17 +1,16 @@
-//! Keys and callers.
+//! Keys and callers in responses.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_domain::key::Key;
-use keeptrusts_webhooks_domain::key_standing::{KeyStanding, KeyState};
+use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 
 use crate::time::timestamp_to_proto;
 use crate::v1;
 
-/// A key as the API shows it, with what is not the key's own: how it stands, and when it was last
-/// used.
-pub fn key_message(key: &Key, standing: KeyStanding, last_use_time: Option<Timestamp>) -> v1::Key {
-    let state = match standing.state {
+/// A key with its validity and the time of its last use, which are not stored in the key.
+pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Timestamp>) -> v1::Key {
+    let state = match validity.state {
         KeyState::Valid => v1::KeyState::Valid,
         KeyState::Expired => v1::KeyState::Expired,
         KeyState::Revoked => v1::KeyState::Revoked,
@@ -33,7 +32,7 @@ pub fn key_message(key: &Key, standing: KeyStanding, last_use_time: Option<Times
         revoke_time: key.revoke_time.map(timestamp_to_proto),
         last_use_time: last_use_time.map(timestamp_to_proto),
         state: state.into(),
-        end_time: standing.end_time.map(timestamp_to_proto),
+        end_time: validity.end_time.map(timestamp_to_proto),
     }
 }
 
@@ -82,7 +81,7 @@ impl From<v1::Role> for Option<Role> {
     }
 }
 
-/// Whether sessions are meant; None: unspecified.
+/// Whether the kind is a session. None: unspecified.
 impl From<v1::KeyKind> for Option<bool> {
     fn from(kind: v1::KeyKind) -> Self {
         match kind {

@@ -11,50 +11,50 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_domain::violation::Violation;
 use prost::Message;
 
-use super::answer_size::AnswerRoom;
+use super::response_size::ResponseBudget;
 
-/// How many things a page has unless the request says otherwise.
+/// The items of a page unless the request says otherwise.
 pub const DEFAULT_PAGE_SIZE: usize = 50;
-/// How many it has at the most. Larger wishes are lowered to it.
+/// The most items of a page. A larger `page_size` is lowered to it (AIP-158).
 pub const MAX_PAGE_SIZE: usize = 1_000;
-/// How often a page reads. A list that is filtered looks at 1,000 rows in a read, so that a page
-/// looks at 100,000 and no more, however few of them match.
+/// The most reads of a page. A filtered list looks at 1,000 rows in a read, so a page looks at
+/// 100,000 rows at most, however few of them match.
 pub const MAX_READS_PER_PAGE: usize = 100;
-/// How many things are read at a time. A page of the largest things that can be stored is full
-/// long before it has as many as were asked for, and what was read beyond that was read in vain.
-const THINGS_PER_READ: usize = LONGEST_SHORT_PAGE + 1;
-/// A page of so many things, of a list that passes nothing over, is done with one read.
+/// The items of one read. A page of the largest items that can be stored is full long before it
+/// has as many as were asked for; whatever was read beyond that was read in vain.
+const ITEMS_PER_READ: usize = LONGEST_SHORT_PAGE + 1;
+/// A page of at most so many items needs one read, if the list is not filtered.
 const LONGEST_SHORT_PAGE: usize = 100;
 
-/// Which part of a list to return: `size` things older than `before`. Lists are newest first,
-/// and ids sort by time.
+/// Which part of a list to return: `size` items older than `before`. Lists are newest first, and
+/// ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page<Id> {
-    /// The last id of the page before; on the first page, one that is above every id.
+    /// The last id of the previous page. On the first page, an id above every other.
     pub before: Id,
     /// 1 to [`MAX_PAGE_SIZE`].
     pub size: usize,
 }
 
-/// A part of a list.
+/// What one read of a list returns.
 #[derive(Debug)]
-pub struct Read<Id, Thing> {
-    /// The first things behind where it was read from, with their ids.
-    pub things: Vec<(Id, Thing)>,
-    /// How far it was read, whether a thing was there or not. None: nothing comes after it.
+pub struct ListChunk<Id, Item> {
+    /// The first items after the place where the read began, with their ids.
+    pub items: Vec<(Id, Item)>,
+    /// The last id that the read looked at, whether it matched or not. None: the list ends here.
     pub next: Option<Id>,
 }
 
-impl<Id: Copy, Thing> Read<Id, Thing> {
-    /// A read of a list that passes nothing over: fewer than `limit` are its end.
-    pub fn of_all(things: Vec<(Id, Thing)>, limit: usize) -> Read<Id, Thing> {
-        let next = things.last().filter(|_| things.len() >= limit).map(|(id, _)| *id);
-        Read { things, next }
+impl<Id: Copy, Item> ListChunk<Id, Item> {
+    /// The result of reading an unfiltered list: fewer items than `limit` are its end.
+    pub fn of_all(items: Vec<(Id, Item)>, limit: usize) -> ListChunk<Id, Item> {
+        let next = items.last().filter(|_| items.len() >= limit).map(|(id, _)| *id);
+        ListChunk { items, next }
     }
 }
 
 impl<Id: Copy + Display + FromStr> Page<Id> {
-    /// What `page_size` and `page_token` say. `first` is above every id.
+    /// The page that `page_size` and `page_token` ask for. `first` is above every id.
     pub(super) fn of(page_size: i32, page_token: &str, first: Id) -> Result<Self, Vec<Violation>> {
         match (size(page_size), before(page_token, first)) {
             (Ok(size), Ok(before)) => Ok(Page { before, size }),
@@ -62,47 +62,47 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
         }
     }
 
-    /// The page's things and its `next_page_token`. The page ends early, with a token, when
-    /// another thing would make the answer larger than clients read, and when it has read
-    /// [`MAX_READS_PER_PAGE`] times.
+    /// The page's items and its `next_page_token`. The page ends early, with a token, when another
+    /// item would make the response larger than clients read, and after [`MAX_READS_PER_PAGE`]
+    /// reads.
     ///
-    /// `read` is given an id and a limit, and answers with the first things of the list that are
-    /// older, no more than the limit. A page that is not done with one read is a long one: `turn`
-    /// is waited for before the next, and what it gives is kept until the page is done. No other
-    /// way leads to a token, so that no list forgets the limits.
-    pub async fn fill<Thing: Message, Error, Reading, Place>(
+    /// `read` gets an id and a limit, and returns at most that many of the items that are older
+    /// than the id, newest first. A page that needs more than one read is a long one: `permit` is
+    /// awaited before the second read, and its value is kept until the page is done. Tokens are
+    /// made nowhere else, so no list can forget the limits.
+    pub async fn fill<Item: Message, Error, Reading, Permit>(
         &self,
-        turn: impl Future<Output = Result<Place, Error>>,
+        permit: impl Future<Output = Result<Permit, Error>>,
         read: impl Fn(Id, usize) -> Reading,
-    ) -> Result<(Vec<Thing>, String), Error>
+    ) -> Result<(Vec<Item>, String), Error>
     where
-        Reading: Future<Output = Result<Read<Id, Thing>, Error>>,
+        Reading: Future<Output = Result<ListChunk<Id, Item>, Error>>,
     {
-        let (mut things, mut room, mut before) = (Vec::new(), AnswerRoom::new(), self.before);
-        let (mut turn, mut _place) = (Some(turn), None);
+        let (mut items, mut budget, mut before) = (Vec::new(), ResponseBudget::new(), self.before);
+        let (mut permit, mut _held_permit) = (Some(permit), None);
         for reads in 1.. {
             // One more than the page has, to see whether another follows.
-            let limit = (self.size + 1 - things.len()).min(THINGS_PER_READ);
-            let found = read(before, limit).await?;
-            for (id, thing) in found.things {
-                // One thing is a page, however large, so that a list always goes on.
-                let fits = room.take(&thing) || things.is_empty();
-                if things.len() == self.size || !fits {
-                    return Ok((things, URL_SAFE_NO_PAD.encode(before.to_string())));
+            let limit = (self.size + 1 - items.len()).min(ITEMS_PER_READ);
+            let chunk = read(before, limit).await?;
+            for (id, item) in chunk.items {
+                // One item is a page, however large, so that a list always goes on.
+                let fits = budget.take(&item) || items.is_empty();
+                if items.len() == self.size || !fits {
+                    return Ok((items, URL_SAFE_NO_PAD.encode(before.to_string())));
                 }
                 before = id;
-                things.push(thing);
+                items.push(item);
             }
-            let Some(next) = found.next else { break };
+            let Some(next) = chunk.next else { break };
             before = next;
             if reads == MAX_READS_PER_PAGE {
-                return Ok((things, URL_SAFE_NO_PAD.encode(before.to_string())));
+                return Ok((items, URL_SAFE_NO_PAD.encode(before.to_string())));
             }
-            if let Some(turn) = turn.take() {
-                _place = Some(turn.await?);
+            if let Some(permit) = permit.take() {
+                _held_permit = Some(permit.await?);
             }
         }
-        Ok((things, String::new()))
+        Ok((items, String::new()))
     }
 }
 
@@ -120,11 +120,11 @@ fn before<Id: FromStr>(page_token: &str, first: Id) -> Result<Id, Violation> {
     }
     let bytes = URL_SAFE_NO_PAD.decode(page_token).unwrap_or_default();
     let id = std::str::from_utf8(&bytes).ok().and_then(|id| id.parse().ok());
-    id.ok_or_else(foreign_page_token)
+    id.ok_or_else(invalid_page_token)
 }
 
-/// What is wrong with a token that this list has not given.
-pub fn foreign_page_token() -> Violation {
+/// The violation of a page token that this list has not issued.
+pub fn invalid_page_token() -> Violation {
     let description =
         "is not from this list: send next_page_token as it was, or nothing to start anew";
     Violation::new("page_token", description)
@@ -140,7 +140,7 @@ mod tests {
     use ulid::Ulid;
 
     use super::*;
-    use crate::api::MAX_ANSWER_BYTES;
+    use crate::api::MAX_RESPONSE_BYTES;
     use crate::v1;
 
     fn id(number: u128) -> EndpointId {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_50_things_unless_asked_and_1000_at_the_most() {
+    fn a_page_has_50_items_by_default_and_1000_at_most() {
         assert_eq!((size(0), size(1), size(1_000)), (Ok(50), Ok(1), Ok(1_000)));
         assert_eq!(size(i32::MAX), Ok(1_000));
         assert_eq!(size(-1).map_err(|wrong| wrong.field), Err("page_size".to_owned()));
@@ -164,12 +164,12 @@ mod tests {
                 let description = "d".repeat(bytes);
                 (id, v1::Endpoint { id: id.to_string(), description, ..Default::default() })
             });
-            ready(Ok::<_, ()>(Read::of_all(shown.collect(), limit)))
+            ready(Ok::<_, ()>(ListChunk::of_all(shown.collect(), limit)))
         };
         let filled = page.fill(ready(Ok(())), read).now_or_never();
         let filled = filled.expect("nothing waits").expect("reads");
         let in_vain = reads.get() - filled.0.len();
-        assert!(in_vain <= THINGS_PER_READ, "{in_vain} were read and not shown");
+        assert!(in_vain <= ITEMS_PER_READ, "{in_vain} were read and not shown");
         filled
     }
 
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_leads_to_the_things_after_the_last_one() {
+    fn a_token_leads_to_the_items_after_the_last_one() {
         let page = Page { before: EndpointId::MAX, size: 2 };
         let (endpoints, token) = filled(&page, 3, 0);
         assert_eq!(ids(&endpoints), [id(3), id(2)]);
@@ -186,30 +186,30 @@ mod tests {
     }
 
     /// Fills a page from a list of so many rows, of which only the first and the last are shown, a
-    /// thousand looked at in each read. Says how often turns were taken.
+    /// thousand looked at in each read. Also returns how often the permit was awaited.
     fn looked_through(page: &Page<EndpointId>, rows: u128) -> (Vec<EndpointId>, String, usize) {
-        let (reads, turns) = (Cell::new(0), Cell::new(0));
+        let (reads, permits) = (Cell::new(0), Cell::new(0));
         let read = |before: EndpointId, _| {
             reads.set(reads.get() + 1);
             let from = before.ulid().0.min(rows + 1);
             let floor = from.saturating_sub(1_000).max(1);
             let shown = [rows, 1].into_iter().filter(|row| (floor..from).contains(row)).map(id);
-            let things =
+            let items =
                 shown.map(|id| (id, v1::Endpoint { id: id.to_string(), ..Default::default() }));
             let next = (floor > 1).then(|| id(floor));
-            ready(Ok::<_, ()>(Read { things: things.collect(), next }))
+            ready(Ok::<_, ()>(ListChunk { items: items.collect(), next }))
         };
-        let turn = async {
-            turns.set(turns.get() + 1);
+        let permit = async {
+            permits.set(permits.get() + 1);
             Ok(())
         };
-        let filled = page.fill(turn, read).now_or_never().expect("nothing waits").expect("reads");
+        let filled = page.fill(permit, read).now_or_never().expect("nothing waits").expect("reads");
         assert!(reads.get() <= MAX_READS_PER_PAGE);
-        (ids(&filled.0), filled.1, turns.get())
+        (ids(&filled.0), filled.1, permits.get())
     }
 
     #[test]
-    fn what_a_page_looks_at_is_limited_and_the_next_one_goes_on_there() {
+    fn a_page_reads_at_most_100_times_and_the_next_one_goes_on_there() {
         let first = Page { before: EndpointId::MAX, size: 2 };
         let (found, token, _) = looked_through(&first, 150_000);
         assert_eq!(found, [id(150_000)], "a short page");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_waits_for_its_turn_once_and_only_before_a_second_read() {
+    fn a_page_awaits_its_permit_once_and_only_before_a_second_read() {
         let page = Page { before: EndpointId::MAX, size: 50 };
         assert_eq!(looked_through(&page, 900).2, 0);
         assert_eq!(looked_through(&page, 1_001).2, 1);
@@ -232,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_100_things_is_no_long_one() {
+    fn a_page_of_100_items_needs_one_read_and_no_permit() {
         for (size, waits) in [(LONGEST_SHORT_PAGE, false), (LONGEST_SHORT_PAGE + 1, true)] {
             let page = Page { before: EndpointId::MAX, size };
             let read = |before: EndpointId, limit: usize| {
                 let older = (1..=1_000).rev().map(id).filter(move |id| *id < before).take(limit);
-                let things = older.map(|id| (id, v1::Endpoint::default())).collect();
-                ready(Ok::<_, ()>(Read::of_all(things, limit)))
+                let items = older.map(|id| (id, v1::Endpoint::default())).collect();
+                ready(Ok::<_, ()>(ListChunk::of_all(items, limit)))
             };
             let refused = page.fill(ready(Err::<(), _>(())), read).now_or_never();
             assert_eq!(refused.expect("nothing waits").is_err(), waits, "{size}");
@@ -253,42 +253,42 @@ mod tests {
         let (endpoints, token) = filled(&page, 0, 0);
         assert_eq!((ids(&endpoints), token), (Vec::new(), String::new()));
         let page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE };
-        for list in [THINGS_PER_READ - 1, THINGS_PER_READ, THINGS_PER_READ + 1, MAX_PAGE_SIZE] {
+        for list in [ITEMS_PER_READ - 1, ITEMS_PER_READ, ITEMS_PER_READ + 1, MAX_PAGE_SIZE] {
             let (endpoints, token) = filled(&page, list as u128, 0);
             assert_eq!((endpoints.len(), token), (list, String::new()));
         }
     }
 
     #[test]
-    fn a_page_of_large_things_ends_early_and_the_next_one_goes_on() {
+    fn a_page_of_large_items_ends_early_and_the_next_one_goes_on() {
         let mut page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE };
-        let (mut seen, mut pages) = (Vec::new(), 0);
+        let (mut all, mut pages) = (Vec::new(), 0);
         loop {
             let (endpoints, next_page_token) = filled(&page, 1_000, 20_000);
-            seen.extend(ids(&endpoints));
+            all.extend(ids(&endpoints));
             pages += 1;
             let token = next_page_token.clone();
             let answer = v1::ListEndpointsResponse { endpoints, next_page_token };
-            assert!(answer.encoded_len() <= MAX_ANSWER_BYTES, "{}", answer.encoded_len());
+            assert!(answer.encoded_len() <= MAX_RESPONSE_BYTES, "{}", answer.encoded_len());
             if token.is_empty() {
                 break;
             }
             page.before = before(&token, EndpointId::MAX).expect("a token of ours");
         }
-        assert!(seen.into_iter().eq((1..=1_000).rev().map(id)));
+        assert!(all.into_iter().eq((1..=1_000).rev().map(id)));
         assert_eq!(pages, 5, "as much as fits, at 200 of 20,000 bytes");
     }
 
     #[test]
-    fn a_thing_that_fits_nowhere_is_a_page_of_its_own() {
+    fn an_item_that_fits_no_response_is_a_page_of_its_own() {
         let page = Page { before: EndpointId::MAX, size: 10 };
-        let (endpoints, token) = filled(&page, 2, MAX_ANSWER_BYTES);
+        let (endpoints, token) = filled(&page, 2, MAX_RESPONSE_BYTES);
         assert_eq!(ids(&endpoints), [id(2)]);
         assert_eq!(before(&token, EndpointId::MAX), Ok(id(2)));
     }
 
     #[test]
-    fn a_token_of_another_list_or_of_nobody_is_refused() {
+    fn a_token_that_is_not_from_this_list_is_refused() {
         let page = Page { before: EndpointId::MAX, size: 1 };
         let (_, token) = filled(&page, 2, 0);
         let wrong = before(&token, EventId::MAX).expect_err("not an event's id");

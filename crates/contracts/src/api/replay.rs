@@ -1,4 +1,4 @@
-//! Replays.
+//! Replays in responses.
 
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayScope, ReplayState,
@@ -17,13 +17,13 @@ impl From<&Replay> for v1::Replay {
             end_reason: replay.end_reason.clone(),
             creator: replay.creator.clone(),
             organization_id: replay.organization_id.to_string(),
-            ..counted_replay(&replay.request, &replay.counts)
+            ..replay_preview(&replay.request, &replay.counts)
         }
     }
 }
 
-/// A replay that there is not: what would come of it.
-pub fn counted_replay(request: &NewReplay, counts: &ReplayCounts) -> v1::Replay {
+/// A replay that was only counted, not started (`validate_only`).
+pub fn replay_preview(request: &NewReplay, counts: &ReplayCounts) -> v1::Replay {
     let selection = &request.selection;
     let event_id = |bound: Option<ReplayBound>| {
         bound.map(|bound| bound.event_id.to_string()).unwrap_or_default()

@@ -1,10 +1,10 @@
-//! Facts about deliveries.
+//! Encodes and decodes facts about deliveries.
 
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{
     count, digest, duration, optional_timestamp, parsed, required, timestamp, trace, traceparent,
     tracestate, unsigned, wrong,
@@ -48,18 +48,18 @@ impl From<&DeliveryFact> for Message {
             }
             DeliveryFact::RetryRequested => Message::RetryRequested(pb::RetryRequested {}),
             DeliveryFact::CancelRequested => Message::CancelRequested(pb::CancelRequested {}),
-            DeliveryFact::AttemptSucceeded(made) => {
-                Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(made.into()) })
+            DeliveryFact::AttemptSucceeded(details) => {
+                Message::AttemptSucceeded(pb::AttemptSucceeded { attempt: Some(details.into()) })
             }
             DeliveryFact::AttemptFailed {
-                made,
+                details,
                 error,
                 next_attempt_time,
                 steady_due_time,
                 state,
                 endpoint_pause,
             } => Message::AttemptFailed(pb::AttemptFailed {
-                attempt: Some(made.into()),
+                attempt: Some(details.into()),
                 error: error.clone(),
                 next_attempt_time: next_attempt_time.map(timestamp_to_proto),
                 steady_due_time: steady_due_time.map(timestamp_to_proto),
@@ -107,7 +107,7 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
         }
         Message::AttemptFailed(failed) => DeliveryFact::AttemptFailed {
             state: state(failed.delivery_state())?,
-            made: required("attempt", failed.attempt)?.try_into()?,
+            details: required("attempt", failed.attempt)?.try_into()?,
             error: failed.error,
             next_attempt_time: optional_timestamp("next_attempt_time", failed.next_attempt_time)?,
             steady_due_time: optional_timestamp("steady_due_time", failed.steady_due_time)?,
@@ -128,31 +128,31 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
     })
 }
 
-impl From<&AttemptMade> for pb::Attempt {
-    fn from(made: &AttemptMade) -> Self {
+impl From<&AttemptDetails> for pb::Attempt {
+    fn from(details: &AttemptDetails) -> Self {
         pb::Attempt {
-            attempt_id: made.id.to_string(),
-            event_id: made.event_id.to_string(),
-            event_type: made.event_type.name().to_owned(),
-            endpoint_id: made.endpoint_id.to_string(),
-            number: count(made.number),
-            trigger: pb::AttemptTrigger::from(made.trigger).into(),
-            start_time: Some(timestamp_to_proto(made.start_time)),
-            duration: Some(duration_to_proto(made.duration)),
-            status_code: made.status_code.map_or(0, i32::from),
-            exchange: Some(made.exchange.into()),
-            automatic_count: count(made.automatic_count),
-            remark: made.remark.clone(),
+            attempt_id: details.id.to_string(),
+            event_id: details.event_id.to_string(),
+            event_type: details.event_type.name().to_owned(),
+            endpoint_id: details.endpoint_id.to_string(),
+            number: count(details.number),
+            trigger: pb::AttemptTrigger::from(details.trigger).into(),
+            start_time: Some(timestamp_to_proto(details.start_time)),
+            duration: Some(duration_to_proto(details.duration)),
+            status_code: details.status_code.map_or(0, i32::from),
+            exchange: Some(details.exchange.into()),
+            automatic_count: count(details.automatic_count),
+            remark: details.remark.clone(),
         }
     }
 }
 
-impl TryFrom<pb::Attempt> for AttemptMade {
+impl TryFrom<pb::Attempt> for AttemptDetails {
     type Error = DecodeError;
 
     fn try_from(attempt: pb::Attempt) -> Result<Self, DecodeError> {
         let status_code = unsigned("status_code", attempt.status_code)?;
-        Ok(AttemptMade {
+        Ok(AttemptDetails {
             id: parsed("attempt_id", &attempt.attempt_id)?,
             event_id: parsed("event_id", &attempt.event_id)?,
             event_type: parsed("event_type", &attempt.event_type)?,

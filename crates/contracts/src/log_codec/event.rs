@@ -1,9 +1,9 @@
-//! Facts about events.
+//! Encodes and decodes facts about events.
 
 use keeptrusts_webhooks_domain::event::{Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, EventAccepted, Fact};
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{all_parsed, digest, exactly, optional_timestamp, parsed, timestamp, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;

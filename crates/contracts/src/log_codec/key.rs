@@ -1,9 +1,9 @@
-//! Facts about keys.
+//! Encodes and decodes facts about keys.
 
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{exactly, optional_timestamp, parsed, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;

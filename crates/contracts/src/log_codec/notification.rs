@@ -1,4 +1,4 @@
-//! Facts about notifications.
+//! Encodes and decodes facts about notifications.
 
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
 use keeptrusts_webhooks_domain::incident::IncidentAction;
@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, NotificationAttempt, NotificationFact, NotificationType,
 };
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{
     count, duration, optional_timestamp, parsed, required, timestamp, unsigned, wrong,
 };

@@ -1,11 +1,11 @@
-//! Facts about replays.
+//! Encodes and decodes facts about replays.
 
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
 };
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::values::{all_parsed, count, optional_timestamp, parsed, unsigned, wrong};
 use crate::log::v1 as pb;
 use crate::log::v1::record_data::Fact as Message;

@@ -5,7 +5,9 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Exchange, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{
+    Attempt, AttemptDetails, AttemptOutcome, Exchange, Trigger,
+};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
@@ -175,7 +177,7 @@ fn a_pause_is_shown_as_long_as_it_lasts() {
 
 #[test]
 fn an_attempt_is_shown_with_as_much_content_as_there_is() {
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::MIN,
         event_id: event_id(),
         event_type: EventType::PolicyBlock,
@@ -192,8 +194,8 @@ fn an_attempt_is_shown_with_as_much_content_as_there_is() {
     let attempt = Attempt {
         organization_id: "default".parse().expect("valid"),
         delivery_id: delivery_id(),
-        made,
-        outcome: Outcome::Retrying,
+        details,
+        outcome: AttemptOutcome::Retrying,
         error: "answered 503".to_owned(),
         next_attempt_time: Some(time()),
     };
@@ -258,11 +260,11 @@ fn every_state_has_its_own_number_and_zero_has_no_meaning() {
     for state in [Scheduled, Retrying, Delivered, Failed, Cancelled] {
         assert_eq!(Option::from(v1::DeliveryState::from(state)), Some(state));
     }
-    for outcome in [Outcome::Delivered, Outcome::Retrying, Outcome::Failed] {
+    for outcome in [AttemptOutcome::Delivered, AttemptOutcome::Retrying, AttemptOutcome::Failed] {
         assert_eq!(Option::from(v1::AttemptOutcome::from(outcome)), Some(outcome));
     }
     assert_eq!(Option::<DeliveryState>::from(v1::DeliveryState::Unspecified), None);
-    assert_eq!(Option::<Outcome>::from(v1::AttemptOutcome::Unspecified), None);
+    assert_eq!(Option::<AttemptOutcome>::from(v1::AttemptOutcome::Unspecified), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::api::{
     WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::log::{RecordName, Stream, Version};
 
@@ -51,7 +51,10 @@ fn attempts_are_listed_by_all_that_they_are_known_by() {
         ..Default::default()
     };
     let list = ListAttempts::try_from(request).expect("right");
-    assert_eq!((list.delivery_id, list.outcome), (Some(delivery_id()), Some(Outcome::Failed)));
+    assert_eq!(
+        (list.delivery_id, list.outcome),
+        (Some(delivery_id()), Some(AttemptOutcome::Failed))
+    );
     assert_eq!((list.endpoint_id, list.event_type), (None, None));
 
     let wrong = v1::ListAttemptsRequest {

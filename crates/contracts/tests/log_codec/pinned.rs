@@ -7,7 +7,7 @@ use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use keeptrusts_webhooks_contracts::log_codec::{
     Metadata, decode, decode_exchange, encode, encode_exchange, kind,
 };
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Position;
@@ -34,7 +34,7 @@ fn the_bytes_of_every_kind_of_fact_are_those_that_are_in_logs_already() {
 #[test]
 fn the_bytes_of_an_attempt_that_paused_its_endpoint_are_those_that_are_in_logs_already() {
     let fact = Fact::Delivery(DeliveryFact::AttemptFailed {
-        made: attempt(),
+        details: attempt(),
         error: "answered 429".to_owned(),
         next_attempt_time: Some(time()),
         steady_due_time: None,
@@ -88,8 +88,8 @@ fn the_bytes_of_an_exchange_are_those_that_are_in_body_tables_already() {
 #[test]
 fn an_attempts_remark_is_a_field_after_those_that_are_in_logs_already() {
     let fact = |remark: &str| {
-        let made = AttemptMade { remark: remark.to_owned(), ..attempt() };
-        Fact::Delivery(DeliveryFact::AttemptSucceeded(made))
+        let details = AttemptDetails { remark: remark.to_owned(), ..attempt() };
+        Fact::Delivery(DeliveryFact::AttemptSucceeded(details))
     };
     let bytes = hex::encode(encode(&fact("early")));
     assert!(bytes.ends_with("580262056561726c79"), "{bytes}");

@@ -7,16 +7,16 @@ use keeptrusts_webhooks_contracts::log_codec::{
 };
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Exchange, Trigger};
-use keeptrusts_webhooks_domain::config::Value;
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
+use keeptrusts_webhooks_domain::config::FieldValue;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact,
 };
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, DeliveryId, EndpointId, EventId, KeyId, ReplayId,
 };
@@ -80,13 +80,13 @@ proptest! {
 
 #[test]
 fn what_is_finer_than_a_microsecond_is_cut_off() {
-    let fine = AttemptMade {
+    let fine = AttemptDetails {
         start_time: time() + Duration::from_nanos(999),
         duration: attempt().duration + Duration::from_nanos(999),
         ..attempt()
     };
     let [fine, cut] =
-        [fine, attempt()].map(|made| Fact::Delivery(DeliveryFact::AttemptSucceeded(made)));
+        [fine, attempt()].map(|details| Fact::Delivery(DeliveryFact::AttemptSucceeded(details)));
     assert_eq!(decode(stream_of(&fine), &encode(&fine)), Ok(cut));
 }
 
@@ -130,7 +130,7 @@ fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
         EndpointFact::Created { config, secret }
     });
     let updated = (patch(), of(sealed()), patch()).prop_map(|(patch, secret, before)| {
-        let shown = before.payload_format.as_ref().map(Value::shown);
+        let shown = before.payload_format.as_ref().map(FieldValue::shown);
         EndpointFact::Updated { patch, secret, before: before.with_payload_format(shown) }
     });
     prop_oneof![
@@ -218,9 +218,9 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
     let pauses = (0_u64..300_000_000).prop_map(Duration::from_micros);
     let times_of_next = (of(times()), of(times()));
     let failed = (attempts(), any::<String>(), times_of_next, states, of(pauses)).prop_map(
-        |(made, error, (next_attempt_time, steady_due_time), state, endpoint_pause)| {
+        |(details, error, (next_attempt_time, steady_due_time), state, endpoint_pause)| {
             DeliveryFact::AttemptFailed {
-                made,
+                details,
                 error,
                 next_attempt_time,
                 steady_due_time,
@@ -331,7 +331,7 @@ fn replay_fact() -> impl Strategy<Value = ReplayFact> {
     ]
 }
 
-fn attempts() -> impl Strategy<Value = AttemptMade> {
+fn attempts() -> impl Strategy<Value = AttemptDetails> {
     let ids = (any::<u128>(), event_ids(), endpoint_ids(), any_event_type());
     let counts = (0..=i32::MAX as u32, 0..=i32::MAX as u32, of(1..=u16::MAX));
     let triggers = select(vec![Trigger::Automatic, Trigger::Manual, Trigger::Test]);
@@ -341,7 +341,7 @@ fn attempts() -> impl Strategy<Value = AttemptMade> {
         |(ids, counts, trigger, start_time, micros, exchange, remark)| {
             let (id, event_id, endpoint_id, event_type) = ids;
             let (number, automatic_count, status_code) = counts;
-            AttemptMade {
+            AttemptDetails {
                 id: AttemptId::new(Ulid(id)),
                 event_id,
                 event_type,

@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::channel::{
     ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, Destination,
 };
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{
     DeliveriesScheduled, DeliveryFact, EndpointFact, EventAccepted, Fact, OperatorFact,
 };
-use keeptrusts_webhooks_domain::health::{
-    AttemptTally, DisableCause, EndpointTally, HealthSummary, week_of,
-};
+use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OperationId,
     ReplayId,
@@ -117,7 +116,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         DeliveryFact::CancelRequested,
         DeliveryFact::AttemptSucceeded(attempt()),
         DeliveryFact::AttemptFailed {
-            made: attempt(),
+            details: attempt(),
             error: "answered 500".to_owned(),
             next_attempt_time: Some(time()),
             // As in logs of before.
@@ -330,8 +329,8 @@ fn sealed() -> SealedSecret {
     SealedSecret { key_id: "key".to_owned(), nonce: [7; 12], ciphertext: vec![9; 4] }
 }
 
-pub(crate) fn attempt() -> AttemptMade {
-    AttemptMade {
+pub(crate) fn attempt() -> AttemptDetails {
+    AttemptDetails {
         id: AttemptId::new(Ulid(4)),
         event_id: event_id(),
         event_type: EventType::PolicyViolation,

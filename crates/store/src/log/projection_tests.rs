@@ -1,11 +1,11 @@
 use super::*;
-use crate::log::operation::{Expected, Operation};
-use crate::log::plan::{Locked, plan};
+use crate::log::operation::{ExpectedVersion, Operation};
+use crate::log::plan::{LockedShard, plan};
 use crate::testing::conformance::given::*;
 
 /// The records that operations leave in an empty log.
 fn records(operations: &[Operation]) -> Vec<Record> {
-    let plan = plan(operations, Locked::default(), Timestamp::UNIX_EPOCH);
+    let plan = plan(operations, LockedShard::default(), Timestamp::UNIX_EPOCH);
     plan.expect("the log is sound").records
 }
 
@@ -18,20 +18,20 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
         publish(event_id()),
         schedule(event_id(), &[(delivery_id(), endpoint_id())], &[endpoint_id()]),
         request_test(delivery_id(), event_id(), endpoint_id()),
-        rename_endpoint(endpoint, Expected::Any, "one"),
-        rename_endpoint(endpoint, Expected::Any, "two"),
-        change_delivery(delivery, Expected::Any, DeliveryFact::RetryRequested),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "one"),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "two"),
+        change_delivery(delivery, ExpectedVersion::Any, DeliveryFact::RetryRequested),
     ];
     let facts = operations.iter().map(|operation| {
         let record = &operation.records[0];
         (&operation.organization_id, record.stream, &record.fact)
     });
-    let expected = Touched {
+    let expected = AffectedRows {
         deliveries: vec![(us.clone(), delivery)],
         endpoints: vec![(us, endpoint)],
-        ..Touched::default()
+        ..AffectedRows::default()
     };
-    assert_eq!(Touched::by(facts), expected);
+    assert_eq!(AffectedRows::of(facts), expected);
 }
 
 #[test]

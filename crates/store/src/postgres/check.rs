@@ -1,8 +1,8 @@
-//! Holding the projections against the log, without changing them.
+//! Checks that the projections are what the log says.
 //!
-//! The log is folded into temporary tables with the projections' names: Postgres looks for
-//! tables among the temporary ones first, so the statements that appends use fill these. The
-//! transaction is read-only, which lets it write to temporary tables only, and has one snapshot.
+//! The log is folded into temporary tables of the same names: Postgres looks for a table among the
+//! temporary ones first, so the statements of appends write to them. The transaction is read-only,
+//! so it can write to temporary tables only, and has one snapshot.
 
 use std::time::Duration;
 
@@ -13,19 +13,18 @@ use tokio::time::timeout;
 
 use super::connector::Connector;
 use super::errors::store_error;
+use super::long_statements::{SettingScope, backend_pid, remove_time_limits, while_server_answers};
 use super::pool::Pool;
-use super::rebuild::fold;
-use super::session::{Scope, answered, backend, while_answering, without_limits};
+use super::rebuild::fold_log;
+use super::session::answered;
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
 use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Compares the shard's projections with what its log says.
-///
-/// On a connection of its own: statements that a pooled one has prepared might still mean the
-/// tables that stand.
+/// Compares the shard's projections with its log, on a connection of its own: statements that a
+/// pooled one has prepared might still mean the real tables.
 pub(super) async fn check(
     connector: &Connector,
     readers: &Pool,
@@ -36,10 +35,10 @@ pub(super) async fn check(
     let limits = readers.limits();
     let connected = connector.connect(&limits, CONNECT_LIMIT).await;
     let mut connection = connected.map_err(|error| StoreError::Unavailable(error.into()))?;
-    let backend = answered(limits.answer, backend(&mut connection)).await?;
+    let backend = answered(limits.answer, backend_pid(&mut connection)).await?;
     let checked = check_on(&mut connection, shard, limit, progress);
-    let differences = while_answering(readers, backend, checked).await?;
-    // The answer stands, whatever becomes of the connection.
+    let differences = while_server_answers(readers, backend, checked).await?;
+    // The outcome does not depend on how the connection ends.
     let _ = timeout(limits.answer, connection.close()).await;
     Ok(differences)
 }
@@ -50,23 +49,23 @@ async fn check_on(
     limit: usize,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
-    let schema = shadow(connection).await.map_err(store_error)?;
+    let schema = create_shadows(connection).await.map_err(store_error)?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut snapshot = connection.begin_with(begin).await.map_err(store_error)?;
-    fold(&mut snapshot, shard, progress).await?;
+    fold_log(&mut snapshot, shard, progress).await?;
     let mut differences = Vec::new();
     for projection in projections() {
-        let room = limit.saturating_sub(differences.len());
-        differences.extend(compare(&mut snapshot, &schema, &projection, shard, room).await?);
+        let remaining = limit.saturating_sub(differences.len());
+        differences.extend(compare(&mut snapshot, &schema, &projection, shard, remaining).await?);
     }
     snapshot.rollback().await.map_err(store_error)?;
     Ok(differences)
 }
 
-/// Makes the temporary tables; they go with the connection. Answers with the schema, quoted,
-/// that those which stand are in.
-async fn shadow(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    without_limits(connection, Scope::Session).await?;
+/// Creates the temporary tables, which go away with the connection. Answers with the quoted schema
+/// of the real tables.
+async fn create_shadows(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    remove_time_limits(connection, SettingScope::Session).await?;
     let schema: String = sqlx::query_scalar(
         "SELECT quote_ident(nspname)
          FROM pg_class
@@ -83,8 +82,8 @@ async fn shadow(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     Ok(schema)
 }
 
-/// Rows that differ, those of the same key side by side. Rendered as `column=value`, values as
-/// in JSON, so that a row takes one line.
+/// Finds rows that differ, paired by their keys. A row is rendered on one line as `column=value`,
+/// with the values in JSON.
 async fn compare(
     connection: &mut PgConnection,
     schema: &str,

@@ -1,8 +1,9 @@
-//! The keys of the secrets.
+//! The data keys that the secrets are sealed with, and the master keys that wrap them.
 //!
-//! The row of the database itself is what a replacement of the master key and the creation of
-//! data keys meet at: the one updates it, the others hold a share of its lock until they have
-//! committed.
+//! The single row of the table `database` orders a replacement of the master key and creations of
+//! data keys: the replacement updates it, a creation holds a shared lock on it until it commits.
+//!
+//! Decision: docs/decisions/secrets-are-sealed-in-envelopes.md
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,11 +11,12 @@ use async_trait::async_trait;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 
-use super::PostgresStore;
+use super::arguments::column;
 use super::pool::Pool;
 use super::session::{change, fetch};
-use super::write::column;
+use super::store::PostgresStore;
 use crate::error::StoreError;
+use crate::sql::row_limit;
 use crate::vault::{
     DataKeyCreation, DataKeyRow, MasterKeyHistory, RewrappedDataKey, StoredDataKey, Vault,
     WrappedDataKey,
@@ -92,7 +94,7 @@ impl Vault for PostgresStore {
         // No organization has an empty id.
         .bind(after.map_or("", OrganizationId::as_str))
         .bind(except)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        .bind(row_limit(limit));
         let found = fetch(&self.readers, query).await?;
         found.into_iter().map(DataKeyRow::read_wrapped).collect()
     }
@@ -172,8 +174,8 @@ async fn data_keys(
     fetch(pool, query).await?.into_iter().map(DataKeyRow::read).collect()
 }
 
-/// Two statements: what the first has not inserted because somebody else was faster, only the
-/// next one's snapshot shows.
+/// Takes two statements: if another process was faster, its row is only in the snapshot of the
+/// second one.
 async fn create_data_key(
     writers: &Pool,
     shard: Shard,
@@ -209,8 +211,8 @@ async fn create_data_key(
     }
 }
 
-/// The rows are locked in the order of their keys first, so that two processes that do the same
-/// wait for each other and do not deadlock.
+/// Locks the rows in the order of their keys first, so that two processes that do the same wait for
+/// each other and do not deadlock.
 async fn rewrap_data_keys(
     writers: &Pool,
     shard: Shard,

@@ -1,15 +1,15 @@
-//! Erasing an organization's bodies. Their ids do not say whose they are: they are found by the
-//! events and the attempts that they belong to.
-//!
-//! What is deleted stays in the files of the server until it is vacuumed and written over.
+//! Erases the bodies of an organization. Deleted rows stay in the server's files until they are
+//! vacuumed and overwritten.
 
-use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 
 use super::pool::Pool;
 use super::session::{change, fetch};
 use crate::error::StoreError;
 use crate::log::operation::BodyId;
+use crate::sql::erased_page::{self, ErasedPage, OwnerTable};
+use crate::sql::row_limit;
 use crate::store::ErasedBodies;
 
 const OF_EVENTS: &str = r#"
@@ -60,7 +60,7 @@ pub(super) async fn count(
     Ok(counts.into_iter().map(|(count,)| count.unsigned_abs()).sum())
 }
 
-/// Erases the bodies of a page of an organization's events, or of its attempts.
+/// Erases the bodies of a page of an organization's events or attempts.
 pub(super) async fn bodies(
     writers: &Pool,
     shard: Shard,
@@ -68,32 +68,18 @@ pub(super) async fn bodies(
     after: Option<BodyId>,
     limit: usize,
 ) -> Result<ErasedBodies, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let after = after.unwrap_or(BodyId::Event(EventId::MIN));
-    let sql = match after {
-        BodyId::Event(_) => OF_EVENTS,
-        BodyId::Attempt(_) => OF_ATTEMPTS,
+    let after = after.unwrap_or(erased_page::FIRST);
+    let table = OwnerTable::of(after);
+    let sql = match table {
+        OwnerTable::Events => OF_EVENTS,
+        OwnerTable::Attempts => OF_ATTEMPTS,
     };
     let query = sqlx::query_as::<_, (i64, i64, Option<String>)>(sql)
         .bind(i32::from(shard.0))
         .bind(organization.as_str())
         .bind(after.to_string())
-        .bind(limit);
-    let (count, deleted, last) = change(writers, query).await?.pop().unwrap_or_default();
-    let next = match last {
-        Some(last) if count == limit => {
-            let unreadable = |_| StoreError::Unreadable(format!("body {last}"));
-            Some(last.parse().map_err(unreadable)?)
-        }
-        // The page was the last one of its kind.
-        _ => match after {
-            BodyId::Event(_) => Some(BodyId::Attempt(AttemptId::MIN)),
-            BodyId::Attempt(_) => None,
-        },
-    };
-    Ok(ErasedBodies {
-        examined: usize::try_from(count).unwrap_or(0),
-        deleted: usize::try_from(deleted).unwrap_or(0),
-        next,
-    })
+        .bind(row_limit(limit));
+    let (examined, deleted, last) = change(writers, query).await?.pop().unwrap_or_default();
+    let page = ErasedPage { examined, deleted: deleted.unsigned_abs(), last };
+    page.read(table, limit)
 }

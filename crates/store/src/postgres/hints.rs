@@ -1,5 +1,6 @@
-//! Telling other processes of appends, and hearing of theirs, by NOTIFY and LISTEN. Only hints:
-//! whoever needs to know looks at the positions now and then, too.
+//! Announces appends to other processes and receives their announcements, with NOTIFY and LISTEN.
+//!
+//! These are only hints and may be lost: readers also look at the positions from time to time.
 //!
 //! Decision: docs/decisions/readers-follow-from-memory.md
 
@@ -17,33 +18,35 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connector::{Connector, SessionLimits};
+use super::connector::Connector;
 use super::pool::Pool;
 use super::session::change;
+use super::session_limits::SessionLimits;
 use crate::backoff::Backoff;
-use crate::error::{Causes, StoreError};
+use crate::error::StoreError;
+use crate::error_chain::ErrorChain;
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
-/// The connections that hints take: one listens, one notifies.
+/// The number of connections for hints: one listens, one notifies.
 pub(super) const CONNECTIONS: u32 = 2;
-/// How long connecting may take, for the one that listens.
+/// How long the connection that listens may take to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// The hints that wait for the receiver; more are dropped.
+/// How many received hints wait for the reader. More are dropped.
 const MAX_WAITING_HINTS: usize = 1_024;
-/// The time between two notifications. What happens meanwhile goes into the second one.
+/// The time between two notifications. Appends in between are announced by the second one.
 const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
-/// How long notifying rests when it has failed.
-const NOTIFY_REST: Duration = Duration::from_secs(1);
+/// The wait after a notification that failed.
+const NOTIFY_RETRY_WAIT: Duration = Duration::from_secs(1);
 /// The waits before listening again.
 const LISTEN_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-/// How long the connection may take for a test. It is tested after the time that a statement may
-/// take: a machine that vanished is silent, too.
+/// How long a test of the connection may take. The connection is tested when it was silent for as
+/// long as a statement may take, since a machine that is gone is silent, too.
 const TEST_LIMIT: Duration = Duration::from_secs(1);
 
-/// The two tasks, and what stands between them and the store.
+/// The task that listens and the task that notifies.
 pub(super) struct Hints {
     announcements: Arc<Announcements>,
-    heard: Mutex<Option<mpsc::Receiver<(Shard, Position)>>>,
+    received: Mutex<Option<mpsc::Receiver<(Shard, Position)>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -51,19 +54,18 @@ pub(super) struct Hints {
 /// The newest position of each shard that has not been announced yet; 0: none.
 struct Announcements {
     positions: Vec<AtomicI64>,
-    news: Notify,
+    added: Notify,
 }
 
 impl Hints {
-    /// Starts listening and notifying.
     pub(super) fn start(
         connector: Arc<Connector>,
         limits: SessionLimits,
         shard_count: u16,
     ) -> Hints {
         let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
-        let announcements = Arc::new(Announcements { positions, news: Notify::new() });
-        let (hints, heard) = mpsc::channel(MAX_WAITING_HINTS);
+        let announcements = Arc::new(Announcements { positions, added: Notify::new() });
+        let (hints, received) = mpsc::channel(MAX_WAITING_HINTS);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let pool = Pool::new(Arc::clone(&connector), limits, CONNECTIONS - 1);
         let listen = listen(connector, limits, hints);
@@ -72,20 +74,19 @@ impl Hints {
         tasks.spawn(async move { stop_listening.run_until_cancelled(listen).await });
         tasks.spawn(async move { stop_notifying.run_until_cancelled(notify).await });
         tasks.close();
-        Hints { announcements, heard: Mutex::new(Some(heard)), tasks, stop }
+        Hints { announcements, received: Mutex::new(Some(received)), tasks, stop }
     }
 
-    /// The hints that are heard; once.
+    /// The hints of other processes, for the first caller.
     pub(super) fn take(&self) -> Option<mpsc::Receiver<(Shard, Position)>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Has a position announced soon.
+    /// Announces a position soon.
     pub(super) fn announce(&self, shard: Shard, position: Position) {
         self.announcements.add(usize::from(shard.0), position.0);
     }
 
-    /// Ends the tasks.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
@@ -102,11 +103,11 @@ impl Announcements {
     fn add(&self, shard: usize, position: i64) {
         let slot = self.positions.get(shard);
         if slot.is_some_and(|slot| slot.fetch_max(position, Ordering::AcqRel) < position) {
-            self.news.notify_one();
+            self.added.notify_one();
         }
     }
 
-    /// What is to be announced: shards and positions.
+    /// Takes the shards and positions that are to be announced.
     fn take(&self) -> Vec<(usize, i64)> {
         let slots = self.positions.iter().enumerate();
         let taken = slots.map(|(shard, position)| (shard, position.swap(0, Ordering::AcqRel)));
@@ -116,16 +117,16 @@ impl Announcements {
 
 async fn notify(pool: Pool, announcements: Arc<Announcements>) {
     loop {
-        announcements.news.notified().await;
+        announcements.added.notified().await;
         let taken = announcements.take();
         let rest = match send(&pool, &taken).await {
             Ok(()) => NOTIFY_INTERVAL,
             Err(error) => {
-                // Once more, with what is appended meanwhile: others would look by themselves only
-                // much later.
+                // They are announced again, together with later appends: other processes would look
+                // by themselves only much later.
                 taken.into_iter().for_each(|(shard, position)| announcements.add(shard, position));
-                tracing::debug!(error = %Causes(&error), "other processes were not told of an append");
-                NOTIFY_REST
+                tracing::debug!(error = %ErrorChain(&error), "other processes were not notified of an append");
+                NOTIFY_RETRY_WAIT
             }
         };
         sleep(rest).await;
@@ -156,7 +157,7 @@ async fn listen(
     while !hints.is_closed() {
         let listening = || backoff.reset();
         let Err(error) = listen_once(&connector, &limits, &hints, listening).await;
-        tracing::debug!(error = %Causes(&*error), "does not hear of other processes' appends, listening again");
+        tracing::debug!(error = %ErrorChain(&*error), "lost the connection that listens for appends, connecting again");
         backoff.wait().await;
     }
 }
@@ -169,7 +170,7 @@ async fn listen_once(
     listening: impl FnOnce(),
 ) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
     let lost = || sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into());
-    // sqlx listens on connections of its own pools only: the host is found by another one.
+    // sqlx listens only on connections of its own pools, so another connection finds the host.
     drop(connector.connect(limits, CONNECT_LIMIT).await?);
     let settings = limits.settings();
     let pool = PgPoolOptions::new()
@@ -184,7 +185,7 @@ async fn listen_once(
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     listening();
-    // What was announced while nobody listened.
+    // Announcements may have been missed while nobody listened.
     let positions = sqlx::query_as::<_, (i32, i64)>("SELECT shard, last_position FROM shards");
     for (shard, position) in
         timeout(limits.answer, positions.fetch_all(&mut listener)).await.map_err(|_| lost())??
@@ -198,7 +199,7 @@ async fn listen_once(
             Ok(received) => {
                 let notification = received?.ok_or_else(lost)?;
                 if let Some(hint) = parse(notification.payload()) {
-                    // A receiver that is behind, or gone, misses it.
+                    // A receiver that is behind or gone misses it.
                     let _ = hints.try_send(hint);
                 }
             }
@@ -221,11 +222,11 @@ mod tests {
 
     fn announcements(shard_count: usize) -> Announcements {
         let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
-        Announcements { positions, news: Notify::new() }
+        Announcements { positions, added: Notify::new() }
     }
 
     #[test]
-    fn what_waits_is_announced_once_each_shards_newest_position_only() {
+    fn only_the_newest_position_of_each_shard_is_announced_and_once() {
         let announcements = announcements(4);
         for (shard, position) in [(2, 7), (0, 3), (2, 9), (2, 8)] {
             announcements.positions[shard].fetch_max(position, Ordering::AcqRel);

@@ -1,12 +1,12 @@
-//! When keys were last used.
+//! Notes when keys were last used.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::log::Shard;
 
+use super::arguments::column;
 use super::pool::Pool;
 use super::session::change;
-use super::write::column;
 use crate::error::StoreError;
 use crate::tables::micros;
 

@@ -1,8 +1,8 @@
-//! Leases, and who is there to take them. The database's clock judges, so that skewed machines
-//! cannot both own a shard.
+//! Leases and the members that take them. The database's clock decides, so that machines whose
+//! clocks differ cannot both own a shard.
 //!
-//! No lease waits for another: each has a statement of its own, which gives up soon when somebody
-//! holds the shard's row, on connections that nothing else uses.
+//! No lease waits for another: each has a statement of its own, which gives up soon if somebody
+//! holds the shard's row. Nothing else uses their connections.
 //!
 //! Decision: docs/decisions/one-row-never-stops-all-shards.md
 
@@ -11,15 +11,15 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::log::{Epoch, Shard};
 use sqlx_macros::FromRow;
 
-use super::connector::SessionLimits;
-use super::errors::is_locked_out;
+use super::errors::is_lock_timeout;
 use super::pool::Pool;
 use super::session::{change_within, fetch_within, lock_timeout};
+use super::session_limits::SessionLimits;
 use crate::error::StoreError;
-use crate::store::{Lease, ShardLease, Survey};
+use crate::store::{ClusterState, Lease, ShardLease};
 use crate::tables::duration_micros;
 
-/// What giving something back waits for at most.
+/// The longest that lease work waits.
 const LIMITS: SessionLimits = SessionLimits {
     statement: Duration::from_secs(1),
     lock: Duration::from_millis(500),
@@ -27,30 +27,30 @@ const LIMITS: SessionLimits = SessionLimits {
     answer: Duration::from_secs(2),
 };
 
-/// What sessions for lease work are limited to, at the most.
+/// The limits of sessions for lease work.
 pub(super) fn session_limits(timeout: Duration) -> SessionLimits {
     let SessionLimits { statement, lock, answer, .. } = LIMITS;
     SessionLimits { statement: statement.min(timeout), lock, peer: timeout, answer }
 }
 
-/// How long lease work waits, as it is long compared with the time that leases last: several
-/// attempts must fit between a renewal and the end of the lease.
-struct Patience {
+/// How long work on a lease waits. It is short compared with the lease: several attempts must fit
+/// between a renewal and the end of the lease.
+struct WaitLimits {
     /// For one row that somebody else holds.
     lock: Duration,
     /// For everything, a new connection included.
     answer: Duration,
 }
 
-/// However short leases are: a busy machine needs some time to make a connection.
-const SHORTEST_PATIENCE: Patience =
-    Patience { lock: Duration::from_millis(50), answer: Duration::from_secs(1) };
+/// Even for short leases, since a busy machine needs some time to make a connection.
+const SHORTEST_WAIT: WaitLimits =
+    WaitLimits { lock: Duration::from_millis(50), answer: Duration::from_secs(1) };
 
-impl Patience {
-    fn of(time_to_live: Duration) -> Patience {
-        Patience {
-            lock: (time_to_live / 20).clamp(SHORTEST_PATIENCE.lock, LIMITS.lock),
-            answer: (time_to_live / 5).clamp(SHORTEST_PATIENCE.answer, LIMITS.answer),
+impl WaitLimits {
+    fn of(time_to_live: Duration) -> WaitLimits {
+        WaitLimits {
+            lock: (time_to_live / 20).clamp(SHORTEST_WAIT.lock, LIMITS.lock),
+            answer: (time_to_live / 5).clamp(SHORTEST_WAIT.answer, LIMITS.answer),
         }
     }
 }
@@ -61,16 +61,16 @@ pub(super) async fn acquire(
     owner: &str,
     time_to_live: Duration,
 ) -> Result<Option<Lease>, StoreError> {
-    let patience = Patience::of(time_to_live);
-    // The limit is set before a row is found, and the row is waited for after that.
+    let limits = WaitLimits::of(time_to_live);
+    // MATERIALIZED sets the limit before the row is found and waited for.
     let query = sqlx::query_as::<_, (i64,)>(
-        "WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
+        "WITH lock_limit AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
          UPDATE shards
          SET epoch = epoch + 1,
              lease_owner = $2,
              lease_expire_time =
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3
-         FROM patience
+         FROM lock_limit
          WHERE shard = $1
            AND (lease_owner IS NULL
                 OR lease_expire_time <=
@@ -80,8 +80,8 @@ pub(super) async fn acquire(
     .bind(i32::from(shard.0))
     .bind(owner)
     .bind(duration_micros(time_to_live))
-    .bind(lock_timeout(patience.lock));
-    let epoch = change_within(patience.answer, leases, query).await?.pop();
+    .bind(lock_timeout(limits.lock));
+    let epoch = change_within(limits.answer, leases, query).await?.pop();
     Ok(epoch.map(|(epoch,)| Lease { shard, epoch: Epoch(epoch) }))
 }
 
@@ -90,21 +90,21 @@ pub(super) async fn renew(
     lease: Lease,
     time_to_live: Duration,
 ) -> Result<bool, StoreError> {
-    let patience = Patience::of(time_to_live);
+    let limits = WaitLimits::of(time_to_live);
     let query = sqlx::query_as::<_, (i64,)>(
-        "WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
+        "WITH lock_limit AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
          UPDATE shards
          SET lease_expire_time =
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3
-         FROM patience
+         FROM lock_limit
          WHERE shard = $1 AND epoch = $2 AND lease_owner IS NOT NULL
          RETURNING epoch",
     )
     .bind(i32::from(lease.shard.0))
     .bind(lease.epoch.0)
     .bind(duration_micros(time_to_live))
-    .bind(lock_timeout(patience.lock));
-    Ok(!change_within(patience.answer, leases, query).await?.is_empty())
+    .bind(lock_timeout(limits.lock));
+    Ok(!change_within(limits.answer, leases, query).await?.is_empty())
 }
 
 pub(super) async fn release(leases: &Pool, lease: Lease) -> Result<(), StoreError> {
@@ -128,22 +128,21 @@ struct LeaseRow {
     expires_in: i64,
 }
 
-/// Statements each of which reads or writes one table: where the tables are distributed, they are
-/// on different nodes.
-pub(super) async fn survey(
+/// Runs a statement for each table: distributed tables may be on different nodes.
+pub(super) async fn heartbeat(
     leases: &Pool,
     member: &str,
     time_to_live: Duration,
-) -> Result<Survey, StoreError> {
-    let patience = Patience::of(time_to_live);
-    match report(leases, member, time_to_live, &patience).await {
-        // Who else is there can be read all the same.
-        Err(error) if is_locked_out(&error) => {
+) -> Result<ClusterState, StoreError> {
+    let limits = WaitLimits::of(time_to_live);
+    match report(leases, member, time_to_live, &limits).await {
+        // The other members can be read all the same.
+        Err(error) if is_lock_timeout(&error) => {
             tracing::warn!(%member, "cannot report as alive: the row of dispatch_members is locked");
         }
         reported => reported?,
     }
-    let others = others(leases, member, time_to_live, &patience).await?;
+    let others = other_members(leases, member, time_to_live, &limits).await?;
     let others = others.into_iter().map(|(other,)| other);
     let mut members: Vec<_> = others.chain([member.to_owned()]).collect();
     members.sort_unstable();
@@ -155,7 +154,7 @@ pub(super) async fn survey(
          FROM shards
          ORDER BY shard",
     );
-    let shards = fetch_within(patience.answer, leases, query).await?.into_iter().map(|row| {
+    let shards = fetch_within(limits.answer, leases, query).await?.into_iter().map(|row| {
         let unreadable = |_| StoreError::Unreadable(format!("shard {}", row.shard));
         Ok(ShardLease {
             shard: Shard(u16::try_from(row.shard).map_err(unreadable)?),
@@ -164,22 +163,22 @@ pub(super) async fn survey(
             expires_in: Duration::from_micros(row.expires_in.unsigned_abs()),
         })
     });
-    Ok(Survey { members, shards: shards.collect::<Result<_, StoreError>>()? })
+    Ok(ClusterState { members, shards: shards.collect::<Result<_, StoreError>>()? })
 }
 
-/// Reports a member, and forgets those that are long gone.
+/// Reports a member as alive, and deletes members that have expired more than an hour ago.
 async fn report(
     leases: &Pool,
     member: &str,
     time_to_live: Duration,
-    patience: &Patience,
+    limits: &WaitLimits,
 ) -> Result<(), StoreError> {
     let query = sqlx::query_as::<_, (String,)>(
         "WITH clock AS MATERIALIZED (
              SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now,
                     set_config('lock_timeout', $3, true)
          ),
-         forgotten AS (
+         expired AS (
              DELETE FROM dispatch_members
              WHERE member = ANY (ARRAY(
                  SELECT member
@@ -194,16 +193,16 @@ async fn report(
     )
     .bind(member)
     .bind(duration_micros(time_to_live))
-    .bind(lock_timeout(patience.lock));
-    change_within(patience.answer, leases, query).await?;
+    .bind(lock_timeout(limits.lock));
+    change_within(limits.answer, leases, query).await?;
     Ok(())
 }
 
-async fn others(
+async fn other_members(
     leases: &Pool,
     member: &str,
     time_to_live: Duration,
-    patience: &Patience,
+    limits: &WaitLimits,
 ) -> Result<Vec<(String,)>, StoreError> {
     let query = sqlx::query_as::<_, (String,)>(
         "WITH clock AS MATERIALIZED (
@@ -217,7 +216,7 @@ async fn others(
     )
     .bind(member)
     .bind(duration_micros(time_to_live));
-    fetch_within(patience.answer, leases, query).await
+    fetch_within(limits.answer, leases, query).await
 }
 
 pub(super) async fn leave(leases: &Pool, member: &str) -> Result<(), StoreError> {

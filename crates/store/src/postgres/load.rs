@@ -1,7 +1,7 @@
-//! Rows looked up by their keys, in a transaction and by themselves.
+//! Lookups of rows by their keys.
 //!
-//! LIMIT keeps the planner from turning the lookups around: to read all of a shard and see what
-//! of it was wanted looks good to it while a table is new.
+//! LIMIT keeps the planner from reversing a lookup. While a table is new, it would rather read all
+//! of a shard and join it with the wanted keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -11,14 +11,14 @@ use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
+use super::arguments::{key_arguments, shard_argument, unnest};
 use super::errors::store_error;
-use super::write::{key_arguments, of_shard, unnest};
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Keys, OncePerTable, Rows, TableShape, listed};
+use crate::tables::{Keys, PerTableCache, Rows, TableShape, listed};
 
-/// Which of these idempotency keys are used: by which event, with what content.
-pub(super) async fn used_keys(
+/// Which of these idempotency keys are used, by which events, and the hashes of their requests.
+pub(super) async fn idempotency_keys(
     connection: &mut PgConnection,
     shard: Shard,
     keys: &[KeyOwner],
@@ -26,7 +26,7 @@ pub(super) async fn used_keys(
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut arguments = of_shard(shard).map_err(store_error)?;
+    let mut arguments = shard_argument(shard).map_err(store_error)?;
     let (owners, names): (Vec<_>, Vec<_>) =
         keys.iter().map(|(owner, key)| (owner.as_str(), key.as_str())).unzip();
     let added = arguments.add(owners).and_then(|()| arguments.add(names));
@@ -53,7 +53,7 @@ pub(super) async fn by_key(
     Ok(Rows::stored(query.fetch_all(connection).await.map_err(store_error)?))
 }
 
-/// A row of the shard for each of the wanted values of these columns, as far as there is one.
+/// The statement that looks rows of a shard up by the wanted values of these columns.
 fn lookup(table: &TableShape, wanted: &str, columns: &[&str]) -> String {
     let (name, read_columns) = (table.name, (table.read_columns)());
     let names = listed((0..columns.len()).map(|index| format!("value_{index}")));
@@ -69,7 +69,7 @@ fn lookup(table: &TableShape, wanted: &str, columns: &[&str]) -> String {
 
 /// The statement that looks rows up by their keys.
 pub(super) fn lookup_by_key(table: &TableShape) -> Arc<str> {
-    static LOOKUPS: OncePerTable<Arc<str>> = OncePerTable::new();
+    static LOOKUPS: PerTableCache<Arc<str>> = PerTableCache::new();
     LOOKUPS.get(table.name, || {
         let columns: Vec<_> = table.key.iter().map(|(name, _)| *name).collect();
         lookup(table, &unnest(table.key.iter().map(|(_, kind)| *kind)), &columns).into()

@@ -1,4 +1,4 @@
-//! The tables, read.
+//! The [`Tables`] in a Postgres database.
 
 use std::ops::Range;
 
@@ -9,17 +9,18 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use sqlx::AssertSqlSafe;
 
+use super::arguments::key_arguments;
 use super::errors::store_error;
-use super::replays::Search;
 use super::session::{fetch, fetch_rows, fetch_statement};
-use super::write::key_arguments;
-use super::{PostgresStore, due, load, replays};
+use super::store::PostgresStore;
+use super::{due, load, replays};
 use crate::error::StoreError;
 use crate::log::operation::Record;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};
 use crate::sql;
+use crate::sql::replay_scan::ReplaySearch;
 use crate::sql::rows::SumRow;
 use crate::store::{AttemptSum, DueKey, DuePage, Tables, WaitingEndpoints};
 use crate::tables::{Keys, Rows, Stored, read_all};
@@ -99,7 +100,7 @@ impl Tables for PostgresStore {
         after: ReplayCursor,
         limit: usize,
     ) -> Result<CandidatePage, StoreError> {
-        let search = Search { shard, organization, selection, before, after, limit };
+        let search = ReplaySearch { shard, organization, selection, before, after, limit };
         replays::candidates(&self.readers, &search).await
     }
 }

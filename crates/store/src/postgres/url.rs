@@ -1,7 +1,7 @@
-//! The database URL, in the forms that libpq has for it, with one host or several.
+//! Parses the database URL in all forms of libpq, with one host or several.
 //!
-//! It is taken apart here and not by a general parser of URLs: in a password with an `@` or a `/`
-//! as it is, that one finds a host, which would then be looked up, logged and shown.
+//! A general parser of URLs would find a host in a password with an `@` or a `/` that is not
+//! encoded. That host would be looked up, logged and shown.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -10,51 +10,45 @@ use percent_encoding::percent_decode_str;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
-/// What is wrong with a database URL. Never has a piece of it, but for names of parameters: those
-/// that libpq knows, and others where they cannot have begun in a password.
+/// What is wrong with a database URL. It contains no part of the URL but names of parameters: those
+/// that libpq knows, and unknown ones that cannot be part of a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
-    /// It is of something else.
     #[error("it does not begin with postgres:// or postgresql://")]
     Scheme,
-    /// The parts of it cannot be told apart.
+    /// Its parts cannot be told apart.
     #[error(
         "in user, password and names write @ as %40, / as %2F, # as %23, ? as %3F, : as %3A and % as %25 (percent-encoding)"
     )]
     NotEncoded,
-    /// Bytes that are no text.
     #[error("what is percent-encoded in it is not UTF-8")]
     NotText,
-    /// A port is not one.
     #[error(
         "a port is not a number from 1 to 65535; or the password has an @ or a / that is not percent-encoded (%40, %2F)"
     )]
     Port,
-    /// The list of ports does not go with the list of hosts.
     #[error("give one port for all hosts, or one for each")]
     PortCount,
-    /// libpq has the parameter, and we do not.
+    /// A parameter of libpq that is not supported here.
     #[error("the parameter {0} is not supported: remove it")]
     Unsupported(&'static str),
-    /// A parameter has a value that it cannot have.
     #[error("{name} must be {allowed}")]
     Value {
-        /// The parameter.
         name: &'static str,
-        /// What it can be.
+        /// The allowed values.
         allowed: &'static str,
     },
-    /// Nobody knows the parameter, and it cannot be a piece of a password.
+    /// An unknown parameter that cannot be part of a password.
     #[error("the parameter {0} is not known: correct or remove it")]
     Unknown(String),
-    /// Nobody knows the parameter.
+    /// An unknown parameter that may be part of a password.
     #[error(
         "it has a parameter that is not known; or a value with an & that is not percent-encoded (%26)"
     )]
     UnknownParameter,
 }
 
-/// Names of libpq's parameters that mean nothing here.
+/// Parameters of libpq that are not supported here.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>
 const UNSUPPORTED: [&str; 34] = [
     "channel_binding",
@@ -93,7 +87,7 @@ const UNSUPPORTED: [&str; 34] = [
     "sslpassword",
 ];
 
-/// Parameters that are passed on: to sqlx, and by it to the server.
+/// Parameters that are passed on to sqlx, which passes some on to the server.
 const PASSED_ON: [&str; 11] = [
     "application_name",
     "options",
@@ -108,29 +102,28 @@ const PASSED_ON: [&str; 11] = [
     "sslmode",
 ];
 
-/// Longer names are not shown.
+/// Longer names are not shown in errors.
 const MAX_SHOWN_NAME_BYTES: usize = 40;
 
-/// What a URL says.
 #[derive(Default)]
 struct Parts<'a> {
     hosts: Vec<Cow<'a, str>>,
-    /// None: not given, for the host at the same place.
+    /// The port of the host with the same index. None: not given.
     ports: Vec<Option<u16>>,
     user: Option<Cow<'a, str>>,
     password: Option<Cow<'a, str>>,
     database: Option<Cow<'a, str>>,
     passed_on: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// What follows may be a piece of the password, if that has an & as it is.
+    /// Following parameters may be part of the password, if it has an & that is not encoded.
     is_behind_password: bool,
 }
 
-/// How to connect to each host of a URL, in its order; at least one.
+/// How to connect to each host of a URL, in its order. There is at least one.
 pub(super) fn parse(url: &str) -> Result<Vec<PgConnectOptions>, InvalidUrl> {
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
     let rest = rest.ok_or(InvalidUrl::Scheme)?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // Behind the authority neither stands for anything: it began in the password.
+    // Neither can follow the authority, so it is part of a password.
     if tail.contains(['@', '#']) {
         return Err(InvalidUrl::NotEncoded);
     }
@@ -145,7 +138,7 @@ pub(super) fn parse(url: &str) -> Result<Vec<PgConnectOptions>, InvalidUrl> {
     parts.options()
 }
 
-/// Whether a text looks like a parameter's name, and can stand in a line.
+/// Whether a text looks like a parameter's name, and can be shown in one line.
 fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=MAX_SHOWN_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_part)
@@ -190,7 +183,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// What a parameter says counts more than what stands before it, as in libpq.
+    /// A parameter overrides the parts before it, as in libpq.
     fn read_parameter(
         &mut self,
         name: Cow<'a, str>,
@@ -212,7 +205,7 @@ impl<'a> Parts<'a> {
             }
             "dbname" => self.database = Some(value),
             "target_session_attrs" => {
-                // Whatever it says, a host that cannot be written to is of no use.
+                // Only a host that can be written to is of use, whatever the value.
                 if !["any", "read-write", "primary"].contains(&&*value) {
                     let allowed = "read-write, primary or any: the log is written to";
                     return Err(InvalidUrl::Value { name: "target_session_attrs", allowed });
@@ -267,14 +260,14 @@ impl<'a> Parts<'a> {
         if !self.ports.is_empty() && self.ports.len() != self.hosts.len().max(1) {
             return Err(InvalidUrl::PortCount);
         }
-        (0..self.hosts.len().max(1)).map(|place| self.options_of(place)).collect()
+        (0..self.hosts.len().max(1)).map(|index| self.options_of(index)).collect()
     }
 
-    /// By way of a URL whose parts cannot be mistaken: sqlx looks passwords up (PGPASSFILE) when
-    /// it has read all of one.
-    fn options_of(&self, place: usize) -> Result<PgConnectOptions, InvalidUrl> {
-        let host = self.hosts.get(place).filter(|host| !host.is_empty());
-        let port = self.ports.get(place).copied().flatten().map(|port| port.to_string().into());
+    /// Passes the parts to sqlx in an unambiguous URL: sqlx looks up passwords (PGPASSFILE) only
+    /// after it has read a URL.
+    fn options_of(&self, index: usize) -> Result<PgConnectOptions, InvalidUrl> {
+        let host = self.hosts.get(index).filter(|host| !host.is_empty());
+        let port = self.ports.get(index).copied().flatten().map(|port| port.to_string().into());
         let own = [
             ("host", host),
             ("port", port.as_ref()),
@@ -286,12 +279,11 @@ impl<'a> Parts<'a> {
         let passed_on = self.passed_on.iter().map(|(name, value)| (&**name, &**value));
         let mut url = form_urlencoded::Serializer::for_suffix("postgres:///?".to_owned(), 13);
         url.extend_pairs(own.chain(passed_on));
-        // What else could be wrong was looked at.
+        // All other errors were found before.
         let options =
             PgConnectOptions::from_str(&url.finish()).map_err(|_| InvalidUrl::NotEncoded)?;
-        // PgBouncer takes no connection that asks for it at the start, and we read no text of
-        // floating-point numbers.
-        // Whole statements in the log help nobody who has not written them; metrics tell of slow ones.
+        // PgBouncer refuses connections with extra_float_digits, and we read no floating-point
+        // numbers as text. Statements in the log are of no use to operators; metrics show slow ones.
         Ok(options.extra_float_digits(None).disable_statement_logging())
     }
 }
@@ -306,16 +298,16 @@ fn list<'a>(value: &str) -> Vec<Cow<'a, str>> {
 mod tests {
     use super::*;
 
-    fn places(url: &str) -> Vec<(String, u16)> {
-        let place = |options: &PgConnectOptions| match options.get_socket() {
+    fn addresses(url: &str) -> Vec<(String, u16)> {
+        let address = |options: &PgConnectOptions| match options.get_socket() {
             Some(socket) => (socket.display().to_string(), options.get_port()),
             None => (options.get_host().to_owned(), options.get_port()),
         };
-        parse(url).expect(url).iter().map(place).collect()
+        parse(url).expect(url).iter().map(address).collect()
     }
 
     #[test]
-    fn every_form_of_libpq_that_names_a_host_is_read() {
+    fn every_form_of_libpq_with_a_host_is_parsed() {
         let one = |host: &str, port| vec![(host.to_owned(), port)];
         for (url, read) in [
             ("postgres://db/webhooks", one("db", 5432)),
@@ -327,7 +319,7 @@ mod tests {
             ("postgres:///?hostaddr=10.0.0.1&dbname=webhooks", one("10.0.0.1", 5432)),
             ("postgres://ignored:1/webhooks?host=db", one("db", 1)),
         ] {
-            assert_eq!(places(url), read, "{url}");
+            assert_eq!(addresses(url), read, "{url}");
         }
         let pair = |first, second| vec![("a".to_owned(), first), ("b".to_owned(), second)];
         for (url, read) in [
@@ -337,7 +329,7 @@ mod tests {
             ("postgres:///webhooks?host=a,b&port=1,2", pair(1, 2)),
             ("postgres:///webhooks?host=a,b&port=7", pair(7, 7)),
         ] {
-            assert_eq!(places(url), read, "{url}");
+            assert_eq!(addresses(url), read, "{url}");
         }
     }
 
@@ -356,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn invariant_10_no_piece_of_a_password_becomes_a_host_or_is_shown() {
+    fn invariant_10_no_part_of_a_password_becomes_a_host_or_is_shown() {
         let host = |password: &str| format!("postgres://us:{password}@db:5432/webhooks");
         for character in ["/", "#", "?", "@/", "/@", "#@", "?@", ":/", "@#", ",/"] {
             let error = parse(&host(&format!("hunter{character}two"))).expect_err(character);
@@ -379,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused_by_its_name() {
+    fn unsupported_parameters_are_refused_by_name() {
         for name in UNSUPPORTED {
             let error = parse(&format!("postgres://db/webhooks?{name}=1")).expect_err(name);
             assert!(error.to_string().contains(name), "{error}");

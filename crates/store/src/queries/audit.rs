@@ -1,10 +1,10 @@
-//! The audit trail.
+//! Queries of the audit trail.
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 
 use super::filters::AuditFilter;
-use super::found::Found;
+use super::list_page::ListPage;
 use super::selection::Selection;
 use super::walk;
 use crate::error::StoreError;
@@ -13,8 +13,8 @@ use crate::store::Store;
 use crate::tables::StoredRow;
 
 impl dyn Store + '_ {
-    /// Records that belong into an organization's audit trail, newest first, below a position, as
-    /// of events: the others are not looked at.
+    /// The records of an organization's audit trail, newest first, below a position. As with
+    /// [events](Self::list_events), a limited number of them is examined.
     pub async fn list_audit_records(
         &self,
         shard: Shard,
@@ -22,8 +22,8 @@ impl dyn Store + '_ {
         filter: &AuditFilter,
         before: Position,
         limit: usize,
-    ) -> Result<Found<Record, Position>, StoreError> {
-        let floor = match filter.looks_at(limit) {
+    ) -> Result<ListPage<Record, Position>, StoreError> {
+        let floor = match filter.examined_rows(limit) {
             Some(rows) => {
                 let last = walk::last(trail(organization, before), rows);
                 let found = self.select(shard, last.erased()).await?;
@@ -33,7 +33,7 @@ impl dyn Store + '_ {
         };
         let range = (before, floor);
         let rows = self.audit_records(shard, organization, filter, range, limit).await?;
-        Ok(Found::of(rows, limit, floor, |record: &Record| record.position))
+        Ok(ListPage::new(rows, limit, floor, |record: &Record| record.position))
     }
 }
 

@@ -1,9 +1,8 @@
-//! Endpoints.
+//! Queries of endpoints.
 
 use std::collections::HashMap;
 
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
-use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::pause::Pause;
@@ -26,7 +25,7 @@ impl dyn Store + '_ {
         self.row(shard, (organization.clone(), id)).await
     }
 
-    /// Endpoints by id, deleted or not; those that do not exist are left out.
+    /// Endpoints by id, deleted or not, as far as they exist.
     pub async fn endpoints(
         &self,
         shard: Shard,
@@ -74,19 +73,18 @@ impl dyn Store + '_ {
         self.count(shard, endpoints.erased()).await
     }
 
-    /// The endpoints whose attempts have all failed lately: an organization's, or the shard's.
+    /// The endpoints whose attempts have all failed lately: of an organization, or of the shard.
     pub async fn failing_endpoints(
         &self,
         shard: Shard,
         organization: Option<&OrganizationId>,
-    ) -> Result<HashMap<EndpointId, Failing>, StoreError> {
+    ) -> Result<HashMap<EndpointId, FailureStreak>, StoreError> {
         let theirs = Selection::new().equal_if("organization_id", organization);
         let found = self.selected(shard, theirs).await?.into_iter();
         Ok(found.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())
     }
 
-    /// The last pause that each receiver has asked for, also if it is over: an organization's
-    /// endpoints, or the shard's.
+    /// The last pause of each endpoint, over or not: of an organization, or of the shard.
     pub async fn endpoint_pauses(
         &self,
         shard: Shard,

@@ -1,4 +1,4 @@
-//! What an organization's attempts have come to, from the sums that a store has. Pure.
+//! The summary of an organization's attempts, computed from the sums in the store. Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 use crate::durations;
 use crate::store::AttemptSum;
 
-/// The summary of a week, whose attempts `sums` are.
+/// Summarizes a week; `sums` are its attempts.
 pub fn summarize(week: Range<Timestamp>, sums: &[AttemptSum]) -> HealthSummary {
     let mut endpoints = BTreeMap::<EndpointId, Vec<&AttemptSum>>::new();
     for sum in sums {
@@ -27,7 +27,7 @@ pub fn summarize(week: Range<Timestamp>, sums: &[AttemptSum]) -> HealthSummary {
 
 #[cfg(test)]
 mod tests {
-    use keeptrusts_webhooks_domain::attempt::Outcome;
+    use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
     use keeptrusts_webhooks_domain::health::week_of;
     use ulid::Ulid;
 
@@ -43,10 +43,10 @@ mod tests {
             count,
         };
         let sums = [
-            sum(one, Outcome::Delivered, 10, 5),
-            sum(one, Outcome::Delivered, 20, 1),
-            sum(one, Outcome::Failed, 90, 2),
-            sum(other, Outcome::Retrying, 90, 3),
+            sum(one, AttemptOutcome::Delivered, 10, 5),
+            sum(one, AttemptOutcome::Delivered, 20, 1),
+            sum(one, AttemptOutcome::Failed, 90, 2),
+            sum(other, AttemptOutcome::Retrying, 90, 3),
         ];
         let summary = summarize(week_of(Timestamp::UNIX_EPOCH), &sums);
         assert_eq!(summary.total, AttemptTally { delivered: 6, retrying: 3, failed: 2 });

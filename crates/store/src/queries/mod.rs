@@ -1,7 +1,8 @@
-//! What the tables can be asked. Lists are newest first and continue before an id.
+//! The queries: methods of `dyn Store`, written once for all backends. Lists are newest first, and a
+//! page continues before an id.
 //!
-//! A list that is filtered by more than an index has looks at so many rows and no more, whether
-//! they match or not: [`Found`] says how far that went.
+//! A list that an index alone cannot filter examines a limited number of rows, whether they match or
+//! not; [`ListPage`] says where they end.
 
 pub(crate) mod attempts;
 pub(crate) mod audit;
@@ -10,9 +11,9 @@ pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod filters;
-mod found;
 pub mod health;
 mod keys;
+mod list_page;
 pub mod long_reads;
 pub mod notifications;
 mod reading;
@@ -24,5 +25,5 @@ pub(crate) mod walk;
 pub use filters::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval, KeyFilter,
 };
-pub use found::Found;
+pub use list_page::ListPage;
 pub use selection::Extreme;

@@ -1,21 +1,20 @@
-//! Notifications, and the incidents that they open.
+//! Queries of notifications, and of the incidents that they open.
 
 use std::collections::BTreeMap;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
-use keeptrusts_webhooks_domain::mail_limits::MailSent;
+use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use super::selection::{Comparison, Extreme, Fixed, Selection};
 use crate::error::StoreError;
-use crate::log::rows::KnownIncident;
+use crate::log::rows::EndpointIncident;
 use crate::store::Store;
 use crate::tables::{parse, time};
 
 impl dyn Store + '_ {
-    /// A notification.
     pub async fn notification(
         &self,
         shard: Shard,
@@ -25,7 +24,7 @@ impl dyn Store + '_ {
         self.row(shard, (organization.clone(), id)).await
     }
 
-    /// Notifications, newest first, with ids below `before`; of one channel only, if it is named.
+    /// Notifications of all channels or of one, newest first, with ids below `before`.
     pub async fn list_notifications(
         &self,
         shard: Shard,
@@ -61,7 +60,7 @@ impl dyn Store + '_ {
         self.selected(shard, rows).await
     }
 
-    /// Every channel that notifications wait for, with the earliest time that one is due.
+    /// Every channel with waiting notifications, and when the first of them is due.
     pub async fn waiting_channels(
         &self,
         shard: Shard,
@@ -73,29 +72,29 @@ impl dyn Store + '_ {
         channels.collect()
     }
 
-    /// The notifications of exhausted deliveries that wait, and those that ended at `since` or
-    /// later: what further ones are grouped by.
-    pub async fn told_of_exhausted(
+    /// The notifications of exhausted deliveries that wait, or that ended at `since` or later. Further
+    /// exhausted deliveries are grouped with them.
+    pub async fn exhaustion_notifications(
         &self,
         shard: Shard,
         since: Timestamp,
-    ) -> Result<Vec<Told>, StoreError> {
+    ) -> Result<Vec<ExhaustionNotification>, StoreError> {
         let exhausted = Fixed::Word(NotificationType::DeliveryExhausted.name());
         let waiting = waiting().fixed("type", Comparison::Equal, exhausted);
         let ended = Selection::new()
             .by_index("notifications_told")
             .fixed("type", Comparison::Equal, exhausted)
             .at_least("end_time", since);
-        // One that ends in between is found twice.
+        // A notification that ends between the two statements is found twice.
         let mut found = BTreeMap::new();
         for selection in [waiting, ended] {
             let rows: Vec<Notification> = self.selected(shard, selection).await?;
             found.extend(rows.into_iter().map(|row| (row.id, row)));
         }
-        Ok(found.into_values().filter_map(Told::of).collect())
+        Ok(found.into_values().filter_map(ExhaustionNotification::of).collect())
     }
 
-    /// Of every organization that was told of a record after `after`, the last such record.
+    /// For each organization with a notification about a record after `after`, the last such record.
     pub async fn last_causes(
         &self,
         shard: Shard,
@@ -114,30 +113,30 @@ impl dyn Store + '_ {
     }
 
     /// The incidents that services may have open, in no order.
-    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<KnownIncident>, StoreError> {
+    pub async fn open_incidents(&self, shard: Shard) -> Result<Vec<EndpointIncident>, StoreError> {
         let open = Selection::new().by_index("incidents_open").exceeding("opened", "closed");
         self.selected(shard, open).await
     }
 
-    /// The mails that were sent for an organization at `since` or later, whatever became of them, in
-    /// no order.
+    /// The mails that were sent for an organization at `since` or later, delivered or not, in no order.
     pub async fn mail_sent(
         &self,
         shard: Shard,
         organization: &OrganizationId,
         since: Timestamp,
-    ) -> Result<Vec<MailSent>, StoreError> {
+    ) -> Result<Vec<MailAttempts>, StoreError> {
         let rows = Selection::new()
             .by_index("notifications_mail")
             .fixed("attempt_recipients", Comparison::Greater, Fixed::Number(0))
             .equal("organization_id", organization)
             .at_least("attempt_start_time", since);
         let rows: Vec<Notification> = self.selected(shard, rows).await?;
-        let sent = rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailSent {
-            time: attempt.start_time,
-            messages: attempt.number,
-            recipients: attempt.recipients,
-        });
+        let sent =
+            rows.into_iter().filter_map(|row| row.last_attempt).map(|attempt| MailAttempts {
+                time: attempt.start_time,
+                messages: attempt.number,
+                recipients: attempt.recipients,
+            });
         Ok(sent.collect())
     }
 }
@@ -146,31 +145,26 @@ fn waiting() -> Selection<Notification> {
     Selection::new().by_index("notifications_due").not_null("due_time")
 }
 
-/// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.
+/// A notification, sent or to be sent, of exhausted deliveries of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// The notification.
+pub struct ExhaustionNotification {
     pub notification_id: NotificationId,
-    /// Who is told.
     pub channel_id: ChannelId,
-    /// Of which endpoint.
     pub endpoint_id: EndpointId,
     /// When it was sent. None: it waits, or was given up.
     pub sent_time: Option<Timestamp>,
-    /// Whether it waits.
     pub is_waiting: bool,
-    /// How many deliveries it tells of.
+    /// How many deliveries it is about.
     pub count: u32,
-    /// The last record that it tells of.
+    /// The last record that it is about.
     pub cause: Position,
-    /// Whether it opens an incident.
     pub opens_incident: bool,
 }
 
-impl Told {
-    /// None: it is of no endpoint.
-    fn of(row: Notification) -> Option<Told> {
-        Some(Told {
+impl ExhaustionNotification {
+    /// None: the notification is about no endpoint.
+    fn of(row: Notification) -> Option<ExhaustionNotification> {
+        Some(ExhaustionNotification {
             notification_id: row.id,
             channel_id: row.new.channel_id,
             endpoint_id: row.new.endpoint_id?,

@@ -5,12 +5,13 @@ use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use sqlx::QueryBuilder;
 
 use super::dialect::Dialect;
+use super::limit::row_limit;
 use crate::log::operation::Record;
 use crate::queries::AuditFilter;
 use crate::tables::{Cell, Entity, micros};
 
-/// Records of an organization that belong into its audit trail and match, newest first: below
-/// `before`, down to `floor`.
+/// Selects the records of an organization's audit trail that match, newest first, from below
+/// `before` down to `floor`.
 pub(crate) fn select_audit_records<DB: Dialect>(
     shard: Shard,
     organization: &OrganizationId,
@@ -37,22 +38,23 @@ pub(crate) fn select_audit_records<DB: Dialect>(
     and("recorded_at <", filter.recorded.end.map(micros).map(Cell::from));
     if let Some(action) = filter.action {
         query.push(" AND audit_action IN (");
-        for (index, file) in action.filed_under().iter().enumerate() {
+        for (index, label) in action.labels().iter().enumerate() {
             query.push(if index == 0 { "" } else { ", " });
-            DB::bind(&mut query, &Cell::from(*file));
+            DB::bind(&mut query, &Cell::from(*label));
         }
         query.push(")");
     }
     if let Some(id) = filter.endpoint_id {
-        push_about(&mut query, id);
+        push_is_about(&mut query, id);
     }
     query.push(" ORDER BY position DESC LIMIT ");
-    DB::bind(&mut query, &Cell::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    DB::bind(&mut query, &Cell::Integer(row_limit(limit)));
     query
 }
 
-/// What comes after `delivery/`, or `replay/`; no other stream's rest looks like such an id.
-fn push_about<DB: Dialect>(query: &mut QueryBuilder<DB>, id: EndpointId) {
+/// Adds the condition that a record is about an endpoint. The id of a delivery or a replay follows
+/// `delivery/` or `replay/` in the stream's name; in no other stream does such an id follow there.
+fn push_is_about<DB: Dialect>(query: &mut QueryBuilder<DB>, id: EndpointId) {
     query.push(" AND (stream = ");
     DB::bind(query, &Cell::shown(Stream::Endpoint(id)));
     query.push(

@@ -1,4 +1,4 @@
-//! What a replay finds, read from the rows of either database.
+//! The rows of a replay's statement.
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::log::Version;
@@ -13,7 +13,7 @@ use crate::tables::{ReadableRow, parse, time, word};
 type Unreadable<T> = Result<T, StoreError>;
 
 impl CandidatePage {
-    /// A page of everything that was looked at, at most `limit`.
+    /// The page of the scanned rows, of which there are at most `limit`.
     pub(crate) fn of(rows: Vec<CandidateRow>, limit: usize) -> Result<CandidatePage, StoreError> {
         let last = rows.last().filter(|_| rows.len() >= limit);
         let next = last.map(CandidateRow::cursor).transpose()?;
@@ -23,7 +23,7 @@ impl CandidatePage {
     }
 }
 
-/// What a replay has looked at. The columns after `event_id` are only filled if it is wanted.
+/// A row that a replay has scanned. The columns after `event_id` are only filled if it is wanted.
 #[derive(FromRow)]
 pub(crate) struct CandidateRow {
     pub(crate) cursor: String,
@@ -68,7 +68,7 @@ impl ReadableRow for CandidateRow {
     }
 }
 
-/// Where an acceptance hangs in its trace, from its record's metadata.
+/// The trace context of an acceptance, from the metadata of its record.
 fn trace_of(metadata: Option<&[u8]>) -> Result<Option<TraceContext>, StoreError> {
     let Some(metadata) = metadata else { return Ok(None) };
     let decoded = Metadata::decode(metadata);

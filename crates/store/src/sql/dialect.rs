@@ -1,11 +1,10 @@
-//! What the databases say in words of their own.
+//! The differences between the databases' SQL.
 
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
 
 use crate::tables::Cell;
 
-/// What the databases say in words of their own.
 pub(crate) trait Dialect: Database + Sized {
     /// Adds a parameter.
     fn bind(query: &mut QueryBuilder<Self>, value: &Cell<'static>);
@@ -13,10 +12,18 @@ pub(crate) trait Dialect: Database + Sized {
     /// Adds a shard as a parameter.
     fn bind_shard(query: &mut QueryBuilder<Self>, shard: Shard);
 
-    /// Has the table be read by this index.
+    /// After a table's name: reads the table by this index.
     fn by_index(query: &mut QueryBuilder<Self>, index: &'static str);
 
-    /// A condition: the column has the text in it, in whatever ASCII case.
+    /// The condition that a column has a value, if it has the same value in all rows that the other
+    /// conditions match.
+    fn equal_throughout(
+        query: &mut QueryBuilder<Self>,
+        column: &'static str,
+        value: &Cell<'static>,
+    );
+
+    /// The condition that a column contains a text, whatever its ASCII case.
     fn contains(query: &mut QueryBuilder<Self>, column: &'static str, lower_case: &str);
 }
 
@@ -29,10 +36,23 @@ impl Dialect for Postgres {
         query.push_bind(i32::from(shard.0));
     }
 
-    // It chooses by its statistics.
+    // Postgres has no such hint: its statistics decide.
     fn by_index(_query: &mut QueryBuilder<Postgres>, _index: &'static str) {}
 
-    // In the C collation only ASCII letters have cases.
+    // Postgres takes conditions for independent, and would expect few rows to match all of them: so
+    // few that it would read and sort all rows instead of reading an index in its order up to a
+    // limit. Its statistics do not apply to coalesce().
+    fn equal_throughout(
+        query: &mut QueryBuilder<Postgres>,
+        column: &'static str,
+        value: &Cell<'static>,
+    ) {
+        query.push(format_args!("coalesce({column} = "));
+        Self::bind(query, value);
+        query.push(", FALSE)");
+    }
+
+    // In the C collation lower() changes only ASCII letters.
     fn contains(query: &mut QueryBuilder<Postgres>, column: &'static str, lower_case: &str) {
         query.push(format_args!("strpos(lower({column} COLLATE \"C\"), "));
         query.push_bind(lower_case.to_owned()).push(") > 0");
@@ -52,7 +72,16 @@ impl Dialect for Sqlite {
         query.push(format_args!(" INDEXED BY {index}"));
     }
 
-    // lower() knows ASCII only, as we do.
+    fn equal_throughout(
+        query: &mut QueryBuilder<Sqlite>,
+        column: &'static str,
+        value: &Cell<'static>,
+    ) {
+        query.push(format_args!("{column} = "));
+        Self::bind(query, value);
+    }
+
+    // lower() changes only ASCII letters.
     fn contains(query: &mut QueryBuilder<Sqlite>, column: &'static str, lower_case: &str) {
         query.push(format_args!("instr(lower({column}), "));
         query.push_bind(lower_case.to_owned()).push(") > 0");

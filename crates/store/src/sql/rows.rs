@@ -1,11 +1,13 @@
-//! Rows that are no table's: what the remaining statements answer with.
+//! Rows of statements that do not select from one table.
 
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::{Epoch, Position};
 use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
+use crate::log::operation::AppendOutcome;
 use crate::store::{AttemptSum, ShardState, SteadyTime};
 use crate::tables::{ReadableRow, number, parse, time, word};
 
@@ -54,5 +56,27 @@ impl ReadableRow for SumRow {
             duration_bucket: number("duration bucket", self.duration_bucket)?,
             count: number("count", self.count)?,
         })
+    }
+}
+
+/// An operation that was found in the log.
+#[derive(FromRow)]
+pub(crate) struct OperationRow {
+    operation_id: String,
+    first_position: i64,
+    last_position: i64,
+    recorded_at: i64,
+}
+
+impl ReadableRow for OperationRow {
+    type Value = (OperationId, AppendOutcome);
+
+    fn value(self) -> Unreadable<(OperationId, AppendOutcome)> {
+        let appended = AppendOutcome::Appended {
+            first: Position(self.first_position),
+            last: Position(self.last_position),
+            recorded_at: time(self.recorded_at)?,
+        };
+        Ok((parse("operation", &self.operation_id)?, appended))
     }
 }

@@ -1,13 +1,14 @@
-//! The statement of a selection.
+//! The statements of a selection.
 
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::QueryBuilder;
 
 use super::dialect::Dialect;
+use super::limit::row_limit;
 use crate::queries::selection::{Condition, ErasedSelection, Extreme, Fixed, Order};
 use crate::tables::Cell;
 
-/// The rows.
+/// Selects the rows.
 pub(crate) fn select<DB: Dialect>(shard: Shard, selection: &ErasedSelection) -> QueryBuilder<DB> {
     let mut query = begin(&selection.columns, shard, selection);
     let (columns, direction) = match selection.order {
@@ -20,21 +21,21 @@ pub(crate) fn select<DB: Dialect>(shard: Shard, selection: &ErasedSelection) -> 
     }
     if selection.limit < usize::MAX {
         query.push(" LIMIT ");
-        DB::bind(&mut query, &count_of(selection.limit));
+        DB::bind(&mut query, &Cell::Integer(row_limit(selection.limit)));
     }
     if selection.skipped > 0 {
         query.push(" OFFSET ");
-        DB::bind(&mut query, &count_of(selection.skipped));
+        DB::bind(&mut query, &Cell::Integer(row_limit(selection.skipped)));
     }
     query
 }
 
-/// How many there are.
+/// Counts the rows.
 pub(crate) fn count<DB: Dialect>(shard: Shard, selection: &ErasedSelection) -> QueryBuilder<DB> {
     begin("count(*)", shard, selection)
 }
 
-/// The least or the greatest value of a column, for each value of another.
+/// Selects the least or the greatest value of a column for each value of another.
 pub(crate) fn grouped<DB: Dialect>(
     shard: Shard,
     selection: &ErasedSelection,
@@ -100,8 +101,4 @@ fn push_condition<DB: Dialect>(query: &mut QueryBuilder<DB>, condition: &Conditi
             query.push(")");
         }
     }
-}
-
-fn count_of(rows: usize) -> Cell<'static> {
-    Cell::Integer(i64::try_from(rows).unwrap_or(i64::MAX))
 }

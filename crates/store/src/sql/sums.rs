@@ -1,4 +1,4 @@
-//! The statement of an organization's sums.
+//! The statement that sums an organization's attempts.
 
 use std::ops::Range;
 
@@ -10,14 +10,13 @@ use sqlx::QueryBuilder;
 use super::dialect::Dialect;
 use crate::tables::Cell;
 
-/// The attempts at all of an organization's endpoints, deleted ones included, counted over these
-/// hours.
+/// Sums the attempts of these hours at all endpoints of an organization, deleted ones included.
 pub(crate) fn attempt_sums<DB: Dialect>(
     shard: Shard,
     organization: &OrganizationId,
     hours: Range<Timestamp>,
 ) -> QueryBuilder<DB> {
-    // Postgres sums up to numeric.
+    // In Postgres the sum of bigints is numeric.
     let mut query = QueryBuilder::new(
         "SELECT endpoint_id, outcome, duration_bucket, CAST(sum(count) AS bigint) AS count
          FROM attempt_counts

@@ -1,20 +1,21 @@
 //! The append: one short transaction.
+//!
+//! Decision: docs/decisions/the-shards-row-orders-appends.md
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard};
 use sqlx::SqliteConnection;
 
-use super::errors::{commit_failed, failed};
+use super::errors::{commit_error, store_error};
+use super::load;
 use super::write::ShardTables;
 use super::writer::{begin, begin_uncounted};
-use super::{load, number};
 use crate::clock::Clock;
-use crate::log::operation::{Operation, newest_steady_time};
-use crate::log::plan::{Locked, Wanted, plan};
-use crate::tables::{self, micros};
-
 use crate::error::StoreError;
+use crate::log::operation::{Operation, newest_steady_time};
+use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::store::AppendedBatch;
+use crate::tables::{self, micros};
 
 pub(super) async fn append(
     connection: &mut SqliteConnection,
@@ -29,41 +30,41 @@ pub(super) async fn append(
     let mut locked = lock(&mut transaction, shard, positions, steady_time, now).await?;
     let expected_position = Position(locked.last_position.0 + positions);
     let expected_checkpoint = locked.checkpoint;
-    let wanted = Wanted::by(operations);
+    let wanted = ReadSet::of(operations);
     locked.loaded =
-        tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.touched)
+        tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.affected)
             .await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
 
     let plan = plan(operations, locked, now)?;
     if plan.records.is_empty() {
-        transaction.rollback().await.map_err(failed)?;
+        transaction.rollback().await.map_err(store_error)?;
         return Ok(AppendedBatch { results: plan.results, records: plan.records });
     }
     let mut tables = ShardTables { connection: &mut transaction, shard };
-    tables::write_plan(&mut tables, &plan).await.map_err(failed)?;
+    tables::write_plan(&mut tables, &plan).await.map_err(store_error)?;
     if (plan.last_position, plan.checkpoint) != (expected_position, expected_checkpoint) {
         correct(&mut transaction, shard, plan.last_position, plan.checkpoint).await?;
     }
-    transaction.commit().await.map_err(commit_failed)?;
+    transaction.commit().await.map_err(commit_error)?;
     Ok(AppendedBatch { results: plan.results, records: plan.records })
 }
 
-/// Counts itself, which takes a page of the write-ahead log, and does nothing else.
+/// Commits a transaction that only counts itself, which takes a page of the write-ahead log.
 pub(super) async fn try_commit(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let transaction = begin(connection).await?;
-    transaction.commit().await.map_err(commit_failed)
+    transaction.commit().await.map_err(commit_error)
 }
 
-/// Takes as many positions as the batch has records, and takes the steady clock's time down; says
-/// how the shard stood before.
+/// Takes as many positions as the batch has records, and notes the steady clock's time. Answers
+/// with the shard's state before.
 async fn lock(
     connection: &mut SqliteConnection,
     shard: Shard,
     positions: i64,
     steady_time: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Locked, StoreError> {
+) -> Result<LockedShard, StoreError> {
     let locked: (i64, i64, i64) = sqlx::query_as(
         "UPDATE shards
          SET last_position = last_position + ?1,
@@ -76,16 +77,16 @@ async fn lock(
     .bind(positions)
     .bind(steady_time.map(micros))
     .bind(micros(now))
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     .fetch_one(connection)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     let (last_position, checkpoint, epoch) = locked;
-    Ok(Locked {
+    Ok(LockedShard {
         last_position: Position(last_position - positions),
         checkpoint: Position(checkpoint),
         epoch: Epoch(epoch),
-        ..Locked::default()
+        ..LockedShard::default()
     })
 }
 
@@ -99,9 +100,9 @@ async fn correct(
     sqlx::query("UPDATE shards SET last_position = ?, checkpoint = ? WHERE shard = ?")
         .bind(last_position.0)
         .bind(checkpoint.0)
-        .bind(number(shard))
+        .bind(i64::from(shard.0))
         .execute(connection)
         .await
-        .map_err(failed)?;
+        .map_err(store_error)?;
     Ok(())
 }

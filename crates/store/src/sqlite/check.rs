@@ -1,17 +1,15 @@
-//! Whether the projections are what the log says.
+//! Checks that the projections are what the log says.
 //!
-//! The log is folded into temporary tables of the same names: SQLite looks for a table among
-//! the temporary ones first, so the very statements that appends use write to them. Then each
-//! table is compared with its shadow. All of it happens in one transaction that only reads the
-//! database's file, and so sees one snapshot, on a connection of its own, with which the
-//! shadows go away.
+//! The log is folded into temporary tables of the same names: SQLite looks for a table among the
+//! temporary ones first, so the statements of appends write to them. Then each table is compared
+//! with its shadow. All of it is one transaction that only reads the database's file, and so sees
+//! one snapshot. Its connection is its own: the shadows go away with it.
 
 use futures_util::TryStreamExt;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::errors::failed;
-use super::number;
+use super::errors::store_error;
 use super::rebuild::fold_log;
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
@@ -23,22 +21,22 @@ pub(super) async fn check(
     limit: usize,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
-    let mut transaction = connection.begin().await.map_err(failed)?;
+    let mut transaction = connection.begin().await.map_err(store_error)?;
     for table in projections().map(|table| table.name) {
         create_shadow(&mut transaction, table).await?;
     }
     fold_log(&mut transaction, shard, progress).await?;
     let mut differences = Vec::new();
     for projection in projections() {
-        let rest = limit - differences.len();
-        differences.extend(compare(&mut transaction, &projection, shard, rest).await?);
+        let remaining = limit - differences.len();
+        differences.extend(compare(&mut transaction, &projection, shard, remaining).await?);
     }
-    transaction.rollback().await.map_err(failed)?;
-    connection.close().await.map_err(failed)?;
+    transaction.rollback().await.map_err(store_error)?;
+    connection.close().await.map_err(store_error)?;
     Ok(differences)
 }
 
-/// An empty temporary table with the columns and the primary key of a real one.
+/// Creates an empty temporary table with the columns and the primary key of the real one.
 async fn create_shadow(
     connection: &mut SqliteConnection,
     table: &'static str,
@@ -48,14 +46,14 @@ async fn create_shadow(
             .bind(table)
             .fetch_one(&mut *connection)
             .await
-            .map_err(failed)?;
-    // SQLite keeps definitions with exactly this beginning, however they were written.
+            .map_err(store_error)?;
+    // SQLite normalizes the beginning of definitions to exactly this.
     let definition = definition.replacen("CREATE TABLE", "CREATE TEMP TABLE", 1);
-    sqlx::raw_sql(AssertSqlSafe(definition)).execute(connection).await.map_err(failed)?;
+    sqlx::raw_sql(AssertSqlSafe(definition)).execute(connection).await.map_err(store_error)?;
     Ok(())
 }
 
-/// Rows that are not the same in the table and in its shadow, or are only in one of them.
+/// Finds rows that differ between the table and its shadow, or are only in one of them.
 async fn compare(
     connection: &mut SqliteConnection,
     projection: &Projection,
@@ -63,11 +61,11 @@ async fn compare(
     limit: usize,
 ) -> Result<Vec<RebuildDifference>, StoreError> {
     let mut pairs = sqlx::query_as::<_, RowPair>(AssertSqlSafe(comparison(projection)))
-        .bind(number(shard))
+        .bind(i64::from(shard.0))
         .fetch(connection);
     let mut differences = Vec::new();
     while differences.len() < limit {
-        let Some(pair) = pairs.try_next().await.map_err(failed)? else { break };
+        let Some(pair) = pairs.try_next().await.map_err(store_error)? else { break };
         if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
             differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
         }
@@ -75,8 +73,8 @@ async fn compare(
     Ok(differences)
 }
 
-/// Pairs rows by their primary key: each costs a look into the other table, and nothing is
-/// sorted or copied. Its parameter is the shard.
+/// Pairs rows by their primary key: each costs a lookup in the other table, and nothing is sorted
+/// or copied. The parameter is the shard.
 fn comparison(projection: &Projection) -> String {
     let (table, documents) = (projection.name, projection.select_documents());
     let of = |side: &str, columns: &[&str]| {

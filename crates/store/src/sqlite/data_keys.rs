@@ -1,4 +1,6 @@
-//! The keys of the secrets.
+//! The data keys that the secrets are sealed with, and the master keys that wrap them.
+//!
+//! Decision: docs/decisions/secrets-are-sealed-in-envelopes.md
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,11 +10,13 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{SqliteConnection, SqliteExecutor};
 
-use super::errors::{commit_failed, failed};
+use super::erase;
+use super::errors::{commit_error, store_error};
 use super::set_statement::{SetStatement, Values};
+use super::store::SqliteStore;
 use super::writer::begin;
-use super::{SqliteStore, erase, number, sql_limit};
 use crate::error::StoreError;
+use crate::sql::row_limit;
 use crate::tables::micros;
 use crate::vault::{
     DataKeyCreation, DataKeyRow, MasterKeyHistory, RewrappedDataKey, StoredDataKey, Vault,
@@ -46,9 +50,9 @@ pub(super) static REWRAP: SetStatement = SetStatement::new(
 #[async_trait]
 impl Vault for SqliteStore {
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError> {
-        let mut turn = self.writer.turn().await?;
-        let current = claim_master_key(turn.connection()?, key_id).await;
-        turn.end(current)
+        let mut writer = self.writer.lock().await?;
+        let current = claim_master_key(writer.connection()?, key_id).await;
+        writer.finish(current)
     }
 
     async fn master_keys(&self) -> Result<MasterKeyHistory, StoreError> {
@@ -56,10 +60,10 @@ impl Vault for SqliteStore {
     }
 
     async fn replace_master_key(&self, current: &str, new: &str) -> Result<bool, StoreError> {
-        let mut turn = self.writer.turn().await?;
+        let mut writer = self.writer.lock().await?;
         let now = (self.clock)();
-        let replaced = replace_master_key(turn.connection()?, current, new, now).await;
-        turn.end(replaced)
+        let replaced = replace_master_key(writer.connection()?, current, new, now).await;
+        writer.finish(replaced)
     }
 
     async fn data_keys(
@@ -67,7 +71,7 @@ impl Vault for SqliteStore {
         shard: Shard,
         organizations: &[OrganizationId],
     ) -> Result<HashMap<OrganizationId, StoredDataKey>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        let mut connection = self.readers.acquire().await.map_err(store_error)?;
         data_keys(&mut connection, shard, organizations).await
     }
 
@@ -77,10 +81,10 @@ impl Vault for SqliteStore {
         organization: &OrganizationId,
         key: &WrappedDataKey,
     ) -> Result<DataKeyCreation, StoreError> {
-        let mut turn = self.writer.turn().await?;
+        let mut writer = self.writer.lock().await?;
         let now = (self.clock)();
-        let created = create_data_key(turn.connection()?, shard, organization, key, now).await;
-        turn.end(created)
+        let created = create_data_key(writer.connection()?, shard, organization, key, now).await;
+        writer.finish(created)
     }
 
     async fn wrapped_data_keys(
@@ -98,9 +102,9 @@ impl Vault for SqliteStore {
         shard: Shard,
         rewrapped: &[RewrappedDataKey],
     ) -> Result<usize, StoreError> {
-        let mut turn = self.writer.turn().await?;
-        let count = rewrap_data_keys(turn.connection()?, shard, rewrapped).await;
-        turn.end(count)
+        let mut writer = self.writer.lock().await?;
+        let count = rewrap_data_keys(writer.connection()?, shard, rewrapped).await;
+        writer.finish(count)
     }
 
     async fn count_data_keys(&self, shard: Shard) -> Result<BTreeMap<String, u64>, StoreError> {
@@ -112,10 +116,10 @@ impl Vault for SqliteStore {
         shard: Shard,
         organization: &OrganizationId,
     ) -> Result<(), StoreError> {
-        let mut turn = self.writer.turn().await?;
+        let mut writer = self.writer.lock().await?;
         let now = (self.clock)();
-        let erased = erase::data_key(turn.connection()?, shard, organization, now).await;
-        turn.end(erased)
+        let erased = erase::data_key(writer.connection()?, shard, organization, now).await;
+        writer.finish(erased)
     }
 }
 
@@ -132,8 +136,8 @@ async fn claim_master_key(
     .bind(key_id)
     .fetch_one(&mut *transaction)
     .await
-    .map_err(failed)?;
-    transaction.commit().await.map_err(commit_failed)?;
+    .map_err(store_error)?;
+    transaction.commit().await.map_err(commit_error)?;
     Ok(current)
 }
 
@@ -146,7 +150,7 @@ async fn master_keys(executor: impl SqliteExecutor<'_>) -> Result<MasterKeyHisto
     )
     .fetch_all(executor)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     Ok(MasterKeyHistory {
         current: rows.first().and_then(|(current, _)| current.clone()),
         replaced: rows.into_iter().filter_map(|(_, replaced)| replaced).collect(),
@@ -169,7 +173,7 @@ async fn replace_master_key(
     .bind(new)
     .execute(&mut *transaction)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     if replaced.rows_affected() == 0 {
         return Ok(false);
     }
@@ -178,8 +182,8 @@ async fn replace_master_key(
         .bind(micros(now))
         .execute(&mut *transaction)
         .await
-        .map_err(failed)?;
-    transaction.commit().await.map_err(commit_failed)?;
+        .map_err(store_error)?;
+    transaction.commit().await.map_err(commit_error)?;
     Ok(true)
 }
 
@@ -190,9 +194,9 @@ async fn data_keys(
 ) -> Result<HashMap<OrganizationId, StoredDataKey>, StoreError> {
     let bind = |values: &mut Values, id: &OrganizationId| values.push(id.to_string());
     let found: Vec<DataKeyRow> = DATA_KEYS
-        .fetch(connection, organizations.iter(), bind, &[number(shard)])
+        .fetch(connection, organizations.iter(), bind, &[i64::from(shard.0)])
         .await
-        .map_err(failed)?;
+        .map_err(store_error)?;
     found.into_iter().map(DataKeyRow::read).collect()
 }
 
@@ -212,7 +216,7 @@ async fn create_data_key(
          WHERE id = 1 AND master_key_id = ?
          ON CONFLICT DO NOTHING",
     )
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     .bind(organization.as_str())
     .bind(&key.data_key_id)
     .bind(&key.nonce[..])
@@ -221,9 +225,9 @@ async fn create_data_key(
     .bind(&key.master_key_id)
     .execute(&mut *transaction)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     if created.rows_affected() == 1 {
-        transaction.commit().await.map_err(commit_failed)?;
+        transaction.commit().await.map_err(commit_error)?;
         return Ok(DataKeyCreation::Has(StoredDataKey::Wrapped(key.clone())));
     }
     let mut found = data_keys(&mut transaction, shard, std::slice::from_ref(organization)).await?;
@@ -248,14 +252,14 @@ async fn wrapped_data_keys(
          ORDER BY organization_id
          LIMIT ?",
     )
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     // No organization has an empty id.
     .bind(after.map_or("", OrganizationId::as_str))
     .bind(except)
-    .bind(sql_limit(limit))
+    .bind(row_limit(limit))
     .fetch_all(executor)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     found.into_iter().map(DataKeyRow::read_wrapped).collect()
 }
 
@@ -274,10 +278,10 @@ async fn rewrap_data_keys(
         values.push(rewrapped.key.ciphertext.clone());
     };
     let changed: Vec<(i64,)> = REWRAP
-        .fetch(&mut transaction, rewrapped.iter(), bind, &[number(shard)])
+        .fetch(&mut transaction, rewrapped.iter(), bind, &[i64::from(shard.0)])
         .await
-        .map_err(failed)?;
-    transaction.commit().await.map_err(commit_failed)?;
+        .map_err(store_error)?;
+    transaction.commit().await.map_err(commit_error)?;
     Ok(changed.len())
 }
 
@@ -291,9 +295,9 @@ async fn count_data_keys(
          WHERE shard = ? AND master_key_id IS NOT NULL
          GROUP BY master_key_id",
     )
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     .fetch_all(executor)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     Ok(counts.into_iter().map(|(id, count)| (id, count.unsigned_abs())).collect())
 }

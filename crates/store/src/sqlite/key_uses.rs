@@ -1,12 +1,11 @@
-//! When keys were last used.
+//! Notes when keys were last used.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
-use super::errors::{commit_failed, failed};
-use super::number;
+use super::errors::{commit_error, store_error};
 use super::set_statement::{SetStatement, Values};
 use super::writer::begin;
 use crate::error::StoreError;
@@ -25,11 +24,11 @@ pub(super) async fn note(
     uses: &[(KeyId, Timestamp)],
 ) -> Result<(), StoreError> {
     let bind = |values: &mut Values, (id, time): &(KeyId, Timestamp)| {
-        values.push(number(Shard::OF_KEYS));
+        values.push(i64::from(Shard::OF_KEYS.0));
         values.push(id.to_string());
         values.push(micros(*time));
     };
     let mut transaction = begin(connection).await?;
-    NOTE.execute(&mut transaction, uses.iter(), bind).await.map_err(failed)?;
-    transaction.commit().await.map_err(commit_failed)
+    NOTE.execute(&mut transaction, uses.iter(), bind).await.map_err(store_error)?;
+    transaction.commit().await.map_err(commit_error)
 }

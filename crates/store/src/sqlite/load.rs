@@ -1,5 +1,4 @@
-//! Rows looked up by their keys: what a transaction must know before it can decide, and what is read
-//! by itself.
+//! Lookups of rows by their keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -9,14 +8,13 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
-use super::errors::failed;
-use super::number;
+use super::errors::store_error;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Cell, Keys, OncePerTable, Rows, Stored, TableShape, listed, read_all};
+use crate::tables::{Cell, Keys, PerTableCache, Rows, Stored, TableShape, listed, read_all};
 
-/// The idempotency keys that are used of these: by which event, with what content.
+/// Which of these idempotency keys are used, by which events, and the hashes of their requests.
 pub(super) async fn idempotency_keys(
     connection: &mut SqliteConnection,
     shard: Shard,
@@ -27,9 +25,9 @@ pub(super) async fn idempotency_keys(
         values.push(key.as_str());
     };
     let found = lookup_by_idempotency_key()
-        .fetch::<_, Stored<Event>>(connection, keys.iter(), bind, &[number(shard)])
+        .fetch::<_, Stored<Event>>(connection, keys.iter(), bind, &[i64::from(shard.0)])
         .await
-        .map_err(failed)?;
+        .map_err(store_error)?;
     Ok(keys_used_by(read_all(found)?))
 }
 
@@ -43,14 +41,14 @@ pub(super) async fn by_key(
         key.iter().for_each(|cell| values.push_cell(cell.clone()));
     };
     let rows = lookup_by_key(&keys.table)
-        .fetch_rows(connection, keys.values.iter(), bind, &[number(shard)])
+        .fetch_rows(connection, keys.values.iter(), bind, &[i64::from(shard.0)])
         .await;
-    Ok(Rows::stored(rows.map_err(failed)?))
+    Ok(Rows::stored(rows.map_err(store_error)?))
 }
 
 /// The statement that looks rows up by their keys. Its last parameter is the shard.
 pub(super) fn lookup_by_key(table: &TableShape) -> Arc<SetStatement> {
-    static LOOKUPS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+    static LOOKUPS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
     LOOKUPS.get(table.name, || {
         let columns = listed(table.key.iter().map(|(name, _)| name));
         Arc::new(lookup(table, &columns, table.key.len()))
@@ -64,8 +62,8 @@ pub(super) fn lookup_by_idempotency_key() -> &'static SetStatement {
     &LOOKUP
 }
 
-/// The statement that looks rows up by so many columns. CROSS JOIN tells SQLite to begin with the
-/// wanted values and look each of them up.
+/// The statement that looks rows up by these columns. CROSS JOIN makes SQLite begin with the wanted
+/// values and look each of them up.
 fn lookup(table: &TableShape, columns: &str, count: usize) -> SetStatement {
     let name = table.name;
     let sql = format!(

@@ -1,36 +1,28 @@
-//! The log and the bodies, read.
+//! Reads of the log.
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
-use super::errors::failed;
+use super::errors::store_error;
 use super::set_statement::{SetStatement, Values};
-use super::{number, sql_limit};
 use crate::error::StoreError;
-use crate::log::operation::{Appended, BodyId, Record};
-use crate::sql::rows::ShardStateRow;
+use crate::log::operation::{AppendOutcome, Record};
+use crate::sql::row_limit;
+use crate::sql::rows::{OperationRow, ShardStateRow};
 use crate::store::ShardState;
-use crate::tables::{ReadableRow, Stored, micros, read_all, time};
+use crate::tables::{ReadableRow, Stored, micros, read_all};
 
 pub(super) static OPERATIONS: SetStatement = SetStatement::new(
     1,
-    "SELECT operation_id, MIN(position), MAX(position), MIN(recorded_at)
+    "SELECT operation_id, MIN(position) AS first_position, MAX(position) AS last_position,
+            MIN(recorded_at) AS recorded_at
      FROM records
      WHERE operation_id IN (VALUES {rows}) AND shard = ? AND position > ?
      GROUP BY operation_id",
-);
-
-pub(super) static BODIES: SetStatement = SetStatement::new(
-    1,
-    "WITH wanted (id) AS (VALUES {rows})
-     SELECT id, content
-     FROM wanted CROSS JOIN bodies USING (id)
-     WHERE bodies.shard = ? AND bodies.expire_time > ?",
 );
 
 pub(super) async fn read(
@@ -47,12 +39,12 @@ pub(super) async fn read(
          ORDER BY position
          LIMIT ?",
     )
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     .bind(after.0)
-    .bind(sql_limit(limit))
+    .bind(row_limit(limit))
     .fetch_all(executor)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     read_all(found)
 }
 
@@ -71,35 +63,30 @@ pub(super) async fn read_stream(
          ORDER BY version
          LIMIT ?",
     )
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     .bind(stream.to_string())
     .bind(after.0)
-    .bind(sql_limit(limit))
+    .bind(row_limit(limit))
     .fetch_all(executor)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     read_all(found)
 }
 
-/// Reads only what comes after `after`: there is no index of operations, which are looked up
-/// only when an answer was lost.
+/// Reads all records after `after`: there is no index of operations, which are looked up only when
+/// the answer to a commit was lost.
 pub(super) async fn find_operations(
     connection: &mut SqliteConnection,
     shard: Shard,
     after: Position,
     operations: &[OperationId],
-) -> Result<HashMap<OperationId, Appended>, StoreError> {
+) -> Result<HashMap<OperationId, AppendOutcome>, StoreError> {
     let bind = |values: &mut Values, id: &OperationId| values.push(id.to_string());
-    let found: Vec<(String, i64, i64, i64)> = OPERATIONS
-        .fetch(connection, operations.iter(), bind, &[number(shard), after.0])
+    let rows: Vec<OperationRow> = OPERATIONS
+        .fetch(connection, operations.iter(), bind, &[i64::from(shard.0), after.0])
         .await
-        .map_err(failed)?;
-    let appended = found.into_iter().map(|(id, first, last, recorded_at)| {
-        let id = id.parse().map_err(|_| StoreError::Unreadable(format!("operation {id}")))?;
-        let recorded_at = time(recorded_at)?;
-        Ok((id, Appended::New { first: Position(first), last: Position(last), recorded_at }))
-    });
-    appended.collect()
+        .map_err(store_error)?;
+    Ok(read_all(rows)?.into_iter().collect())
 }
 
 pub(super) async fn shard_state(
@@ -114,27 +101,9 @@ pub(super) async fn shard_state(
          WHERE shard = ?",
     )
     .bind(micros(now))
-    .bind(number(shard))
+    .bind(i64::from(shard.0))
     .fetch_one(executor)
     .await
-    .map_err(failed)?;
+    .map_err(store_error)?;
     row.value()
-}
-
-pub(super) async fn bodies(
-    connection: &mut SqliteConnection,
-    shard: Shard,
-    ids: &[BodyId],
-    now: Timestamp,
-) -> Result<HashMap<BodyId, Bytes>, StoreError> {
-    let bind = |values: &mut Values, id: &BodyId| values.push(id.to_string());
-    let found: Vec<(String, Vec<u8>)> = BODIES
-        .fetch(connection, ids.iter(), bind, &[number(shard), micros(now)])
-        .await
-        .map_err(failed)?;
-    let bodies = found.into_iter().map(|(id, content)| {
-        let id = id.parse().map_err(|_| StoreError::Unreadable(format!("body {id}")))?;
-        Ok((id, content.into()))
-    });
-    bodies.collect()
 }

@@ -1,15 +1,15 @@
-//! The projections, folded from the log again.
+//! Rebuilds the projections from the log, with the same functions that appends use.
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use super::errors::{commit_failed, failed};
+use super::errors::{commit_error, store_error};
+use super::log_reads;
 use super::write::ShardTables;
 use super::writer::begin;
-use super::{log_reads, number};
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
-use crate::log::projection::{Fold, Touched};
+use crate::sql::fold_records;
 use crate::tables::{self, projections};
 
 pub(super) async fn rebuild(
@@ -20,21 +20,20 @@ pub(super) async fn rebuild(
     let mut transaction = begin(connection).await?;
     for table in projections() {
         if let Some(newest) = table.select_newest("?") {
-            let newest = sqlx::query_scalar(AssertSqlSafe(newest)).bind(number(shard));
-            table.check_newest(newest.fetch_one(&mut *transaction).await.map_err(failed)?)?;
+            let newest = sqlx::query_scalar(AssertSqlSafe(newest)).bind(i64::from(shard.0));
+            table.check_newest(newest.fetch_one(&mut *transaction).await.map_err(store_error)?)?;
         }
         sqlx::query(AssertSqlSafe(format!("DELETE FROM {} WHERE shard = ?", table.name)))
-            .bind(number(shard))
+            .bind(i64::from(shard.0))
             .execute(&mut *transaction)
             .await
-            .map_err(failed)?;
+            .map_err(store_error)?;
     }
     fold_log(&mut transaction, shard, progress).await?;
-    transaction.commit().await.map_err(commit_failed)
+    transaction.commit().await.map_err(commit_error)
 }
 
-/// Folds the whole log into the tables of the projections, step by step, so that memory does
-/// not grow with it.
+/// Folds the whole log into empty tables, step by step, so that memory does not grow with the log.
 pub(super) async fn fold_log(
     connection: &mut SqliteConnection,
     shard: Shard,
@@ -45,13 +44,9 @@ pub(super) async fn fold_log(
         let records = log_reads::read(&mut *connection, shard, after, REBUILD_STEP).await?;
         let Some(last) = records.last() else { return Ok(()) };
         after = last.position;
-        let facts =
-            records.iter().map(|record| (&record.organization_id, record.stream, &record.fact));
         let mut tables = ShardTables { connection: &mut *connection, shard };
-        let loaded = tables::load(&mut tables, &Touched::by(facts)).await?;
-        let mut fold = Fold::new(loaded);
-        records.iter().try_for_each(|record| fold.apply(record))?;
-        tables::write_changes(&mut tables, &fold.into_changes()).await.map_err(failed)?;
+        let changes = fold_records(&mut tables, &records).await?;
+        tables::write_changes(&mut tables, &changes).await.map_err(store_error)?;
         progress(after);
     }
 }

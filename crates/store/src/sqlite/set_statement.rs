@@ -1,8 +1,8 @@
 //! Statements over sets of rows.
 //!
-//! SQLite compiles a statement for a fixed number of parameters. A set is therefore cut into
-//! powers of two: any number of rows takes few statements, of which few kinds exist, so that
-//! the connection's cache has each of them compiled.
+//! SQLite compiles a statement for a fixed number of parameters. So a set is split into parts whose
+//! sizes are powers of two. Any number of rows takes few statements of few different sizes, and the
+//! connection's cache keeps each of them compiled.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -15,11 +15,11 @@ use sqlx::{Arguments, AssertSqlSafe, FromRow, Sqlite, SqliteConnection};
 
 use crate::tables::Cell;
 
-/// The largest part that a set is cut into is this power of two: 64 rows. With the widest
-/// table's 21 columns it stays far below SQLite's limit of 32,766 parameters.
+/// The largest part has two to this power rows: 64. With the 21 columns of the widest table it is
+/// far below SQLite's limit of 32,766 parameters.
 const LARGEST_EXPONENT: u32 = 6;
 
-/// A statement with `{rows}` where the rows' values belong.
+/// A statement with `{rows}` in the place of the rows' values.
 pub(super) struct SetStatement {
     columns: usize,
     template: Cow<'static, str>,
@@ -28,19 +28,19 @@ pub(super) struct SetStatement {
 }
 
 impl SetStatement {
-    /// `{rows}` in `template` becomes `(?, …), (?, …), …` with so many columns a row. Its other
-    /// parameters come after the rows.
+    /// `{rows}` in `template` becomes `(?, …), (?, …), …` with this many columns a row. The other
+    /// parameters must follow the rows.
     pub(super) const fn new(columns: usize, template: &'static str) -> SetStatement {
         SetStatement::of(columns, Cow::Borrowed(template))
     }
 
-    /// The same, of a template that was made.
+    /// The same, of a template that was built.
     pub(super) const fn of(columns: usize, template: Cow<'static, str>) -> SetStatement {
         let sized = [const { OnceLock::new() }; LARGEST_EXPONENT as usize + 1];
         SetStatement { columns, template, sized }
     }
 
-    /// Runs the statement for all rows, whose values `bind` gives.
+    /// Runs the statement for all rows. `bind` adds the values of a row.
     pub(super) async fn execute<T>(
         &self,
         connection: &mut SqliteConnection,
@@ -53,7 +53,7 @@ impl SetStatement {
         Ok(())
     }
 
-    /// What the statement answers for all rows. `rest` are the parameters after the rows.
+    /// Runs the statement for all rows and reads its answer. `rest` are the parameters after the rows.
     pub(super) async fn fetch<T, Row>(
         &self,
         connection: &mut SqliteConnection,
@@ -72,7 +72,7 @@ impl SetStatement {
         Ok(answers)
     }
 
-    /// The same as the database has them.
+    /// The same, as the rows of the database.
     pub(super) async fn fetch_rows<T>(
         &self,
         connection: &mut SqliteConnection,
@@ -125,7 +125,6 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Adds the next one.
     pub(super) fn push<'t>(&mut self, value: impl Encode<'t, Sqlite> + Type<Sqlite>) {
         if let Err(error) = self.arguments.add(value) {
             self.error.get_or_insert(error);

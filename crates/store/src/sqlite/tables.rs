@@ -1,4 +1,4 @@
-//! The tables, read.
+//! The [`Tables`] in a file.
 
 use std::ops::Range;
 
@@ -10,15 +10,16 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqlitePool};
 
-use super::errors::failed;
-use super::replays::Search;
-use super::{SqliteStore, due, load, replays};
+use super::errors::store_error;
+use super::store::SqliteStore;
+use super::{due, load, replays};
 use crate::error::StoreError;
 use crate::log::operation::Record;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};
 use crate::sql;
+use crate::sql::replay_scan::ReplaySearch;
 use crate::sql::rows::SumRow;
 use crate::store::{AttemptSum, DueKey, DuePage, Tables, WaitingEndpoints};
 use crate::tables::{Keys, Rows, Stored, read_all};
@@ -27,11 +28,11 @@ use crate::tables::{Keys, Rows, Stored, read_all};
 impl Tables for SqliteStore {
     async fn select(&self, shard: Shard, selection: &ErasedSelection) -> Result<Rows, StoreError> {
         let found = sql::select(shard, selection).build().fetch_all(&self.readers).await;
-        Ok(Rows::stored(found.map_err(failed)?))
+        Ok(Rows::stored(found.map_err(store_error)?))
     }
 
     async fn look_up(&self, shard: Shard, keys: &Keys<'_>) -> Result<Rows, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        let mut connection = self.readers.acquire().await.map_err(store_error)?;
         load::by_key(&mut connection, shard, keys).await
     }
 
@@ -95,13 +96,11 @@ impl Tables for SqliteStore {
         after: ReplayCursor,
         limit: usize,
     ) -> Result<CandidatePage, StoreError> {
-        let now = (self.clock)();
-        let search = Search { shard, organization, selection, before, after, limit, now };
-        replays::candidates(&self.readers, &search).await
+        let search = ReplaySearch { shard, organization, selection, before, after, limit };
+        replays::candidates(&self.readers, &search, (self.clock)()).await
     }
 }
 
-/// The rows of a statement.
 async fn fetch<Row>(
     readers: &SqlitePool,
     mut query: QueryBuilder<Sqlite>,
@@ -109,5 +108,5 @@ async fn fetch<Row>(
 where
     Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
 {
-    query.build_query_as().fetch_all(readers).await.map_err(failed)
+    query.build_query_as().fetch_all(readers).await.map_err(store_error)
 }

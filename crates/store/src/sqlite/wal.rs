@@ -1,33 +1,31 @@
-//! The write-ahead log's own format, as far as it tells how many transactions are in it:
+//! The format of the write-ahead log, as far as it is needed to count the transactions in it:
 //! <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek};
 use std::path::Path;
 
-use super::place::beside;
+use super::sidecar::sidecar_path;
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
-/// The last bit says how checksums are to be read, which are not looked at.
+/// The last bit is the byte order of the checksums, which are not checked.
 const MAGIC: u32 = 0x377f_0682;
-/// Sizes of pages are powers of two, from 512 bytes to 64 KiB.
+/// Page sizes are powers of two, from 512 bytes to 64 KiB.
 const MAX_PAGE_BYTES: u32 = 65_536;
 
-/// A write-ahead log beside a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wal {
-    /// How long the file is.
     pub(super) bytes: u64,
-    /// How many transactions are in it, or a few more: whether the last ones are whole is not
-    /// looked at. Of what is left of an earlier round of the log none are counted.
+    /// The transactions of the log's current round, or a few more: whether the last ones are
+    /// complete is not checked.
     pub(super) commits: u64,
 }
 
 impl Wal {
-    /// The one beside a database, if there is a file. SQLite must not have the database open.
-    pub(super) fn beside(database: &Path) -> io::Result<Option<Wal>> {
-        match File::open(beside(database, "-wal")) {
+    /// The log of a database, if the file exists. SQLite must not have the database open.
+    pub(super) fn of(database: &Path) -> io::Result<Option<Wal>> {
+        match File::open(sidecar_path(database, "-wal")) {
             Ok(file) => {
                 let bytes = file.metadata()?.len();
                 let commits = count_commits(BufReader::new(file))?;
@@ -39,11 +37,11 @@ impl Wal {
     }
 }
 
-/// Frames belong to the log's current round if they have the salts of its header. The last frame
-/// of a transaction has the size of the database behind its page number, the others zero.
+/// A frame belongs to the log's current round if it has the salts of the log's header. In the last
+/// frame of a transaction the size of the database follows the page number, in the others zero.
 fn count_commits(mut log: BufReader<impl Read + Seek>) -> io::Result<u64> {
     let Some(header) = read_header::<HEADER_BYTES>(&mut log)? else { return Ok(0) };
-    let (magic, page_bytes) = (number(&header, 0), number(&header, 8));
+    let (magic, page_bytes) = (big_endian(&header, 0), big_endian(&header, 8));
     let is_page_size = page_bytes.is_power_of_two() && (512..=MAX_PAGE_BYTES).contains(&page_bytes);
     if magic & !1 != MAGIC || !is_page_size {
         return Ok(0);
@@ -53,13 +51,13 @@ fn count_commits(mut log: BufReader<impl Read + Seek>) -> io::Result<u64> {
         if frame[8..16] != header[16..24] {
             break;
         }
-        commits += u64::from(number(&frame, 4) != 0);
+        commits += u64::from(big_endian(&frame, 4) != 0);
         log.seek_relative(i64::from(page_bytes))?;
     }
     Ok(commits)
 }
 
-/// So many bytes, if there are as many.
+/// None: the log ends before.
 fn read_header<const BYTES: usize>(log: &mut impl Read) -> io::Result<Option<[u8; BYTES]>> {
     let mut header = [0; BYTES];
     match log.read_exact(&mut header) {
@@ -70,7 +68,7 @@ fn read_header<const BYTES: usize>(log: &mut impl Read) -> io::Result<Option<[u8
 }
 
 /// The big-endian number at an offset of a header that is long enough.
-fn number(header: &[u8], offset: usize) -> u32 {
+fn big_endian(header: &[u8], offset: usize) -> u32 {
     let bytes = header[offset..].iter().take(4);
     bytes.fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
@@ -110,12 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_round_has_left_is_not_counted() {
+    fn frames_of_an_earlier_round_are_not_counted() {
         assert_eq!(commits(&log(&[(7, SALTS), (8, SALTS - 1), (9, SALTS)])), 1);
     }
 
     #[test]
-    fn what_is_no_log_has_no_transactions() {
+    fn a_file_that_is_not_a_log_has_no_transactions() {
         assert_eq!(commits(b""), 0);
         let whole = log(&[(7, SALTS)]);
         assert_eq!(commits(&whole[..HEADER_BYTES + 10]), 0);

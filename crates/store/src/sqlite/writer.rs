@@ -4,77 +4,80 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::errors::failed;
-use super::marks::{count_commit, set_closed};
-use super::names::{Names, Replaced};
-use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
+use super::commit_state::{count_commit, set_closed};
+use super::errors::store_error;
+use super::path_check::{FileReplaced, PathCheck};
+use super::result_code::failure;
+use crate::database_problem::DatabaseProblem;
+use crate::error::{DatabaseFailure, StoreError};
+use crate::log::other_writes::OtherWrites;
 
-/// Whoever wants to write waits for a turn, first come first served.
+/// Lends the connection to one caller at a time, in the order in which they ask.
 ///
-/// A caller who goes away in the middle leaves its commands, and then a ROLLBACK, in the
-/// connection's queue; whoever has the next turn comes after them. So a turn also waits for
-/// every transaction before it.
+/// A caller that is cancelled in the middle leaves its commands, and then a ROLLBACK, in the
+/// connection's queue; the next caller's commands come after them. So each caller also waits for
+/// every transaction before its own.
 ///
-/// A turn begins only if the file still has its name: what is written to a file that was replaced
-/// is nowhere after the next start, so that nothing may be acknowledged that was written there.
+/// The connection is lent only if the paths still lead to the open files: what is written to a file
+/// that was replaced is lost after the next start, so it must not be acknowledged.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
-    slot: Mutex<Slot>,
-    names: Names,
+    connection: Mutex<WriteConnection>,
+    path_check: PathCheck,
     other_writes: OtherWrites,
 }
 
-enum Slot {
+enum WriteConnection {
     Open(SqliteConnection),
     Broken,
     Closed,
 }
 
 impl Writer {
-    /// Writes with this connection, and with others like it if it should break.
+    /// Writes with this connection, and with new ones of these options after it breaks.
     pub(super) fn new(
         options: SqliteConnectOptions,
         connection: SqliteConnection,
-        names: Names,
+        path_check: PathCheck,
     ) -> Writer {
-        let slot = Mutex::new(Slot::Open(connection));
-        Writer { options, slot, names, other_writes: OtherWrites::default() }
+        let connection = Mutex::new(WriteConnection::Open(connection));
+        Writer { options, connection, path_check, other_writes: OtherWrites::default() }
     }
 
-    /// Waits for a turn.
-    pub(super) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        let mut slot = self.slot.lock().await;
-        match *slot {
-            Slot::Open(_) => self.names.check()?,
-            Slot::Broken => {
-                // A new connection would go where the name leads, without a lock.
-                self.names.check_database()?;
-                *slot = Slot::Open(self.options.connect().await.map_err(failed)?);
-                self.names.note_log();
+    /// Waits for the callers before.
+    pub(super) async fn lock(&self) -> Result<WriterGuard<'_>, StoreError> {
+        let mut connection = self.connection.lock().await;
+        match *connection {
+            WriteConnection::Open(_) => self.path_check.check()?,
+            WriteConnection::Broken => {
+                // A new connection opens whatever file the path leads to, without a lock.
+                self.path_check.check_database()?;
+                let new = self.options.connect().await.map_err(store_error)?;
+                *connection = WriteConnection::Open(new);
+                self.path_check.expect_current_log();
             }
-            Slot::Closed => {}
+            WriteConnection::Closed => {}
         }
-        Ok(Turn { slot, other_writes: &self.other_writes })
+        Ok(WriterGuard { connection, other_writes: &self.other_writes })
     }
 
-    /// What came of the writes that are no appends.
     pub(super) fn other_writes(&self) -> &OtherWrites {
         &self.other_writes
     }
 
-    /// Whether what is written lands where the next start looks for it.
-    pub(super) fn check_names(&self) -> Result<(), StoreError> {
-        Ok(self.names.check()?)
+    /// Whether the next start will find what is written now.
+    pub(super) fn check_paths(&self) -> Result<(), StoreError> {
+        Ok(self.path_check.check()?)
     }
 
-    /// Closes the connection after the turns before, for good. The owner of the database notes
-    /// in it that it is closed, unless it is not there any more.
+    /// Closes the connection for good, after the callers before. The owner of the database notes
+    /// in it that it is closed, unless the file was replaced.
     pub(super) async fn close(&self, is_owner: bool) {
-        let slot = std::mem::replace(&mut *self.slot.lock().await, Slot::Closed);
-        let Slot::Open(mut connection) = slot else { return };
+        let connection =
+            std::mem::replace(&mut *self.connection.lock().await, WriteConnection::Closed);
+        let WriteConnection::Open(mut connection) = connection else { return };
         if is_owner
-            && self.names.check().is_ok()
+            && self.path_check.check().is_ok()
             && let Err(error) = set_closed(&mut connection).await
         {
             tracing::debug!(%error, "the database does not say that it is closed");
@@ -85,67 +88,67 @@ impl Writer {
     }
 }
 
-/// The right to write, for now.
-pub(super) struct Turn<'a> {
-    slot: MutexGuard<'a, Slot>,
+/// The right to write until one of the `finish` functions is called, or it is dropped.
+pub(super) struct WriterGuard<'a> {
+    connection: MutexGuard<'a, WriteConnection>,
     other_writes: &'a OtherWrites,
 }
 
-impl Turn<'_> {
-    /// The connection.
+impl WriterGuard<'_> {
     pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        match &mut *self.slot {
-            Slot::Open(connection) => Ok(connection),
-            Slot::Broken | Slot::Closed => {
+        match &mut *self.connection {
+            WriteConnection::Open(connection) => Ok(connection),
+            WriteConnection::Broken | WriteConnection::Closed => {
                 Err(StoreError::Unavailable("the database is closed".into()))
             }
         }
     }
 
-    /// Ends the turn of a write that is no append, and notes what came of it.
-    pub(super) fn end<T>(self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Finishes a write that is not an append, and notes its outcome.
+    pub(super) fn finish<T>(self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         self.other_writes.note(&outcome);
-        self.end_of_append(outcome)
+        self.finish_append(outcome)
     }
 
-    /// Ends the turn of an append, or of what belongs to appends, which the log notes. After a failure the connection is given up: SQLite rolls back by itself
-    /// when, for example, the disk is full, and sqlx would go on believing that the connection
-    /// is inside of a transaction.
-    pub(super) fn end_of_append<T>(
+    /// Finishes an append, or what belongs to appends, whose outcome the log notes.
+    ///
+    /// After a failure the connection is given up: SQLite rolls back by itself when, for example,
+    /// the disk is full, and sqlx would still believe that the connection is in a transaction.
+    pub(super) fn finish_append<T>(
         mut self,
         outcome: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if outcome.is_err()
-            && let Slot::Open(_) = *self.slot
+            && let WriteConnection::Open(_) = *self.connection
         {
-            *self.slot = Slot::Broken;
+            *self.connection = WriteConnection::Broken;
         }
         outcome
     }
 }
 
-impl From<Replaced> for StoreError {
-    /// Nothing was changed, and who puts the file back can go on.
-    fn from(replaced: Replaced) -> StoreError {
-        StoreError::Unavailable(replaced.into())
+impl From<FileReplaced> for StoreError {
+    /// Nothing was changed, and writing can go on once the file is put back.
+    fn from(replaced: FileReplaced) -> StoreError {
+        StoreError::Unavailable(DatabaseFailure::new(DatabaseProblem::Unreachable, replaced))
     }
 }
 
-/// Begins a transaction that writes, and counts it (see [`marks`](super::marks)).
+/// Begins a transaction that writes, and counts it (see [`inspection`](super::inspection)).
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
 ) -> Result<Transaction<'_, Sqlite>, StoreError> {
     let mut transaction = begin_uncounted(connection).await?;
-    count_commit(&mut transaction).await.map_err(failed)?;
+    count_commit(&mut transaction).await.map_err(store_error)?;
     Ok(transaction)
 }
 
-/// The same for one that counts itself with what else it changes in the row. It waits for its lock
-/// here and not in the middle.
+/// Begins a transaction that counts itself together with its other changes of the row. It waits
+/// for its lock here and not in the middle.
 pub(super) async fn begin_uncounted(
     connection: &mut SqliteConnection,
 ) -> Result<Transaction<'_, Sqlite>, StoreError> {
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;
-    // Whatever it is, nothing has been done yet, and the next turn has another connection.
-    begun.map_err(|error| StoreError::Unavailable(error.into()))
+    // Whatever the error is, nothing was done yet, and the next caller gets another connection.
+    begun.map_err(|error| StoreError::Unavailable(failure(error)))
 }

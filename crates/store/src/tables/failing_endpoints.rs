@@ -1,6 +1,6 @@
 //! `failing_endpoints`: endpoints whose attempts have all failed since a time.
 
-use keeptrusts_webhooks_domain::health::Failing;
+use keeptrusts_webhooks_domain::endpoint::FailureStreak;
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
@@ -21,7 +21,7 @@ impl Entity for FailingEndpoint {
 
     fn read(row: &impl StoredRow) -> Result<FailingEndpoint, StoreError> {
         let failing =
-            Failing { since: row.time("since")?, delivery_id: row.parsed("delivery_id")? };
+            FailureStreak { since: row.time("since")?, delivery_id: row.parsed("delivery_id")? };
         Ok(FailingEndpoint {
             organization_id: row.parsed("organization_id")?,
             endpoint_id: row.parsed("endpoint_id")?,

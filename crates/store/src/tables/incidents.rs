@@ -1,16 +1,16 @@
-//! `incidents`: the incidents of endpoints at the services of channels, by positions of the log
-//! that only grow.
+//! `incidents`: the incidents of endpoints at the services of channels, as positions of the log that
+//! only grow.
 
 use keeptrusts_webhooks_domain::incident::Incident;
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
-use crate::log::rows::KnownIncident;
+use crate::log::rows::EndpointIncident;
 
-type Column = super::Column<KnownIncident>;
+type Column = super::Column<EndpointIncident>;
 
-impl Entity for KnownIncident {
-    const TABLE: Table<KnownIncident> = Table {
+impl Entity for EndpointIncident {
+    const TABLE: Table<EndpointIncident> = Table {
         name: "incidents",
         columns: &[
             Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
@@ -22,8 +22,8 @@ impl Entity for KnownIncident {
         ],
     };
 
-    fn read(row: &impl StoredRow) -> Result<KnownIncident, StoreError> {
-        Ok(KnownIncident {
+    fn read(row: &impl StoredRow) -> Result<EndpointIncident, StoreError> {
+        Ok(EndpointIncident {
             organization_id: row.parsed("organization_id")?,
             channel_id: row.parsed("channel_id")?,
             endpoint_id: row.parsed("endpoint_id")?,

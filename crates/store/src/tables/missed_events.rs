@@ -1,13 +1,13 @@
-//! `missed_events`: events that a disabled endpoint was not sent.
+//! `missed_events`: events that an endpoint was not sent because it was disabled.
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;
-use crate::log::projection::Missed;
+use crate::log::projection::MissedEvent;
 
-type Column = super::Column<Missed>;
+type Column = super::Column<MissedEvent>;
 
-impl Entity for Missed {
-    const TABLE: Table<Missed> = Table {
+impl Entity for MissedEvent {
+    const TABLE: Table<MissedEvent> = Table {
         name: "missed_events",
         columns: &[
             Column::text("endpoint_id", |row| Cell::shown(row.endpoint_id)).key(),
@@ -17,8 +17,8 @@ impl Entity for Missed {
         ],
     };
 
-    fn read(row: &impl StoredRow) -> Result<Missed, StoreError> {
-        Ok(Missed {
+    fn read(row: &impl StoredRow) -> Result<MissedEvent, StoreError> {
+        Ok(MissedEvent {
             organization_id: row.parsed("organization_id")?,
             endpoint_id: row.parsed("endpoint_id")?,
             event_id: row.parsed("event_id")?,

@@ -1,10 +1,10 @@
 //! `records`: the log.
 
 use keeptrusts_webhooks_contracts::log_codec;
-use keeptrusts_webhooks_domain::audit::file_of;
+use keeptrusts_webhooks_domain::audit::action_label;
 use keeptrusts_webhooks_domain::log::Stream;
 
-use super::stored::organization_or_all;
+use super::stored_row::organization_or_all;
 use super::{Cell, Entity, StoredRow, Table, unreadable};
 use crate::error::StoreError;
 use crate::log::operation::Record;
@@ -24,9 +24,9 @@ impl Entity for Record {
             Column::bytes("metadata", |row| row.metadata.encode().into()),
             Column::integer("recorded_at", |row| row.recorded_at.into()),
             Column::text("operation_id", |row| Cell::shown(row.operation_id)),
-            Column::text("audit_action", |row| file_of(&row.fact).into()).for_searching(),
+            Column::text("audit_action", |row| action_label(&row.fact).into()).for_searching(),
             Column::text("actor", |row| {
-                file_of(&row.fact).map(|_| row.metadata.actor.as_str()).into()
+                action_label(&row.fact).map(|_| row.metadata.actor.as_str()).into()
             })
             .for_searching(),
         ],

@@ -1,4 +1,4 @@
-//! Send a test and wait for its outcome.
+//! Sends a test and waits for its outcome.
 
 use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, EndpointRef};
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -11,14 +11,14 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_store::{BodyId, Expected, NewBody, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{BodyId, ExpectedVersion, NewBody, NewRecord, new_ulid};
 use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
 impl DispatchApi {
-    pub(super) async fn test(
+    pub(super) async fn run_test(
         &self,
         call: AuthorizedRequest<EndpointRef>,
     ) -> Result<(Delivery, v1::Attempt), Status> {
@@ -37,7 +37,7 @@ impl DispatchApi {
         };
         let record = NewRecord {
             stream: Stream::Delivery(delivery_id),
-            expected: Expected::New,
+            expected: ExpectedVersion::New,
             fact: Fact::Delivery(requested),
         };
         let body = NewBody {
@@ -58,7 +58,7 @@ impl DispatchApi {
     }
 }
 
-/// Whether a fact is what a test's delivery ends with.
+/// Whether a fact ends a test's delivery.
 fn is_outcome(fact: &Fact) -> bool {
     matches!(
         fact,

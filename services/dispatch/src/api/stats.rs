@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use keeptrusts_webhooks_contracts::time::{duration_to_proto, timestamp_to_proto};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_store::durations;
 use keeptrusts_webhooks_store::log::projection::{CountKey, hour_of};
 
-/// The first of `hours` hours of which the last one is the current one.
+/// The first of `hours` hours, the last of which is the current one.
 pub(super) fn first_hour(now: Timestamp, hours: u32) -> Timestamp {
     let before = jiff::SignedDuration::from_hours(i64::from(hours) - 1);
     hour_of(now).checked_sub(before).unwrap_or(Timestamp::MIN)
 }
 
-pub(super) fn answer(counts: &[(CountKey, u64)]) -> v1::GetEndpointStatsResponse {
+pub(super) fn response(counts: &[(CountKey, u64)]) -> v1::GetEndpointStatsResponse {
     let mut hours = BTreeMap::<Timestamp, Vec<&(CountKey, u64)>>::new();
     for count in counts {
         hours.entry(count.0.hour).or_default().push(count);
@@ -29,12 +29,12 @@ pub(super) fn answer(counts: &[(CountKey, u64)]) -> v1::GetEndpointStatsResponse
 
 fn stats<'a>(counts: impl IntoIterator<Item = &'a (CountKey, u64)>) -> v1::AttemptStats {
     let counts: Vec<_> = counts.into_iter().collect();
-    let of = |outcome: Outcome| {
+    let of = |outcome: AttemptOutcome| {
         let matching = counts.iter().filter(|(key, _)| key.outcome == outcome);
         matching.map(|(_, count)| *count as i64).sum::<i64>()
     };
     let (delivered, retrying, failed) =
-        (of(Outcome::Delivered), of(Outcome::Retrying), of(Outcome::Failed));
+        (of(AttemptOutcome::Delivered), of(AttemptOutcome::Retrying), of(AttemptOutcome::Failed));
     let all = delivered + retrying + failed;
     let buckets = counts.iter().map(|(key, count)| (key.duration_bucket, *count));
     v1::AttemptStats {
@@ -68,11 +68,11 @@ mod tests {
             duration_bucket,
         };
         let counts = [
-            (key(0, Outcome::Delivered, 10), 3),
-            (key(0, Outcome::Retrying, 90), 1),
-            (key(3_600, Outcome::Failed, 90), 1),
+            (key(0, AttemptOutcome::Delivered, 10), 3),
+            (key(0, AttemptOutcome::Retrying, 90), 1),
+            (key(3_600, AttemptOutcome::Failed, 90), 1),
         ];
-        let answer = answer(&counts);
+        let answer = response(&counts);
         let total = answer.total.expect("there");
         assert_eq!((total.delivered, total.retrying, total.failed), (3, 1, 1));
         assert!((total.success_rate - 0.6).abs() < 1e-9);
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn without_attempts_there_is_no_rate_and_no_median() {
-        let total = answer(&[]).total.expect("there");
+        let total = response(&[]).total.expect("there");
         assert_eq!((total.success_rate, total.median_duration), (0.0, None));
     }
 }

@@ -1,9 +1,9 @@
-//! Makes the spans of routing and of attempts once their outcome is committed, from what the log
-//! says of them, so that a trace has no step that the log does not have.
+//! Exports the spans of routing and of attempts. A span is made from the record once that is
+//! committed, so that a trace has no step that the log does not have.
 //!
 //! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. Of
-//! `url.full` the path and what follows it is left out, as the conventions permit: it is often what
-//! lets one in (Slack's, for example), and secrets do not go into traces.
+//! `url.full` the path and what follows is left out, as the conventions permit: it often grants
+//! access (Slack's, for example), and secrets do not go into traces.
 //!
 //! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
@@ -15,12 +15,12 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{FinishedSpan, KeyValue, SpanKind, is_recorded, message};
 
-use super::OwnedShard;
-use super::record::Attempted;
+use super::owned_shard::OwnedShard;
+use super::send_result::CompletedAttempt;
 use crate::metrics::AttemptResult;
 
-/// An event was routed: the operation that says so is committed.
-pub(crate) fn routed(
+/// The operation that routes an event is committed.
+pub(crate) fn export_routing(
     operation: &Operation,
     parent: TraceContext,
     (event_id, event_type): (EventId, EventType),
@@ -49,24 +49,24 @@ pub(crate) fn routed(
     span.export();
 }
 
-/// An attempt was made: its outcome is committed, and this is the delivery after it.
-pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Delivery) {
+/// An attempt's outcome is committed; `after` is the delivery after it.
+pub(crate) fn export_attempt(shard: &OwnedShard, attempted: &CompletedAttempt, after: &Delivery) {
     let Some(parent) = attempted.delivery.trace.clone() else { return };
     if !is_recorded(Some(&parent)) {
         return;
     }
-    let made = &attempted.made;
-    let Some(context) = after.attempt_trace(made.number) else { return };
-    let before = made.number.checked_sub(1).filter(|number| *number > 0);
+    let details = &attempted.details;
+    let Some(context) = after.attempt_trace(details.number) else { return };
+    let before = details.number.checked_sub(1).filter(|number| *number > 0);
     let follows = before.and_then(|number| after.attempt_trace(number));
     let links = follows.into_iter().chain(attempted.request_trace.clone()).collect();
 
     let mut attributes =
-        message(made.event_id.to_string(), made.event_type, &after.organization_id);
+        message(details.event_id.to_string(), details.event_type, &after.organization_id);
     let mut add = |key: &'static str, value: String| attributes.push(KeyValue::new(key, value));
     add("keeptrusts.delivery.id", after.id.to_string());
-    add("keeptrusts.endpoint.id", made.endpoint_id.to_string());
-    add("keeptrusts.attempt.trigger", made.trigger.name().to_owned());
+    add("keeptrusts.endpoint.id", details.endpoint_id.to_string());
+    add("keeptrusts.attempt.trigger", details.trigger.name().to_owned());
     let outcome = match after.state {
         DeliveryState::Delivered => "delivered",
         DeliveryState::Scheduled | DeliveryState::Retrying => "retrying",
@@ -76,10 +76,10 @@ pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Deliv
     if let Some(next) = after.next_attempt_time {
         add("keeptrusts.attempt.next_attempt_time", next.to_string());
     }
-    if !made.remark.is_empty() {
-        add("keeptrusts.attempt.remark", made.remark.clone());
+    if !details.remark.is_empty() {
+        add("keeptrusts.attempt.remark", details.remark.clone());
     }
-    let target = shard.targets.get(made.endpoint_id);
+    let target = shard.targets.get(details.endpoint_id);
     let uri = target.as_ref().and_then(|target| target.uri.as_ref());
     let host = uri.and_then(|uri| uri.host()).unwrap_or_default();
     let port = uri.and_then(|uri| uri.port_u16()).unwrap_or(443);
@@ -89,12 +89,12 @@ pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Deliv
     add("messaging.operation.name", "deliver".to_owned());
     add("messaging.operation.type", "send".to_owned());
     attributes.push(KeyValue::new("server.port", i64::from(port)));
-    attributes.push(KeyValue::new("keeptrusts.attempt.number", i64::from(made.number)));
-    if made.number > 1 {
-        let resends = i64::from(made.number - 1);
+    attributes.push(KeyValue::new("keeptrusts.attempt.number", i64::from(details.number)));
+    if details.number > 1 {
+        let resends = i64::from(details.number - 1);
         attributes.push(KeyValue::new("http.request.resend_count", resends));
     }
-    if let Some(status_code) = made.status_code {
+    if let Some(status_code) = details.status_code {
         let status_code = i64::from(status_code);
         attributes.push(KeyValue::new("http.response.status_code", status_code));
     }
@@ -111,7 +111,7 @@ pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Deliv
         parent,
         name: "POST".into(),
         kind: SpanKind::Client,
-        start: made.start_time,
+        start: details.start_time,
         end: attempted.end_time,
         attributes,
         links,

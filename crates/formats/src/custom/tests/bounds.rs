@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
+
 use super::*;
 
 /// Each would take minutes, gigabytes or the stack if nothing stopped it. With the piece that is

@@ -3,14 +3,14 @@
 
 use super::*;
 use crate::limits::FEED_BATCHES;
-use crate::log::feed::{OrganizationFollower, OwnRecords};
+use crate::log::feed::{OrganizationFollower, OrganizationRecords};
 
 /// Follows what the organization of most tests has.
 fn follow(log: &Arc<Log>, after: i64) -> OrganizationFollower {
     log.follow_organization(SHARD, &organization(), Position(after))
 }
 
-fn positions_of(own: &OwnRecords) -> Vec<i64> {
+fn positions_of(own: &OrganizationRecords) -> Vec<i64> {
     own.records.iter().map(|record| record.position.0).collect()
 }
 

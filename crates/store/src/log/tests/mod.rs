@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::limits::PROBE_INTERVAL;
-use crate::log::operation::Expected;
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, PROBE_INTERVAL};
+use crate::log::operation::{ExpectedVersion, Refusal};
 use crate::testing::conformance::given::*;
 use crate::testing::faulty_store::{Fault, FaultyStore};
 
@@ -34,7 +34,7 @@ async fn settle() {
     tokio::time::sleep(Duration::from_nanos(1)).await;
 }
 
-fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<Appended, AppendError>> {
+fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<AppendOutcome, AppendError>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append(SHARD, operation).await })
 }
@@ -42,12 +42,12 @@ fn append(log: &Arc<Log>, operation: Operation) -> JoinHandle<Result<Appended, A
 fn append_all(
     log: &Arc<Log>,
     operations: Vec<Operation>,
-) -> JoinHandle<Vec<Result<Appended, AppendError>>> {
+) -> JoinHandle<Vec<Result<AppendOutcome, AppendError>>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.append_all(SHARD, operations).await })
 }
 
-fn asks(log: &Arc<Log>) -> JoinHandle<Result<(), Trouble>> {
+fn asks(log: &Arc<Log>) -> JoinHandle<Result<(), DatabaseProblem>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.can_commit().await })
 }
@@ -62,11 +62,11 @@ async fn logged(store: &FaultyStore) -> Vec<OperationId> {
     records.into_iter().map(|record| record.operation_id).collect()
 }
 
-fn positions(results: &[Result<Appended, AppendError>]) -> Vec<i64> {
+fn positions(results: &[Result<AppendOutcome, AppendError>]) -> Vec<i64> {
     results
         .iter()
         .map(|result| match result {
-            Ok(Appended::New { first, .. }) => first.0,
+            Ok(AppendOutcome::Appended { first, .. }) => first.0,
             other => panic!("{other:?}"),
         })
         .collect()
@@ -130,7 +130,7 @@ async fn refusals_reach_those_whom_they_concern() {
     let (endpoint, absent, keyed) = (endpoint_id(), endpoint_id(), event_id());
     let operations = vec![
         create_endpoint(endpoint),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         publish_with_key(keyed, "key", "content"),
         publish_with_key(event_id(), "key", "content"),
         publish_with_key(event_id(), "key", "other"),
@@ -141,7 +141,7 @@ async fn refusals_reach_those_whom_they_concern() {
     let refused = AppendError::Refused;
     let absent = Refusal::NoSuchStream(Stream::Endpoint(absent));
     assert_eq!(results[1], Err(refused(absent)));
-    assert_eq!(results[3], Ok(Appended::Duplicate { event_id: keyed }));
+    assert_eq!(results[3], Ok(AppendOutcome::Duplicate { event_id: keyed }));
     assert_eq!(results[4], Err(refused(Refusal::IdempotencyKeyReused { event_id: keyed })));
 }
 
@@ -149,7 +149,7 @@ async fn refusals_reach_those_whom_they_concern() {
 async fn while_the_database_is_away_callers_hear_it_and_later_appends_work() {
     let store = FaultyStore::failing([Fault::Unavailable, Fault::Unavailable]);
     let log = start(&store).await;
-    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    let unavailable = AppendError::Unavailable(DatabaseProblem::Unreachable);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable.clone()));
     let results = log.append_all(SHARD, events(3)).await;
     let all_are_told = results.iter().all(|result| *result == Err(unavailable.clone()));
@@ -166,10 +166,10 @@ async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_
     assert_eq!(store.tries(), 0, "nothing has failed");
 
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     assert_eq!(store.tries(), 0, "a small write has room where others have none: not asked");
     tokio::time::advance(DOUBT).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable), "it still is");
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable), "it still is");
     assert_eq!(store.tries(), 1);
     tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()), "it is there again, though nobody has appended");
@@ -186,10 +186,10 @@ async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_all
     // The try hangs: they are answered all the same, with what is known.
     let asking: Vec<_> = (0..20).map(|_| asks(&log)).collect();
     for asked in asking {
-        assert_eq!(asked.await.unwrap(), Err(Trouble::Unreachable));
+        assert_eq!(asked.await.unwrap(), Err(DatabaseProblem::Unreachable));
     }
     tokio::time::advance(10 * PROBE_INTERVAL).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     assert_eq!(store.tries(), 1, "one at a time, however long it takes");
     store.open_gate();
     settle().await;
@@ -199,7 +199,7 @@ async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_all
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     tokio::time::advance(DOUBT).await;
     for _ in 0..20 {
-        assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+        assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     }
     assert_eq!(store.tries(), 2, "the second has failed, and the third is not due");
     tokio::time::advance(PROBE_INTERVAL).await;
@@ -212,7 +212,7 @@ async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
     let store = FaultyStore::of_shards(4, []);
     let log = start(&store).await;
     store.lock_rows([0]);
-    let busy = AppendError::Unavailable(Trouble::Locked);
+    let busy = AppendError::Unavailable(DatabaseProblem::Locked);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(busy.clone()));
     assert_eq!(log.can_commit().await, Ok(()), "another shard was tried");
     assert_eq!(store.tries(), 2, "the other one, and whether it still is locked");
@@ -229,7 +229,7 @@ async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
         assert_eq!(log.append(Shard(shard), publish(event_id())).await, Err(busy.clone()));
     }
     tokio::time::advance(PROBE_INTERVAL).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Locked));
     store.lock_rows([]);
     tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -241,8 +241,8 @@ async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_writt
     let log = start(&store).await;
     store.lock_rows(0..4);
     log.append(SHARD, publish(event_id())).await.expect_err("locked");
-    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
-    assert_eq!(log.can_commit().await, Err(Trouble::Locked));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Locked));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Locked));
     store.lock_rows([0]);
     tokio::time::advance(PROBE_INTERVAL).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -252,9 +252,9 @@ async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_writt
 async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
-    let renewed = Err::<(), _>(StoreError::Unknown(Trouble::DiskFull.into()));
+    let renewed = Err::<(), _>(StoreError::Unknown(DatabaseProblem::DiskFull.into()));
     store.other_writes().note(&renewed);
-    assert_eq!(log.can_commit().await, Err(Trouble::DiskFull));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::DiskFull));
     assert_eq!(store.tries(), 0);
     tokio::time::advance(DOUBT).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -271,7 +271,7 @@ async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     // It is rolled back, and says nothing.
-    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     log.append(SHARD, refused).await.expect_err("there is none");
     tokio::time::advance(DOUBT).await;
     assert_eq!(log.can_commit().await, Ok(()));
@@ -292,7 +292,7 @@ async fn a_commit_that_is_not_answered_is_known_without_asking() {
     settle().await;
     assert_eq!(log.can_commit().await, Ok(()));
     tokio::time::advance(Duration::from_secs(5)).await;
-    assert_eq!(log.can_commit().await, Err(Trouble::Silent));
+    assert_eq!(log.can_commit().await, Err(DatabaseProblem::Silent));
     assert_eq!(store.tries(), 0);
     store.open_gate();
     slow.await.unwrap().expect("appended");
@@ -312,7 +312,7 @@ async fn a_commit_that_happened_though_its_answer_was_lost_is_not_repeated() {
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     let results = log.append_all(SHARD, operations).await;
     assert_eq!(positions(&results), [1, 2, 4]);
-    let Ok(Appended::New { last, .. }) = &results[1] else { panic!("{results:?}") };
+    let Ok(AppendOutcome::Appended { last, .. }) = &results[1] else { panic!("{results:?}") };
     assert_eq!(*last, Position(3));
     assert_eq!(store.batches(), [3]);
     assert_eq!(logged(&store).await, [ids[0], ids[1], ids[1], ids[2]]);
@@ -334,7 +334,7 @@ async fn a_commit_that_did_not_happen_when_its_answer_was_lost_is_repeated() {
 async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_given_up() {
     let store = FaultyStore::failing([Fault::LostBefore; 10]);
     let log = start(&store).await;
-    let unavailable = AppendError::Unavailable(Trouble::Unreachable);
+    let unavailable = AppendError::Unavailable(DatabaseProblem::Unreachable);
     assert_eq!(log.append(SHARD, publish(event_id())).await, Err(unavailable));
     assert_eq!(store.batches(), [1; 3], "it does not go on for ever");
     assert!(logged(&store).await.is_empty());
@@ -348,15 +348,15 @@ async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
     let operations = vec![
         publish_with_key(keyed, "key", "content"),
         publish_with_key(event_id(), "key", "content"),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         publish(event_id()),
     ];
     let results = log.append_all(SHARD, operations).await;
-    assert!(matches!(results[0], Ok(Appended::New { first: Position(1), .. })));
-    assert_eq!(results[1], Ok(Appended::Duplicate { event_id: keyed }));
+    assert!(matches!(results[0], Ok(AppendOutcome::Appended { first: Position(1), .. })));
+    assert_eq!(results[1], Ok(AppendOutcome::Duplicate { event_id: keyed }));
     let absent = Refusal::NoSuchStream(Stream::Endpoint(absent));
     assert_eq!(results[2], Err(AppendError::Refused(absent)));
-    assert!(matches!(results[3], Ok(Appended::New { first: Position(2), .. })));
+    assert!(matches!(results[3], Ok(AppendOutcome::Appended { first: Position(2), .. })));
     assert_eq!(store.batches(), [4, 2]);
     assert_eq!(logged(&store).await.len(), 2);
 }
@@ -489,7 +489,7 @@ async fn while_a_lost_commit_cannot_be_looked_up_the_database_takes_none() {
     // For as long as it goes on, though a write that is only tried succeeds.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(log.can_commit().await, Err(Trouble::Unreachable));
+        assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     }
     store.failing_lookups.store(0, Ordering::SeqCst);
     assert_eq!(positions(&[doubtful.await.unwrap()]), [1]);

@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::limits::MAX_TAIL_RECORDS;
+use crate::limits::{MAX_TAIL_RECORDS, SLOW_POLL};
 
 /// Reads so many records; fails if they are not the next ones.
 async fn read_along(mut follower: Follower, last: i64) -> Vec<Arc<Record>> {
@@ -40,7 +40,7 @@ async fn invariant_6_followers_read_every_record_once_and_in_order_while_many_ap
                 let operations = vec![
                     publish(event_id()),
                     rename_endpoint(endpoint, version(0), "refused"),
-                    rename_endpoint(endpoint, Expected::Any, "renamed"),
+                    rename_endpoint(endpoint, ExpectedVersion::Any, "renamed"),
                 ];
                 let results = log.append_all(SHARD, operations).await;
                 assert!(results[0].is_ok() && results[1].is_err() && results[2].is_ok());
@@ -129,7 +129,7 @@ async fn a_watch_wakes_for_news_only() {
     };
     log.append_all(SHARD, events(2)).await;
     assert_eq!(news("an append", true).await, 2);
-    let absent = rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    let absent = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     log.append(SHARD, absent).await.expect_err("refused");
     news("a refusal", false).await;
     for (hint, is_news) in [(1, false), (2, false), (7, true), (7, false)] {

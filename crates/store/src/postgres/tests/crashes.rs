@@ -1,4 +1,4 @@
-//! Sessions, commits and servers that end in the middle of something.
+//! Sessions, commits and servers that end in the middle of their work.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::proxy::{self, Mischief};
+use super::proxy::{self, Fault};
 use super::{connect, database, eventually, open, waiting_session};
 use crate::error::StoreError;
 use crate::log::operation::{BodyId, Operation};
@@ -20,7 +20,7 @@ use crate::testing::conformance::given::{
     publish, schedule, succeed, time,
 };
 
-/// Positions from 1 on without a gap, as they stand in the log.
+/// Asserts that the log has the positions from 1 on without a gap.
 async fn assert_gapless(store: &PostgresStore, count: i64) {
     let records = store.read(SHARD, Position::START, 100_000).await.expect("reads");
     let positions: Vec<_> = records.iter().map(|record| record.position.0).collect();
@@ -29,7 +29,7 @@ async fn assert_gapless(store: &PostgresStore, count: i64) {
     assert_eq!(state.last_position, Position(count));
 }
 
-/// A batch that writes to every table, and what it needs: a delivery to conclude.
+/// A batch that writes to every table. Appends the delivery that it concludes.
 async fn batch_for_every_table(store: &PostgresStore) -> Vec<Operation> {
     let (endpoint, event) = (endpoint_id(), event_id());
     let deliveries = [delivery_id(), delivery_id()];
@@ -70,7 +70,7 @@ async fn a_session_that_is_killed_at_any_table_leaves_nothing_of_its_batch() {
     ] {
         let mut blocker = connect(&url).await;
         let mut blocking = blocker.begin().await.expect("begins");
-        // Lets reads pass, but nothing that writes.
+        // Blocks writes, but not reads.
         let lock = AssertSqlSafe(format!("LOCK TABLE {table} IN EXCLUSIVE MODE"));
         sqlx::raw_sql(lock).execute(&mut *blocking).await.expect("locks");
 
@@ -100,8 +100,8 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
     let url = database().await;
     let store = open(&url).await;
     let operations: Vec<_> = (0..300).map(|_| publish(event_id())).collect();
-    // Connections are made and statements prepared before: drops shall hit every step of an
-    // append, not only the first ones.
+    // Connections are made and statements prepared first, so that drops hit every step of an append
+    // and not only the first ones.
     let started = Instant::now();
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
     let warm = Instant::now();
@@ -109,8 +109,8 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
     let usual = warm.elapsed().min(warm - started).max(Duration::from_millis(1));
     for (round, operation) in (0..).zip(&operations) {
         let append = store.append(SHARD, std::slice::from_ref(operation));
-        // A dropped append costs its connection; every third one is let through, so that the
-        // next ones find a connection that is warm.
+        // A dropped append costs its connection. Every third one succeeds, so that the next ones find
+        // a connection with prepared statements.
         if round % 3 == 0 {
             append.await.expect("appends");
             continue;
@@ -123,7 +123,7 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
 
     let after = Instant::now();
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
-    // A lock that was left behind would be waited for as long as a session waits for one.
+    // This append would wait for the whole lock timeout if a lock were left behind.
     assert!(after.elapsed() < store.writers.limits().lock, "nobody holds the shard");
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     let found = store.find_operations(SHARD, Position::START, &ids).await.expect("finds");
@@ -146,13 +146,13 @@ async fn an_append_that_is_dropped_midway_holds_no_lock_and_leaves_no_gap() {
 async fn a_lost_answer_is_unknown_and_can_be_looked_up() {
     let url = database().await;
     let server_port = Cluster::shared().await.port();
-    let mischief = Arc::new(Mischief::default());
-    let proxy_port = proxy::start(server_port, Arc::clone(&mischief)).await;
+    let fault = Arc::new(Fault::default());
+    let proxy_port = proxy::start(server_port, Arc::clone(&fault)).await;
     let proxied = url.replace(&format!(":{server_port}/"), &format!(":{proxy_port}/"));
-    // The proxy must be able to read along.
+    // The proxy must be able to read the messages.
     let store = open(&format!("{proxied}?sslmode=disable")).await;
 
-    for (lost, appended) in [(&mischief.lose_answer, 1), (&mischief.lose_commit, 0)] {
+    for (lost, appended) in [(&fault.lose_answer, 1), (&fault.lose_commit, 0)] {
         let before = store.shard_state(SHARD).await.expect("reads").last_position;
         let operation = publish(event_id());
         lost.store(true, Ordering::SeqCst);
@@ -168,7 +168,7 @@ async fn a_lost_answer_is_unknown_and_can_be_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_outlives_its_server() {
+async fn a_store_survives_a_restart_of_its_server() {
     let cluster = Cluster::builder().fsync(false).create().await;
     let url = cluster.create_database("restarted").await;
     let (store, other) = (open(&url).await, open(&url).await);

@@ -1,4 +1,4 @@
-//! Tables that grow faster than Postgres notices.
+//! Tables that grow faster than their statistics are updated.
 
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::log::Epoch;
 use sqlx::PgConnection;
 
 use super::{connect, database, eventually};
-use crate::log::operation::{Expected, Operation};
+use crate::log::operation::{ExpectedVersion, Operation};
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::store::Store;
@@ -17,8 +17,8 @@ use crate::testing::conformance::given::{
 
 const ROWS: i64 = 20_000;
 
-/// As though others had filled the tables, and nobody had looked at them since. In every index
-/// these rows come before the ones that are looked up.
+/// Fills the tables without updating their statistics. In every index these rows come before the
+/// ones that are looked up.
 const FILL: &str = "
     INSERT INTO endpoints (shard, organization_id, endpoint_id, name, url, status,
                            document_version, document)
@@ -36,7 +36,7 @@ const FILL: &str = "
            attempt_count, automatic_count, 1, create_time, cancel_reason, version
     FROM (SELECT * FROM deliveries LIMIT 1) AS one, generate_series(1, 20000) AS i";
 
-/// How many rows statements have read through indexes, and how many have been changed.
+/// How many rows were read through indexes, and how many were changed.
 async fn read_and_changed(connection: &mut PgConnection) -> (i64, i64) {
     let sql = "SELECT (SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes
                        WHERE relname IN ('endpoints', 'events', 'deliveries')),
@@ -49,16 +49,16 @@ async fn read_and_changed(connection: &mut PgConnection) -> (i64, i64) {
 fn lookups(endpoint: EndpointId, delivery: DeliveryId) -> [Operation; 3] {
     let event = event_id();
     [
-        rename_endpoint(endpoint, Expected::Any, "again"),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "again"),
         change_delivery(delivery, version(0), DeliveryFact::RetryRequested),
         publish_with_key(event, &event.to_string(), "content"),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_made_for_empty_tables_does_not_read_all_of_them_when_they_have_grown() {
+async fn a_plan_made_for_empty_tables_does_not_scan_them_when_they_have_grown() {
     let url = database().await;
-    // One of them writes.
+    // One connection writes.
     let options = PostgresOptions { connections: MIN_CONNECTIONS, ..PostgresOptions::default() };
     let store = PostgresStore::open(&url, options).await.expect("the database is opened");
     let mut connection = connect(&url).await;
@@ -67,8 +67,8 @@ async fn a_plan_made_for_empty_tables_does_not_read_all_of_them_when_they_have_g
         sqlx::raw_sql(sqlx::AssertSqlSafe(forget)).execute(&mut connection).await.expect("alters");
     }
     let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
-    // From the sixth time on, Postgres keeps to a plan if it is none the worse for many rows: here,
-    // while there is not a single one.
+    // From the sixth execution on, Postgres keeps a generic plan if its estimated cost is no higher.
+    // Here it is estimated while the tables are empty.
     for _ in 0..10 {
         let lookups = (0..50).flat_map(|_| lookups(endpoint_id(), delivery_id()));
         let refused: Vec<_> = lookups.map(|operation| operation.fenced(Epoch(99))).collect();
@@ -86,7 +86,7 @@ async fn a_plan_made_for_empty_tables_does_not_read_all_of_them_when_they_have_g
     let appended = store.append(SHARD, &lookups(endpoint, delivery)).await.expect("appends");
     assert_eq!(appended.records.len(), 3);
     let read = eventually("the statistics of the append are in", async || {
-        // A session tells its statistics at the end of a statement, once a second.
+        // A session reports its statistics at the end of a statement, once a second at most.
         let query = sqlx::query_as::<_, (i32,)>("SELECT 1");
         fetch(&store.writers, query).await.expect("answers");
         let (read, changed) = read_and_changed(&mut connection).await;

@@ -1,15 +1,16 @@
-//! What is Postgres' own, and the suite that holds every store to its contract. Each test makes
-//! a database of its own in a throw-away cluster.
+//! The conformance suite, and tests of what only Postgres has. Each test has a database of its own
+//! in a temporary cluster.
 
+mod contended_rows;
 mod crashes;
-mod failing_over;
+mod failover;
 mod growth;
-mod held_rows;
 mod opening;
+mod plans;
 mod pooling;
 mod proxy;
-mod sharing;
-mod silence;
+mod several_processes;
+mod silent_connections;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +23,7 @@ use super::{PostgresOptions, PostgresStore};
 use crate::store::Store;
 use crate::testing::conformance::{Fixture, conformance_tests};
 
-/// Makes an empty database in the shared cluster; answers with its URL.
+/// Creates an empty database in the shared cluster. Returns its URL.
 async fn database() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("store_{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -39,7 +40,7 @@ async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.expect("the database is there")
 }
 
-/// Looks now and then until it finds something.
+/// Repeats a check until it returns something.
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     const STEP: Duration = Duration::from_millis(10);
     const STEPS: u32 = 3_000;
@@ -52,7 +53,7 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> 
     panic!("{what}: not within {:?}", STEP * STEPS);
 }
 
-/// The process of a session that waits for a lock, in this connection's database.
+/// The process id of a session that waits for a lock in this connection's database.
 async fn waiting_session(connection: &mut PgConnection) -> i32 {
     eventually("a session waits for a lock", async || {
         let sql = "SELECT pid FROM pg_stat_activity

@@ -1,4 +1,4 @@
-//! Starting on a database, and being told what is wrong with it.
+//! Opening a database, and the errors of it.
 
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_testkit::ports::closed_port;
@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 use super::{connect, database, open};
-use crate::opening::Opening;
+use crate::open_mode::OpenMode;
 use crate::postgres::pool::Pool;
 use crate::postgres::session::fetch;
 use crate::postgres::{OpenError, PostgresOptions, PostgresStore};
@@ -47,15 +47,15 @@ async fn many_processes_start_on_an_empty_database_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_number_of_shards_is_the_databases() {
+async fn the_database_decides_the_number_of_shards() {
     let url = database().await;
     open(&url).await.close().await;
     let shrink = "UPDATE database SET shard_count = 2; DELETE FROM shards WHERE shard >= 2";
     sqlx::raw_sql(shrink).execute(&mut connect(&url).await).await.expect("changes");
     let store = open(&url).await;
     assert_eq!(store.shard_count(), 2);
-    let survey = store.survey("us", std::time::Duration::from_secs(1)).await.expect("surveys");
-    assert_eq!(survey.shards.len(), 2);
+    let cluster = store.heartbeat("us", std::time::Duration::from_secs(1)).await.expect("reports");
+    assert_eq!(cluster.shards.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,24 +140,24 @@ async fn a_schema_of_another_version_is_left_alone() {
     let error = error_of(&url).await;
     assert!(matches!(error, OpenError::Newer { found: 9999, known: 1.. }), "{error}");
 
-    // As before the migrations were folded into one: it had twelve.
+    // As before the migrations were merged into one: there were twelve.
     let unreleased = "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1;
          UPDATE _sqlx_migrations SET version = 12 WHERE version = 9999";
     sqlx::raw_sql(unreleased).execute(&mut connection).await.expect("changes");
-    for opening in [Opening::Make, Opening::Existing, Opening::Unchanged] {
-        let opened = PostgresStore::open_as(opening, &url, PostgresOptions::default()).await;
-        let Err(error) = opened else { panic!("{opening:?} opened it") };
-        assert!(matches!(error, OpenError::Unreleased { .. }), "{opening:?}: {error}");
+    for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::Unchanged] {
+        let opened = PostgresStore::open_as(mode, &url, PostgresOptions::default()).await;
+        let Err(error) = opened else { panic!("{mode:?} opened it") };
+        assert!(matches!(error, OpenError::Unreleased { .. }), "{mode:?}: {error}");
         assert!(error.to_string().contains("create another database"), "{error}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_10_a_refused_user_is_told_so_without_the_password() {
+async fn invariant_10_the_error_of_a_refused_user_does_not_contain_the_password() {
     const PASSWORD: &str = "hunter2-but-longer";
     let cluster = Cluster::builder().fsync(false).create().await;
     let url = cluster.create_database("guarded").await;
-    // The roles' own rules come before the one that lets everybody in.
+    // The rules for these roles come before the one that admits everybody.
     cluster
         .query(
             "guarded",

@@ -1,4 +1,4 @@
-//! PgBouncer in between.
+//! PgBouncer between a store and its server.
 
 use keeptrusts_webhooks_testkit::pooler::Pooler;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
@@ -15,7 +15,7 @@ async fn open_through(pooler: &Pooler) -> Result<PostgresStore, OpenError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_of_transactions_is_found_at_the_start_and_one_of_sessions_is_used() {
+async fn transaction_pooling_is_refused_and_session_pooling_is_used() {
     let server_port = Cluster::shared().await.port();
     let pooler = Pooler::start(server_port, "transaction").await;
     let error = open_through(&pooler).await.err().expect("it is refused");

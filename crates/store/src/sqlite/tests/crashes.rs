@@ -1,4 +1,4 @@
-//! kill -9 at random moments: what was answered is there, and what is there is whole.
+//! kill -9 at random moments: acknowledged records are there, and no batch is there in part.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptMade;
+use keeptrusts_webhooks_domain::attempt::AttemptDetails;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OperationId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -23,12 +23,12 @@ use crate::store::Store;
 use crate::testing::conformance::given::*;
 
 const KILLS: usize = 8;
-/// Where the process to be killed finds its database.
+/// Tells the process that is killed where its database is.
 const DATABASE: &str = "KEEPTRUSTS_WEBHOOKS_TEST_DATABASE";
 const ACKNOWLEDGED: &str = "acknowledged ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_1_whatever_was_answered_before_a_kill_is_in_the_log() {
+async fn invariant_1_what_was_acknowledged_before_a_kill_is_in_the_log() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("webhooks.db");
     let mut acknowledged = HashSet::new();
@@ -47,7 +47,7 @@ async fn invariant_1_whatever_was_answered_before_a_kill_is_in_the_log() {
             child.kill().expect("SIGKILL is sent");
             child.wait().expect("the process ends");
         });
-        // What has been answered is read until the pipe breaks. A last half line is no answer.
+        // Answers are read until the pipe breaks. An incomplete last line is not an answer.
         let mut line = String::new();
         while lines.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
             acknowledged.extend(operation_of(&line));
@@ -68,7 +68,7 @@ async fn invariant_1_whatever_was_answered_before_a_kill_is_in_the_log() {
     assert!(acknowledged.len() > KILLS);
 }
 
-/// Not a test: the process that is killed, which appends for ever and prints what was answered.
+/// Not a test: the process that is killed. It appends for ever and prints the answers.
 #[tokio::test]
 #[ignore = "run by the test above, in a process of its own"]
 async fn appends_until_it_is_killed() {
@@ -100,13 +100,13 @@ fn publish_and_route(endpoint: EndpointId) -> [Operation; 2] {
 
 fn attempt(delivery: &Delivery) -> Operation {
     let now = Timestamp::now();
-    let made = attempt_of(delivery, now);
+    let details = attempt_of(delivery, now);
     // Ids of the conformance suite are unique in their process only.
-    let made = AttemptMade { id: AttemptId::new(new_ulid(now)), ..made };
-    conclude(delivery, made, failure())
+    let details = AttemptDetails { id: AttemptId::new(new_ulid(now)), ..details };
+    conclude(delivery, details, failure())
 }
 
-/// Appends a batch and tells that it was answered; says what was scheduled.
+/// Appends a batch and prints the answer. Returns the scheduled deliveries.
 async fn append(store: &SqliteStore, mut batch: Vec<Operation>) -> Vec<Delivery> {
     for operation in &mut batch {
         operation.id = OperationId::new(new_ulid(Timestamp::now()));

@@ -1,4 +1,4 @@
-//! What happens when the disk or a caller goes away.
+//! Full disks and cancelled callers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::{open, run};
+use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::operation::{BodyId, Operation};
 use crate::store::Store;
 use crate::testing::conformance::given::*;
-use crate::trouble::Trouble;
 
 fn publish_with_body(bytes: usize) -> Operation {
     let event = event_id();
@@ -23,16 +23,16 @@ fn publish_with_body(bytes: usize) -> Operation {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_appends_go_on_when_there_is_room_again() {
+async fn a_full_disk_is_reported_and_appends_go_on_on_conflict_is_room_again() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
     store.append(SHARD, &[publish_with_body(100)]).await.expect("appends");
     for _ in 0..3 {
-        // To SQLite this is a full disk. The limit is the connection's, and goes with it.
+        // To SQLite this is a full disk. The limit ends with the connection.
         run(&store, "PRAGMA max_page_count = 1").await;
         let error = store.append(SHARD, &[publish_with_body(100_000)]).await.expect_err("full");
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert_eq!(error.trouble(), Some(Trouble::DiskFull), "{error:?}");
+        assert_eq!(error.problem(), Some(DatabaseProblem::DiskFull), "{error:?}");
         store.append(SHARD, &[publish_with_body(100_000)]).await.expect("there is room again");
     }
     let log = store.read(SHARD, Position::START, 10).await.expect("reads");
@@ -42,7 +42,7 @@ async fn a_full_disk_is_told_and_appends_go_on_when_there_is_room_again() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_written_is_told_of_as_an_append_is() {
+async fn a_full_disk_is_reported_for_writes_of_keys_too() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
     let uses: Vec<_> =
@@ -52,8 +52,8 @@ async fn a_key_that_cannot_be_written_is_told_of_as_an_append_is() {
     assert_eq!(store.other_writes().failure(), None, "an append is told of by the log");
     run(&store, "PRAGMA max_page_count = 1").await;
     store.note_key_uses(&uses).await.expect_err("full");
-    let failure = store.other_writes().failure().map(|failure| failure.trouble);
-    assert_eq!(failure, Some(Trouble::DiskFull));
+    let failure = store.other_writes().failure().map(|failure| failure.problem);
+    assert_eq!(failure, Some(DatabaseProblem::DiskFull));
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_record_that_the_log_has_already_fails_and_leaves_nothing() {
     let store = open(&folder.path().join("webhooks.db")).await;
     let event = event_id();
     store.append(SHARD, &[publish(event)]).await.expect("appends");
-    // Only a defect makes an id twice.
+    // Only a defect creates an id twice.
     let error = store.append(SHARD, &[publish(event_id()), publish(event)]).await;
     let error = error.expect_err("the stream exists");
     assert!(matches!(error, StoreError::Failed(_)), "{error:?}");
@@ -72,7 +72,7 @@ async fn a_record_that_the_log_has_already_fails_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_rebuild_that_was_given_up_changes_nothing() {
+async fn a_cancelled_rebuild_changes_nothing() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = Arc::new(open(&folder.path().join("webhooks.db")).await);
     let batch: Vec<_> = (0..3_000).map(|_| create_endpoint(endpoint_id())).collect();

@@ -1,16 +1,17 @@
-//! The conformance suite, and what is special about a file that one process has open.
+//! The conformance suite, and tests of what only SQLite has.
 
 #![allow(clippy::unwrap_used)]
 
-mod beside;
+mod administration;
 mod crashes;
-mod erasing;
+mod erasure;
 mod failures;
 mod opening;
-mod owning;
+mod ownership;
 mod plans;
 mod power_cut;
-mod restoring;
+mod restored_files;
+mod tables;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,8 +49,8 @@ async fn open(path: &Path) -> SqliteStore {
 
 /// Runs a statement behind the store's back, on the writer's connection.
 async fn run(store: &SqliteStore, sql: &str) {
-    let mut turn = store.writer.turn().await.expect("the writer is there");
-    let connection = turn.connection().expect("the database is open");
+    let mut writer = store.writer.lock().await.expect("the writer is there");
+    let connection = writer.connection().expect("the database is open");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.expect("the statement runs");
 }
 

@@ -1,4 +1,4 @@
-//! Who may open which file, and what becomes of it.
+//! Which files are opened, and which are refused.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{open, run};
-use crate::opening::Opening;
+use crate::open_mode::OpenMode;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::Store;
 use crate::testing::conformance::given::*;
@@ -27,7 +27,7 @@ async fn refusal(path: &Path) -> OpenError {
 }
 
 #[tokio::test]
-async fn what_was_appended_is_there_when_the_file_is_opened_again() {
+async fn records_are_there_when_the_file_is_opened_again() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let store = open(&path).await;
@@ -51,7 +51,7 @@ async fn what_was_appended_is_there_when_the_file_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_second_opening_is_refused_and_told_who_has_the_database_and_what_to_use() {
+async fn a_second_opening_is_refused_with_the_holder_and_what_to_do() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let options = SqliteOptions { program: "a-test".to_owned(), ..SqliteOptions::default() };
@@ -86,7 +86,7 @@ async fn every_path_to_a_file_leads_to_the_same_lock() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn only_the_owner_can_read_what_is_made() {
+async fn only_the_owner_can_read_created_files() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let path = folder.path().join("data/keeptrusts/webhooks.db");
@@ -102,7 +102,7 @@ async fn only_the_owner_can_read_what_is_made() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_something_else_is_refused_and_left_alone() {
+async fn a_file_of_another_program_is_refused_and_left_alone() {
     let folder = folder();
     let text = folder.path().join("notes.txt");
     let content = "Not a database, but long enough to have a header. ".repeat(200);
@@ -137,7 +137,7 @@ async fn a_file_that_is_something_else_is_refused_and_left_alone() {
 async fn an_opening_that_fails_leaves_nothing_behind() {
     let folder = folder();
     let data = folder.path().join("data");
-    // What is in the way is found when the database has been made.
+    // The conflict is found only after the database was created.
     fs::create_dir_all(data.join("webhooks.db.lock")).expect("a folder");
     let error = refusal(&data.join("webhooks.db")).await;
     assert!(matches!(error, OpenError::File { action: "lock", .. }), "{error}");
@@ -182,24 +182,24 @@ async fn an_unreleased_versions_database_is_refused_and_left_alone() {
     let folder = folder();
     let path = folder.path().join("webhooks.db");
     let store = open(&path).await;
-    // As before the migrations were folded into one: it had thirteen.
+    // As before the migrations were merged into one: there were thirteen.
     let unreleased = "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1;
          INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (13, 'openings', TRUE, x'00', 0)";
     run(&store, unreleased).await;
     store.close().await;
     let before = fs::read(&path).expect("read");
-    for opening in [Opening::Make, Opening::Existing, Opening::Unchanged] {
-        let opened = SqliteStore::open_as(opening, &path, SqliteOptions::default()).await;
-        let Err(error) = opened else { panic!("{opening:?} opened it") };
-        assert!(matches!(error, OpenError::Unreleased { .. }), "{opening:?}: {error}");
+    for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::Unchanged] {
+        let opened = SqliteStore::open_as(mode, &path, SqliteOptions::default()).await;
+        let Err(error) = opened else { panic!("{mode:?} opened it") };
+        assert!(matches!(error, OpenError::Unreleased { .. }), "{mode:?}: {error}");
         assert!(error.to_string().contains("make a new database"), "{error}");
     }
     assert_eq!(fs::read(&path).expect("read"), before);
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_named() {
+async fn a_folder_that_cannot_be_created_is_named() {
     let folder = folder();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").expect("written");

@@ -1,4 +1,4 @@
-//! How SQLite means to run the statements: each by the index that was made for it.
+//! The plans of SQLite's statements: each uses the index that was made for it.
 
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
@@ -15,15 +15,15 @@ use crate::queries::walk::last;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::queries::{attempts, deliveries, endpoints, events};
 use crate::sql;
-use crate::sqlite::replays::Search;
-use crate::sqlite::{SqliteStore, data_keys, load, log_reads};
+use crate::sql::replay_scan::ReplaySearch;
+use crate::sqlite::{SqliteStore, bodies, data_keys, load, log_reads, replays};
 use crate::tables::TableShape;
 use crate::testing::conformance::given::*;
 
 /// The steps of a statement's plan.
 async fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
-    let mut turn = store.writer.turn().await.expect("the writer is there");
-    let connection = turn.connection().expect("the database is open");
+    let mut writer = store.writer.lock().await.expect("the writer is there");
+    let connection = writer.connection().expect("the database is open");
     let sql = format!("EXPLAIN QUERY PLAN {sql}");
     let steps = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.expect("explained");
     steps.into_iter().map(|step| step.get("detail")).collect()
@@ -49,7 +49,7 @@ async fn sets_of_rows_are_looked_up_by_their_keys() {
             " AND delivery_id=?",
         ),
         (load::lookup_by_idempotency_key(), "SEARCH events USING ", " AND idempotency_key=?"),
-        (&log_reads::BODIES, "SEARCH bodies USING ", " AND id=?"),
+        (&bodies::BODIES, "SEARCH bodies USING ", " AND id=?"),
         (&data_keys::DATA_KEYS, "SEARCH data_keys USING ", " AND organization_id=?"),
         (&data_keys::REWRAP, "SEARCH data_keys USING ", " AND organization_id=?"),
         (&log_reads::OPERATIONS, "SEARCH records USING ", " AND position>?"),
@@ -115,7 +115,7 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
         ),
         (attempts(None, Some(DeliveryId::MIN), None), by_delivery),
         (attempts(endpoint_id, Some(DeliveryId::MIN), None), by_delivery),
-        // Down to where the rows end that are looked at.
+        // Down to the last row that is looked at.
         (
             events(some),
             "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id>? AND event_id<?)",
@@ -128,7 +128,7 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
             attempts(endpoint_id, None, some),
             "attempts USING INDEX attempts_endpoint (shard=? AND endpoint_id=? AND attempt_id>? AND attempt_id<?)",
         ),
-        // Where those end is read from the index alone.
+        // The last row that is looked at is found in the index alone.
         (
             statement(last(events::walk(&us, EventId::MAX, None), 1_000).erased()),
             "events USING PRIMARY KEY (shard=? AND organization_id=? AND event_id<?)",
@@ -151,7 +151,7 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
 }
 
 #[tokio::test]
-async fn what_a_replay_looks_at_is_read_from_one_index_and_the_rest_looked_up() {
+async fn a_replay_scans_one_index_and_looks_the_rest_up() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
     let us = organization();
@@ -165,21 +165,21 @@ async fn what_a_replay_looks_at_is_read_from_one_index_and_the_rest_looked_up() 
             event_types: vec![EVENT_TYPE],
             ..replay_selection(EndpointId::MIN, scope)
         };
-        let search = Search {
+        let search = ReplaySearch {
             shard: SHARD,
             organization: &us,
             selection: &selection,
             before: Position(9),
             after: ReplayCursor::start(scope),
             limit: 10,
-            now: time("2026-04-23T10:30:00Z"),
         };
-        let steps = plan(&store, &search.sql().into_string()).await;
+        let query = replays::select(&search, time("2026-04-23T10:30:00Z"));
+        let steps = plan(&store, &query.into_string()).await;
         assert!(
             steps.iter().any(|step| step.starts_with(&format!("SEARCH {index}"))),
             "{steps:#?}"
         );
         let scans: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN ")).collect();
-        assert_eq!(scans, ["SCAN seen"], "{steps:#?}");
+        assert_eq!(scans, ["SCAN scanned"], "{steps:#?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Power cuts: what was answered is there, whatever the disk has kept of what was not synced.
+//! Power cuts: acknowledged records are there, whatever the disk has kept of unsynced writes.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,13 +15,13 @@ use crate::store::Store;
 use crate::testing::conformance::given::*;
 
 const APPENDS: usize = 150;
-/// The power is cut after so many of the answers, and of all that was done to files.
+/// After how many answers and how many file operations the power is cut.
 const CUTS: usize = 30;
 const SEED: u64 = 0x5eed;
 
-/// The layer below SQLite is a whole process's, so that the test is one of its own.
+/// Runs in a process of its own, since the layer below SQLite is installed for a whole process.
 #[tokio::test]
-async fn invariant_1_whatever_was_answered_before_a_power_cut_is_in_the_log() {
+async fn invariant_1_what_was_acknowledged_before_a_power_cut_is_in_the_log() {
     let this_test = module_path!().split_once("::").expect("the crate's name and the path").1;
     let output = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", &format!("{this_test}::cuts_the_power"), "--ignored", "--nocapture"])
@@ -53,7 +53,7 @@ async fn cuts_the_power() {
                 notes += 1;
                 notes % (APPENDS / CUTS) == 0
             }
-            // When the file has just been synced, and the log begins anew.
+            // When the file was just synced, and the log begins again.
             Operation::Sync { .. } => is_sync_of(operation, "webhooks.db"),
             _ => random.below(done.len() / CUTS) == 0,
         };
@@ -69,11 +69,11 @@ async fn cuts_the_power() {
     assert!(cuts > CUTS, "{cuts}");
 }
 
-/// Appends, and notes each answer. What was answered, in that order, and what stood in the lock
-/// file meanwhile.
+/// Appends, and notes each answer. Returns the acknowledged operations in their order, and the
+/// content of the lock file.
 async fn append(path: &Path, random: &mut Random) -> (Vec<OperationId>, String) {
     let store = open(path).await;
-    // As after much more than what is appended here.
+    // As after many more appends.
     run(&store, "PRAGMA wal_autocheckpoint = 64").await;
     let mut answered = Vec::new();
     for _ in 0..APPENDS {
@@ -100,9 +100,13 @@ fn is_sync_of(operation: &Operation, name: &str) -> bool {
     matches!(operation, Operation::Sync { file } if file.ends_with(name))
 }
 
-/// The product opens what is left, and finds what was answered, and nothing by halves. The name of
-/// the lock file is durable, and its content is not.
-async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, lock_file: &str, answered: &[OperationId]) {
+/// Opens the files that are left, and finds the acknowledged records and no incomplete batch. The
+/// lock file's name is durable, its content is not.
+async fn assert_whole(
+    files: Vec<(Arc<Path>, Vec<u8>)>,
+    lock_file: &str,
+    acknowledged: &[OperationId],
+) {
     let folder = TempDir::new().expect("a temporary folder");
     std::fs::write(folder.path().join("webhooks.db.lock"), lock_file).expect("written");
     for (path, bytes) in files {
@@ -113,8 +117,8 @@ async fn assert_whole(files: Vec<(Arc<Path>, Vec<u8>)>, lock_file: &str, answere
     let log = store.read(SHARD, Position::START, usize::MAX).await.expect("reads");
     assert!(log.iter().map(|record| record.position.0).eq(1..=log.len() as i64), "no gap");
     let there: Vec<_> = log.iter().map(|record| record.operation_id).collect();
-    let lost = answered.iter().filter(|id| !there.contains(id)).count();
-    assert_eq!(lost, 0, "of {} that were answered {lost} are lost", answered.len());
+    let lost = acknowledged.iter().filter(|id| !there.contains(id)).count();
+    assert_eq!(lost, 0, "of {} acknowledged operations {lost} are lost", acknowledged.len());
     assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
     store.close().await;
 }

@@ -50,7 +50,7 @@ impl Answers {
             let rows = store.list_attempts(SHARD, &whose, &filter, AttemptId::MAX, ALL).await;
             let rows = rows.expect("reads").rows;
             for row in &rows {
-                let by_id = store.attempt(SHARD, &whose, row.made.id).await.expect("reads");
+                let by_id = store.attempt(SHARD, &whose, row.details.id).await.expect("reads");
                 assert_eq!(by_id.as_ref(), Some(row), "the same by its id");
             }
             answers.add(format!("attempts of {whose}"), rows);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
@@ -16,7 +16,7 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use super::Fixture;
 use super::fixture::read_all;
 use super::given::*;
-use crate::log::operation::{Appended, Expected, Operation, Record, Refusal};
+use crate::log::operation::{AppendOutcome, ExpectedVersion, Operation, Record, Refusal};
 use crate::store::{DueKey, ShardState};
 
 /// An operation for every kind of fact, and for every field that may be absent both cases.
@@ -24,7 +24,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
     let (event, test_event) = (event_id(), event_id());
     let (delivery, test) = (delivery_id(), delivery_id());
     let later = time("2026-04-24T00:00:00.000001Z");
-    let made = |trigger, status_code| AttemptMade {
+    let details = |trigger, status_code| AttemptDetails {
         id: attempt_id(),
         event_id: event,
         event_type: EventType::KeyRevoked,
@@ -66,7 +66,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
     ];
     let of_delivery = [
         DeliveryFact::AttemptFailed {
-            made: made(Trigger::Automatic, None),
+            details: details(Trigger::Automatic, None),
             error: "connection refused".to_owned(),
             next_attempt_time: Some(later),
             steady_due_time: Some(later),
@@ -75,7 +75,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         },
         DeliveryFact::RetryRequested,
         DeliveryFact::AttemptFailed {
-            made: made(Trigger::Manual, Some(301)),
+            details: details(Trigger::Manual, Some(301)),
             error: String::new(),
             next_attempt_time: None,
             steady_due_time: None,
@@ -89,18 +89,20 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
             reason: "too late".to_owned(),
         },
         DeliveryFact::Cancelled { reason: "by an operator".to_owned() },
-        DeliveryFact::AttemptSucceeded(made(Trigger::Manual, Some(200))),
+        DeliveryFact::AttemptSucceeded(details(Trigger::Manual, Some(200))),
     ];
     let mut operations = vec![create_endpoint(endpoint)];
-    operations.extend(of_endpoint.map(|fact| change_endpoint(endpoint, Expected::Any, fact)));
+    operations
+        .extend(of_endpoint.map(|fact| change_endpoint(endpoint, ExpectedVersion::Any, fact)));
     operations.extend([
         publish(event_id()),
         publish_with_key(event, "key/1", "content"),
         schedule(event, &[(delivery, endpoint)], &[endpoint]),
         request_test(test, test_event, endpoint),
     ]);
-    operations.extend(of_delivery.map(|fact| change_delivery(delivery, Expected::Any, fact)));
-    operations.push(change_endpoint(endpoint, Expected::Any, EndpointFact::Deleted));
+    operations
+        .extend(of_delivery.map(|fact| change_delivery(delivery, ExpectedVersion::Any, fact)));
+    operations.push(change_endpoint(endpoint, ExpectedVersion::Any, EndpointFact::Deleted));
     operations
 }
 
@@ -148,7 +150,7 @@ async fn read_stream(fixture: &Fixture, stream: Stream) -> Vec<Record> {
     records.expect("the stream is read")
 }
 
-pub(crate) async fn an_operation_of_several_records_is_answered_with_the_first_and_the_last(
+pub(crate) async fn an_operation_of_several_records_returns_its_first_and_last_position(
     fixture: Fixture,
 ) {
     let (one, two, event) = (endpoint_id(), endpoint_id(), event_id());
@@ -157,7 +159,7 @@ pub(crate) async fn an_operation_of_several_records_is_answered_with_the_first_a
 
     let recorded_at = appended.records[0].recorded_at;
     let new = |first, last| {
-        Ok(Appended::New { first: Position(first), last: Position(last), recorded_at })
+        Ok(AppendOutcome::Appended { first: Position(first), last: Position(last), recorded_at })
     };
     assert_eq!(appended.results, [new(1, 2), new(3, 3)]);
     let times: Vec<_> = appended.records.iter().map(|record| record.recorded_at).collect();
@@ -188,7 +190,7 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
     let batch = [
         publish(neighbours[0]),
         rename_endpoint(endpoint, version(7), "stale"),
-        rename_endpoint(absent, Expected::Any, "absent"),
+        rename_endpoint(absent, ExpectedVersion::Any, "absent"),
         change_delivery(DeliveryId::MIN, version(1), DeliveryFact::RetryRequested),
         body(publish_with_key(reused, "key", "other content"), reused),
         publish(neighbours[1]).fenced(epoch).advancing(1, 2),
@@ -197,14 +199,18 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
         // One record of an operation is refused: so are the others.
         body(publish(half).and(create_endpoint(half_made)), half)
             .and(rename_endpoint(endpoint, version(2), "stale"))
-            .and(rename_endpoint(absent, Expected::Any, "absent")),
+            .and(rename_endpoint(absent, ExpectedVersion::Any, "absent")),
         publish(neighbours[2]),
     ];
     let appended = store.append(SHARD, &batch).await.expect("appends");
 
     let recorded_at = appended.records[0].recorded_at;
     let new = |position| {
-        Ok(Appended::New { first: Position(position), last: Position(position), recorded_at })
+        Ok(AppendOutcome::Appended {
+            first: Position(position),
+            last: Position(position),
+            recorded_at,
+        })
     };
     let stale = |expected| Refusal::StaleVersion {
         stream: Stream::Endpoint(endpoint),
@@ -243,9 +249,9 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
     assert_eq!(store.shard_state(SHARD).await.expect("reads"), state);
 }
 
-pub(crate) async fn invariant_6_a_batch_of_refused_operations_moves_nothing(fixture: Fixture) {
+pub(crate) async fn invariant_6_a_batch_of_refused_operations_changes_nothing(fixture: Fixture) {
     fixture.append(publish(event_id())).await;
-    let absent = || rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    let absent = || rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     let appended = fixture.store().append(SHARD, &[absent(), absent()]).await.expect("appends");
     assert!(appended.records.is_empty());
     assert!(appended.results.iter().all(Result::is_err));
@@ -257,7 +263,7 @@ pub(crate) async fn invariant_6_a_batch_of_refused_operations_moves_nothing(fixt
 pub(crate) async fn an_operation_sees_those_before_it_in_its_batch(fixture: Fixture) {
     let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
     let batch = [
-        rename_endpoint(endpoint, Expected::Any, "too early"),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "too early"),
         create_endpoint(endpoint),
         rename_endpoint(endpoint, version(1), "first"),
         rename_endpoint(endpoint, version(1), "stale by now"),
@@ -294,7 +300,7 @@ pub(crate) async fn an_operation_sees_those_before_it_in_its_batch(fixture: Fixt
     assert_eq!(fixture.last_position().await, Position(7));
 }
 
-pub(crate) async fn what_is_another_organizations_cannot_be_changed(fixture: Fixture) {
+pub(crate) async fn entities_of_another_organization_cannot_be_changed(fixture: Fixture) {
     let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
     fixture
         .append_all(&[
@@ -305,10 +311,10 @@ pub(crate) async fn what_is_another_organizations_cannot_be_changed(fixture: Fix
         .await;
     let new = endpoint_id();
     let theirs = [
-        rename_endpoint(endpoint, Expected::Any, "theirs"),
+        rename_endpoint(endpoint, ExpectedVersion::Any, "theirs"),
         rename_endpoint(endpoint, version(1), "theirs"),
-        change_delivery(delivery, Expected::Any, DeliveryFact::RetryRequested),
-        rename_endpoint(new, Expected::Any, "theirs"),
+        change_delivery(delivery, ExpectedVersion::Any, DeliveryFact::RetryRequested),
+        rename_endpoint(new, ExpectedVersion::Any, "theirs"),
     ];
     let mut batch = vec![create_endpoint(new)];
     batch.extend(theirs.into_iter().map(|operation| operation.of(other_organization())));
@@ -339,7 +345,7 @@ pub(crate) async fn a_batch_of_2_000_operations_is_appended(fixture: Fixture) {
     let expire_time = fixture.now() + Duration::from_secs(600);
     let mut batch = vec![create_endpoint(endpoint)];
     batch.extend((1..2_000).map(|number| match number % 3 {
-        0 => rename_endpoint(endpoint, Expected::Any, &format!("name {number}")),
+        0 => rename_endpoint(endpoint, ExpectedVersion::Any, &format!("name {number}")),
         _ => {
             let event = event_id();
             let publish = publish_with_key(event, &format!("key {number}"), "content");
@@ -378,7 +384,7 @@ pub(crate) async fn an_event_with_3_000_deliveries_is_routed_and_concluded(fixtu
     assert_eq!(due.expect("reads").deliveries.len(), 1);
 }
 
-pub(crate) async fn a_commit_that_is_only_tried_changes_nothing(fixture: Fixture) {
+pub(crate) async fn a_probing_commit_changes_nothing(fixture: Fixture) {
     let store = fixture.store();
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
     let before = store.shard_state(SHARD).await.expect("reads");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::delivery::{Delivery, ON_REQUEST};
+use keeptrusts_webhooks_domain::delivery::{DUE_IMMEDIATELY, Delivery};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use super::Fixture;
 use super::given::*;
 use super::projections::{a_delivery_to, an_endpoint};
-use crate::log::operation::{Expected, Operation};
+use crate::log::operation::{ExpectedVersion, Operation};
 use crate::store::DueKey;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixt
     assert_eq!(count, expected.len() as u64 + 1);
 }
 
-pub(crate) async fn a_retry_waits_on_the_steady_clock_whatever_people_are_told(fixture: Fixture) {
+pub(crate) async fn a_retry_waits_on_the_steady_clock_and_not_for_the_shown_time(fixture: Fixture) {
     let endpoint = an_endpoint(&fixture).await;
     let ids = [
         a_delivery_to(&fixture, endpoint).await,
@@ -113,7 +113,7 @@ pub(crate) async fn a_retry_waits_on_the_steady_clock_whatever_people_are_told(f
             steady_end,
             &RetrySchedule::default(),
         );
-        fixture.append(change_delivery(id, Expected::Version(row.version), fact)).await;
+        fixture.append(change_delivery(id, ExpectedVersion::Exactly(row.version), fact)).await;
         let row = fixture.delivery(id).await;
         let minute = 60 * SECOND;
         assert_eq!(row.next_attempt_time, Some(end + minute));
@@ -125,16 +125,16 @@ pub(crate) async fn a_retry_waits_on_the_steady_clock_whatever_people_are_told(f
     assert_eq!(waiting, [(endpoint, steady[0] + 60 * SECOND)]);
 }
 
-pub(crate) async fn what_is_asked_for_is_due_before_everything_that_waits_for_a_time(
-    fixture: Fixture,
-) {
+pub(crate) async fn requested_attempts_are_due_before_scheduled_ones(fixture: Fixture) {
     let endpoint = an_endpoint(&fixture).await;
     let first = a_delivery_to(&fixture, endpoint).await;
     let second = a_delivery_to(&fixture, endpoint).await;
-    fixture.append(change_delivery(second, Expected::Any, DeliveryFact::RetryRequested)).await;
+    fixture
+        .append(change_delivery(second, ExpectedVersion::Any, DeliveryFact::RetryRequested))
+        .await;
     let page = due(&fixture, endpoint, DueKey::MIN, 10).await;
     let order: Vec<_> =
-        page.iter().map(|row| (row.id, row.due_time() == Some(ON_REQUEST))).collect();
+        page.iter().map(|row| (row.id, row.due_time() == Some(DUE_IMMEDIATELY))).collect();
     assert_eq!(order, [(second, true), (first, false)]);
 }
 
@@ -158,7 +158,8 @@ pub(crate) async fn the_steady_clock_never_goes_back_and_its_age_is_the_database
     fixture.append(publish(event_id())).await;
     assert_eq!(stands().await.map(|steady| steady.time), Some(noon));
     // What is refused leaves nothing.
-    let refused = change_delivery(delivery_id(), Expected::Any, DeliveryFact::RetryRequested);
+    let refused =
+        change_delivery(delivery_id(), ExpectedVersion::Any, DeliveryFact::RetryRequested);
     let metadata = Metadata { steady_time: Some(noon + SECOND), ..refused.metadata.clone() };
     let refused = Operation { metadata, ..refused };
     assert!(fixture.store().append(SHARD, &[refused]).await.expect("appends").records.is_empty());

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Fixture;
 use super::given::*;
-use crate::log::operation::{Expected, Refusal};
+use crate::log::operation::{ExpectedVersion, Refusal};
 use crate::store::{Lease, Store};
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -83,7 +83,7 @@ pub(crate) async fn invariant_5_no_record_of_an_owner_comes_after_its_successors
     assert_eq!(actors.first(), Some(&1));
 }
 
-pub(crate) async fn invariant_5_an_epoch_that_never_was_is_no_fence(fixture: Fixture) {
+pub(crate) async fn invariant_5_a_future_epoch_is_no_valid_fence(fixture: Fixture) {
     for epoch in [Epoch(1), Epoch(-1), Epoch(i64::MAX)] {
         let results = fixture.results(&[publish(event_id()).fenced(epoch)]).await;
         let lost = Refusal::LeaseLost { expected: epoch, actual: Epoch(0) };
@@ -104,7 +104,7 @@ pub(crate) async fn a_lease_that_is_held_is_not_given_to_another(fixture: Fixtur
     }
 }
 
-pub(crate) async fn of_many_who_ask_for_a_lease_one_gets_it(fixture: Fixture) {
+pub(crate) async fn one_of_many_processes_acquires_a_lease(fixture: Fixture) {
     if !fixture.store().is_shared() {
         return;
     }
@@ -116,7 +116,7 @@ pub(crate) async fn of_many_who_ask_for_a_lease_one_gets_it(fixture: Fixture) {
     assert_eq!(leases, [Lease { shard: SHARD, epoch: Epoch(1) }]);
 }
 
-pub(crate) async fn a_lease_that_ran_out_passes_on_and_cannot_be_renewed(fixture: Fixture) {
+pub(crate) async fn an_expired_lease_passes_to_another_and_cannot_be_renewed(fixture: Fixture) {
     if !fixture.store().is_shared() {
         return;
     }
@@ -132,7 +132,7 @@ pub(crate) async fn a_lease_that_ran_out_passes_on_and_cannot_be_renewed(fixture
     assert_eq!(results, [Err(lost)]);
 }
 
-pub(crate) async fn a_lease_that_ran_out_but_that_nobody_took_is_renewed(fixture: Fixture) {
+pub(crate) async fn an_expired_lease_that_nobody_took_is_renewed(fixture: Fixture) {
     let lease = acquire(fixture.store(), "first", SHORT).await.expect("the lease is free");
     fixture.advance(2 * SHORT).await;
     fixture.append(publish(event_id()).fenced(lease.epoch)).await;
@@ -190,25 +190,25 @@ pub(crate) async fn invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is
     assert_eq!(checkpoint().await, Position(7));
 
     fixture.append(publish(event_id())).await;
-    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent").advancing(7, 8);
+    let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent").advancing(7, 8);
     assert!(fixture.results(&[refused]).await[0].is_err());
     assert_eq!(checkpoint().await, Position(7), "a refused operation does not move it");
     take_over(&fixture, lease).await;
     assert_eq!(checkpoint().await, Position(7), "the next owner goes on where the last one was");
 }
 
-pub(crate) async fn a_survey_says_who_is_there_and_who_holds_what(fixture: Fixture) {
+pub(crate) async fn a_heartbeat_returns_who_is_alive_and_who_holds_which_shard(fixture: Fixture) {
     let store = fixture.store();
     acquire(store, "b", LONG).await.expect("the lease is free");
-    let survey = store.survey("b", LONG).await.expect("surveys");
-    assert_eq!(survey.members, ["b"]);
-    let owners: Vec<_> = survey.shards.iter().map(|lease| lease.owner.as_deref()).collect();
+    let cluster = store.heartbeat("b", LONG).await.expect("reports");
+    assert_eq!(cluster.members, ["b"]);
+    let owners: Vec<_> = cluster.shards.iter().map(|lease| lease.owner.as_deref()).collect();
     let mut expected = vec![None; usize::from(store.shard_count())];
     expected[usize::from(SHARD.0)] = Some("b");
     assert_eq!(owners, expected);
-    let shards: Vec<_> = survey.shards.iter().map(|lease| lease.shard.0).collect();
+    let shards: Vec<_> = cluster.shards.iter().map(|lease| lease.shard.0).collect();
     assert!(shards.into_iter().eq(0..store.shard_count()));
-    for shard in &survey.shards {
+    for shard in &cluster.shards {
         let expected = match (&shard.owner, store.is_shared()) {
             (None, _) => Duration::ZERO..=Duration::ZERO,
             (Some(_), true) => LONG / 2..=LONG,
@@ -218,14 +218,14 @@ pub(crate) async fn a_survey_says_who_is_there_and_who_holds_what(fixture: Fixtu
     }
 
     if store.is_shared() {
-        let survey = fixture.other_store().survey("a", LONG).await.expect("surveys");
-        assert_eq!(survey.members, ["a", "b"]);
+        let cluster = fixture.other_store().heartbeat("a", LONG).await.expect("reports");
+        assert_eq!(cluster.members, ["a", "b"]);
         fixture.other_store().leave("b").await.expect("leaves");
-        assert_eq!(store.survey("a", LONG).await.expect("surveys").members, ["a"]);
+        assert_eq!(store.heartbeat("a", LONG).await.expect("reports").members, ["a"]);
     }
 }
 
-pub(crate) async fn a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_to_have_expired(
+pub(crate) async fn a_member_without_heartbeats_is_left_out_and_its_lease_expires(
     fixture: Fixture,
 ) {
     if !fixture.store().is_shared() {
@@ -233,16 +233,16 @@ pub(crate) async fn a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_
     }
     let store = fixture.other_store();
     let lease = acquire(fixture.store(), "b", SHORT).await.expect("the lease is free");
-    fixture.store().survey("b", SHORT).await.expect("surveys");
+    fixture.store().heartbeat("b", SHORT).await.expect("reports");
     let look = || async {
-        let survey = store.survey("a", LONG).await.expect("surveys");
-        let held = survey.shards[usize::from(SHARD.0)].clone();
-        (survey.members == ["a"] && held.expires_in == Duration::ZERO).then_some(held.owner)
+        let cluster = store.heartbeat("a", LONG).await.expect("reports");
+        let held = cluster.shards[usize::from(SHARD.0)].clone();
+        (cluster.members == ["a"] && held.expires_in == Duration::ZERO).then_some(held.owner)
     };
     let owner = fixture.eventually("b's time runs out", look).await;
     assert_eq!(owner.as_deref(), Some("b"), "it has not given it back");
 
     store.release_lease(lease).await.expect("releases");
-    let survey = store.survey("a", LONG).await.expect("surveys");
-    assert_eq!(survey.shards[usize::from(SHARD.0)].owner, None);
+    let cluster = store.heartbeat("a", LONG).await.expect("reports");
+    assert_eq!(cluster.shards[usize::from(SHARD.0)].owner, None);
 }

@@ -1,16 +1,15 @@
 //! Which rows a filter lets through: every column alone, and any two together.
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::endpoint::{DisableCause, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 
 use super::Fixture;
 use super::given::*;
 use super::stories::*;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
 
 /// From the fourth story's time on, and before the tenth's.
@@ -89,7 +88,7 @@ pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(f
         |story, _| AttemptFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
         |story, _| AttemptFilter { delivery_id: Some(story.delivery), ..Default::default() },
         |story, _| AttemptFilter { event_type: Some(story.event_type), ..Default::default() },
-        |_, _| AttemptFilter { outcome: Some(Outcome::Retrying), ..Default::default() },
+        |_, _| AttemptFilter { outcome: Some(AttemptOutcome::Retrying), ..Default::default() },
         |_, interval| AttemptFilter { begun: interval, ..Default::default() },
     ];
     for one in singles {
@@ -126,7 +125,7 @@ pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(f
     }
 }
 
-pub(crate) async fn endpoints_are_searched_by_text_that_means_only_itself(fixture: Fixture) {
+pub(crate) async fn endpoints_are_searched_by_literal_text(fixture: Fixture) {
     let names =
         ["100% of events", "100 events", "snake_case", "snakeXcase", "back\\slash", "O'Hara"];
     let ids = names.map(|_| endpoint_id());
@@ -162,9 +161,9 @@ pub(crate) async fn endpoints_are_filtered_by_status_and_text_together(fixture: 
     let disable =
         || EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
     let degrade = EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: String::new() };
-    fixture.append(change_endpoint(disabled, Expected::Any, disable())).await;
-    fixture.append(change_endpoint(other, Expected::Any, disable())).await;
-    fixture.append(change_endpoint(degraded, Expected::Any, degrade)).await;
+    fixture.append(change_endpoint(disabled, ExpectedVersion::Any, disable())).await;
+    fixture.append(change_endpoint(other, ExpectedVersion::Any, disable())).await;
+    fixture.append(change_endpoint(degraded, ExpectedVersion::Any, degrade)).await;
     let list = async |status, search: Option<&str>| {
         let filter = EndpointFilter { status, search: search.map(str::to_owned) };
         endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, Verdict};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -25,7 +25,9 @@ use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
 
-use crate::log::operation::{Advance, BodyId, Expected, NewBody, NewRecord, Operation};
+use crate::log::operation::{
+    BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
+};
 
 /// The shard that checks work on: every backend has it.
 pub(crate) const SHARD: Shard = Shard(0);
@@ -104,7 +106,7 @@ pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation 
         matched_count: 1,
         may_match_more: false,
     };
-    operation(Stream::Replay(id), Expected::New, Fact::Replay(ReplayFact::Requested(new)))
+    operation(Stream::Replay(id), ExpectedVersion::New, Fact::Replay(ReplayFact::Requested(new)))
 }
 
 /// A secret that looks sealed.
@@ -117,7 +119,7 @@ pub(crate) fn sealed(text: &str) -> SealedSecret {
 }
 
 /// An operation of one record; the methods below add to it.
-pub(crate) fn operation(stream: Stream, expected: Expected, fact: Fact) -> Operation {
+pub(crate) fn operation(stream: Stream, expected: ExpectedVersion, fact: Fact) -> Operation {
     Operation {
         id: OperationId::new(next_ulid()),
         organization_id: organization(),
@@ -142,7 +144,7 @@ impl Operation {
 
     /// The same, moving the checkpoint from one position to another.
     pub(crate) fn advancing(self, from: i64, to: i64) -> Operation {
-        let step = Advance { from: Position(from), to: Position(to) };
+        let step = CheckpointAdvance { from: Position(from), to: Position(to) };
         Operation { checkpoint: Some(step), ..self }
     }
 
@@ -179,11 +181,15 @@ pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Ope
         ..EndpointConfig::default()
     };
     let fact = EndpointFact::Created { config, secret: sealed("secret") };
-    operation(Stream::Endpoint(id), Expected::New, Fact::Endpoint(fact))
+    operation(Stream::Endpoint(id), ExpectedVersion::New, Fact::Endpoint(fact))
 }
 
 /// Appends a fact to an endpoint's stream.
-pub(crate) fn change_endpoint(id: EndpointId, expected: Expected, fact: EndpointFact) -> Operation {
+pub(crate) fn change_endpoint(
+    id: EndpointId,
+    expected: ExpectedVersion,
+    fact: EndpointFact,
+) -> Operation {
     operation(Stream::Endpoint(id), expected, Fact::Endpoint(fact))
 }
 
@@ -198,7 +204,7 @@ pub(crate) fn updated_with_secret(secret: SealedSecret, patch: EndpointPatch) ->
 }
 
 /// Renames an endpoint.
-pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) -> Operation {
+pub(crate) fn rename_endpoint(id: EndpointId, expected: ExpectedVersion, name: &str) -> Operation {
     let patch = EndpointPatch { name: Some(name.to_owned()), ..EndpointPatch::default() };
     change_endpoint(id, expected, updated(patch))
 }
@@ -206,12 +212,12 @@ pub(crate) fn rename_endpoint(id: EndpointId, expected: Expected, name: &str) ->
 /// Sends an endpoint's deliveries somewhere else.
 pub(crate) fn move_endpoint(id: EndpointId, url: &str) -> Operation {
     let patch = EndpointPatch { url: Some(url.to_owned()), ..EndpointPatch::default() };
-    change_endpoint(id, Expected::Any, updated(patch))
+    change_endpoint(id, ExpectedVersion::Any, updated(patch))
 }
 
 /// That a stream has so many records.
-pub(crate) fn version(version: i64) -> Expected {
-    Expected::Version(Version(version))
+pub(crate) fn version(version: i64) -> ExpectedVersion {
+    ExpectedVersion::Exactly(Version(version))
 }
 
 /// Publishes an event.
@@ -238,7 +244,7 @@ fn accept(id: EventId, event_type: EventType, idempotency: Option<Idempotency>) 
         body: ContentDigest::of(id.to_string().as_bytes()),
         idempotency,
     };
-    operation(Stream::Event(id), Expected::New, Fact::EventAccepted(accepted))
+    operation(Stream::Event(id), ExpectedVersion::New, Fact::EventAccepted(accepted))
 }
 
 /// Routes an event.
@@ -263,7 +269,7 @@ pub(crate) fn schedule_type(
         deliveries: deliveries.to_vec(),
         missed: missed.to_vec(),
     };
-    operation(Stream::Event(id), Expected::Any, Fact::DeliveriesScheduled(scheduled))
+    operation(Stream::Event(id), ExpectedVersion::Any, Fact::DeliveriesScheduled(scheduled))
 }
 
 /// Asks for a test of an endpoint.
@@ -278,18 +284,22 @@ pub(crate) fn request_test(
         event_time: time("2026-04-23T10:29:59.5Z"),
         body: ContentDigest::of(b"test"),
     };
-    operation(Stream::Delivery(id), Expected::New, Fact::Delivery(fact))
+    operation(Stream::Delivery(id), ExpectedVersion::New, Fact::Delivery(fact))
 }
 
 /// Appends a fact to a delivery's stream.
-pub(crate) fn change_delivery(id: DeliveryId, expected: Expected, fact: DeliveryFact) -> Operation {
+pub(crate) fn change_delivery(
+    id: DeliveryId,
+    expected: ExpectedVersion,
+    fact: DeliveryFact,
+) -> Operation {
     operation(Stream::Delivery(id), expected, Fact::Delivery(fact))
 }
 
 /// The attempt that is due for a delivery, begun at `start_time`.
-pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptMade {
+pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptDetails {
     let trigger = delivery.due_trigger();
-    AttemptMade {
+    AttemptDetails {
         id: attempt_id(),
         event_id: delivery.event_id,
         event_type: delivery.event_type,
@@ -307,20 +317,20 @@ pub(crate) fn attempt_of(delivery: &Delivery, start_time: Timestamp) -> AttemptM
 
 /// An attempt's success, begun at `start_time`.
 pub(crate) fn succeed(delivery: &Delivery, start_time: Timestamp) -> Operation {
-    let made = AttemptMade { status_code: Some(204), ..attempt_of(delivery, start_time) };
-    conclude(delivery, made, Verdict::Succeeded)
+    let details = AttemptDetails { status_code: Some(204), ..attempt_of(delivery, start_time) };
+    conclude(delivery, details, RequestResult::Succeeded)
 }
 
 /// An attempt's failure, begun at `start_time`.
 pub(crate) fn fail(delivery: &Delivery, start_time: Timestamp) -> Operation {
-    let made = AttemptMade { status_code: Some(500), ..attempt_of(delivery, start_time) };
-    conclude(delivery, made, failure())
+    let details = AttemptDetails { status_code: Some(500), ..attempt_of(delivery, start_time) };
+    conclude(delivery, details, failure())
 }
 
-/// A verdict: answered 500.
-pub(crate) fn failure() -> Verdict {
+/// A failed request: answered 500.
+pub(crate) fn failure() -> RequestResult {
     let error = "answered 500".to_owned();
-    Verdict::Failed { error, retry_after: None, endpoint_pause: None }
+    RequestResult::Failed { error, retry_after: None, endpoint_pause: None }
 }
 
 /// An attempt's failure, begun at `start_time`: the receiver answered 429, and asked to be left
@@ -330,23 +340,32 @@ pub(crate) fn fail_with_pause(
     start_time: Timestamp,
     wait: Duration,
 ) -> Operation {
-    let made = AttemptMade { status_code: Some(429), ..attempt_of(delivery, start_time) };
+    let details = AttemptDetails { status_code: Some(429), ..attempt_of(delivery, start_time) };
     let endpoint_pause = Pause::after_answer(429, Some(wait));
-    let verdict = Verdict::Failed {
+    let request_result = RequestResult::Failed {
         error: "answered 429".to_owned(),
         retry_after: Some(wait),
         endpoint_pause,
     };
-    conclude(delivery, made, verdict)
+    conclude(delivery, details, request_result)
 }
 
 /// What an attempt leaves behind, by the default schedule.
-pub(crate) fn conclude(delivery: &Delivery, made: AttemptMade, verdict: Verdict) -> Operation {
-    let end_time = made.start_time + made.duration;
+pub(crate) fn conclude(
+    delivery: &Delivery,
+    details: AttemptDetails,
+    request_result: RequestResult,
+) -> Operation {
+    let end_time = details.start_time + details.duration;
     let steady_end_time = on_steady_clock(end_time);
-    let fact =
-        delivery.conclude(made, verdict, end_time, steady_end_time, &RetrySchedule::default());
-    change_delivery(delivery.id, Expected::Version(delivery.version), fact)
+    let fact = delivery.conclude(
+        details,
+        request_result,
+        end_time,
+        steady_end_time,
+        &RetrySchedule::default(),
+    );
+    change_delivery(delivery.id, ExpectedVersion::Exactly(delivery.version), fact)
 }
 
 /// A steady clock that is an hour ahead of all others.

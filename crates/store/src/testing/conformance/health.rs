@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Outcome};
-use keeptrusts_webhooks_domain::delivery::Verdict;
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, AttemptOutcome};
+use keeptrusts_webhooks_domain::delivery::RequestResult;
+use keeptrusts_webhooks_domain::endpoint::{DisableCause, FailureStreak};
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::{DisableCause, Failing};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 
 use super::Fixture;
 use super::given::*;
 use crate::durations;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::store::AttemptSum;
 
 async fn an_endpoint_of(fixture: &Fixture, whose: OrganizationId) -> EndpointId {
@@ -33,7 +33,7 @@ async fn a_delivery_to(
     delivery
 }
 
-async fn failing(fixture: &Fixture, endpoint: EndpointId) -> Option<Failing> {
+async fn failing(fixture: &Fixture, endpoint: EndpointId) -> Option<FailureStreak> {
     let ours = fixture.store().failing_endpoints(SHARD, Some(&organization())).await;
     let ours = ours.expect("reads").remove(&endpoint);
     let all = fixture.store().failing_endpoints(SHARD, None).await.expect("reads");
@@ -55,7 +55,7 @@ pub(crate) async fn an_endpoint_fails_from_the_first_failure_after_its_last_succ
     assert_eq!(failing(&fixture, endpoint).await, None, "nothing was attempted");
 
     fixture.append(fail(&delivery, first)).await;
-    let since_first = Failing { since: first, delivery_id: delivery.id };
+    let since_first = FailureStreak { since: first, delivery_id: delivery.id };
     assert_eq!(failing(&fixture, endpoint).await, Some(since_first));
     fixture.append(fail(&new_delivery().await, second)).await;
     assert_eq!(failing(&fixture, endpoint).await, Some(since_first), "it has not begun anew");
@@ -69,7 +69,7 @@ pub(crate) async fn an_endpoint_fails_from_the_first_failure_after_its_last_succ
     fixture
         .append_all(&[fail(&before, first), succeed(&between, second), fail(&after, third)])
         .await;
-    let since_third = Failing { since: third, delivery_id: after.id };
+    let since_third = FailureStreak { since: third, delivery_id: after.id };
     assert_eq!(failing(&fixture, endpoint).await, Some(since_third));
     let [failed, succeeded] = [new_delivery().await, new_delivery().await];
     fixture.append_all(&[fail(&failed, third), succeed(&succeeded, third)]).await;
@@ -102,9 +102,9 @@ pub(crate) async fn enabling_begins_anew_and_disabling_does_not(fixture: Fixture
         reason: String::new(),
         cause: DisableCause::Gone { delivery_id: delivery },
     };
-    fixture.append(change_endpoint(endpoint, Expected::Any, disabled)).await;
+    fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, disabled)).await;
     assert_eq!(failing(&fixture, endpoint).await, since, "one sees since when");
-    fixture.append(change_endpoint(endpoint, Expected::Any, EndpointFact::Enabled)).await;
+    fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, EndpointFact::Enabled)).await;
     assert_eq!(failing(&fixture, endpoint).await, None);
 }
 
@@ -118,9 +118,13 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
             let store = fixture.store();
             let row = store.deliveries(SHARD, &whose, &[id]).await.expect("reads").remove(0);
             let start_time = time(&format!("2026-04-23T{hour}:59:59.999999Z"));
-            let made =
-                AttemptMade { duration: Duration::from_millis(2), ..attempt_of(&row, start_time) };
-            fixture.append(conclude(&row, made, Verdict::Succeeded).of(whose.clone())).await;
+            let details = AttemptDetails {
+                duration: Duration::from_millis(2),
+                ..attempt_of(&row, start_time)
+            };
+            fixture
+                .append(conclude(&row, details, RequestResult::Succeeded).of(whose.clone()))
+                .await;
         }
         endpoints.push(endpoint);
     }
@@ -135,7 +139,7 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
         .iter()
         .map(|endpoint_id| AttemptSum {
             endpoint_id: *endpoint_id,
-            outcome: Outcome::Delivered,
+            outcome: AttemptOutcome::Delivered,
             duration_bucket: durations::bucket(Duration::from_millis(2)),
             count: 2,
         })
@@ -143,7 +147,9 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
     expected.sort_unstable();
     assert_eq!(sums(["2026-04-23T10:00:00Z", "2026-04-23T12:00:00Z"]).await, expected);
     // Deleted endpoints had their attempts as well.
-    fixture.append(change_endpoint(endpoints[0], Expected::Any, EndpointFact::Deleted)).await;
+    fixture
+        .append(change_endpoint(endpoints[0], ExpectedVersion::Any, EndpointFact::Deleted))
+        .await;
     assert_eq!(sums(["2026-04-23T10:00:00Z", "2026-04-23T12:00:00Z"]).await, expected);
     assert_eq!(sums(["2026-04-23T13:00:00Z", "2026-04-23T14:00:00Z"]).await, []);
     // Their names can be had, one organization's at a time.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::replay::{
 use super::given::*;
 use super::random::Random;
 use super::{Fixture, ManualClock};
-use crate::log::operation::{Appended, BodyId, Expected, Operation};
+use crate::log::operation::{AppendOutcome, BodyId, ExpectedVersion, Operation};
 use crate::queries::replay_candidates::Candidate;
 use crate::queries::{DeliveryFilter, EventFilter};
 use crate::store::Store;
@@ -64,7 +64,7 @@ impl History {
             let batch = self.decide_batch().await;
             let appended = store.append(SHARD, &batch).await.expect("appends");
             let new = appended.results.iter().find_map(|result| match result {
-                Ok(Appended::New { recorded_at, .. }) => Some(*recorded_at),
+                Ok(AppendOutcome::Appended { recorded_at, .. }) => Some(*recorded_at),
                 _ => None,
             });
             self.clock.set(new.unwrap_or(self.clock.now()));
@@ -160,7 +160,7 @@ impl History {
         };
         let is_delete = command == EndpointCommand::Delete;
         let Ok(Some(fact)) = endpoint.decide(command, None) else { return Vec::new() };
-        let expected = Expected::Version(endpoint.version);
+        let expected = ExpectedVersion::Exactly(endpoint.version);
         let whose = &endpoint.organization_id;
         let mut operations = vec![change_endpoint(endpoint.id, expected, fact).of(whose.clone())];
         if is_delete {
@@ -171,7 +171,8 @@ impl History {
                 .filter(|row| row.endpoint_id == endpoint.id && !row.state.has_ended());
             let fact = DeliveryFact::Cancelled { reason: "the endpoint was deleted".to_owned() };
             operations.extend(waiting.map(|row| {
-                let cancel = change_delivery(row.id, Expected::Version(row.version), fact.clone());
+                let cancel =
+                    change_delivery(row.id, ExpectedVersion::Exactly(row.version), fact.clone());
                 cancel.of(whose.clone()).fenced(self.epoch)
             }));
         }
@@ -226,16 +227,16 @@ impl History {
         let waiting: Vec<_> = deliveries.iter().filter(|row| row.due_time().is_some()).collect();
         let Some(delivery) = self.random.pick(&waiting) else { return Vec::new() };
         let hours_ago = Duration::from_secs(3_600 * self.random.below(5) as u64);
-        let made = AttemptMade {
+        let details = AttemptDetails {
             duration: Duration::from_micros(1 << self.random.below(23)),
             status_code: [None, Some(200), Some(503)][self.random.below(3)],
             ..attempt_of(delivery, self.clock.now() - hours_ago)
         };
-        let verdict = match made.status_code {
-            Some(200) => Verdict::Succeeded,
+        let request_result = match details.status_code {
+            Some(200) => RequestResult::Succeeded,
             Some(503) if self.random.chance(50) => {
                 let wait = Duration::from_secs(self.random.below(600) as u64);
-                Verdict::Failed {
+                RequestResult::Failed {
                     error: "answered 503".to_owned(),
                     retry_after: Some(wait),
                     endpoint_pause: Pause::after_answer(503, Some(wait)),
@@ -245,10 +246,12 @@ impl History {
         };
         let operation = match self.random.chance(5) {
             // Its event's body is no longer kept.
-            true => {
-                change_delivery(delivery.id, Expected::Version(delivery.version), delivery.expire())
-            }
-            false => conclude(delivery, made, verdict),
+            true => change_delivery(
+                delivery.id,
+                ExpectedVersion::Exactly(delivery.version),
+                delivery.expire(),
+            ),
+            false => conclude(delivery, details, request_result),
         };
         let operation = operation.of(delivery.organization_id.clone()).fenced(self.epoch);
         let delivery_id = delivery.id;
@@ -260,10 +263,10 @@ impl History {
                 EndpointCommand::NoteExhausted { delivery_id, error: "by chance".to_owned() }
             }
             // What the owner would do with the time that it knows.
-            Fact::Delivery(DeliveryFact::AttemptFailed { made, .. })
-                if made.trigger != Trigger::Test && self.random.chance(20) =>
+            Fact::Delivery(DeliveryFact::AttemptFailed { details, .. })
+                if details.trigger != Trigger::Test && self.random.chance(20) =>
             {
-                EndpointCommand::NoteFailing { delivery_id, since: made.start_time }
+                EndpointCommand::NoteFailing { delivery_id, since: details.start_time }
             }
             _ => return vec![operation],
         };
@@ -271,7 +274,7 @@ impl History {
         let endpoint = endpoints.iter().find(|row| row.id == delivery.endpoint_id);
         match endpoint.map(|row| row.decide(command, None)) {
             Some(Ok(Some(fact))) => {
-                let note = change_endpoint(delivery.endpoint_id, Expected::Any, fact);
+                let note = change_endpoint(delivery.endpoint_id, ExpectedVersion::Any, fact);
                 vec![operation.and(note)]
             }
             _ => vec![operation],
@@ -285,7 +288,7 @@ impl History {
             0 => DeliveryFact::CancelRequested,
             _ => DeliveryFact::RetryRequested,
         };
-        let operation = change_delivery(delivery.id, Expected::Any, fact);
+        let operation = change_delivery(delivery.id, ExpectedVersion::Any, fact);
         vec![operation.of(delivery.organization_id.clone())]
     }
 
@@ -293,7 +296,8 @@ impl History {
         let deliveries = self.deliveries(Some(DeliveryState::Retrying)).await;
         let Some(delivery) = self.random.pick(&deliveries) else { return Vec::new() };
         let fact = DeliveryFact::Cancelled { reason: "by an operator".to_owned() };
-        let operation = change_delivery(delivery.id, Expected::Version(delivery.version), fact);
+        let operation =
+            change_delivery(delivery.id, ExpectedVersion::Exactly(delivery.version), fact);
         vec![operation.of(delivery.organization_id.clone()).fenced(self.epoch)]
     }
 
@@ -347,7 +351,7 @@ impl History {
         let page = page.expect("reads");
         let Some(cursor) = page.next.or(page.candidates.last().map(|last| last.cursor)) else {
             let ended = Fact::Replay(ReplayFact::Ended { reason: String::new() });
-            let expected = Expected::Version(replay.version);
+            let expected = ExpectedVersion::Exactly(replay.version);
             return vec![operation(Stream::Replay(replay.id), expected, ended).of(whose.clone())];
         };
         let mut step = ReplayStep { cursor, counts: ReplayCounts::default() };
@@ -368,17 +372,22 @@ impl History {
                         endpoint_id,
                         trace: candidate.trace.clone(),
                     };
-                    Some(change_delivery(delivery_id(), Expected::New, fact))
+                    Some(change_delivery(delivery_id(), ExpectedVersion::New, fact))
                 }
                 (ReplayAction::Resume, Some(delivery)) => {
                     let fact = DeliveryFact::Resumed { replay_id, endpoint_id };
-                    Some(change_delivery(delivery.id, Expected::Version(delivery.version), fact))
+                    Some(change_delivery(
+                        delivery.id,
+                        ExpectedVersion::Exactly(delivery.version),
+                        fact,
+                    ))
                 }
                 _ => None,
             });
         }
         let fact = Fact::Replay(ReplayFact::Advanced(step));
-        let advance = operation(Stream::Replay(replay.id), Expected::Version(replay.version), fact);
+        let advance =
+            operation(Stream::Replay(replay.id), ExpectedVersion::Exactly(replay.version), fact);
         let whole = records.into_iter().fold(advance, Operation::and);
         vec![whole.of(whose.clone()).fenced(self.epoch)]
     }
@@ -388,7 +397,7 @@ impl History {
         match self.random.below(3) {
             0 => self.publish().fenced(Epoch(self.epoch.0 - 1)),
             1 => self.publish().advancing(-1, 5),
-            _ => rename_endpoint(endpoint_id(), Expected::Any, "absent"),
+            _ => rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent"),
         }
     }
 }

@@ -4,7 +4,7 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position};
 
 use super::Fixture;
 use super::given::*;
-use crate::log::operation::{Appended, Refusal};
+use crate::log::operation::{AppendOutcome, Refusal};
 
 pub(crate) async fn the_same_key_and_content_answer_with_the_first_event(fixture: Fixture) {
     let (first, second) = (event_id(), event_id());
@@ -12,7 +12,7 @@ pub(crate) async fn the_same_key_and_content_answer_with_the_first_event(fixture
     let again = publish_with_key(second, "key", "content");
     for store in &fixture.stores {
         let appended = store.append(SHARD, std::slice::from_ref(&again)).await.expect("appends");
-        assert_eq!(appended.results, [Ok(Appended::Duplicate { event_id: first })]);
+        assert_eq!(appended.results, [Ok(AppendOutcome::Duplicate { event_id: first })]);
         assert!(appended.records.is_empty());
     }
     assert_eq!(fixture.last_position().await, Position(1));
@@ -28,13 +28,13 @@ pub(crate) async fn the_same_key_with_other_content_is_refused(fixture: Fixture)
     assert_eq!(fixture.last_position().await, Position(1));
 }
 
-pub(crate) async fn keys_of_another_organization_are_its_own(fixture: Fixture) {
+pub(crate) async fn organizations_may_use_the_same_key(fixture: Fixture) {
     let theirs = event_id();
     fixture.append(publish_with_key(event_id(), "key", "content")).await;
     let publish = |id, content| publish_with_key(id, "key", content).of(other_organization());
     fixture.append(publish(theirs, "other content")).await;
     let results = fixture.results(&[publish(event_id(), "other content")]).await;
-    assert_eq!(results, [Ok(Appended::Duplicate { event_id: theirs })]);
+    assert_eq!(results, [Ok(AppendOutcome::Duplicate { event_id: theirs })]);
 }
 
 pub(crate) async fn a_key_used_twice_in_one_batch_is_used_once(fixture: Fixture) {
@@ -47,11 +47,11 @@ pub(crate) async fn a_key_used_twice_in_one_batch_is_used_once(fixture: Fixture)
         publish_with_key(event_id(), "key", "content"),
     ];
     let appended = fixture.store().append(SHARD, &batch).await.expect("appends");
-    let duplicate = Ok(Appended::Duplicate { event_id: first });
-    assert!(matches!(appended.results[0], Ok(Appended::New { .. })));
+    let duplicate = Ok(AppendOutcome::Duplicate { event_id: first });
+    assert!(matches!(appended.results[0], Ok(AppendOutcome::Appended { .. })));
     assert_eq!(appended.results[1], duplicate);
     assert_eq!(appended.results[2], Err(Refusal::IdempotencyKeyReused { event_id: first }));
-    assert!(matches!(appended.results[3], Ok(Appended::New { .. })));
+    assert!(matches!(appended.results[3], Ok(AppendOutcome::Appended { .. })));
     assert_eq!(appended.results[4], duplicate);
     assert_eq!(appended.records.len(), 2);
 }
@@ -61,7 +61,7 @@ pub(crate) async fn a_refused_operation_does_not_use_its_key_up(fixture: Fixture
     let accepted = publish_with_key(event_id(), "key", "accepted");
     let results = fixture.results(&[refused.clone(), accepted]).await;
     assert!(matches!(results[0], Err(Refusal::LeaseLost { .. })));
-    assert!(matches!(results[1], Ok(Appended::New { .. })));
+    assert!(matches!(results[1], Ok(AppendOutcome::Appended { .. })));
 }
 
 pub(crate) async fn keys_are_compared_byte_by_byte(fixture: Fixture) {
@@ -78,12 +78,12 @@ pub(crate) async fn keys_are_compared_byte_by_byte(fixture: Fixture) {
     let repeated = fixture.results(&publish("content")).await;
     let clashing = fixture.results(&publish("other content")).await;
     for (index, event_id) in events.into_iter().enumerate() {
-        assert_eq!(repeated[index], Ok(Appended::Duplicate { event_id }), "{:?}", keys[index]);
+        assert_eq!(repeated[index], Ok(AppendOutcome::Duplicate { event_id }), "{:?}", keys[index]);
         assert_eq!(clashing[index], Err(Refusal::IdempotencyKeyReused { event_id }));
     }
 }
 
-pub(crate) async fn hundreds_of_keys_in_one_batch_are_each_judged(fixture: Fixture) {
+pub(crate) async fn hundreds_of_keys_in_one_batch_are_decided_one_by_one(fixture: Fixture) {
     let events: Vec<_> = (0..600).map(|_| event_id()).collect();
     let publish = |number: usize, id| publish_with_key(id, &format!("key {number}"), "content");
     let used: Vec<_> = (0..600).step_by(2).map(|number| publish(number, events[number])).collect();
@@ -91,8 +91,11 @@ pub(crate) async fn hundreds_of_keys_in_one_batch_are_each_judged(fixture: Fixtu
     let all: Vec<_> = (0..600).map(|number| publish(number, event_id())).collect();
     for (number, result) in fixture.results(&all).await.into_iter().enumerate() {
         match number % 2 {
-            0 => assert_eq!(result, Ok(Appended::Duplicate { event_id: events[number] })),
-            _ => assert!(matches!(result, Ok(Appended::New { .. })), "{number}: {result:?}"),
+            0 => assert_eq!(result, Ok(AppendOutcome::Duplicate { event_id: events[number] })),
+            _ => assert!(
+                matches!(result, Ok(AppendOutcome::Appended { .. })),
+                "{number}: {result:?}"
+            ),
         }
     }
 }
@@ -102,5 +105,5 @@ pub(crate) async fn keys_are_still_known_after_a_rebuild(fixture: Fixture) {
     fixture.append(publish_with_key(first, "key", "content")).await;
     fixture.store().rebuild(SHARD, &|_| ()).await.expect("rebuilds");
     let results = fixture.results(&[publish_with_key(event_id(), "key", "content")]).await;
-    assert_eq!(results, [Ok(Appended::Duplicate { event_id: first })]);
+    assert_eq!(results, [Ok(AppendOutcome::Duplicate { event_id: first })]);
 }

@@ -15,7 +15,7 @@ use ulid::Ulid;
 
 use super::Fixture;
 use super::given::*;
-use crate::log::operation::{Expected, Operation, Refusal};
+use crate::log::operation::{ExpectedVersion, Operation, Refusal};
 use crate::queries::{AuditFilter, Interval, KeyFilter};
 
 fn key_id(number: u128) -> KeyId {
@@ -26,11 +26,11 @@ fn token(number: u8) -> TokenDigest {
     Token::from_random([number; 32]).digest()
 }
 
-fn create_key(number: u8, expected: Expected) -> Operation {
+fn create_key(number: u8, expected: ExpectedVersion) -> Operation {
     create(number, expected, None)
 }
 
-fn create(number: u8, expected: Expected, session: Option<SessionOrigin>) -> Operation {
+fn create(number: u8, expected: ExpectedVersion, session: Option<SessionOrigin>) -> Operation {
     let new = NewKey {
         name: format!("key {number}"),
         role: Role::ALL[usize::from(number) % Role::ALL.len()],
@@ -44,20 +44,18 @@ fn create(number: u8, expected: Expected, session: Option<SessionOrigin>) -> Ope
     operation
 }
 
-fn change_key(number: u8, expected: Expected, fact: KeyFact) -> Operation {
+fn change_key(number: u8, expected: ExpectedVersion, fact: KeyFact) -> Operation {
     operation(Stream::Key(key_id(number.into())), expected, Fact::Key(fact))
 }
 
-pub(crate) async fn a_key_is_found_by_its_token_until_for_ever_and_says_what_became_of_it(
-    fixture: Fixture,
-) {
+pub(crate) async fn a_key_is_found_by_its_token_even_after_it_ended(fixture: Fixture) {
     let store = fixture.store();
     assert!(!store.has_keys().await.expect("reads"));
     let parent = SessionOrigin { parent: Some(key_id(1)) };
-    fixture.append(create(3, Expected::New, Some(parent))).await;
+    fixture.append(create(3, ExpectedVersion::New, Some(parent))).await;
     assert!(!store.has_keys().await.expect("reads"), "a session is no API key");
-    fixture.append(create_key(1, Expected::New).of(OrganizationId::all())).await;
-    fixture.append(create_key(2, Expected::New)).await;
+    fixture.append(create_key(1, ExpectedVersion::New).of(OrganizationId::all())).await;
+    fixture.append(create_key(2, ExpectedVersion::New)).await;
     assert!(store.has_keys().await.expect("reads"));
 
     let found = store.key_by_token(token(2)).await.expect("reads").expect("there");
@@ -72,20 +70,20 @@ pub(crate) async fn a_key_is_found_by_its_token_until_for_ever_and_says_what_bec
     assert_eq!(store.key_by_token(token(9)).await.expect("reads"), None);
     assert_eq!(store.key(key_id(9)).await.expect("reads"), None);
 
-    let revoke = change_key(2, Expected::Version(Version(1)), KeyFact::Revoked);
+    let revoke = change_key(2, ExpectedVersion::Exactly(Version(1)), KeyFact::Revoked);
     let recorded_at = fixture.append(revoke).await[0].recorded_at;
     let found = store.key_by_token(token(2)).await.expect("reads").expect("still there");
     assert_eq!((found.revoke_time, found.version), (Some(recorded_at), Version(2)));
 }
 
-pub(crate) async fn a_key_that_is_made_only_if_there_is_none_is_made_once(fixture: Fixture) {
-    let none = Expected::Version(Version(0));
+pub(crate) async fn a_key_that_expects_version_0_is_created_once(fixture: Fixture) {
+    let none = ExpectedVersion::Exactly(Version(0));
     let results = fixture.results(&[create_key(1, none), create_key(1, none)]).await;
     assert!(results[0].is_ok());
     assert!(matches!(results[1], Err(Refusal::StaleVersion { .. })), "{:?}", results[1]);
     let again = fixture.results(&[create_key(1, none)]).await;
     assert!(matches!(again[0], Err(Refusal::StaleVersion { .. })), "{:?}", again[0]);
-    let others = change_key(1, Expected::Any, KeyFact::Revoked).of(other_organization());
+    let others = change_key(1, ExpectedVersion::Any, KeyFact::Revoked).of(other_organization());
     let refused = fixture.results(&[others]).await;
     assert!(matches!(refused[0], Err(Refusal::NoSuchStream(_))), "{:?}", refused[0]);
 }
@@ -93,10 +91,10 @@ pub(crate) async fn a_key_that_is_made_only_if_there_is_none_is_made_once(fixtur
 pub(crate) async fn an_organizations_keys_are_listed_newest_first(fixture: Fixture) {
     for number in 1..=6 {
         let session = (number > 4).then_some(SessionOrigin { parent: None });
-        fixture.append(create(number, Expected::New, session)).await;
+        fixture.append(create(number, ExpectedVersion::New, session)).await;
     }
-    fixture.append(create_key(7, Expected::New).of(other_organization())).await;
-    fixture.append(create_key(8, Expected::New).of(OrganizationId::all())).await;
+    fixture.append(create_key(7, ExpectedVersion::New).of(other_organization())).await;
+    fixture.append(create_key(8, ExpectedVersion::New).of(OrganizationId::all())).await;
     let list = async |organization: OrganizationId, sessions, before, limit| {
         let filter = KeyFilter { sessions };
         let keys = fixture.store().list_keys(&organization, filter, before, limit).await;
@@ -109,9 +107,9 @@ pub(crate) async fn an_organizations_keys_are_listed_newest_first(fixture: Fixtu
     assert_eq!(list(OrganizationId::all(), None, KeyId::MAX, 9).await, [8]);
 }
 
-pub(crate) async fn keys_are_found_by_their_ids_and_by_who_made_them(fixture: Fixture) {
+pub(crate) async fn keys_are_found_by_id_and_by_creator(fixture: Fixture) {
     let made_by = |maker: u128, number: u8| {
-        let mut operation = create_key(number, Expected::New);
+        let mut operation = create_key(number, ExpectedVersion::New);
         operation.metadata.actor = key_id(maker).to_string();
         operation
     };
@@ -135,7 +133,7 @@ pub(crate) async fn keys_are_found_by_their_ids_and_by_who_made_them(fixture: Fi
     assert_eq!(store.keys(&[]).await.expect("reads"), []);
 }
 
-pub(crate) async fn uses_are_noted_and_never_go_back(fixture: Fixture) {
+pub(crate) async fn the_last_use_of_a_key_never_goes_back(fixture: Fixture) {
     let (early, late) = (time("2026-04-23T10:30:00Z"), time("2026-04-23T10:31:00.5Z"));
     let store = fixture.store();
     store.note_key_uses(&[(key_id(1), late), (key_id(2), early)]).await.expect("noted");
@@ -158,9 +156,9 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
         by("ann", create_endpoint(endpoint_id()).of(other_organization())),
         by("publisher", publish(event)),
         by("dispatch", schedule(event, &[(delivery, one)], &[])),
-        by("bob", change_delivery(delivery, Expected::Any, DeliveryFact::RetryRequested)),
-        by("ann", change_endpoint(one, Expected::Any, EndpointFact::SecretRevealed)),
-        by("ann", create_key(1, Expected::New)),
+        by("bob", change_delivery(delivery, ExpectedVersion::Any, DeliveryFact::RetryRequested)),
+        by("ann", change_endpoint(one, ExpectedVersion::Any, EndpointFact::SecretRevealed)),
+        by("ann", create_key(1, ExpectedVersion::New)),
     ];
     let mut recorded = Vec::new();
     for step in steps {
@@ -194,8 +192,8 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let alone = updated_with_secret(sealed.clone(), EndpointPatch::default());
     let name = Some("renamed".to_owned());
     let both = updated_with_secret(sealed, EndpointPatch { name, ..EndpointPatch::default() });
-    let alone = fixture.append(change_endpoint(other, Expected::Any, alone)).await;
-    let both = fixture.append(change_endpoint(other, Expected::Any, both)).await;
+    let alone = fixture.append(change_endpoint(other, ExpectedVersion::Any, alone)).await;
+    let both = fixture.append(change_endpoint(other, ExpectedVersion::Any, both)).await;
     let (alone, both) = (alone[0].position, both[0].position);
     let of = |action| AuditFilter { action: Some(action), ..all() };
     assert_eq!(trail(of(AuditAction::SecretRotated), end, 9).await, [both, alone]);
@@ -206,16 +204,16 @@ pub(crate) async fn endpoints_are_counted_but_deleted_ones_are_not(fixture: Fixt
     let deleted = endpoint_id();
     fixture.append_all(&[create_endpoint(deleted), create_endpoint(endpoint_id())]).await;
     fixture.append(create_endpoint(endpoint_id()).of(other_organization())).await;
-    fixture.append(change_endpoint(deleted, Expected::Any, EndpointFact::Deleted)).await;
+    fixture.append(change_endpoint(deleted, ExpectedVersion::Any, EndpointFact::Deleted)).await;
     let count = fixture.store().count_endpoints(SHARD, &organization()).await;
     assert_eq!(count.expect("counts"), 1);
 }
 
 pub(crate) async fn keys_are_rebuilt_as_they_were(fixture: Fixture) {
     for number in 1..=3 {
-        fixture.append(create_key(number, Expected::New)).await;
+        fixture.append(create_key(number, ExpectedVersion::New)).await;
     }
-    fixture.append(change_key(2, Expected::Any, KeyFact::Revoked)).await;
+    fixture.append(change_key(2, ExpectedVersion::Any, KeyFact::Revoked)).await;
     let store = fixture.store();
     let keys = async || {
         let keys = store.list_keys(&organization(), KeyFilter::default(), KeyId::MAX, 9).await;

@@ -1,23 +1,23 @@
 //! Lists whose filter passes most rows over: what they look at is limited, and where it ended is said.
 
-use keeptrusts_webhooks_domain::attempt::Outcome;
+use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
 use ulid::Ulid;
 
 use super::Fixture;
 use super::given::*;
-use crate::limits::ROWS_LOOKED_AT;
-use crate::log::operation::{Expected, Operation};
-use crate::queries::{AttemptFilter, AuditFilter, DeliveryFilter, EventFilter, Found, Interval};
+use crate::limits::ROWS_EXAMINED;
+use crate::log::operation::{ExpectedVersion, Operation};
+use crate::queries::{AttemptFilter, AuditFilter, DeliveryFilter, EventFilter, Interval, ListPage};
 
 const RARE: EventType = EventType::KeyRotated;
 const COMMON: EventType = EventType::PolicyBlock;
 /// More common rows than are looked at.
-const MANY: usize = ROWS_LOOKED_AT + 50;
+const MANY: usize = ROWS_EXAMINED + 50;
 
 async fn append_in_parts(fixture: &Fixture, operations: &[Operation]) {
     for part in operations.chunks(400) {
@@ -28,24 +28,26 @@ async fn append_in_parts(fixture: &Fixture, operations: &[Operation]) {
 /// The oldest row is rare and all others common: the first look finds nothing and says that it went
 /// past exactly so many, the second finds the rare row at the end. `list` reads up to 10 rows.
 async fn assert_found_in_two_looks<Id: PartialEq + std::fmt::Debug + Copy>(
-    list: impl AsyncFn(Id) -> Found<Id, Id>,
+    list: impl AsyncFn(Id) -> ListPage<Id, Id>,
     end: Id,
     common: &[Id],
     rare: Id,
 ) {
     let first = list(end).await;
     assert_eq!(first.rows, []);
-    let last = common[common.len() - ROWS_LOOKED_AT];
+    let last = common[common.len() - ROWS_EXAMINED];
     assert_eq!(first.next, Some(last), "it ends with the last row that was looked at");
     let second = list(last).await;
-    assert_eq!(second, Found { rows: vec![rare], next: None });
+    assert_eq!(second, ListPage { rows: vec![rare], next: None });
 }
 
-fn ids<Row, Id>(found: Found<Row, Id>, id: impl Fn(&Row) -> Id) -> Found<Id, Id> {
-    Found { rows: found.rows.iter().map(id).collect(), next: found.next }
+fn ids<Row, Id>(found: ListPage<Row, Id>, id: impl Fn(&Row) -> Id) -> ListPage<Id, Id> {
+    ListPage { rows: found.rows.iter().map(id).collect(), next: found.next }
 }
 
-pub(crate) async fn a_list_of_events_looks_at_so_many_and_says_how_far_it_came(fixture: Fixture) {
+pub(crate) async fn a_list_of_events_examines_a_limited_number_and_returns_how_far_it_came(
+    fixture: Fixture,
+) {
     let rare = event_id();
     let common: Vec<_> = (0..MANY).map(|_| event_id()).collect();
     let mut published = vec![publish_type(rare, RARE)];
@@ -62,12 +64,16 @@ pub(crate) async fn a_list_of_events_looks_at_so_many_and_says_how_far_it_came(f
 
     let newest = common[MANY - 1];
     let full = list(Some(COMMON), EventId::MAX, 1).await;
-    assert_eq!(full, Found { rows: vec![newest], next: Some(newest) }, "it goes on after its rows");
+    assert_eq!(
+        full,
+        ListPage { rows: vec![newest], next: Some(newest) },
+        "it goes on after its rows"
+    );
     let all = list(None, EventId::MAX, 2 * MANY).await;
     assert_eq!((all.rows.len(), all.next), (MANY + 1, None), "as many as are asked for are");
 }
 
-pub(crate) async fn a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_came(
+pub(crate) async fn a_list_of_deliveries_examines_a_limited_number_and_returns_how_far_it_came(
     fixture: Fixture,
 ) {
     let (rare, common, endpoint) = rare_and_common_deliveries(&fixture).await;
@@ -83,7 +89,9 @@ pub(crate) async fn a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_ca
     }
 }
 
-pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came(fixture: Fixture) {
+pub(crate) async fn a_list_of_attempts_examines_a_limited_number_and_returns_how_far_it_came(
+    fixture: Fixture,
+) {
     let (rare, common, endpoint) = rare_and_common_deliveries(&fixture).await;
     let store = fixture.store();
     let rows = store.deliveries(SHARD, &organization(), &[rare]).await.expect("reads");
@@ -96,13 +104,13 @@ pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came
         let filter = AttemptFilter { outcome, endpoint_id, ..AttemptFilter::default() };
         let us = organization();
         let found = store.list_attempts(SHARD, &us, &filter, before, limit).await;
-        ids(found.expect("reads"), |attempt| attempt.made.id)
+        ids(found.expect("reads"), |attempt| attempt.details.id)
     };
     let mut attempts = list(None, None, AttemptId::MAX, 2 * MANY).await.rows;
     attempts.reverse();
     for endpoint_id in [None, Some(endpoint)] {
         let delivered =
-            async |before| list(Some(Outcome::Delivered), endpoint_id, before, 10).await;
+            async |before| list(Some(AttemptOutcome::Delivered), endpoint_id, before, 10).await;
         let (rare, common) = (attempts[0], &attempts[1..]);
         assert_found_in_two_looks(delivered, AttemptId::MAX, common, rare).await;
     }
@@ -127,7 +135,7 @@ async fn rare_and_common_deliveries(
     (rare, common, endpoint)
 }
 
-pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture) {
+pub(crate) async fn the_audit_trail_is_searched_in_parts(fixture: Fixture) {
     let endpoint = endpoint_id();
     let by = |actor: &str, mut operation: Operation| {
         operation.metadata.actor = actor.to_owned();
@@ -136,7 +144,7 @@ pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture)
     let rare = fixture.append(by("ann", create_endpoint(endpoint))).await[0].position;
     let disable = || {
         let fact = EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
-        by("bob", change_endpoint(endpoint, Expected::Any, fact))
+        by("bob", change_endpoint(endpoint, ExpectedVersion::Any, fact))
     };
     append_in_parts(&fixture, &vec![disable(); MANY]).await;
     let list = async |actor: Option<&str>, before, limit| {
@@ -153,7 +161,7 @@ pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture)
     assert_found_in_two_looks(of_ann, end, &all[1..], rare).await;
 }
 
-pub(crate) async fn what_happened_long_before_or_after_a_time_is_not_looked_at(fixture: Fixture) {
+pub(crate) async fn rows_far_outside_the_interval_are_not_examined(fixture: Fixture) {
     // Ids have the time of what they are of: these are of the year 1970, and of long after.
     let last = Ulid(u128::MAX).0;
     let published: Vec<_> = (0..MANY).map(|_| publish_type(event_id(), COMMON)).collect();
@@ -168,19 +176,19 @@ pub(crate) async fn what_happened_long_before_or_after_a_time_is_not_looked_at(f
         ids(found.expect("reads"), |event| event.id)
     };
     assert!(list(None, None).await.next.is_some(), "all of them would be looked at");
-    let nothing = Found { rows: Vec::new(), next: None };
+    let nothing = ListPage { rows: Vec::new(), next: None };
     let (start, end) = (time("2000-01-01T00:00:00Z"), time("2100-01-01T00:00:00Z"));
     assert_eq!(list(Some(start), None).await, nothing);
     assert_eq!(list(Some(start), Some(end)).await, nothing);
 }
 
-pub(crate) async fn nothing_is_looked_at_of_another_organizations_endpoint(fixture: Fixture) {
+pub(crate) async fn rows_of_another_organizations_endpoint_are_not_examined(fixture: Fixture) {
     let (_, _, endpoint) = rare_and_common_deliveries(&fixture).await;
     let (store, them) = (fixture.store(), other_organization());
     for event_type in [None, Some(COMMON)] {
         let endpoint_id = Some(endpoint);
         let filter = DeliveryFilter { endpoint_id, event_type, ..DeliveryFilter::default() };
         let found = store.list_deliveries(SHARD, &them, &filter, DeliveryId::MAX, 10).await;
-        assert_eq!(found.expect("reads"), Found { rows: Vec::new(), next: None });
+        assert_eq!(found.expect("reads"), ListPage { rows: Vec::new(), next: None });
     }
 }

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSumm
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, NotificationId};
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
-use keeptrusts_webhooks_domain::mail_limits::MailSent;
+use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationAttempt, NotificationFact, NotificationState,
     NotificationType,
@@ -19,9 +19,9 @@ use ulid::Ulid;
 
 use super::Fixture;
 use super::given::*;
-use crate::log::operation::{Expected, Operation, Refusal};
-use crate::log::rows::KnownIncident;
-use crate::queries::notifications::Told;
+use crate::log::operation::{ExpectedVersion, Operation, Refusal};
+use crate::log::rows::EndpointIncident;
+use crate::queries::notifications::ExhaustionNotification;
 
 fn channel_id(number: u128) -> ChannelId {
     ChannelId::new(Ulid(number))
@@ -42,10 +42,10 @@ fn create(id: ChannelId, kind: ChannelKind) -> Operation {
         subscriptions: vec![NotificationType::DeliveryExhausted, NotificationType::WeeklySummary],
         endpoint_ids: Vec::new(),
     };
-    change(id, Expected::New, ChannelFact::Created(config))
+    change(id, ExpectedVersion::New, ChannelFact::Created(config))
 }
 
-fn change(id: ChannelId, expected: Expected, fact: ChannelFact) -> Operation {
+fn change(id: ChannelId, expected: ExpectedVersion, fact: ChannelFact) -> Operation {
     operation(Stream::Channel(id), expected, Fact::Channel(fact))
 }
 
@@ -66,12 +66,12 @@ fn new(channel: ChannelId, notification_type: NotificationType, due: &str) -> Ne
 
 fn raise(id: NotificationId, new: NewNotification, cause: i64) -> Operation {
     let fact = NotificationFact::Raised(Box::new(new));
-    let mut operation = note(id, Expected::New, fact);
+    let mut operation = note(id, ExpectedVersion::New, fact);
     operation.metadata.causation = (cause > 0).then_some(Position(cause));
     operation
 }
 
-fn note(id: NotificationId, expected: Expected, fact: NotificationFact) -> Operation {
+fn note(id: NotificationId, expected: ExpectedVersion, fact: NotificationFact) -> Operation {
     operation(Stream::Notification(id), expected, Fact::Notification(fact))
 }
 
@@ -120,7 +120,8 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
     let mut recorded_at = None;
     for step in steps {
         fixture.advance(Duration::from_millis(2)).await;
-        recorded_at = Some(fixture.append(change(id, Expected::Any, step)).await[0].recorded_at);
+        recorded_at =
+            Some(fixture.append(change(id, ExpectedVersion::Any, step)).await[0].recorded_at);
     }
     let store = fixture.store();
     let found = store.channel(SHARD, &organization(), id).await.expect("reads").expect("there");
@@ -144,7 +145,7 @@ pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture
     }
     let others = create(channel_id(6), ChannelKind::Webhook).of(other_organization());
     fixture.append(others).await;
-    fixture.append(change(channel_id(3), Expected::Any, ChannelFact::Deleted)).await;
+    fixture.append(change(channel_id(3), ExpectedVersion::Any, ChannelFact::Deleted)).await;
     let store = fixture.store();
     let list = async |before, limit| {
         let rows = store.list_channels(SHARD, &organization(), before, limit).await;
@@ -158,9 +159,8 @@ pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture
     let page = store.shard_channels(SHARD, channel_id(4), 3).await.expect("reads");
     assert_eq!(ids(&page), [5, 6], "of every organization");
     let refused = fixture
-        .results(&[
-            change(channel_id(1), Expected::Any, ChannelFact::Recovered).of(other_organization())
-        ])
+        .results(&[change(channel_id(1), ExpectedVersion::Any, ChannelFact::Recovered)
+            .of(other_organization())])
         .await;
     assert!(matches!(refused[0], Err(Refusal::NoSuchStream(_))), "{:?}", refused[0]);
 }
@@ -183,7 +183,7 @@ pub(crate) async fn a_notification_is_what_its_records_say(fixture: Fixture) {
     let expected = Notification::raised(id, organization(), raised, Position(41), begun);
     assert_eq!(row, expected);
     let counted = NotificationFact::Counted { count: 4, delivery_id: Some(delivery_id()) };
-    let mut counted = note(id, Expected::Version(Version(1)), counted);
+    let mut counted = note(id, ExpectedVersion::Exactly(Version(1)), counted);
     counted.metadata.causation = Some(Position(43));
     let retry = time("2026-04-23T10:31:00.000004Z");
     let failed = NotificationFact::Failed {
@@ -191,12 +191,12 @@ pub(crate) async fn a_notification_is_what_its_records_say(fixture: Fixture) {
         error: "connection refused".to_owned(),
         next_attempt_time: Some(retry),
     };
-    fixture.append_all(&[counted, note(id, Expected::Any, failed)]).await;
+    fixture.append_all(&[counted, note(id, ExpectedVersion::Any, failed)]).await;
     let row = read(&fixture, id).await;
     assert_eq!((row.new.count, row.cause, row.due_time), (5, Position(43), Some(retry)));
     assert_eq!(row.last_attempt, Some(attempt(1, None)));
     assert_eq!((row.state, row.error.as_str()), (NotificationState::Waiting, "connection refused"));
-    let ended = fixture.append(note(id, Expected::Any, sent(2, 5))).await[0].recorded_at;
+    let ended = fixture.append(note(id, ExpectedVersion::Any, sent(2, 5))).await[0].recorded_at;
     let row = read(&fixture, id).await;
     assert_eq!(
         (row.state, row.due_time, row.end_time),
@@ -205,13 +205,11 @@ pub(crate) async fn a_notification_is_what_its_records_say(fixture: Fixture) {
     assert_eq!((row.last_attempt, row.version), (Some(attempt(2, Some(200))), Version(4)));
 }
 
-pub(crate) async fn a_notification_that_is_raised_only_if_it_is_not_there_is_raised_once(
-    fixture: Fixture,
-) {
+pub(crate) async fn a_notification_that_expects_version_0_is_raised_once(fixture: Fixture) {
     let raise = || {
         let new = new(channel_id(1), NotificationType::WeeklySummary, "2026-04-23T10:30:00Z");
         let fact = NotificationFact::Raised(Box::new(new));
-        note(notification_id(1), Expected::Version(Version(0)), fact)
+        note(notification_id(1), ExpectedVersion::Exactly(Version(0)), fact)
     };
     let results = fixture.results(&[raise(), raise()]).await;
     assert!(results[0].is_ok());
@@ -240,7 +238,7 @@ pub(crate) async fn notifications_are_listed_newest_first_and_by_channel(fixture
     assert_eq!(list(Some(channel_id(9)), NotificationId::MAX, 2).await, []);
 }
 
-pub(crate) async fn what_waits_is_found_by_channel_and_in_the_order_in_which_it_is_due(
+pub(crate) async fn waiting_notifications_are_found_by_channel_in_the_order_of_their_due_times(
     fixture: Fixture,
 ) {
     let kind = NotificationType::EndpointDegraded;
@@ -253,7 +251,7 @@ pub(crate) async fn what_waits_is_found_by_channel_and_in_the_order_in_which_it_
         raise(notification_id(5), new(channel_id(3), kind, "2026-04-23T10:33:00Z"), 0),
     ];
     fixture.append_all(&raised).await;
-    fixture.append(note(notification_id(5), Expected::Any, sent(1, 1))).await;
+    fixture.append(note(notification_id(5), ExpectedVersion::Any, sent(1, 1))).await;
     let store = fixture.store();
     let waiting = async |channel, limit| {
         let rows = store.waiting_notifications(SHARD, channel, limit).await.expect("reads");
@@ -268,7 +266,7 @@ pub(crate) async fn what_waits_is_found_by_channel_and_in_the_order_in_which_it_
     assert_eq!(channels, expected);
 }
 
-pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matters(
+pub(crate) async fn exhaustion_notifications_are_found_while_they_wait_and_for_a_while_after(
     fixture: Fixture,
 ) {
     let exhausted = NotificationType::DeliveryExhausted;
@@ -285,15 +283,16 @@ pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matt
     let others = new(channel, exhausted, due);
     fixture.append(raise(notification_id(6), others, 10).of(other_organization())).await;
     fixture
-        .append(note(notification_id(6), Expected::Any, sent(1, 1)).of(other_organization()))
+        .append(note(notification_id(6), ExpectedVersion::Any, sent(1, 1)).of(other_organization()))
         .await;
-    fixture.append(note(notification_id(1), Expected::Any, sent(1, 1))).await;
+    fixture.append(note(notification_id(1), ExpectedVersion::Any, sent(1, 1))).await;
     fixture.advance(Duration::from_millis(2)).await;
-    let ended = fixture.append(note(notification_id(2), Expected::Any, sent(1, 1))).await;
+    let ended = fixture.append(note(notification_id(2), ExpectedVersion::Any, sent(1, 1))).await;
     let store = fixture.store();
-    let mut told = store.told_of_exhausted(SHARD, ended[0].recorded_at).await.expect("reads");
+    let mut told =
+        store.exhaustion_notifications(SHARD, ended[0].recorded_at).await.expect("reads");
     told.sort_by_key(|told| told.notification_id);
-    let of = |number, sent_time: Option<_>| Told {
+    let of = |number, sent_time: Option<_>| ExhaustionNotification {
         notification_id: notification_id(number),
         channel_id: channel,
         endpoint_id: EndpointId::new(Ulid(9)),
@@ -324,7 +323,9 @@ fn about_incident(channel: u128, action: IncidentAction) -> NewNotification {
     NewNotification { incident, ..new(channel_id(channel), kind, "2026-04-23T10:31:00Z") }
 }
 
-pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fixture: Fixture) {
+pub(crate) async fn an_incident_is_open_until_its_service_was_notified_of_its_end(
+    fixture: Fixture,
+) {
     let store = fixture.store();
     let open = async || {
         let found = store.open_incidents(SHARD).await.expect("reads");
@@ -340,7 +341,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
         closed: Position(closed),
     };
     fixture.append(raise(notification_id(1), about_incident(1, opens()), 11)).await;
-    let known = KnownIncident {
+    let known = EndpointIncident {
         organization_id: organization(),
         channel_id: channel_id(1),
         endpoint_id: EndpointId::new(Ulid(9)),
@@ -348,17 +349,17 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
     };
     assert_eq!(store.open_incidents(SHARD).await.expect("reads"), [known]);
     let counted = NotificationFact::Counted { count: 1, delivery_id: None };
-    let mut counted = note(notification_id(1), Expected::Any, counted);
+    let mut counted = note(notification_id(1), ExpectedVersion::Any, counted);
     counted.metadata.causation = Some(Position(13));
     fixture.append(counted).await;
     fixture.append(raise(notification_id(2), about_incident(1, closes()), 14)).await;
     assert_eq!(open().await, [(channel_id(1), incident(13, 14, 0))], "it was not told yet");
     // New trouble, before the end of the old one is told.
     fixture.append(raise(notification_id(3), about_incident(1, opens()), 15)).await;
-    fixture.append(note(notification_id(2), Expected::Any, sent(1, 1))).await;
+    fixture.append(note(notification_id(2), ExpectedVersion::Any, sent(1, 1))).await;
     assert_eq!(open().await, [(channel_id(1), incident(15, 14, 14))]);
     fixture.append(raise(notification_id(4), about_incident(1, closes()), 16)).await;
-    fixture.append(note(notification_id(4), Expected::Any, sent(1, 1))).await;
+    fixture.append(note(notification_id(4), ExpectedVersion::Any, sent(1, 1))).await;
     assert_eq!(open().await, []);
 
     // What is closed where the channel does not lead any more is up to the notification.
@@ -379,7 +380,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
     assert_eq!(open().await, [(channel_id(3), incident(19, 0, 0))]);
     let reason = "it is over".to_owned();
     let withdrawn = NotificationFact::Withdrawn { reason: reason.clone() };
-    fixture.append(note(notification_id(7), Expected::Any, withdrawn)).await;
+    fixture.append(note(notification_id(7), ExpectedVersion::Any, withdrawn)).await;
     let row = read(&fixture, notification_id(7)).await;
     assert_eq!((row.state, row.due_time), (NotificationState::Withdrawn, None));
     assert_eq!(row.error, reason);
@@ -390,7 +391,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
     assert_eq!(open().await, before);
 }
 
-pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixture) {
+pub(crate) async fn sent_mail_is_counted_by_organization_for_a_while(fixture: Fixture) {
     let sent_to = |recipients, number| NotificationFact::Sent {
         attempt: NotificationAttempt { recipients, ..attempt(number, Some(250)) },
         count: 1,
@@ -405,9 +406,9 @@ pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixtu
         next_attempt_time: None,
     };
     let ended = [
-        note(notification_id(1), Expected::Any, sent_to(7, 1)),
-        note(notification_id(2), Expected::Any, sent_to(0, 1)),
-        note(notification_id(3), Expected::Any, failed),
+        note(notification_id(1), ExpectedVersion::Any, sent_to(7, 1)),
+        note(notification_id(2), ExpectedVersion::Any, sent_to(0, 1)),
+        note(notification_id(3), ExpectedVersion::Any, failed),
     ];
     fixture.append_all(&ended).await;
     let store = fixture.store();
@@ -418,7 +419,7 @@ pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixtu
         found.sort_by_key(|sent| sent.messages);
         found
     };
-    let expected = [(1, 7), (3, 2)].map(|(messages, recipients)| MailSent {
+    let expected = [(1, 7), (3, 2)].map(|(messages, recipients)| MailAttempts {
         time: begun,
         messages,
         recipients,
@@ -433,10 +434,10 @@ pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixtu
 pub(crate) async fn channels_and_notifications_are_rebuilt_as_they_were(fixture: Fixture) {
     fixture.append(create(channel_id(1), ChannelKind::PagerDuty)).await;
     fixture.append(create(channel_id(2), ChannelKind::Email)).await;
-    fixture.append(change(channel_id(2), Expected::Any, ChannelFact::Deleted)).await;
+    fixture.append(change(channel_id(2), ExpectedVersion::Any, ChannelFact::Deleted)).await;
     let new = new(channel_id(1), NotificationType::DeliveryExhausted, "2026-04-23T10:31:00Z");
     fixture.append(raise(notification_id(1), new, 2)).await;
-    fixture.append(note(notification_id(1), Expected::Any, sent(1, 1))).await;
+    fixture.append(note(notification_id(1), ExpectedVersion::Any, sent(1, 1))).await;
     let store = fixture.store();
     let all = async || {
         let channel = store.channel(SHARD, &organization(), channel_id(1)).await.expect("reads");

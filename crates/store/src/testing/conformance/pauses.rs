@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::endpoint::DisableCause;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::health::DisableCause;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::pause::Pause;
 
 use super::Fixture;
 use super::given::*;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::store::DueKey;
 
 const TWENTY: Duration = Duration::from_secs(20);
@@ -54,7 +54,7 @@ pub(crate) async fn the_last_pause_of_an_endpoint_counts_until_something_ends_it
     // What was under way, and failures that ask for nothing, do not end it.
     fixture.append(succeed(&new_delivery().await, fixture.now())).await;
     fixture.append(fail(&new_delivery().await, fixture.now())).await;
-    fixture.append(rename_endpoint(endpoint, Expected::Any, "renamed")).await;
+    fixture.append(rename_endpoint(endpoint, ExpectedVersion::Any, "renamed")).await;
     assert_eq!(pause_of(&fixture, endpoint).await, first);
     let second = paused_by(&new_delivery().await, TWENTY * 2).await;
     assert_ne!(second, first);
@@ -65,9 +65,9 @@ pub(crate) async fn the_last_pause_of_an_endpoint_counts_until_something_ends_it
 
     let third = paused_by(&new_delivery().await, TWENTY).await;
     let disabled = EndpointFact::Disabled { reason: String::new(), cause: DisableCause::Requested };
-    fixture.append(change_endpoint(endpoint, Expected::Any, disabled)).await;
+    fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, disabled)).await;
     assert_eq!(pause_of(&fixture, endpoint).await, third);
-    fixture.append(change_endpoint(endpoint, Expected::Any, EndpointFact::Enabled)).await;
+    fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, EndpointFact::Enabled)).await;
     assert_eq!(pause_of(&fixture, endpoint).await, None);
 
     // In one batch: what comes last counts.
@@ -82,13 +82,13 @@ pub(crate) async fn the_last_pause_of_an_endpoint_counts_until_something_ends_it
     assert_eq!(pause.map(|pause| pause.delivery_id), Some(after.id));
     let last = [
         fail_with_pause(&new_delivery().await, fixture.now(), TWENTY),
-        change_endpoint(endpoint, Expected::Any, EndpointFact::Deleted),
+        change_endpoint(endpoint, ExpectedVersion::Any, EndpointFact::Deleted),
     ];
     fixture.append_all(&last).await;
     assert_eq!(pause_of(&fixture, endpoint).await, None);
 }
 
-pub(crate) async fn pauses_are_their_organizations(fixture: Fixture) {
+pub(crate) async fn pauses_belong_to_their_organization(fixture: Fixture) {
     let [ours, theirs] = [organization(), other_organization()];
     let endpoint = an_endpoint_of(&fixture, theirs.clone()).await;
     let delivery = a_delivery_to(&fixture, endpoint, theirs.clone()).await;

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptMade, Outcome, Trigger};
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, ON_REQUEST, Verdict};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, PreviousSecret};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
+use keeptrusts_webhooks_domain::delivery::{
+    DUE_IMMEDIATELY, Delivery, DeliveryState, RequestResult,
+};
+use keeptrusts_webhooks_domain::endpoint::{
+    DisableCause, Endpoint, EndpointStatus, PreviousSecret, StatusCause,
+};
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact};
-use keeptrusts_webhooks_domain::health::{DisableCause, StatusCause};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::log::Version;
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
@@ -21,7 +24,7 @@ use super::Fixture;
 use super::due::due;
 use super::given::*;
 use crate::durations;
-use crate::log::operation::Expected;
+use crate::log::operation::ExpectedVersion;
 use crate::log::projection::{CountKey, hour_of};
 use crate::queries::AttemptFilter;
 use crate::store::DueKey;
@@ -47,7 +50,7 @@ pub(super) async fn a_delivery_to(fixture: &Fixture, endpoint: EndpointId) -> De
 
 /// Appends a fact to a delivery; answers with its row and the time of the record.
 async fn change(fixture: &Fixture, id: DeliveryId, fact: DeliveryFact) -> (Delivery, Timestamp) {
-    let records = fixture.append(change_delivery(id, Expected::Any, fact)).await;
+    let records = fixture.append(change_delivery(id, ExpectedVersion::Any, fact)).await;
     (fixture.delivery(id).await, records[0].recorded_at)
 }
 
@@ -173,8 +176,9 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     for (fact, effect) in steps {
         fixture.advance(Duration::from_millis(1)).await;
         let is_change = fact != EndpointFact::SecretRevealed;
-        let recorded =
-            fixture.append(change_endpoint(id, Expected::Version(expected.version), fact)).await;
+        let recorded = fixture
+            .append(change_endpoint(id, ExpectedVersion::Exactly(expected.version), fact))
+            .await;
         expected.version = expected.version.next();
         let status = expected.status;
         effect(&mut expected);
@@ -250,24 +254,25 @@ pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row
     assert_eq!((row.attempt_count, row.automatic_count, row.due_time()), (6, 6, None));
 
     let attempts = attempts_of(&fixture, id).await;
-    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.made.number).collect();
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.details.number).collect();
     assert_eq!(numbers, [6, 5, 4, 3, 2, 1]);
     let first = &attempts[5];
     assert_eq!((first.delivery_id, first.organization_id.clone()), (id, organization()));
-    assert_eq!((first.outcome, first.error.as_str()), (Outcome::Retrying, "answered 500"));
+    assert_eq!((first.outcome, first.error.as_str()), (AttemptOutcome::Retrying, "answered 500"));
     assert_eq!(first.next_attempt_time, Some(time("2026-04-23T11:01:00.004999Z")));
-    let made = AttemptMade { id: first.made.id, ..attempt_of(&row, start_time) };
-    let made = AttemptMade { number: 1, automatic_count: 1, status_code: Some(500), ..made };
-    let made = AttemptMade { remark: "a remark on attempt 1".to_owned(), ..made };
-    assert_eq!(first.made, made);
+    let details = AttemptDetails { id: first.details.id, ..attempt_of(&row, start_time) };
+    let details =
+        AttemptDetails { number: 1, automatic_count: 1, status_code: Some(500), ..details };
+    let details = AttemptDetails { remark: "a remark on attempt 1".to_owned(), ..details };
+    assert_eq!(first.details, details);
     let last = &attempts[0];
-    assert_eq!((last.outcome, last.next_attempt_time), (Outcome::Failed, None));
+    assert_eq!((last.outcome, last.next_attempt_time), (AttemptOutcome::Failed, None));
 
     let store = fixture.store();
-    let found = store.attempt(SHARD, &organization(), first.made.id).await.expect("reads");
+    let found = store.attempt(SHARD, &organization(), first.details.id).await.expect("reads");
     assert_eq!(found.as_ref(), Some(first));
     let strangers = "another".parse().expect("an id");
-    let found = store.attempt(SHARD, &strangers, first.made.id).await.expect("reads");
+    let found = store.attempt(SHARD, &strangers, first.details.id).await.expect("reads");
     assert_eq!(found, None, "it is of one organization");
     let found = store.attempt(SHARD, &organization(), AttemptId::MIN).await.expect("reads");
     assert_eq!(found, None);
@@ -279,11 +284,11 @@ fn noted() -> TraceContext {
     trace.with_state("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".parse().ok())
 }
 
-pub(crate) async fn a_delivery_knows_the_calls_that_asked_for_its_attempts(fixture: Fixture) {
+pub(crate) async fn a_delivery_keeps_the_traces_of_the_requests_for_its_attempts(fixture: Fixture) {
     let endpoint = an_endpoint(&fixture).await;
     let id = a_delivery_to(&fixture, endpoint).await;
     let asked = async |fact: DeliveryFact, trace: TraceContext| {
-        let mut operation = change_delivery(id, Expected::Any, fact);
+        let mut operation = change_delivery(id, ExpectedVersion::Any, fact);
         operation.metadata.trace = Some(trace);
         fixture.append(operation).await;
         fixture.delivery(id).await
@@ -313,7 +318,7 @@ pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fi
 
     let (row, asked_at) = change(&fixture, id, DeliveryFact::RetryRequested).await;
     assert_eq!(row.retry_request_time, Some(asked_at));
-    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(ON_REQUEST)));
+    assert_eq!((row.next_attempt_time, row.due_time()), (scheduled, Some(DUE_IMMEDIATELY)));
     assert_eq!(row.expected_attempt_time(), Some(asked_at));
 
     fixture.append(fail(&row, fixture.now())).await;
@@ -328,7 +333,7 @@ pub(crate) async fn a_manual_retry_is_due_beside_the_schedule_and_can_deliver(fi
     assert_eq!((row.state, row.attempt_count), (DeliveryState::Delivered, 3));
     assert_eq!((row.retry_request_time, row.next_attempt_time), (None, None));
     let triggers: Vec<_> =
-        attempts_of(&fixture, id).await.iter().map(|row| row.made.trigger).collect();
+        attempts_of(&fixture, id).await.iter().map(|row| row.details.trigger).collect();
     assert_eq!(triggers, [Trigger::Manual, Trigger::Manual, Trigger::Automatic]);
 }
 
@@ -376,10 +381,10 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     fixture.append(fail(&row, fixture.now())).await;
     let row = fixture.delivery(id).await;
     assert_eq!((row.state, row.due_time()), (DeliveryState::Failed, None));
-    assert_eq!(attempts_of(&fixture, id).await[0].made.trigger, Trigger::Test);
+    assert_eq!(attempts_of(&fixture, id).await[0].details.trigger, Trigger::Test);
 }
 
-pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
+pub(crate) async fn a_batch_may_change_what_it_has_created(fixture: Fixture) {
     let (endpoint, event, id) = (endpoint_id(), event_id(), delivery_id());
     let scheduled = Delivery {
         id,
@@ -436,12 +441,15 @@ pub(crate) async fn attempts_are_counted_by_hour_outcome_and_duration_and_tests_
             // The last one comes twice in one batch, so that counts are added up within it.
             let row = fixture.delivery(a_delivery_to(&fixture, endpoint).await).await;
             let twin = fixture.delivery(a_delivery_to(&fixture, endpoint).await).await;
-            let made = |row: &Delivery| AttemptMade { duration, ..attempt_of(row, start_time) };
-            fixture.append(conclude(&row, made(&row), failure())).await;
+            let details =
+                |row: &Delivery| AttemptDetails { duration, ..attempt_of(row, start_time) };
+            fixture.append(conclude(&row, details(&row), failure())).await;
             let row = fixture.delivery(row.id).await;
-            let last = [&row, &twin].map(|row| conclude(row, made(row), Verdict::Succeeded));
+            let last =
+                [&row, &twin].map(|row| conclude(row, details(row), RequestResult::Succeeded));
             fixture.append_all(&last).await;
-            for (outcome, count) in [(Outcome::Retrying, 1), (Outcome::Delivered, 2)] {
+            for (outcome, count) in [(AttemptOutcome::Retrying, 1), (AttemptOutcome::Delivered, 2)]
+            {
                 let key = CountKey {
                     endpoint_id: endpoint,
                     hour: hour_of(start_time),

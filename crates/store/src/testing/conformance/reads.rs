@@ -5,12 +5,12 @@ use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use super::Fixture;
 use super::fixture::read_all;
 use super::given::*;
-use crate::log::operation::{Expected, Refusal};
+use crate::log::operation::{ExpectedVersion, Refusal};
 
 pub(crate) async fn the_log_is_read_in_pages(fixture: Fixture) {
     let endpoint = endpoint_id();
     let mut batch = vec![create_endpoint(endpoint)];
-    batch.extend((0..9).map(|_| rename_endpoint(endpoint, Expected::Any, "again")));
+    batch.extend((0..9).map(|_| rename_endpoint(endpoint, ExpectedVersion::Any, "again")));
     batch.insert(5, publish(event_id()));
     let records = fixture.append_all(&batch).await;
     let store = fixture.other_store();
@@ -39,7 +39,8 @@ pub(crate) async fn shards_are_independent_logs(fixture: Fixture) {
     let Some(other) = (store.shard_count() > 1).then_some(Shard(1)) else { return };
     let (endpoint, event) = (endpoint_id(), event_id());
     fixture.append(create_endpoint(endpoint)).await;
-    let batch = [publish(event), rename_endpoint(endpoint, Expected::Any, "another shard's")];
+    let batch =
+        [publish(event), rename_endpoint(endpoint, ExpectedVersion::Any, "another shard's")];
     let elsewhere = store.append(other, &batch).await.expect("appends");
 
     assert_eq!(elsewhere.results[1], Err(Refusal::NoSuchStream(Stream::Endpoint(endpoint))));
@@ -55,7 +56,7 @@ pub(crate) async fn operations_are_found_by_their_ids_and_no_others_are(fixture:
     let first = publish_with_key(event_id(), "key", "content");
     let two = create_endpoint(endpoint_id()).and(create_endpoint(endpoint_id()));
     let duplicate = publish_with_key(event_id(), "key", "content");
-    let refused = rename_endpoint(endpoint_id(), Expected::Any, "absent");
+    let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     let never_sent = publish(event_id());
     let batch = [first.clone(), two.clone(), duplicate.clone(), refused.clone()];
     let results = fixture.results(&batch).await;

@@ -18,13 +18,13 @@ use super::Fixture;
 use super::due::due;
 use super::given::*;
 use super::projections::{a_delivery_to, an_endpoint};
-use crate::log::operation::{BodyId, Expected, Operation, Refusal};
+use crate::log::operation::{BodyId, ExpectedVersion, Operation, Refusal};
 use crate::queries::replay_candidates::Candidate;
 use crate::store::DueKey;
 
 const END: Position = Position(i64::MAX);
 
-fn advanced(id: ReplayId, expected: Expected, cursor: ReplayCursor) -> Operation {
+fn advanced(id: ReplayId, expected: ExpectedVersion, cursor: ReplayCursor) -> Operation {
     let counts = ReplayCounts { scheduled: 1, resumed: 2, skipped: 3, expired: 4 };
     change_replay(id, expected, ReplayFact::Advanced(ReplayStep { cursor, counts }))
 }
@@ -82,7 +82,7 @@ pub(crate) async fn a_replays_row_follows_each_of_its_facts(fixture: Fixture) {
         matched_count: 7,
         may_match_more: true,
     };
-    let mut ask = change_replay(id, Expected::New, ReplayFact::Requested(request.clone()));
+    let mut ask = change_replay(id, ExpectedVersion::New, ReplayFact::Requested(request.clone()));
     ask.metadata.actor = "key_1".to_owned();
     let asked = fixture.append(ask).await;
     let at = (asked[0].position, asked[0].recorded_at);
@@ -92,7 +92,7 @@ pub(crate) async fn a_replays_row_follows_each_of_its_facts(fixture: Fixture) {
     let cursor = ReplayCursor::Event(event_id());
     let facts = [
         advanced(id, version(1), cursor),
-        advanced(id, Expected::Any, cursor),
+        advanced(id, ExpectedVersion::Any, cursor),
         change_replay(id, version(3), ReplayFact::Cancelled { endpoint_id: endpoint }),
     ];
     for operation in facts {
@@ -106,8 +106,8 @@ pub(crate) async fn a_replays_row_follows_each_of_its_facts(fixture: Fixture) {
     let results = fixture
         .results(&[
             advanced(id, version(3), cursor),
-            advanced(id, Expected::Any, cursor).of(other_organization()),
-            advanced(replay_id(), Expected::Any, cursor),
+            advanced(id, ExpectedVersion::Any, cursor).of(other_organization()),
+            advanced(replay_id(), ExpectedVersion::Any, cursor),
         ])
         .await;
     assert!(matches!(results[0], Err(Refusal::StaleVersion { .. })), "{:?}", results[0]);
@@ -171,8 +171,8 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
     let resumed = DeliveryFact::Resumed { replay_id: id, endpoint_id: endpoint };
     let before = fixture.delivery(failed).await.version;
     let step = |replay, delivery| {
-        change_delivery(new, Expected::New, replayed.clone())
-            .and(change_delivery(failed, Expected::Version(delivery), resumed.clone()))
+        change_delivery(new, ExpectedVersion::New, replayed.clone())
+            .and(change_delivery(failed, ExpectedVersion::Exactly(delivery), resumed.clone()))
             .and(advanced(id, version(replay), ReplayCursor::Event(event)))
     };
     // Somebody has cancelled the replay, or something has happened to a delivery.
@@ -194,7 +194,7 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
 }
 
 /// Events in all states that a replay can find, and one of each that it must not.
-pub(crate) async fn each_scope_finds_what_it_is_about_page_by_page(fixture: Fixture) {
+pub(crate) async fn each_scope_finds_its_events_page_by_page(fixture: Fixture) {
     let (endpoint, other) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
     let expire_time = fixture.now() + Duration::from_secs(3_600);
     let new = async |deliveries: &[EndpointId], missed: &[EndpointId], is_kept: bool| {
@@ -225,11 +225,11 @@ pub(crate) async fn each_scope_finds_what_it_is_about_page_by_page(fixture: Fixt
     // It failed, was asked for again, and failed again: its last attempt is what counts.
     let failed_delivery = id.expect("one");
     let retry = DeliveryFact::RetryRequested;
-    fixture.append(change_delivery(failed_delivery, Expected::Any, retry)).await;
+    fixture.append(change_delivery(failed_delivery, ExpectedVersion::Any, retry)).await;
     fixture.append(fail(&fixture.delivery(failed_delivery).await, fixture.now())).await;
     let (cancelled, id) = new(&[endpoint], &[], true).await;
     let cancel = DeliveryFact::Cancelled { reason: "why not".to_owned() };
-    fixture.append(change_delivery(id.expect("one"), Expected::Any, cancel)).await;
+    fixture.append(change_delivery(id.expect("one"), ExpectedVersion::Any, cancel)).await;
     let test = delivery_id();
     fixture.append(request_test(test, event_id(), endpoint)).await;
     fixture.append(fail(&fixture.delivery(test).await, fixture.now())).await;
@@ -267,7 +267,7 @@ pub(crate) async fn each_scope_finds_what_it_is_about_page_by_page(fixture: Fixt
     // Once it is resumed, the attempt that failed is its last, but it has not failed.
     let (replay_id, endpoint_id) = (replay_id(), endpoint);
     let resumed = DeliveryFact::Resumed { replay_id, endpoint_id };
-    fixture.append(change_delivery(failed_delivery, Expected::Any, resumed)).await;
+    fixture.append(change_delivery(failed_delivery, ExpectedVersion::Any, resumed)).await;
     let waits = (failed, Some(DeliveryState::Retrying), true);
     assert_eq!(found(ReplayScope::Failed).await, [waits]);
 }
@@ -318,13 +318,13 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
         while fixture.delivery(id).await.state != DeliveryState::Failed {
             fixture.advance(Duration::from_millis(2)).await;
             let row = fixture.delivery(id).await;
-            let made = keeptrusts_webhooks_domain::attempt::AttemptMade {
+            let details = keeptrusts_webhooks_domain::attempt::AttemptDetails {
                 id: keeptrusts_webhooks_domain::ids::AttemptId::new(crate::ids::new_ulid(
                     fixture.now(),
                 )),
                 ..attempt_of(&row, fixture.now())
             };
-            fixture.append(conclude(&row, made, failure())).await;
+            fixture.append(conclude(&row, details, failure())).await;
         }
         begun.push(fixture.now());
     }
@@ -340,6 +340,6 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
 }
 
 /// A replay's fact.
-fn change_replay(id: ReplayId, expected: Expected, fact: ReplayFact) -> Operation {
+fn change_replay(id: ReplayId, expected: ExpectedVersion, fact: ReplayFact) -> Operation {
     operation(Stream::Replay(id), expected, Fact::Replay(fact))
 }

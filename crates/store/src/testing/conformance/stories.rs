@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Outcome};
-use keeptrusts_webhooks_domain::delivery::{DeliveryState, Verdict};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, AttemptOutcome};
+use keeptrusts_webhooks_domain::delivery::{DeliveryState, RequestResult};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 
@@ -58,7 +58,7 @@ pub(super) async fn attempts(
     limit: usize,
 ) -> Vec<AttemptId> {
     let rows = store.list_attempts(SHARD, whose, &filter, before, limit).await;
-    rows.expect("attempts are listed").rows.into_iter().map(|row| row.made.id).collect()
+    rows.expect("attempts are listed").rows.into_iter().map(|row| row.details.id).collect()
 }
 
 /// What came of one event of [`populate`].
@@ -69,7 +69,7 @@ pub(super) struct Story {
     pub(super) delivery: DeliveryId,
     pub(super) state: DeliveryState,
     /// Oldest first.
-    pub(super) attempts: Vec<(AttemptId, Outcome)>,
+    pub(super) attempts: Vec<(AttemptId, AttemptOutcome)>,
     pub(super) recorded_at: Timestamp,
 }
 
@@ -111,19 +111,19 @@ async fn tell(
     let recorded_at = fixture.append_all(&routed).await[0].recorded_at;
     let (state, outcomes) = match number % 3 {
         0 => (DeliveryState::Scheduled, vec![]),
-        1 => (DeliveryState::Retrying, vec![Outcome::Retrying]),
-        _ => (DeliveryState::Delivered, vec![Outcome::Retrying, Outcome::Delivered]),
+        1 => (DeliveryState::Retrying, vec![AttemptOutcome::Retrying]),
+        _ => (DeliveryState::Delivered, vec![AttemptOutcome::Retrying, AttemptOutcome::Delivered]),
     };
     let mut attempts = Vec::new();
     for outcome in outcomes {
         let rows = fixture.store().deliveries(SHARD, whose, &[delivery]).await.expect("reads");
         let id = AttemptId::new(next_id().await);
-        let made = AttemptMade { id, ..attempt_of(&rows[0], recorded_at) };
-        let verdict = match outcome {
-            Outcome::Delivered => Verdict::Succeeded,
+        let details = AttemptDetails { id, ..attempt_of(&rows[0], recorded_at) };
+        let request_result = match outcome {
+            AttemptOutcome::Delivered => RequestResult::Succeeded,
             _ => failure(),
         };
-        let operation = conclude(&rows[0], made, verdict);
+        let operation = conclude(&rows[0], details, request_result);
         let records = fixture.append(operation.of(whose.clone())).await;
         let keeptrusts_webhooks_domain::fact::Fact::Delivery(fact) = &records[0].fact else {
             panic!("an attempt's fact is a delivery's")

@@ -1,7 +1,7 @@
-//! What a replay finds, said as plainly as it can be: the databases are held against this.
+//! The candidates of a replay, found in the simplest way: the reference for the databases.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, Outcome, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -62,10 +62,10 @@ impl Look<'_> {
 
     fn failed(&self, after: ReplayCursor) -> Vec<(ReplayCursor, Option<Candidate>)> {
         let attempts = self.data.tables.attempts.values().filter(|attempt| {
-            attempt.made.endpoint_id == self.selection.endpoint_id
+            attempt.details.endpoint_id == self.selection.endpoint_id
                 && attempt.organization_id == *self.organization
         });
-        let cursors = attempts.map(|row| (ReplayCursor::Attempt(row.made.id), row));
+        let cursors = attempts.map(|row| (ReplayCursor::Attempt(row.details.id), row));
         let rows = cursors.filter(|(cursor, _)| *cursor > after);
         rows.map(|(cursor, attempt)| (cursor, self.of_attempt(cursor, attempt))).collect()
     }
@@ -85,13 +85,13 @@ impl Look<'_> {
 
     /// The last attempt of a delivery, which failed and began in the selection's time.
     fn of_attempt(&self, cursor: ReplayCursor, attempt: &Attempt) -> Option<Candidate> {
-        let made = &attempt.made;
+        let details = &attempt.details;
         let delivery = self.data.tables.deliveries.get(&attempt.delivery_id)?;
-        let is_wanted = attempt.outcome == Outcome::Failed
-            && made.trigger != Trigger::Test
-            && made.number == delivery.attempt_count
-            && self.selection.covers_time(made.start_time);
-        let event = self.covered(made.event_id)?;
+        let is_wanted = attempt.outcome == AttemptOutcome::Failed
+            && details.trigger != Trigger::Test
+            && details.number == delivery.attempt_count
+            && self.selection.covers_time(details.start_time);
+        let event = self.covered(details.event_id)?;
         is_wanted.then(|| self.candidate(cursor, event, Some(delivery.id)))
     }
 

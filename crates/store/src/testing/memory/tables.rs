@@ -1,11 +1,11 @@
-//! The tables, read.
+//! The [`Tables`] of the store in memory.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::audit::file_of;
+use keeptrusts_webhooks_domain::audit::action_label;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
@@ -75,12 +75,12 @@ impl Tables for MemoryStore {
             _ => false,
         };
         let matches = |record: &&Record| {
-            let file = file_of(&record.fact);
+            let label = action_label(&record.fact);
             record.position < before
                 && floor.is_none_or(|floor| record.position >= floor)
                 && record.organization_id == *organization
-                && file.is_some_and(|file| {
-                    filter.action.is_none_or(|action| action.filed_under().contains(&file))
+                && label.is_some_and(|label| {
+                    filter.action.is_none_or(|action| action.labels().contains(&label))
                 })
                 && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
                 && filter.endpoint_id.is_none_or(|id| is_about(record, id))

@@ -17,7 +17,7 @@ fn damage(tables: &mut Tables, damage: Damage) -> bool {
             tables.endpoints.values_mut().for_each(|row| row.config.name = "damaged".to_owned());
         }
         Damage::DeliveriesLost => tables.deliveries.clear(),
-        Damage::MissedEventInvented => tables.missed.push(Missed {
+        Damage::MissedEventInvented => tables.missed.push(MissedEvent {
             organization_id: "acme".parse().expect("an organization's id"),
             endpoint_id: EndpointId::MIN,
             event_id: EventId::MIN,

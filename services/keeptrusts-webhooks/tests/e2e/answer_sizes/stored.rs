@@ -1,5 +1,5 @@
-//! Rows with texts as long as a column takes, written straight into the database: through the API
-//! it would take a receiver, a mail server and an hour to have as many.
+//! Rows with texts of a column's full length, written directly into the database: through the API
+//! it would take a receiver, a mail server and an hour to create as many.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::attempt::{AttemptMade, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::channel::{ChannelConfig, ChannelFact, ChannelKind, Destination};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -24,12 +24,12 @@ use keeptrusts_webhooks_domain::notification::{
 use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
 use keeptrusts_webhooks_store::sqlite::{SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::{
-    Advance, Expected, NewRecord, Operation, Store, new_ulid, system_clock,
+    CheckpointAdvance, ExpectedVersion, NewRecord, Operation, Store, new_ulid, system_clock,
 };
 
 use crate::platform::Database;
 
-/// Things of each kind. With [`TEXT_BYTES`] each they are more than fits into an answer.
+/// Things of each kind. With [`TEXT_BYTES`] each they exceed one response.
 pub(crate) const ROWS: usize = 600;
 const TEXT_BYTES: usize = 8 * 1024;
 const DURATION: Duration = Duration::from_millis(5);
@@ -48,16 +48,16 @@ pub(crate) async fn fill(database: &Database, organization: &str) {
         let mut begun = HashSet::new();
         for (stream, fact) in facts.into_iter().flatten() {
             let expected = match fact {
-                // The event's first record has made the stream of its delivery.
-                Fact::Delivery(_) => Expected::Any,
-                _ if begun.insert(stream) => Expected::New,
-                _ => Expected::Any,
+                // The event's first record has created the delivery's stream.
+                Fact::Delivery(_) => ExpectedVersion::Any,
+                _ if begun.insert(stream) => ExpectedVersion::New,
+                _ => ExpectedVersion::Any,
             };
             let metadata = Metadata { actor: text(), actor_name: text(), ..Metadata::default() };
             let record = NewRecord { stream, expected, fact };
             let operation = Operation::recording(&organization, vec![record], metadata, now());
-            // The shard's owner has nothing more to do about it.
-            let step = Advance { from: at, to: Position(at.0 + 1) };
+            // The shard's owner has nothing left to do for it.
+            let step = CheckpointAdvance { from: at, to: Position(at.0 + 1) };
             at = step.to;
             batch.push(Operation { checkpoint: Some(step), ..operation });
         }
@@ -75,7 +75,7 @@ fn text() -> String {
     "t".repeat(TEXT_BYTES)
 }
 
-/// An event, a delivery of it, its one attempt, and how it ended.
+/// An event, a delivery of it, its one attempt, and its end.
 fn event_with_delivery() -> Vec<(Stream, Fact)> {
     let (event_id, delivery_id) = (EventId::new(new_ulid(now())), DeliveryId::new(new_ulid(now())));
     let endpoint_id = EndpointId::new(new_ulid(now()));
@@ -91,7 +91,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         deliveries: vec![(delivery_id, endpoint_id)],
         missed: Vec::new(),
     };
-    let made = AttemptMade {
+    let details = AttemptDetails {
         id: AttemptId::new(new_ulid(now())),
         event_id,
         event_type: EVENT_TYPE,
@@ -106,7 +106,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         remark: String::new(),
     };
     let failed = DeliveryFact::AttemptFailed {
-        made,
+        details,
         error: text(),
         next_attempt_time: Some(now()),
         steady_due_time: None,
