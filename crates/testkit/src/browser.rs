@@ -9,7 +9,7 @@
 mod axe;
 mod driver;
 mod navigation;
-mod part;
+mod page_region;
 mod role;
 mod session;
 mod view;
@@ -23,15 +23,15 @@ use serde_json::{Value, json};
 
 pub use self::axe::Violation;
 use self::driver::Driver;
-pub use self::part::Part;
+pub use self::page_region::PageRegion;
 pub use self::role::Role;
-use self::session::{Refusal, Session};
+use self::session::{Session, WebDriverError};
 pub use self::view::{ColorScheme, Size};
 
 /// A running browser; it ends when it is dropped. It dereferences to the page in its current window.
 #[derive(Debug)]
 pub struct Browser {
-    page: Part,
+    page: PageRegion,
     _driver: Driver,
 }
 
@@ -48,9 +48,9 @@ pub struct ConsoleMessage {
 }
 
 impl Deref for Browser {
-    type Target = Part;
+    type Target = PageRegion;
 
-    fn deref(&self) -> &Part {
+    fn deref(&self) -> &PageRegion {
         &self.page
     }
 }
@@ -71,7 +71,7 @@ impl Browser {
 
     async fn with(any_certificate: bool) -> Self {
         let (driver, session) = Driver::start(any_certificate).await;
-        let browser = Self { page: Part::whole(Arc::new(session)), _driver: driver };
+        let browser = Self { page: PageRegion::whole(Arc::new(session)), _driver: driver };
         browser.resize(Size::DESKTOP).await;
         browser.set_color_scheme(ColorScheme::Light).await;
         browser
@@ -180,6 +180,6 @@ impl Browser {
     }
 }
 
-fn expect(what: &str, outcome: Result<Value, Refusal>) -> Value {
-    outcome.unwrap_or_else(|refusal| panic!("the browser could not {what}: {refusal}"))
+fn expect(what: &str, outcome: Result<Value, WebDriverError>) -> Value {
+    outcome.unwrap_or_else(|error| panic!("the browser could not {what}: {error}"))
 }

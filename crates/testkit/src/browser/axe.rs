@@ -38,11 +38,11 @@ pub(super) async fn violations(session: &Session) -> Vec<Violation> {
         .unwrap_or_else(|error| panic!("could not read {}: {error}", source.display()));
     // As a script of the driver, to which the page's policy does not apply.
     let injected = session.run(&source, json!([])).await;
-    injected.unwrap_or_else(|refusal| panic!("axe-core was not taken: {refusal}"));
+    injected.unwrap_or_else(|error| panic!("axe-core was not taken: {error}"));
 
     let parameters = json!({ "script": RUN, "args": [TAGS] });
     let outcome = session.post("execute/async", parameters).await;
-    let outcome = outcome.unwrap_or_else(|refusal| panic!("axe-core failed: {refusal}"));
+    let outcome = outcome.unwrap_or_else(|error| panic!("axe-core failed: {error}"));
     assert_eq!(outcome["error"], Value::Null, "axe-core failed");
     let found = outcome["violations"].as_array().expect("violations are a list");
     found.iter().map(violation).filter(Violation::is_grave).collect()

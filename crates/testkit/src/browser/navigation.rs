@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::session::{ElementId, Refusal, Session};
+use super::session::{ElementId, Session, WebDriverError};
 
 /// How long another page may take, the server included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ const WATCH: &str = "
 ";
 
 /// Clicks an element, and waits for the page to which this leads, if any.
-pub(super) async fn click(session: &Session, element: &ElementId) -> Result<(), Refusal> {
+pub(super) async fn click(session: &Session, element: &ElementId) -> Result<(), WebDriverError> {
     session.run(WATCH, json!([element.json(), false])).await?;
     session.act(element, "click", json!({})).await?;
     arrive(session).await;
@@ -51,7 +51,10 @@ pub(super) async fn click(session: &Session, element: &ElementId) -> Result<(), 
 }
 
 /// Presses Enter in a field, and waits for the page to which this leads, if any.
-pub(super) async fn press_enter(session: &Session, element: &ElementId) -> Result<(), Refusal> {
+pub(super) async fn press_enter(
+    session: &Session,
+    element: &ElementId,
+) -> Result<(), WebDriverError> {
     session.run(WATCH, json!([element.json(), true])).await?;
     // WebDriver's code for the key, section 17.4.2.
     session.act(element, "value", json!({ "text": "\u{E007}" })).await?;
@@ -59,7 +62,7 @@ pub(super) async fn press_enter(session: &Session, element: &ElementId) -> Resul
     Ok(())
 }
 
-/// Waits until the current document is not one that will be left. The action is done: a refusal here
+/// Waits until the current document is not one that will be left. The action is done: an error here
 /// must not repeat it.
 async fn arrive(session: &Session) {
     let end = Instant::now() + PATIENCE;
@@ -67,8 +70,8 @@ async fn arrive(session: &Session) {
         match session.run("return document.note?.leaves ?? false;", json!([])).await {
             Ok(Value::Bool(true)) => {}
             Ok(_) => return,
-            Err(refusal) if refusal.is_passing() => {}
-            Err(refusal) => panic!("the browser could not follow: {refusal}"),
+            Err(error) if error.is_transient() => {}
+            Err(error) => panic!("the browser could not follow: {error}"),
         }
         assert!(Instant::now() < end, "{PATIENCE:?} passed, and the next page did not come");
         sleep(LOOK_AGAIN).await;

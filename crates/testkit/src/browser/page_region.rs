@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::navigation;
 use super::role::Role;
-use super::session::{ElementId, Refusal, Session};
+use super::session::{ElementId, Session, WebDriverError};
 use super::view;
 
 /// How long to wait for something that should be there at once. Far more than it takes, because the
@@ -26,12 +26,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Waits up to 30 seconds for what is not there yet. Then the test fails with a screenshot and the
 /// page's text.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct PageRegion {
     session: Arc<Session>,
     scope: Option<String>,
 }
 
-impl Part {
+impl PageRegion {
     pub(super) fn whole(session: Arc<Session>) -> Self {
         Self { session, scope: None }
     }
@@ -61,7 +61,7 @@ impl Part {
     /// Whether there is such an element now, without waiting.
     pub async fn shows(&self, role: Role, name: &str) -> bool {
         let found = self.find(role, name).await;
-        found.unwrap_or_else(|refusal| panic!("{role} {name:?}: {refusal}")).is_some()
+        found.unwrap_or_else(|error| panic!("{role} {name:?}: {error}")).is_some()
     }
 
     /// If this leads to another page, that page has been loaded when it returns.
@@ -212,7 +212,7 @@ impl Part {
     /// Runs the body of a function in the page, whatever its policy allows.
     pub async fn run(&self, script: &str, arguments: Value) -> Value {
         let outcome = self.session.run(script, arguments).await;
-        outcome.unwrap_or_else(|refusal| panic!("the script failed: {refusal}\n{script}"))
+        outcome.unwrap_or_else(|error| panic!("the script failed: {error}\n{script}"))
     }
 
     /// Does something with an element, and repeats it if the page changed meanwhile.
@@ -221,7 +221,7 @@ impl Part {
         role: Role,
         name: &str,
         doing: &str,
-        act: impl AsyncFn(&ElementId) -> Result<T, Refusal>,
+        act: impl AsyncFn(&ElementId) -> Result<T, WebDriverError>,
     ) -> T {
         self.eventually(&format!("one can {doing} the {role} {name:?}"), async || {
             match self.find(role, name).await? {
@@ -232,7 +232,7 @@ impl Part {
         .await
     }
 
-    async fn find(&self, role: Role, name: &str) -> Result<Option<ElementId>, Refusal> {
+    async fn find(&self, role: Role, name: &str) -> Result<Option<ElementId>, WebDriverError> {
         for candidate in self.session.select(&self.scoped(role.selectors())).await? {
             let label = self.session.ask_text(&candidate, "computedlabel").await?;
             if label.trim() != name {
@@ -258,15 +258,15 @@ impl Part {
     pub(super) async fn eventually<T>(
         &self,
         what: &str,
-        mut look: impl AsyncFnMut() -> Result<Option<T>, Refusal>,
+        mut look: impl AsyncFnMut() -> Result<Option<T>, WebDriverError>,
     ) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
             let obstacle = match look().await {
                 Ok(Some(seen)) => return seen,
                 Ok(None) => None,
-                Err(refusal) if refusal.is_passing() => Some(refusal),
-                Err(refusal) => panic!("{refusal}; waited until {what}"),
+                Err(error) if error.is_transient() => Some(error),
+                Err(error) => panic!("{error}; waited until {what}"),
             };
             if Instant::now() > end {
                 self.give_up(what, obstacle).await;
@@ -275,8 +275,8 @@ impl Part {
         }
     }
 
-    async fn give_up(&self, what: &str, obstacle: Option<Refusal>) -> ! {
-        let obstacle = obstacle.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+    async fn give_up(&self, what: &str, obstacle: Option<WebDriverError>) -> ! {
+        let obstacle = obstacle.map_or_else(String::new, |error| format!(" ({error})"));
         let script = "return location.href + '\\n' + document.body.innerText;";
         let page = self.run(script, json!([])).await;
         let test = thread::current().name().unwrap_or("unnamed").replace("::", "-");
