@@ -36,12 +36,12 @@ impl FairQueue {
 
     /// Waits for a place. Dropping the future stops waiting.
     pub async fn take(&self, organization: &OrganizationId) -> Result<Place, QueueFull> {
-        let (turn, turned) = oneshot::channel();
-        let entry = self.queues(|queues| queues.enter(organization, turn));
+        let (grant, granted) = oneshot::channel();
+        let entry = self.queues(|queues| queues.enter(organization, grant));
         match entry {
             Entry::Begins => Ok(self.place_of(organization)),
             // A waiting request stays in the queue until it has a place or is abandoned.
-            Entry::Waits => turned.await.map_err(|_| QueueFull),
+            Entry::Waits => granted.await.map_err(|_| QueueFull),
             Entry::Refused => Err(QueueFull),
         }
     }
@@ -62,9 +62,9 @@ impl Drop for Place {
             // Abandoned requests get no turn.
             queues.begin(|waiting| !waiting.is_closed())
         });
-        for (organization, turn) in next {
+        for (organization, grant) in next {
             // If the request was abandoned just now, dropping the place frees it.
-            _ = turn.send(self.queue.place_of(&organization));
+            _ = grant.send(self.queue.place_of(&organization));
         }
     }
 }
