@@ -19,7 +19,7 @@ use crate::log::metrics;
 use crate::log::operation::{AppendOutcome, Operation, Refusal};
 use crate::store::{AppendedBatch, Store};
 
-/// An operation that waits to be appended, and who waits for its outcome.
+/// An operation that waits to be appended, and its caller.
 pub(crate) struct Submission {
     pub(crate) operation: Operation,
     pub(crate) answer: Answer,
