@@ -88,23 +88,40 @@ pub(crate) async fn write_changes(
     tables: &mut impl TableTransaction,
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
-    upsert(tables, changes.endpoints.values()).await?;
-    insert(tables, changes.events.iter()).await?;
-    insert(tables, changes.new_deliveries.values()).await?;
+    // Taken apart, so that a new table is not forgotten. Of some the rows are made below.
+    let Changes {
+        endpoints,
+        events,
+        new_deliveries,
+        changed_deliveries,
+        attempts,
+        missed,
+        attempt_counts: _,
+        health: _,
+        pauses: _,
+        keys,
+        replays,
+        channels,
+        notifications,
+        incidents: _,
+    } = changes;
+    upsert(tables, endpoints.values()).await?;
+    insert(tables, events.iter()).await?;
+    insert(tables, new_deliveries.values()).await?;
     // Every row exists, so every one conflicts. In Postgres an UPDATE would leave the planner a
     // choice; in SQLite UPDATE … FROM (VALUES …) spends on the join what it saves in parameters.
-    upsert(tables, changes.changed_deliveries.values()).await?;
-    insert(tables, changes.attempts.iter()).await?;
-    insert(tables, changes.missed.iter()).await?;
+    upsert(tables, changed_deliveries.values()).await?;
+    insert(tables, attempts.iter()).await?;
+    insert(tables, missed.iter()).await?;
     upsert(tables, changes.attempt_counts().iter()).await?;
     tables.delete::<FailingEndpoint, _>(&changes.recovered_endpoints()).await?;
     upsert(tables, changes.failing_endpoints().iter()).await?;
     tables.delete::<PausedEndpoint, _>(&changes.ended_pauses()).await?;
     upsert(tables, changes.begun_pauses().iter()).await?;
-    upsert(tables, changes.keys.values()).await?;
-    upsert(tables, changes.replays.values()).await?;
-    upsert(tables, changes.channels.values()).await?;
-    upsert(tables, changes.notifications.values()).await?;
+    upsert(tables, keys.values()).await?;
+    upsert(tables, replays.values()).await?;
+    upsert(tables, channels.values()).await?;
+    upsert(tables, notifications.values()).await?;
     upsert(tables, changes.incidents().iter()).await
 }
 

@@ -170,17 +170,33 @@ impl ShardData {
 
 impl Tables {
     fn write(&mut self, changes: Changes) {
-        self.endpoints.extend(changes.endpoints);
-        self.events.extend(changes.events.into_iter().map(|event| (event.id, event)));
-        self.deliveries.extend(changes.new_deliveries);
-        self.deliveries.extend(changes.changed_deliveries);
-        self.attempts
-            .extend(changes.attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
-        self.missed.extend(changes.missed);
-        for (key, count) in changes.attempt_counts {
+        // Taken apart, so that a new table is not forgotten.
+        let Changes {
+            endpoints,
+            events,
+            new_deliveries,
+            changed_deliveries,
+            attempts,
+            missed,
+            attempt_counts,
+            health,
+            pauses,
+            keys,
+            replays,
+            channels,
+            notifications,
+            incidents,
+        } = changes;
+        self.endpoints.extend(endpoints);
+        self.events.extend(events.into_iter().map(|event| (event.id, event)));
+        self.deliveries.extend(new_deliveries);
+        self.deliveries.extend(changed_deliveries);
+        self.attempts.extend(attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
+        self.missed.extend(missed);
+        for (key, count) in attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
         }
-        for (key, HealthChange { ended, began }) in changes.health {
+        for (key, HealthChange { ended, began }) in health {
             if ended {
                 self.failing.remove(&key);
             }
@@ -188,17 +204,17 @@ impl Tables {
                 self.failing.entry(key).or_insert(failing);
             }
         }
-        for (key, pause) in changes.pauses {
+        for (key, pause) in pauses {
             match pause {
                 Some(pause) => _ = self.pauses.insert(key, pause),
                 None => _ = self.pauses.remove(&key),
             }
         }
-        self.keys.extend(changes.keys);
-        self.replays.extend(changes.replays);
-        self.channels.extend(changes.channels);
-        self.notifications.extend(changes.notifications);
-        for (key, incident) in changes.incidents {
+        self.keys.extend(keys);
+        self.replays.extend(replays);
+        self.channels.extend(channels);
+        self.notifications.extend(notifications);
+        for (key, incident) in incidents {
             self.incidents.entry(key).or_default().merge(incident);
         }
     }
@@ -466,30 +482,40 @@ impl Store for MemoryStore {
         let data = self.shard(shard);
         let rebuilt = data.refold()?;
         progress(data.last_position());
-        let stored = &data.tables;
+        // Taken apart, so that a new table is not forgotten.
+        let Tables {
+            endpoints,
+            events,
+            deliveries,
+            attempts,
+            missed,
+            attempt_counts,
+            failing,
+            pauses,
+            keys,
+            replays,
+            channels,
+            notifications,
+            incidents,
+        } = &data.tables;
         let mut differences = Vec::new();
-        compare("endpoints", &stored.endpoints, &rebuilt.endpoints, &mut differences);
-        compare("events", &stored.events, &rebuilt.events, &mut differences);
-        compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
-        compare("keys", &stored.keys, &rebuilt.keys, &mut differences);
-        compare("replays", &stored.replays, &rebuilt.replays, &mut differences);
-        compare("channels", &stored.channels, &rebuilt.channels, &mut differences);
-        compare("notifications", &stored.notifications, &rebuilt.notifications, &mut differences);
-        compare("incidents", &stored.incidents, &rebuilt.incidents, &mut differences);
-        compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
-        compare(
-            "attempt_counts",
-            &stored.attempt_counts,
-            &rebuilt.attempt_counts,
-            &mut differences,
-        );
-        compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
-        compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
+        compare("endpoints", endpoints, &rebuilt.endpoints, &mut differences);
+        compare("events", events, &rebuilt.events, &mut differences);
+        compare("deliveries", deliveries, &rebuilt.deliveries, &mut differences);
+        compare("keys", keys, &rebuilt.keys, &mut differences);
+        compare("replays", replays, &rebuilt.replays, &mut differences);
+        compare("channels", channels, &rebuilt.channels, &mut differences);
+        compare("notifications", notifications, &rebuilt.notifications, &mut differences);
+        compare("incidents", incidents, &rebuilt.incidents, &mut differences);
+        compare("attempts", attempts, &rebuilt.attempts, &mut differences);
+        compare("attempt_counts", attempt_counts, &rebuilt.attempt_counts, &mut differences);
+        compare("failing_endpoints", failing, &rebuilt.failing, &mut differences);
+        compare("endpoint_pauses", pauses, &rebuilt.pauses, &mut differences);
         let numbered = |rows: &[MissedEvent]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };
         let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            (numbered(&stored.missed), numbered(&rebuilt.missed));
+            (numbered(missed), numbered(&rebuilt.missed));
         compare("missed_events", &stored, &rebuilt, &mut differences);
         differences.truncate(limit);
         Ok(differences)
