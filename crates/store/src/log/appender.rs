@@ -151,7 +151,7 @@ impl Appender {
         for (operation, answer) in operations.into_iter().zip(answers) {
             match found.remove(&operation.id) {
                 Some(appended) => {
-                    self.local.key_ends.note(&operation);
+                    self.local.ended_keys.note(&operation);
                     if let AppendOutcome::Appended { last, .. } = appended {
                         self.local.raise(last);
                         self.store.announce(self.shard, last);
@@ -176,7 +176,7 @@ impl Appender {
             let accepted =
                 operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
             let accepted = accepted.map(|(operation, _)| operation);
-            let accepted = accepted.inspect(|operation| self.local.key_ends.note(operation));
+            let accepted = accepted.inspect(|operation| self.local.ended_keys.note(operation));
             let bodies = accepted.flat_map(|operation| operation.bodies);
             self.local.tail().extend(records, bodies);
             self.local.raise(last);
