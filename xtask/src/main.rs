@@ -16,6 +16,7 @@ mod step;
 mod supply_chain;
 mod test;
 mod tools;
+mod unit_tests;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ enum Task {
     Bench(bench::Arguments),
     Documents(documents::Arguments),
     Tools(tools::Arguments),
+    /// What the step `unit` runs, with the tools prepared.
+    #[command(hide = true)]
+    UnitTests,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Documents(arguments) => documents::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
+        Task::UnitTests => unit_tests::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

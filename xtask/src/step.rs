@@ -29,8 +29,9 @@ pub(crate) struct Step {
 /// All cargo steps name the whole workspace: with a part of it, cargo would choose other
 /// features for the dependencies and compile them again.
 ///
-/// Tests run with `cargo test` and not with cargo-nextest, which gives each test a process of its
-/// own: the tests of a binary share one Postgres cluster, and each would start another.
+/// cargo-nextest is not used: it gives each test a process of its own, while the tests of a binary
+/// share one Postgres cluster. The unit tests' binaries run at the same time (see
+/// [`unit_tests`](crate::unit_tests)), each with all of its tests.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "fmt",
@@ -139,7 +140,7 @@ pub(crate) const STEPS: &[Step] = &[
         // They start no binary: after a change, only what they are made of is built.
         needs_build: false,
         on_request: false,
-        command: || cargo(&["test", "--workspace", "--lib", "--bins"]),
+        command: || workspace::xtask(&["unit-tests"]).map(Some),
     },
     Step {
         name: "conformance",

@@ -1,4 +1,4 @@
-//! The sixteen event types that endpoints subscribe to, and the type of tests.
+//! The event types that endpoints subscribe to, and the type of tests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -89,17 +89,16 @@ as_text!(EventType);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn there_are_sixteen_types_in_six_categories() {
+    fn the_types_of_a_category_stand_together() {
         let mut categories: Vec<_> = EventType::ALL.iter().map(|kind| kind.category()).collect();
         categories.dedup();
-        assert_eq!(EventType::ALL.len(), 16);
-        assert_eq!(
-            categories,
-            ["Policy", "Escalation", "Configuration", "Export", "Gateway", "System"]
-        );
+        let distinct: BTreeSet<_> = categories.iter().collect();
+        assert_eq!(distinct.len(), categories.len(), "{categories:?}");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Signing in with an account of an OpenID Connect issuer: the authorization code flow with PKCE
-//! (OpenID Connect Core 1.0 section 3.1, RFC 7636, and what RFC 9700 says that one has to look
-//! out for). It ends with an ID token, which is shown to AccessService as a key would be: the
-//! gate there decides, by the token's claims, who it is and what they may do.
+//! (OpenID Connect Core 1.0 section 3.1, RFC 7636, and the precautions of RFC 9700). It ends with
+//! an ID token, which is presented to AccessService like a key. The gate there decides from the
+//! token's claims who it is and what they may do.
 //!
 //! Decision: docs/decisions/accounts-sign-in-with-an-id-token.md
 
 mod callback;
 mod flow;
 mod id_token;
-mod refusal;
+mod sign_in_error;
 mod token_exchange;
 
 use std::path::PathBuf;
@@ -26,28 +26,28 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub(crate) use callback::Callback;
-use callback::Content;
-pub(crate) use flow::{Flow, make_room};
-use id_token::Expected;
-pub(crate) use refusal::Refusal;
+use callback::CallbackResult;
+pub(crate) use flow::{Flow, cookies_to_forget};
+use id_token::ExpectedClaims;
+pub(crate) use sign_in_error::SignInError;
 use token_exchange::{Registration, Tokens};
 
-use crate::flags::{AccountFlags, NoSecret, Trust};
+use crate::flags::{AccountFlags, ConsoleTrust, EmptySecret};
 
-/// The issuer sends browsers back to here.
+/// Where the issuer sends browsers back to.
 pub(crate) const CALLBACK: &str = "/sign-in/callback";
 
-/// How many codes are exchanged at once: whoever invents codes makes us ask the issuer.
+/// Codes that are exchanged at once. Anybody can invent codes, and each makes us ask the issuer.
 const MAX_EXCHANGES: usize = 32;
-/// How many answers are remembered as used. A code is good once, by the issuer's own care (RFC
-/// 6749 section 4.1.2); this spares it the question.
+/// States that are remembered as used. The issuer accepts a code only once anyway (RFC 6749 section
+/// 4.1.2); this saves asking it.
 const MAX_USED: u64 = 10_000;
 
-/// The accounts with which one can sign in.
+/// Signs people in with accounts of one issuer.
 pub(crate) struct Accounts {
-    /// What people call the issuer.
+    /// The name that people know the issuer by.
     name: String,
-    /// Where the console is found, without a slash at the end.
+    /// The console's address, without a slash at the end.
     home: String,
     registration: Registration,
     issuer: SelfDescription,
@@ -57,53 +57,39 @@ pub(crate) struct Accounts {
     exchanges: Semaphore,
 }
 
-/// Why nobody could sign in with an account.
+/// Why accounts cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
-    /// There is no issuer.
     #[error("--oidc-client-id is given, but --oidc-issuer is not: name the issuer of the accounts")]
     NoIssuer,
-    /// The gate of this process would not let in who has signed in.
+    /// The gate of this process would refuse everybody who has signed in.
     #[error(
         "--oidc-client-id is {0}, which is not an --oidc-audience: the services would refuse every token that the console is given; name it there as well"
     )]
     NotAnAudience(String),
-    /// The secret's file cannot be read.
     #[error("cannot read the client secret in {path} (--oidc-client-secret-file)")]
-    SecretFile {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The secret's file holds none.
+    SecretFile { path: PathBuf, source: std::io::Error },
     #[error("cannot use the client secret in {path} (--oidc-client-secret-file)")]
-    Secret {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: NoSecret,
-    },
-    /// The issuer cannot be trusted.
+    Secret { path: PathBuf, source: EmptySecret },
     #[error("cannot prepare to ask the issuer (--oidc-ca)")]
     Trust(#[from] TrustError),
-    /// The console's address is none that a browser could be sent to.
+    /// The console's address is not one that a browser could be sent to.
     #[error("cannot make a redirect URI of {0}: give --console-public-url")]
     RedirectUri(String),
 }
 
-/// Where a browser goes to sign in, and what it keeps meanwhile.
-pub(crate) struct StartedSignIn {
+/// The URL that the browser goes to, and the flow that it keeps in a cookie meanwhile.
+pub(crate) struct SignInStart {
     pub(crate) url: String,
     pub(crate) flow: Flow,
 }
 
 impl Accounts {
-    /// None: no client id is given, so that one signs in with keys only. `home` is where the
-    /// console is found.
+    /// None: no client id is given, and people sign in with keys only. `home` is the console's
+    /// address.
     pub(crate) fn new(
         flags: &AccountFlags,
-        trust: &Trust,
+        trust: &ConsoleTrust,
         home: String,
     ) -> Result<Option<Accounts>, AccountsError> {
         let Some(client_id) = flags.oidc_client_id.clone() else { return Ok(None) };
@@ -135,63 +121,65 @@ impl Accounts {
         }))
     }
 
-    /// What people call the issuer.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where the console is found.
     pub(crate) fn home(&self) -> &str {
         &self.home
     }
 
-    /// What has to be registered at the issuer.
+    /// The URI that has to be registered at the issuer.
     pub(crate) fn redirect_uri(&self) -> &str {
         &self.registration.redirect_uri
     }
 
     /// Begins a sign-in that leads to `next`.
-    pub(crate) async fn begin(&self, next: &str, now: Timestamp) -> Result<StartedSignIn, Refusal> {
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
+    pub(crate) async fn begin(
+        &self,
+        next: &str,
+        now: Timestamp,
+    ) -> Result<SignInStart, SignInError> {
+        let issuer = self.issuer.current().await.ok_or(SignInError::IssuerUnavailable)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = Flow::begin(Zeroizing::new(verifier.into_secret()), next, now);
         let url = self.registration.authorization_url(&issuer, &flow, challenge)?;
-        Ok(StartedSignIn { url, flow })
+        Ok(SignInStart { url, flow })
     }
 
-    /// Ends a sign-in with what the browser has brought back; an ID token.
+    /// Completes a sign-in with what the browser has brought back. Returns an ID token.
     pub(crate) async fn finish(
         &self,
         callback: Callback,
         flow: &Flow,
         now: Timestamp,
-    ) -> Result<Zeroizing<String>, Refusal> {
+    ) -> Result<Zeroizing<String>, SignInError> {
         if !self.used.entry(flow.state.to_string()).or_insert(()).is_fresh() {
-            return Err(Refusal::UnknownSignIn);
+            return Err(SignInError::UnknownSignIn);
         }
-        let issuer = self.issuer.current().await.ok_or(Refusal::IssuerUnavailable)?;
+        let issuer = self.issuer.current().await.ok_or(SignInError::IssuerUnavailable)?;
         if !is_from(&callback, &issuer) {
-            return Err(Refusal::OtherIssuer);
+            return Err(SignInError::OtherIssuer);
         }
         let code = match callback.content {
-            Content::Code(code) => code,
-            Content::Error { code, description } => {
+            CallbackResult::Code(code) => code,
+            CallbackResult::Error { code, description } => {
                 tracing::warn!(?code, ?description, "the issuer has not let somebody sign in");
-                return Err(Refusal::Declined { code, said: description });
+                return Err(SignInError::Declined { code, description });
             }
         };
         let tokens = {
-            let _turn = self.exchanges.try_acquire().map_err(|_| Refusal::Busy)?;
+            let _turn = self.exchanges.try_acquire().map_err(|_| SignInError::Busy)?;
             self.registration.exchange(&issuer, &self.fetcher, code, &flow.verifier).await?
         };
         self.check(&tokens, flow, now).await?;
         Ok(tokens.id_token)
     }
 
-    async fn check(&self, tokens: &Tokens, flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+    async fn check(&self, tokens: &Tokens, flow: &Flow, now: Timestamp) -> Result<(), SignInError> {
         let invalid_token = |why: &dyn std::fmt::Display| {
             tracing::error!(%why, "refused an ID token of the issuer");
-            Refusal::InvalidToken
+            SignInError::InvalidToken
         };
         // The gate does not look at longer ones.
         if tokens.id_token.len() > MAX_TOKEN_BYTES {
@@ -200,10 +188,10 @@ impl Accounts {
             )));
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
-            NotVerified::NoKeys => Refusal::IssuerUnavailable,
+            NotVerified::NoKeys => SignInError::IssuerUnavailable,
             NotVerified::Invalid(defect) => invalid_token(&defect),
         })?;
-        let expected = Expected {
+        let expected = ExpectedClaims {
             client_id: &self.registration.client_id,
             nonce: &flow.nonce,
             at_hash: &verified.hash_of(&tokens.access_token),
@@ -213,8 +201,8 @@ impl Accounts {
     }
 }
 
-/// Whether an answer is by this issuer, as far as it says (RFC 9207 section 2.4). There is only
-/// one that is asked; but a browser can be led here by another one.
+/// Whether the response is from this issuer, as far as it says (RFC 9207 section 2.4). We ask only
+/// one issuer, but another one can send a browser here.
 fn is_from(callback: &Callback, issuer: &Discovery) -> bool {
     match &callback.issuer {
         Some(named) => *named == issuer.issuer,

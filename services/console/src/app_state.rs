@@ -1,4 +1,5 @@
-//! What all pages share: the services, the limits, and what is kept in memory for browsers.
+//! The state that all handlers and layers share: the services, the limits, and what is kept in
+//! memory for browsers.
 
 use std::sync::{Arc, Once};
 
@@ -17,13 +18,12 @@ use crate::response_memory::ResponseMemory;
 use crate::services::Services;
 use crate::visitor::RecentVisitors;
 
-/// The state of the console, for handlers and layers.
 pub(crate) struct AppState {
     /// The organization proposed to somebody who may see any.
     pub(crate) organization: OrganizationId,
-    /// Where browsers find the console, if that is not on this machine.
+    /// The console's public address. None: it is reached on this machine only.
     pub(crate) public_url: Option<PublicUrl>,
-    /// The proxies whose word for the browser's address counts.
+    /// The proxies that are believed about the browser's address.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Logs once that a proxy stands before the console without `--console-public-url`.
     pub(crate) proxy_warning: Once,
@@ -33,13 +33,13 @@ pub(crate) struct AppState {
     pub(crate) flash_messages: FlashMessages,
     pub(crate) recent_visitors: RecentVisitors,
     pub(crate) organization_choices: OrganizationChoices,
-    /// The event types, once a service has listed them: they are the same as long as it runs.
+    /// The event types. A service lists them once; they are the same as long as it runs.
     pub(crate) event_types: OnceCell<Vec<v1::EventType>>,
-    /// The places of pages that are kept up to date.
+    /// Permits for pages that are kept up to date.
     pub(crate) live_pages: Arc<Pool<String>>,
-    /// The memory of what browsers have not read yet.
+    /// The memory of responses that browsers have not read yet.
     pub(crate) response_memory: ResponseMemory,
-    /// Streams that would go on for ever end.
+    /// Ends streams that would otherwise go on for ever.
     pub(crate) shutdown: CancellationToken,
 }
 

@@ -1,11 +1,10 @@
-//! Style sheet, script and icon, compiled in. Their addresses contain a digest of their content,
-//! so that browsers may keep them for ever and never show a page with those of another version.
+//! Style sheet, script and icon, compiled in. Their addresses contain a digest of their content, so
+//! that browsers may keep them for ever and never show a page with those of another version.
 
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-/// The addresses that pages refer to.
 pub(crate) struct Assets {
     pub(crate) style: Asset,
     pub(crate) script: Asset,

@@ -1,5 +1,5 @@
 //! Authentication, as two layers: [`require_sign_in`] before the pages of people who have signed
-//! in, [`allow_anonymous`] before the pages on which they sign in.
+//! in, [`allow_anonymous`] before the sign-in pages.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use crate::session::Session;
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;
 
-/// Where signing out is asked for.
 pub(crate) const SIGN_OUT: &str = "/sign-out";
 
 /// In a response's extensions: the session that the browser gets with it.
@@ -42,7 +41,7 @@ impl NewSession {
     }
 }
 
-/// The address of the browser. None: it is not known.
+/// None: it is not known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BrowserAddress(pub(crate) Option<IpAddr>);
 
@@ -50,7 +49,7 @@ impl BrowserAddress {
     /// The peer's address, or the one that a trusted proxy reports.
     fn of(request: &Request, app: &AppState) -> BrowserAddress {
         let peer = Peer::of(request.extensions()).and_then(|peer| peer.address);
-        // An unknown peer is not one that may speak for others.
+        // An unknown peer may not speak for others.
         let address = peer.and_then(|peer| {
             let peer = Some(peer.ip().to_canonical());
             forwarded_for(request.headers(), peer, &app.trusted_proxies)
@@ -84,7 +83,7 @@ pub(crate) async fn require_sign_in(
     };
     let recent_visitors = &app.recent_visitors;
     let visitor = match app.services.who_am_i(&credentials).await {
-        // A key has no business in a cookie.
+        // A key must not be in a cookie.
         Ok(who) if !who.is_session => return refused.ended(&app),
         Ok(who) => match Visitor::of(who) {
             Some(visitor) => visitor,
@@ -111,7 +110,7 @@ pub(crate) async fn require_sign_in(
         false => ErrorPage::NoPagesForRole.into_response(),
     };
     match response.extensions_mut().remove::<Arc<ErrorPage>>().as_deref() {
-        // Between our question and the handler's, or while it was answered.
+        // The session ended between our request and the handler's, or during the handler's.
         Some(ErrorPage::SessionEnded) => return refused.ended(&app),
         Some(error) => {
             let frame = Frame { form_token, visitor: Some(visitor), ..Frame::bare() };
@@ -147,7 +146,7 @@ pub(crate) async fn allow_anonymous(
                 known = None;
                 replacement = Some(session_after_ended(&app));
             }
-            // It is not known whose it is, and does not matter here.
+            // The visitor is not known, which does not matter here.
             Err(_) => {}
         }
     }
@@ -183,7 +182,7 @@ fn set_session_cookie(mut response: Response, app: &AppState) -> Response {
     response
 }
 
-/// An anonymous session, whose first page says that the last one has ended.
+/// An anonymous session whose first page says that the last one has ended.
 fn session_after_ended(app: &AppState) -> Session {
     let session = Session::anonymous();
     let text = "Your session has ended. Sign in again to go on.";
@@ -191,8 +190,8 @@ fn session_after_ended(app: &AppState) -> Session {
     session
 }
 
-/// How a request without a valid session is refused. A page redirects to the sign-in page; a form
-/// and a stream get an error, since neither can be resumed after that.
+/// A request that is refused because it has no valid session. A page redirects to the sign-in page;
+/// a form and a stream get an error, since neither can be resumed after signing in.
 struct RefusedRequest {
     is_page: bool,
     return_path: String,

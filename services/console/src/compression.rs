@@ -1,5 +1,5 @@
-//! What is compressed on its way: pages, styles and scripts. Not what shows a secret (see
-//! [`confidential`](crate::confidential)); the token in a page's forms is masked anew each time
+//! Compresses pages, styles and scripts, but nothing that shows a secret (see
+//! [`confidential`](crate::confidential)). The token in a page's forms is masked anew each time
 //! ([`Session::form_token`](crate::session::Session::form_token)).
 //!
 //! Decision: docs/decisions/pages-with-secrets-are-not-compressed.md
@@ -24,7 +24,7 @@ fn may_be_compressed(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::confidential::AS_IT_IS;
+    use crate::confidential::NO_TRANSFORM;
 
     fn is_compressed(content_type: &'static str, caching: &'static str) -> bool {
         let value = http::HeaderValue::from_static;
@@ -37,7 +37,7 @@ mod tests {
     fn pages_styles_and_scripts_are_compressed_unless_they_show_a_secret() {
         for content_type in ["text/html; charset=utf-8", "text/css", "text/javascript"] {
             assert!(is_compressed(content_type, "no-store"), "{content_type}");
-            assert!(!is_compressed(content_type, AS_IT_IS), "{content_type}");
+            assert!(!is_compressed(content_type, NO_TRANSFORM), "{content_type}");
         }
         for content_type in ["text/event-stream", "text/plain; charset=utf-8", "text/csv", ""] {
             assert!(!is_compressed(content_type, "no-store"), "{content_type}");

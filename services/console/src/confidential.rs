@@ -1,6 +1,6 @@
-//! Secrets in pages. A page that shows one is not compressed: the length of what is compressed
-//! tells what of it is twice there, and so gives a secret away to whoever can put guesses into the
-//! page and watch the wire (BREACH, CVE-2013-3587).
+//! Secrets in pages. A page that shows one is not compressed. The compressed length shows how often
+//! a text repeats, and so reveals a secret to anybody who can put guesses into the page and watch
+//! the wire (BREACH, CVE-2013-3587).
 //!
 //! Decision: docs/decisions/pages-with-secrets-are-not-compressed.md
 
@@ -13,16 +13,16 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING};
 use zeroize::Zeroizing;
 
-/// For answers that neither we nor a proxy may compress (RFC 9111 section 5.2.2.6).
-pub(crate) const AS_IT_IS: &str = "no-store, no-transform";
+/// For responses that neither we nor a proxy may compress (RFC 9111 section 5.2.2.6).
+pub(crate) const NO_TRANSFORM: &str = "no-store, no-transform";
 
 thread_local! {
-    /// Whether a secret was shown by the template that is being rendered on this thread.
+    /// Whether the template that this thread renders has shown a secret.
     static SHOWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A secret that a template may show: a key, a signing secret, an address that is one. That it
-/// was shown is noted where it is written, so that no page can forget to say so.
+/// A secret that a template may show: a key, a signing secret, an address that contains one.
+/// Writing it is noted, so that no page can forget to be uncompressed.
 #[derive(Clone, Default)]
 pub(crate) struct Confidential(Zeroizing<String>);
 
@@ -33,7 +33,7 @@ impl From<String> for Confidential {
 }
 
 impl Confidential {
-    /// The text, for what is not a page.
+    /// The text, for output that is not a page.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -43,7 +43,6 @@ impl Confidential {
     }
 }
 
-/// For templates.
 impl fmt::Display for Confidential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.0.is_empty() {
@@ -53,15 +52,15 @@ impl fmt::Display for Confidential {
     }
 }
 
-/// A page as it is answered: if it shows a secret, with [`AS_IT_IS`], and with a Content-Encoding
-/// that means none. That is not customary (RFC 9110 section 8.4.1 has it in requests only), but
-/// nginx, which compresses pages as it is installed, does not heed `no-transform`.
-pub(crate) fn answer(page: &impl Template) -> askama::Result<Response> {
+/// Renders a page. If it shows a secret, the response has [`NO_TRANSFORM`] and a Content-Encoding
+/// of none. The latter is unusual (RFC 9110 section 8.4.1 has `identity` in requests only), but
+/// nginx compresses pages by default and does not heed `no-transform`.
+pub(crate) fn response(page: &impl Template) -> askama::Result<Response> {
     SHOWN.set(false);
     let mut response = Html(page.render()?).into_response();
     if SHOWN.take() {
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(AS_IT_IS));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(NO_TRANSFORM));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
     }
     Ok(response)
@@ -87,9 +86,13 @@ mod tests {
             |secret: &str| Shown { name: "siem".to_owned(), secret: secret.to_owned().into() };
         for (secret, is_marked) in [("whsec_1", true), ("", false), ("whsec_2", true), ("", false)]
         {
-            let answer = answer(&page(secret)).expect("it renders");
-            let caching = answer.headers().get(CACHE_CONTROL);
-            assert_eq!(caching.is_some_and(|caching| caching == AS_IT_IS), is_marked, "{secret}");
+            let response = response(&page(secret)).expect("it renders");
+            let caching = response.headers().get(CACHE_CONTROL);
+            assert_eq!(
+                caching.is_some_and(|caching| caching == NO_TRANSFORM),
+                is_marked,
+                "{secret}"
+            );
         }
     }
 }

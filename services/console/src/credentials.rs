@@ -1,4 +1,4 @@
-//! What the console shows the services with every call: a token, and whom it asks for.
+//! What the console sends the services with every call: a token, and the browser's address.
 
 use std::net::IpAddr;
 
@@ -6,39 +6,39 @@ use keeptrusts_webhooks_domain::key::Token;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
-/// A token, and the address of the browser that it is used for.
+/// A token, and the address of the browser that uses it.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     authorization: MetadataValue<Ascii>,
     address: Option<MetadataValue<Ascii>>,
 }
 
-/// A text that cannot stand in a header, and so is no token.
+/// A text that cannot be in a header, and so is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a token has no characters but visible ASCII ones")]
-pub(crate) struct NotAToken;
+pub(crate) struct InvalidToken;
 
 impl Credentials {
-    /// Whatever may be a token: a key's, or a JSON Web Token.
-    pub(crate) fn new(token: &str, address: Option<IpAddr>) -> Result<Credentials, NotAToken> {
+    /// A key's token, or a JSON Web Token.
+    pub(crate) fn new(token: &str, address: Option<IpAddr>) -> Result<Credentials, InvalidToken> {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(NotAToken);
+            return Err(InvalidToken);
         }
         let mut authorization: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| NotAToken)?;
-        // Neither in Debug output nor in HTTP/2's table of headers (RFC 7541 section 7.1.3).
+            format!("Bearer {token}").parse().map_err(|_| InvalidToken)?;
+        // Keeps it out of Debug output and of HTTP/2's header table (RFC 7541 section 7.1.3).
         authorization.set_sensitive(true);
         let address = address.map(|address| address.to_string().parse());
-        Ok(Credentials { authorization, address: address.transpose().map_err(|_| NotAToken)? })
+        Ok(Credentials { authorization, address: address.transpose().map_err(|_| InvalidToken)? })
     }
 
     /// A session's token.
-    pub(crate) fn of(token: &Token, address: Option<IpAddr>) -> Result<Credentials, NotAToken> {
+    pub(crate) fn of(token: &Token, address: Option<IpAddr>) -> Result<Credentials, InvalidToken> {
         Credentials::new(token.expose(), address)
     }
 
     /// Adds them to a call.
-    pub(crate) fn show<T>(&self, request: &mut Request<T>) {
+    pub(crate) fn add_to<T>(&self, request: &mut Request<T>) {
         let metadata = request.metadata_mut();
         metadata.insert("authorization", self.authorization.clone());
         if let Some(address) = &self.address {
@@ -58,11 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_shows_the_token_and_the_browsers_address_and_no_output_does() {
+    fn a_call_carries_the_token_and_the_address_and_debug_output_does_not() {
         let address = "192.0.2.7".parse().ok();
         let credentials = Credentials::new("kt_1", address).expect("a token");
         let mut request = Request::new(());
-        credentials.show(&mut request);
+        credentials.add_to(&mut request);
         let shown = |name| request.metadata().get(name).expect("it is there").as_bytes();
         assert_eq!(shown("authorization"), b"Bearer kt_1");
         assert_eq!(shown("x-forwarded-for"), b"192.0.2.7");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_header_is_no_token() {
+    fn a_text_that_cannot_be_in_a_header_is_no_token() {
         for text in ["", "a b", "a\r\nb", "schlüssel"] {
             assert!(Credentials::new(text, None).is_err(), "{text:?}");
         }

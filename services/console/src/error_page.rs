@@ -14,52 +14,53 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::public_url::PublicUrl;
-use crate::request_origin::Foreign;
+use crate::request_origin::ForeignRequest;
 use crate::view::frame::Frame;
 
-/// To the person at the browser, when a service or its database is not available.
+/// For the person at the browser, when a service or its database is not available.
 pub(crate) const SERVICE_UNAVAILABLE: &str = "The service behind this page, or its database, is not available at the moment. Try again in a little while.";
 
-/// An error, by what the person at the browser can do about it.
+/// Errors, by what the person at the browser can do about them.
 #[derive(Debug)]
 pub(crate) enum ErrorPage {
     /// There is no such page, endpoint, delivery or event.
     NotFound,
-    /// An address with parameters that make no sense.
+    /// The address has parameters that make no sense.
     Unreadable,
-    /// A form that this session was not given.
+    /// The form was not given to this session.
     ForeignForm,
-    /// A form that came without any session.
+    /// The form came without a session.
     NoCookie,
-    /// A form of a page that is not the console's, as far as can be told: from where.
+    /// The form seems to come from another site; its origin.
     ForeignOrigin(String),
-    /// The request named a host that is not this machine: which one.
+    /// The request named a host that is not this machine; the host.
     ForeignHost(String),
-    /// There is no session any more, so that a form or a stream is not taken.
+    /// The session has ended, so that a form or stream is refused.
     SessionEnded,
-    /// The visitor's role may not do it.
+    /// The visitor's role does not permit it.
     NotAllowed,
-    /// The visitor's role may do nothing here.
+    /// The visitor's role permits nothing here.
     NoPagesForRole,
-    /// Not as things stand; the service said why.
+    /// Not in the current state; the service said why.
     Refused(String),
-    /// Too often. Not before so long from now.
+    /// Too many requests; how long to wait.
     TooManyRequests(Duration),
-    /// As much is asked for at the moment, or not read yet, as may be.
+    /// The limit of requests, or of unread responses, is reached.
     Busy,
-    /// A service does not answer.
     ServiceUnavailable,
-    /// A defect of ours, here.
+    /// A defect of ours, in the console.
     Internal,
-    /// A defect of ours, in a service: by the id of a trace its operators find it.
-    ServiceFailed { trace_id: String },
+    /// A defect of ours, in a service. Its operators find it by the trace id.
+    ServiceFailed {
+        trace_id: String,
+    },
 }
 
 impl From<Status> for ErrorPage {
     fn from(status: Status) -> ErrorPage {
         match status.code() {
             Code::NotFound => ErrorPage::NotFound,
-            // An id in an address that is none.
+            // The address contains something that is not an id.
             Code::InvalidArgument if names_an_id(&status) => ErrorPage::NotFound,
             Code::InvalidArgument => ErrorPage::Unreadable,
             Code::FailedPrecondition | Code::Aborted => ErrorPage::Refused(sentence(&status)),
@@ -74,8 +75,8 @@ impl From<Status> for ErrorPage {
                 tracing::warn!(?code, error = status.source(), "a service does not answer");
                 ErrorPage::ServiceUnavailable
             }
-            // A certificate that the service does not accept, for example: with TLS 1.3 that is
-            // told after the connection was made (RFC 8446 section 4.4.2.4).
+            // For example, the service does not accept our certificate: with TLS 1.3 that is
+            // reported after the connection was made (RFC 8446 section 4.4.2.4).
             code if status.source().is_some_and(|cause| cause.is::<tonic::transport::Error>()) => {
                 tracing::warn!(?code, error = status.source(), "a connection to a service failed");
                 ErrorPage::ServiceUnavailable
@@ -128,13 +129,13 @@ struct ErrorPageTemplate<'a> {
     text: &'a str,
     trace_id: Option<&'a str>,
     can_try_again: bool,
-    /// Where to go from here, and what that is called.
+    /// Where to go from here, and the link's text.
     leads_to: Option<(&'static str, &'static str)>,
 }
 
 impl ErrorPage {
-    /// What is answered: the status, a title, what it means.
-    fn words(&self) -> (StatusCode, &'static str, &str) {
+    /// The status, a title, and an explanation.
+    fn message(&self) -> (StatusCode, &'static str, &str) {
         match self {
             ErrorPage::NotFound => (
                 StatusCode::NOT_FOUND,
@@ -162,8 +163,7 @@ impl ErrorPage {
             ErrorPage::ForeignHost(text) => {
                 (StatusCode::FORBIDDEN, "Not at this address", text.as_str())
             }
-            // Not 401, which browsers would take for a question of their own (RFC 9110 section
-            // 15.5.2).
+            // Not 401: browsers would ask for a password themselves (RFC 9110 section 15.5.2).
             ErrorPage::SessionEnded => (
                 StatusCode::FORBIDDEN,
                 "Your session has ended",
@@ -196,14 +196,14 @@ impl ErrorPage {
             ErrorPage::Internal | ErrorPage::ServiceFailed { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong",
-                "It is our fault, and has been logged. If it happens again, tell the operators when it did.",
+                "It is our fault, and has been logged. If it happens again, show_outcome the operators when it did.",
             ),
         }
     }
 
-    /// A request that names a host without leave.
+    /// The request names a host that is not allowed.
     pub(crate) fn foreign_host(host: &str) -> ErrorPage {
-        // Without the port, at which the console itself speaks plain HTTP.
+        // Without the port, where the console itself speaks plain HTTP.
         let name = host.parse::<Authority>();
         let url = name.map_or("https://host".to_owned(), |name| format!("https://{}", name.host()));
         ErrorPage::ForeignHost(format!(
@@ -211,39 +211,37 @@ impl ErrorPage {
         ))
     }
 
-    /// A form from elsewhere, which may be the proxy's mistake or ours about it.
+    /// A form from elsewhere. The proxy's configuration may be at fault, or ours.
     pub(crate) fn foreign_form(
-        foreign: &Foreign,
+        foreign: &ForeignRequest,
         host: &str,
         public_url: Option<&PublicUrl>,
     ) -> ErrorPage {
         ErrorPage::ForeignOrigin(match (foreign, public_url) {
-            (Foreign::Site(site), _) => format!(
+            (ForeignRequest::Site(site), _) => format!(
                 "Nothing was changed. The browser says that a page of another site sent it (Sec-Fetch-Site: {site}). Open the console itself, and send the form from there."
             ),
-            (Foreign::Origin(origin), _) if origin == "null" => {
+            (ForeignRequest::Origin(origin), _) if origin == "null" => {
                 let home = public_url.map_or_else(String::new, |url| format!(" at {url}"));
                 format!(
                     "Nothing was changed. The browser does not say which page sent it (Origin: null), as for a page in a sandbox or a file, or when a proxy or a filter adds Referrer-Policy: no-referrer. Open the console itself{home}, and send the form from there."
                 )
             }
-            (Foreign::Origin(origin), Some(url)) => format!(
+            (ForeignRequest::Origin(origin), Some(url)) => format!(
                 "Nothing was changed. It was sent from a page at {origin}, but this console is at {url} (--console-public-url). Open it there; or, if {origin} is right, correct the flag."
             ),
-            (Foreign::Origin(origin), None) => format!(
+            (ForeignRequest::Origin(origin), None) => format!(
                 "Nothing was changed. It was sent from a page at {origin}, but the request names the host \u{201c}{host}\u{201d}. If a proxy serves the console at {origin}, start it with --console-public-url and that address, which must be https://."
             ),
         })
     }
 
-    /// What it means.
     pub(crate) fn text(&self) -> &str {
-        self.words().2
+        self.message().2
     }
 
-    /// The page that says so.
     pub(crate) fn page(&self, frame: Frame) -> Response {
-        let (code, title, text) = self.words();
+        let (code, title, text) = self.message();
         let page = ErrorPageTemplate {
             frame,
             title,
@@ -285,7 +283,7 @@ impl ErrorPage {
     }
 }
 
-/// The page without anything of the visitor's around it, until `require_sign_in` adds that.
+/// The page without anything of the visitor's around it; `require_sign_in` adds that.
 impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
         let mut response = self.page(Frame::bare());

@@ -1,4 +1,4 @@
-//! What a form was sent with.
+//! The fields of a submitted form.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::session::Session;
 
-/// A form with everything filled in is below that: a template has 16 KiB, and each of its bytes may
-/// take three.
+/// Larger than any form that is filled in completely: a template has 16 KiB, and each of its bytes
+/// may take three.
 const MAX_FORM_BYTES: usize = 96 * 1024;
 
 /// The fields of a form that this session was given.
@@ -36,14 +36,14 @@ impl Fields {
         self.get(name).replace("\r\n", "\n")
     }
 
-    /// The fields with other names than these, for the form of the next step to send them again.
-    /// There may be a secret among them.
+    /// All other fields, for the form of the next step to send them again. They may contain a
+    /// secret.
     pub(crate) fn without(&self, names: &[&str]) -> Vec<(String, Confidential)> {
         let kept = self.0.iter().filter(|(field, _)| !names.contains(&field.as_str()));
         kept.map(|(field, value)| (field.clone(), value.clone().into())).collect()
     }
 
-    /// The values of a field that may be there any number of times.
+    /// The values of a field that may occur any number of times.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
@@ -57,13 +57,13 @@ impl<S: Sync> FromRequestParts<S> for Fields {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Fields, StatusCode> {
-        // `with_checked_form` stands before every handler.
+        // `with_checked_form` runs before every handler.
         parts.extensions.get().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
-/// Lets nothing be changed but by a form that the session was given (cross-site request
-/// forgery): no handler can forget to ask, because none is reached otherwise.
+/// Refuses every change that does not come with a form of this session (cross-site request
+/// forgery). It runs before all handlers, so that none can forget to check.
 pub(crate) async fn with_checked_form(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_step_does_not_show_is_sent_again_with_the_next() {
+    fn fields_of_other_steps_are_sent_again() {
         let fields = Fields::parse(b"csrf=t&name=a&event_types=x&secret=s&event_types=y");
         let kept = fields.without(&["csrf", "event_types"]);
         let kept: Vec<_> =

@@ -18,13 +18,12 @@ use keeptrusts_webhooks_process::tls::{Reloadable, ServiceTlsFlags, TlsFileError
 use rustls::ClientConfig;
 use tonic::transport::Uri;
 
-pub use accounts::{AccountFlags, ClientSecret, NoSecret};
+pub use accounts::{AccountFlags, ClientSecret, EmptySecret};
 pub use limits::ConsoleLimitFlags;
 
 use crate::public_url::PublicUrl;
-use crate::services::Addresses;
+use crate::services::ServiceAddresses;
 
-/// Where the console listens unless it is told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
@@ -59,12 +58,12 @@ pub struct ConsoleFlags {
 }
 
 /// What a console shares with the gate of its process. A console in a process of its own has
-/// [`OwnTrustFlags`] for it.
+/// [`OwnTrustFlags`] instead.
 #[derive(Debug, Clone, Default)]
-pub struct Trust {
-    /// Networks whose peers may say by `x-forwarded-for` whom they ask for.
+pub struct ConsoleTrust {
+    /// Networks whose peers may name the browser's address in `x-forwarded-for`.
     pub proxies: Vec<IpNet>,
-    /// Whose accounts sign in.
+    /// The issuer whose accounts sign in.
     pub issuer: Option<IssuerSettings>,
     /// The audiences whose tokens the gate accepts. None: the gate is in another process.
     pub audiences: Option<Vec<String>>,
@@ -92,14 +91,13 @@ pub struct OwnTrustFlags {
 }
 
 impl OwnTrustFlags {
-    /// What they say.
-    pub fn trust(&self) -> Trust {
+    pub fn trust(&self) -> ConsoleTrust {
         let issuer = self.oidc_issuer.clone().map(|identifier| IssuerSettings {
             identifier,
             jwks_file: None,
             ca: self.oidc_ca.clone(),
         });
-        Trust { proxies: self.trusted_proxy.clone(), issuer, audiences: None }
+        ConsoleTrust { proxies: self.trusted_proxy.clone(), issuer, audiences: None }
     }
 }
 
@@ -157,30 +155,30 @@ pub struct ServiceFlags {
     pub tls: ServiceTlsFlags,
 }
 
-/// Files of TLS for services that are asked without.
+/// Files for TLS are given, but no service is asked over TLS.
 #[derive(Debug, thiserror::Error)]
 #[error("{flag} is given, but {address} is asked without TLS: write https:// for every service")]
-pub struct NotEncrypted {
+pub struct TlsNotUsed {
     flag: &'static str,
     address: Uri,
 }
 
 impl ServiceFlags {
-    /// What TLS takes. None: no service is asked with it, and nothing is read.
+    /// The TLS configuration. None: no service is asked over TLS, and no file is read.
     pub fn load_tls(&self) -> Result<Option<Arc<Reloadable<ClientConfig>>>, TlsFileError> {
         let encrypted = self.all().into_iter().any(|uri| uri.scheme_str() == Some("https"));
         encrypted.then(|| self.tls.load()).transpose()
     }
 
-    /// Their addresses. Whoever gives files of TLS believes that it is used, so that an address
-    /// without is an error then.
-    pub fn addresses(&self) -> Result<Addresses, NotEncrypted> {
+    /// The services' addresses. Whoever gives files for TLS expects it to be used, so addresses
+    /// without TLS are an error then.
+    pub fn addresses(&self) -> Result<ServiceAddresses, TlsNotUsed> {
         if let Some(flag) = self.tls.first_given()
             && let Some(plain) = self.all().into_iter().find(|uri| uri.scheme_str() == Some("http"))
         {
-            return Err(NotEncrypted { flag, address: plain.clone() });
+            return Err(TlsNotUsed { flag, address: plain.clone() });
         }
-        Ok(Addresses {
+        Ok(ServiceAddresses {
             endpoints: self.endpoint_service.clone(),
             ingest: self.ingest_service.clone(),
             dispatch: self.dispatch_service.clone(),

@@ -1,8 +1,8 @@
 //! Flash messages: the outcome of an action, or a new secret, shown once on the session's next
 //! page.
 //!
-//! Kept in memory, bounded, and for a short while: whoever loses one (after a restart, or at
-//! another replica) finds the same on the page itself, except the secret, which can be replaced.
+//! They are kept in memory, bounded, and for a short time. Whoever loses one (after a restart, or
+//! at another replica) finds the same on the page itself, except the secret, which can be replaced.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,15 +15,15 @@ use crate::session::Session;
 
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
 const MAX_SESSIONS: usize = 1_000;
-/// Of one session: whoever makes more endpoints than that looks at none of their pages.
+/// For each session. Whoever creates more endpoints than that does not look at their pages.
 const MAX_SECRETS: usize = 16;
 
-/// One line for the person at the browser.
+/// A line for the person at the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FlashMessage {
     pub(crate) tone: Tone,
     pub(crate) text: String,
-    /// Where to read more, and what that is called.
+    /// Where to read more: address and link text.
     pub(crate) link: Option<(String, &'static str)>,
 }
 
@@ -54,20 +54,18 @@ impl Tone {
     }
 }
 
-/// A secret that is shown once.
 pub(crate) struct NewSecret {
-    /// Whose it is: the id of an endpoint or of a key.
+    /// The id of the endpoint or key.
     pub(crate) of: String,
     pub(crate) secret: Zeroizing<String>,
 }
 
-/// What waits to be shown.
 #[derive(Default)]
 pub(crate) struct FlashMessages {
-    waiting: Mutex<HashMap<String, Waiting>>,
+    waiting: Mutex<HashMap<String, PendingMessages>>,
 }
 
-struct Waiting {
+struct PendingMessages {
     since: Instant,
     flash: Option<FlashMessage>,
     /// The newest last.
@@ -75,12 +73,12 @@ struct Waiting {
 }
 
 impl FlashMessages {
-    /// Shows a line on this session's next page.
+    /// Shows a message on the session's next page.
     pub(crate) fn put(&self, session: &Session, flash: FlashMessage) {
         self.add(session, |waiting| waiting.flash = Some(flash));
     }
 
-    /// Keeps a secret until this session asks for it.
+    /// Keeps a secret until the session's next page takes it.
     pub(crate) fn put_secret(&self, session: &Session, secret: NewSecret) {
         self.add(session, |waiting| {
             waiting.secrets.retain(|other| other.of != secret.of);
@@ -91,12 +89,12 @@ impl FlashMessages {
         });
     }
 
-    /// What there is to say, once.
+    /// Takes the message, which is shown once.
     pub(crate) fn take(&self, session: &Session) -> Option<FlashMessage> {
         self.current().get_mut(session.key())?.flash.take()
     }
 
-    /// The new secret of an endpoint or of a key, once.
+    /// Takes the new secret of an endpoint or key, which is shown once.
     pub(crate) fn take_secret(&self, session: &Session, of: &str) -> Option<NewSecret> {
         let mut all = self.current();
         let secrets = &mut all.get_mut(session.key())?.secrets;
@@ -104,7 +102,7 @@ impl FlashMessages {
         Some(secrets.remove(index))
     }
 
-    fn add(&self, session: &Session, change: impl FnOnce(&mut Waiting)) {
+    fn add(&self, session: &Session, change: impl FnOnce(&mut PendingMessages)) {
         let mut all = self.current();
         if all.len() >= MAX_SESSIONS && !all.contains_key(session.key()) {
             // Somebody collects sessions. The oldest ones have seen their page long ago.
@@ -113,14 +111,14 @@ impl FlashMessages {
             oldest.and_then(|key| all.remove(&key));
         }
         let now = Instant::now();
-        let new = || Waiting { since: now, flash: None, secrets: Vec::new() };
+        let new = || PendingMessages { since: now, flash: None, secrets: Vec::new() };
         let waiting = all.entry(session.key().to_owned()).or_insert_with(new);
         waiting.since = now;
         change(waiting);
     }
 
-    /// What has been shown, or was never asked for, is forgotten.
-    fn current(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
+    /// What has been shown or has expired is dropped.
+    fn current(&self) -> MutexGuard<'_, HashMap<String, PendingMessages>> {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, waiting| {
             let is_empty = waiting.flash.is_none() && waiting.secrets.is_empty();
@@ -139,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_notice_is_told_once_and_to_its_session_only() {
+    async fn a_message_is_shown_once_and_only_to_its_session() {
         let (flash_messages, session) = (FlashMessages::default(), Session::anonymous());
         flash_messages.put(&session, FlashMessage::new(Tone::Good, "Saved."));
         assert_eq!(flash_messages.take(&Session::anonymous()), None);
@@ -168,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn invariant_9_what_waits_is_limited() {
+    async fn invariant_9_waiting_messages_are_limited() {
         let flash_messages = FlashMessages::default();
         let first = Session::anonymous();
         flash_messages.put(&first, FlashMessage::new(Tone::Good, "first"));

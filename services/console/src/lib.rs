@@ -1,16 +1,17 @@
-//! The console: what the tutorial shows an admin, as server-rendered pages. A client of the
-//! services' gRPC contracts and of nothing else; it keeps no state but what a browser will be
-//! shown next. Sessions are AccessService's, and the browser's cookie is all that names one.
+//! The console: the pages on which an admin creates endpoints and follows deliveries, rendered on
+//! the server. It is a client of the services' gRPC contracts and of nothing else, and keeps no
+//! state except what a browser will be shown next. Sessions belong to AccessService; the browser's
+//! cookie only names one.
 //!
-//! One request: [`server`] checks where it comes from, [`authentication`] whose session it is and
-//! whether that visitor may do it; a handler in [`pages`] asks the services through
-//! [`services::Services`] with the session's own token, makes a view of the answers, and a
-//! template in `templates/` shows it. [`account`] is how one gets a token for a session from an
-//! OpenID Connect issuer. [`live_updates`] keeps open pages up to date.
+//! A request passes these steps: [`server`] checks where it comes from; [`authentication`] finds
+//! its session and checks the visitor's permission; a handler in [`pages`] asks the services
+//! through [`services::Services`] with the session's own token, makes a view of the answers, and a
+//! template in `templates/` shows it. [`account`] gets a token for a session from an OpenID Connect
+//! issuer. [`live_updates`] keeps open pages up to date.
 //!
-//! May depend on: the contracts, the domain (its words and rules, so that a form is checked by
-//! the same rules as the API), the process crate, the access crate (whom a request is made for,
-//! and how an issuer is asked), axum and askama. Never on the store or on another service.
+//! May depend on: the contracts, the domain (its words and rules, so that a form is checked by the
+//! same rules as the API), the process crate, the access crate (the caller's address and the
+//! issuer), axum and askama. Never on the store or on another service.
 //!
 //! Decision: docs/decisions/pages-are-rendered-by-the-server.md
 

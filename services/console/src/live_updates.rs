@@ -1,8 +1,8 @@
 //! Live updates of open pages: server-sent events, fed by WatchDeliveries.
 //!
 //! Each event is a part of the page, rendered by the template that the page itself uses. The
-//! browser puts it in the place of what it has, so that it may be sent again. A stream begins with
-//! all that may have changed, so that a browser that reconnects misses nothing.
+//! browser replaces what it has with it, so it may be sent twice. A stream begins with everything
+//! that may have changed, so that a browser that reconnects misses nothing.
 //!
 //! Decision: docs/decisions/pages-are-rendered-by-the-server.md
 
@@ -27,7 +27,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::confidential::AS_IT_IS;
+use crate::confidential::NO_TRANSFORM;
 use crate::error_page::ErrorPage;
 use crate::flash::{FlashMessage, Tone};
 use crate::pages::delivery::Timeline;
@@ -38,28 +38,28 @@ use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
 use crate::view::endpoint::PauseView;
 use crate::view::filter::LogFilter;
-use crate::view::replay::Progress;
+use crate::view::replay::ReplayProgress;
 
-/// Proxies close what is silent for longer.
+/// Proxies close connections that are silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// When a browser tries again after the stream has ended.
+/// When a browser reconnects after the stream has ended.
 const RECONNECT: Duration = Duration::from_secs(2);
-/// When it does if as many pages are open as may be: another one has to be closed first.
+/// The same when the limit of open pages is reached: another one has to be closed first.
 const RECONNECT_LATER: Duration = Duration::from_secs(30);
-/// What follows a change within this time is sent together with it.
+/// Changes within this time are sent together.
 const MERGED_WITHIN: Duration = Duration::from_millis(250);
 /// Entries of the log that are sent one by one.
 const MAX_ATTEMPTS: usize = LOG_PAGE_SIZE as usize;
-/// Pages that are kept up to date, shared between organizations. Fewer than the streams that one
-/// connection to a service may have (1,024), on which the pages of all of them are.
+/// Pages that are kept up to date, shared between organizations. Fewer than the 1,024 streams of
+/// one connection to a service, which all of them use.
 const MAX_LIVE_PAGES: u64 = 512;
-/// What a slow browser may be behind before the stream waits for it.
+/// How far a slow browser may lag before the stream waits for it.
 const WAITING_EVENTS: usize = 64;
 
 type Events = Result<Response, ErrorPage>;
 type EventStream = std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
 
-/// The places of pages that are kept up to date, by organization.
+/// Permits for pages that are kept up to date, by organization.
 pub(crate) fn live_pages() -> Arc<Pool<String>> {
     Pool::new(MAX_LIVE_PAGES)
 }
@@ -75,8 +75,8 @@ pub(crate) async fn endpoint(
     let known = unless_not_found(organization.endpoint(&id).await)?;
     Ok(stream(&visit, async move |updates| {
         known.ok_or(StreamEnd::Reconnect)?;
-        // Watched before the lists are read, so that nothing can happen unseen in between. All
-        // that follows replaces what the page has: whatever it has missed, it is up to date then.
+        // The watch begins before the lists are read, so that no change is missed in between. What
+        // follows replaces parts of the page, so a change that both have shown does no harm.
         let mut watched = organization.watch(&id).await?;
         let mut update = LogUpdate::TooMany;
         loop {
@@ -104,24 +104,22 @@ pub(crate) async fn endpoint(
     }))
 }
 
-/// What has changed in a log.
 enum LogUpdate {
     /// New entries.
     Attempts(Vec<v1::Attempt>),
-    /// More than are worth sending one by one: the beginning of the log replaces them.
+    /// More than are worth sending one by one: the log's first page replaces them.
     TooMany,
 }
 
-/// How long until a pause is over: nothing is recorded then that would be watched. While services
-/// by another clock say that it lasts, they are asked again every second.
+/// How long until a pause is over. Its end is not recorded, so no change announces it. While
+/// services with another clock say that it lasts, they are asked again every second.
 fn until_resumed(pause: &PauseView, now: Timestamp) -> Duration {
     let left = Duration::try_from(pause.end_time.0.duration_since(now));
     left.unwrap_or_default().max(Duration::from_secs(1))
 }
 
-/// What the next change brings, and all that follow it closely: however many there are, what is
-/// told of them is limited, and so is what is read for it. Nothing, if there is none before the
-/// page is redrawn.
+/// The next change, and all that follow it closely. Their number is limited, and so is what is read
+/// for them. None: the page is to be redrawn before there is a change.
 async fn next_update(
     watched: &mut Streaming<v1::WatchDeliveriesResponse>,
     filter: &LogFilter,
@@ -178,18 +176,18 @@ pub(crate) async fn delivery(
     }))
 }
 
-/// A replay's page: how far it has come. The stream goes on when the replay has ended, in silence:
-/// browsers connect again to one that ends.
+/// A replay's page: its progress. The stream stays open when the replay has ended, because browsers
+/// reconnect to a stream that ends.
 pub(crate) async fn replay(visit: Visit, Path(id): Path<String>) -> Events {
     let organization = visit.organization();
     let may_send = visit.visitor().may(Permission::Send);
-    let known = unless_not_found(organization.look_at_replay(&id).await)?;
+    let known = unless_not_found(organization.get_replay(&id).await)?;
     Ok(stream(&visit, async move |updates| {
         known.ok_or(StreamEnd::Reconnect)?;
         let mut watched = organization.watch_replay(&id).await?;
         while let Some(step) = watched.message().await? {
             let replay = step.replay.unwrap_or_default();
-            updates.part("replay", &Progress::of(&replay, may_send)).await?;
+            updates.part("replay", &ReplayProgress::of(&replay, may_send)).await?;
         }
         std::future::pending().await
     }))
@@ -202,8 +200,8 @@ pub(crate) struct ShownAttempt {
     attempt: i32,
 }
 
-/// Browsers try again only when a stream ends, not when they are answered with an error: they
-/// get an error only for what will never be there, for them. None: a service does not answer.
+/// Browsers reconnect when a stream ends, but not after an error status. So only what will never be
+/// there is an error. None: a service does not answer.
 fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, ErrorPage> {
     match found.map_err(ErrorPage::from) {
         Ok(found) => Ok(Some(found)),
@@ -214,14 +212,12 @@ fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, ErrorPage>
     }
 }
 
-/// Why a stream ends.
 enum StreamEnd {
-    /// The browser has gone, the service ends it, or the process does. A browser that is still
-    /// there connects again.
+    /// The browser has gone, or the service or this process ends the stream. A browser that is
+    /// still there reconnects.
     Reconnect,
-    /// As much is watched as may be.
+    /// The limit of watches is reached.
     TooMany,
-    /// The visitor's session has ended.
     SessionEnded,
 }
 
@@ -307,8 +303,8 @@ where
 
 fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let events: EventStream = Box::pin(events.map(Ok));
-    // nginx holds answers back until its buffers are full, unless it is told not to.
-    let headers = [("x-accel-buffering", "no"), (CACHE_CONTROL.as_str(), AS_IT_IS)];
+    // nginx buffers responses unless it is told not to.
+    let headers = [("x-accel-buffering", "no"), (CACHE_CONTROL.as_str(), NO_TRANSFORM)];
     let kept_alive = KeepAlive::new().interval(KEEP_ALIVE);
     (headers, Sse::new(events).keep_alive(kept_alive)).into_response()
 }

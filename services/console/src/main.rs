@@ -1,4 +1,4 @@
-//! `console`: the console in a process of its own, beside the services that it shows.
+//! `console`: the console in a process of its own.
 
 use std::process::ExitCode;
 

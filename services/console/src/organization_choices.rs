@@ -1,8 +1,8 @@
 //! Sign-ins that wait for a choice: the account or web token is valid in several organizations.
 //!
-//! Kept in memory, bounded, and for a short while, since what is chosen with is a token that
-//! belongs into no page and no cookie: whoever loses it (after a restart, or at another replica)
-//! signs in again.
+//! They are kept in memory, bounded, and for a short time, because they hold a token, which belongs
+//! into no page and no cookie. Whoever loses one (after a restart, or at another replica) signs in
+//! again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::session::Session;
 const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 const MAX_CHOICES: u64 = 1_000;
 
-/// Between what somebody may choose, and where they wanted to go.
+/// What somebody may choose from, and where they wanted to go.
 pub(crate) struct OrganizationChoice {
     /// The ID token of the account, or the web token that was pasted.
     pub(crate) token: Zeroizing<String>,
@@ -23,7 +23,7 @@ pub(crate) struct OrganizationChoice {
     pub(crate) next: String,
 }
 
-/// The choices that have not been made, by the session of nobody that the browser has meanwhile.
+/// The open choices, by the anonymous session that the browser has meanwhile.
 pub(crate) struct OrganizationChoices(Cache<String, Arc<OrganizationChoice>>);
 
 impl Default for OrganizationChoices {

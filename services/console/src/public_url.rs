@@ -1,18 +1,18 @@
-//! Where browsers find a console that a proxy stands before.
+//! The address at which browsers find a console behind a proxy.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 
-/// `https://` and a host, and possibly a port.
+/// `https://`, a host, and possibly a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// Without TLS' own port, which browsers leave out (HTML, "ASCII serialization of an origin").
+    /// Without TLS's default port, which browsers leave out (HTML, "ASCII serialization of an
+    /// origin").
     authority: String,
 }
 
-/// A text that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write https://host, without a path: the console has to be at the root")]
 pub struct InvalidPublicUrl;

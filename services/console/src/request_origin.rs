@@ -1,9 +1,9 @@
-//! Whether a form comes from the console itself, by the browser's own word for it: the headers
-//! Origin and Sec-Fetch-Site, which no page can set (Fetch, sections 3.2 and 5; Fetch Metadata).
-//! The token in the form is the other lock; this one holds although a token was found out.
+//! Whether a form comes from the console itself. The browser says so in the headers Origin and
+//! Sec-Fetch-Site, which no page can set (Fetch, sections 3.2 and 5; Fetch Metadata). The token in
+//! the form is the other check; this one holds even if a token has leaked.
 //!
-//! `Host` says little: a proxy passes on what it likes, nginx by itself the address of the
-//! console behind it. So what counts is `--console-public-url`, if it is given.
+//! `Host` says little: a proxy passes on what it likes, nginx by default the address of the console
+//! behind it. So `--console-public-url` counts, if it is given.
 //!
 //! Decision: docs/decisions/two-checks-against-forged-requests.md
 
@@ -17,46 +17,49 @@ use crate::public_url::PublicUrl;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// What is shown of a header that others have written.
+/// Limit for headers from outside in pages and logs.
 const MAX_SHOWN_CHARS: usize = 200;
 
-/// Not from the console.
+/// Why a request is not from the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Foreign {
+pub(crate) enum ForeignRequest {
     /// The browser says that it comes from another site (`cross-site`, `same-site`).
     Site(String),
-    /// From a page at this origin, which is not the console's.
+    /// It comes from a page at this origin, which is not the console's.
     Origin(String),
 }
 
-/// Judges a request that may change something, by its headers.
-pub(crate) fn check(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Result<(), Foreign> {
+/// Checks the headers of a request that may change something.
+pub(crate) fn check(
+    headers: &HeaderMap,
+    public_url: Option<&PublicUrl>,
+) -> Result<(), ForeignRequest> {
     let site = text(headers, SEC_FETCH_SITE);
     if !matches!(site, "same-origin" | "none" | "") {
-        return Err(Foreign::Site(shown(site)));
+        return Err(ForeignRequest::Site(shown(site)));
     }
     let is_same = site == "same-origin";
     match text(headers, ORIGIN) {
-        // Not a browser, or one that sends neither.
+        // Not a browser, or one that sends neither header.
         "" => Ok(()),
-        // With `Referrer-Policy: no-referrer`, which proxies like to add, Origin is null; the
-        // browser still tells that the page is of the origin that it sends to.
+        // With `Referrer-Policy: no-referrer`, which proxies like to add, Origin is null. The
+        // browser still says that the page has the origin that it sends to.
         "null" if is_same => Ok(()),
         origin => {
             let is_own = is_local(origin, text(headers, HOST))
                 || match public_url {
                     Some(url) => url.is_origin(origin),
-                    // Whom it names has been checked: it is this machine.
+                    // The host has been checked: it is this machine.
                     None => is_same || is_of_host(origin, text(headers, HOST)),
                 };
-            if is_own { Ok(()) } else { Err(Foreign::Origin(shown(origin))) }
+            if is_own { Ok(()) } else { Err(ForeignRequest::Origin(shown(origin))) }
         }
     }
 }
 
-/// A host that is this machine's own name: a page of another site whose name has been made to
-/// resolve to 127.0.0.1 (DNS rebinding) is of the console's origin as far as a browser can tell;
-/// the name gives it away.
+/// Whether a host is this machine's own name. A page of another site whose name was made to resolve
+/// to 127.0.0.1 (DNS rebinding) has the console's origin as far as a browser can show_outcome. Its name
+/// gives it away.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -64,24 +67,24 @@ pub(crate) fn is_this_machine(host: &str) -> bool {
         || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Whether a proxy has terminated TLS before the console, as far as that can be told: by what the
-/// proxy says, or by the browser's page, which is at https:// although we speak plain HTTP.
+/// Whether a proxy has terminated TLS before the console, as far as that can be told: the proxy
+/// says so, or the browser's page is at https:// although we speak plain HTTP.
 pub(crate) fn came_over_tls(headers: &HeaderMap) -> bool {
     text(headers, X_FORWARDED_PROTO).eq_ignore_ascii_case("https")
         || text(headers, ORIGIN).starts_with("https://")
 }
 
-/// What is shown of the host that a request names.
+/// The Host header, fit for pages and logs.
 pub(crate) fn shown_host(headers: &HeaderMap) -> String {
     shown(text(headers, HOST))
 }
 
-/// Whether it is asked for at this machine, past the proxy.
+/// Whether the request was sent to this machine directly, not through the proxy.
 fn is_local(origin: &str, host: &str) -> bool {
     is_this_machine(host) && is_of_host(origin, host)
 }
 
-/// Whatever the scheme: TLS may have been terminated before.
+/// Ignores the scheme: TLS may have been terminated before.
 fn is_of_host(origin: &str, host: &str) -> bool {
     let Ok(uri) = origin.parse::<Uri>() else { return false };
     matches!(uri.scheme_str(), Some("http" | "https"))
@@ -102,7 +105,10 @@ mod tests {
 
     const PUBLIC: &str = "https://hooks.example.com";
 
-    fn judged(public_url: Option<&str>, pairs: &[(HeaderName, &str)]) -> Result<(), Foreign> {
+    fn judged(
+        public_url: Option<&str>,
+        pairs: &[(HeaderName, &str)],
+    ) -> Result<(), ForeignRequest> {
         let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("ASCII")));
         let public_url = public_url.map(|url| url.parse().expect("a URL"));
         check(&HeaderMap::from_iter(pairs), public_url.as_ref())
@@ -128,7 +134,7 @@ mod tests {
                     "https://evil.hooks.example.com",
                     "https://evilhooks.example.com",
                 ] {
-                    let foreign = Err(Foreign::Origin(origin.to_owned()));
+                    let foreign = Err(ForeignRequest::Origin(origin.to_owned()));
                     assert_eq!(judged(origin), foreign, "{host} {site:?}");
                 }
             }
@@ -140,7 +146,7 @@ mod tests {
         for public_url in [None, Some(PUBLIC)] {
             for site in ["cross-site", "same-site"] {
                 let pairs = [(HOST, "localhost:1"), (ORIGIN, PUBLIC), (SEC_FETCH_SITE, site)];
-                let foreign = Err(Foreign::Site(site.to_owned()));
+                let foreign = Err(ForeignRequest::Site(site.to_owned()));
                 assert_eq!(judged(public_url, &pairs), foreign);
             }
         }
@@ -153,13 +159,13 @@ mod tests {
             assert_eq!(judged(public_url, &[(HOST, "127.0.0.1:8080"), (ORIGIN, local)]), Ok(()));
             for origin in ["http://127.0.0.1:9090", "http://localhost:8080", "null"] {
                 let judged = judged(public_url, &[(HOST, "127.0.0.1:8080"), (ORIGIN, origin)]);
-                assert_eq!(judged, Err(Foreign::Origin(origin.to_owned())));
+                assert_eq!(judged, Err(ForeignRequest::Origin(origin.to_owned())));
             }
         }
     }
 
     #[test]
-    fn who_hides_the_origin_is_judged_by_the_rest() {
+    fn a_hidden_origin_is_checked_by_the_other_headers() {
         for public_url in [None, Some(PUBLIC)] {
             assert_eq!(judged(public_url, &[(HOST, "localhost")]), Ok(()), "not a browser");
             let hidden = [(HOST, "x"), (ORIGIN, "null"), (SEC_FETCH_SITE, "same-origin")];
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_this_machines_is_told_apart() {
+    fn names_of_other_machines_are_recognized() {
         for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LocalHost"] {
             assert!(is_this_machine(host), "{host}");
         }

@@ -1,5 +1,5 @@
-//! The memory of responses that browsers have not read yet, shared between organizations. A page
-//! is as large as the services' answer, and a slow reader keeps it for long.
+//! Limits the memory of responses that browsers have not read yet, shared between organizations. A
+//! page is as large as the services' answer, and a slow reader keeps it for long.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use keeptrusts_webhooks_process::shares::{Pool, Purpose};
 
 use crate::error_page::ErrorPage;
 
-/// What they may take up, in bytes. The largest page, a delivery with all that an answer of the
-/// services has room for, is some 20 MiB.
+/// In bytes. The largest page, a delivery with as much content as an answer of the services can
+/// hold, has some 20 MiB.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// Shorter ones do not count; a connection has one at a time.
+/// Smaller responses do not count; a connection has one at a time.
 const FREE_BYTES: usize = 64 * 1024;
-/// What they are called in metrics and logs.
+/// The name in metrics and logs.
 const NAME: &str = "pages";
 
-/// The memory of what is not read yet, by organization.
+/// The memory of unread responses, by organization.
 pub(crate) struct ResponseMemory(Arc<Pool<String>>);
 
 impl Default for ResponseMemory {
@@ -31,8 +31,8 @@ impl Default for ResponseMemory {
 }
 
 impl ResponseMemory {
-    /// Bytes for a browser, which count until they are written. There is no room for them: the
-    /// organization has its share, or others have all of it.
+    /// Counts `bytes` until they are written. Error: the organization has its share, or others have
+    /// all of the memory.
     pub(crate) fn hold_bytes(&self, organization: &str, bytes: Bytes) -> Result<Bytes, ErrorPage> {
         if bytes.len() <= FREE_BYTES {
             return Ok(bytes);
@@ -47,7 +47,8 @@ impl ResponseMemory {
         }
     }
 
-    /// The same for a page. What is sent in pieces, each counts for itself or is bounded otherwise.
+    /// The same for a page. Responses that are sent in pieces count each piece, or have another
+    /// limit.
     pub(crate) async fn hold(
         &self,
         organization: &str,

@@ -1,23 +1,23 @@
-//! The path to return to after a sign-in: a page of this console, never another site (an open
+//! The path to return to after signing in: a page of this console, never another site (an open
 //! redirect).
 
 use crate::view::paging::address;
 
-/// Where one goes who asked for nothing in particular.
+/// The default, when no particular page was asked for.
 const START: &str = "/webhooks";
-/// Longer addresses are none of our pages'.
+/// Our addresses are shorter.
 const MAX_BYTES: usize = 2_048;
 
-/// The sign-in page that leads on to an address.
+/// The address of a sign-in page that leads on to `next`.
 pub(crate) fn sign_in_address(next: &str) -> String {
     let next = local_path(next);
     address("/sign-in", [("next", next)].into_iter().filter(|(_, next)| *next != START))
 }
 
-/// The address, if it is a path of this console's; otherwise the first page's.
+/// `next` if it is a path of this console, otherwise the default.
 ///
-/// Browsers take `\` for `/`, and leave out tabs and line ends (WHATWG URL, section 4.4), so
-/// that only what is plainly a path is taken for one.
+/// Browsers take `\` for `/`, and ignore tabs and line ends (WHATWG URL, section 4.4), so only a
+/// plain path is accepted.
 pub(crate) fn local_path(next: &str) -> &str {
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let is_path = next.starts_with('/') && !next.starts_with("//");
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_led_to_a_page_of_this_console_only() {
+    fn only_pages_of_this_console_are_returned_to() {
         for path in ["/events", "/webhooks/ep_1?window=7d", "/audit?actor=key_1&page=a%2Fb"] {
             assert_eq!(local_path(path), path);
         }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sign_in_page_knows_where_to_go_on_to() {
+    fn the_sign_in_page_keeps_the_return_path() {
         assert_eq!(sign_in_address("/events?page=2"), "/sign-in?next=%2Fevents%3Fpage%3D2");
         assert_eq!(sign_in_address("/webhooks"), "/sign-in");
         assert_eq!(sign_in_address("//evil.example"), "/sign-in");

@@ -1,5 +1,5 @@
-//! Which page is where, and which permission it takes: the one list of which the router is made,
-//! and which tells tests what there is.
+//! The list of pages with the permission that each requires. The router is made from it, and tests
+//! read it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::pages::{
 
 pub(crate) type Pages = Router<Arc<AppState>>;
 
-/// Routes, and the paths at which there is something to see.
+/// Routes, and the paths that answer GET.
 #[derive(Default)]
 pub(crate) struct Routes {
     pub(crate) pages: Pages,
@@ -28,7 +28,7 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Something to look at.
+    /// A page to read.
     fn page<H, T>(mut self, path: &'static str, show: H) -> Routes
     where
         H: Handler<T, Arc<AppState>>,
@@ -39,7 +39,7 @@ impl Routes {
         self
     }
 
-    /// Something to fill in or to confirm.
+    /// A form, and what it submits to.
     fn form<H, T, G, U>(mut self, path: &'static str, show: H, submit: G) -> Routes
     where
         H: Handler<T, Arc<AppState>>,
@@ -52,7 +52,7 @@ impl Routes {
         self
     }
 
-    /// Something to press.
+    /// A button.
     fn action<H, T>(mut self, path: &'static str, act: H) -> Routes
     where
         H: Handler<T, Arc<AppState>>,
@@ -70,8 +70,8 @@ pub fn shown_paths() -> Vec<&'static str> {
     signed_in.chain([for_signing_in()]).flat_map(|routes| routes.shown).collect()
 }
 
-/// Each group behind the permission that it takes, so that what a page does not offer cannot be
-/// asked for either.
+/// Each group with the permission that it requires: what a page does not offer cannot be requested
+/// either.
 pub(crate) fn by_permission() -> [(Permission, Routes); 5] {
     [
         (Permission::Read, reading()),
@@ -82,7 +82,7 @@ pub(crate) fn by_permission() -> [(Permission, Routes); 5] {
     ]
 }
 
-/// For those who have not signed in yet.
+/// For people who have not signed in.
 pub(crate) fn for_signing_in() -> Routes {
     Routes::default()
         .form("/sign-in", sign_in::show, sign_in::submit)
@@ -104,7 +104,7 @@ fn reading() -> Routes {
         .page("/channels", channels::list)
         .page("/channels/{channel}", channels::show)
         .page("/health", health::show)
-        .page("/replays/{replay}", replay::look)
+        .page("/replays/{replay}", replay::show_replay)
         .page("/replays/{replay}/live", live_updates::replay)
         .page("/events", events::list)
         .page("/events/{event}", events::show)
@@ -113,16 +113,16 @@ fn reading() -> Routes {
 
 fn managing() -> Routes {
     Routes::default()
-        .form("/channels/new", channels::ask_create, channels::create)
-        .form("/channels/{channel}/edit", channels::ask_edit, channels::edit)
-        .form("/channels/{channel}/delete", channels::ask_delete, channels::delete)
+        .form("/channels/new", channels::show_create_form, channels::create)
+        .form("/channels/{channel}/edit", channels::show_edit_form, channels::edit)
+        .form("/channels/{channel}/delete", channels::confirm_delete, channels::delete)
         .form("/webhooks/new", create::show, create::submit)
         .page("/webhooks/{endpoint}/created", create::created)
         .page("/webhooks/{endpoint}/secret", create::new_secret)
         .action("/webhooks/{endpoint}/enable", endpoint::enable)
         .action("/webhooks/{endpoint}/disable", endpoint::disable)
         .form("/webhooks/{endpoint}/edit", edit::show, edit::submit)
-        .form("/webhooks/{endpoint}/delete", endpoint::ask_delete, endpoint::delete)
+        .form("/webhooks/{endpoint}/delete", endpoint::confirm_delete, endpoint::delete)
 }
 
 fn sending() -> Routes {
@@ -140,7 +140,7 @@ fn managing_keys() -> Routes {
         .page("/keys", keys::list)
         .form("/keys/new", keys::show, keys::submit)
         .page("/keys/{key}/created", keys::created)
-        .form("/keys/{key}/revoke", keys::ask_revoke, keys::revoke)
+        .form("/keys/{key}/revoke", keys::confirm_revoke, keys::revoke)
 }
 
 fn auditing() -> Routes {

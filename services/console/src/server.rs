@@ -1,4 +1,4 @@
-//! The server, and what stands before every page.
+//! The server, and the layers before every page.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
@@ -23,7 +23,7 @@ use crate::app_state::AppState;
 use crate::authentication::{SIGN_OUT, allow_anonymous, require_permission, require_sign_in};
 use crate::error_page::ErrorPage;
 use crate::fields::with_checked_form;
-use crate::flags::{ConsoleFlags, DEFAULT_LISTEN, Trust};
+use crate::flags::{ConsoleFlags, ConsoleTrust, DEFAULT_LISTEN};
 use crate::flash::FlashMessages;
 use crate::organization_choices::OrganizationChoices;
 use crate::pages::{asset, sign_in};
@@ -35,7 +35,7 @@ use crate::services::Services;
 use crate::visitor::RecentVisitors;
 use crate::{compression, live_updates};
 
-/// Everything from here, nothing from elsewhere; no script and no style inside of a page.
+/// Everything from here, nothing from elsewhere; no script and no style inside a page.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
@@ -44,14 +44,13 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 pub struct Console {
     listener: Listener,
     flags: ConsoleFlags,
-    trust: Trust,
+    trust: ConsoleTrust,
     accounts: Option<Accounts>,
 }
 
-/// Why there is no console.
+/// Why the console cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Keys and sessions would cross a network in clear.
@@ -59,14 +58,13 @@ pub enum ConsoleError {
         "cannot let the console listen on {0}: it speaks plain HTTP, so it must be an address of this machine's own, such as 127.0.0.1:8080; to use it from elsewhere, forward the port through SSH, or let a proxy terminate TLS before it and give --console-public-url"
     )]
     NotLoopback(SocketAddr),
-    /// Nobody could sign in with an account.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
 }
 
 impl Console {
     /// Listens where the flags say.
-    pub async fn bind(flags: &ConsoleFlags, trust: Trust) -> Result<Console, ConsoleError> {
+    pub async fn bind(flags: &ConsoleFlags, trust: ConsoleTrust) -> Result<Console, ConsoleError> {
         let address = flags.console_listen.unwrap_or(DEFAULT_LISTEN);
         if !address.ip().is_loopback() && flags.console_public_url.is_none() {
             return Err(ConsoleError::NotLoopback(address));
@@ -155,13 +153,13 @@ fn sign_in_pages(app: &Arc<AppState>) -> Pages {
         .layer(from_fn_with_state(Arc::clone(app), allow_anonymous))
 }
 
-/// A header of every answer that does not have its own.
+/// Adds a header to every response that does not have its own.
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// Answers only to its own name, and takes only forms of its own pages. What is wrong may be the
-/// proxy, or what was said of it: the page and the log name both sides.
+/// Answers only to its own name, and accepts only forms of its own pages. The cause may be the
+/// proxy or our configuration, so the page and the log name both.
 async fn refuse_foreign_origins(
     State(app): State<Arc<AppState>>,
     request: Request,
@@ -185,9 +183,9 @@ async fn refuse_foreign_origins(
     }
 }
 
-/// With a public URL, who asks under another name has no cookie of the console's (it is that
-/// URL's, and sent over TLS only), and so gets nothing but the sign-in page; and a proxy may pass
-/// on any name. Without, the name is what tells DNS rebinding.
+/// With a public URL, a request under another name has no cookie of the console's (which belongs to
+/// that URL, and is sent over TLS only), and so gets only the sign-in page; and a proxy may pass on
+/// any name. Without a public URL, the name reveals DNS rebinding.
 fn check_source(request: &Request, public_url: Option<&PublicUrl>) -> Result<(), ErrorPage> {
     let host = request_origin::shown_host(request.headers());
     if public_url.is_none() && !request_origin::is_this_machine(&host) {
@@ -235,10 +233,10 @@ mod tests {
             accounts: accounts(None),
             limits: ConsoleLimitFlags::default(),
         };
-        let bound = Console::bind(&flags, Trust::default()).await;
+        let bound = Console::bind(&flags, ConsoleTrust::default()).await;
         assert!(matches!(bound, Err(ConsoleError::NotLoopback(_))));
         flags.console_public_url = "https://hooks.example.com".parse().ok();
-        assert!(Console::bind(&flags, Trust::default()).await.is_ok());
+        assert!(Console::bind(&flags, ConsoleTrust::default()).await.is_ok());
     }
 
     fn accounts(client_id: Option<&str>) -> AccountFlags {
@@ -268,7 +266,10 @@ mod tests {
             });
             let audiences =
                 audiences.map(|names| names.iter().map(|it| (*it).to_owned()).collect());
-            let bound = Console::bind(&flags, Trust { issuer, audiences, ..Trust::default() });
+            let bound = Console::bind(
+                &flags,
+                ConsoleTrust { issuer, audiences, ..ConsoleTrust::default() },
+            );
             bound.await.map(drop).map_err(|error| error.to_string())
         };
         let issuer = Some("https://id.example");

@@ -1,4 +1,4 @@
-//! The services, as the console asks them.
+//! Clients of the services' gRPC contracts.
 
 mod access;
 mod audit;
@@ -28,24 +28,20 @@ use crate::visitor::Visitor;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A test's receiver may take as long as a delivery's, and the services need some time as well.
 const TEST_LIMIT: Duration = Duration::from_secs(45);
-/// What a replay comes to is counted event by event: a million take a while.
+/// A replay is counted event by event: a million take a while.
 const COUNT_LIMIT: Duration = Duration::from_secs(60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
 
-/// Where the services are.
+/// The addresses of the services.
 #[derive(Debug, Clone)]
-pub struct Addresses {
-    /// EndpointService.
+pub struct ServiceAddresses {
     pub endpoints: Uri,
-    /// IngestService.
     pub ingest: Uri,
-    /// DispatchService.
     pub dispatch: Uri,
     /// AccessService and AuditService.
     pub access: Uri,
-    /// NotificationService.
     pub notifications: Uri,
 }
 
@@ -64,7 +60,7 @@ pub struct Services {
     endpoints: EndpointServiceClient<Channel>,
     ingest: IngestServiceClient<Channel>,
     dispatch: DispatchServiceClient<Channel>,
-    /// Over a connection of their own: what slow browsers leave unread holds up no page.
+    /// On a connection of their own: what slow browsers leave unread holds up no page.
     watches: DispatchServiceClient<Channel>,
     access: AccessServiceClient<Channel>,
     audit: AuditServiceClient<Channel>,
@@ -72,10 +68,9 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services at these addresses, with TLS where they are `https`; `tls` is needed if one
-    /// is.
+    /// Clients for these addresses, with TLS where they are `https`; then `tls` is required.
     pub fn connect_lazily(
-        addresses: &Addresses,
+        addresses: &ServiceAddresses,
         tls: Option<Arc<Reloadable<ClientConfig>>>,
     ) -> Services {
         let connector = tls.map(ServiceConnector::new);
@@ -87,7 +82,8 @@ impl Services {
                 Service::Access => &addresses.access,
                 Service::Notifications => &addresses.notifications,
             };
-            // A machine that has vanished must not leave a page waiting for news for ever.
+            // Finds out that a machine has vanished: otherwise a page would wait for updates for
+            // ever.
             let settle = |endpoint: Endpoint| {
                 endpoint
                     .connect_timeout(CONNECT_LIMIT)
@@ -101,9 +97,9 @@ impl Services {
         })
     }
 
-    /// All of them in this process.
+    /// Services in this process.
     pub fn of_this_process(services: InProcess) -> Services {
-        // The address is only for the requests to have one.
+        // Requests need an address; it is not used.
         let endpoint = Endpoint::from_static("http://this-process");
         Services::over(|_| endpoint.connect_with_connector_lazy(services.clone()))
     }
@@ -120,9 +116,9 @@ impl Services {
         }
     }
 
-    /// The services, asked by a visitor about the organization that the session is for.
-    pub(crate) fn of(&self, visitor: &Visitor, credentials: &Credentials) -> Organization {
-        Organization {
+    /// The services, as a visitor asks them about the session's organization.
+    pub(crate) fn of(&self, visitor: &Visitor, credentials: &Credentials) -> OrganizationClient {
+        OrganizationClient {
             id: visitor.organization.clone(),
             credentials: credentials.clone(),
             services: self.clone(),
@@ -130,26 +126,26 @@ impl Services {
     }
 }
 
-/// The services, asked about one organization by somebody who may ask. Each method is one call
-/// of the contracts.
+/// The services, asked about one organization with one caller's credentials. Each method is one
+/// call of the contracts.
 #[derive(Debug, Clone)]
-pub(crate) struct Organization {
+pub(crate) struct OrganizationClient {
     id: String,
     credentials: Credentials,
     services: Services,
 }
 
-/// Which part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PageOf<'a> {
+pub(crate) struct PageRef<'a> {
     pub(crate) size: i32,
     pub(crate) token: &'a str,
 }
 
-impl Organization {
+impl OrganizationClient {
     pub(crate) async fn endpoints(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
         status: v1::EndpointStatus,
         search: &str,
     ) -> Result<v1::ListEndpointsResponse, Status> {
@@ -174,7 +170,7 @@ impl Organization {
         Ok(answer.endpoint.unwrap_or_default())
     }
 
-    /// What an endpoint that deliveries name is called; None: it was deleted.
+    /// The name of an endpoint. None: it was deleted.
     pub(crate) async fn endpoint_name(&self, endpoint_id: &str) -> Result<Option<String>, Status> {
         match self.endpoint(endpoint_id).await {
             Ok(endpoint) => Ok(Some(endpoint.name)),
@@ -189,7 +185,7 @@ impl Organization {
         Ok(client.list_event_types(self.with_credentials(request)).await?.into_inner().event_types)
     }
 
-    /// Creates what `endpoint` says; the organization is filled in.
+    /// Creates `endpoint`; the organization is filled in.
     pub(crate) async fn create_endpoint(
         &self,
         endpoint: v1::CreateEndpointRequest,
@@ -199,14 +195,14 @@ impl Organization {
         Ok(client.create_endpoint(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// Changes everything but the secret, if the etag is still the current one; the routing key
-    /// only if one is given.
+    /// Changes everything but the secret, if the etag is still current; the routing key only if one
+    /// is given.
     pub(crate) async fn update_endpoint(
         &self,
         endpoint: v1::Endpoint,
         routing_key: String,
     ) -> Result<v1::Endpoint, Status> {
-        // A star alone leaves a template that was emptied as it is.
+        // A star alone would leave a template that was emptied as it is.
         let all = ["*", "payload_format"];
         let key = (!routing_key.is_empty()).then_some("routing_key");
         let paths: Vec<_> = all.into_iter().chain(key).map(str::to_owned).collect();
@@ -222,7 +218,7 @@ impl Organization {
         Ok(answer.endpoint.unwrap_or_default())
     }
 
-    /// What a format makes of an event; the organization is filled in.
+    /// Renders an event in a format; the organization is filled in.
     pub(crate) async fn preview_payload(
         &self,
         preview: v1::PreviewPayloadRequest,
@@ -232,7 +228,7 @@ impl Organization {
         Ok(client.preview_payload(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// Replaces the secret; empty: by a generated one.
+    /// Replaces the secret. Empty: by a generated one.
     pub(crate) async fn rotate_secret(
         &self,
         endpoint_id: &str,
@@ -308,7 +304,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
         });
         request.set_timeout(TEST_LIMIT);
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.dispatch.clone();
         Ok(client.send_test(request).await?.into_inner())
     }
@@ -322,7 +318,7 @@ impl Organization {
         Ok(client.list_deliveries(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// A delivery with its attempts, of which the older ones may come without content.
+    /// A delivery with its attempts. The older ones may come without content.
     pub(crate) async fn delivery(&self, delivery_id: &str) -> Result<v1::Delivery, Status> {
         let request = v1::GetDeliveryRequest {
             organization_id: self.id.clone(),
@@ -401,7 +397,7 @@ impl Organization {
             .unwrap_or_default())
     }
 
-    /// Asks for a replay, or counts what would come of it.
+    /// Starts a replay, or counts what it would send.
     pub(crate) async fn replay(
         &self,
         request: v1::ReplayEventsRequest,
@@ -409,13 +405,13 @@ impl Organization {
         let mut request =
             Request::new(v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request });
         request.set_timeout(COUNT_LIMIT);
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.dispatch.clone();
         let answer = client.replay_events(request).await?.into_inner();
         Ok(answer.replay.unwrap_or_default())
     }
 
-    pub(crate) async fn look_at_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
+    pub(crate) async fn get_replay(&self, replay_id: &str) -> Result<v1::Replay, Status> {
         let request = v1::GetReplayRequest {
             organization_id: self.id.clone(),
             replay_id: replay_id.to_owned(),
@@ -451,7 +447,7 @@ impl Organization {
         Ok(answer.replay.unwrap_or_default())
     }
 
-    /// A replay as it stands, and after each of its steps, until it ends.
+    /// A replay as it is, and after each of its steps, until it ends.
     pub(crate) async fn watch_replay(
         &self,
         replay_id: &str,
@@ -460,7 +456,7 @@ impl Organization {
             organization_id: self.id.clone(),
             replay_id: replay_id.to_owned(),
         });
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.watches.clone();
         Ok(client.watch_replay(request).await?.into_inner())
     }
@@ -479,7 +475,7 @@ impl Organization {
         Ok(client.get_endpoint_stats(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// How a week went: the one that `time` lies in, or the last that is over.
+    /// A week's summary: the week that contains `time`, or the last full one.
     pub(crate) async fn health_summary(
         &self,
         time: Option<prost_types::Timestamp>,
@@ -489,8 +485,8 @@ impl Organization {
         Ok(client.get_health_summary(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// Changes of deliveries as they are committed, from now on; without an end, and so without
-    /// a deadline.
+    /// Changes of deliveries as they are committed, from now on. The stream has no end, and so no
+    /// deadline.
     pub(crate) async fn watch(
         &self,
         endpoint_id: &str,
@@ -500,7 +496,7 @@ impl Organization {
             endpoint_id: endpoint_id.to_owned(),
             resume_token: String::new(),
         });
-        self.credentials.show(&mut request);
+        self.credentials.add_to(&mut request);
         let mut client = self.services.watches.clone();
         Ok(client.watch_deliveries(request).await?.into_inner())
     }
@@ -513,6 +509,6 @@ impl Organization {
 fn with_credentials<T>(message: T, credentials: &Credentials) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_LIMIT);
-    credentials.show(&mut request);
+    credentials.add_to(&mut request);
     request
 }

@@ -1,6 +1,6 @@
-//! What a browser shows to be known again: a cookie. Before somebody signs in it is a random
-//! number, which ties the form of the sign-in page to one browser; afterwards it is the token of
-//! a session of AccessService. The console keeps nothing of either.
+//! The session cookie. Before somebody signs in it is a random number, which ties the form of the
+//! sign-in page to one browser; afterwards it is the token of a session of AccessService. The
+//! console stores neither.
 //!
 //! Decision: docs/decisions/a-session-is-a-key.md
 
@@ -15,27 +15,28 @@ use keeptrusts_webhooks_domain::key::Token;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Cookies know no ports: a plainer name would be that of some other program on this machine.
+/// Cookies are not bound to ports: a plainer name might belong to another program on this machine.
 const COOKIE_NAME: &str = "keeptrusts_console";
 const ID_BYTES: usize = 32;
 /// HMAC-SHA256.
 const FORM_TAG_BYTES: usize = 32;
 
-/// A browser's session. The cookie's value is a secret of that browser's.
+/// A browser's session. The cookie's value is a secret of that browser.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Session {
     secret: Zeroizing<String>,
-    /// What names it in memory: a digest, so that memory holds no secret for longer than needed.
+    /// Names the session in memory: a digest, so that memory holds no secret for longer than
+    /// needed.
     key: String,
 }
 
 impl Session {
-    /// One of nobody yet.
+    /// A session in which nobody has signed in.
     pub(crate) fn anonymous() -> Session {
         Session::with(Zeroizing::new(hex::encode(random::<ID_BYTES>())))
     }
 
-    /// One of AccessService's, by its token.
+    /// A session of AccessService, by its token.
     pub(crate) fn signed_in(token: &Token) -> Session {
         Session::with(Zeroizing::new(token.expose().to_owned()))
     }
@@ -45,7 +46,7 @@ impl Session {
         Session { secret, key }
     }
 
-    /// What the browser has shown, if it is a session of either kind.
+    /// The session in a request's cookie, of either kind.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Session> {
         let is_number = |id: &str| hex::decode(id).is_ok_and(|bytes| bytes.len() == ID_BYTES);
         let is_ours = |value: &String| is_number(value) || value.parse::<Token>().is_ok();
@@ -54,19 +55,19 @@ impl Session {
         Some(Session::with(Zeroizing::new(value)))
     }
 
-    /// The token of AccessService, unless nobody has signed in.
+    /// AccessService's token. None: nobody has signed in.
     pub(crate) fn token(&self) -> Option<Token> {
         self.secret.parse().ok()
     }
 
-    /// What names the session in memory.
+    /// Names the session in memory.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    /// What every form of this session's carries: another site can neither read nor compute it.
-    /// It is masked with a random number, which goes before it, anew for each page, so that a page
-    /// can be compressed: nothing in it that is secret is twice the same (BREACH).
+    /// Goes into every form of this session; another site can neither read nor compute it. It is
+    /// masked with a random number, which stands before it, anew for each page. So a page can be
+    /// compressed: no secret in it repeats (BREACH).
     pub(crate) fn form_token(&self) -> String {
         let mask = random::<FORM_TAG_BYTES>();
         let tag: [u8; FORM_TAG_BYTES] = self.form_mac().finalize().into_bytes().into();
@@ -89,20 +90,20 @@ impl Session {
         keyed.expect("HMAC takes keys of any length").chain_update("form")
     }
 
-    /// The cookie that makes the browser have it: for so many seconds, or until it is closed.
+    /// The cookie that stores it in the browser: for so many seconds, or until it is closed.
     pub(crate) fn cookie(&self, max_age_seconds: Option<i64>, is_secure: bool) -> HeaderValue {
         set_cookie(COOKIE_NAME, &self.secret, "/", max_age_seconds, is_secure)
     }
 }
 
-/// The cookies that a browser has shown.
+/// The cookies of a request.
 pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     pairs.flat_map(Cookie::split_parse).filter_map(Result::ok)
 }
 
-/// A cookie that neither scripts nor other sites get at. It comes back when a link of another
-/// site leads here (RFC 6265bis section 5.6.7, Lax), as that of an issuer does.
+/// A cookie that neither scripts nor other sites can read. It is sent when a link of another site
+/// leads here (RFC 6265bis section 5.6.7, Lax), such as an issuer's.
 pub(crate) fn set_cookie(
     name: &str,
     value: &str,

@@ -1,4 +1,4 @@
-//! Who is signed in, and what the console offers them.
+//! The visitor who is signed in, and what the console offers them.
 
 use std::time::Duration;
 
@@ -8,25 +8,24 @@ use moka::sync::Cache;
 
 use crate::session::Session;
 
-/// How long the last answer about a session is of use while the services do not answer.
+/// How long the last answer about a session is used while the services do not answer.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
 const MAX_VISITORS: u64 = 10_000;
 
-/// Somebody whose session is valid, as the services say (WhoAmI).
+/// The owner of a valid session, as the services say (WhoAmI).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Visitor {
-    /// What the audit trail calls them: the session's id.
+    /// The session's id, as in the audit trail.
     pub(crate) actor: String,
-    /// What people call them: the name of the key that they signed in with, or of their account.
+    /// The name of the key that they signed in with, or of their account.
     pub(crate) name: String,
-    /// What they may do.
     pub(crate) role: Role,
     /// The organization that the session is for.
     pub(crate) organization: String,
 }
 
 impl Visitor {
-    /// None: a role that this console does not know, and so can offer nothing.
+    /// None: the console does not know the role, and so can offer nothing.
     pub(crate) fn of(answer: v1::WhoAmIResponse) -> Option<Visitor> {
         let role = Option::<Role>::from(answer.role());
         Some(Visitor {
@@ -37,15 +36,15 @@ impl Visitor {
         })
     }
 
-    /// Whether the services would do it. Every page, button, link and menu asks here.
+    /// Whether the services would permit it. Every page, button, link and menu asks here.
     pub(crate) fn may(&self, permission: Permission) -> bool {
         self.role.may(permission)
     }
 }
 
-/// Who was seen last with which session. It opens nothing: whatever is asked of the services is
-/// decided by them. But a form that cannot be sent on because they are away is shown again with
-/// what was typed, to somebody whom the console still knows.
+/// The visitor of each recent session. It grants nothing: the services decide on every call. But
+/// while they are away, a form that cannot be sent on is shown again with what was typed, to
+/// visitors whom the console still knows.
 pub(crate) struct RecentVisitors(Cache<String, Visitor>);
 
 impl Default for RecentVisitors {
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visitor_may_what_the_role_may_and_an_unknown_role_is_nobodys() {
+    fn a_visitor_may_do_what_the_role_permits_and_an_unknown_role_permits_nothing() {
         let viewer = visitor(v1::Role::Viewer).expect("a known role");
         assert!(viewer.may(Permission::Read) && !viewer.may(Permission::Send));
         assert!(visitor(v1::Role::Admin).expect("a known role").may(Permission::ReadAudit));

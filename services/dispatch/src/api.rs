@@ -1,132 +1,36 @@
-//! The gRPC service: what became of deliveries, and requests to their shard's owner.
+//! DispatchService: deliveries, attempts, replays and statistics, and requests to a shard's owner.
 
 mod attempts;
 mod cancel;
 mod changes;
 mod delivery_states;
+mod dispatch_api;
 mod replays;
 mod send_test;
 mod stats;
 mod summary;
 mod watch;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
     ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
-use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::dispatch_service_server::{
-    DispatchService, DispatchServiceServer,
-};
+use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchService;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_process::log_writer::LogWriter;
-use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
+use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
-use keeptrusts_webhooks_store::{BodyId, Clock, Log};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use changes::WatchedOrganizations;
+pub use dispatch_api::DispatchApi;
 
-/// Statistics of so many hours of one endpoint are not worth waiting for a turn.
+/// Up to so many hours, statistics of one endpoint need not wait for a turn.
 const SHORT_STATS_HOURS: u32 = 48;
-
-/// The gRPC service. Answers on any replica, whoever owns the shard.
-pub struct DispatchApi {
-    log: Arc<Log>,
-    clock: Clock,
-    body_retention: Duration,
-    watched: WatchedOrganizations,
-    /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
-    shutdown: CancellationToken,
-}
-
-impl DispatchApi {
-    /// The service on a log. Bodies of tests are kept for `body_retention`; `shutdown` ends the
-    /// waiting for their outcomes.
-    pub fn server(
-        log: Arc<Log>,
-        clock: Clock,
-        body_retention: Duration,
-        shutdown: CancellationToken,
-    ) -> DispatchServiceServer<Self> {
-        let watched = WatchedOrganizations::default();
-        let api = DispatchApi { log, clock, body_retention, watched, shutdown };
-        DispatchServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
-    }
-
-    async fn delivery(
-        &self,
-        organization: &OrganizationId,
-        id: DeliveryId,
-    ) -> Result<Delivery, Status> {
-        let shard = self.log.shard_of(organization);
-        let found = self.log.store().deliveries(shard, organization, &[id]).await;
-        let found = found.map_err(answer::query_failed)?.pop();
-        found.ok_or_else(|| status::not_found(Resource::Delivery, id))
-    }
-
-    /// An endpoint that may be sent to now.
-    async fn open_endpoint(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Option<Endpoint>, Status> {
-        let existing = self.existing_endpoint(organization, id).await?;
-        existing.as_ref().map_or(Ok(()), check_enabled)?;
-        Ok(existing)
-    }
-
-    /// The same, but it may be disabled.
-    async fn existing_endpoint(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Option<Endpoint>, Status> {
-        let shard = self.log.shard_of(organization);
-        let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(answer::query_failed)?;
-        Ok(found.filter(|endpoint| endpoint.delete_time.is_none()))
-    }
-
-    /// Appends a request for the shard's owner; the delivery after it. `allowed` says what a
-    /// delivery must be for that, and is asked of the very state that the request follows.
-    async fn ask(
-        &self,
-        DeliveryRef { organization_id, delivery_id }: &DeliveryRef,
-        fact: DeliveryFact,
-        metadata: impl Fn(&Delivery) -> Metadata,
-        allowed: impl Fn(&Delivery) -> Result<(), Status>,
-    ) -> Result<Delivery, Status> {
-        // An attempt may end at the same moment.
-        let decide = || async {
-            let delivery = self.delivery(organization_id, *delivery_id).await?;
-            allowed(&delivery)?;
-            Ok((delivery, Some(fact.clone())))
-        };
-        self.writer(organization_id).change(decide, metadata, answer::in_doubt).await
-    }
-
-    fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
-        LogWriter::new(&self.log, &self.clock, organization)
-    }
-
-    fn next_outcome<'a>(&'a self, organization: &'a OrganizationId) -> RequestOutcome<'a> {
-        RequestOutcome::of_next_request(&self.log, organization, &self.shutdown)
-    }
-}
 
 #[tonic::async_trait]
 impl DispatchService for DispatchApi {
@@ -134,7 +38,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::SendTestRequest>,
     ) -> Result<Response<v1::SendTestResponse>, Status> {
-        let (delivery, attempt) = self.test(AuthorizedRequest::of(request)?).await?;
+        let (delivery, attempt) = self.run_test(AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::SendTestResponse {
             delivery: Some((&delivery).into()),
             attempt: Some(attempt),
@@ -238,7 +142,7 @@ impl DispatchService for DispatchApi {
         }
         let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::RetryRequested;
-        let delivery = self.ask(&call.request, fact, metadata, |_| Ok(())).await?;
+        let delivery = self.append_request(&call.request, fact, metadata, |_| Ok(())).await?;
         Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
@@ -251,7 +155,7 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
     }
 
-    type WatchDeliveriesStream = watch::Answers;
+    type WatchDeliveriesStream = watch::DeliveryStream;
 
     async fn watch_deliveries(
         &self,
@@ -279,7 +183,7 @@ impl DispatchService for DispatchApi {
         };
         let from_hour = stats::first_hour((self.clock)(), hours);
         let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
-        Ok(Response::new(stats::answer(&counts.map_err(answer::query_failed)?)))
+        Ok(Response::new(stats::response(&counts.map_err(answer::query_failed)?)))
     }
 
     async fn get_health_summary(
@@ -298,7 +202,7 @@ impl DispatchService for DispatchApi {
         let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();
         let endpoints = store.endpoints(shard, &organization_id, &ids).await;
         let endpoints = endpoints.map_err(answer::query_failed)?;
-        Ok(Response::new(summary::answer(&summary, &endpoints)))
+        Ok(Response::new(summary::response(&summary, &endpoints)))
     }
 
     async fn replay_events(
@@ -334,7 +238,7 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(v1::CancelReplayResponse { replay: Some((&replay).into()) }))
     }
 
-    type WatchReplayStream = replays::Steps;
+    type WatchReplayStream = replays::ReplayStream;
 
     async fn watch_replay(
         &self,
@@ -342,16 +246,5 @@ impl DispatchService for DispatchApi {
     ) -> Result<Response<Self::WatchReplayStream>, Status> {
         let AuthorizedRequest { request, .. } = AuthorizedRequest::<ReplayRef>::of(request)?;
         Ok(Response::new(DispatchApi::watch_replay(self, request).await?))
-    }
-}
-
-/// Whether an endpoint is sent anything.
-fn check_enabled(endpoint: &Endpoint) -> Result<(), Status> {
-    match endpoint.status {
-        EndpointStatus::Disabled => Err(status::failed_precondition(
-            Reason::EndpointDisabled,
-            "the endpoint is disabled and is sent nothing: enable it first",
-        )),
-        EndpointStatus::Active | EndpointStatus::Degraded => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Dispatch's flags, and what they make of it.
+//! Dispatch's flags, and the settings made from them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use keeptrusts_webhooks_trust::UnusableCertificates;
 
 use crate::mail::{Mailer, SmtpMailer};
 use crate::scheduler::SchedulerLimits;
-use crate::{Parts, Settings, machine_uptime};
+use crate::{Dependencies, Settings, machine_uptime};
 
 /// How deliveries are attempted.
 #[derive(Debug, Clone, Args)]
@@ -38,8 +38,8 @@ pub struct DispatchFlags {
     /// After how long an endpoint is disabled of which a delivery has failed for good and no
     /// attempt has succeeded meanwhile; `never`: not at all. What it misses then can be
     /// replayed. An endpoint that answers 410 Gone is disabled at once.
-    #[arg(long, value_name = "TIME", default_value = "5d", value_parser = patience)]
-    pub disable_failing_after: Patience,
+    #[arg(long, value_name = "TIME", default_value = "5d", value_parser = disable_after)]
+    pub disable_failing_after: DisableAfter,
 
     /// How long one request may take, from connecting to the end of the answer.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
@@ -97,11 +97,11 @@ pub struct DispatchFlags {
     pub lease_ttl: Duration,
 }
 
-/// How long failures are put up with. None: for ever.
+/// The time of nothing but failures after which an endpoint is disabled. None: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience(pub Option<Duration>);
+pub struct DisableAfter(pub Option<Duration>);
 
-/// An empty one is most often a variable of a script that nobody has set.
+/// An empty value usually comes from a script's variable that was not set.
 fn retry_schedule(text: &str) -> Result<RetrySchedule, String> {
     match text.trim() {
         "" => {
@@ -112,17 +112,17 @@ fn retry_schedule(text: &str) -> Result<RetrySchedule, String> {
     }
 }
 
-fn patience(text: &str) -> Result<Patience, String> {
+fn disable_after(text: &str) -> Result<DisableAfter, String> {
     match text {
-        "never" => Ok(Patience(None)),
+        "never" => Ok(DisableAfter(None)),
         _ => positive_duration(text)
-            .map(|time| Patience(Some(time)))
+            .map(|time| DisableAfter(Some(time)))
             .map_err(|error| format!("{error}, or `never`")),
     }
 }
 
-/// The value of `--outbound-proxy`, not yet looked at: if it were refused while flags are read,
-/// the error would show it, password and all. Its `Debug` shows nothing.
+/// The value of `--outbound-proxy`, parsed later: clap's error would show it, including the
+/// password. Its `Debug` shows nothing.
 #[derive(Clone)]
 pub struct ProxyUrl(String);
 
@@ -141,33 +141,20 @@ impl fmt::Debug for ProxyUrl {
 /// Why dispatch cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchSetupError {
-    /// A file with certificates cannot be read.
     #[error("cannot read the --trust-ca file {path}")]
-    TrustCa {
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A file has no certificates that can be trusted.
+    TrustCa { path: PathBuf, source: std::io::Error },
     #[error("the --trust-ca file {path} {reason}")]
-    TrustedRoot {
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: UnusableCertificates,
-    },
-    /// The proxy's URL is not one.
+    TrustedRoot { path: PathBuf, reason: UnusableCertificates },
     #[error("--outbound-proxy {0}")]
     OutboundProxy(InvalidProxy),
-    /// A flag's value is out of range.
     #[error("{0}")]
     OutOfRange(&'static str),
-    /// The sender cannot be made.
     #[error("cannot prepare outbound requests")]
     Outbound(#[from] SetupError),
 }
 
-/// Flags that have been checked, with all that they name read: nothing can be wrong any more, so
-/// that a database may be opened, and made.
+/// Flags that have been checked, with all files read. Nothing about them can fail any more, so a
+/// database may be opened, and created.
 pub struct PreparedDispatch {
     sender: Sender,
     mailer: Option<SmtpMailer>,
@@ -175,7 +162,6 @@ pub struct PreparedDispatch {
 }
 
 impl DispatchFlags {
-    /// Checks them.
     pub fn prepare(
         &self,
         body_retention: Duration,
@@ -223,7 +209,7 @@ impl DispatchFlags {
 }
 
 impl DispatchFlags {
-    /// The sender knows files by their content, people by their names.
+    /// Names the file, which the sender knows only by its content.
     fn naming_the_file(&self, error: SetupError) -> DispatchSetupError {
         match error {
             SetupError::TrustedRoot { number, reason } => {
@@ -238,8 +224,8 @@ impl DispatchFlags {
 }
 
 impl PreparedDispatch {
-    /// The same, with what notifications take: a way for mail and how much of it there may be, and
-    /// where the console is (`https://host`, with or without a slash at its end).
+    /// Adds what notifications need: the mailer, its limits, and the console's address
+    /// (`https://host`, with or without a slash at its end).
     pub fn notifying(
         self,
         mailer: Option<SmtpMailer>,
@@ -251,20 +237,18 @@ impl PreparedDispatch {
         PreparedDispatch { mailer, settings, ..self }
     }
 
-    /// How long bodies are kept.
     pub(crate) fn body_retention(&self) -> Duration {
         self.settings.body_retention
     }
 
-    /// What working on shards of this database takes.
-    pub(crate) fn parts(self, database: &Database, clock: Clock) -> Parts {
+    pub(crate) fn dependencies(self, database: &Database, clock: Clock) -> Dependencies {
         let lease = self.settings.lease_time_to_live;
         if database.statement_timeout.is_some_and(|timeout| timeout >= lease) {
             tracing::warn!(
                 "--database-timeout is not shorter than --lease-ttl: a connection that is cut without a word may stop deliveries for longer than a lease"
             );
         }
-        Parts {
+        Dependencies {
             log: Arc::clone(&database.log),
             keyring: Arc::clone(&database.keyring),
             transport: Arc::new(self.sender),
@@ -272,7 +256,7 @@ impl PreparedDispatch {
             clock,
             uptime: machine_uptime(),
             settings: Arc::new(self.settings),
-            // What waits for a rendering is a delivery under way, and those are limited.
+            // What waits for rendering are deliveries under way, and those are limited.
             renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         }
     }

@@ -1,4 +1,5 @@
-//! Gauges of the shards that this process owns: what waits, how late it is, how far behind the log.
+//! Gauges of the shards that this process owns: the backlog, how late it is, and the lag behind the
+//! log.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -14,29 +15,29 @@ use keeptrusts_webhooks_telemetry::{KeyValue, before_collecting, meter};
 use crate::pipeline::OwnedShard;
 use crate::status::DispatchStatus;
 
-/// The figures of the shards that this process owns, as they were last looked up. Those of
-/// others are not among them: a shard has one owner, and one process tells of it.
-static FIGURES: Mutex<BTreeMap<u16, Figures>> = Mutex::new(BTreeMap::new());
+/// The figures of the shards that this process owns, as of the last collection. Each shard has one
+/// owner, whose process reports it.
+static FIGURES: Mutex<BTreeMap<u16, ShardFigures>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug, Clone, Copy)]
-struct Figures {
+struct ShardFigures {
     requests: u64,
     lag: u64,
     /// None: the database did not answer.
-    stored: Option<Stored>,
+    stored: Option<BacklogFigures>,
 }
 
-/// What only the database knows.
+/// The figures that only the database has.
 #[derive(Debug, Clone, Copy)]
-struct Stored {
+struct BacklogFigures {
     waiting: u64,
     oldest_due_seconds: f64,
 }
 
 /// How long the database may take for one shard.
-const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Looks the figures up whenever metrics are collected.
+/// Reads the figures whenever metrics are collected.
 pub(crate) fn observe(status: &Arc<DispatchStatus>) {
     LazyLock::force(&GAUGES);
     let status = Arc::downgrade(status);
@@ -44,9 +45,9 @@ pub(crate) fn observe(status: &Arc<DispatchStatus>) {
         let status = status.upgrade();
         async move {
             let Some(status) = status else { return false };
-            // All at the same time: whoever collects waits.
-            let looks = status.owned().into_iter().map(async |shard| {
-                let stored = tokio::time::timeout(LOOK_PATIENCE, look_up(&shard)).await;
+            // All at the same time, since the collector waits.
+            let queries = status.owned().into_iter().map(async |shard| {
+                let stored = tokio::time::timeout(QUERY_TIMEOUT, query_backlog(&shard)).await;
                 let stored = stored.ok().and_then(|looked| match looked {
                     Ok(stored) => Some(stored),
                     Err(error) => {
@@ -55,26 +56,28 @@ pub(crate) fn observe(status: &Arc<DispatchStatus>) {
                     }
                 });
                 let known = shard.log.watch(shard.lease.shard()).borrow().0;
-                let figures = Figures {
+                let figures = ShardFigures {
                     requests: shard.requests_under_way.load(Ordering::Relaxed) as u64,
-                    lag: (known - shard.acted_on.load(Ordering::Relaxed)).max(0).unsigned_abs(),
+                    lag: (known - shard.processed_position.load(Ordering::Relaxed))
+                        .max(0)
+                        .unsigned_abs(),
                     stored,
                 };
                 (shard.lease.shard().0, figures)
             });
-            let figures = join_all(looks).await.into_iter().collect();
+            let figures = join_all(queries).await.into_iter().collect();
             *FIGURES.lock().unwrap_or_else(PoisonError::into_inner) = figures;
             true
         }
     });
 }
 
-async fn look_up(shard: &OwnedShard) -> Result<Stored, StoreError> {
+async fn query_backlog(shard: &OwnedShard) -> Result<BacklogFigures, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let waiting = store.count_waiting(number).await?;
     let endpoints = store.waiting_endpoints(number).await?.endpoints;
-    // What waits for a disabled endpoint is not late, nor what waits for the end of a pause; and
-    // what somebody asks for has no due time.
+    // Deliveries to a disabled endpoint, or during a pause, are not late; and those that somebody
+    // has requested have no due time.
     let is_late = |(id, due): &&(_, Timestamp)| *due > DUE_IMMEDIATELY && shard.is_open(*id);
     let now = shard.steady_clock.now();
     let late = endpoints.iter().filter(is_late).map(|(id, due)| {
@@ -82,12 +85,12 @@ async fn look_up(shard: &OwnedShard) -> Result<Stored, StoreError> {
         let since_pause = shard.pauses.since_end(*id).map(|since| since.as_secs_f64());
         since_pause.map_or(late, |since| late.min(since))
     });
-    Ok(Stored { waiting, oldest_due_seconds: late.fold(0.0, f64::max) })
+    Ok(BacklogFigures { waiting, oldest_due_seconds: late.fold(0.0, f64::max) })
 }
 
-/// Registered once; each collection reads the figures as they are then.
+/// Registered once; each collection reads the current figures.
 static GAUGES: LazyLock<()> = LazyLock::new(|| {
-    type Value = fn(&Figures) -> Option<f64>;
+    type Value = fn(&ShardFigures) -> Option<f64>;
     let gauges: [(&str, &str, &str, Value); 5] = [
         (
             "keeptrusts_webhooks.deliveries.waiting",

@@ -1,4 +1,4 @@
-//! A lease in this process's hands, and how long it may be relied on.
+//! A shard's lease, and how long this process may rely on it.
 //!
 //! Decision: docs/decisions/leases-with-epochs.md
 
@@ -11,27 +11,27 @@ use tokio::sync::watch;
 
 use crate::Uptime;
 
-/// A lease that is held. Clones share its validity.
+/// A lease that this process holds. Clones share its validity.
 #[derive(Clone)]
 pub(crate) struct HeldLease {
     lease: Lease,
-    /// By the uptime. None: it never ends by itself.
+    /// On the uptime's clock. None: it never ends by itself.
     valid_until: Arc<Mutex<Option<Duration>>>,
     extended: watch::Sender<()>,
-    /// It goes on while this process is frozen, or the machine asleep.
+    /// Continues while this process is frozen or the machine asleep.
     uptime: Uptime,
 }
 
 impl HeldLease {
-    /// A lease that was asked for at `asked`, by the uptime, so that it lasts at least until
-    /// `asked` and its time to live, less a margin for what is on its way then. None: for ever.
+    /// A lease that was requested at `requested_at` on the uptime's clock. It is valid until then
+    /// plus its time to live, minus a margin for requests on their way. None: for ever.
     pub(crate) fn new(
         lease: Lease,
-        asked: Duration,
+        requested_at: Duration,
         time_to_live: Option<Duration>,
         uptime: Uptime,
     ) -> HeldLease {
-        let valid_until = time_to_live.map(|time_to_live| end(asked, time_to_live));
+        let valid_until = time_to_live.map(|time_to_live| end(requested_at, time_to_live));
         HeldLease {
             lease,
             valid_until: Arc::new(Mutex::new(valid_until)),
@@ -52,10 +52,10 @@ impl HeldLease {
         self.lease.epoch
     }
 
-    /// It was renewed by a request that was sent at `asked`.
-    pub(crate) fn extend(&self, asked: Duration, time_to_live: Duration) {
+    /// Extends the lease, which a request sent at `requested_at` has renewed.
+    pub(crate) fn extend(&self, requested_at: Duration, time_to_live: Duration) {
         *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(end(asked, time_to_live));
+            Some(end(requested_at, time_to_live));
         self.extended.send_replace(());
     }
 
@@ -75,7 +75,7 @@ impl HeldLease {
                         return;
                     }
                 }
-                // We hold the sender ourselves.
+                // This process holds the sender.
                 _ = extended.changed() => {}
             }
         }
@@ -87,8 +87,8 @@ impl HeldLease {
     }
 }
 
-fn end(asked: Duration, time_to_live: Duration) -> Duration {
-    asked + time_to_live - time_to_live / 10
+fn end(requested_at: Duration, time_to_live: Duration) -> Duration {
+    requested_at + time_to_live - time_to_live / 10
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
         assert!(!held.is_valid());
     }
 
-    /// Timers stand still meanwhile; whether the lease is valid is asked before each request.
+    /// Timers stop meanwhile, but each request checks the lease.
     #[tokio::test(start_paused = true)]
     async fn invariant_5_a_lease_that_ran_out_while_the_machine_was_asleep_is_not_valid() {
         let lease = Lease { shard: Shard(0), epoch: Epoch(1) };

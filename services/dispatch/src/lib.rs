@@ -1,12 +1,13 @@
-//! The dispatch service: owns shards, routes their events, makes the attempts and records what
-//! came of them; and answers questions about deliveries.
+//! The dispatch service: owns shards, routes their events, attempts deliveries and records the
+//! outcomes; and answers questions about deliveries.
 //!
-//! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both stand on the log alone: any replica
-//! can answer any request, because what it asks of a shard's owner it appends to the log.
+//! [`Dispatch`] is the work, [`api::DispatchApi`] the gRPC service. Both use only the log: any
+//! replica can answer any request, because requests to a shard's owner are appended to the log.
 //!
 //! Decision: docs/decisions/requests-go-through-the-log.md
 
 pub mod api;
+mod dependencies;
 pub mod flags;
 mod gauges;
 mod lease;
@@ -24,13 +25,11 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_process::readiness::Readiness;
-use keeptrusts_webhooks_rendering::Renderer;
-use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, Log};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use dependencies::Dependencies;
 pub use mail::Mailer;
 pub use pipeline::scheduler;
 pub use pipeline::steady_clock::{Uptime, machine_uptime};
@@ -38,37 +37,12 @@ pub use settings::Settings;
 pub use transport::Transport;
 
 use api::DispatchApi;
-use lease::HeldLease;
 use ownership::Ownership;
 use status::DispatchStatus;
 
-/// Everything that the work on shards depends on.
-#[derive(Clone)]
-pub struct Parts {
-    pub log: Arc<Log>,
-    /// Opens the endpoints' secrets.
-    pub keyring: Arc<Keyring>,
-    pub transport: Arc<dyn Transport>,
-    /// Sends mail. None: there is no server for it.
-    pub mailer: Option<Arc<dyn Mailer>>,
-    /// The wall clock, for what people see.
-    pub clock: Clock,
-    /// Measures how much time has passed, whatever the wall clock shows.
-    pub uptime: Uptime,
-    pub settings: Arc<Settings>,
-    pub renderer: Renderer,
-}
+/// How long the database may take to release the leases after giving up.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-impl Parts {
-    fn shard(&self, lease: HeldLease) -> pipeline::OwnedShard {
-        pipeline::OwnedShard::new(lease, self.clone())
-    }
-}
-
-/// How long the database may take to release the leases of a process that has given up.
-const GIVING_BACK: Duration = Duration::from_millis(500);
-
-/// The dispatch work of one process.
 pub struct Dispatch {
     stop: CancellationToken,
     give_up: CancellationToken,
@@ -78,25 +52,29 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Starts to own shards. `member` names this process among those that share the database.
-    pub fn start(member: String, parts: Parts) -> Dispatch {
-        metrics::begin();
+    pub fn start(member: String, dependencies: Dependencies) -> Dispatch {
+        metrics::register();
         let stop = CancellationToken::new();
-        let lasts = parts.log.store().is_shared().then_some(parts.settings.lease_time_to_live);
+        let lasts = dependencies
+            .log
+            .store()
+            .is_shared()
+            .then_some(dependencies.settings.lease_time_to_live);
         let status = DispatchStatus::new(lasts);
         gauges::observe(&status);
-        let ownership = Ownership::new(member, parts, Arc::clone(&status));
+        let ownership = Ownership::new(member, dependencies, Arc::clone(&status));
         let give_up = CancellationToken::new();
         let work = tokio::spawn(ownership.run(stop.clone(), give_up.clone()));
         Dispatch { stop, give_up, status, work }
     }
 
-    /// The service is ready only while the leases are looked after, and while this process can work
-    /// on whatever shard it takes.
+    /// Makes the service's readiness depend on the leases being maintained, and on this process
+    /// being able to work on every shard that it takes.
     pub fn needed_by(&self, readiness: &Readiness) {
         let (status, ended) = (Arc::clone(&self.status), self.work.abort_handle());
         readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
             let seen = match ended.is_finished() {
-                // A defect of ours, which the log has told: only another process can go on.
+                // A defect of ours, which was logged: only a restart helps.
                 true => Err("the work has ended: start the process again".to_owned()),
                 false => status.check_leases(),
             };
@@ -108,7 +86,7 @@ impl Dispatch {
         });
     }
 
-    /// Begins nothing new, finishes the attempts under way and records them, gives the shards
+    /// Begins nothing new, finishes the attempts under way and records them, then gives the shards
     /// back. Attempts that are not recorded after `patience` are repeated by the next owner.
     pub async fn stop(self, patience: Duration) {
         let Dispatch { stop, give_up, mut work, .. } = self;
@@ -117,7 +95,7 @@ impl Dispatch {
             Ok(ended) => ended,
             Err(_) => {
                 give_up.cancel();
-                match timeout(GIVING_BACK, work).await {
+                match timeout(RELEASE_TIMEOUT, work).await {
                     Ok(ended) => ended,
                     Err(_) => {
                         return tracing::warn!(

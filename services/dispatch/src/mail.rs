@@ -1,11 +1,11 @@
-//! How mail leaves the process: through the operator's SMTP server, or a simulated one.
+//! Sends mail through the operator's SMTP server, or a simulated one.
 
-mod refusal;
+mod failure_text;
+mod smtp_server;
 mod transport;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,27 +19,26 @@ use lettre::transport::smtp::authentication::Credentials;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use self::smtp_server::CA_FLAG;
+pub use self::smtp_server::SmtpServer;
 use self::transport::{Encryption, SmtpTransport, Tls};
-
-/// Names further certificates that the mail server may have.
-const CA_FLAG: &str = "--smtp-ca";
 
 /// Sends mail, within limits of its own.
 #[async_trait]
 pub trait Mailer: Send + Sync + 'static {
-    /// Hands a mail to the server. What it answered, and what went wrong.
+    /// Hands a mail to the server. Returns the server's reply code.
     async fn send(&self, mail: &Mail) -> Result<u16, MailFailure>;
 }
 
-/// Why a mail was not taken.
+/// Why a mail was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct MailFailure {
-    /// What the server answered (RFC 5321 section 4.2). None: nothing.
+    /// The server's reply code (RFC 5321 section 4.2). None: it did not reply.
     pub status_code: Option<u16>,
-    /// For whoever made the channel to read: ours, never what the server said.
+    /// For the channel's owner: our text, never the server's.
     pub problem: String,
-    /// What the operators of this process are told, with what the server said. Shows no password.
+    /// For operators, with the server's text. Shows no password.
     pub cause: String,
 }
 
@@ -55,28 +54,7 @@ pub enum SmtpTls {
     None,
 }
 
-/// A server's host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpServer {
-    host: String,
-    port: u16,
-}
-
-impl FromStr for SmtpServer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let wrong = "write HOST:PORT, for example smtp.example.com:587";
-        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match (host.is_empty(), port.parse()) {
-            (false, Ok(port)) if port != 0 => Ok(SmtpServer { host: host.to_owned(), port }),
-            _ => Err(wrong),
-        }
-    }
-}
-
-/// A password. Its Debug shows nothing.
+/// Its Debug shows nothing.
 #[derive(Clone)]
 pub struct SmtpPassword(String);
 
@@ -138,26 +116,12 @@ pub struct SmtpFlags {
 /// Why mail cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailSetupError {
-    /// A file cannot be read.
     #[error("cannot read the {flag} file {path}")]
-    Unreadable {
-        /// Whose file.
-        flag: &'static str,
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The flags contradict one another.
+    Unreadable { flag: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Flags(&'static str),
-    /// A file says of nobody that they are to be trusted.
     #[error("the {CA_FLAG} file {path} {reason}")]
-    Untrustworthy {
-        path: PathBuf,
-        /// Why not.
-        reason: UnusableCertificates,
-    },
-    /// The server's host is nothing that a certificate could be for.
+    Untrustworthy { path: PathBuf, reason: UnusableCertificates },
     #[error("the host of --smtp-server is not a name or an address: {0}")]
     ServerName(String),
     /// A defect of ours: rustls and its provider do not fit.
@@ -171,7 +135,7 @@ impl SmtpFlags {
         self.smtp_server.is_some()
     }
 
-    /// What sends it. None: no server is given.
+    /// None: no server is given.
     pub fn mailer(&self) -> Result<Option<SmtpMailer>, MailSetupError> {
         let (Some(server), Some(from)) = (&self.smtp_server, &self.smtp_from) else {
             return Ok(None);
@@ -235,7 +199,6 @@ fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, MailSetupError> {
     })
 }
 
-/// Mail through an SMTP server.
 pub struct SmtpMailer {
     transport: SmtpTransport,
     from: Address,
@@ -250,16 +213,16 @@ impl Mailer for SmtpMailer {
             problem,
         })?;
         self.transport.send(&message).await.map_err(|error| {
-            let (message_id, cause) = (&mail.message_id, refusal::for_the_log(&error));
+            let (message_id, cause) = (&mail.message_id, failure_text::for_operators(&error));
             tracing::warn!(%message_id, error = cause, "the mail server did not take a mail");
-            let problem = refusal::words(&error).to_owned();
+            let problem = failure_text::for_customers(&error).to_owned();
             MailFailure { status_code: error.status(), problem, cause }
         })
     }
 }
 
-/// The mail as it goes over the wire. lettre encodes what is not ASCII and what is too long; the
-/// addresses were checked when the channel was made, and are parsed again here.
+/// The mail as it is sent. lettre encodes what is not ASCII or too long; the addresses were checked
+/// when the channel was created, and are parsed again here.
 fn message(mail: &Mail, from: &Address) -> Result<Message, String> {
     let id = format!("<{}@{}>", mail.message_id, from.domain());
     let mut builder = Message::builder()
@@ -267,7 +230,7 @@ fn message(mail: &Mail, from: &Address) -> Result<Message, String> {
         .subject(&mail.subject)
         .message_id(Some(id))
         .raw_header(HeaderValue::new(
-            // RFC 3834 section 5: nobody's holiday message should answer it.
+            // RFC 3834 section 5: prevents automatic replies.
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
         ))

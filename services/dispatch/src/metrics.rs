@@ -1,4 +1,4 @@
-//! What dispatch tells of its work, in numbers.
+//! Dispatch's metrics.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use keeptrusts_webhooks_telemetry::{
     Counter, Histogram, KeyValue, LONG_SECONDS, SHORT_SECONDS, counter, seconds,
 };
 
-/// What came of a request, as far as it is counted.
+/// The result of a request, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttemptResult {
     Answered(u16),
     Failed(FailureKind),
-    /// It could not be signed, or not be addressed.
+    /// It could not be signed or addressed.
     NotSent,
 }
 
 impl AttemptResult {
-    /// One of each name.
+    /// One result of each name.
     const EACH: [AttemptResult; 9] = [
         AttemptResult::Answered(100),
         AttemptResult::Answered(200),
@@ -51,7 +51,6 @@ impl AttemptResult {
     }
 }
 
-/// What becomes of a shard in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseChange {
     Taken,
@@ -59,9 +58,9 @@ pub(crate) enum LeaseChange {
     GivenBack,
 }
 
-/// Has everything that is counted there before it happens, with 0: `rate()` needs two values, so
-/// that a counter that appears with the first failure hides that one.
-pub(crate) fn begin() {
+/// Registers all counters with 0: `rate()` needs two values, so a counter that appears with the
+/// first failure would hide it.
+pub(crate) fn register() {
     for result in AttemptResult::EACH {
         for trigger in [Trigger::Automatic, Trigger::Manual, Trigger::Test] {
             ATTEMPTS.add(0, &[result_label(result), trigger_label(trigger)]);
@@ -78,14 +77,14 @@ pub(crate) fn begin() {
     }
     DELIVERIES_SCHEDULED.add(0, &[]);
     for kind in ChannelKind::ALL.iter().copied() {
-        for what in [Notified::Sent, Notified::Failed] {
+        for what in [NotificationResult::Sent, NotificationResult::Failed] {
             NOTIFICATIONS.add(0, &[kind_label(kind), notified_label(what)]);
         }
     }
 }
 
 /// A request is over.
-pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Duration) {
+pub(crate) fn count_attempt(result: AttemptResult, trigger: Trigger, duration: Duration) {
     ATTEMPTS.add(1, &[result_label(result), trigger_label(trigger)]);
     ATTEMPT_DURATION.record(duration.as_secs_f64(), &[result_label(result)]);
     if let AttemptResult::Failed(FailureKind::Refused(what)) = result {
@@ -93,15 +92,14 @@ pub(crate) fn attempted(result: AttemptResult, trigger: Trigger, duration: Durat
     }
 }
 
-/// What came of a try at telling a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notified {
+pub(crate) enum NotificationResult {
     Sent,
     Failed,
 }
 
-/// A channel was told, or could not be. None: it was deleted.
-pub(crate) fn notified(kind: Option<ChannelKind>, what: Notified) {
+/// An attempt to notify a channel. `kind` None: the channel was deleted.
+pub(crate) fn count_notification(kind: Option<ChannelKind>, what: NotificationResult) {
     let Some(kind) = kind else { return };
     NOTIFICATIONS.add(1, &[kind_label(kind), notified_label(what)]);
 }
@@ -110,23 +108,22 @@ fn kind_label(kind: ChannelKind) -> KeyValue {
     KeyValue::new("kind", kind.name())
 }
 
-fn notified_label(what: Notified) -> KeyValue {
+fn notified_label(what: NotificationResult) -> KeyValue {
     let result = match what {
-        Notified::Sent => "sent",
-        Notified::Failed => "failed",
+        NotificationResult::Sent => "sent",
+        NotificationResult::Failed => "failed",
     };
     KeyValue::new("result", result)
 }
 
-/// Routing has decided, or a replay has.
-pub(crate) fn scheduled(deliveries: usize) {
+/// Routing or a replay has scheduled deliveries.
+pub(crate) fn count_scheduled(deliveries: usize) {
     DELIVERIES_SCHEDULED.add(deliveries as u64, &[]);
 }
 
-/// The outcome of an attempt is committed, or there was nothing to attempt; `before` is the state
-/// that the delivery had, and `end` when its last request was over. Tests do not count: nobody has
-/// published what they deliver.
-pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timestamp) {
+/// An outcome is committed. `before` is the delivery's state before it, and `end` when its last
+/// request was over. Tests are not counted: nobody has published their events.
+pub(crate) fn count_ended(before: DeliveryState, delivery: &Delivery, end: Timestamp) {
     if delivery.state == before || delivery.event_type == EventType::Test {
         return;
     }
@@ -138,7 +135,7 @@ pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timesta
     };
     DELIVERIES_ENDED.add(1, &[KeyValue::new("outcome", outcome)]);
     if delivery.state == DeliveryState::Delivered {
-        // An event's id has the time at which it was accepted.
+        // An event's id contains the time of its acceptance.
         let accepted = i64::try_from(delivery.event_id.ulid().timestamp_ms()).unwrap_or(i64::MAX);
         let took = (end.as_millisecond() - accepted).max(0) as f64 / 1_000.0;
         let attempt = if delivery.attempt_count == 1 { "first" } else { "later" };
@@ -146,13 +143,13 @@ pub(crate) fn concluded(before: DeliveryState, delivery: &Delivery, end: Timesta
     }
 }
 
-/// Deliveries that had no attempt of their own to end with.
-pub(crate) fn cancelled(deliveries: usize) {
+/// Deliveries were cancelled while they waited.
+pub(crate) fn count_cancelled(deliveries: usize) {
     DELIVERIES_ENDED.add(deliveries as u64, &[KeyValue::new("outcome", CANCELLED)]);
 }
 
-/// A shard has come to this process, or left it.
-pub(crate) fn lease_changed(change: LeaseChange) {
+/// This process took, lost or gave back a shard.
+pub(crate) fn count_lease_change(change: LeaseChange) {
     LEASE_CHANGES.add(1, &[change_label(change)]);
 }
 

@@ -1,4 +1,5 @@
-//! Who works on which shard: takes leases, renews them, gives up what is more than a fair share.
+//! Decides which shards this process owns: takes leases, renews them, gives up what exceeds a fair
+//! share.
 //!
 //! Decision: docs/decisions/leases-with-epochs.md
 
@@ -16,52 +17,56 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Parts;
+use crate::dependencies::Dependencies;
 use crate::lease::HeldLease;
 use crate::metrics::{self, LeaseChange};
 use crate::pipeline::{self, OwnedShard};
 use crate::status::DispatchStatus;
 
-/// A lease that ends so much later than it did was renewed: what it takes to ask is no more.
-const RENEWAL_SHOWS: Duration = Duration::from_millis(500);
+/// A lease whose end moves by more than this was renewed; the survey's own duration moves it by
+/// less.
+const RENEWAL_THRESHOLD: Duration = Duration::from_millis(500);
 
-/// How long a shard that this process could not work on is left to the others.
-const UNFIT_REST: Duration = Duration::from_secs(60);
+/// How long this process leaves a shard to the others after it could not work on it.
+const UNFIT_BACKOFF: Duration = Duration::from_secs(60);
 
-/// The shards that this process owns.
 pub(crate) struct Ownership {
-    /// What this process is called among the others.
+    /// This process's name among the members.
     member: String,
-    parts: Parts,
+    dependencies: Dependencies,
     status: Arc<DispatchStatus>,
-    held: BTreeMap<Shard, Held>,
-    /// The others' leases as they were last seen.
-    others: BTreeMap<Shard, Unrenewed>,
-    /// Since when shards were seen without an owner.
+    held: BTreeMap<Shard, HeldShard>,
+    /// The others' leases as of the last survey.
+    others: BTreeMap<Shard, ForeignLease>,
+    /// Since when shards have had no owner.
     unclaimed: BTreeMap<Shard, Instant>,
-    /// Shards that this process could not work on, and until when it does not try again.
+    /// Shards that this process could not work on, and until when it does not retry.
     unfit: BTreeMap<Shard, Instant>,
 }
 
-/// Another's lease, and since when it was not renewed.
-struct Unrenewed {
-    /// When it ends, if the database's clock stays as it is.
+/// Another process's lease, and since when it was not renewed.
+struct ForeignLease {
+    /// When it ends, if the database's clock does not step.
     ends: Instant,
     since: Instant,
 }
 
-struct Held {
+struct HeldShard {
     shard: Arc<OwnedShard>,
     work: JoinHandle<()>,
-    /// Nobody took it whose share it would have been.
+    /// No other process took it, though it was in another's share.
     was_unclaimed: bool,
 }
 
 impl Ownership {
-    pub(crate) fn new(member: String, parts: Parts, status: Arc<DispatchStatus>) -> Ownership {
+    pub(crate) fn new(
+        member: String,
+        dependencies: Dependencies,
+        status: Arc<DispatchStatus>,
+    ) -> Ownership {
         Ownership {
             member,
-            parts,
+            dependencies,
             status,
             held: BTreeMap::new(),
             others: BTreeMap::new(),
@@ -70,12 +75,12 @@ impl Ownership {
         }
     }
 
-    /// Owns shards until told to stop; then finishes what is under way, until told to give up,
-    /// and gives them back.
+    /// Owns shards until `stop`; then finishes what is under way, until `give_up`, and gives the
+    /// shards back.
     pub(crate) async fn run(mut self, stop: CancellationToken, give_up: CancellationToken) {
         loop {
             let next = self.maintain().await;
-            // Where nobody else can take a lease there is nothing to renew, ever (invariant 11).
+            // Where nobody else can take a lease, nothing is ever renewed (invariant 11).
             let wait = async {
                 match next {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -90,16 +95,22 @@ impl Ownership {
         self.give_back_all(give_up).await;
     }
 
-    /// Renews, gives up, takes; how long until it must be done again.
+    /// Renews, gives up and takes leases; returns how long until the next time.
     async fn maintain(&mut self) -> Option<Duration> {
-        let time_to_live = self.parts.settings.lease_time_to_live;
+        let time_to_live = self.dependencies.settings.lease_time_to_live;
         self.collect_ended().await;
         let interval = match self.renew_all(time_to_live).await {
             true => time_to_live / 3,
-            // Several attempts before the lease ends.
+            // Leaves several attempts before the lease ends.
             false => time_to_live / 10,
         };
-        let cluster = match self.parts.log.store().heartbeat(&self.member, time_to_live).await {
+        let cluster = match self
+            .dependencies
+            .log
+            .store()
+            .heartbeat(&self.member, time_to_live)
+            .await
+        {
             Ok(cluster) => cluster,
             Err(error) => {
                 tracing::warn!(error = %ErrorChain(&error), "cannot see who owns which shard, trying again");
@@ -108,7 +119,7 @@ impl Ownership {
             }
         };
         self.status.leases_maintained();
-        let is_shared = self.parts.log.store().is_shared();
+        let is_shared = self.dependencies.log.store().is_shared();
         let share = match is_shared {
             true => fair_share(&cluster, &self.member),
             false => cluster.shards.len(),
@@ -116,33 +127,33 @@ impl Ownership {
         self.give_up_surplus(share);
         if is_shared {
             self.note_unclaimed(&cluster);
-            self.release_outlasting(&cluster, time_to_live).await;
+            self.release_stale_leases(&cluster, time_to_live).await;
         }
         self.take_free(&cluster, share, time_to_live).await;
         if !is_shared {
             let all = self.held.len() == cluster.shards.len();
             return if all { None } else { Some(interval) };
         }
-        // Wakes when the lease of another would end, to take over at once if it does.
+        // Wakes when another's lease would end, to take the shard over at once.
         let others = cluster.shards.iter().filter(|lease| !self.held.contains_key(&lease.shard));
         let soonest = others.map(|lease| lease.expires_in).filter(|wait| !wait.is_zero()).min();
         let margin = Duration::from_millis(20);
         Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
     }
 
-    /// Whether all of them could be renewed, or have passed to others.
+    /// Whether all of them were renewed, or have passed to others.
     async fn renew_all(&mut self, time_to_live: Duration) -> bool {
-        let store = self.parts.log.store();
+        let store = self.dependencies.log.store();
         if !store.is_shared() {
             return true;
         }
         // All at the same time: one after the other, the last ones might come too late.
         let renewals = self.held.values().map(async |held| {
             let lease = &held.shard.lease;
-            let asked = (self.parts.uptime)();
+            let requested_at = (self.dependencies.uptime)();
             match store.renew_lease(lease.lease(), time_to_live).await {
-                Ok(true) if lease.is_valid() => lease.extend(asked, time_to_live),
-                // It ran out here although the database still had it for us: work has stopped.
+                Ok(true) if lease.is_valid() => lease.extend(requested_at, time_to_live),
+                // It expired here, although the database still has it for us: the work has stopped.
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(shard = %lease.shard(), "the shard has passed to another process");
@@ -161,7 +172,7 @@ impl Ownership {
     fn give_up_surplus(&self, share: usize) {
         let working = self.held.values().filter(|held| !held.shard.stop.is_cancelled());
         let mut working: Vec<_> = working.collect();
-        // What nobody else took is kept: the others may not be able to work on it.
+        // Shards that nobody else took are kept: the others may not be able to work on them.
         working.sort_by_key(|held| !held.was_unclaimed);
         for held in working.into_iter().skip(share) {
             tracing::info!(shard = %held.shard.lease.shard(), "giving the shard to another process");
@@ -170,32 +181,32 @@ impl Ownership {
         }
     }
 
-    /// Releases leases that outlast their owners: if the database's clock is set back, what a dead
-    /// process has left would not run out before the clock is where it was. A lease that lasts
-    /// longer than any can, and was not renewed in twice the time that it lives, is nobody's. The
-    /// next look finds it free; and if its owner lives after all, it is told when it renews.
-    async fn release_outlasting(&mut self, cluster: &ClusterState, time_to_live: Duration) {
+    /// Releases leases that outlast their owners: if the database's clock is set back, the lease of
+    /// a dead process would not expire until the clock is where it was. A lease that ends later
+    /// than any lease can, and was not renewed for twice its time to live, is stale. The next
+    /// survey finds it free. If its owner is alive after all, it learns that when it renews.
+    async fn release_stale_leases(&mut self, cluster: &ClusterState, time_to_live: Duration) {
         let now = Instant::now();
-        let mut outlasting = Vec::new();
+        let mut stale = Vec::new();
         for lease in &cluster.shards {
             let number = lease.shard;
-            let is_anothers = lease.owner.is_some() && !self.held.contains_key(&number);
-            let Some(ends) = now.checked_add(lease.expires_in).filter(|_| is_anothers) else {
+            let is_foreign = lease.owner.is_some() && !self.held.contains_key(&number);
+            let Some(ends) = now.checked_add(lease.expires_in).filter(|_| is_foreign) else {
                 self.others.remove(&number);
                 continue;
             };
-            let seen = self.others.entry(number).or_insert(Unrenewed { ends, since: now });
-            if ends > seen.ends + RENEWAL_SHOWS {
-                *seen = Unrenewed { ends, since: now };
+            let seen = self.others.entry(number).or_insert(ForeignLease { ends, since: now });
+            if ends > seen.ends + RENEWAL_THRESHOLD {
+                *seen = ForeignLease { ends, since: now };
             }
             let outlasts = lease.expires_in > time_to_live;
-            let is_nobodys = outlasts && now.duration_since(seen.since) >= 2 * time_to_live;
-            if let Some(epoch) = lease.epoch.filter(|_| is_nobodys) {
-                outlasting.push(Lease { shard: number, epoch });
+            let is_stale = outlasts && now.duration_since(seen.since) >= 2 * time_to_live;
+            if let Some(epoch) = lease.epoch.filter(|_| is_stale) {
+                stale.push(Lease { shard: number, epoch });
             }
         }
-        let store = self.parts.log.store();
-        let releases = outlasting.into_iter().map(async |lease: Lease| {
+        let store = self.dependencies.log.store();
+        let releases = stale.into_iter().map(async |lease: Lease| {
             tracing::warn!(shard = %lease.shard, "a lease was not renewed, but would not run out: the database's clock was set back");
             if let Err(error) = store.release_lease(lease).await {
                 let error = ErrorChain(&error);
@@ -205,8 +216,8 @@ impl Ownership {
         join_all(releases).await;
     }
 
-    /// Notes which shards have no owner. One that stays so was left by a process that could not
-    /// work on it, and that it would be the share of.
+    /// Notes which shards have no owner. If one stays without, the process in whose share it is
+    /// could not work on it.
     fn note_unclaimed(&mut self, cluster: &ClusterState) {
         let now = Instant::now();
         for lease in &cluster.shards {
@@ -218,8 +229,8 @@ impl Ownership {
     }
 
     async fn take_free(&mut self, cluster: &ClusterState, share: usize, time_to_live: Duration) {
-        let store = self.parts.log.store();
-        // Where there can be no other process, whoever else has a lease is dead.
+        let store = self.dependencies.log.store();
+        // If no other process can exist, the owner of any other lease is dead.
         let is_free = |lease: &&ShardLease| lease.is_free() || !store.is_shared();
         let now = Instant::now();
         let is_unclaimed = |shard: &Shard| {
@@ -228,40 +239,41 @@ impl Ownership {
         };
         let mut wanted = Vec::new();
         for candidate in cluster.shards.iter().filter(is_free) {
-            // What a dead process has left, or one that cannot work on it, is taken whatever the
-            // share: it cannot wait.
+            // Shards of a dead process, or of one that cannot work on them, are taken whatever the
+            // share: they cannot wait.
             let was_unclaimed = is_unclaimed(&candidate.shard);
             let is_orphan = candidate.owner.is_some() || was_unclaimed;
             let has_room = self.held.len() + wanted.len() < share;
-            let is_left = self.unfit.get(&candidate.shard).is_some_and(|until| now < *until);
-            if !self.held.contains_key(&candidate.shard) && !is_left && (has_room || is_orphan) {
+            let is_resting = self.unfit.get(&candidate.shard).is_some_and(|until| now < *until);
+            if !self.held.contains_key(&candidate.shard) && !is_resting && (has_room || is_orphan) {
                 wanted.push((candidate.shard, was_unclaimed));
             }
         }
         // All at the same time: a dead process's shards have waited long enough.
         let taking = wanted.into_iter().map(async |(number, was_unclaimed)| {
-            let asked = (self.parts.uptime)();
+            let requested_at = (self.dependencies.uptime)();
             match store.acquire_lease(number, &self.member, time_to_live).await {
-                Ok(lease) => lease.map(|lease| (lease, asked, was_unclaimed)),
+                Ok(lease) => lease.map(|lease| (lease, requested_at, was_unclaimed)),
                 Err(error) => {
                     tracing::warn!(shard = %number, error = %ErrorChain(&error), "cannot take the shard");
                     None
                 }
             }
         });
-        for (lease, asked, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
+        for (lease, requested_at, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
-            metrics::lease_changed(LeaseChange::Taken);
-            let lasts = self.parts.log.store().is_shared().then_some(time_to_live);
-            let held = HeldLease::new(lease, asked, lasts, Arc::clone(&self.parts.uptime));
-            let shard = Arc::new(self.parts.shard(held));
+            metrics::count_lease_change(LeaseChange::Taken);
+            let lasts = self.dependencies.log.store().is_shared().then_some(time_to_live);
+            let held =
+                HeldLease::new(lease, requested_at, lasts, Arc::clone(&self.dependencies.uptime));
+            let shard = Arc::new(OwnedShard::new(held, self.dependencies.clone()));
             let work = tokio::spawn(pipeline::work(Arc::clone(&shard)));
             self.status.add_shard(lease.shard, Arc::clone(&shard));
-            self.held.insert(lease.shard, Held { shard, work, was_unclaimed });
+            self.held.insert(lease.shard, HeldShard { shard, work, was_unclaimed });
         }
     }
 
-    /// Gives back the shards whose work has ended, for whatever reason.
+    /// Gives back the shards whose work has ended.
     async fn collect_ended(&mut self) {
         let ended: Vec<_> = self
             .held
@@ -273,26 +285,26 @@ impl Ownership {
             ended.iter().filter_map(|number| self.held.remove_entry(number)).collect();
         for (number, held) in &ended {
             if held.shard.unfit.is_cancelled() {
-                self.unfit.insert(*number, Instant::now() + UNFIT_REST);
+                self.unfit.insert(*number, Instant::now() + UNFIT_BACKOFF);
             }
         }
-        // What it works on again is no trouble any more.
+        // A shard that this process works on again is no longer unfit.
         self.unfit.retain(|number, _| {
             let held = self.held.get(number);
-            held.is_none_or(|held| !held.shard.is_prepared.load(Ordering::Relaxed))
+            held.is_none_or(|held| !held.shard.is_ready.load(Ordering::Relaxed))
         });
         self.status.set_unfit(self.unfit.keys().copied().collect());
         join_all(ended.into_iter().map(|(_, held)| self.give_back(held))).await;
     }
 
-    async fn give_back(&self, held: Held) {
+    async fn give_back(&self, held: HeldShard) {
         let number = held.shard.lease.shard();
         self.status.remove_shard(number);
-        match self.parts.log.store().release_lease(held.shard.lease.lease()).await {
-            // It was lost, and that has been told.
+        match self.dependencies.log.store().release_lease(held.shard.lease.lease()).await {
+            // It was lost, which has been logged.
             Ok(()) if held.shard.abort.is_cancelled() => {}
             Ok(()) => {
-                metrics::lease_changed(LeaseChange::GivenBack);
+                metrics::count_lease_change(LeaseChange::GivenBack);
                 tracing::info!(shard = %number, "gave the shard back");
             }
             Err(error) => {
@@ -317,15 +329,16 @@ impl Ownership {
             held.shard.stop.cancel();
         }
         // First, so that the others' shares grow: they take each shard as it is given back.
-        let leaving = self.parts.log.store().leave(&self.member);
+        let leaving = self.dependencies.log.store().leave(&self.member);
         if let Some(Err(error)) = give_up.run_until_cancelled(leaving).await {
             let error = ErrorChain(&error);
             tracing::warn!(%error, "cannot leave the list of processes; the entry will expire");
         }
-        let time_to_live = self.parts.settings.lease_time_to_live;
+        let time_to_live = self.dependencies.settings.lease_time_to_live;
         let finished = give_up.run_until_cancelled(async {
             while !self.held.is_empty() {
-                // Attempts under way may take up to the request timeout: the leases must last.
+                // Attempts under way may take up to the request timeout, so the leases must be
+                // renewed.
                 self.renew_all(time_to_live).await;
                 _ = tokio::time::timeout(time_to_live / 3, self.first_to_finish()).await;
                 self.collect_ended().await;
@@ -344,7 +357,8 @@ impl Ownership {
     }
 }
 
-/// How many shards a member should own: all of them, evenly divided, the first members one more.
+/// How many shards a member should own: all of them, evenly divided; the first members own one
+/// more.
 fn fair_share(cluster: &ClusterState, member: &str) -> usize {
     let members = cluster.members.len().max(1);
     let index = cluster.members.iter().position(|other| other == member).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Dispatch in a process that serves: the work on shards, and the API beside it.
+//! Runs dispatch in a process that serves: the work on shards, and the API.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_process::service_process::ServiceProcess;
@@ -14,7 +14,7 @@ impl PreparedDispatch {
     pub fn serve_in(self, process: ServiceProcess) -> ServiceProcess {
         let retention = self.body_retention();
         let dispatch =
-            Dispatch::start(member_name(), self.parts(process.database(), process.clock()));
+            Dispatch::start(member_name(), self.dependencies(process.database(), process.clock()));
         dispatch.needed_by(process.readiness());
         let (log, closing) = (process.log(), process.closing());
         let api = DispatchApi::server(log, process.clock(), retention, closing);
@@ -22,8 +22,8 @@ impl PreparedDispatch {
     }
 }
 
-/// A name for this process among those that share a database: unlike any other, and telling
-/// enough for `dispatch_members` and the logs.
+/// A unique name for this process among those that share a database, readable in `dispatch_members`
+/// and in logs.
 fn member_name() -> String {
     let unique = new_ulid(Timestamp::now());
     format!("dispatch-{}-{unique}", std::process::id())

@@ -1,4 +1,4 @@
-//! What can be configured of dispatch.
+//! Dispatch's settings.
 
 use std::time::Duration;
 
@@ -7,24 +7,21 @@ use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
 use crate::pipeline::scheduler::SchedulerLimits;
 
-/// How dispatch works.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// When failed deliveries are tried again.
     pub retry_schedule: RetrySchedule,
-    /// After how long of nothing but failures a degraded endpoint is disabled. None: never.
+    /// The time of nothing but failures after which a degraded endpoint is disabled. None: never.
     pub disable_failing_after: Option<Duration>,
-    /// Where the console is, for links in notifications: without a slash at its end. None: nobody
-    /// has said.
+    /// The console's address for links in notifications, without a slash at its end. None: it is
+    /// not known.
     pub console_url: Option<String>,
-    /// How much mail may go out for an organization.
+    /// Limits for each organization.
     pub mail_limits: MailLimits,
     /// How long exchanges (headers and bodies of attempts) are kept.
     pub body_retention: Duration,
-    /// How long a shard's lease lasts without renewal, and so how long a dead process's shards
-    /// are without an owner at most.
+    /// How long a shard's lease lasts without renewal, and so how long a dead process's shards have
+    /// no owner at most.
     pub lease_time_to_live: Duration,
-    /// The limits of each shard's scheduler.
     pub scheduler: SchedulerLimits,
 }
 

@@ -1,5 +1,5 @@
-//! The status of dispatch: which shards this process owns, whether it can work on them, and whether
-//! its leases are maintained. Readiness and the gauges ask for it.
+//! The status of this process's dispatch work: its shards, whether it can work on them, and whether
+//! its leases are maintained. Readiness and the gauges read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,8 @@ use tokio::time::Instant;
 
 use crate::pipeline::OwnedShard;
 
-/// What others may know of the work of this process.
 pub(crate) struct DispatchStatus {
-    /// How long leases last; None: for ever.
+    /// The time to live of leases. None: they never end.
     leases_last: Option<Duration>,
     state: Mutex<State>,
 }
@@ -22,7 +21,7 @@ pub(crate) struct DispatchStatus {
 struct State {
     shards: BTreeMap<Shard, Arc<OwnedShard>>,
     maintained_at: Option<Instant>,
-    /// Why they were not since then, if the database has kept it from that.
+    /// Why maintenance fails since then, if the database is the reason.
     problem: Option<DatabaseProblem>,
     /// Shards that this process cannot work on.
     unfit: Vec<Shard>,
@@ -41,18 +40,17 @@ impl DispatchStatus {
         self.state().shards.remove(&number);
     }
 
-    /// The leases were just looked after.
     pub(crate) fn leases_maintained(&self) {
         let mut state = self.state();
         (state.maintained_at, state.problem) = (Some(Instant::now()), None);
     }
 
-    /// They could not be.
     pub(crate) fn lease_maintenance_failed(&self, problem: Option<DatabaseProblem>) {
         self.state().problem = problem;
     }
 
-    /// Whether they were in the time that a lease lasts; otherwise what to make of it.
+    /// Whether the leases were maintained within their time to live; otherwise the reason for
+    /// people to read.
     pub(crate) fn check_leases(&self) -> Result<(), String> {
         let State { maintained_at, problem, .. } = *self.state();
         let because = problem.map(|problem| format!(" (the database: {problem})"));
@@ -67,12 +65,11 @@ impl DispatchStatus {
         }
     }
 
-    /// Which shards this process cannot work on.
     pub(crate) fn set_unfit(&self, shards: Vec<Shard>) {
         self.state().unfit = shards;
     }
 
-    /// Whether there is none; otherwise what to make of it.
+    /// Whether this process can work on all its shards; otherwise the reason for people to read.
     pub(crate) fn check_shards(&self) -> Result<(), String> {
         let state = self.state();
         let given_up = state.shards.iter().filter(|(_, shard)| shard.unfit.is_cancelled());

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_outbound::{ConnectionGroup, HttpExchange, Sender};
 
-/// Posts a request and waits for its answer, within limits of its own.
+/// Posts a request and waits for its response, within limits of its own.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// Posts `body` with `headers` to `url`, on connections of the group only: an endpoint or a

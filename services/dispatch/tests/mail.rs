@@ -1,4 +1,4 @@
-//! Mail through a real SMTP server: how the connection is encrypted, and whom it trusts.
+//! Mail through a real SMTP server: encryption, and which certificates are trusted.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use keeptrusts_webhooks_testkit::mail::{Behaviour, MailServer, ReceivedMail};
 use keeptrusts_webhooks_testkit::receiver::{Authority, Certificate};
 use tempfile::TempDir;
 
-/// Both ways to encrypt; servers behave as they must for it.
+/// Both kinds of encryption, with the servers that they need.
 const ENCRYPTED: [SmtpTls; 2] = [SmtpTls::Starttls, SmtpTls::Implicit];
 
 fn behaviour(tls: SmtpTls) -> Behaviour {
     Behaviour { implicit_tls: tls == SmtpTls::Implicit, ..Behaviour::default() }
 }
 
-/// What comes of one mail to `server` by somebody who trusts what is in the PEM file.
+/// Sends one mail to `server`, trusting the certificates in the PEM.
 async fn send(server: &MailServer, tls: SmtpTls, pem: &str) -> Result<u16, MailFailure> {
     let folder = TempDir::new().expect("a folder");
     let ca = folder.path().join("ca.pem");

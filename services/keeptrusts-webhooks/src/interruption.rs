@@ -1,4 +1,4 @@
-//! Ending a long command before it is done, by Ctrl-C or SIGTERM.
+//! Interrupts a long command by Ctrl-C or SIGTERM.
 
 use std::error::Error;
 use std::io;
@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use keeptrusts_webhooks_process::shutdown;
 use tokio::sync::watch;
 
-/// Whether the command was asked to end, and with which exit status.
+/// Holds the exit status once a signal has asked the command to end.
 #[derive(Clone)]
 pub(crate) struct Interruption(watch::Receiver<Option<u8>>);
 
-/// A command that was asked to end, and has.
+/// A command was interrupted.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: {what}")]
 pub(crate) struct Interrupted {
@@ -21,7 +21,7 @@ pub(crate) struct Interrupted {
 }
 
 impl Interruption {
-    /// Listens from now on: the signals no longer end the process, but for a second one.
+    /// Handles signals from now on: the first one no longer ends the process, a second one does.
     pub(crate) fn listen() -> io::Result<Interruption> {
         let (sender, receiver) = watch::channel(None);
         shutdown::on_first_signal(move |status| {
@@ -30,31 +30,30 @@ impl Interruption {
         Ok(Interruption(receiver))
     }
 
-    /// Does work that may be dropped in the middle. An error if it was, which says what has become
-    /// of it and how to go on.
-    pub(crate) async fn or<T>(
+    /// Does work that may be dropped in the middle. If it was, the error says what was done and how to
+    /// continue.
+    pub(crate) async fn run<T>(
         &self,
         work: impl Future<Output = T>,
         what: impl FnOnce() -> String,
     ) -> Result<T, Interrupted> {
-        let mut asked = self.0.clone();
+        let mut signal = self.0.clone();
         tokio::select! {
             biased;
             done = work => Ok(done),
-            // It cannot fail: who is gone without having asked never asks.
-            Ok(status) = asked.wait_for(Option::is_some) => {
+            // An error means that the sender is gone, so that no signal can come.
+            Ok(status) = signal.wait_for(Option::is_some) => {
                 let status = status.unwrap_or_default();
                 Err(Interrupted { what: what(), status })
             }
         }
     }
 
-    /// Whether the command was asked to end.
-    pub(crate) fn is_asked(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.0.borrow().is_some()
     }
 
-    /// For between two steps: an error, as above, if the command was asked to end.
+    /// For use between two steps: an error, as above, if a signal has come.
     pub(crate) fn check(&self, what: impl FnOnce() -> String) -> Result<(), Interrupted> {
         match *self.0.borrow() {
             Some(status) => Err(Interrupted { what: what(), status }),
@@ -77,15 +76,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_left_when_the_command_is_asked_to_end() {
-        let (ask, asked) = watch::channel(None);
-        let interruption = Interruption(asked);
+    async fn work_is_dropped_when_a_signal_comes() {
+        let (signals, receiver) = watch::channel(None);
+        let interruption = Interruption(receiver);
         let what = || "half of it is done".to_owned();
-        assert_eq!(interruption.or(async { 1 }, what).await.expect("nobody asked"), 1);
-        interruption.check(what).expect("nobody asked");
+        assert_eq!(interruption.run(async { 1 }, what).await.expect("no signal came"), 1);
+        interruption.check(what).expect("no signal came");
 
-        ask.send_replace(Some(130));
-        let error = interruption.or(pending::<()>(), what).await.expect_err("it was left");
+        signals.send_replace(Some(130));
+        let error = interruption.run(pending::<()>(), what).await.expect_err("it was dropped");
         assert_eq!(error.to_string(), "interrupted: half of it is done");
         assert_eq!(error.status, 130);
         assert!(exit_status(&error).is_some());

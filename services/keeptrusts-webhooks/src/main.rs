@@ -37,7 +37,7 @@ enum Command {
     ///
     /// Example: keeptrusts-webhooks serve --data-dir /var/lib/keeptrusts-webhooks
     Serve(Box<serve::ServeCommand>),
-    /// Show the whole story: a receiver, an endpoint, sixteen events, retries, the delivery log.
+    /// Show the whole story: a receiver, an endpoint, every event type, retries, the delivery log.
     Demo(demo::DemoCommand),
     /// Look after the log.
     #[command(subcommand)]
@@ -84,14 +84,14 @@ async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
         Command::RotateMasterKey(command) => rotate_master_key::run(command).await,
         Command::Organization(command) => organization::run(command).await,
         Command::Log(LogCommand::Rebuild(command)) => match rebuild::run(command).await {
-            Ok(rebuild::Found::AsTheLogSays) => Ok(()),
-            Ok(rebuild::Found::Differences) => return ExitCode::FAILURE,
+            Ok(rebuild::RebuildResult::TablesMatch) => Ok(()),
+            Ok(rebuild::RebuildResult::Differences) => return ExitCode::FAILURE,
             Err(error) => Err(error),
         },
     };
-    // A long command that was interrupted has the exit status of the signal.
+    // An interrupted command has the exit status of its signal.
     let interrupted = ran.as_ref().err().and_then(|error| exit_status(error.as_ref()));
-    let not_done = (ran.is_err() && is_of_log).then(|| ExitCode::from(rebuild::NOT_DONE));
+    let not_done = (ran.is_err() && is_of_log).then(|| ExitCode::from(rebuild::EXIT_NOT_DONE));
     let status = exit::with(ran, given);
     interrupted.or(not_done).unwrap_or(status)
 }

@@ -1,4 +1,4 @@
-//! What an operator does with a command, on record before it is done.
+//! Records what an operator does with a command, before it is done.
 //!
 //! Decision: docs/decisions/the-audit-trail-is-a-reading-of-the-log.md
 
@@ -10,10 +10,10 @@ use keeptrusts_webhooks_store::{
     ExpectedVersion, NewRecord, Operation, Refusal, Store, StoreError, new_ulid, system_clock,
 };
 
-/// What the audit trail calls whoever runs a command on the server.
+/// The actor in the audit trail for commands on the server.
 const ACTOR: &str = "operator";
 
-/// Why something is not on record, and was not done.
+/// Why an action could not be recorded, and so was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordError {
     #[error("cannot write to the audit trail, and nothing was changed")]
@@ -22,7 +22,7 @@ pub(crate) enum RecordError {
     Refused(#[from] Refusal),
 }
 
-/// Puts something that is about to be done to an organization on record.
+/// Records what is about to be done to an organization.
 pub(crate) async fn record(
     store: &dyn Store,
     shard: Shard,
@@ -38,7 +38,7 @@ pub(crate) async fn record(
     append(store, shard, operation(organization, vec![record])).await
 }
 
-/// What an operator causes, as an operation.
+/// An operation with the operator as its actor.
 pub(crate) fn operation(organization: &OrganizationId, records: Vec<NewRecord>) -> Operation {
     let metadata = Metadata {
         actor: ACTOR.to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn operation(organization: &OrganizationId, records: Vec<NewRecord>) 
     Operation::recording(organization, records, metadata, system_clock()())
 }
 
-/// Appends it, and tells other processes, which may wait for what comes next in the log.
+/// Appends an operation, and announces it to other processes, which may follow the log.
 pub(crate) async fn append(
     store: &dyn Store,
     shard: Shard,
@@ -65,8 +65,8 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// The operator's name on this machine, as the environment has it: whoever may run the command
-/// may call itself what it likes. Before sudo, if that was used.
+/// The operator's user name from the environment, before sudo if that was used. It is not proven:
+/// whoever may run the command may set it.
 fn user_name() -> Option<String> {
     let named = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
     ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(named)

@@ -18,10 +18,10 @@ use crate::interruption::Interruption;
 use crate::operator;
 use crate::progress::Progress;
 
-/// The events or attempts whose bodies are deleted in one transaction.
+/// Events and attempts whose bodies one transaction deletes.
 ///
-/// Zeros may be written over up to 64 MiB of them, and appends wait meanwhile.
-const BODIES_AT_ONCE: usize = 100;
+/// It may overwrite up to 64 MiB with zeros, and appends wait meanwhile.
+const BODIES_PER_TRANSACTION: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrganizationCommand {
@@ -63,7 +63,6 @@ pub(crate) enum OrganizationCommand {
     Erase(EraseCommand),
 }
 
-/// Erases an organization.
 #[derive(Debug, Args)]
 pub(crate) struct EraseCommand {
     /// The organization's id.
@@ -102,14 +101,13 @@ fn organization_id(text: &str) -> Result<OrganizationId, String> {
     text.parse().map_err(|_| "it is 1 to 64 characters of a-z, 0-9, - and _".to_owned())
 }
 
-/// Carries out a command.
 pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
     let OrganizationCommand::Erase(EraseCommand { organization, yes, database, logging }) = command;
     logging.start_alone()?;
     if !yes {
         return Err(NotConfirmed(organization).into());
     }
-    // Who means the server that has the database open may meet this process.
+    // SIGHUP for the server that has the database open may hit this process.
     let _hangups = reload::on_hangup()?;
     let interruption = Interruption::listen()?;
     let Administered { store, description, holder } = database.open_for_administration().await?;
@@ -120,10 +118,10 @@ pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
     print_stderr!("erasing organization {organization} in {description}");
     operator::record(store.as_ref(), shard, &organization, OperatorFact::OrganizationErased)
         .await?;
-    // Nobody of the organization comes between.
+    // From here on the organization's keys can do nothing.
     let revoked = revoke::all_keys(store.as_ref(), &organization).await?;
     print_stdout!("{revoked} keys and sessions of organization {organization} were revoked");
-    // The key next: whatever interrupts the rest, the secrets are gone.
+    // The data key next: if the rest is interrupted, the secrets are gone already.
     store.erase_data_key(shard, &organization).await?;
     print_stdout!("the data key of organization {organization} was erased");
     let erased = erase_bodies(store.as_ref(), shard, &organization, &interruption).await;
@@ -140,7 +138,7 @@ pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Erases the bodies; how many there were.
+/// Erases the bodies; returns how many there were.
 async fn erase_bodies(
     store: &dyn Store,
     shard: Shard,
@@ -151,7 +149,7 @@ async fn erase_bodies(
     let progress = Progress::new(in_all, "events and attempts");
     let (mut after, mut examined, mut deleted) = (None, 0, 0);
     loop {
-        let erased = store.erase_bodies(shard, organization, after, BODIES_AT_ONCE).await?;
+        let erased = store.erase_bodies(shard, organization, after, BODIES_PER_TRANSACTION).await?;
         deleted += erased.deleted;
         examined += erased.examined as u64;
         progress.reached(examined);
@@ -165,7 +163,7 @@ async fn erase_bodies(
     }
 }
 
-/// Whether an organization has, or has had, a data key or a key, or has an event.
+/// Whether an organization has an event, or has or had a data key or a key.
 async fn exists(
     store: &dyn Store,
     shard: Shard,

@@ -1,4 +1,4 @@
-//! All services in one process: wiring, and nothing else.
+//! Wires all services into one process.
 
 use clap::Args;
 use keeptrusts_webhooks_access::{AccessFlags, PreparedAccess};
@@ -41,20 +41,19 @@ pub(crate) struct PlatformFlags {
     ingest: IngestFlags,
 }
 
-/// Flags that have been checked.
 pub(crate) struct PreparedPlatform {
     access: PreparedAccess,
     dispatch: PreparedDispatch,
     retention: RetentionFlags,
     endpoints: EndpointFlags,
     ingest: IngestFlags,
-    /// None: no mail is sent.
+    /// None: there is no mail server.
     mail_limits: Option<MailLimits>,
 }
 
 impl PlatformFlags {
-    /// Checks what can be wrong, before a database and a key are made. `console_url` is where people
-    /// reach the console, for links in notifications.
+    /// Checks everything that can be wrong, before a database and a key are created. `console_url` is
+    /// for links in notifications.
     pub(crate) fn prepare(self, console_url: Option<&str>) -> Result<PreparedPlatform, Failure> {
         let mail_limits = self.mail_limits.limits();
         let access = self.access.prepare()?;
@@ -67,7 +66,7 @@ impl PlatformFlags {
 }
 
 impl PreparedPlatform {
-    /// Opens the database, and makes all services ready to be served on it.
+    /// Opens the database, and adds all services to the process.
     pub(crate) async fn open(self, listening: Listening) -> Result<ServiceProcess, Failure> {
         let process = listening.open(self.access).await?;
         let (log, keyring, clock) = (|| process.log(), || process.keyring(), || process.clock());

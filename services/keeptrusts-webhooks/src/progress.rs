@@ -1,5 +1,5 @@
-//! How far a long command is: a bar on a terminal, a line every few seconds elsewhere. On stderr,
-//! so that what a command finds out is alone on stdout.
+//! Shows the progress of a long command: a bar on a terminal, a line every few seconds elsewhere. It
+//! goes to stderr, so that stdout has only the command's results.
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use keeptrusts_webhooks_telemetry::print_stderr;
 
-/// Between two lines.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-/// The text is cut to the terminal's width, so that no line wraps; the bar does not move.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// The text is cut to the terminal's width, so that no line wraps.
 const BAR: &str = "{bar:10} {wide_msg}";
-/// Before it, an estimate says more of the start than of the work.
-const NO_ESTIMATE_BEFORE: Duration = Duration::from_secs(3);
-/// After how long without progress that is said, and how often it is.
-const QUIET: Duration = Duration::from_secs(15);
+/// Earlier, an estimate would reflect the start more than the work.
+const MIN_TIME_FOR_ESTIMATE: Duration = Duration::from_secs(3);
+/// How long there may be no progress before a message says so, and between such messages.
+const QUIET_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The progress of a command. It may be told of from several threads.
+/// The progress of a command. Several threads may report to it.
 pub(crate) struct Progress {
     counted: &'static str,
     total: u64,
@@ -27,8 +26,7 @@ pub(crate) struct Progress {
 }
 
 struct State {
-    /// How much was done when it was first told, and when: what was done before says nothing of
-    /// the pace, nor does what had to happen before the counting began.
+    /// The first report and its time. What was done before says nothing about the pace.
     first: Option<(u64, Instant)>,
     last: Instant,
     last_line: Instant,
@@ -36,7 +34,7 @@ struct State {
 }
 
 impl Progress {
-    /// Of so many in all of what is counted, for example "records".
+    /// `counted` names what is counted, for example "records".
     pub(crate) fn new(total: u64, counted: &'static str) -> Progress {
         let now = Instant::now();
         Progress {
@@ -52,13 +50,12 @@ impl Progress {
         }
     }
 
-    /// So many are done.
     pub(crate) fn reached(&self, done: u64) {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last = now;
         let (first, began) = *state.first.get_or_insert((done, now));
-        let at = At {
+        let line = ProgressLine {
             counted: self.counted,
             first,
             done,
@@ -66,33 +63,33 @@ impl Progress {
             elapsed: now - began,
         };
         if let Some(bar) = &self.bar {
-            bar.set_length(at.total);
+            bar.set_length(line.total);
             bar.set_position(done);
-            bar.set_message(at.to_string());
-        } else if now - state.last_line >= LINE_EVERY || done == self.total {
-            // The end is told once, however often it is reached.
+            bar.set_message(line.to_string());
+        } else if now - state.last_line >= LINE_INTERVAL || done == self.total {
+            // The last line is printed once, however often the end is reached.
             if !std::mem::replace(&mut state.is_finishing, done == self.total) {
-                print_stderr!("{at}");
+                print_stderr!("{line}");
             }
             state.last_line = now;
         }
     }
 
-    /// Does work, and says from time to time that nothing has come for so long.
+    /// Does work, and prints from time to time how long there has been no progress.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = tokio::time::sleep(QUIET) => self.tell_if_quiet(),
+                () = tokio::time::sleep(QUIET_INTERVAL) => self.print_if_quiet(),
             }
         }
     }
 
-    fn tell_if_quiet(&self) {
+    fn print_if_quiet(&self) {
         let quiet = self.state.lock().unwrap_or_else(PoisonError::into_inner).last.elapsed();
-        if quiet < QUIET {
+        if quiet < QUIET_INTERVAL {
             return;
         }
         let text = format!(
@@ -105,7 +102,7 @@ impl Progress {
         }
     }
 
-    /// Prints something while the bar makes room for it.
+    /// Prints something without disturbing the bar.
     pub(crate) fn beside(&self, print: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(print),
@@ -114,7 +111,7 @@ impl Progress {
     }
 }
 
-/// The bar stays where it was, above what is printed next.
+/// The bar stays on the screen, above what is printed next.
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
@@ -125,30 +122,30 @@ impl Drop for Progress {
 
 fn bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::new(total);
-    // The template is ours: a test parses it.
+    // A test parses the template.
     if let Ok(style) = ProgressStyle::with_template(BAR) {
         bar.set_style(style);
     }
     bar
 }
 
-/// How far something is at a moment.
-struct At {
+/// The text for one report.
+struct ProgressLine {
     counted: &'static str,
-    /// What was done when the time began to run.
+    /// What was done when the time began.
     first: u64,
     done: u64,
     total: u64,
     elapsed: Duration,
 }
 
-impl At {
+impl ProgressLine {
     fn left(&self) -> String {
         let here = self.done.saturating_sub(self.first);
         if self.done >= self.total {
             return "finishing".to_owned();
         }
-        if here == 0 || self.elapsed < NO_ESTIMATE_BEFORE {
+        if here == 0 || self.elapsed < MIN_TIME_FOR_ESTIMATE {
             return "no estimate yet".to_owned();
         }
         let rest = (self.total - self.done) as f64;
@@ -157,9 +154,9 @@ impl At {
     }
 }
 
-impl fmt::Display for At {
+impl fmt::Display for ProgressLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let At { counted, done, total, .. } = self;
+        let ProgressLine { counted, done, total, .. } = self;
         let percent = (done * 100).checked_div(*total).unwrap_or(100);
         write!(f, "{done} of {total} {counted} ({percent} %), {}", self.left())
     }
@@ -182,7 +179,7 @@ mod tests {
 
     fn line(first: u64, done: u64, total: u64, seconds: u64) -> String {
         let elapsed = Duration::from_secs(seconds);
-        At { counted: "records", first, done, total, elapsed }.to_string()
+        ProgressLine { counted: "records", first, done, total, elapsed }.to_string()
     }
 
     #[test]
@@ -201,10 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_the_bar_fits_a_terminal_of_80_columns() {
+    fn the_text_beside_the_bar_fits_a_terminal_of_80_columns() {
         let elapsed = Duration::from_secs(7_000);
         let (first, done, total) = (0, 10_000_000, 99_999_999);
-        let text = At { counted: "events and attempts", first, done, total, elapsed }.to_string();
+        let text = ProgressLine { counted: "events and attempts", first, done, total, elapsed }
+            .to_string();
         assert!("██████████ ".chars().count() + text.len() <= 80, "{text}");
     }
 

@@ -28,65 +28,65 @@ pub(crate) struct RebuildCommand {
     logging: LoggingFlags,
 }
 
-/// What a rebuild has found.
-pub(crate) enum Found {
-    /// The tables are now, or are already, what the log says.
-    AsTheLogSays,
-    /// They are not, and were only checked.
+pub(crate) enum RebuildResult {
+    /// The tables are what the log says.
+    TablesMatch,
+    /// They are not; they were only checked.
     Differences,
 }
 
-/// What has become of a command that the database has ended.
+/// The database has ended the command; `what` says what was done.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-struct NotDone {
+struct RebuildError {
     what: String,
     source: StoreError,
 }
 
-/// The exit status of a rebuild or check that was not done: 1 means differences, 2 wrong flags.
-pub(crate) const NOT_DONE: u8 = 3;
+/// The exit status of a rebuild or check that was not done. (1 means differences, 2 wrong flags.)
+pub(crate) const EXIT_NOT_DONE: u8 = 3;
 
-/// Differences that are printed for each shard; one is enough to know.
+/// Differences that are printed for each shard.
 const MAX_DIFFERENCES: usize = 100;
 
-/// Rebuilds or checks every shard.
-pub(crate) async fn run(command: RebuildCommand) -> Result<Found, Failure> {
+pub(crate) async fn run(command: RebuildCommand) -> Result<RebuildResult, Failure> {
     command.logging.start_alone()?;
-    // Who means the server that has the database open may meet this process.
+    // SIGHUP for the server that has the database open may hit this process.
     let _hangups = reload::on_hangup()?;
     let interruption = Interruption::listen()?;
     let mode = if command.check { OpenMode::Unchanged } else { OpenMode::Existing };
     let (store, description) = command.database.open_store(mode).await?;
     print_stderr!("{} {description}", if command.check { "checking" } else { "rebuilding" });
-    let done = go_through(store.as_ref(), command.check, &interruption).await;
+    let done = rebuild_shards(store.as_ref(), command.check, &interruption).await;
     store.close().await;
-    let found = done?;
-    match (&found, command.check) {
-        (Found::AsTheLogSays, true) => print_stdout!("every row is what the log says"),
-        (Found::AsTheLogSays, false) => print_stdout!("every table was rebuilt from the log"),
-        (Found::Differences, _) => {
+    let result = done?;
+    match (&result, command.check) {
+        (RebuildResult::TablesMatch, true) => print_stdout!("every row is what the log says"),
+        (RebuildResult::TablesMatch, false) => {
+            print_stdout!("every table was rebuilt from the log")
+        }
+        (RebuildResult::Differences, _) => {
             print_stdout!(
                 "the tables are not what the log says: run `keeptrusts-webhooks log rebuild`"
             );
         }
     }
-    Ok(found)
+    Ok(result)
 }
 
 /// Rebuilds or checks shard by shard.
-async fn go_through(
+async fn rebuild_shards(
     store: &dyn Store,
     check_only: bool,
     interruption: &Interruption,
-) -> Result<Found, Failure> {
+) -> Result<RebuildResult, Failure> {
     let shards = || (0..store.shard_count()).map(Shard);
     let mut total = 0;
     for shard in shards() {
         total += records_of(store, shard).await?;
     }
     let progress = Progress::new(total, "records");
-    let mut found = Found::AsTheLogSays;
+    let mut result = RebuildResult::TablesMatch;
     let mut before = 0;
     for shard in shards() {
         let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
@@ -97,10 +97,11 @@ async fn go_through(
                     .to_owned()
             };
             let work = progress.during(store.check(shard, MAX_DIFFERENCES, &reached));
-            let checked = interruption.or(work, unchanged).await?;
-            let differences = checked.map_err(|source| NotDone { what: unchanged(), source })?;
+            let checked = interruption.run(work, unchanged).await?;
+            let differences =
+                checked.map_err(|source| RebuildError { what: unchanged(), source })?;
             if !differences.is_empty() {
-                found = Found::Differences;
+                result = RebuildResult::Differences;
                 progress.beside(|| print(shard, &differences));
             }
         } else {
@@ -110,12 +111,12 @@ async fn go_through(
                 )
             };
             let work = progress.during(store.rebuild(shard, &reached));
-            let rebuilt = interruption.or(work, left).await?;
-            rebuilt.map_err(|source| NotDone { what: left(), source })?;
+            let rebuilt = interruption.run(work, left).await?;
+            rebuilt.map_err(|source| RebuildError { what: left(), source })?;
         }
         before += of_shard;
     }
-    Ok(found)
+    Ok(result)
 }
 
 async fn records_of(store: &dyn Store, shard: Shard) -> Result<u64, StoreError> {

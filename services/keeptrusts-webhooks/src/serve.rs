@@ -1,7 +1,7 @@
 //! `keeptrusts-webhooks serve`.
 
 use clap::Args;
-use keeptrusts_webhooks_console::flags::{ConsoleFlags, Trust};
+use keeptrusts_webhooks_console::flags::{ConsoleFlags, ConsoleTrust};
 use keeptrusts_webhooks_console::{Console, ConsoleError, Services};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::exit::Failure;
@@ -40,12 +40,11 @@ pub(crate) struct ServeCommand {
     process: ProcessFlags,
 }
 
-/// Serves until the process is asked to stop.
 pub(crate) async fn run(command: ServeCommand) -> Result<(), Failure> {
     let ServeCommand { listen, grpc, console, no_console, database, platform, process } = command;
     let flags = ServiceProcessFlags { grpc, database, process };
     let listening = flags.listen(&PLATFORM, listen).await?;
-    let trust = Trust {
+    let trust = ConsoleTrust {
         proxies: platform.access.trusted_proxy.clone(),
         issuer: platform.access.issuer(),
         audiences: Some(platform.access.oidc_audience.clone()),
@@ -59,9 +58,12 @@ pub(crate) async fn run(command: ServeCommand) -> Result<(), Failure> {
     Ok(process.serve_until(console).await??)
 }
 
-/// The default address may be taken, by another instance perhaps: then there is no console, but
-/// events are accepted and delivered all the same. An address that was asked for must do.
-async fn bind_console(flags: &ConsoleFlags, trust: Trust) -> Result<Option<Console>, ConsoleError> {
+/// The default address may be taken, perhaps by another instance: then there is no console, but
+/// events are accepted and delivered. An address that a flag gives must be free.
+async fn bind_console(
+    flags: &ConsoleFlags,
+    trust: ConsoleTrust,
+) -> Result<Option<Console>, ConsoleError> {
     match Console::bind(flags, trust).await {
         Ok(console) => Ok(Some(console)),
         Err(ConsoleError::Listen(error)) if flags.console_listen.is_none() => {

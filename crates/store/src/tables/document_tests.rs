@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use serde_json::Value;
 
 use super::*;
+use crate::tables::{Projection, projections};
 
 /// The pinned documents of a version: the smallest, the fullest, and others for what those cannot
 /// contain.
@@ -37,7 +39,8 @@ fn has_empty_value(document: &Value) -> bool {
     }
 }
 
-fn check_pinned_documents<Row: Entity + Document>() {
+/// Checks the pinned documents of a table, and returns its name.
+fn check_pinned_documents<Row: Entity + Document>() -> &'static str {
     let (table, version) = (Row::TABLE.name, Row::VERSION);
     let (path, text) = pinned(table, version);
     let path = path.display();
@@ -60,15 +63,21 @@ fn check_pinned_documents<Row: Entity + Document>() {
             panic!("{error}: documents of {path} must stay readable; give a field that came later a serde(default)")
         });
     }
+    table
 }
 
 #[test]
 fn documents_are_what_they_were() {
-    check_pinned_documents::<Channel>();
-    check_pinned_documents::<Endpoint>();
-    check_pinned_documents::<Key>();
-    check_pinned_documents::<Notification>();
-    check_pinned_documents::<Replay>();
+    let pinned = BTreeSet::from([
+        check_pinned_documents::<Channel>(),
+        check_pinned_documents::<Endpoint>(),
+        check_pinned_documents::<Key>(),
+        check_pinned_documents::<Notification>(),
+        check_pinned_documents::<Replay>(),
+    ]);
+    let has_documents = |table: &Projection| table.columns.contains(&TEXT);
+    let tables = projections().into_iter().filter(has_documents).map(|table| table.name);
+    assert_eq!(pinned, tables.collect(), "every table of documents has its pinned ones");
 }
 
 #[test]

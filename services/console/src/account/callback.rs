@@ -1,34 +1,33 @@
-//! What a browser brings back from the issuer: the parameters of the callback's address.
+//! The parameters with which the issuer sends the browser back.
 
-/// A text of the issuer's is shown to somebody, and logged, up to this length.
-const MAX_SAID_CHARS: usize = 200;
-/// Longer ones are no codes, and no states of ours.
+/// Limit for texts of the issuer that are shown to people and logged.
+const MAX_TEXT_CHARS: usize = 200;
+/// Codes and states are shorter than that.
 const MAX_PARAMETER_BYTES: usize = 4_096;
 
-/// An answer to an authorization request (RFC 6749 sections 4.1.2 and 4.1.2.1).
+/// A response to an authorization request (RFC 6749 sections 4.1.2 and 4.1.2.1).
 pub(crate) struct Callback {
-    /// Which request is answered.
+    /// Names the request.
     pub(crate) state: String,
-    /// Who says that it answers (RFC 9207).
+    /// The issuer, as the response names it (RFC 9207).
     pub(super) issuer: Option<String>,
-    pub(super) content: Content,
+    pub(super) content: CallbackResult,
 }
 
-pub(super) enum Content {
-    /// What the tokens are had for.
+pub(super) enum CallbackResult {
+    /// Can be exchanged for tokens.
     Code(String),
-    /// There will be none.
     Error {
-        /// One of the standard's words.
+        /// One of the standard's error codes.
         code: String,
-        /// In words for people, perhaps.
+        /// For people; may be empty.
         description: String,
     },
 }
 
 impl Callback {
-    /// Reads the query of the callback's address. None: it is not an answer. Neither is one with
-    /// a parameter twice (RFC 6749 section 3.1): who could say which of them is meant?
+    /// Reads the callback's query. None: it is not a response, or has a parameter twice, which is
+    /// not allowed (RFC 6749 section 3.1).
     pub(crate) fn read(query: &str) -> Option<Callback> {
         let [mut state, mut issuer, mut code, mut error, mut description] = [const { None }; 5];
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -38,7 +37,7 @@ impl Callback {
                 "code" => &mut code,
                 "error" => &mut error,
                 "error_description" => &mut description,
-                // There may be others (RFC 6749 section 4.1.2).
+                // Unknown parameters are ignored (RFC 6749 section 4.1.2).
                 _ => continue,
             };
             if place.is_some() || value.len() > MAX_PARAMETER_BYTES {
@@ -47,8 +46,8 @@ impl Callback {
             *place = Some(value.into_owned());
         }
         let content = match (code, error) {
-            (Some(code), None) => Content::Code(code),
-            (None, Some(code)) => Content::Error {
+            (Some(code), None) => CallbackResult::Code(code),
+            (None, Some(code)) => CallbackResult::Error {
                 code: shortened(&code),
                 description: shortened(&description.unwrap_or_default()),
             },
@@ -58,11 +57,11 @@ impl Callback {
     }
 }
 
-/// A text of somebody else's, fit to be shown and logged.
+/// Makes a foreign text fit to be shown and logged.
 pub(super) fn shortened(text: &str) -> String {
     let visible = text.chars().filter(|character| !character.is_control());
     let mut characters = visible.clone();
-    let shown: String = characters.by_ref().take(MAX_SAID_CHARS).collect();
+    let shown: String = characters.by_ref().take(MAX_TEXT_CHARS).collect();
     match characters.next() {
         Some(_) => shown + "…",
         None => shown,
@@ -76,12 +75,14 @@ mod tests {
     #[test]
     fn an_answer_is_a_code_or_an_error_for_a_state() {
         let callback = Callback::read("code=a%2Fb&state=s&session_state=x").expect("an answer");
-        assert!(matches!(callback.content, Content::Code(code) if code == "a/b"));
+        assert!(matches!(callback.content, CallbackResult::Code(code) if code == "a/b"));
         assert_eq!((callback.state.as_str(), callback.issuer), ("s", None));
         let callback = Callback::read("error=access_denied&state=s&iss=https%3A%2F%2Fid.example");
         let callback = callback.expect("an answer");
         assert_eq!(callback.issuer.as_deref(), Some("https://id.example"));
-        assert!(matches!(callback.content, Content::Error { code, .. } if code == "access_denied"));
+        assert!(
+            matches!(callback.content, CallbackResult::Error { code, .. } if code == "access_denied")
+        );
     }
 
     #[test]
@@ -104,11 +105,12 @@ mod tests {
     #[test]
     fn what_an_issuer_says_is_cut_and_has_no_control_characters() {
         let query = format!("error=x&error_description={}%0A%1B&state=s", "a".repeat(300));
-        let Content::Error { description, .. } = Callback::read(&query).expect("one").content
+        let CallbackResult::Error { description, .. } =
+            Callback::read(&query).expect("one").content
         else {
             panic!("an error")
         };
-        assert_eq!(description, "a".repeat(MAX_SAID_CHARS) + "…");
+        assert_eq!(description, "a".repeat(MAX_TEXT_CHARS) + "…");
         assert_eq!(shortened("a\r\nb"), "ab");
     }
 }

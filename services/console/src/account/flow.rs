@@ -1,11 +1,10 @@
-//! A sign-in that is under way: what the browser that has begun it keeps until it comes back
-//! from the issuer, in a cookie of its own for each.
+//! A sign-in that is under way. The browser keeps it until it comes back from the issuer, each in a
+//! cookie of its own.
 //!
-//! So several tabs do not disturb one another, it does not matter which replica of the console
-//! is asked, and nobody can fill our memory. What is in the cookie is of use to that browser
-//! only. It is not encrypted: the code that it belongs to goes through the same browser, and
-//! after it the session itself (OpenID Connect Core 1.0 section 15.5.2 binds the nonce in this
-//! way).
+//! So several tabs do not disturb one another, any replica of the console can take the browser
+//! back, and nobody can fill our memory. The cookie is of use to that browser only. It is not
+//! encrypted: the code that it belongs to goes through the same browser, and after it the session
+//! itself (OpenID Connect Core 1.0 section 15.5.2 binds the nonce in this way).
 //!
 //! Decision: docs/decisions/accounts-sign-in-with-an-id-token.md
 
@@ -17,30 +16,30 @@ use zeroize::Zeroizing;
 use crate::return_path::local_path;
 use crate::session::{cookies, random, set_cookie};
 
-/// In seconds. People look for their second factor, but not for longer than that.
+/// In seconds. People need time to find their second factor, but not more than that.
 pub(crate) const LIFE_SECONDS: i64 = 10 * 60;
-/// Further ones of a browser take the place of its oldest ones.
-const MAX_OF_A_BROWSER: usize = 5;
-/// A longer address is not led back to: the cookies of all sign-ins that a browser may have
-/// under way must fit into what proxies let pass.
+/// More of them replace the browser's oldest ones.
+const MAX_FLOWS_PER_BROWSER: usize = 5;
+/// A longer address is dropped: the cookies of all sign-ins of a browser must fit into the headers
+/// that proxies let pass.
 const MAX_NEXT_BYTES: usize = 512;
-/// Cookies are for what is below it: the address that begins a sign-in, and that which ends it.
+/// Covers the address that begins a sign-in and the one that ends it.
 const PATH: &str = "/sign-in";
 const COOKIE_PREFIX: &str = "keeptrusts_sign_in_";
-/// So much of the state tells a browser's sign-ins apart.
+/// The part of the state that tells a browser's sign-ins apart.
 const STATE_IN_NAME: usize = 16;
 const RANDOM_BYTES: usize = 32;
 
-/// A sign-in under way. The values of all fields but the last two are secrets.
+/// A sign-in under way. All fields but the last two are secrets.
 pub(crate) struct Flow {
-    /// What the issuer's answer has to repeat, so that it is one to this browser's question
-    /// (RFC 6749 section 10.12).
+    /// The issuer's response must repeat it: that shows that this browser has asked (RFC 6749
+    /// section 10.12).
     pub(crate) state: Zeroizing<String>,
-    /// What the token has to repeat (OpenID Connect Core 1.0 section 3.1.2.1).
+    /// The token must repeat it (OpenID Connect Core 1.0 section 3.1.2.1).
     pub(crate) nonce: Zeroizing<String>,
-    /// What shows that a code is exchanged by who has asked for it (RFC 7636).
+    /// Proves that whoever exchanges the code also asked for it (RFC 7636).
     pub(crate) verifier: Zeroizing<String>,
-    /// When it has begun, in seconds since 1970.
+    /// In seconds since 1970.
     since: i64,
     /// Where the browser goes afterwards.
     pub(crate) next: String,
@@ -58,7 +57,7 @@ impl Flow {
         }
     }
 
-    /// The one with this state, if the browser has begun it, and not long ago.
+    /// The browser's flow with this state, if it has one that is not over.
     pub(crate) fn of(headers: &HeaderMap, state: &str, now: Timestamp) -> Option<Flow> {
         let name = cookie_name(state)?;
         let values = cookies(headers).filter(|cookie| cookie.name() == name);
@@ -85,7 +84,7 @@ impl Flow {
         })
     }
 
-    /// The cookie that makes the browser keep it.
+    /// The cookie that stores it in the browser.
     pub(crate) fn cookie(&self, is_secure: bool) -> Option<HeaderValue> {
         let value = Serializer::new(String::new())
             .append_pair("state", &self.state)
@@ -98,15 +97,19 @@ impl Flow {
         Some(set_cookie(&name, &value, PATH, Some(LIFE_SECONDS), is_secure))
     }
 
-    /// The cookie that makes the browser forget it: whatever has come of it, it has been used.
+    /// The cookie that deletes it: a flow is used once, whatever its outcome.
     pub(crate) fn forget(&self, is_secure: bool) -> Option<HeaderValue> {
         Some(forgotten(&cookie_name(&self.state)?, is_secure))
     }
 }
 
-/// The cookies that make the browser forget sign-ins that are over, and the oldest ones, so that
-/// it may begin another one.
-pub(crate) fn make_room(headers: &HeaderMap, now: Timestamp, is_secure: bool) -> Vec<HeaderValue> {
+/// Cookies that delete the flows that are over, and the oldest ones, so that there is room for
+/// another.
+pub(crate) fn cookies_to_forget(
+    headers: &HeaderMap,
+    now: Timestamp,
+    is_secure: bool,
+) -> Vec<HeaderValue> {
     let mut known: Vec<(Option<i64>, String)> = cookies(headers)
         .filter(|cookie| cookie.name().starts_with(COOKIE_PREFIX))
         .map(|cookie| {
@@ -114,10 +117,10 @@ pub(crate) fn make_room(headers: &HeaderMap, now: Timestamp, is_secure: bool) ->
             (flow.map(|flow| flow.since), cookie.name().to_owned())
         })
         .collect();
-    // Those that are over come first.
+    // Those that are over sort first.
     known.sort();
     let over = known.iter().filter(|(since, _)| since.is_none()).count();
-    let too_many = known.len().saturating_sub(MAX_OF_A_BROWSER - 1);
+    let too_many = known.len().saturating_sub(MAX_FLOWS_PER_BROWSER - 1);
     let gone = known.into_iter().take(over.max(too_many));
     gone.map(|(_, name)| forgotten(&name, is_secure)).collect()
 }
@@ -168,7 +171,7 @@ mod tests {
         for state in [stranger.state.as_str(), "", "x", &one.state.to_uppercase()] {
             assert!(Flow::of(&headers, state, at(1_060)).is_none(), "{state}");
         }
-        // The cookie's name alone opens nothing.
+        // The cookie's name alone is not enough.
         let tail = stranger.state.get(STATE_IN_NAME..).expect("long enough");
         let alike = format!("{}{tail}", &one.state[..STATE_IN_NAME]);
         assert!(Flow::of(&headers, &alike, at(1_060)).is_none());
@@ -200,13 +203,13 @@ mod tests {
     fn invariant_9_a_browser_has_few_under_way_and_none_leads_elsewhere_or_far() {
         let flows: Vec<Flow> = (0..6).map(|second| flow("/", second)).collect();
         let headers = kept(&flows.iter().collect::<Vec<_>>());
-        let gone = make_room(&headers, at(10), false);
+        let gone = cookies_to_forget(&headers, at(10), false);
         assert_eq!(gone.len(), 2, "the oldest two, for the next one to be the fifth");
         for (cookie, flow) in gone.iter().zip(&flows) {
             let name = cookie_name(&flow.state).expect("ours");
             assert!(cookie.to_str().expect("ASCII").starts_with(&name), "{cookie:?}");
         }
-        assert_eq!(make_room(&headers, at(10_000), false).len(), 6, "all of them are over");
+        assert_eq!(cookies_to_forget(&headers, at(10_000), false).len(), 6, "all of them are over");
         assert_eq!(flow("https://evil.example", 0).next, "/webhooks");
         assert_eq!(flow(&format!("/{}", "a".repeat(600)), 0).next, "/webhooks");
     }

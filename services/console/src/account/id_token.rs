@@ -1,19 +1,19 @@
-//! Whether an ID token is the one that was asked for (OpenID Connect Core 1.0 section 3.1.3.7).
-//! Signature, issuer, audience and times have been checked by then; what is left is what only
-//! the client can know that has asked.
+//! Checks that an ID token is the one that was asked for (OpenID Connect Core 1.0 section 3.1.3.7).
+//! Signature, issuer, audience and times have been checked before. What is left, only the client
+//! that has asked can check.
 
 use jiff::Timestamp;
 use keeptrusts_webhooks_access::issuer::Claims;
 use keeptrusts_webhooks_access::limits::CLOCK_SKEW;
 use serde_json::Value;
 
-/// How old a token may be that was issued for this sign-in. Some issuers date them back by
+/// How old a token may be that was issued for this sign-in. Some issuers date tokens back by
 /// minutes, for clients whose clocks are behind.
 const MAX_AGE_SECONDS: i64 = 10 * 60;
 
-/// Why it is not.
+/// Why it is not that token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotOurs {
+pub(super) enum IdTokenError {
     #[error("its nonce is not the one of this sign-in")]
     Nonce,
     #[error("it is for others as well as for this client (aud)")]
@@ -26,23 +26,23 @@ pub(super) enum NotOurs {
     AccessToken,
 }
 
-/// What a token is held against.
-pub(super) struct Expected<'a> {
+/// What the token's claims are compared with.
+pub(super) struct ExpectedClaims<'a> {
     pub(super) client_id: &'a str,
     pub(super) nonce: &'a str,
-    /// Of the access token that came with it.
+    /// The hash of the access token that came with it.
     pub(super) at_hash: &'a str,
     pub(super) now: Timestamp,
 }
 
-pub(super) fn check(claims: &Claims, expected: &Expected<'_>) -> Result<(), NotOurs> {
+pub(super) fn check(claims: &Claims, expected: &ExpectedClaims<'_>) -> Result<(), IdTokenError> {
     let claim = |name: &str| claims.get(name);
     let is_text = |name: &str, text: &str| claim(name).and_then(Value::as_str) == Some(text);
     // Step 11.
     if !is_text("nonce", expected.nonce) {
-        return Err(NotOurs::Nonce);
+        return Err(IdTokenError::Nonce);
     }
-    // Step 3: we know of no other audience that could be trusted with a token of ours.
+    // Step 3: we trust no other audience with a token of ours.
     let is_ours = |audience: &Value| audience.as_str() == Some(expected.client_id);
     let is_only_ours = match claim("aud") {
         Some(Value::Array(audiences)) => audiences.iter().all(is_ours),
@@ -50,21 +50,21 @@ pub(super) fn check(claims: &Claims, expected: &Expected<'_>) -> Result<(), NotO
         None => false,
     };
     if !is_only_ours {
-        return Err(NotOurs::Audience);
+        return Err(IdTokenError::Audience);
     }
     // Step 5.
     if claim("azp").is_some() && !is_text("azp", expected.client_id) {
-        return Err(NotOurs::Party);
+        return Err(IdTokenError::Party);
     }
     // Step 10.
-    let issued = claim("iat").and_then(Value::as_f64).ok_or(NotOurs::Time)?;
+    let issued = claim("iat").and_then(Value::as_f64).ok_or(IdTokenError::Time)?;
     let (age, skew) = (expected.now.as_second() as f64 - issued, CLOCK_SKEW.as_secs_f64());
     if !(-skew..=MAX_AGE_SECONDS as f64 + skew).contains(&age) {
-        return Err(NotOurs::Time);
+        return Err(IdTokenError::Time);
     }
     // Section 3.1.3.8.
     if claim("at_hash").is_some() && !is_text("at_hash", expected.at_hash) {
-        return Err(NotOurs::AccessToken);
+        return Err(IdTokenError::AccessToken);
     }
     Ok(())
 }
@@ -77,10 +77,10 @@ mod tests {
 
     const NOW: i64 = 1_900_000_000;
 
-    fn checked(change: impl FnOnce(&mut Value)) -> Result<(), NotOurs> {
+    fn checked(change: impl FnOnce(&mut Value)) -> Result<(), IdTokenError> {
         let mut claims = json!({"aud": "console", "nonce": "n-1", "iat": NOW});
         change(&mut claims);
-        let expected = Expected {
+        let expected = ExpectedClaims {
             client_id: "console",
             nonce: "n-1",
             at_hash: "77QmUPtjPfzWtF2AnpK9RQ",
@@ -95,12 +95,12 @@ mod tests {
         assert_eq!(checked(|claims| claims["aud"] = json!(["console"])), Ok(()));
         assert_eq!(checked(|claims| claims["azp"] = json!("console")), Ok(()));
         for nonce in [json!("n-2"), json!(""), json!(null), json!(7)] {
-            assert_eq!(checked(|claims| claims["nonce"] = nonce), Err(NotOurs::Nonce));
+            assert_eq!(checked(|claims| claims["nonce"] = nonce), Err(IdTokenError::Nonce));
         }
         let several = json!(["console", "another"]);
-        assert_eq!(checked(|claims| claims["aud"] = several), Err(NotOurs::Audience));
+        assert_eq!(checked(|claims| claims["aud"] = several), Err(IdTokenError::Audience));
         for party in [json!("another"), json!(null), json!(["console"])] {
-            assert_eq!(checked(|claims| claims["azp"] = party), Err(NotOurs::Party));
+            assert_eq!(checked(|claims| claims["azp"] = party), Err(IdTokenError::Party));
         }
     }
 
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(checked(|claims| claims["iat"] = json!(NOW - age)), Ok(()), "{age}");
         }
         for issued in [json!(NOW + 31), json!(NOW - 631), json!("now"), json!(null)] {
-            assert_eq!(checked(|claims| claims["iat"] = issued), Err(NotOurs::Time));
+            assert_eq!(checked(|claims| claims["iat"] = issued), Err(IdTokenError::Time));
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
         let hash = json!("77QmUPtjPfzWtF2AnpK9RQ");
         assert_eq!(checked(|claims| claims["at_hash"] = hash), Ok(()));
         let other = json!("77QmUPtjPfzWtF2AnpK9RA");
-        assert_eq!(checked(|claims| claims["at_hash"] = other), Err(NotOurs::AccessToken));
-        assert_eq!(checked(|claims| claims["at_hash"] = json!(1)), Err(NotOurs::AccessToken));
+        assert_eq!(checked(|claims| claims["at_hash"] = other), Err(IdTokenError::AccessToken));
+        assert_eq!(checked(|claims| claims["at_hash"] = json!(1)), Err(IdTokenError::AccessToken));
     }
 }

@@ -1,6 +1,6 @@
-//! The two questions that are asked of an issuer: to let somebody sign in, and for the tokens
-//! that a code stands for. What they are made of, PKCE and how a client proves who it is, is the
-//! oauth2 crate's; the requests go out by the access crate's fetcher.
+//! The two requests to an issuer: to let somebody sign in, and to exchange a code for tokens. The
+//! oauth2 crate makes them (with PKCE and client authentication); the access crate's fetcher sends
+//! them.
 
 use std::pin::Pin;
 
@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 
 use super::callback::shortened;
 use super::flow::Flow;
-use super::refusal::Refusal;
+use super::sign_in_error::SignInError;
 use crate::flags;
 
-/// What a console is at its issuer.
+/// The console as it is registered at its issuer.
 pub(super) struct Registration {
     pub(super) client_id: String,
     pub(super) client_secret: Option<flags::ClientSecret>,
@@ -31,17 +31,16 @@ pub(super) struct Registration {
     pub(super) redirect_uri: RedirectUrl,
 }
 
-/// What a code was exchanged for.
 pub(super) struct Tokens {
     pub(super) id_token: Zeroizing<String>,
     pub(super) access_token: Zeroizing<String>,
 }
 
-type TokenAnswer = StandardTokenResponse<IdTokenField, BasicTokenType>;
+type TokenResponseWithIdToken = StandardTokenResponse<IdTokenField, BasicTokenType>;
 
 type IssuerClient = Client<
     BasicErrorResponse,
-    TokenAnswer,
+    TokenResponseWithIdToken,
     BasicTokenIntrospectionResponse,
     StandardRevocableToken,
     BasicRevocationErrorResponse,
@@ -52,10 +51,10 @@ type IssuerClient = Client<
     EndpointSet,
 >;
 
-/// The fetcher, as the library wants it.
-struct By<'a>(&'a Fetcher);
+/// Lets the oauth2 crate use our fetcher.
+struct OAuthHttpClient<'a>(&'a Fetcher);
 
-impl<'c> AsyncHttpClient<'c> for By<'_> {
+impl<'c> AsyncHttpClient<'c> for OAuthHttpClient<'_> {
     type Error = FetchError;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send + 'c>>;
 
@@ -82,15 +81,15 @@ impl std::fmt::Debug for IdTokenField {
 }
 
 impl Registration {
-    /// The address at which the issuer lets somebody sign in.
+    /// The issuer's address for signing in.
     pub(super) fn authorization_url(
         &self,
         issuer: &Discovery,
         flow: &Flow,
         challenge: PkceCodeChallenge,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, SignInError> {
         let state = flow.state.to_string();
-        // `openid` is what makes it OpenID Connect (Core 1.0 section 3.1.2.1).
+        // `openid` makes it OpenID Connect (Core 1.0 section 3.1.2.1).
         let scopes = ["openid"].into_iter().chain(self.scopes.iter().map(String::as_str));
         let client = self.client(issuer)?;
         let request = client
@@ -101,31 +100,32 @@ impl Registration {
         Ok(request.url().0.into())
     }
 
-    /// The tokens that a code stands for.
+    /// Exchanges a code for tokens.
     pub(super) async fn exchange(
         &self,
         issuer: &Discovery,
         fetcher: &Fetcher,
         code: String,
         verifier: &str,
-    ) -> Result<Tokens, Refusal> {
+    ) -> Result<Tokens, SignInError> {
         let client = self.client(issuer)?;
         let request = client
             .exchange_code(AuthorizationCode::new(code))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
-        let tokens: TokenAnswer = request.request_async(&By(fetcher)).await.map_err(refused)?;
+        let tokens: TokenResponseWithIdToken =
+            request.request_async(&OAuthHttpClient(fetcher)).await.map_err(exchange_error)?;
         let Some(id_token) = tokens.extra_fields().id_token.clone() else {
             tracing::error!("the issuer's answer to a code holds no ID token");
-            return Err(Refusal::InvalidToken);
+            return Err(SignInError::InvalidToken);
         };
         let access_token = Zeroizing::new(tokens.access_token().secret().clone());
         Ok(Tokens { id_token: id_token.into(), access_token })
     }
 
-    fn client(&self, issuer: &Discovery) -> Result<IssuerClient, Refusal> {
+    fn client(&self, issuer: &Discovery) -> Result<IssuerClient, SignInError> {
         let authorization = endpoint(issuer.authorization_endpoint.as_deref(), "authorization")?;
         let token = endpoint(issuer.token_endpoint.as_deref(), "token")?;
-        let unreadable = |_| Refusal::Misconfigured;
+        let unreadable = |_| SignInError::Misconfigured;
         let mut client = Client::new(ClientId::new(self.client_id.clone()))
             .set_redirect_uri(self.redirect_uri.clone())
             .set_auth_uri(AuthUrl::new(authorization.to_owned()).map_err(unreadable)?)
@@ -133,24 +133,24 @@ impl Registration {
         if let Some(secret) = &self.client_secret {
             client = client
                 .set_client_secret(ClientSecret::new(secret.expose().to_owned()))
-                .set_auth_type(proof(issuer)?);
+                .set_auth_type(client_auth(issuer)?);
         }
         Ok(client)
     }
 }
 
-/// An endpoint that an issuer names, if it may be asked and browsers may be sent to it.
-fn endpoint<'a>(named: Option<&'a str>, what: &str) -> Result<&'a str, Refusal> {
+/// An endpoint that the issuer names, if it may be requested and browsers may be sent to it.
+fn endpoint<'a>(named: Option<&'a str>, what: &str) -> Result<&'a str, SignInError> {
     let is_good = |address: &&str| address.parse().is_ok_and(|url| is_acceptable(&url));
     named.filter(is_good).ok_or_else(|| {
         tracing::error!("the issuer names no https address as its {what} endpoint");
-        Refusal::Misconfigured
+        SignInError::Misconfigured
     })
 }
 
-/// How a client with a secret proves who it is (OpenID Connect Core 1.0 section 9). An issuer
-/// that does not say what it takes takes client_secret_basic (Discovery 1.0 section 3).
-fn proof(issuer: &Discovery) -> Result<AuthType, Refusal> {
+/// How a client with a secret authenticates (OpenID Connect Core 1.0 section 9). An issuer that
+/// does not say what it supports supports client_secret_basic (Discovery 1.0 section 3).
+fn client_auth(issuer: &Discovery) -> Result<AuthType, SignInError> {
     let Some(taken) = &issuer.token_endpoint_auth_methods_supported else {
         return Ok(AuthType::BasicAuth);
     };
@@ -163,34 +163,34 @@ fn proof(issuer: &Discovery) -> Result<AuthType, Refusal> {
         tracing::error!(
             "the issuer takes client secrets neither as client_secret_basic nor as client_secret_post; register a public client, and give no secret"
         );
-        Err(Refusal::Misconfigured)
+        Err(SignInError::Misconfigured)
     }
 }
 
-/// Why there are no tokens. Nothing of an answer is logged but the standard's word in it: the
-/// rest may be tokens.
-fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> Refusal {
+/// Why there are no tokens. Of the answer, only the standard's error code is logged: the rest may
+/// contain tokens.
+fn exchange_error(error: RequestTokenError<FetchError, BasicErrorResponse>) -> SignInError {
     match error {
         RequestTokenError::Request(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(%error, cause, "the issuer's token endpoint does not answer");
-            Refusal::IssuerUnavailable
+            SignInError::IssuerUnavailable
         }
         RequestTokenError::ServerResponse(answer) => match answer.error() {
             // RFC 6749 section 5.2: expired, used already, or not ours.
-            BasicErrorResponseType::InvalidGrant => Refusal::CodeRefused,
+            BasicErrorResponseType::InvalidGrant => SignInError::CodeRefused,
             word => {
                 let word = shortened(word.as_ref());
                 tracing::error!(
                     error = word,
                     "the issuer does not accept the console's client: look at --oidc-client-id, --oidc-client-secret, and the redirect URI that is registered there"
                 );
-                Refusal::Misconfigured
+                SignInError::Misconfigured
             }
         },
         RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
             tracing::error!("the answer of the issuer's token endpoint cannot be read");
-            Refusal::InvalidToken
+            SignInError::InvalidToken
         }
     }
 }
@@ -251,12 +251,12 @@ mod tests {
 
     #[test]
     fn a_secret_is_shown_as_the_issuer_takes_it() {
-        let basic = |methods| matches!(proof(&discovery(methods)), Ok(AuthType::BasicAuth));
+        let basic = |methods| matches!(client_auth(&discovery(methods)), Ok(AuthType::BasicAuth));
         assert!(basic(None));
         assert!(basic(Some(&["client_secret_post", "client_secret_basic"])));
-        let post = proof(&discovery(Some(&["client_secret_post", "private_key_jwt"])));
+        let post = client_auth(&discovery(Some(&["client_secret_post", "private_key_jwt"])));
         assert!(matches!(post, Ok(AuthType::RequestBody)));
-        assert!(proof(&discovery(Some(&["private_key_jwt"]))).is_err());
+        assert!(client_auth(&discovery(Some(&["private_key_jwt"]))).is_err());
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
         for address in [None, Some("http://id.example/authorize"), Some("javascript:alert(1)")] {
             let address = address.map(str::to_owned);
             let issuer = Discovery { authorization_endpoint: address, ..discovery(None) };
-            assert_eq!(registration().client(&issuer).err(), Some(Refusal::Misconfigured));
+            assert_eq!(registration().client(&issuer).err(), Some(SignInError::Misconfigured));
         }
     }
 }

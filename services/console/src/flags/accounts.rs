@@ -53,14 +53,14 @@ pub struct AccountFlags {
     pub oidc_label: Option<String>,
 }
 
-/// The secret of a client, which no output shows.
+/// The secret of a client. No output shows it.
 #[derive(Clone)]
 pub struct ClientSecret(Zeroizing<String>);
 
-/// A text that is no secret.
+/// A text that cannot be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client secret is empty: leave it away for a public client")]
-pub struct NoSecret;
+pub struct EmptySecret;
 
 impl ClientSecret {
     pub(crate) fn expose(&self) -> &str {
@@ -69,11 +69,11 @@ impl ClientSecret {
 }
 
 impl FromStr for ClientSecret {
-    type Err = NoSecret;
+    type Err = EmptySecret;
 
-    fn from_str(text: &str) -> Result<ClientSecret, NoSecret> {
+    fn from_str(text: &str) -> Result<ClientSecret, EmptySecret> {
         match text.trim() {
-            "" => Err(NoSecret),
+            "" => Err(EmptySecret),
             text => Ok(ClientSecret(Zeroizing::new(text.to_owned()))),
         }
     }
@@ -111,7 +111,7 @@ mod tests {
         let secret: ClientSecret = " s3cret\n".parse().expect("a secret");
         assert_eq!(secret.expose(), "s3cret", "a file ends with a line's end");
         assert_eq!(format!("{secret:?}"), "ClientSecret(..)");
-        assert_eq!("\n".parse::<ClientSecret>().err(), Some(NoSecret));
+        assert_eq!("\n".parse::<ClientSecret>().err(), Some(EmptySecret));
     }
 
     #[test]

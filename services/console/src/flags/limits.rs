@@ -8,14 +8,14 @@ use keeptrusts_webhooks_process::connections::Limit;
 use keeptrusts_webhooks_process::flags::{positive_duration, whole_number};
 use keeptrusts_webhooks_process::http_server::HttpLimits;
 
-/// Connections. A page that is open keeps one, for what changes.
+/// An open page keeps one connection, for live updates.
 const MAX_CONNECTIONS: u32 = 1_024;
-/// Connections from one address: those of some hundred people behind one router.
+/// Enough for some hundred people behind one router.
 const MAX_CONNECTIONS_PER_PEER: u32 = 256;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The console's own limits: what browsers take is not taken from gRPC's.
+/// The console's own limits: browsers do not use up those of gRPC.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Console, limits")]
 pub struct ConsoleLimitFlags {
@@ -61,7 +61,7 @@ impl Default for ConsoleLimitFlags {
 }
 
 impl ConsoleLimitFlags {
-    /// The server's limits, with proxies at these networks.
+    /// The server's limits; peers in these networks are proxies.
     pub(crate) fn limits(&self, proxies: Vec<IpNet>) -> HttpLimits {
         let limit = |number, flag| Limit { number, flag };
         HttpLimits {

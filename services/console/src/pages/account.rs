@@ -1,4 +1,4 @@
-//! Signing in with an account: the way to the issuer, and the way back.
+//! Signing in with an account: to the issuer and back.
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::form_errors::FormErrors;
 use super::guest::Guest;
 use super::page::Page;
-use crate::account::{Accounts, Callback, Flow, Refusal, StartedSignIn, make_room};
+use crate::account::{Accounts, Callback, Flow, SignInError, SignInStart, cookies_to_forget};
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::organization_choices::OrganizationChoice;
@@ -17,27 +17,27 @@ use crate::view::frame::Frame;
 
 #[derive(Template)]
 #[template(path = "leaving.html")]
-struct LeavingPage<'a> {
+struct RedirectPage<'a> {
     frame: Frame,
     issuer: &'a str,
     url: &'a str,
 }
 
-/// Sends the browser to the issuer. The form is answered with a page that goes on by itself, and
-/// not with a redirect: browsers hold every redirect that follows a form against `form-action`
-/// (Content Security Policy Level 3 section 6.4.2.1), and an issuer may send people on to others
-/// that nobody here knows of.
+/// Sends the browser to the issuer. The form is answered with a page that goes on by itself, not
+/// with a redirect: browsers check every redirect after a form against `form-action` (Content
+/// Security Policy Level 3 section 6.4.2.1), and an issuer may redirect people to hosts that we do
+/// not know.
 pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> Page {
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let (now, next) = (Timestamp::now(), fields.get("next"));
     if !guest.app().is_behind_tls() && !is_at(&headers, accounts.home()) {
-        return refused(&guest, accounts, &Refusal::OtherAddress, next);
+        return refused(&guest, accounts, &SignInError::OtherAddress, next);
     }
-    let StartedSignIn { url, flow } = match accounts.begin(next, now).await {
+    let SignInStart { url, flow } = match accounts.begin(next, now).await {
         Ok(started) => started,
-        Err(refusal) => return refused(&guest, accounts, &refusal, next),
+        Err(error) => return refused(&guest, accounts, &error, next),
     };
-    let page = LeavingPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
+    let page = RedirectPage { frame: guest.frame(), issuer: accounts.name(), url: &url };
     let mut response = Html(page.render()?).into_response();
     let onwards = HeaderValue::from_str(&format!("0; url={url}")).map_err(|error| {
         tracing::error!(%error, "the issuer's address cannot stand in a header");
@@ -45,7 +45,9 @@ pub(crate) async fn start(guest: Guest, headers: HeaderMap, fields: Fields) -> P
     })?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), onwards);
     let is_secure = guest.app().is_behind_tls();
-    for cookie in make_room(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure)) {
+    for cookie in
+        cookies_to_forget(&headers, now, is_secure).into_iter().chain(flow.cookie(is_secure))
+    {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -56,14 +58,14 @@ pub(crate) async fn callback(guest: Guest, headers: HeaderMap, address: Uri) -> 
     let accounts = guest.accounts().ok_or(ErrorPage::NotFound)?;
     let now = Timestamp::now();
     let Some(callback) = Callback::read(address.query().unwrap_or_default()) else {
-        return refused(&guest, accounts, &Refusal::Unreadable, "");
+        return refused(&guest, accounts, &SignInError::Unreadable, "");
     };
     let Some(flow) = Flow::of(&headers, &callback.state, now) else {
-        return refused(&guest, accounts, &Refusal::UnknownSignIn, "");
+        return refused(&guest, accounts, &SignInError::UnknownSignIn, "");
     };
     let mut response = match signed_in(&guest, accounts, callback, &flow, now).await {
         Ok(response) => response,
-        Err(refusal) => refused(&guest, accounts, &refusal, &flow.next)?,
+        Err(error) => refused(&guest, accounts, &error, &flow.next)?,
     };
     let forget = flow.forget(guest.app().is_behind_tls());
     forget.map(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
@@ -76,9 +78,9 @@ async fn signed_in(
     callback: Callback,
     flow: &Flow,
     now: Timestamp,
-) -> Result<Response, Refusal> {
+) -> Result<Response, SignInError> {
     let token = accounts.finish(callback, flow, now).await?;
-    // For an account of all organizations.
+    // For an account that may see all organizations.
     let organization = guest.app().organization.to_string();
     let organizations = guest.organizations_of(&token).await?;
     if !organizations.is_empty() {
@@ -90,21 +92,21 @@ async fn signed_in(
 }
 
 /// The sign-in page, where one can try again.
-pub(super) fn refused(guest: &Guest, accounts: &Accounts, refusal: &Refusal, next: &str) -> Page {
-    let (code, sentence) = refusal.words(accounts.name(), accounts.home());
+pub(super) fn refused(guest: &Guest, accounts: &Accounts, error: &SignInError, next: &str) -> Page {
+    let (code, sentence) = error.message(accounts.name(), accounts.home());
     let mut errors = FormErrors::default();
     errors.note(&sentence);
     let organization = guest.app().organization.to_string();
     let mut response = guest.refused(code, next.to_owned(), organization, errors)?;
-    if let Refusal::TooManyRequests(seconds) = refusal {
+    if let SignInError::TooManyRequests(seconds) = error {
         response.headers_mut().insert(RETRY_AFTER, (*seconds).into());
     }
     Ok(response)
 }
 
-/// Whether a browser has asked at the address that the issuer sends it back to. Its cookies are
-/// not shown at another one: 127.0.0.1 and localhost are two. (Behind a proxy this cannot be
-/// told: some change the name.)
+/// Whether the browser is at the address that the issuer sends it back to. Its cookies are not sent
+/// to another one: 127.0.0.1 and localhost differ. (Behind a proxy this cannot be checked: some
+/// change the Host.)
 fn is_at(headers: &HeaderMap, home: &str) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     host.is_some_and(|host| {

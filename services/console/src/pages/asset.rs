@@ -1,5 +1,5 @@
-//! The files that pages refer to. Their addresses change with their content, so that browsers may
-//! keep them for ever.
+//! Serves style sheet, script and icon. Their addresses change with their content, so that browsers
+//! may keep them for ever.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};

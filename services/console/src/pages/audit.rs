@@ -1,4 +1,4 @@
-//! The audit trail, for the organization's admins: a page, and the same as a file.
+//! The audit trail, for the organization's admins: a page, and a CSV file.
 
 mod csv;
 
@@ -19,7 +19,7 @@ use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::error_page::ErrorPage;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::audit::{AuditFilter, AuditRow};
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::Paging;
@@ -28,11 +28,11 @@ const PAGE_SIZE: i32 = 25;
 /// Entries of one file.
 const MAX_EXPORTED: usize = 100_000;
 const EXPORT_PAGE_SIZE: i32 = 1_000;
-/// How often in a row the services may refuse a page before a file breaks off, and how long is waited
-/// in between.
+/// How often in a row the services may refuse a page before a file breaks off, and the wait between
+/// attempts.
 const MAX_REFUSALS: usize = 6;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Pieces of a file that a slow browser may be behind before the services are asked for no more.
+/// Pieces of a file that a slow browser may lag before the services are asked for more.
 const WAITING_PIECES: usize = 1;
 
 #[derive(Template)]
@@ -41,7 +41,7 @@ struct AuditPage {
     frame: Frame,
     rows: Vec<AuditRow>,
     filter: AuditFilter,
-    actions: Vec<Choice>,
+    actions: Vec<SelectOption>,
     paging: Paging,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<AuditFilte
         paging: Paging::new(
             "/audit",
             &filter.parameters(),
-            &filter.place(),
+            &filter.position(),
             &listed.next_page_token,
             "",
         ),
@@ -62,14 +62,14 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<AuditFilte
     })
 }
 
-/// The newest entries that the filter admits, as RFC 4180 has them.
+/// The newest entries that the filter admits, as CSV (RFC 4180).
 pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFilter>) -> Page {
-    // A file has no place to complain in, and nobody reads one for what it does not leave out.
+    // A file cannot show an error, and nobody would notice that the filter was ignored.
     if filter.complaint().is_some() {
         return Err(ErrorPage::Unreadable);
     }
     let filter = AuditFilter { page: String::new(), ..filter };
-    // Before anything is sent, so that what goes wrong at once is a page that says so.
+    // Read before anything is sent, so that an error at the beginning is an error page.
     let first = visit.organization().audit_entries(filter.entries(EXPORT_PAGE_SIZE)).await?;
     let (sender, receiver) = mpsc::channel(WAITING_PIECES);
     tokio::spawn({
@@ -84,8 +84,8 @@ pub(crate) async fn export(visit: Visit, Parameters(filter): Parameters<AuditFil
     Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
 
-/// Sends page after page, as fast as they are taken. A page that cannot be had breaks the
-/// transfer off, so that nobody takes the file for whole.
+/// Sends page after page, as fast as the browser reads. If a page cannot be read, the transfer
+/// breaks off, so that nobody takes the file for complete.
 async fn send(
     visit: &Visit,
     filter: &AuditFilter,
@@ -106,7 +106,7 @@ async fn send(
         });
         is_first = false;
         let failed = piece.is_err();
-        // An error says that the browser has gone.
+        // A failed send means that the browser has gone.
         if pieces.send(piece).await.is_err() || failed {
             return;
         }
@@ -120,7 +120,7 @@ async fn send(
         let mut refusals = 0;
         let read = loop {
             match organization.audit_entries(request.clone()).await {
-                // Long reads wait in a line, and the organization has others.
+                // Long reads take turns, and the organization has others.
                 Err(status)
                     if status.code() == Code::ResourceExhausted && refusals < MAX_REFUSALS =>
                 {

@@ -1,4 +1,4 @@
-//! Notification channels: the list, one of them with its history, and what can be done with it.
+//! Notification channels: the list, the page of one with its history, and its actions.
 
 mod form;
 
@@ -15,10 +15,10 @@ use super::query::Parameters;
 use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::services::PageOf;
+use crate::services::PageRef;
 use crate::view::channel::{ChannelView, KINDS, NotificationRow};
 use crate::view::frame::{Frame, Section};
-use crate::view::paging::{Paging, Place};
+use crate::view::paging::{PagePosition, Paging};
 use crate::view::time::duration_of;
 use form::{ChannelForm, TypeBox};
 
@@ -34,7 +34,7 @@ struct ChannelsPage {
 }
 
 pub(crate) async fn list(visit: Visit) -> Page {
-    let page = PageOf { size: MAX_CHANNELS, token: "" };
+    let page = PageRef { size: MAX_CHANNELS, token: "" };
     let listed = visit.organization().channels(page).await?;
     render(&ChannelsPage {
         frame: visit.frame(Section::Channels),
@@ -44,7 +44,7 @@ pub(crate) async fn list(visit: Visit) -> Page {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct History {
+pub(crate) struct HistoryQuery {
     page: String,
     trail: String,
 }
@@ -61,19 +61,19 @@ struct ChannelPage {
 pub(crate) async fn show(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(history): Parameters<History>,
+    Parameters(history): Parameters<HistoryQuery>,
 ) -> Page {
     let organization = visit.organization();
-    let page = PageOf { size: PAGE_SIZE, token: &history.page };
+    let page = PageRef { size: PAGE_SIZE, token: &history.page };
     let (channel, told) =
         tokio::try_join!(organization.channel(&id), organization.notifications(page, &id))?;
-    let place = Place { page: history.page.clone(), trail: history.trail.clone() };
+    let position = PagePosition { page: history.page.clone(), trail: history.trail.clone() };
     let path = format!("/channels/{}", channel.id);
     render(&ChannelPage {
         frame: visit.frame(Section::Channels),
         channel: ChannelView::of(&channel),
         rows: told.notifications.iter().map(NotificationRow::of).collect(),
-        paging: Paging::new(&path, &[], &place, &told.next_page_token, "#history"),
+        paging: Paging::new(&path, &[], &position, &told.next_page_token, "#history"),
     })
 }
 
@@ -95,13 +95,16 @@ struct FormPage {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Chosen {
+pub(crate) struct KindQuery {
     kind: String,
 }
 
-/// The first step chooses the kind, of which the fields of the second are.
-pub(crate) async fn ask_create(visit: Visit, Parameters(chosen): Parameters<Chosen>) -> Page {
-    match ChannelForm::new(&chosen.kind) {
+/// The first step chooses the kind, which determines the fields of the second.
+pub(crate) async fn show_create_form(
+    visit: Visit,
+    Parameters(query): Parameters<KindQuery>,
+) -> Page {
+    match ChannelForm::new(&query.kind) {
         Some(form) => show_form(&visit, form, FormErrors::default()),
         None => render(&KindsPage { frame: visit.frame(Section::Channels), kinds: &KINDS }),
     }
@@ -129,7 +132,7 @@ pub(crate) async fn create(visit: Visit, fields: Fields) -> Page {
     }
 }
 
-pub(crate) async fn ask_edit(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn show_edit_form(visit: Visit, Path(id): Path<String>) -> Page {
     let channel = visit.organization().channel(&id).await?;
     show_form(&visit, ChannelForm::of(&channel), FormErrors::default())
 }
@@ -150,14 +153,14 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test_channel(&id).await {
         Ok(tested) => Ok(test_outcome(&tested)),
-        // Our client's time is up, or the service's: whichever was first.
+        // The deadline of our client or of the service, whichever comes first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in the history.";
             Ok(FlashMessage::new(Tone::Neutral, text))
         }
         Err(status) => Err(status),
     };
-    visit.tell(tested, &format!("/channels/{id}"))
+    visit.show_outcome(tested, &format!("/channels/{id}"))
 }
 
 fn test_outcome(tested: &v1::Notification) -> FlashMessage {
@@ -178,7 +181,7 @@ struct DeletePage {
     channel: ChannelView,
 }
 
-pub(crate) async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn confirm_delete(visit: Visit, Path(id): Path<String>) -> Page {
     let channel = ChannelView::of(&visit.organization().channel(&id).await?);
     render(&DeletePage { frame: visit.frame(Section::Channels), channel })
 }

@@ -1,4 +1,4 @@
-//! Create Webhook: two steps, and the secret at the end.
+//! Create Webhook: two steps, then the secret.
 
 use askama::Template;
 use axum::extract::Path;
@@ -18,7 +18,7 @@ use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::flash::NewSecret;
 use crate::session::random;
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
 
@@ -29,7 +29,7 @@ struct ConfigurationStep {
     form: EndpointForm,
     errors: FormErrors,
     formats: Vec<FormatChoice>,
-    previewed: Vec<Choice>,
+    previewed: Vec<SelectOption>,
     preview: Option<Preview>,
 }
 
@@ -50,15 +50,15 @@ struct SecretPage {
     frame: Frame,
     title: String,
     endpoint: EndpointView,
-    /// None: it has been shown.
+    /// None: it has been shown before.
     secret: Option<ShownSecret>,
     snippets: [Snippet; 3],
 }
 
-/// A secret as it is shown once.
+/// A secret that is shown once.
 struct ShownSecret {
     secret: Confidential,
-    /// What libraries of Standard Webhooks take in its place. None: the secret itself.
+    /// The form that Standard Webhooks libraries expect. None: it is the secret itself.
     standard: Option<Confidential>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Snippet {
     pub(crate) code: &'static str,
 }
 
-/// The same that docs/receiving.md shows.
+/// docs/receiving.md shows the same.
 const SNIPPETS: [Snippet; 3] = [
     Snippet { language: "Node", code: include_str!("../../snippets/verify.js") },
     Snippet { language: "Python", code: include_str!("../../snippets/verify.py") },
@@ -117,7 +117,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     errors = form.check();
     errors.ignore("event_types");
     if errors.is_empty() && form.payload.kind == PayloadKind::Custom {
-        // A template that fails is told here, and not at the end of the second step.
+        // A template that fails is reported here, not after the second step.
         payload::preview(&visit, &form.payload, &mut errors).await?;
     }
     if !errors.is_empty() {
@@ -145,7 +145,7 @@ async fn create(
         return event_types_step(visit, fields, form, errors, event_types);
     }
     let request = form.request();
-    // Goes on if the browser does not wait: the secret of what was created must be kept.
+    // Goes on if the browser disconnects: the secret of the endpoint must be kept.
     let creating = tokio::spawn({
         let visit = visit.clone();
         async move {
@@ -166,7 +166,7 @@ async fn create(
     }
 }
 
-/// After the redirect, so that a reload creates nothing; the secret is shown the first time only.
+/// After a redirect, so that a reload creates nothing. The secret is shown the first time only.
 pub(crate) async fn created(visit: Visit, Path(endpoint): Path<String>) -> Page {
     show_secret(&visit, &endpoint, |name| format!("{name} is ready")).await
 }
@@ -194,7 +194,7 @@ async fn configuration_page(
     errors: FormErrors,
     preview: Option<Preview>,
 ) -> Page {
-    // Without them there is nothing to choose a preview from, and the form is as good as before.
+    // Without them there is no preview, but the form works.
     let event_types = visit.event_types().await.unwrap_or_default();
     let previewed = previewed(event_types, &form.payload.preview_of);
     let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());
@@ -203,10 +203,10 @@ async fn configuration_page(
     Ok((code, render(&page)?).into_response())
 }
 
-/// The samples that a preview can be made of.
-pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<Choice> {
+/// The samples to choose a preview from.
+pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<SelectOption> {
     let names = event_types.iter().map(|event_type| event_type.name.as_str());
-    names.chain(["webhook.test"]).map(|name| Choice::new(name, name, chosen)).collect()
+    names.chain(["webhook.test"]).map(|name| SelectOption::new(name, name, chosen)).collect()
 }
 
 fn event_types_step(
@@ -227,7 +227,7 @@ fn event_types_step(
     Ok((code, render(&page)?).into_response())
 }
 
-/// As the API generates them.
+/// In the form in which the API generates them.
 pub(crate) fn generated() -> String {
     Secret::from_random(random()).expose().to_owned()
 }

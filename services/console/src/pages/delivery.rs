@@ -1,4 +1,4 @@
-//! A delivery: its attempts on a timeline, one of them in full.
+//! A delivery: its attempts on a timeline, and one of them in full.
 
 use askama::Template;
 use axum::extract::Path;
@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::access::Permission;
 use serde::Deserialize;
 use tonic::Status;
 
-use super::page::{Page, View, render, whole_text};
+use super::page::{Page, TextView, render, whole_text};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::error_page::ErrorPage;
@@ -20,12 +20,12 @@ use crate::view::time::Moment;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Chosen {
+pub(crate) struct AttemptQuery {
     attempt: Option<i32>,
 }
 
-impl Chosen {
-    /// The attempt of a delivery that was chosen.
+impl AttemptQuery {
+    /// The attempt that the query names.
     fn of<'a>(&self, delivery: &'a v1::Delivery) -> Option<&'a v1::Attempt> {
         delivery.attempts.iter().find(|attempt| self.attempt == Some(attempt.number))
     }
@@ -40,22 +40,20 @@ struct DeliveryPage {
     event_type: String,
     trace_id: String,
     endpoint_id: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     endpoint_name: Option<String>,
     /// None: no attempt was made yet.
     attempt: Option<AttemptView>,
     can_retry: bool,
 }
 
-/// How far a delivery has come: what changes while one looks at it.
+/// How far a delivery has come: the part of the page that changes.
 #[derive(Template)]
 #[template(path = "parts/timeline.html")]
 pub(crate) struct Timeline {
     pub(crate) delivery_id: String,
     state: Badge,
-    /// It has not ended.
     is_waiting: bool,
-    /// The visitor may end it.
     can_cancel: bool,
     /// Why it ended, if not with an attempt.
     end_reason: String,
@@ -67,7 +65,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// For a visitor who may cancel deliveries, or may not.
+    /// `may_send`: the visitor may cancel deliveries.
     pub(crate) fn of(delivery: &v1::Delivery, chosen: i32, may_send: bool) -> Timeline {
         let is_waiting =
             matches!(delivery.state(), v1::DeliveryState::Scheduled | v1::DeliveryState::Retrying);
@@ -76,11 +74,11 @@ impl Timeline {
             state: state(delivery.state()),
             is_waiting,
             can_cancel: is_waiting && may_send,
-            // One of the two at the most.
+            // At most one of them is set.
             end_reason: delivery.cancel_reason.clone() + &delivery.failure_reason,
             create_time: Moment::of(delivery.create_time.as_ref()),
             next_attempt_time: next_attempt(delivery),
-            // Buttons are elsewhere on the page.
+            // The buttons are elsewhere on the page.
             attempts: delivery.attempts.iter().map(|it| AttemptRow::of(it, false)).collect(),
             chosen,
         }
@@ -94,7 +92,7 @@ impl Timeline {
 pub(crate) async fn show(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(chosen): Parameters<Chosen>,
+    Parameters(chosen): Parameters<AttemptQuery>,
 ) -> Page {
     let organization = visit.organization();
     let delivery = organization.delivery(&id).await?;
@@ -119,31 +117,31 @@ pub(crate) async fn show(
     })
 }
 
-/// The whole of a receiver's answer.
+/// The whole body of a receiver's response.
 pub(crate) async fn response(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(chosen): Parameters<Chosen>,
-    Parameters(view): Parameters<View>,
+    Parameters(chosen): Parameters<AttemptQuery>,
+    Parameters(view): Parameters<TextView>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
     let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
     whole_text(with_content(&visit, attempt).await?.response_body, &view)
 }
 
-/// The whole of what was sent.
+/// The whole body of a request.
 pub(crate) async fn request(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(chosen): Parameters<Chosen>,
-    Parameters(view): Parameters<View>,
+    Parameters(chosen): Parameters<AttemptQuery>,
+    Parameters(view): Parameters<TextView>,
 ) -> Page {
     let delivery = visit.organization().delivery(&id).await?;
     let attempt = chosen.of(&delivery).ok_or(ErrorPage::NotFound)?;
     whole_text(with_content(&visit, attempt).await?.request_body, &view)
 }
 
-/// An attempt with the content that a delivery's answer had no room for.
+/// Reads the attempt's content if the delivery's answer had no room for it.
 async fn with_content(visit: &Visit, attempt: &v1::Attempt) -> Result<v1::Attempt, Status> {
     match attempt.content_omitted {
         true => visit.organization().attempt(&attempt.id).await,
@@ -155,17 +153,17 @@ pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) 
     let asked = visit.organization().retry(&id).await;
     let back = back(&id, asked.as_ref(), &fields);
     let text = "Retry on its way: the new attempt appears when the receiver has answered.";
-    visit.tell(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
+    visit.show_outcome(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let asked = visit.organization().cancel(&id).await;
     let back = back(&id, asked.as_ref(), &fields);
     let text = "Cancelled: no further attempt is made.";
-    visit.tell(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
+    visit.show_outcome(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
-/// The page whose button was pressed.
+/// Back to the page whose button was pressed.
 fn back(id: &str, asked: Result<&v1::Delivery, &Status>, fields: &Fields) -> String {
     match (fields.get("from"), asked) {
         ("webhook", Ok(delivery)) => format!("/webhooks/{}#delivery-log", delivery.endpoint_id),

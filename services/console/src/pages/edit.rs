@@ -17,7 +17,7 @@ use super::payload::{self, FormatChoice, Preview};
 use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::frame::{Frame, Section};
 
 #[derive(Template)]
@@ -30,15 +30,15 @@ struct EditPage {
     form: EndpointForm,
     errors: FormErrors,
     categories: Vec<Category>,
-    overlaps: Vec<Choice>,
+    overlaps: Vec<SelectOption>,
     formats: Vec<FormatChoice>,
-    previewed: Vec<Choice>,
+    previewed: Vec<SelectOption>,
     preview: Option<Preview>,
-    /// What somebody else has changed meanwhile, as it stands now.
+    /// What somebody else has changed since the form was opened.
     conflict: Option<Vec<Difference>>,
 }
 
-/// How long the old secret may go on signing: hours, and how they are called.
+/// How long the old secret keeps signing: hours, and the option's text.
 const OVERLAPS: [(&str, &str); 4] =
     [("0", "Not at all"), ("1", "1 hour"), ("24", "24 hours"), ("168", "7 days")];
 const DEFAULT_OVERLAP: &str = "24";
@@ -46,79 +46,78 @@ const DEFAULT_OVERLAP: &str = "24";
 pub(crate) async fn show(visit: Visit, Path(endpoint): Path<String>) -> Page {
     let endpoint = visit.organization().endpoint(&endpoint).await?;
     let form = EndpointForm::of(&endpoint);
-    let typed = Typed { form, overlap: DEFAULT_OVERLAP.to_owned(), preview: None };
-    page(&visit, &endpoint, typed, FormErrors::default(), None).await
+    let input = EditInput { form, overlap: DEFAULT_OVERLAP.to_owned(), preview: None };
+    page(&visit, &endpoint, input, FormErrors::default(), None).await
 }
 
-/// What was typed.
-struct Typed {
-    /// With an empty secret, the one that there is stays.
+struct EditInput {
+    /// An empty secret leaves the current one.
     form: EndpointForm,
     overlap: String,
-    /// What was asked to be shown.
+    /// The preview that was asked for.
     preview: Option<Preview>,
 }
 
 pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let organization = visit.organization();
     let event_types = visit.event_types().await?;
-    let mut typed = Typed {
+    let mut input = EditInput {
         form: EndpointForm::read(&fields, event_types),
         overlap: fields.get("overlap").to_owned(),
         preview: None,
     };
-    typed.form.endpoint.id.clone_from(&id);
+    input.form.endpoint.id.clone_from(&id);
     let mut errors = FormErrors::default();
     let is_finished = match fields.get("action") {
         "select-all" => {
-            typed.form.select_all(event_types);
+            input.form.select_all(event_types);
             false
         }
         "generate" => {
-            typed.form.secret = generated().into();
+            input.form.secret = generated().into();
             false
         }
         "preview" => {
-            typed.preview = payload::preview(&visit, &typed.form.payload, &mut errors).await?;
+            input.preview = payload::preview(&visit, &input.form.payload, &mut errors).await?;
             false
         }
         // "save", and Enter in a field.
         _ => {
-            errors = typed.form.check();
-            // Whether there is a routing key that can stay, the service knows.
-            if typed.form.payload.routing_key.is_empty() {
+            errors = input.form.check();
+            // The service knows whether there is a routing key that can stay.
+            if input.form.payload.routing_key.is_empty() {
                 errors.ignore("routing_key");
             }
             errors.is_empty()
         }
     };
     // With the etag that the form was opened with: a change since then is noticed.
-    let opened = typed.form.endpoint();
+    let opened = input.form.endpoint();
     if !is_finished {
-        return page(&visit, &opened, typed, errors, None).await;
+        return page(&visit, &opened, input, errors, None).await;
     }
     let saved = match organization
-        .update_endpoint(opened.clone(), typed.form.payload.sent_routing_key())
+        .update_endpoint(opened.clone(), input.form.payload.sent_routing_key())
         .await
     {
         Ok(saved) => saved,
         Err(status) if status.code() == Code::Aborted => {
-            // The page has the new etag now: whoever saves again has seen what it replaces.
+            // The page now has the new etag: whoever saves again has seen what it replaces.
             let current = organization.endpoint(&id).await?;
-            let differences = typed.form.differences(&current);
-            let page = page(&visit, &current, typed, errors, Some(differences)).await?;
+            let differences = input.form.differences(&current);
+            let page = page(&visit, &current, input, errors, Some(differences)).await?;
             return Ok((StatusCode::CONFLICT, page).into_response());
         }
         Err(status) => {
-            return page(&visit, &opened, typed, FormErrors::of_status(status)?, None).await;
+            return page(&visit, &opened, input, FormErrors::of_status(status)?, None).await;
         }
     };
     let back = format!("/webhooks/{id}");
-    if typed.form.secret.is_empty() {
+    if input.form.secret.is_empty() {
         visit.keep_flash(FlashMessage::new(Tone::Good, "Saved."));
         return Ok(Redirect::to(&back).into_response());
     }
-    let (secret, overlap) = (typed.form.secret.expose().to_owned(), overlap(&typed.overlap));
+    let (secret, overlap) = (input.form.secret.expose().to_owned(), overlap(&input.overlap));
     match organization.rotate_secret(&id, secret, overlap).await {
         Ok(rotated) => {
             visit.keep_secret(&id, rotated.secret);
@@ -128,7 +127,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
         Err(status) => {
             let mut errors = FormErrors::of_status(status)?;
             errors.note("Everything but the secret was saved.");
-            page(&visit, &saved, typed, errors, None).await
+            page(&visit, &saved, input, errors, None).await
         }
     }
 }
@@ -136,23 +135,23 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
 async fn page(
     visit: &Visit,
     endpoint: &v1::Endpoint,
-    typed: Typed,
+    input: EditInput,
     errors: FormErrors,
     conflict: Option<Vec<Difference>>,
 ) -> Page {
     let event_types = visit.event_types().await?;
     let code = errors.status_code();
-    let overlaps = OVERLAPS.map(|(hours, name)| Choice::new(hours, name, &typed.overlap));
+    let overlaps = OVERLAPS.map(|(hours, name)| SelectOption::new(hours, name, &input.overlap));
     let page = EditPage {
         frame: visit.frame(Section::Webhooks),
         id: endpoint.id.clone(),
         title: endpoint.name.clone(),
         etag: endpoint.etag.clone(),
-        categories: categories(event_types, &typed.form.endpoint.event_types),
-        formats: typed.form.payload.choices(),
-        previewed: previewed(event_types, &typed.form.payload.preview_of),
-        preview: typed.preview,
-        form: typed.form,
+        categories: categories(event_types, &input.form.endpoint.event_types),
+        formats: input.form.payload.choices(),
+        previewed: previewed(event_types, &input.form.payload.preview_of),
+        preview: input.preview,
+        form: input.form,
         errors,
         overlaps: overlaps.to_vec(),
         conflict,

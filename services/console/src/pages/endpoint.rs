@@ -1,4 +1,4 @@
-//! An endpoint's page, and what can be done with it there.
+//! An endpoint's page, and its actions.
 
 use askama::Template;
 use axum::extract::Path;
@@ -16,15 +16,15 @@ use super::replay;
 use super::visit::Visit;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::services::Organization;
-use crate::view::Choice;
-use crate::view::chart::{Size, Statistics, Window};
+use crate::services::OrganizationClient;
+use crate::view::SelectOption;
+use crate::view::chart::{ChartSize, Statistics, Window};
 use crate::view::delivery::{AttemptRow, DeliveryRow, outcome};
 use crate::view::endpoint::EndpointView;
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::{Paging, address};
-use crate::view::replay::{Progress, ReplayForm};
+use crate::view::replay::{ReplayForm, ReplayProgress};
 use crate::view::time::duration_of;
 
 pub(crate) const LOG_PAGE_SIZE: i32 = 25;
@@ -42,13 +42,13 @@ struct EndpointPage {
     recent: Vec<DeliveryRow>,
     attempts: Vec<AttemptRow>,
     filter: LogFilter,
-    outcomes: Vec<Choice>,
-    event_types: Vec<Choice>,
+    outcomes: Vec<SelectOption>,
+    event_types: Vec<SelectOption>,
     paging: Paging,
-    /// Where new attempts are told; only on the log's first page.
+    /// The address of live updates; only on the log's first page.
     live: Option<String>,
-    replays: Vec<Progress>,
-    /// Where the failed deliveries that match the filter are retried.
+    replays: Vec<ReplayProgress>,
+    /// The address at which the failed deliveries that match the filter can be retried.
     retry_matching: Option<String>,
 }
 
@@ -58,7 +58,7 @@ struct WindowLink {
     is_chosen: bool,
 }
 
-/// What changes with every attempt: status and statistics.
+/// The part of the page that changes with every attempt: status and statistics.
 #[derive(Template)]
 #[template(path = "parts/summary.html")]
 pub(crate) struct Summary {
@@ -68,21 +68,21 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) async fn read(
-        organization: &Organization,
+        organization: &OrganizationClient,
         endpoint_id: &str,
         window: Window,
     ) -> Result<Summary, Status> {
         let endpoint = organization.endpoint(endpoint_id);
         let stats = organization.stats(endpoint_id, window.duration());
         let (endpoint, stats) = try_join(endpoint, stats).await?;
-        let statistics = Statistics::new(window, &stats, Timestamp::now(), Size::LARGE);
+        let statistics = Statistics::new(window, &stats, Timestamp::now(), ChartSize::LARGE);
         Ok(Summary { endpoint: EndpointView::of(endpoint), statistics })
     }
 }
 
-/// The newest deliveries, each with what its newest attempt was answered.
+/// The newest deliveries, each with the response to its newest attempt.
 pub(crate) async fn recent_deliveries(
-    organization: &Organization,
+    organization: &OrganizationClient,
     endpoint_id: &str,
 ) -> Result<Vec<DeliveryRow>, Status> {
     let filter = v1::ListDeliveriesRequest {
@@ -134,12 +134,12 @@ pub(crate) async fn show(
         paging: Paging::new(
             &path,
             &filter.parameters(),
-            &filter.place(),
+            &filter.position(),
             &log.next_page_token,
             "#delivery-log",
         ),
         live,
-        replays: replays.iter().map(|replay| Progress::of(replay, may_send)).collect(),
+        replays: replays.iter().map(|replay| ReplayProgress::of(replay, may_send)).collect(),
         retry_matching: filter
             .can_match_failures()
             .then(|| matching_failures(&filter).address(&summary.endpoint.id)),
@@ -148,7 +148,7 @@ pub(crate) async fn show(
     })
 }
 
-/// A replay of what has failed of the entries that a filter shows.
+/// A replay of the failed entries that a filter shows.
 fn matching_failures(filter: &LogFilter) -> ReplayForm {
     ReplayForm {
         scope: "failed".to_owned(),
@@ -162,14 +162,14 @@ fn matching_failures(filter: &LogFilter) -> ReplayForm {
 pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
     let tested = match visit.organization().test(&id).await {
         Ok(tested) => Ok(test_outcome(&tested)),
-        // Our client's time is up, or the service's: whichever was first.
+        // The deadline of our client or of the service, whichever comes first.
         Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             let text = "The test is still under way: its outcome appears in Recent Deliveries.";
             Ok(FlashMessage::new(Tone::Neutral, text))
         }
         Err(status) => Err(status),
     };
-    visit.tell(tested, &format!("/webhooks/{id}"))
+    visit.show_outcome(tested, &format!("/webhooks/{id}"))
 }
 
 fn test_outcome(tested: &v1::SendTestResponse) -> FlashMessage {
@@ -208,7 +208,7 @@ pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields)
         }
         Err(status) => Err(status),
     };
-    visit.tell(told, back(&id, &fields).as_str())
+    visit.show_outcome(told, back(&id, &fields).as_str())
 }
 
 pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
@@ -217,10 +217,10 @@ pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields
         let text = format!("{} is disabled: nothing is sent until it is enabled.", endpoint.name);
         FlashMessage::new(Tone::Neutral, text)
     });
-    visit.tell(told, back(&id, &fields).as_str())
+    visit.show_outcome(told, back(&id, &fields).as_str())
 }
 
-/// The page whose menu was used.
+/// Back to the page whose menu was used.
 fn back(id: &str, fields: &Fields) -> String {
     match fields.get("from") {
         "list" => "/webhooks".to_owned(),
@@ -235,7 +235,7 @@ struct DeletePage {
     endpoint: EndpointView,
 }
 
-pub(crate) async fn ask_delete(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn confirm_delete(visit: Visit, Path(id): Path<String>) -> Page {
     let endpoint = EndpointView::of(visit.organization().endpoint(&id).await?);
     render(&DeletePage { frame: visit.frame(Section::Webhooks), endpoint })
 }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outcome_of_a_test_is_told_in_a_sentence() {
+    fn the_outcome_of_a_test_is_a_sentence() {
         let good = tested(v1::AttemptOutcome::Delivered, 200, "");
         assert_eq!(good.text, "Test delivered: the receiver answered 200 in 12 ms.");
         let bad = tested(v1::AttemptOutcome::Failed, 503, "the receiver answered 503");

@@ -1,4 +1,4 @@
-//! Events: what was published, and what became of it.
+//! Events: what was published, and the state of its deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use futures_util::future::{try_join, try_join_all};
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::page::{Page, View, render, whole_text};
+use super::page::{Page, TextView, render, whole_text};
 use super::query::Parameters;
 use super::visit::Visit;
-use crate::services::Organization;
-use crate::view::delivery::{DeliveryRow, Text, state};
+use crate::services::OrganizationClient;
+use crate::view::delivery::{BodyText, DeliveryRow, state};
 use crate::view::filter::LogFilter;
 use crate::view::frame::{Frame, Section};
 use crate::view::paging::Paging;
 use crate::view::time::Moment;
-use crate::view::{Badge, Choice};
+use crate::view::{Badge, SelectOption};
 
 const PAGE_SIZE: i32 = 25;
-/// Of an event on the list; an organization has few endpoints for one event type.
+/// For each event on the list. An organization has few endpoints for one event type.
 const DELIVERIES_COUNTED: i32 = 100;
 const DELIVERIES_PER_PAGE: i32 = 50;
 
@@ -30,7 +30,7 @@ struct EventsPage {
     frame: Frame,
     rows: Vec<EventRow>,
     filter: LogFilter,
-    event_types: Vec<Choice>,
+    event_types: Vec<SelectOption>,
     paging: Paging,
 }
 
@@ -38,7 +38,7 @@ struct EventRow {
     id: String,
     event_type: String,
     create_time: Option<Moment>,
-    /// How many deliveries are in which state.
+    /// The number of deliveries in each state.
     deliveries: Vec<(Badge, usize)>,
     has_more: bool,
 }
@@ -69,7 +69,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<LogFilter>
         paging: Paging::new(
             "/events",
             &filter.parameters(),
-            &filter.place(),
+            &filter.position(),
             &listed.next_page_token,
             "",
         ),
@@ -77,7 +77,7 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<LogFilter>
     })
 }
 
-/// In the order of the states' lives.
+/// In the order in which a delivery passes through the states.
 fn counted(deliveries: &[v1::Delivery]) -> Vec<(Badge, usize)> {
     let mut counts = BTreeMap::new();
     for delivery in deliveries {
@@ -99,14 +99,14 @@ struct EventPage {
     trace_id: String,
     sha256: String,
     body_size: i64,
-    body: Text,
+    body: BodyText,
     deliveries: Vec<EventDelivery>,
     paging: Paging,
 }
 
 struct EventDelivery {
     endpoint_id: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     endpoint_name: Option<String>,
     row: DeliveryRow,
 }
@@ -139,10 +139,10 @@ pub(crate) async fn show(
         event_time: Moment::of(event.event_time.as_ref()),
         create_time: Moment::of(event.create_time.as_ref()),
         sha256: event.body_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        body: Text::of(&event.body, format!("/events/{}/body?", event.id)),
+        body: BodyText::of(&event.body, format!("/events/{}/body?", event.id)),
         body_size: event.body_size,
         deliveries: deliveries.collect(),
-        paging: Paging::new(&path, &[], &filter.place(), &listed.next_page_token, ""),
+        paging: Paging::new(&path, &[], &filter.position(), &listed.next_page_token, ""),
         id: event.id,
         event_type: event.event_type,
         idempotency_key: event.idempotency_key,
@@ -150,9 +150,9 @@ pub(crate) async fn show(
     })
 }
 
-/// The names of those endpoints that were not deleted.
+/// The names of the endpoints that were not deleted.
 async fn endpoint_names(
-    organization: &Organization,
+    organization: &OrganizationClient,
     deliveries: &[v1::Delivery],
 ) -> Result<BTreeMap<String, String>, Status> {
     let ids: BTreeSet<&str> =
@@ -168,7 +168,7 @@ async fn endpoint_names(
 pub(crate) async fn body(
     visit: Visit,
     Path(id): Path<String>,
-    Parameters(view): Parameters<View>,
+    Parameters(view): Parameters<TextView>,
 ) -> Page {
     whole_text(visit.organization().event(&id).await?.body, &view)
 }

@@ -1,4 +1,4 @@
-//! The form of an endpoint: what was typed, and what is wrong with it.
+//! The form of an endpoint: what was typed, and its errors.
 
 use std::collections::BTreeSet;
 
@@ -11,24 +11,24 @@ use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::view;
 
-/// What stands in the fields.
+/// The values of the fields.
 #[derive(Default)]
 pub(crate) struct EndpointForm {
-    /// The configuration, but for the payload format; of an endpoint that exists, its id, and the
-    /// etag that it had when the form was opened.
+    /// The configuration without the payload format. For an existing endpoint also its id, and its
+    /// etag when the form was opened.
     pub(crate) endpoint: v1::Endpoint,
     pub(crate) secret: Confidential,
     pub(crate) payload: PayloadForm,
 }
 
-/// A field that has another value in the form than in the endpoint.
+/// A field whose value in the form differs from the endpoint's.
 pub(crate) struct Difference {
     pub(crate) field: &'static str,
     pub(crate) current: String,
 }
 
 impl EndpointForm {
-    /// What was typed. A category that was checked stands for all event types in it.
+    /// Reads a form. A category that was checked stands for all its event types.
     pub(crate) fn read(fields: &Fields, event_types: &[v1::EventType]) -> EndpointForm {
         let checked: BTreeSet<&str> = fields.all("categories").collect();
         let whole = event_types.iter().filter(|of| checked.contains(of.category.as_str()));
@@ -61,7 +61,7 @@ impl EndpointForm {
         }
     }
 
-    /// The endpoint that it describes.
+    /// The endpoint that the form describes.
     pub(crate) fn endpoint(&self) -> v1::Endpoint {
         v1::Endpoint {
             payload_format: self.payload.format().into(),
@@ -79,7 +79,7 @@ impl EndpointForm {
         }
     }
 
-    /// What is wrong with a new endpoint, by the API's own rules.
+    /// Checks a new endpoint by the API's own rules.
     pub(crate) fn check(&self) -> FormErrors {
         let mut errors = FormErrors::default();
         if self.endpoint.event_types.is_empty() {
@@ -91,7 +91,7 @@ impl EndpointForm {
         errors
     }
 
-    /// What is different in an endpoint that somebody else has changed.
+    /// The differences from an endpoint that somebody else has changed.
     pub(crate) fn differences(&self, current: &v1::Endpoint) -> Vec<Difference> {
         let pairs = texts(&self.endpoint()).into_iter().zip(texts(current));
         let different = pairs.filter(|(typed, current)| typed != current);
@@ -143,9 +143,45 @@ pub(crate) fn categories(event_types: &[v1::EventType], selected: &[String]) -> 
 
 #[cfg(test)]
 mod tests {
+    use askama::Template;
+    use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
     use keeptrusts_webhooks_domain::payload_format::PayloadKind;
+    use keeptrusts_webhooks_domain::violation::Violation;
 
     use super::*;
+
+    /// The fields that are typed as text, in the templates that the pages of both forms include.
+    #[derive(Template)]
+    #[template(
+        ext = "html",
+        source = r#"{% include "parts/configuration_fields.html" %}{% include "parts/text_fields.html" %}"#
+    )]
+    struct TypedFields {
+        form: EndpointForm,
+        errors: FormErrors,
+    }
+
+    #[test]
+    fn every_field_of_a_configuration_is_in_the_form_and_on_the_page() {
+        // Of these two, which are chosen, there are tests of their own.
+        let is_typed = |field: &&&str| !["event_types", "payload_format"].contains(*field);
+        for field in EndpointConfig::FIELDS.iter().filter(is_typed) {
+            let form = EndpointForm::read(&Fields::parse(format!("{field}=typed").as_bytes()), &[]);
+            let read = format!("{field}: \"typed\"");
+            assert!(format!("{:?}", form.endpoint).contains(&read), "{field} is not read");
+            let differences = form.differences(&v1::Endpoint::default());
+            assert_eq!(differences.len(), 1, "{field} is not compared with what is saved");
+            let mut errors = FormErrors::default();
+            errors.add_known([Violation::new(*field, "is wrong")]);
+            assert!(errors.of(field).is_some(), "{field} has no place for its error");
+            let rendered = TypedFields { form, errors }.render().expect("renders");
+            assert!(rendered.contains(&format!("name=\"{field}\"")), "{field} cannot be typed");
+            assert!(rendered.contains("typed"), "{field} is not kept in the form");
+            assert!(rendered.contains("is wrong"), "the error of {field} is not shown");
+            let page = include_str!("../../templates/endpoint.html");
+            assert!(page.contains(&format!("endpoint.{field}")), "{field} is not on the page");
+        }
+    }
 
     fn good() -> EndpointForm {
         EndpointForm {
@@ -160,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_is_told_what_is_wrong_with_it() {
+    fn each_field_has_its_own_error() {
         assert_eq!(good().check(), FormErrors::default());
         let endpoint =
             v1::Endpoint { url: "http://siem.example".to_owned(), ..v1::Endpoint::default() };
@@ -202,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_second_sees_what_the_first_has_saved() {
+    fn a_second_admin_sees_the_changes_of_the_first() {
         let current = v1::Endpoint {
             name: "siem".to_owned(),
             url: "https://new.example/".to_owned(),
@@ -222,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_standard_webhooks_would_not_take_is_told_before_it_is_sent() {
+    fn a_secret_that_standard_webhooks_rejects_is_an_error_in_the_form() {
         for secret in ["whsec_correct horse battery staple", "whsk_correct horse battery staple"] {
             let errors = EndpointForm { secret: secret.to_owned().into(), ..good() }.check();
             assert!(

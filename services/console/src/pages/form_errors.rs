@@ -1,4 +1,4 @@
-//! What is wrong with what was typed into a form, beside the field or above the form.
+//! What is wrong with a form, beside the field or above the form.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,16 @@ use tonic_types::StatusExt;
 
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE};
 
-/// What is wrong with what was typed, by field; and what is wrong besides.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct FormErrors {
     fields: BTreeMap<String, String>,
-    /// No field's fault.
+    /// Belongs to no field.
     general: Option<String>,
 }
 
 impl FormErrors {
-    /// The fields of the API that our forms have, what they are called there, and on the page; what
-    /// else a service may complain about has no place beside a field.
+    /// The API's fields that our forms have: the API's name, the form's name, and the label. Errors
+    /// about other fields are shown above the form.
     const FIELDS: &[(&str, &str, &str)] = &[
         ("name", "name", "Name"),
         ("url", "url", "URL"),
@@ -46,17 +45,16 @@ impl FormErrors {
         self.fields.get(field).map(String::as_str)
     }
 
-    /// For the template: what stands above the form.
+    /// For the template: the sentence above the form.
     pub(crate) fn general(&self) -> Option<&str> {
         self.general.as_deref()
     }
 
-    /// Whether it has to do with the first step of two.
+    /// Whether the errors belong to the first step of two.
     pub(crate) fn is_about_configuration(&self) -> bool {
         self.fields.keys().any(|field| field != "event_types")
     }
 
-    /// The answer's.
     pub(crate) fn status_code(&self) -> StatusCode {
         match self.general {
             Some(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -69,8 +67,8 @@ impl FormErrors {
         self.add_all(checked.err());
     }
 
-    /// Why a service did not do what the form asks for. What was typed is kept, whatever it is,
-    /// unless there is nothing that the form is about.
+    /// The errors of a form that a service has refused. What was typed is kept, unless the thing
+    /// that the form edits no longer exists.
     pub(crate) fn of_status(status: Status) -> Result<FormErrors, ErrorPage> {
         let mut errors = FormErrors::default();
         let details = status.get_details_bad_request();
@@ -89,26 +87,27 @@ impl FormErrors {
         Ok(errors)
     }
 
-    /// Says something more above the form.
+    /// Adds a sentence above the form.
     pub(crate) fn note(&mut self, text: &str) {
         let said = self.general.take().map(|said| format!(" {said}")).unwrap_or_default();
         self.general = Some(format!("{text}{said}"));
     }
 
-    /// Says what is wrong with a field, unless something has been said about it.
+    /// Sets a field's error, unless it has one.
     pub(crate) fn add(&mut self, field: &str, sentence: String) {
         self.fields.entry(field.to_owned()).or_insert(sentence);
     }
 
-    /// Forgets what is wrong with a field: it need not be right yet.
+    /// Drops a field's error: it need not be right yet.
     pub(crate) fn ignore(&mut self, field: &str) {
         self.fields.remove(field);
     }
 
-    /// Says what is wrong with the fields of the API that forms have.
+    /// Adds errors of those API fields that forms have.
     pub(super) fn add_known(&mut self, violations: impl IntoIterator<Item = Violation>) {
         for Violation { field, description } in violations {
-            // Of `endpoint.event_types[2]` and `channel.email.recipients[0]`, the form's fields.
+            // `endpoint.event_types[2]` and `channel.email.recipients[0]` are the form's fields
+            // without the index.
             let field = field.split('[').next().unwrap_or_default();
             let field = field.rsplit('.').next().unwrap_or(field);
             if let Some((_, ours, _)) =
@@ -127,7 +126,7 @@ impl FormErrors {
     }
 }
 
-/// What a field is called on the page.
+/// A field's label on the page.
 fn label(field: &str) -> &str {
     let known = FormErrors::FIELDS.iter().find(|(_, ours, _)| *ours == field);
     known.map_or(field, |(.., label)| label)

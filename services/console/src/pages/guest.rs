@@ -1,4 +1,4 @@
-//! Somebody who has not signed in yet: the sign-in page, and how a token becomes a session.
+//! Requests of people who have not signed in: the sign-in page, and how a token becomes a session.
 
 use std::sync::Arc;
 
@@ -30,16 +30,15 @@ use crate::session::Session;
 use crate::view::frame::Frame;
 use crate::visitor::Visitor;
 
-/// Where somebody chooses one of several organizations.
 pub(crate) const CHOOSE_ORGANIZATION: &str = "/sign-in/organization";
 
-/// A request of somebody on a sign-in page.
+/// A request to a sign-in page.
 #[derive(Clone)]
 pub(crate) struct Guest {
     pub(super) app: Arc<AppState>,
     session: Session,
     address: BrowserAddress,
-    /// They have signed in already.
+    /// The browser has a session already.
     pub(super) is_signed_in: bool,
 }
 
@@ -64,7 +63,7 @@ struct SignInPage<'a> {
     next: String,
     organization: String,
     errors: FormErrors,
-    /// With whose accounts one can sign in as well.
+    /// The issuer with whose accounts people can sign in as well.
     issuer: Option<&'a str>,
 }
 
@@ -72,8 +71,8 @@ struct SignInPage<'a> {
 pub(super) struct OpenedSession(NewSession);
 
 impl OpenedSession {
-    /// Makes the browser have it, in the place of what it had, so that nobody can have put it
-    /// there before (session fixation).
+    /// Replaces the browser's cookie, so that nobody can have planted the session there before
+    /// (session fixation).
     pub(super) fn redirect_to(self, next: &str) -> Response {
         let mut response = Redirect::to(local_path(next)).into_response();
         response.extensions_mut().insert(self.0);
@@ -84,7 +83,7 @@ impl OpenedSession {
 /// Why there is no session.
 struct SignInFailure {
     code: StatusCode,
-    /// Whose fault it is. None: no field's.
+    /// The field at fault. None: no field.
     field: Option<&'static str>,
     sentence: String,
     /// In seconds.
@@ -92,7 +91,7 @@ struct SignInFailure {
 }
 
 impl SignInFailure {
-    /// Nothing is said about what is wrong with a key.
+    /// Says nothing about what is wrong with the key.
     fn wrong_key() -> SignInFailure {
         let text = "This key is not valid.";
         SignInFailure::of(StatusCode::UNPROCESSABLE_ENTITY, Some("key"), text)
@@ -107,14 +106,18 @@ impl From<Status> for SignInFailure {
     fn from(status: Status) -> SignInFailure {
         let wrong = StatusCode::UNPROCESSABLE_ENTITY;
         match status.code() {
-            // FAILED_PRECONDITION: it is a session's token, which is nobody's to type.
+            // FAILED_PRECONDITION: the token of a session, which nobody types.
             Code::Unauthenticated | Code::FailedPrecondition => SignInFailure::wrong_key(),
             Code::PermissionDenied => SignInFailure::of(wrong, Some("key"), sentence(&status)),
             Code::InvalidArgument | Code::NotFound => {
                 let details = status.get_details_bad_request();
                 let said = details.and_then(|mut details| details.field_violations.pop());
                 let said = said.map_or("is not one of this key's".into(), |said| said.description);
-                SignInFailure::of(wrong, Some("organization"), format!("Organization {said}."))
+                SignInFailure::of(
+                    wrong,
+                    Some("organization"),
+                    format!("OrganizationClient {said}."),
+                )
             }
             Code::ResourceExhausted => {
                 let seconds = retry_delay(&status).map_or(60, |delay| delay.as_secs().max(1));
@@ -139,8 +142,8 @@ impl From<Status> for SignInFailure {
 }
 
 impl Guest {
-    /// Signs in with a key or a web token. One of several organizations is asked which, unless it
-    /// is said already.
+    /// Signs in with a key or a web token. If the token is valid in several organizations and none
+    /// is given, asks which.
     pub(super) async fn sign_in(
         &self,
         token: Zeroizing<String>,
@@ -182,13 +185,13 @@ impl Guest {
         &self.app
     }
 
-    /// With which accounts one can sign in, if with any.
+    /// The accounts that people can sign in with. None: keys only.
     pub(super) fn accounts(&self) -> Option<&Accounts> {
         self.app.accounts.as_ref()
     }
 
-    /// Opens a session with a token; `organization` matters only if it is valid in several
-    /// or in all.
+    /// Opens a session with a token; `organization` matters only if the token is valid in several
+    /// organizations or in all.
     pub(super) async fn open(
         &self,
         token: &str,
@@ -209,21 +212,21 @@ impl Guest {
         Ok(OpenedSession(NewSession { session: Session::signed_in(&token), max_age }))
     }
 
-    /// The organizations between which a token leaves the choice. Empty: there is none, or they
-    /// are all.
+    /// The organizations among which a token's owner must choose. Empty: there is one, or it is
+    /// valid in all.
     pub(super) async fn organizations_of(&self, token: &str) -> Result<Vec<String>, Status> {
         let credentials = Credentials::new(token, self.address.0);
         let credentials = credentials.map_err(|_| Status::unauthenticated(""))?;
         Ok(self.app.services.who_am_i(&credentials).await?.organization_ids)
     }
 
-    /// The choice that this browser has.
+    /// The choice that this browser has to make.
     pub(super) fn choice(&self) -> Option<Arc<OrganizationChoice>> {
         self.app.organization_choices.get(&self.session)
     }
 
-    /// Has this browser asked which organization is meant: in a session that nobody else can have
-    /// put there before (session fixation), since it opens the account.
+    /// Asks this browser to choose an organization. It gets a new anonymous session, which nobody
+    /// can have planted there before (session fixation), since that session opens the account.
     pub(super) fn ask_for_organization(&self, choice: OrganizationChoice) -> Response {
         let new_session = NewSession::anonymous();
         self.app.organization_choices.put(&new_session.session, choice);
@@ -252,7 +255,7 @@ impl Guest {
         render(&SignInPage { frame, next, organization, errors, issuer })
     }
 
-    /// What is around a page of somebody who has not signed in.
+    /// The frame of a page for somebody who has not signed in.
     pub(super) fn frame(&self) -> Frame {
         Frame {
             form_token: self.session.form_token(),
@@ -262,7 +265,7 @@ impl Guest {
     }
 }
 
-/// How long a session goes on.
+/// How long a session lasts.
 fn seconds_left(session: &v1::Key) -> Option<i64> {
     let end = timestamp_from_proto(session.expire_time.as_ref()?)?;
     Some(end.duration_since(Timestamp::now()).as_secs().max(0))

@@ -1,4 +1,4 @@
-//! Health: how a week went for all endpoints, the worst ones first.
+//! Health: how a week went for all endpoints, the worst first.
 
 use askama::Template;
 use jiff::civil::Date;
@@ -11,12 +11,12 @@ use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
 use crate::view::frame::{Frame, Section};
-use crate::view::health::{HealthRow, Tally};
+use crate::view::health::{HealthRow, TallyView};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Choice {
-    /// A day within the week, as in `2026-04-23`. Anything else: the last week that is over.
+pub(crate) struct WeekQuery {
+    /// A day of the week, such as `2026-04-23`. Anything else: the last full week.
     week: String,
 }
 
@@ -25,14 +25,14 @@ pub(crate) struct Choice {
 struct HealthPage {
     frame: Frame,
     week: Week,
-    total: Tally,
+    total: TallyView,
     rows: Vec<HealthRow>,
-    /// Endpoints that had attempts, and are not among the rows.
+    /// Endpoints that had attempts and are not among the rows.
     others: i32,
 }
 
-pub(crate) async fn show(visit: Visit, Parameters(choice): Parameters<Choice>) -> Page {
-    let day = choice.week.parse::<Date>().ok();
+pub(crate) async fn show(visit: Visit, Parameters(query): Parameters<WeekQuery>) -> Page {
+    let day = query.week.parse::<Date>().ok();
     let time = day.and_then(|day| Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp()));
     let summary = visit.organization().health_summary(time.map(timestamp_to_proto)).await?;
     let start = summary.start_time.as_ref().and_then(timestamp_from_proto).unwrap_or_default();
@@ -40,13 +40,13 @@ pub(crate) async fn show(visit: Visit, Parameters(choice): Parameters<Choice>) -
     render(&HealthPage {
         frame: visit.frame(Section::Health),
         week: Week::beginning(start, Timestamp::now()),
-        total: Tally::of(&summary.total.unwrap_or_default()),
+        total: TallyView::of(&summary.total.unwrap_or_default()),
         others: summary.endpoint_count - rows.len() as i32,
         rows,
     })
 }
 
-/// The week that is shown, and those beside it.
+/// The week that is shown, and the weeks beside it.
 #[derive(Debug, PartialEq, Eq)]
 struct Week {
     /// Monday and Sunday.

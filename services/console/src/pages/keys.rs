@@ -19,18 +19,19 @@ use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::services::PageOf;
-use crate::view::Choice;
+use crate::services::PageRef;
+use crate::view::SelectOption;
 use crate::view::frame::{Frame, Section};
 use crate::view::key::KeyRow;
-use crate::view::paging::{Paging, Place};
+use crate::view::paging::{PagePosition, Paging};
 
 const PAGE_SIZE: i32 = 25;
-/// The value of `kind` that stands for sessions; every other one for API keys.
+/// The value of `kind` for sessions; every other value means API keys.
 const SESSIONS: &str = "sessions";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a new key may be valid: values of the form, and how they are called. None: for ever.
+/// How long a new key may be valid: the form's value, the option's text, and the duration. None:
+/// for ever.
 const LIVES: [(&str, &str, Option<Duration>); 6] = [
     ("1", "1 day", Some(DAY)),
     ("7", "7 days", Some(DAY.saturating_mul(7))),
@@ -41,7 +42,7 @@ const LIVES: [(&str, &str, Option<Duration>); 6] = [
 ];
 const DEFAULT_LIFE: &str = "90";
 
-/// The roles that are for one organization, and what they are for.
+/// The roles for one organization, each with its purpose.
 const ROLES: [(Role, &str); 3] = [
     (Role::Publisher, "publisher: publishes events, and reads those that it has published"),
     (Role::Viewer, "viewer: sees everything but secrets, keys and the audit trail"),
@@ -50,7 +51,7 @@ const ROLES: [(Role, &str); 3] = [
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Filter {
+pub(crate) struct KeyFilter {
     kind: String,
     page: String,
     trail: String,
@@ -67,19 +68,19 @@ struct KeysPage {
     paging: Paging,
 }
 
-pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<Filter>) -> Page {
+pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<KeyFilter>) -> Page {
     let are_sessions = filter.kind == SESSIONS;
     let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
-    let page = PageOf { size: PAGE_SIZE, token: &filter.page };
+    let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = visit.organization().keys(page, kind).await?;
-    let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
+    let position = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
     let kept = [("kind", if are_sessions { SESSIONS } else { "" })];
     render(&KeysPage {
         frame: visit.frame(Section::Keys),
         rows: listed.keys.into_iter().map(KeyRow::of).collect(),
         are_sessions,
         own_id: visit.visitor().actor.clone(),
-        paging: Paging::new("/keys", &kept, &place, &listed.next_page_token, ""),
+        paging: Paging::new("/keys", &kept, &position, &listed.next_page_token, ""),
     })
 }
 
@@ -88,13 +89,12 @@ pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<Filter>) -
 struct CreateKeyPage {
     frame: Frame,
     name: String,
-    roles: Vec<Choice>,
-    lives: Vec<Choice>,
+    roles: Vec<SelectOption>,
+    lives: Vec<SelectOption>,
     errors: FormErrors,
 }
 
-/// What was typed.
-struct Typed {
+struct KeyInput {
     name: String,
     role: String,
     life: String,
@@ -102,16 +102,17 @@ struct Typed {
 
 pub(crate) async fn show(visit: Visit) -> Page {
     let (role, life) = (Role::Publisher.name().to_owned(), DEFAULT_LIFE.to_owned());
-    form(&visit, Typed { name: String::new(), role, life }, FormErrors::default())
+    form(&visit, KeyInput { name: String::new(), role, life }, FormErrors::default())
 }
 
-fn form(visit: &Visit, typed: Typed, errors: FormErrors) -> Page {
-    let roles = ROLES.iter().map(|(role, words)| Choice::new(role.name(), words, &typed.role));
-    let lives = LIVES.iter().map(|(value, words, _)| Choice::new(value, words, &typed.life));
+fn form(visit: &Visit, input: KeyInput, errors: FormErrors) -> Page {
+    let roles =
+        ROLES.iter().map(|(role, words)| SelectOption::new(role.name(), words, &input.role));
+    let lives = LIVES.iter().map(|(value, words, _)| SelectOption::new(value, words, &input.life));
     let code = errors.status_code();
     let page = CreateKeyPage {
         frame: visit.frame(Section::Keys),
-        name: typed.name,
+        name: input.name,
         roles: roles.collect(),
         lives: lives.collect(),
         errors,
@@ -120,26 +121,26 @@ fn form(visit: &Visit, typed: Typed, errors: FormErrors) -> Page {
 }
 
 pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
-    let typed = Typed {
+    let input = KeyInput {
         name: fields.get("name").to_owned(),
         role: fields.get("role").to_owned(),
         life: fields.get("life").to_owned(),
     };
     let mut errors = FormErrors::default();
-    errors.check(check_name("name", typed.name.clone()));
-    let role = ROLES.iter().find(|(role, _)| role.name() == typed.role);
+    errors.check(check_name("name", input.name.clone()));
+    let role = ROLES.iter().find(|(role, _)| role.name() == input.role);
     if role.is_none() {
         errors.add("role", "Choose a role.".to_owned());
     }
-    let life = LIVES.iter().find(|(value, _, _)| *value == typed.life);
+    let life = LIVES.iter().find(|(value, _, _)| *value == input.life);
     if life.is_none() {
         errors.add("life", "Choose how long it is valid.".to_owned());
     }
     let (Some((role, _)), Some((_, _, life)), true) = (role, life, errors.is_empty()) else {
-        return form(&visit, typed, errors);
+        return form(&visit, input, errors);
     };
-    let (name, role, life) = (typed.name.clone(), v1::Role::from(*role), *life);
-    // Goes on if the browser does not wait: the token of what was created must be kept.
+    let (name, role, life) = (input.name.clone(), v1::Role::from(*role), *life);
+    // Goes on if the browser disconnects: the token of the key must be kept.
     let creating = tokio::spawn({
         let visit = visit.clone();
         async move {
@@ -151,7 +152,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     });
     match creating.await.map_err(|_| ErrorPage::Internal)? {
         Ok(id) => Ok(Redirect::to(&format!("/keys/{id}/created")).into_response()),
-        Err(status) => form(&visit, typed, FormErrors::of_status(status)?),
+        Err(status) => form(&visit, input, FormErrors::of_status(status)?),
     }
 }
 
@@ -160,12 +161,11 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
 struct KeyCreatedPage {
     frame: Frame,
     key: KeyRow,
-    /// None: it has been shown.
+    /// None: it has been shown before.
     token: Option<Confidential>,
 }
 
-/// After the redirect, so that a reload makes no other key; the token is shown the first time
-/// only.
+/// After a redirect, so that a reload creates no other key. The token is shown the first time only.
 pub(crate) async fn created(visit: Visit, Path(id): Path<String>) -> Page {
     let key = find(&visit, &id).await?;
     let token = visit.take_secret(&key.id).map(|new| new.secret.as_str().to_owned().into());
@@ -181,7 +181,7 @@ struct RevokeKeyPage {
     is_own: bool,
 }
 
-pub(crate) async fn ask_revoke(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn confirm_revoke(visit: Visit, Path(id): Path<String>) -> Page {
     let key = find(&visit, &id).await?;
     let is_own = key.id == visit.visitor().actor;
     render(&RevokeKeyPage { frame: visit.frame(Section::Keys), key, is_own })

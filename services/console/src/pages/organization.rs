@@ -1,4 +1,4 @@
-//! Which organization somebody wants to see whose account, or whose web token, is of several.
+//! Asks which organization somebody wants to see whose account or web token is valid in several.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::form_errors::FormErrors;
 use super::guest::Guest;
 use super::page::{Page, render};
-use crate::account::Refusal;
+use crate::account::SignInError;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
 use crate::organization_choices::OrganizationChoice;
@@ -32,9 +32,9 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
     let Some(choice) = guest.choice() else {
         return match guest.accounts() {
             Some(accounts) => {
-                super::account::refused(&guest, accounts, &Refusal::UnknownSignIn, "")
+                super::account::refused(&guest, accounts, &SignInError::UnknownSignIn, "")
             }
-            // Only a token that was pasted has brought somebody here.
+            // Only a token that was pasted leads here.
             None => Ok(Redirect::to("/sign-in").into_response()),
         };
     };
@@ -52,7 +52,7 @@ pub(crate) async fn submit(guest: Guest, fields: Fields) -> Page {
         }
         Err(status) => match guest.accounts() {
             Some(accounts) => {
-                super::account::refused(&guest, accounts, &Refusal::from(status), &choice.next)
+                super::account::refused(&guest, accounts, &SignInError::from(status), &choice.next)
             }
             None => guest.sign_in_failed(status, choice.next.clone(), chosen.to_owned()),
         },

@@ -1,4 +1,4 @@
-//! What a handler answers with: a rendered page, a text, or an error page.
+//! What a handler returns: a rendered page, a text, or an error page.
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -13,21 +13,21 @@ use crate::view::json;
 pub(crate) type Page = Result<Response, ErrorPage>;
 
 pub(super) fn render(page: &impl Template) -> Page {
-    Ok(confidential::answer(page)?)
+    Ok(confidential::response(page)?)
 }
 
-/// How a text that is too long for its page is shown on one of its own.
+/// How a text is shown on a page of its own.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct View {
+pub(crate) struct TextView {
     view: String,
 }
 
-/// Indenting a whole body takes at most so much memory; what would take more stays as it is.
+/// The limit for an indented body, which is built in memory; larger ones are shown as they are.
 const MAX_INDENTED_BYTES: usize = 4 * 1024 * 1024;
 
-/// A text that is nothing but text, whatever it contains.
-pub(super) fn whole_text(text: String, View { view }: &View) -> Page {
+/// A response of plain text, whatever the text contains.
+pub(super) fn whole_text(text: String, TextView { view }: &TextView) -> Page {
     if text.is_empty() {
         return Err(ErrorPage::NotFound);
     }

@@ -1,4 +1,4 @@
-//! The payload format in the forms: what is chosen, what belongs to it, and what it would make.
+//! The payload format in forms: the format, its own fields, and a preview.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
@@ -8,16 +8,16 @@ use super::visit::Visit;
 use crate::confidential::Confidential;
 use crate::error_page::ErrorPage;
 use crate::fields::Fields;
-use crate::view::delivery::Text;
+use crate::view::delivery::BodyText;
 use crate::view::payload::{explanation, kind_of, name};
 
-/// What stands in the fields.
+/// The values of the fields.
 #[derive(Default, Clone)]
 pub(crate) struct PayloadForm {
     pub(crate) kind: PayloadKind,
     pub(crate) template: String,
     pub(crate) routing_key: Confidential,
-    /// The event type that a preview is made of.
+    /// The event type of the preview.
     pub(crate) preview_of: String,
 }
 
@@ -34,13 +34,13 @@ pub(crate) struct Preview {
     pub(crate) event_type: String,
     pub(crate) content_type: String,
     pub(crate) size: i64,
-    pub(crate) body: Text,
+    pub(crate) body: BodyText,
 }
 
 impl PayloadForm {
     pub(crate) fn read(fields: &Fields) -> PayloadForm {
         PayloadForm {
-            // Nobody but a program sends a name that is not in the select.
+            // Only programs send a name that is not in the select.
             kind: fields.get("payload_format").parse().unwrap_or_default(),
             template: fields.lines("payload_template"),
             routing_key: fields.get("routing_key").trim().to_owned().into(),
@@ -53,7 +53,7 @@ impl PayloadForm {
             kind: kind_of(endpoint),
             template: endpoint.payload_template.clone(),
             routing_key: Confidential::default(),
-            // What it is sent is of more interest than what it is not.
+            // A type that the endpoint subscribes to is more interesting than another one.
             preview_of: endpoint.event_types.first().cloned().unwrap_or_default(),
         }
     }
@@ -62,8 +62,7 @@ impl PayloadForm {
         self.kind.into()
     }
 
-    /// The template, if the format has one: what is left in the field of another format is not
-    /// meant.
+    /// The template, if the format has one. What is left in the field of another format is ignored.
     pub(crate) fn sent_template(&self) -> String {
         match self.kind {
             PayloadKind::Custom => self.template.clone(),
@@ -79,7 +78,7 @@ impl PayloadForm {
         }
     }
 
-    /// Whether the fields that belong to one format only are to be seen at once.
+    /// Whether to show the fields that belong to one format only.
     pub(crate) fn has_more(&self) -> bool {
         matches!(self.kind, PayloadKind::Custom | PayloadKind::PagerDuty)
     }
@@ -95,7 +94,7 @@ impl PayloadForm {
     }
 }
 
-/// What the format would make of a sample. What is wrong with it stands beside its field.
+/// Renders a sample in the chosen format. Errors go beside their fields.
 pub(crate) async fn preview(
     visit: &Visit,
     form: &PayloadForm,
@@ -116,7 +115,7 @@ pub(crate) async fn preview(
             event_type: event_type.to_owned(),
             content_type: made.content_type,
             size: made.size,
-            body: Text::complete(&made.body),
+            body: BodyText::complete(&made.body),
         })),
         Err(status) => {
             *errors = FormErrors::of_status(status)?;

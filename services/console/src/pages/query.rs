@@ -1,11 +1,11 @@
-//! The parameters of a page's address.
+//! The query parameters of a page's address.
 
 use axum::extract::{FromRequestParts, Query};
 use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-/// An address's parameters; those that cannot be read are left out, as if they were not there.
+/// Query parameters. Those that cannot be read are ignored.
 pub(crate) struct Parameters<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequestParts<S> for Parameters<T> {

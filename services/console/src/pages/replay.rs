@@ -1,4 +1,4 @@
-//! Replays: counted before they are asked for, and looked at while they run.
+//! Replays: the form with a count, and the page of one that runs.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use super::visit::Visit;
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE, sentence};
 use crate::fields::Fields;
 use crate::flash::{FlashMessage, Tone};
-use crate::view::Choice;
+use crate::view::SelectOption;
 use crate::view::endpoint::EndpointView;
 use crate::view::frame::{Frame, Section};
-use crate::view::replay::{Progress, ReplayForm, heading, matched};
+use crate::view::replay::{ReplayForm, ReplayProgress, heading, matched};
 use crate::view::time::Moment;
 
-/// How long what an endpoint has missed is counted before it is said to be enabled.
+/// How long counting missed events may delay the page that says an endpoint is enabled.
 const MISSED_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Template)]
@@ -31,19 +31,19 @@ struct FormPage {
     frame: Frame,
     endpoint: EndpointView,
     form: ReplayForm,
-    /// For the part of the form that lists have too.
+    /// The part of the form that lists have too.
     filter: ReplayForm,
-    scopes: Vec<Choice>,
-    event_types: Vec<Choice>,
-    /// What would come of it. None: it cannot be counted.
-    counted: Option<Counted>,
-    /// Why it cannot be counted, or was not begun.
-    refusal: Option<String>,
+    scopes: Vec<SelectOption>,
+    event_types: Vec<SelectOption>,
+    /// None: it cannot be counted.
+    counted: Option<ReplayCount>,
+    /// Why it cannot be counted, or was not started.
+    objection: Option<String>,
 }
 
-/// What would come of a replay.
-struct Counted {
-    /// Something may come of it.
+/// What a replay would send.
+struct ReplayCount {
+    /// It would send something.
     can_send: bool,
     heading: String,
     scheduled: i64,
@@ -52,9 +52,9 @@ struct Counted {
     expired: i64,
 }
 
-impl Counted {
-    fn of(replay: &v1::Replay) -> Counted {
-        Counted {
+impl ReplayCount {
+    fn of(replay: &v1::Replay) -> ReplayCount {
+        ReplayCount {
             can_send: replay.matched_count > 0 || replay.may_match_more,
             heading: heading(replay),
             scheduled: replay.scheduled_count,
@@ -81,14 +81,19 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     match visit.organization().replay(form.request(&id)).await {
         Ok(replay) => Ok(Redirect::to(&format!("/replays/{}", replay.id)).into_response()),
         Err(status) => {
-            let refusal = refusal(status)?;
-            page(&visit, &id, form, Some(refusal)).await
+            let objection = objection(status)?;
+            page(&visit, &id, form, Some(objection)).await
         }
     }
 }
 
-/// The form as it was filled in, with what would come of it.
-async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<String>) -> Page {
+/// The form as it was filled in, with the count.
+async fn page(
+    visit: &Visit,
+    id: &str,
+    form: ReplayForm,
+    earlier_objection: Option<String>,
+) -> Page {
     let organization = visit.organization();
     let endpoint = EndpointView::of(organization.endpoint(id).await?);
     let mut shown = FormPage {
@@ -98,21 +103,21 @@ async fn page(visit: &Visit, id: &str, form: ReplayForm, refusal_before: Option<
         filter: form.clone(),
         endpoint,
         counted: None,
-        refusal: refusal_before,
+        objection: earlier_objection,
         form,
     };
-    if shown.form.is_right() && shown.refusal.is_none() {
+    if shown.form.is_right() && shown.objection.is_none() {
         let request = v1::ReplayEventsRequest { validate_only: true, ..shown.form.request(id) };
         match organization.replay(request).await {
-            Ok(replay) => shown.counted = Some(Counted::of(&replay)),
-            Err(status) => shown.refusal = Some(refusal(status)?),
+            Ok(replay) => shown.counted = Some(ReplayCount::of(&replay)),
+            Err(status) => shown.objection = Some(objection(status)?),
         }
     }
     render(&shown)
 }
 
-/// What a service says against it, for the page with the form. Other errors have a page of their own.
-fn refusal(status: Status) -> Result<String, ErrorPage> {
+/// A service's objection, for the page with the form. Other errors have a page of their own.
+fn objection(status: Status) -> Result<String, ErrorPage> {
     if status.code() == Code::InvalidArgument {
         return Ok(sentence(&status));
     }
@@ -127,9 +132,9 @@ fn refusal(status: Status) -> Result<String, ErrorPage> {
 #[template(path = "replay.html")]
 struct ReplayPage {
     frame: Frame,
-    progress: Progress,
+    progress: ReplayProgress,
     endpoint_id: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     endpoint_name: Option<String>,
     start_time: Option<Moment>,
     end_time: Option<Moment>,
@@ -139,14 +144,14 @@ struct ReplayPage {
     creator: String,
 }
 
-pub(crate) async fn look(visit: Visit, Path(id): Path<String>) -> Page {
+pub(crate) async fn show_replay(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
-    let replay = organization.look_at_replay(&id).await?;
+    let replay = organization.get_replay(&id).await?;
     let may_send = visit.visitor().may(Permission::Send);
     render(&ReplayPage {
         endpoint_name: organization.endpoint_name(&replay.endpoint_id).await?,
         frame: visit.frame(Section::Webhooks),
-        progress: Progress::of(&replay, may_send),
+        progress: ReplayProgress::of(&replay, may_send),
         start_time: Moment::of(replay.start_time.as_ref()),
         end_time: Moment::of(replay.end_time.as_ref()),
         endpoint_id: replay.endpoint_id,
@@ -161,17 +166,17 @@ pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
     let cancelled = visit.organization().cancel_replay(&id).await;
     let text = "Cancelled: what was scheduled already is delivered, and no more.";
     let told = cancelled.map(|_| FlashMessage::new(Tone::Neutral, text));
-    visit.tell(told, &format!("/replays/{id}"))
+    visit.show_outcome(told, &format!("/replays/{id}"))
 }
 
-/// What to do next once an endpoint is enabled: what it has missed, if there is something.
+/// Offers to replay what an endpoint missed while it was disabled, if there is something.
 pub(crate) async fn missed_events(visit: &Visit, endpoint: &v1::Endpoint) -> Option<FlashMessage> {
     if !visit.visitor().may(Permission::Send) {
         return None;
     }
     let form = ReplayForm { scope: "missed".to_owned(), ..ReplayForm::default() };
     let request = v1::ReplayEventsRequest { validate_only: true, ..form.request(&endpoint.id) };
-    // It is enabled whether this can be counted or not, and nobody waits long to hear of that.
+    // The endpoint is enabled whether this can be counted or not, so the page does not wait long.
     let organization = visit.organization();
     let replay = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
     let replay = replay.ok()?;

@@ -1,5 +1,5 @@
-//! Sign in and sign out. A key is exchanged for a session, whose token becomes the cookie; the
-//! key itself is kept nowhere. How one gets a token with an account is in [`super::account`].
+//! Sign in and sign out. A key is exchanged for a session, whose token becomes the cookie; the key
+//! itself is stored nowhere. Signing in with an account is in [`super::account`].
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;

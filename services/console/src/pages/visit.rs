@@ -1,4 +1,4 @@
-//! A request of somebody who has signed in: whose it is, and through what it is answered.
+//! A request of somebody who has signed in: the visitor, the session, and the response.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::assets::ASSETS;
 use crate::credentials::Credentials;
 use crate::error_page::{ErrorPage, SERVICE_UNAVAILABLE};
 use crate::flash::{FlashMessage, NewSecret, Tone};
-use crate::services::Organization;
+use crate::services::OrganizationClient;
 use crate::session::Session;
 use crate::view::frame::{Frame, Section};
 use crate::visitor::Visitor;
 
-/// The header by which the script asks for the outcome alone, not a page.
+/// The header by which the script asks for the outcome alone instead of a page.
 const INLINE_HEADER: &str = "x-inline";
 
 /// A request of a visitor.
@@ -31,7 +31,7 @@ pub(crate) struct Visit {
     pub(super) session: Session,
     visitor: Visitor,
     pub(super) credentials: Credentials,
-    /// The script asks, and stays on its page.
+    /// The script has sent the request, and stays on its page.
     is_inline: bool,
 }
 
@@ -53,8 +53,8 @@ impl FromRequestParts<Arc<AppState>> for Visit {
 }
 
 impl Visit {
-    /// The services, as this visitor may use them.
-    pub(crate) fn organization(&self) -> Organization {
+    /// A client of the services that acts as this visitor.
+    pub(crate) fn organization(&self) -> OrganizationClient {
         self.app.services.of(&self.visitor, &self.credentials)
     }
 
@@ -62,7 +62,6 @@ impl Visit {
         &self.visitor
     }
 
-    /// The event types that there are.
     pub(crate) async fn event_types(&self) -> Result<&[v1::EventType], Status> {
         let organization = self.organization();
         let known = &self.app.event_types;
@@ -73,7 +72,7 @@ impl Visit {
         &self.app
     }
 
-    /// The frame of a page, with the flash message that waits for it.
+    /// The frame of a page, with the session's flash message.
     pub(super) fn frame(&self, section: Section) -> Frame {
         Frame {
             assets: &ASSETS,
@@ -85,7 +84,7 @@ impl Visit {
     }
 
     /// Shows the outcome of an action: to the script at once, otherwise on the page `back`.
-    pub(super) fn tell(&self, outcome: Result<FlashMessage, Status>, back: &str) -> Page {
+    pub(super) fn show_outcome(&self, outcome: Result<FlashMessage, Status>, back: &str) -> Page {
         let flash = match outcome.map_err(ErrorPage::from) {
             Ok(flash) => flash,
             Err(ErrorPage::Refused(text)) => FlashMessage::new(Tone::Bad, text),
@@ -99,7 +98,7 @@ impl Visit {
         Ok(Redirect::to(back).into_response())
     }
 
-    /// Keeps the new secret of an endpoint or of a key for the next page.
+    /// Keeps the new secret of an endpoint or key for the next page.
     pub(super) fn keep_secret(&self, of: &str, secret: String) {
         let secret = NewSecret { of: of.to_owned(), secret: secret.into() };
         self.app.flash_messages.put_secret(&self.session, secret);

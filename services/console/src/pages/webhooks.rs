@@ -1,4 +1,4 @@
-//! The Webhooks page: every endpoint, with what has happened to it lately.
+//! The Webhooks page: every endpoint with its recent statistics.
 
 use askama::Template;
 use futures_util::future::{try_join, try_join_all};
@@ -9,18 +9,18 @@ use serde::Deserialize;
 use super::page::{Page, render};
 use super::query::Parameters;
 use super::visit::Visit;
-use crate::services::PageOf;
-use crate::view::Choice;
-use crate::view::chart::{Size, Statistics, Window};
+use crate::services::PageRef;
+use crate::view::SelectOption;
+use crate::view::chart::{ChartSize, Statistics, Window};
 use crate::view::endpoint::{EndpointRow, STATUSES};
 use crate::view::frame::{Frame, Section};
-use crate::view::paging::{Paging, Place};
+use crate::view::paging::{PagePosition, Paging};
 
 const PAGE_SIZE: i32 = 15;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Filter {
+pub(crate) struct EndpointFilter {
     q: String,
     status: String,
     page: String,
@@ -33,16 +33,16 @@ struct WebhooksPage {
     frame: Frame,
     rows: Vec<EndpointRow>,
     search: String,
-    statuses: Vec<Choice>,
+    statuses: Vec<SelectOption>,
     is_filtered: bool,
     paging: Paging,
 }
 
-pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<Filter>) -> Page {
+pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFilter>) -> Page {
     let organization = visit.organization();
     let status = STATUSES.iter().find(|(name, _)| *name == filter.status);
     let status = status.map_or(v1::EndpointStatus::Unspecified, |(_, status)| *status);
-    let page = PageOf { size: PAGE_SIZE, token: &filter.page };
+    let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = organization.endpoints(page, status, &filter.q);
     let (listed, event_types) = try_join(listed, visit.event_types()).await?;
 
@@ -53,22 +53,22 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<Filter>) -
     let stats = try_join_all(stats).await?;
     let now = Timestamp::now();
     let rows = listed.endpoints.into_iter().zip(stats).map(|(endpoint, stats)| {
-        let statistics = Statistics::new(Window::Day, &stats, now, Size::SMALL);
+        let statistics = Statistics::new(Window::Day, &stats, now, ChartSize::SMALL);
         EndpointRow::new(endpoint, statistics, event_types.len())
     });
 
-    let all = Choice::new("", "All statuses", &filter.status);
+    let all = SelectOption::new("", "All statuses", &filter.status);
     let named = STATUSES.iter().map(|(name, status)| {
-        Choice::new(name, crate::view::endpoint::status(*status).word, &filter.status)
+        SelectOption::new(name, crate::view::endpoint::status(*status).word, &filter.status)
     });
-    let place = Place { page: filter.page.clone(), trail: filter.trail.clone() };
+    let position = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
     let parameters = [("q", filter.q.as_str()), ("status", filter.status.as_str())];
     render(&WebhooksPage {
         frame: visit.frame(Section::Webhooks),
         rows: rows.collect(),
         statuses: [all].into_iter().chain(named).collect(),
         is_filtered: !filter.q.is_empty() || !filter.status.is_empty(),
-        paging: Paging::new("/webhooks", &parameters, &place, &listed.next_page_token, ""),
+        paging: Paging::new("/webhooks", &parameters, &position, &listed.next_page_token, ""),
         search: filter.q,
     })
 }
@@ -81,7 +81,7 @@ mod tests {
     use crate::assets::ASSETS;
     use crate::visitor::Visitor;
 
-    /// An endpoint with something of everything in each of its hours.
+    /// An endpoint whose every hour has attempts of every outcome.
     fn busy(number: i64, now: Timestamp) -> EndpointRow {
         let endpoint = v1::Endpoint {
             id: format!("ep_01KPX3Z9R9Q5C3W6M4T8N2B7{number:02}"),
@@ -108,10 +108,10 @@ mod tests {
             stats: Some(counts(hour)),
         });
         let stats = v1::GetEndpointStatsResponse { total: Some(counts(0)), hours: hours.collect() };
-        EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, Size::SMALL), 16)
+        EndpointRow::new(endpoint, Statistics::new(Window::Day, &stats, now, ChartSize::SMALL), 16)
     }
 
-    /// Who sees every button.
+    /// A visitor who sees every button.
     fn admin() -> Option<Visitor> {
         Visitor::of(v1::WhoAmIResponse { role: v1::Role::Admin.into(), ..Default::default() })
     }

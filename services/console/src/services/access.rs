@@ -1,4 +1,4 @@
-//! AccessService: who is signed in, sessions, keys.
+//! AccessService: the caller, sessions, keys.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use keeptrusts_webhooks_contracts::time::duration_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::{Organization, PageOf, Services, with_credentials};
+use super::{OrganizationClient, PageRef, Services, with_credentials};
 use crate::credentials::Credentials;
 
-/// How many keys are looked through for one by its id: ten pages of a thousand.
+/// Pages of a thousand keys that are read to find one by its id.
 const MAX_PAGES_LOOKED_THROUGH: usize = 10;
 const MAX_PAGE_SIZE: i32 = 1_000;
 
 impl Services {
-    /// Whose a token is.
+    /// The owner of a token.
     pub(crate) async fn who_am_i(
         &self,
         credentials: &Credentials,
@@ -34,7 +34,7 @@ impl Services {
         Ok(client.create_session(with_credentials(request, credentials)).await?.into_inner())
     }
 
-    /// Ends the session that the credentials are of.
+    /// Ends the session that the credentials belong to.
     pub(crate) async fn end_session(&self, credentials: &Credentials) -> Result<(), Status> {
         let mut client = self.access.clone();
         client.end_session(with_credentials(v1::EndSessionRequest {}, credentials)).await?;
@@ -42,11 +42,11 @@ impl Services {
     }
 }
 
-impl Organization {
+impl OrganizationClient {
     /// API keys or sessions.
     pub(crate) async fn keys(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
         kind: v1::KeyKind,
     ) -> Result<v1::ListKeysResponse, Status> {
         let request = v1::ListKeysRequest {
@@ -63,7 +63,7 @@ impl Organization {
     pub(crate) async fn key(&self, id: &str) -> Result<Option<v1::Key>, Status> {
         let mut token = String::new();
         for _ in 0..MAX_PAGES_LOOKED_THROUGH {
-            let page = PageOf { size: MAX_PAGE_SIZE, token: &token };
+            let page = PageRef { size: MAX_PAGE_SIZE, token: &token };
             let listed = self.keys(page, v1::KeyKind::Unspecified).await?;
             if let Some(key) = listed.keys.into_iter().find(|key| key.id == id) {
                 return Ok(Some(key));
@@ -76,7 +76,7 @@ impl Organization {
         Ok(None)
     }
 
-    /// Makes a key. Without a `life` it is valid for ever.
+    /// Creates a key. Without a `life` it is valid for ever.
     pub(crate) async fn create_key(
         &self,
         name: String,
@@ -93,7 +93,7 @@ impl Organization {
         Ok(client.create_key(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// Ends a key, or a session; if that is wanted, with all that was made with it.
+    /// Revokes a key or session, and on request everything that was created with it.
     pub(crate) async fn revoke_key(&self, id: &str, revoke_made: bool) -> Result<v1::Key, Status> {
         let request = v1::RevokeKeyRequest {
             organization_id: self.id.clone(),

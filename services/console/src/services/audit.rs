@@ -3,14 +3,14 @@
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::Organization;
+use super::OrganizationClient;
 
-/// A page of the trail may hold fewer entries than it has room for, or none. How many are asked
-/// for before a page of ours is shown as it is.
+/// Calls for one page of ours. A page of the trail may hold fewer entries than it has room for, or
+/// none, so several may be needed; after these, the page is shown as it is.
 const MAX_CALLS_A_PAGE: usize = 10;
 
-impl Organization {
-    /// What was done, newest first. As full a page as there are entries for, as a rule.
+impl OrganizationClient {
+    /// What was done, newest first, in pages that are usually full.
     pub(crate) async fn audit_entries(
         &self,
         filter: v1::ListAuditEntriesRequest,

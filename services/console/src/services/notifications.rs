@@ -1,14 +1,14 @@
-//! NotificationService: channels, and what they were told.
+//! NotificationService: channels and their notifications.
 
 use keeptrusts_webhooks_contracts::v1;
 use tonic::Status;
 
-use super::{Organization, PageOf, TEST_LIMIT};
+use super::{OrganizationClient, PageRef, TEST_LIMIT};
 
-impl Organization {
+impl OrganizationClient {
     pub(crate) async fn channels(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
     ) -> Result<v1::ListChannelsResponse, Status> {
         let request = v1::ListChannelsRequest {
             organization_id: self.id.clone(),
@@ -37,8 +37,8 @@ impl Organization {
         Ok(answer.channel.unwrap_or_default())
     }
 
-    /// Changes name, subscriptions and endpoints, and the destination if there is one; if the
-    /// etag is still the current one.
+    /// Changes name, subscriptions and endpoints, and the destination if there is one; if the etag
+    /// is still current.
     pub(crate) async fn update_channel(&self, channel: v1::Channel) -> Result<v1::Channel, Status> {
         let destination = channel.destination.is_some().then_some("destination");
         let paths = ["name", "subscriptions", "endpoint_ids"].into_iter().chain(destination);
@@ -79,7 +79,7 @@ impl Organization {
 
     pub(crate) async fn notifications(
         &self,
-        page: PageOf<'_>,
+        page: PageRef<'_>,
         channel_id: &str,
     ) -> Result<v1::ListNotificationsResponse, Status> {
         let request = v1::ListNotificationsRequest {

@@ -1,16 +1,16 @@
-//! The audit trail: entries, and what they are filtered by.
+//! The audit trail: its entries and its filter.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use serde::Deserialize;
 
-use super::Choice;
+use super::SelectOption;
 use super::filter::{interval, interval_complaint};
-use super::paging::{Place, address};
+use super::paging::{PagePosition, address};
 use super::time::Moment;
 
-/// What the address of the page says.
+/// The filter in the page's address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AuditFilter {
@@ -24,8 +24,8 @@ pub(crate) struct AuditFilter {
 }
 
 impl AuditFilter {
-    pub(crate) fn place(&self) -> Place {
-        Place { page: self.page.clone(), trail: self.trail.clone() }
+    pub(crate) fn position(&self) -> PagePosition {
+        PagePosition { page: self.page.clone(), trail: self.trail.clone() }
     }
 
     /// What the links to other pages, and to the export, keep.
@@ -43,12 +43,13 @@ impl AuditFilter {
         self.parameters().iter().any(|(_, value)| !value.is_empty())
     }
 
-    /// Where the same entries are as a file.
+    /// The address of the same entries as a file.
     pub(crate) fn export_address(&self) -> String {
         address("/audit.csv", self.parameters())
     }
 
-    /// What of it cannot be read, for the person who typed it. Then nothing is filtered by it.
+    /// What cannot be read in the filter, for the person who typed it. Such a value filters
+    /// nothing.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         if !self.action.is_empty() && self.chosen_action().is_none() {
             return Some("There is no such action.");
@@ -74,11 +75,11 @@ impl AuditFilter {
         }
     }
 
-    pub(crate) fn action_choices(&self) -> Vec<Choice> {
-        let all = Choice::new("", "All actions", &self.action);
+    pub(crate) fn action_choices(&self) -> Vec<SelectOption> {
+        let all = SelectOption::new("", "All actions", &self.action);
         let actions = AuditAction::ALL
             .iter()
-            .map(|action| Choice::new(action.name(), &words(*action), &self.action));
+            .map(|action| SelectOption::new(action.name(), &action_name(*action), &self.action));
         [all].into_iter().chain(actions).collect()
     }
 
@@ -91,8 +92,8 @@ impl AuditFilter {
     }
 }
 
-/// An action for people: `Endpoint created` of `endpoint.created`.
-fn words(action: AuditAction) -> String {
+/// An action for people: `Endpoint created` for `endpoint.created`.
+fn action_name(action: AuditAction) -> String {
     let name = action.name().replace(['.', '_'], " ");
     let mut characters = name.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
@@ -105,7 +106,7 @@ pub(crate) struct AuditRow {
     pub(crate) time: Option<Moment>,
     pub(crate) what: String,
     pub(crate) actor: String,
-    /// What the actor is called; a service has no other name.
+    /// A service has no other name.
     pub(crate) actor_name: String,
     pub(crate) address: String,
     pub(crate) endpoint_id: String,
@@ -121,7 +122,7 @@ impl AuditRow {
     pub(crate) fn of(entry: v1::AuditEntry) -> AuditRow {
         let action = Option::<AuditAction>::from(entry.action());
         AuditRow {
-            what: action.map_or_else(|| "Unknown".to_owned(), words),
+            what: action.map_or_else(|| "Unknown".to_owned(), action_name),
             time: Moment::of(entry.time.as_ref()),
             id: entry.id,
             actor: entry.actor,
@@ -137,7 +138,7 @@ impl AuditRow {
         }
     }
 
-    /// Where everything is that the same actor has done.
+    /// The address of everything that the same actor has done.
     pub(crate) fn same_actor(&self) -> String {
         address("/audit", [("actor", self.actor.as_str())])
     }
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_make_no_sense_are_said_to() {
+    fn invalid_filters_are_reported() {
         let none = AuditFilter::default();
         assert_eq!((none.complaint(), none.is_filtered()), (None, false));
         for filter in [
@@ -183,12 +184,12 @@ mod tests {
 
     #[test]
     fn actions_are_called_in_words() {
-        assert_eq!(words(AuditAction::EndpointCreated), "Endpoint created");
-        assert_eq!(words(AuditAction::MasterKeyRotated), "Master key rotated");
+        assert_eq!(action_name(AuditAction::EndpointCreated), "Endpoint created");
+        assert_eq!(action_name(AuditAction::MasterKeyRotated), "Master key rotated");
         assert_eq!(none_chosen().len(), AuditAction::ALL.len() + 1);
     }
 
-    fn none_chosen() -> Vec<Choice> {
+    fn none_chosen() -> Vec<SelectOption> {
         AuditFilter::default().action_choices()
     }
 }

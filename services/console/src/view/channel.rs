@@ -1,4 +1,4 @@
-//! Notification channels and what they were told, in words.
+//! Notification channels and their notifications, in words.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::channel::Destination;
@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::v1::channel::Destination;
 use super::Badge;
 use super::time::{Moment, duration_of};
 
-/// What a channel can be: the value of the form, and what it is called.
+/// Kinds of channels: the form's value and the label.
 pub(crate) const KINDS: [(&str, &str); 5] = [
     ("slack", "Slack"),
     ("teams", "Microsoft Teams"),
@@ -15,7 +15,7 @@ pub(crate) const KINDS: [(&str, &str); 5] = [
     ("email", "E-mail"),
 ];
 
-/// What a channel can be told of: the value of the form, what it is called, what it means.
+/// Types of notifications: the form's value, the label, and the explanation.
 pub(crate) const TYPES: [(v1::NotificationType, &str, &str); 5] = [
     (
         v1::NotificationType::DeliveryExhausted,
@@ -40,7 +40,6 @@ pub(crate) const TYPES: [(v1::NotificationType, &str, &str); 5] = [
     ),
 ];
 
-/// What a type of notification is called.
 pub(crate) fn type_name(kind: v1::NotificationType) -> &'static str {
     if kind == v1::NotificationType::IncidentResolved {
         return "Incident resolved";
@@ -54,7 +53,7 @@ pub(crate) struct ChannelView {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) kind_name: &'static str,
-    /// What may be shown of where it leads.
+    /// What may be shown of its destination.
     pub(crate) address: String,
     pub(crate) subscriptions: Vec<&'static str>,
     pub(crate) endpoint_ids: Vec<String>,
@@ -87,7 +86,7 @@ impl ChannelView {
     }
 }
 
-/// The value of the form, and what may be shown.
+/// The kind's form value, and what may be shown of the address.
 pub(crate) fn destination(destination: Option<&Destination>) -> (&'static str, String) {
     match destination {
         Some(Destination::Slack(slack)) => ("slack", slack.address.clone()),

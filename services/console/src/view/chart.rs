@@ -29,7 +29,7 @@ impl Window {
         }
     }
 
-    /// As a link.
+    /// The link's text.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Window::Day => "24 hours",
@@ -38,7 +38,7 @@ impl Window {
         }
     }
 
-    /// A day, unless the address says otherwise.
+    /// The default is a day.
     pub(crate) fn named(name: &str) -> Window {
         Window::ALL.into_iter().find(|window| window.name() == name).unwrap_or(Window::Day)
     }
@@ -71,7 +71,7 @@ pub(crate) struct Statistics {
     pub(crate) delivered: i64,
     pub(crate) failed: i64,
     pub(crate) retrying: i64,
-    /// Absent without attempts.
+    /// None: there were no attempts.
     pub(crate) success_rate: Option<String>,
     pub(crate) median_duration: Option<String>,
     pub(crate) chart: Chart,
@@ -82,7 +82,7 @@ impl Statistics {
         window: Window,
         stats: &v1::GetEndpointStatsResponse,
         now: Timestamp,
-        size: Size,
+        size: ChartSize,
     ) -> Statistics {
         let total = stats.total.unwrap_or_default();
         let attempts = total.delivered + total.failed + total.retrying;
@@ -113,7 +113,7 @@ impl Statistics {
     }
 }
 
-/// Never 100 % when something went wrong, never 0 % when something went right.
+/// Never 100 % when something failed, never 0 % when something succeeded.
 pub(crate) fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let rounded = (percent * 10.0).round() / 10.0;
@@ -125,25 +125,25 @@ pub(crate) fn percent(rate: f64) -> String {
     format!("{honest:.1} %").replace(".0 %", " %")
 }
 
-/// How large a chart is drawn, in the units of its `viewBox`.
+/// A chart's size, in the units of its `viewBox`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
+pub(crate) struct ChartSize {
     width: i64,
     height: i64,
 }
 
-impl Size {
+impl ChartSize {
     /// In a row of a table.
-    pub(crate) const SMALL: Size = Size { width: 120, height: 28 };
+    pub(crate) const SMALL: ChartSize = ChartSize { width: 120, height: 28 };
     /// On a page of its own.
-    pub(crate) const LARGE: Size = Size { width: 720, height: 120 };
+    pub(crate) const LARGE: ChartSize = ChartSize { width: 720, height: 120 };
 }
 
-/// A line that can be drawn at once.
+/// All bars of one class as one shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) class: &'static str,
-    /// The `d` of a path.
+    /// The `d` of an SVG path.
     pub(crate) path: String,
 }
 
@@ -161,39 +161,39 @@ pub(crate) struct Chart {
 pub(crate) struct Bar {
     pub(crate) x: i64,
     pub(crate) width: i64,
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<BarSegment>,
     pub(crate) from: Moment,
-    pub(crate) counts: Counts,
+    pub(crate) counts: AttemptCounts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct BarSegment {
     pub(crate) class: &'static str,
     pub(crate) y: i64,
     pub(crate) height: i64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct AttemptCounts {
     pub(crate) delivered: i64,
     pub(crate) retrying: i64,
     pub(crate) failed: i64,
 }
 
-impl Counts {
+impl AttemptCounts {
     fn total(self) -> i64 {
         self.delivered + self.retrying + self.failed
     }
 }
 
 impl Chart {
-    /// All bars without their words, a shape for each class: small in bytes, too.
+    /// All bars without their texts, a shape for each class: fewer bytes.
     pub(crate) fn shapes(&self) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::new();
         for bar in &self.bars {
-            let baseline = [Part { class: "none", y: self.height - 1, height: 1 }];
+            let baseline = [BarSegment { class: "none", y: self.height - 1, height: 1 }];
             let parts = if bar.parts.is_empty() { &baseline[..] } else { &bar.parts[..] };
-            for Part { class, y, height } in parts {
+            for BarSegment { class, y, height } in parts {
                 let rectangle = format!("M{} {y}h{w}v{height}h-{w}z", bar.x, w = bar.width);
                 match shapes.iter_mut().find(|shape| shape.class == *class) {
                     Some(shape) => shape.path.push_str(&rectangle),
@@ -204,12 +204,17 @@ impl Chart {
         shapes
     }
 
-    fn new(window: Window, hours: &[v1::HourlyAttemptStats], now: Timestamp, size: Size) -> Chart {
+    fn new(
+        window: Window,
+        hours: &[v1::HourlyAttemptStats],
+        now: Timestamp,
+        size: ChartSize,
+    ) -> Chart {
         let bar_seconds = window.hours_per_bar() * HOUR;
         let end = (now.as_second().div_euclid(HOUR) + 1) * HOUR;
         let start = end - window.hours() * HOUR;
         let count = window.hours() / window.hours_per_bar();
-        let mut counts = vec![Counts::default(); usize::try_from(count).unwrap_or(0)];
+        let mut counts = vec![AttemptCounts::default(); usize::try_from(count).unwrap_or(0)];
         for hour in hours {
             let begins = hour.start_time.as_ref().map_or(0, |time| time.seconds);
             let index = usize::try_from((begins - start).div_euclid(bar_seconds));
@@ -244,15 +249,15 @@ fn moment(second: i64) -> Moment {
     Moment(Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// From the bottom up: delivered, retrying, failed. What happened at all can be seen.
-fn parts(counts: Counts, most: i64, height: i64) -> Vec<Part> {
+/// From the bottom up: delivered, retrying, failed. A count that is not 0 is always visible.
+fn parts(counts: AttemptCounts, most: i64, height: i64) -> Vec<BarSegment> {
     let stacked = [("good", counts.delivered), ("wait", counts.retrying), ("bad", counts.failed)];
     let mut bottom = height;
     let mut parts = Vec::new();
     for (class, count) in stacked.into_iter().filter(|(_, count)| *count > 0) {
         let part = (count * height / most.max(1)).clamp(2, bottom.max(2));
         bottom = (bottom - part).max(0);
-        parts.push(Part { class, y: bottom, height: part });
+        parts.push(BarSegment { class, y: bottom, height: part });
     }
     parts
 }
@@ -271,10 +276,10 @@ mod tests {
 
     fn chart(window: Window, hours: &[v1::HourlyAttemptStats]) -> Chart {
         let now = "2026-04-23T10:30:00Z".parse().expect("a time");
-        Chart::new(window, hours, now, Size::SMALL)
+        Chart::new(window, hours, now, ChartSize::SMALL)
     }
 
-    /// The highest bar's attempts.
+    /// The attempts of the highest bar.
     fn highest(chart: &Chart) -> i64 {
         chart.bars.iter().map(|bar| bar.counts.total()).max().expect("there are bars")
     }
@@ -287,7 +292,7 @@ mod tests {
         );
         assert_eq!(chart.bars.len(), 24);
         assert_eq!(chart.bars[0].counts.delivered, 1);
-        assert_eq!(chart.bars[23].counts, Counts { delivered: 3, retrying: 0, failed: 1 });
+        assert_eq!(chart.bars[23].counts, AttemptCounts { delivered: 3, retrying: 0, failed: 1 });
         assert_eq!(highest(&chart), 4);
     }
 
@@ -317,7 +322,7 @@ mod tests {
 
     #[test]
     fn one_failure_among_many_successes_can_be_seen() {
-        let parts = parts(Counts { delivered: 10_000, retrying: 0, failed: 1 }, 10_001, 28);
+        let parts = parts(AttemptCounts { delivered: 10_000, retrying: 0, failed: 1 }, 10_001, 28);
         assert_eq!(parts.len(), 2);
         assert!(parts.iter().all(|part| part.height >= 2 && part.y >= 0), "{parts:?}");
     }

@@ -16,7 +16,6 @@ pub(crate) fn outcome(outcome: v1::AttemptOutcome) -> Badge {
     }
 }
 
-/// How far a delivery has come.
 pub(crate) fn state(state: v1::DeliveryState) -> Badge {
     match state {
         v1::DeliveryState::Scheduled => Badge { word: "Scheduled", class: "neutral" },
@@ -36,7 +35,7 @@ fn special_trigger(trigger: v1::AttemptTrigger) -> Option<&'static str> {
     }
 }
 
-/// A receiver's answer in a word: its status, or that none came.
+/// The response in short: its status, or that there was none.
 fn status(code: i32) -> String {
     match code {
         0 => "No answer".to_owned(),
@@ -53,20 +52,20 @@ pub(crate) struct AttemptRow {
     pub(crate) number: i32,
     pub(crate) start_time: Option<Moment>,
     pub(crate) event_type: String,
-    /// What caused it, unless it was what one expects: the schedule.
+    /// What caused it, if not the schedule.
     pub(crate) special_trigger: Option<&'static str>,
     pub(crate) status: String,
     pub(crate) error: String,
-    /// What was out of the ordinary, whatever came of it.
+    /// Anything unusual about it, whatever its outcome.
     pub(crate) remark: String,
     pub(crate) duration: String,
     pub(crate) outcome: Badge,
-    /// Whether it makes sense to offer another attempt, to this visitor.
+    /// Whether this visitor is offered another attempt.
     pub(crate) can_retry: bool,
 }
 
 impl AttemptRow {
-    /// For a visitor who may send deliveries again, or may not.
+    /// `may_send`: the visitor may retry deliveries.
     pub(crate) fn of(attempt: &v1::Attempt, may_send: bool) -> AttemptRow {
         let can_retry = may_send
             && attempt.outcome() != v1::AttemptOutcome::Delivered
@@ -88,7 +87,7 @@ impl AttemptRow {
     }
 }
 
-/// A delivery among the recent ones, and among those of an event.
+/// A delivery in a list.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/delivery_row.html")]
 pub(crate) struct DeliveryRow {
@@ -96,7 +95,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) event_type: String,
     pub(crate) create_time: Option<Moment>,
     pub(crate) state: Badge,
-    /// What the newest attempt was answered; empty before there is one.
+    /// The response to the newest attempt; empty before there is one.
     pub(crate) status: String,
     pub(crate) attempt_count: i32,
     pub(crate) next_attempt_time: Option<Moment>,
@@ -127,8 +126,8 @@ pub(crate) struct AttemptView {
     pub(crate) row: AttemptRow,
     pub(crate) request_headers: Vec<v1::Header>,
     pub(crate) response_headers: Vec<v1::Header>,
-    pub(crate) request: Text,
-    pub(crate) response: Text,
+    pub(crate) request: BodyText,
+    pub(crate) response: BodyText,
 }
 
 impl AttemptView {
@@ -141,47 +140,47 @@ impl AttemptView {
             row: AttemptRow::of(attempt, false),
             request_headers: attempt.request_headers.clone(),
             response_headers: attempt.response_headers.clone(),
-            request: Text::of(&attempt.request_body, whole("request")),
-            response: Text::of(&attempt.response_body, whole("response")),
+            request: BodyText::of(&attempt.request_body, whole("request")),
+            response: BodyText::of(&attempt.response_body, whole("response")),
         }
     }
 
-    /// Whether what was sent is still kept, and something was.
+    /// Whether something was sent and is still stored.
     pub(crate) fn has_request(&self) -> bool {
         !self.request_headers.is_empty() || !self.request.is_empty()
     }
 }
 
 /// A body as text: as it is, and indented if it is JSON.
-pub(crate) struct Text {
+pub(crate) struct BodyText {
     pub(crate) raw: String,
     pub(crate) pretty: Option<String>,
-    /// How long it is in all, if there is more of it than is shown.
+    /// The length of the whole body, if only a part is shown.
     pub(crate) whole_bytes: Option<usize>,
-    /// Where all of it is; `view=…` is to be added.
+    /// The address of the whole body; `view=…` is to be added.
     pub(crate) whole: String,
 }
 
-impl Text {
-    /// What a page shows at the most, in the bytes that it takes there: pages stay small, and
-    /// what is longer has a page of its own.
+impl BodyText {
+    /// Limits for a body on a page, in bytes as it is escaped there: pages stay small, and longer
+    /// bodies have a page of their own.
     const MAX_RAW: usize = 10 * 1024;
     const MAX_PRETTY: usize = 14 * 1024;
 
-    pub(crate) fn of(body: &str, whole: String) -> Text {
-        let shown = beginning(body, Text::MAX_RAW);
-        let pretty = super::json::indented(body, Text::MAX_PRETTY);
-        let pretty = pretty.filter(|pretty| beginning(pretty, Text::MAX_PRETTY) == pretty);
+    pub(crate) fn of(body: &str, whole: String) -> BodyText {
+        let shown = beginning(body, BodyText::MAX_RAW);
+        let pretty = super::json::indented(body, BodyText::MAX_PRETTY);
+        let pretty = pretty.filter(|pretty| beginning(pretty, BodyText::MAX_PRETTY) == pretty);
         let is_whole = shown.len() == body.len();
-        // With the whole of it indented, there is nothing to miss but white space.
+        // If the indented text is complete, only white space is missing.
         let whole_bytes = (!is_whole).then_some(body.len());
-        Text { raw: shown.to_owned(), pretty, whole_bytes, whole }
+        BodyText { raw: shown.to_owned(), pretty, whole_bytes, whole }
     }
 
     /// All of a text that has no page of its own.
-    pub(crate) fn complete(body: &str) -> Text {
+    pub(crate) fn complete(body: &str) -> BodyText {
         let pretty = super::json::indented(body, usize::MAX);
-        Text { raw: body.to_owned(), pretty, whole_bytes: None, whole: String::new() }
+        BodyText { raw: body.to_owned(), pretty, whole_bytes: None, whole: String::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -208,18 +207,18 @@ mod tests {
 
     #[test]
     fn a_long_body_is_shown_in_part() {
-        let text = Text::of(&"é".repeat(Text::MAX_RAW), String::new());
-        assert_eq!(text.raw.len(), Text::MAX_RAW);
-        assert_eq!(text.whole_bytes, Some(2 * Text::MAX_RAW));
-        let text = Text::of("{\"a\":1}", String::new());
+        let text = BodyText::of(&"é".repeat(BodyText::MAX_RAW), String::new());
+        assert_eq!(text.raw.len(), BodyText::MAX_RAW);
+        assert_eq!(text.whole_bytes, Some(2 * BodyText::MAX_RAW));
+        let text = BodyText::of("{\"a\":1}", String::new());
         assert_eq!(text.pretty.as_deref(), Some("{\n  \"a\": 1\n}"));
         assert_eq!(text.whole_bytes, None);
     }
 
     #[test]
     fn what_counts_is_the_length_on_the_page() {
-        let quotes = "\"".repeat(Text::MAX_RAW);
-        assert_eq!(Text::of(&quotes, String::new()).raw.len(), Text::MAX_RAW / 5);
+        let quotes = "\"".repeat(BodyText::MAX_RAW);
+        assert_eq!(BodyText::of(&quotes, String::new()).raw.len(), BodyText::MAX_RAW / 5);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) const STATUSES: [(&str, v1::EndpointStatus); 3] = [
     ("degraded", v1::EndpointStatus::Degraded),
 ];
 
-/// Whether deliveries are made, and lately succeed.
+/// Whether deliveries are made, and whether they succeed lately.
 pub(crate) fn status(status: v1::EndpointStatus) -> Badge {
     match status {
         v1::EndpointStatus::Active => Badge { word: "Active", class: "good" },
@@ -34,11 +34,11 @@ pub(crate) struct EndpointView {
     pub(crate) status: Badge,
     pub(crate) is_disabled: bool,
     pub(crate) status_time: Option<Moment>,
-    /// The delivery that its status is due to.
+    /// The delivery that caused its status.
     pub(crate) delivery_at_fault: Option<String>,
-    /// Since when nothing has succeeded.
+    /// The time since which nothing has succeeded.
     pub(crate) failing_since: Option<Moment>,
-    /// What its receiver has asked for.
+    /// The pause that its receiver has asked for.
     pub(crate) pause: Option<PauseView>,
     pub(crate) create_time: Option<Moment>,
     pub(crate) update_time: Option<Moment>,
@@ -77,12 +77,12 @@ impl EndpointView {
     }
 }
 
-/// A receiver has asked to be left alone.
+/// A pause that a receiver has asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct PauseView {
     pub(crate) end_time: Moment,
     pub(crate) status_code: i32,
-    /// The delivery that was answered so.
+    /// The delivery whose response asked for it.
     pub(crate) delivery_id: String,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct EndpointRow {
     pub(crate) statistics: Statistics,
     /// The event types that there is room for.
     pub(crate) shown_event_types: Vec<String>,
-    /// How many there are besides.
+    /// How many more there are.
     pub(crate) more_event_types: usize,
     pub(crate) has_all_event_types: bool,
 }
@@ -128,7 +128,7 @@ impl EndpointRow {
         self.url_up_to(60)
     }
 
-    /// More of it, for a tool tip; all of it is on the endpoint's page.
+    /// More of it, for a tooltip; all of it is on the endpoint's page.
     pub(crate) fn long_url(&self) -> &str {
         self.url_up_to(300)
     }
@@ -137,7 +137,7 @@ impl EndpointRow {
         &self.endpoint.url[..self.endpoint.url.floor_char_boundary(bytes)]
     }
 
-    /// All of them, for a tool tip.
+    /// All of them, for a tooltip.
     pub(crate) fn event_types(&self) -> String {
         self.endpoint.event_types.join(", ")
     }

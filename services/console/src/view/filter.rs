@@ -1,12 +1,12 @@
-//! What lists are filtered by, as the address of a page says it.
+//! Filters of lists, as a page's address has them.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use serde::Deserialize;
 
-use super::Choice;
+use super::SelectOption;
 use super::delivery::outcome;
-use super::paging::Place;
+use super::paging::PagePosition;
 use super::time;
 
 /// The outcomes by their words.
@@ -16,7 +16,7 @@ const OUTCOMES: [(&str, v1::AttemptOutcome); 3] = [
     ("retrying", v1::AttemptOutcome::Retrying),
 ];
 
-/// The filters of the delivery log and of the events; what a list does not have stays empty.
+/// The filters of the delivery log and of the events. Those that a list does not have stay empty.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct LogFilter {
@@ -30,8 +30,8 @@ pub(crate) struct LogFilter {
 }
 
 impl LogFilter {
-    pub(crate) fn place(&self) -> Place {
-        Place { page: self.page.clone(), trail: self.trail.clone() }
+    pub(crate) fn position(&self) -> PagePosition {
+        PagePosition { page: self.page.clone(), trail: self.trail.clone() }
     }
 
     /// What the links to other pages keep.
@@ -49,14 +49,14 @@ impl LogFilter {
         [&self.outcome, &self.event_type, &self.from, &self.to].iter().any(|text| !text.is_empty())
     }
 
-    /// Whether it is a choice among which there may be failed deliveries.
+    /// Whether the filter may match failed deliveries.
     pub(crate) fn can_match_failures(&self) -> bool {
         self.is_filtered()
             && self.complaint().is_none()
             && matches!(self.outcome.as_str(), "" | "failed")
     }
 
-    /// What of it cannot be read, for the person who typed it.
+    /// What cannot be read in the filter, for the person who typed it.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         if !self.event_type.is_empty() && self.event_type.parse::<EventType>().is_err() {
             return Some("There is no such event type.");
@@ -64,7 +64,7 @@ impl LogFilter {
         interval_complaint(&self.from, &self.to)
     }
 
-    /// The delivery log's entries of an endpoint. Times that cannot be read filter nothing.
+    /// The request for an endpoint's log. Times that cannot be read filter nothing.
     pub(crate) fn attempts(&self, endpoint_id: &str, page_size: i32) -> v1::ListAttemptsRequest {
         let (start_time, end_time) = self.times();
         v1::ListAttemptsRequest {
@@ -91,7 +91,7 @@ impl LogFilter {
         }
     }
 
-    /// Whether an attempt that has just been made is one of them.
+    /// Whether an attempt that has just been made belongs on the list.
     pub(crate) fn admits(&self, attempt: &v1::Attempt) -> bool {
         let outcome = self.chosen_outcome();
         let seconds = attempt.start_time.as_ref().map_or(0, |time| time.seconds);
@@ -102,18 +102,20 @@ impl LogFilter {
             && end.is_none_or(|end| seconds < end.seconds)
     }
 
-    pub(crate) fn outcome_choices(&self) -> Vec<Choice> {
+    pub(crate) fn outcome_choices(&self) -> Vec<SelectOption> {
         let all = [("", "All outcomes")].into_iter();
         let outcomes = OUTCOMES.iter().map(|(value, of)| (*value, outcome(*of).word));
-        all.chain(outcomes).map(|(value, name)| Choice::new(value, name, &self.outcome)).collect()
+        all.chain(outcomes)
+            .map(|(value, name)| SelectOption::new(value, name, &self.outcome))
+            .collect()
     }
 
-    /// The event types, and that of tests.
-    pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<Choice> {
+    /// The event types, and the type of tests.
+    pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<SelectOption> {
         let names = event_types.iter().map(|event_type| event_type.name.as_str());
-        let mut choices = vec![Choice::new("", "All event types", &self.event_type)];
+        let mut choices = vec![SelectOption::new("", "All event types", &self.event_type)];
         let all = names.chain(["webhook.test"]);
-        choices.extend(all.map(|name| Choice::new(name, name, &self.event_type)));
+        choices.extend(all.map(|name| SelectOption::new(name, name, &self.event_type)));
         choices
     }
 
@@ -135,7 +137,7 @@ impl LogFilter {
     }
 }
 
-/// What of two times that were typed cannot be read.
+/// What cannot be read in two times that were typed.
 pub(crate) fn interval_complaint(from: &str, to: &str) -> Option<&'static str> {
     match (time::parse(from), time::parse(to)) {
         (Ok(Some(from)), Ok(Some(to))) if from >= to => Some("\"From\" must be before \"To\"."),
@@ -144,7 +146,7 @@ pub(crate) fn interval_complaint(from: &str, to: &str) -> Option<&'static str> {
     }
 }
 
-/// Two times that were typed. If they cannot be read they limit nothing.
+/// Two times that were typed. Those that cannot be read limit nothing.
 pub(crate) fn interval(
     from: &str,
     to: &str,
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_make_no_sense_are_said_to() {
+    fn invalid_filters_are_reported() {
         let unknown = LogFilter { event_type: "policy.x".to_owned(), ..LogFilter::default() };
         assert!(unknown.complaint().is_some());
         assert_eq!(unknown.events(10).event_type, "");

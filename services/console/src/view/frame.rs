@@ -1,4 +1,4 @@
-//! What is around every page.
+//! The frame of every page: navigation, visitor, message.
 
 use keeptrusts_webhooks_domain::access::Permission;
 
@@ -19,11 +19,10 @@ pub(crate) enum Section {
     Elsewhere,
 }
 
-/// Navigation, who is signed in, and what is to be told.
 pub(crate) struct Frame {
     pub(crate) assets: &'static Assets,
     pub(crate) section: Section,
-    /// None: nobody has signed in, or the page belongs to nobody.
+    /// None: nobody has signed in, or the page is the same for everybody.
     pub(crate) visitor: Option<Visitor>,
     /// Goes into every form of the page.
     pub(crate) form_token: String,
@@ -31,7 +30,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// For a page that belongs to nobody: an error.
+    /// For a page that is the same for everybody, such as an error.
     pub(crate) fn bare() -> Frame {
         Frame {
             assets: &ASSETS,
@@ -66,17 +65,17 @@ impl Frame {
         self.section == Section::Audit
     }
 
-    /// Whether the visitor sees pages at all.
+    /// Whether the visitor's role permits any page.
     pub(crate) fn may_read(&self) -> bool {
         self.may(Permission::Read)
     }
 
-    /// Whether endpoints can be created, changed, enabled, disabled and deleted.
+    /// Whether the visitor may create, change, enable, disable and delete endpoints.
     pub(crate) fn may_manage(&self) -> bool {
         self.may(Permission::Manage)
     }
 
-    /// Whether tests can be sent, and deliveries retried and cancelled.
+    /// Whether the visitor may send tests, and retry and cancel deliveries.
     pub(crate) fn may_send(&self) -> bool {
         self.may(Permission::Send)
     }

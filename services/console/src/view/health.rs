@@ -7,20 +7,20 @@ use super::chart::percent;
 use super::endpoint::status;
 use super::time::duration_of;
 
-/// Attempts counted, as they are shown.
-pub(crate) struct Tally {
+/// Counts of attempts as they are shown.
+pub(crate) struct TallyView {
     pub(crate) delivered: i64,
     pub(crate) failed: i64,
     pub(crate) retrying: i64,
-    /// Absent without attempts.
+    /// None: there were no attempts.
     pub(crate) success_rate: Option<String>,
     pub(crate) median_duration: Option<String>,
 }
 
-impl Tally {
-    pub(crate) fn of(stats: &v1::AttemptStats) -> Tally {
+impl TallyView {
+    pub(crate) fn of(stats: &v1::AttemptStats) -> TallyView {
         let attempts = stats.delivered + stats.failed + stats.retrying;
-        Tally {
+        TallyView {
             delivered: stats.delivered,
             failed: stats.failed,
             retrying: stats.retrying,
@@ -34,9 +34,9 @@ impl Tally {
 pub(crate) struct HealthRow {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// None: it was deleted.
+    /// None: the endpoint was deleted.
     pub(crate) status: Option<Badge>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: TallyView,
 }
 
 impl HealthRow {
@@ -46,7 +46,7 @@ impl HealthRow {
             id: health.endpoint_id.clone(),
             name: health.name.clone(),
             status: is_there.then(|| status(health.status())),
-            tally: Tally::of(&health.stats.unwrap_or_default()),
+            tally: TallyView::of(&health.stats.unwrap_or_default()),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! JSON text, indented for people. Not a character of it is changed but the white space between
-//! its tokens: numbers in particular stay as they were written.
+//! Indents JSON text for people. Only the white space between its tokens changes: numbers in
+//! particular stay as they were written.
 
 use serde_json::value::RawValue;
 
-/// The text with a line for each field and element, or None if it is not JSON, or would be longer
-/// than `limit` bytes: deep nesting makes much white space of little text.
+/// The text with a line for each field and element. None: it is not JSON, or would become longer
+/// than `limit` bytes, since deep nesting turns little text into much white space.
 pub(crate) fn indented(text: &str, limit: usize) -> Option<String> {
     let checked: &RawValue = serde_json::from_str(text).ok()?;
     let mut pretty = String::new();
@@ -17,7 +17,7 @@ pub(crate) fn indented(text: &str, limit: usize) -> Option<String> {
         match character {
             '"' => {
                 pretty.push('"');
-                // Up to the quote that ends it.
+                // Up to the closing quote.
                 while let Some(inner) = characters.next() {
                     pretty.push(inner);
                     match inner {

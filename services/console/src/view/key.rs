@@ -16,7 +16,7 @@ pub(crate) struct KeyRow {
     pub(crate) create_time: Option<Moment>,
     pub(crate) last_use_time: Option<Moment>,
     pub(crate) state: Badge,
-    /// When it ended, or will.
+    /// When it ended or will end.
     pub(crate) end: Option<Moment>,
     pub(crate) can_be_ended: bool,
 }

@@ -1,4 +1,4 @@
-//! What templates are given: the services' answers in the console's words. Pure.
+//! Views: the services' answers in the console's words, as templates take them. Pure.
 
 pub(crate) mod audit;
 pub(crate) mod channel;
@@ -15,7 +15,7 @@ pub(crate) mod payload;
 pub(crate) mod replay;
 pub(crate) mod time;
 
-/// A word of state and how it looks.
+/// A word of state with its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Badge {
     pub(crate) word: &'static str,
@@ -23,16 +23,16 @@ pub(crate) struct Badge {
     pub(crate) class: &'static str,
 }
 
-/// `value` chosen among options: `<option>`s of a select.
+/// Options of a select, and the selected `value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct SelectOption {
     pub(crate) value: String,
     pub(crate) name: String,
     pub(crate) chosen: bool,
 }
 
-impl Choice {
-    pub(crate) fn new(value: &str, name: &str, chosen: &str) -> Choice {
-        Choice { value: value.to_owned(), name: name.to_owned(), chosen: value == chosen }
+impl SelectOption {
+    pub(crate) fn new(value: &str, name: &str, chosen: &str) -> SelectOption {
+        SelectOption { value: value.to_owned(), name: name.to_owned(), chosen: value == chosen }
     }
 }

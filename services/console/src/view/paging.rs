@@ -6,15 +6,15 @@ use form_urlencoded::Serializer;
 
 /// Between the cursors of the pages before.
 const SEPARATOR: char = '~';
-/// An address must not grow for ever: who goes further back from there gets to the first page.
+/// Limits the address. Beyond it, going back leads to the first page.
 const MAX_TRAIL: usize = 20;
 
-/// Where on the list a page is, as its address says.
+/// A page's position in the list, as its address has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// This page's cursor; empty on the first one.
+pub(crate) struct PagePosition {
+    /// This page's cursor; empty on the first page.
     pub(crate) page: String,
-    /// Those of the pages between the first one and this one.
+    /// The cursors of the pages between the first one and this one.
     pub(crate) trail: String,
 }
 
@@ -26,12 +26,12 @@ pub(crate) struct Paging {
 }
 
 impl Paging {
-    /// `path` is the list's address and `parameters` its filters; `next` the cursor of the next
-    /// page, empty if there is none; `anchor` the element to jump to, or empty.
+    /// `path` is the list's address and `parameters` its filters; `next` is the cursor of the next
+    /// page, empty if there is none; `anchor` is the element to jump to, or empty.
     pub(crate) fn new(
         path: &str,
         parameters: &[(&str, &str)],
-        place: &Place,
+        position: &PagePosition,
         next: &str,
         anchor: &str,
     ) -> Paging {
@@ -41,14 +41,14 @@ impl Paging {
             format!("{}{anchor}", address(path, parameters))
         };
         let before: Vec<&str> =
-            place.trail.split(SEPARATOR).filter(|cursor| !cursor.is_empty()).collect();
-        let newer = (!place.page.is_empty()).then(|| match before.split_last() {
+            position.trail.split(SEPARATOR).filter(|cursor| !cursor.is_empty()).collect();
+        let newer = (!position.page.is_empty()).then(|| match before.split_last() {
             Some((last, others)) => link(last, others),
             None => link("", &[]),
         });
         let older = (!next.is_empty()).then(|| {
             let mut trail = before;
-            trail.extend(Some(place.page.as_str()).filter(|page| !page.is_empty()));
+            trail.extend(Some(position.page.as_str()).filter(|page| !page.is_empty()));
             let skip = trail.len().saturating_sub(MAX_TRAIL);
             link(next, &trail[skip..])
         });
@@ -56,7 +56,7 @@ impl Paging {
     }
 }
 
-/// A path with those parameters that have a value.
+/// A path with the parameters that have a value.
 pub(crate) fn address<'a>(
     path: &str,
     parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -74,8 +74,9 @@ mod tests {
     use super::*;
 
     fn paging(page: &str, trail: &str, next: &str) -> (Option<String>, Option<String>) {
-        let place = Place { page: page.to_owned(), trail: trail.to_owned() };
-        let Paging { newer, older } = Paging::new("/events", &[("q", "a&b")], &place, next, "#log");
+        let position = PagePosition { page: page.to_owned(), trail: trail.to_owned() };
+        let Paging { newer, older } =
+            Paging::new("/events", &[("q", "a&b")], &position, next, "#log");
         (newer, older)
     }
 
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_finds_back_by_the_way_one_came() {
+    fn paging_back_follows_the_way_forward() {
         assert_eq!(paging("", "", "A"), (None, link("/events?q=a%26b&page=A#log")));
         assert_eq!(
             paging("A", "", "B"),

@@ -3,7 +3,7 @@
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 
-/// What a format is called on pages.
+/// A format's name on pages.
 pub(crate) fn name(kind: PayloadKind) -> &'static str {
     match kind {
         PayloadKind::Keeptrusts => "Keeptrusts",
@@ -15,7 +15,7 @@ pub(crate) fn name(kind: PayloadKind) -> &'static str {
     }
 }
 
-/// For whom it is, in a line.
+/// What it is for, in a line.
 pub(crate) fn explanation(kind: PayloadKind) -> &'static str {
     match kind {
         PayloadKind::Keeptrusts => "event, timestamp and data, for receivers of your own",
@@ -27,7 +27,6 @@ pub(crate) fn explanation(kind: PayloadKind) -> &'static str {
     }
 }
 
-/// An endpoint's format.
 pub(crate) fn kind_of(endpoint: &v1::Endpoint) -> PayloadKind {
     Option::from(endpoint.payload_format()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Replays: what can be asked for, and how far it has come.
+//! Replays: the form, and the progress.
 
 use askama::Template;
 use keeptrusts_webhooks_contracts::v1;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::filter::{interval, interval_complaint};
 use super::paging::address;
 use super::time::Moment;
-use super::{Badge, Choice};
+use super::{Badge, SelectOption};
 use crate::fields::Fields;
 
 /// The scopes by their words.
@@ -20,7 +20,7 @@ const SCOPES: [(&str, v1::ReplayScope, &str); 3] = [
     ("all", v1::ReplayScope::All, "Everything"),
 ];
 
-/// What is to be replayed, as the address of the page says it, or its form.
+/// A replay's form, or the same in a page's address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReplayForm {
@@ -29,7 +29,7 @@ pub(crate) struct ReplayForm {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) rate: String,
-    /// Not empty: what was delivered is sent again.
+    /// Not empty: delivered events are sent again.
     pub(crate) again: String,
 }
 
@@ -46,7 +46,7 @@ impl ReplayForm {
         }
     }
 
-    /// Where the page with the form is, filled in like this.
+    /// The address of the form, filled in like this.
     pub(crate) fn address(&self, endpoint_id: &str) -> String {
         address(&format!("/webhooks/{endpoint_id}/replay"), self.parameters())
     }
@@ -79,7 +79,6 @@ impl ReplayForm {
         self.time_complaint().is_none() && self.rate_complaint().is_none()
     }
 
-    /// The rate that is shown.
     pub(crate) fn shown_rate(&self) -> String {
         if self.rate.is_empty() { DEFAULT_REPLAY_RATE.to_string() } else { self.rate.clone() }
     }
@@ -107,16 +106,16 @@ impl ReplayForm {
         }
     }
 
-    pub(crate) fn scope_choices(&self) -> Vec<Choice> {
+    pub(crate) fn scope_choices(&self) -> Vec<SelectOption> {
         let chosen = self.scope();
         let value =
             SCOPES.iter().find(|(_, scope, _)| *scope == chosen).map_or("", |(value, ..)| value);
-        SCOPES.iter().map(|(name, _, words)| Choice::new(name, words, value)).collect()
+        SCOPES.iter().map(|(name, _, words)| SelectOption::new(name, words, value)).collect()
     }
 
-    pub(crate) fn event_type_choices(&self, event_types: &[String]) -> Vec<Choice> {
-        let all = Choice::new("", "All event types", &self.event_type);
-        let names = event_types.iter().map(|name| Choice::new(name, name, &self.event_type));
+    pub(crate) fn event_type_choices(&self, event_types: &[String]) -> Vec<SelectOption> {
+        let all = SelectOption::new("", "All event types", &self.event_type);
+        let names = event_types.iter().map(|name| SelectOption::new(name, name, &self.event_type));
         [all].into_iter().chain(names).collect()
     }
 
@@ -133,7 +132,6 @@ impl ReplayForm {
     }
 }
 
-/// What a scope is called.
 pub(crate) fn scope(scope: v1::ReplayScope) -> &'static str {
     SCOPES.iter().find(|(_, other, _)| *other == scope).map_or("Unknown", |(_, _, words)| words)
 }
@@ -147,22 +145,21 @@ fn state(state: v1::ReplayState) -> Badge {
     }
 }
 
-/// How far a replay has come: what changes while one looks at it.
+/// How far a replay has come: the part of the page that changes.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/replay_progress.html")]
-pub(crate) struct Progress {
+pub(crate) struct ReplayProgress {
     pub(crate) id: String,
     pub(crate) state: Badge,
     pub(crate) scope: &'static str,
     pub(crate) is_running: bool,
-    /// The visitor may end it.
     pub(crate) can_cancel: bool,
     pub(crate) end_reason: String,
     /// Deliveries scheduled so far.
     pub(crate) sent: i64,
-    /// How many it was found to come to.
+    /// How many deliveries were counted at the start.
     pub(crate) matched: i64,
-    /// It may be more.
+    /// The count stopped at its limit.
     pub(crate) may_match_more: bool,
     pub(crate) scheduled: i64,
     pub(crate) resumed: i64,
@@ -172,11 +169,11 @@ pub(crate) struct Progress {
     pub(crate) finish_time: Option<Moment>,
 }
 
-impl Progress {
-    pub(crate) fn of(replay: &v1::Replay, may_send: bool) -> Progress {
+impl ReplayProgress {
+    pub(crate) fn of(replay: &v1::Replay, may_send: bool) -> ReplayProgress {
         let is_running = replay.state() == v1::ReplayState::Running;
         let sent = replay.scheduled_count + replay.resumed_count;
-        Progress {
+        ReplayProgress {
             id: replay.id.clone(),
             state: state(replay.state()),
             scope: scope(replay.scope()),
@@ -196,8 +193,8 @@ impl Progress {
     }
 }
 
-/// How many of something a replay was found to come to: `1 delivery`, `40 deliveries`, `more than
-/// 100000 deliveries`, or, if counting stopped before it came to so many, `at least 40 deliveries`.
+/// The count at the start: `1 delivery`, `40 deliveries`, `more than 100000 deliveries`, or, if
+/// counting stopped at its limit, `at least 40 deliveries`.
 pub(crate) fn matched(replay: &v1::Replay, one: &str, many: &str) -> String {
     let things = pluralize(replay.matched_count, one, many);
     match replay.may_match_more {
@@ -209,7 +206,7 @@ pub(crate) fn matched(replay: &v1::Replay, one: &str, many: &str) -> String {
     }
 }
 
-/// What would come of a replay, as a heading.
+/// The count of a replay that has not started, as a heading.
 pub(crate) fn heading(replay: &v1::Replay) -> String {
     match (replay.matched_count, replay.may_match_more) {
         (0, false) => "Nothing to replay".to_owned(),
@@ -264,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_to_and_nothing_is_guessed() {
+    fn unreadable_input_is_reported_and_not_guessed() {
         let none = ReplayForm::default();
         assert!(none.is_right());
         assert_eq!(none.request("ep_1").scope(), v1::ReplayScope::Missed);

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_contracts::time::{
     duration_from_proto, timestamp_from_proto, timestamp_to_proto,
 };
 
-/// A moment, shown in UTC; the script shows it in the viewer's zone.
+/// A time, shown in UTC; the script converts it to the viewer's zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(pub(crate) Timestamp);
 
@@ -32,7 +32,7 @@ impl fmt::Display for Moment {
 // Digits, letters and our own markup.
 impl HtmlSafe for Moment {}
 
-/// How long something took: `0.4 ms`, `45 ms`, `1.24 s`, `2 min 5 s`.
+/// A duration: `0.4 ms`, `45 ms`, `1.24 s`, `2 min 5 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let millis = duration.as_secs_f64() * 1_000.0;
     match duration.as_secs() {
@@ -49,8 +49,8 @@ pub(crate) fn duration_of(message: Option<&prost_types::Duration>) -> Option<Str
     Some(duration(duration_from_proto(message?)?))
 }
 
-/// What a date-and-time field was filled in with: in UTC, unless it says otherwise. An empty
-/// field is no time; one that cannot be read is an error.
+/// Parses a date-and-time field: in UTC, unless it says otherwise. An empty field is no time; one
+/// that cannot be read is an error.
 pub(crate) fn parse(text: &str) -> Result<Option<Timestamp>, ()> {
     if text.is_empty() {
         return Ok(None);
@@ -63,7 +63,6 @@ pub(crate) fn parse(text: &str) -> Result<Option<Timestamp>, ()> {
     Ok(Some(zoned.timestamp()))
 }
 
-/// As a message has it.
 pub(crate) fn to_proto(time: Option<Timestamp>) -> Option<prost_types::Timestamp> {
     time.map(timestamp_to_proto)
 }

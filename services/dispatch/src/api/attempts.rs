@@ -1,4 +1,4 @@
-//! Attempts with what went over the wire.
+//! Reads attempts together with what was sent and answered.
 //!
 //! Decision: docs/decisions/pages-are-filled-in-one-place.md
 
@@ -17,19 +17,19 @@ use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::AttemptFilter;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
-/// The attempts of a delivery that GetDelivery tells of: the newest ones. It has more only if
-/// somebody has retried it by hand that often.
+/// GetDelivery returns the newest attempts up to this number. Only a delivery that was often
+/// retried by hand has more.
 const MAX_ATTEMPTS: usize = 100;
 
-/// What was sent and answered in a delivery's attempts, in bytes, that is not worth waiting for a
-/// turn: a schedule of attempts with large events.
+/// Up to so many bytes, a delivery's exchanges need not wait for a turn: a whole schedule of
+/// attempts with large events.
 const SHORT_CONTENT_BYTES: usize = 1024 * 1024;
 
 impl DispatchApi {
-    /// A delivery's attempts in the order of their numbers, with content as far as an answer has
-    /// room for it, the newest first.
+    /// A delivery's attempts in the order of their numbers, the newest with content as far as the
+    /// answer has room for it.
     pub(super) async fn attempts_of(
         &self,
         delivery: &Delivery,
@@ -41,7 +41,7 @@ impl DispatchApi {
         let attempts =
             store.list_attempts(shard, organization, &filter, AttemptId::MAX, MAX_ATTEMPTS).await;
         let mut attempts = attempts.map_err(answer::query_failed)?.rows;
-        // Those that were made since the delivery was read would contradict it.
+        // Attempts that were made since the delivery was read would contradict it.
         attempts.retain(|attempt| attempt.details.number <= delivery.attempt_count);
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.details.number));
 
@@ -76,7 +76,7 @@ impl DispatchApi {
         Ok(shown.into_iter().next().unwrap_or_else(|| (&attempt).into()))
     }
 
-    /// Attempts of one event with their content, in the order in which they are given.
+    /// Attempts of one event with their content, in the given order.
     async fn with_content(
         &self,
         shard: Shard,
@@ -97,8 +97,8 @@ impl DispatchApi {
     }
 }
 
-/// The first attempts, as many as an answer can have room for: what would be left out of it is not
-/// read either. What is stored of an attempt is at the most as long as it is shown.
+/// The first attempts, as many as the answer can have room for; the others need not be read. What
+/// is stored of an attempt is at most as long as it is in the answer.
 fn as_far_as_read(attempts: &[Attempt], room: usize) -> &[Attempt] {
     let mut left = room;
     let fits = |attempt: &&Attempt| {

@@ -1,4 +1,4 @@
-//! Ends a delivery, and waits a moment for that.
+//! Cancels a delivery, and waits a moment for the owner to do it.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Stream;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
-/// How long the answer waits for the shard's owner to act. It takes a commit; without an owner the
-/// request is on record, and is acted on by the next one.
-const OWNER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the answer waits for the shard's owner, who needs a commit. Without an owner the
+/// request is recorded, and the next owner acts on it.
+const OWNER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl DispatchApi {
-    /// The delivery afterwards: cancelled, unless its shard has no owner now or an attempt came
+    /// The delivery afterwards: cancelled, unless its shard has no owner now or an attempt ended
     /// first.
     pub(super) async fn cancel(
         &self,
@@ -33,15 +33,15 @@ impl DispatchApi {
         let outcome = self.next_outcome(organization_id);
         let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::CancelRequested;
-        let requested = self.ask(&call.request, fact, metadata, allowed).await?;
+        let requested = self.append_request(&call.request, fact, metadata, allowed).await?;
         let is_end = |fact: &Fact| {
             let Fact::Delivery(fact) = fact else { return false };
             matches!(fact, DeliveryFact::Cancelled { .. } | DeliveryFact::AttemptSucceeded(_))
         };
         let ended = outcome.wait(Stream::Delivery(*delivery_id), is_end);
-        match tokio::time::timeout(OWNER_PATIENCE, ended).await {
+        match tokio::time::timeout(OWNER_TIMEOUT, ended).await {
             Ok(Ok(())) => self.delivery(organization_id, *delivery_id).await,
-            // It is on record, whatever keeps us from seeing what follows.
+            // The request is recorded, even if we cannot see what follows.
             Ok(Err(_)) | Err(_) => Ok(requested),
         }
     }

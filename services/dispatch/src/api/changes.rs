@@ -1,4 +1,4 @@
-//! What an organization's records change, worked out once for all who watch it.
+//! The changes of an organization's deliveries, computed once for all who watch it.
 //!
 //! Decision: docs/decisions/one-reader-for-all-followers-of-a-shard.md
 
@@ -15,13 +15,12 @@ use keeptrusts_webhooks_store::{Log, OrganizationRecords, Record, StoreError};
 
 use super::delivery_states::DeliveryStates;
 
-/// The changes of an organization that are remembered for those who are a little behind.
+/// An organization's changes that are remembered for watchers who are a little behind.
 const MAX_REMEMBERED_CHANGES: usize = 4_096;
-/// The replays of an organization that are remembered as they last were.
 const MAX_REMEMBERED_REPLAYS: usize = 64;
 
-/// A change of a delivery: the record that it comes of, the delivery after it, and the attempt that
-/// caused it.
+/// A change of a delivery: the record that caused it, the delivery afterwards, and the record's
+/// attempt.
 pub(super) struct Change {
     pub(super) position: Position,
     pub(super) record: RecordName,
@@ -32,51 +31,55 @@ pub(super) struct Change {
 
 /// The changes of the organizations that somebody watches.
 #[derive(Default)]
-pub(super) struct WatchedOrganizations(Mutex<HashMap<OrganizationId, Weak<Changes>>>);
+pub(super) struct WatchedOrganizations(Mutex<HashMap<OrganizationId, Weak<OrganizationChanges>>>);
 
-/// What changes in one organization. Whoever watches asks for what its own records change; the
-/// first that does so works it out, with the queries that it takes, and the others are given the
-/// same. Whoever is far behind works it out alone.
-pub(super) struct Changes {
+/// The changes in one organization. The first watcher that asks for a record's changes computes
+/// them, with the queries that this takes; the others get the same. A watcher that is far behind
+/// computes them alone.
+pub(super) struct OrganizationChanges {
     log: Arc<Log>,
     shard: Shard,
     organization: OrganizationId,
-    known: tokio::sync::Mutex<Known>,
+    known: tokio::sync::Mutex<ChangeCache>,
 }
 
-struct Known {
+struct ChangeCache {
     states: DeliveryStates,
-    /// Everything up to here went into the states.
+    /// Everything up to here has gone into the states.
     position: Position,
-    /// What the newest records changed.
+    /// The changes by the newest records.
     changes: VecDeque<(Position, Arc<[Change]>)>,
     count: usize,
-    /// Replays, and after which record they were looked up.
+    /// Replays, each with the record after which it was read.
     replays: HashMap<ReplayId, (Position, Option<Replay>)>,
 }
 
 impl WatchedOrganizations {
-    /// An organization's changes, the same for all who ask while somebody has them.
-    pub(super) fn changes(&self, log: &Arc<Log>, organization: &OrganizationId) -> Arc<Changes> {
+    /// An organization's changes, shared by all watchers.
+    pub(super) fn changes(
+        &self,
+        log: &Arc<Log>,
+        organization: &OrganizationId,
+    ) -> Arc<OrganizationChanges> {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(changes) = watched.get(organization).and_then(Weak::upgrade) {
             return changes;
         }
         watched.retain(|_, changes| changes.strong_count() > 0);
-        let changes = Arc::new(Changes::new(Arc::clone(log), organization.clone()));
+        let changes = Arc::new(OrganizationChanges::new(Arc::clone(log), organization.clone()));
         watched.insert(organization.clone(), Arc::downgrade(&changes));
         changes
     }
 }
 
-impl Changes {
-    fn new(log: Arc<Log>, organization: OrganizationId) -> Changes {
+impl OrganizationChanges {
+    fn new(log: Arc<Log>, organization: OrganizationId) -> OrganizationChanges {
         let shard = log.shard_of(&organization);
-        let known = tokio::sync::Mutex::new(Known::nothing(&log, shard));
-        Changes { log, shard, organization, known }
+        let known = tokio::sync::Mutex::new(ChangeCache::nothing(&log, shard));
+        OrganizationChanges { log, shard, organization, known }
     }
 
-    /// What each of the organization's next records changes.
+    /// The changes by each of the organization's next records.
     pub(super) async fn of(
         &self,
         own: &OrganizationRecords,
@@ -85,10 +88,10 @@ impl Changes {
         let new_from = own.records.partition_point(|record| record.position <= known.position);
         let (old, new) = own.records.split_at(new_from);
         let Some(mut changes) = known.remembered(old) else {
-            // Nobody else waits for what is long over.
+            // Old changes are computed without holding the lock: nobody else waits for them.
             drop(known);
             let mut states = DeliveryStates::new(Arc::clone(&self.log), self.shard);
-            return self.work_out(&mut states, &own.records).await;
+            return self.compute(&mut states, &own.records).await;
         };
         if new.is_empty() {
             return Ok(changes);
@@ -97,17 +100,17 @@ impl Changes {
             // There may be records in between that nobody has asked for.
             known.forget(&self.log, self.shard);
         }
-        // Put back only when all of it is worked out. Whoever asks may go meanwhile, and records that
-        // have changed states already must not be applied to them again.
+        // The states are put back only when everything is computed. The watcher may disconnect
+        // meanwhile, and records must not be applied to the same states twice.
         let mut states = known.states.take();
-        let worked_out = self.work_out(&mut states, new).await?;
+        let computed = self.compute(&mut states, new).await?;
         known.states = states;
-        known.remember(new, &worked_out);
-        changes.extend(worked_out);
+        known.remember(new, &computed);
+        changes.extend(computed);
         Ok(changes)
     }
 
-    /// A replay after one of the organization's records, or later.
+    /// A replay's state after one of the organization's records, or later.
     pub(super) async fn replay(
         &self,
         id: ReplayId,
@@ -127,7 +130,7 @@ impl Changes {
         Ok(replay)
     }
 
-    async fn work_out(
+    async fn compute(
         &self,
         states: &mut DeliveryStates,
         records: &[Arc<Record>],
@@ -149,9 +152,9 @@ impl Changes {
     }
 }
 
-impl Known {
-    fn nothing(log: &Arc<Log>, shard: Shard) -> Known {
-        Known {
+impl ChangeCache {
+    fn nothing(log: &Arc<Log>, shard: Shard) -> ChangeCache {
+        ChangeCache {
             states: DeliveryStates::new(Arc::clone(log), shard),
             position: Position::START,
             changes: VecDeque::new(),
@@ -161,10 +164,10 @@ impl Known {
     }
 
     fn forget(&mut self, log: &Arc<Log>, shard: Shard) {
-        *self = Known::nothing(log, shard);
+        *self = ChangeCache::nothing(log, shard);
     }
 
-    /// What these records changed. None: one of them is not remembered.
+    /// The changes by these records. None: one of them is not remembered.
     fn remembered(&self, records: &[Arc<Record>]) -> Option<Vec<Arc<[Change]>>> {
         let find = |record: &Arc<Record>| {
             let at = self.changes.binary_search_by_key(&record.position, |(at, _)| *at).ok()?;
@@ -187,7 +190,7 @@ impl Known {
     }
 }
 
-/// The attempt that a record tells of.
+/// The attempt in a record.
 fn attempt_of(record: &Record) -> Option<Attempt> {
     let (Fact::Delivery(fact), Stream::Delivery(delivery_id)) = (&record.fact, record.stream)
     else {

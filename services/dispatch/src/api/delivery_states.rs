@@ -1,4 +1,4 @@
-//! Deliveries as records leave them, for whoever reads the log along.
+//! Computes deliveries' states after records, for readers of the log.
 //!
 //! Decision: docs/decisions/watches-show-deliveries-as-records-left-them.md
 
@@ -17,8 +17,8 @@ const MAX_REMEMBERED: usize = 1_000;
 /// An event's stream has its acceptance and its routing.
 const EVENT_RECORDS: usize = 2;
 
-/// Folds the records of one shard, in order. The row in the table may be ahead of the log as it is
-/// read: it is taken only where it is as old as the record.
+/// Folds the records of one shard, in order. The table's row may be ahead of the log that is being
+/// read: it is used only if it has the record's version.
 pub(super) struct DeliveryStates {
     log: Arc<Log>,
     shard: Shard,
@@ -26,12 +26,11 @@ pub(super) struct DeliveryStates {
 }
 
 impl DeliveryStates {
-    /// Knows of no delivery yet.
     pub(super) fn new(log: Arc<Log>, shard: Shard) -> DeliveryStates {
         DeliveryStates { log, shard, remembered: HashMap::new() }
     }
 
-    /// All that is known of deliveries; nothing is then.
+    /// Moves everything out, and leaves nothing behind.
     pub(super) fn take(&mut self) -> DeliveryStates {
         let remembered = std::mem::take(&mut self.remembered);
         DeliveryStates { log: Arc::clone(&self.log), shard: self.shard, remembered }
@@ -53,7 +52,7 @@ impl DeliveryStates {
             {
                 match fact.is_visible() {
                     true => changed.push(delivery),
-                    // Its version is another one, by which the next record is judged.
+                    // Not visible, but its version is needed for the next record.
                     false => drop(self.remembered.insert(id, delivery)),
                 }
             }
@@ -67,7 +66,7 @@ impl DeliveryStates {
         Ok(after)
     }
 
-    /// The rows of the deliveries that are neither remembered nor made by one of the records.
+    /// The rows of the deliveries that are neither remembered nor created by one of the records.
     async fn rows(
         &self,
         organization: &OrganizationId,
@@ -90,7 +89,7 @@ impl DeliveryStates {
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
-    /// A delivery after a record of its own. None: there is none, and never was.
+    /// A delivery after one of its records. None: it does not exist.
     async fn next(
         &self,
         id: DeliveryId,
@@ -111,7 +110,7 @@ impl DeliveryStates {
         }
     }
 
-    /// A delivery as it was at a version, from its whole history.
+    /// A delivery's state at a version, folded from its whole stream.
     async fn folded(&self, row: &Delivery, version: Version) -> Result<Delivery, StoreError> {
         let store = self.log.store();
         let limit = usize::try_from(version.0).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Replays: asked for, counted, looked up, cancelled and watched.
+//! Replays: starting, counting, reading, cancelling and watching them.
 //!
 //! Decision: docs/decisions/replays-look-at-pages-of-rows.md
 
@@ -29,17 +29,17 @@ use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::changes::Changes;
-use super::{DispatchApi, check_enabled};
+use super::changes::OrganizationChanges;
+use super::dispatch_api::{DispatchApi, check_enabled};
 
-/// What WatchReplay streams.
-pub(super) type Steps = Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
+pub(super) type ReplayStream =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
 
-/// What is counted in one statement.
+/// Rows that one statement counts.
 const ROWS_PER_COUNT: usize = 2_000;
 
 impl DispatchApi {
-    /// The replay on record, or, if it is only counted, what would come of it.
+    /// The recorded replay or, with `validate_only`, the count of what it would send.
     pub(super) async fn replay_events(
         &self,
         call: AuthorizedRequest<ReplayEvents>,
@@ -49,7 +49,7 @@ impl DispatchApi {
         let endpoint = self.existing_endpoint(organization, request.endpoint_id).await?;
         let endpoint =
             endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, request.endpoint_id))?;
-        // What it has missed can be counted before somebody decides to enable it.
+        // A disabled endpoint's missed events can be counted before somebody enables it.
         if !request.validate_only {
             check_enabled(&endpoint)?;
         }
@@ -80,7 +80,7 @@ impl DispatchApi {
         let metadata = call.metadata(endpoint.id);
         let creator = metadata.actor.clone();
         let recorded = self.writer(organization).append(record, metadata).await?;
-        // At its beginning, however far it has come by now.
+        // Its state at the beginning, however far it has come by now.
         Ok((&Replay::requested(id, organization.clone(), new, creator, recorded)).into())
     }
 
@@ -128,7 +128,7 @@ impl DispatchApi {
         let endpoint_id = replay.request.selection.endpoint_id;
         let record = NewRecord {
             stream: LogStream::Replay(*replay_id),
-            // It goes a step several times a second, and is cancelled wherever it stands.
+            // It takes a step several times a second, and is cancelled at any of them.
             expected: ExpectedVersion::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
         };
@@ -137,7 +137,7 @@ impl DispatchApi {
         self.replay(organization_id, *replay_id).await
     }
 
-    pub(super) async fn watch_replay(&self, request: ReplayRef) -> Result<Steps, Status> {
+    pub(super) async fn watch_replay(&self, request: ReplayRef) -> Result<ReplayStream, Status> {
         let ReplayRef { organization_id: organization, replay_id } = request;
         let shard = self.log.shard_of(&organization);
         // Before the row is read, so that no step is missed.
@@ -145,10 +145,10 @@ impl DispatchApi {
         let follower = self.log.follow_organization(shard, &organization, before);
         let replay = self.replay(&organization, replay_id).await?;
         let changes = self.watched.changes(&self.log, &organization);
-        Ok(steps(Watcher { follower, changes, replay_id, replay }))
+        Ok(steps(ReplayWatcher { follower, changes, replay_id, replay }))
     }
 
-    /// What exactly is asked for, as things stand.
+    /// The request's selection with all its defaults.
     async fn selection(
         &self,
         request: &ReplayEvents,
@@ -156,8 +156,8 @@ impl DispatchApi {
     ) -> Result<ReplaySelection, Status> {
         let now = (self.clock)();
         let end_time = request.end_time.filter(|time| *time < now);
-        // Attempts that come of the replay itself begin later. (Events that are accepted later are
-        // left out by their positions.)
+        // Attempts of the replay itself begin later. (Events that are accepted later are excluded
+        // by their positions.)
         let end_time = end_time.or((request.scope == ReplayScope::Failed).then_some(now));
         if request.start_time.is_some_and(|start| start >= end_time.unwrap_or(now)) {
             let description = "is in the future: nothing that happens later is replayed";
@@ -197,8 +197,8 @@ impl DispatchApi {
         Ok(Some(ReplayBound { event_id, position: event.position }))
     }
 
-    /// So that nobody asks for more than goes at a time. Should two ask at the same moment, the
-    /// shard's owner lets the later replay of an endpoint wait for the earlier one.
+    /// Limits the replays that run at the same time. If two requests arrive at the same moment, the
+    /// shard's owner runs the later replay of an endpoint after the earlier one.
     async fn check_running(
         &self,
         organization: &OrganizationId,
@@ -226,15 +226,15 @@ impl DispatchApi {
         Ok(())
     }
 
-    /// What would come of it, found and decided as the owner finds and decides it, and whether
-    /// that is all: counting stops at a limit.
+    /// What a replay would send, and whether that is all: counting stops at a limit. Candidates are
+    /// found and decided exactly as the shard's owner does it.
     async fn count(
         &self,
         organization: &OrganizationId,
         selection: &ReplaySelection,
     ) -> Result<(ReplayCounts, bool), Status> {
         let (store, shard) = (self.log.store(), self.log.shard_of(organization));
-        // Events are accepted all the time; those from now on are not counted.
+        // Events that are accepted from now on are not counted.
         let state = store.shard_state(shard).await.map_err(answer::query_failed)?;
         let before = state.last_position.next();
         let mut count = Count::default();
@@ -257,23 +257,23 @@ impl DispatchApi {
     }
 }
 
-/// What has been counted of a replay so far.
+/// A count in progress.
 #[derive(Debug, Default)]
 struct Count {
     counts: ReplayCounts,
     /// Rows, in whole pages.
-    looked_at: usize,
+    rows_read: usize,
 }
 
-/// Nothing more is counted.
+/// Counting has stopped.
 #[derive(Debug, PartialEq, Eq)]
 struct CountEnded {
-    /// That was all there is.
+    /// Everything was counted.
     is_whole: bool,
 }
 
 impl Count {
-    /// Counts a page of [`ROWS_PER_COUNT`] rows; says where to go on.
+    /// Counts a page of [`ROWS_PER_COUNT`] rows; returns where to continue.
     fn add(
         &mut self,
         selection: &ReplaySelection,
@@ -288,15 +288,15 @@ impl Count {
             }
             self.counts = counts;
         }
-        self.looked_at += ROWS_PER_COUNT;
+        self.rows_read += ROWS_PER_COUNT;
         match page.next {
-            Some(next) if self.looked_at < MAX_REPLAY_ROWS_COUNTED => Ok(next),
+            Some(next) if self.rows_read < MAX_REPLAY_ROWS_COUNTED => Ok(next),
             next => Err(CountEnded { is_whole: next.is_none() }),
         }
     }
 }
 
-/// A type that the endpoint has not asked for is not sent to it.
+/// An endpoint is not sent types that it does not subscribe to.
 fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), Status> {
     let foreign =
         request.event_types.iter().filter(|kind| !endpoint.config.event_types.contains(kind));
@@ -311,16 +311,16 @@ fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), S
     Err(status::invalid_argument(vec![Violation::new("event_types", description)]))
 }
 
-struct Watcher {
+struct ReplayWatcher {
     follower: OrganizationFollower,
-    changes: Arc<Changes>,
+    changes: Arc<OrganizationChanges>,
     replay_id: ReplayId,
-    /// As it is to be told next.
+    /// The state to send next.
     replay: Replay,
 }
 
-impl Watcher {
-    /// Reads until the replay has made a step, or several.
+impl ReplayWatcher {
+    /// Reads until the replay has taken one or more steps.
     async fn step(&mut self) -> Result<(), Status> {
         let stream = LogStream::Replay(self.replay_id);
         loop {
@@ -337,12 +337,12 @@ impl Watcher {
     }
 }
 
-/// The replay as it stands, and after each step; ends with the replay, or with an error.
-fn steps(watcher: Watcher) -> Steps {
+/// The replay's state now and after each step. Ends with the replay, or with an error.
+fn steps(watcher: ReplayWatcher) -> ReplayStream {
     let first = (Some(watcher), false);
-    Box::pin(unfold(first, async |(watcher, is_told)| {
+    Box::pin(unfold(first, async |(watcher, is_sent)| {
         let mut watcher = watcher?;
-        if is_told {
+        if is_sent {
             if watcher.replay.state != ReplayState::Running {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! Send a test and wait for its outcome.
+//! Sends a test and waits for its outcome.
 
 use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, EndpointRef};
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -15,10 +15,10 @@ use keeptrusts_webhooks_store::{BodyId, ExpectedVersion, NewBody, NewRecord, new
 use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
 
-use super::DispatchApi;
+use super::dispatch_api::DispatchApi;
 
 impl DispatchApi {
-    pub(super) async fn test(
+    pub(super) async fn run_test(
         &self,
         call: AuthorizedRequest<EndpointRef>,
     ) -> Result<(Delivery, v1::Attempt), Status> {
@@ -58,7 +58,7 @@ impl DispatchApi {
     }
 }
 
-/// Whether a fact is what a test's delivery ends with.
+/// Whether a fact ends a test's delivery.
 fn is_outcome(fact: &Fact) -> bool {
     matches!(
         fact,

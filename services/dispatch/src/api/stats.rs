@@ -9,13 +9,13 @@ use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_store::durations;
 use keeptrusts_webhooks_store::log::projection::{CountKey, hour_of};
 
-/// The first of `hours` hours of which the last one is the current one.
+/// The first of `hours` hours, the last of which is the current one.
 pub(super) fn first_hour(now: Timestamp, hours: u32) -> Timestamp {
     let before = jiff::SignedDuration::from_hours(i64::from(hours) - 1);
     hour_of(now).checked_sub(before).unwrap_or(Timestamp::MIN)
 }
 
-pub(super) fn answer(counts: &[(CountKey, u64)]) -> v1::GetEndpointStatsResponse {
+pub(super) fn response(counts: &[(CountKey, u64)]) -> v1::GetEndpointStatsResponse {
     let mut hours = BTreeMap::<Timestamp, Vec<&(CountKey, u64)>>::new();
     for count in counts {
         hours.entry(count.0.hour).or_default().push(count);
@@ -72,7 +72,7 @@ mod tests {
             (key(0, AttemptOutcome::Retrying, 90), 1),
             (key(3_600, AttemptOutcome::Failed, 90), 1),
         ];
-        let answer = answer(&counts);
+        let answer = response(&counts);
         let total = answer.total.expect("there");
         assert_eq!((total.delivered, total.retrying, total.failed), (3, 1, 1));
         assert!((total.success_rate - 0.6).abs() < 1e-9);
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn without_attempts_there_is_no_rate_and_no_median() {
-        let total = answer(&[]).total.expect("there");
+        let total = response(&[]).total.expect("there");
         assert_eq!((total.success_rate, total.median_duration), (0.0, None));
     }
 }

@@ -1,16 +1,16 @@
-//! A week's summary as it is answered. Pure.
+//! Converts a week's summary to its message. Pure.
 
 use keeptrusts_webhooks_contracts::time::{duration_to_proto, timestamp_to_proto};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
 
-/// `endpoints` are those that the summary tells of, in any order.
-pub(super) fn answer(
+/// `endpoints` are the summary's, in any order.
+pub(super) fn response(
     summary: &HealthSummary,
     endpoints: &[Endpoint],
 ) -> v1::GetHealthSummaryResponse {
-    let told = summary.worst.iter().map(|EndpointTally { endpoint_id, tally, median_duration }| {
+    let rows = summary.worst.iter().map(|EndpointTally { endpoint_id, tally, median_duration }| {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.id == *endpoint_id);
         let existing = endpoint.filter(|endpoint| endpoint.delete_time.is_none());
         let status =
@@ -30,7 +30,7 @@ pub(super) fn answer(
         end_time: Some(timestamp_to_proto(summary.week.end)),
         total: Some(stats(summary.total)),
         endpoint_count: i32::try_from(summary.endpoint_count).unwrap_or(i32::MAX),
-        endpoints: told.collect(),
+        endpoints: rows.collect(),
     }
 }
 

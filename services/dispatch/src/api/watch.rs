@@ -1,4 +1,4 @@
-//! Changes of deliveries as they are committed, straight from the log.
+//! WatchDeliveries: changes of deliveries as they are committed, from the log.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,24 +15,24 @@ use keeptrusts_webhooks_store::{OrganizationFollower, StoreError};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::DispatchApi;
-use super::changes::{Change, Changes};
+use super::changes::{Change, OrganizationChanges};
+use super::dispatch_api::DispatchApi;
 
-/// What the method streams. A slow client is waited for, and misses nothing: the log has it.
-pub(super) type Answers =
+/// A slow client misses nothing: the log has it.
+pub(super) type DeliveryStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchDeliveriesResponse, Status>> + Send>>;
 
-struct Watcher {
+struct DeliveryWatcher {
     follower: OrganizationFollower,
-    changes: Arc<Changes>,
+    changes: Arc<OrganizationChanges>,
     endpoint_id: Option<EndpointId>,
-    /// What the records that were read last have changed, of what is wanted.
-    told: VecDeque<(Arc<[Change]>, usize)>,
+    /// The changes that are still to be sent, of the records that were read last.
+    pending: VecDeque<(Arc<[Change]>, usize)>,
 }
 
 impl DispatchApi {
     /// INVALID_ARGUMENT: the organization has no record to resume at.
-    pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<Answers, Status> {
+    pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<DeliveryStream, Status> {
         let WatchDeliveries { organization_id: organization, endpoint_id, resume } = request;
         let shard = self.log.shard_of(&organization);
         let after = match resume {
@@ -47,10 +47,10 @@ impl DispatchApi {
         };
         let follower = self.log.follow_organization(shard, &organization, after);
         let changes = self.watched.changes(&self.log, &organization);
-        let watcher = Watcher { follower, changes, endpoint_id, told: VecDeque::new() };
-        // A shutdown is the server's to tell: if the stream just ended here, the client would take
-        // it for complete. After an error the client has the last change's token, and can resume
-        // there.
+        let watcher = DeliveryWatcher { follower, changes, endpoint_id, pending: VecDeque::new() };
+        // The server ends the stream with an error at a shutdown: if the stream just ended here,
+        // the client would take it for complete. After an error the client has the last change's
+        // token, and can resume there.
         let answers = unfold(Some(watcher), async |watcher| {
             let mut watcher = watcher?;
             match watcher.next().await {
@@ -62,13 +62,13 @@ impl DispatchApi {
     }
 }
 
-impl Watcher {
-    /// The next change, in the log's order, so that the last one that was received is one to resume
-    /// from.
+impl DeliveryWatcher {
+    /// The next change, in the log's order, so that a client can resume after the last one that it
+    /// has received.
     async fn next(&mut self) -> Result<v1::WatchDeliveriesResponse, StoreError> {
         loop {
-            if let Some((changes, at)) = self.told.pop_front() {
-                return Ok(self.answer(&changes[at]));
+            if let Some((changes, at)) = self.pending.pop_front() {
+                return Ok(self.response(&changes[at]));
             }
             let own = self.follower.next().await?;
             for changes in self.changes.of(&own).await? {
@@ -76,14 +76,14 @@ impl Watcher {
                     self.endpoint_id.is_none_or(|wanted| wanted == change.endpoint_id)
                 };
                 let wanted = (0..changes.len()).filter(|at| wanted(&changes[*at]));
-                self.told.extend(wanted.map(|at| (Arc::clone(&changes), at)));
+                self.pending.extend(wanted.map(|at| (Arc::clone(&changes), at)));
             }
         }
     }
 
-    fn answer(&self, change: &Change) -> v1::WatchDeliveriesResponse {
+    fn response(&self, change: &Change) -> v1::WatchDeliveriesResponse {
         // Of several changes by one record, only the last one lets a client skip the record.
-        let next = self.told.front().map(|(changes, at)| changes[*at].position);
+        let next = self.pending.front().map(|(changes, at)| changes[*at].position);
         let is_finished = next.is_none_or(|next| next != change.position);
         v1::WatchDeliveriesResponse {
             delivery: Some(change.delivery.clone()),

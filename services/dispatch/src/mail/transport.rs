@@ -1,8 +1,7 @@
-//! Takes a mail to the operator's SMTP server (RFC 5321).
+//! Hands a mail to the operator's SMTP server (RFC 5321).
 //!
-//! lettre speaks SMTP. The connection below is ours, and TLS with it: lettre's own takes further
-//! certificates as authorities only, and would trust a server's certificate that was named for
-//! every other host as well.
+//! lettre speaks SMTP. The connection and its TLS are ours: lettre trusts further certificates only
+//! as authorities, and so would trust a server's own certificate for every other host as well.
 //!
 //! Decision: docs/decisions/a-named-certificate-is-no-authority.md
 
@@ -27,19 +26,19 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::SmtpServer;
+use super::smtp_server::{CA_FLAG, SmtpServer};
 
-/// How long connecting may take: TCP, TLS and the server's greetings.
+/// Covers TCP, TLS and the server's greetings.
 const CONNECTING_LIMIT: Duration = Duration::from_secs(10);
-/// How long the server may take with a mail. It may look at the content before it takes it; the
-/// minutes that RFC 5321 section 4.5.3.2 grants are for servers that are strangers.
+/// How long the server may take for a mail. It may inspect the content before accepting it; the
+/// minutes that RFC 5321 section 4.5.3.2 grants are for unknown servers.
 const SENDING_LIMIT: Duration = Duration::from_secs(60);
-/// How long we wait for a goodbye that changes nothing.
+/// For the reply to QUIT, which changes nothing.
 const QUIT_LIMIT: Duration = Duration::from_secs(1);
-/// As many connections as notifications can be under way at once in a shard.
+/// The number of notifications that can be under way at once in a shard.
 const MAX_CONNECTIONS: usize = 16;
 
-/// A way to the server. Each mail has a connection of its own: there are few.
+/// Connects to the server anew for each mail: there are few.
 pub(super) struct SmtpTransport {
     server: SmtpServer,
     encryption: Encryption,
@@ -47,23 +46,20 @@ pub(super) struct SmtpTransport {
     connections: Semaphore,
 }
 
-/// How a connection is encrypted.
 pub(super) enum Encryption {
-    /// By STARTTLS, which the server must offer (RFC 3207).
+    /// STARTTLS, which the server must offer (RFC 3207).
     StartTls(Tls),
     /// From the first byte (RFC 8314 section 3).
     Implicit(Tls),
-    /// Not at all.
     None,
 }
 
-/// What a handshake takes.
+/// What a handshake needs.
 pub(super) struct Tls {
     pub(super) connector: TlsConnector,
     pub(super) server_name: ServerName<'static>,
 }
 
-/// Why a mail was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SmtpFailure {
     #[error("it cannot be connected to")]
@@ -72,7 +68,7 @@ pub(super) enum SmtpFailure {
     ConnectingTimedOut,
     #[error("it does not offer STARTTLS (another --smtp-tls may be right)")]
     NoStartTls,
-    #[error("its certificate was rejected: {}", .0.with_advice(super::CA_FLAG))]
+    #[error("its certificate was rejected: {}", .0.with_advice(CA_FLAG))]
     NotTrusted(CertificateProblem),
     #[error("TLS failed")]
     Tls(#[source] io::Error),
@@ -83,7 +79,7 @@ pub(super) enum SmtpFailure {
 }
 
 impl SmtpFailure {
-    /// What the server answered (RFC 5321 section 4.2). None: nothing.
+    /// The server's reply code (RFC 5321 section 4.2). None: it did not reply.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Smtp(error) => error.status().map(Into::into),
@@ -101,7 +97,7 @@ impl SmtpTransport {
         Self { server, encryption, credentials, connections: Semaphore::new(MAX_CONNECTIONS) }
     }
 
-    /// Hands a mail to the server. What it answered.
+    /// Hands a mail to the server. Returns the reply code.
     pub(super) async fn send(&self, message: &Message) -> Result<u16, SmtpFailure> {
         // The semaphore is never closed.
         let _place = self.connections.acquire().await;
@@ -116,7 +112,7 @@ impl SmtpTransport {
         };
         let sent = timeout(SENDING_LIMIT, sending).await;
         let response = sent.map_err(|_| SmtpFailure::SendingTimedOut)??;
-        // The mail is the server's now, whatever becomes of the connection.
+        // The server has accepted the mail, whatever happens to the connection.
         _ = timeout(QUIT_LIMIT, connection.quit()).await;
         Ok(response.code().into())
     }
@@ -135,8 +131,8 @@ impl SmtpTransport {
                     return Err(SmtpFailure::NoStartTls);
                 }
                 in_clear.command(Starttls).await?;
-                // With it goes all that was read in clear, and what somebody on the way may have
-                // put behind the answer (RFC 3207 section 6).
+                // This discards everything that was read unencrypted, including what an attacker
+                // may have appended to the reply (RFC 3207 section 6).
                 drop(in_clear);
                 greeted(Encrypted::by(tls, tcp).await?.after_starttls()).await
             }
@@ -144,7 +140,7 @@ impl SmtpTransport {
     }
 }
 
-/// A connection on which the server has said who it is, and what it can do.
+/// A connection after the server's greeting and EHLO.
 async fn greeted(
     stream: impl AsyncTokioStream + 'static,
 ) -> Result<AsyncSmtpConnection, SmtpFailure> {
@@ -152,16 +148,15 @@ async fn greeted(
     Ok(AsyncSmtpConnection::connect_with_transport(Box::new(stream), &client).await?)
 }
 
-/// The same connection twice: lettre does not give back the stream that it has got.
+/// Two handles on the same connection, since lettre does not give the stream back.
 fn two_handles(tcp: TcpStream) -> io::Result<(TcpStream, TcpStream)> {
     let tcp = tcp.into_std()?;
     Ok((TcpStream::from_std(tcp.try_clone()?)?, TcpStream::from_std(tcp)?))
 }
 
-/// An encrypted stream.
 #[derive(Debug)]
 struct Encrypted {
-    /// Is read before what the server sends.
+    /// Read before what the server sends.
     greeting: &'static [u8],
     stream: TlsStream<TcpStream>,
 }
@@ -179,8 +174,8 @@ impl Encrypted {
         Ok(Self { greeting: b"", stream })
     }
 
-    /// lettre begins every connection with reading a greeting. After STARTTLS the server sends
-    /// none, and it is for the client to speak (RFC 3207 section 4.2).
+    /// lettre begins every connection by reading a greeting. After STARTTLS the server sends none,
+    /// and the client speaks first (RFC 3207 section 4.2).
     fn after_starttls(self) -> Self {
         Self { greeting: b"220 STARTTLS\r\n", ..self }
     }

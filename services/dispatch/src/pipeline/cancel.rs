@@ -1,5 +1,5 @@
-//! Cancels what waits for an endpoint that was deleted, a bounded number at a time, so that the
-//! shard's other endpoints need not wait for it.
+//! Cancels the waiting deliveries of an endpoint that was deleted, a bounded number at a time, so
+//! that the shard's other endpoints do not wait.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::{DueKey, NewRecord};
 
-use super::OwnedShard;
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Streams};
+use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Streams};
+use super::owned_shard::OwnedShard;
 use crate::metrics;
 
-const CANCELLED_AT_ONCE: usize = 250;
+const DELIVERIES_PER_APPEND: usize = 250;
 
-/// An attempt may end meanwhile: then what still waits is read again.
-const CANCELLATIONS: Append = Append {
+/// An attempt may end meanwhile; then the waiting deliveries are read again.
+const CANCELLATIONS: AppendPolicy = AppendPolicy {
     what: "cannot cancel waiting deliveries",
     streams: Streams::Shared,
     on_defect: OnDefect::Wait,
 };
 
-/// Cancels every waiting delivery of an endpoint. If the process dies on the way, the next
-/// owner finds the endpoint deleted and goes on.
+/// Cancels every waiting delivery of an endpoint. If the process dies meanwhile, the next owner
+/// finds the endpoint deleted and continues.
 pub(crate) async fn cancel_waiting(shard: Arc<OwnedShard>, endpoint_id: EndpointId) {
     let number = shard.lease.shard();
     let mut backoff = DATABASE_BACKOFF;
     while !shard.stop.is_cancelled() {
         let store = shard.log.store();
-        let read = || store.due_deliveries(number, endpoint_id, DueKey::MIN, CANCELLED_AT_ONCE);
+        let read = || store.due_deliveries(number, endpoint_id, DueKey::MIN, DELIVERIES_PER_APPEND);
         let read = shard.read("cannot read waiting deliveries", OnDefect::Wait, read);
         let Some(page) = shard.stop.run_until_cancelled(read).await else { return };
         let waiting = page.deliveries;
@@ -41,7 +41,7 @@ pub(crate) async fn cancel_waiting(shard: Arc<OwnedShard>, endpoint_id: Endpoint
         let operation = shard.operation(&first.organization_id, cancelled.collect(), metadata);
         match shard.log.append(number, operation).await {
             Ok(_) => {
-                metrics::cancelled(waiting.len());
+                metrics::count_cancelled(waiting.len());
                 backoff.reset();
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! What sending to an endpoint takes: its address, its secrets and its format.
+//! What a sender needs of an endpoint: its address, its secrets and its format.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -11,16 +11,15 @@ use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_formats::{FormatError, Formatter};
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 
-/// An endpoint as a sender needs it.
 pub(crate) struct DeliveryTarget {
     pub(crate) endpoint: Endpoint,
-    /// None: the URL cannot be requested, which its check at creation should have prevented.
+    /// None: the URL cannot be requested, which the check at creation should have prevented.
     pub(crate) uri: Option<Uri>,
-    /// Made at the first attempt: most endpoints are not sent to for long, and all are in memory.
+    /// Compiled at the first attempt: all endpoints are in memory, but most are rarely sent to.
     formatter: OnceLock<Result<Formatter, FormatError>>,
 }
 
-/// The secrets that sign at a time: the current one, and the previous one if it still does.
+/// The secrets that sign now: the current one, and the previous one during a rotation's overlap.
 pub(crate) struct Secrets {
     pub(crate) current: Secret,
     pub(crate) previous: Option<Secret>,
@@ -35,16 +34,16 @@ impl DeliveryTarget {
         }
     }
 
-    /// The endpoint's format, compiled once. A template that cannot be compiled has been saved by
-    /// a version that had another template engine.
+    /// The endpoint's format, compiled once. A template that does not compile was saved by a
+    /// version with another template engine.
     pub(crate) fn formatter(&self) -> Result<&Formatter, FormatError> {
         let compiled =
             self.formatter.get_or_init(|| Formatter::compile(&self.endpoint.config.payload_format));
         compiled.as_ref().map_err(Clone::clone)
     }
 
-    /// Opens the secrets for one request. They are not kept: an endpoint may not be sent to for
-    /// long, and its organization's key may be erased at any time.
+    /// Opens the secrets for one request. They are not kept: the endpoint may not be sent to for a
+    /// long time, and its organization's key may be erased at any time.
     pub(crate) fn secrets(&self, now: Timestamp, keys: &DataKeys) -> Result<Secrets, KeyProblem> {
         let Endpoint { organization_id, id, secret, previous_secret, .. } = &self.endpoint;
         let open = |sealed: &SealedSecret| keys.open(organization_id, *id, sealed);
@@ -68,19 +67,19 @@ impl DeliveryTarget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Availability {
     Open,
-    /// Not while it is disabled.
+    /// It is disabled.
     Closed,
     Gone,
 }
 
 impl Availability {
-    /// Whether what waits must be cancelled.
+    /// Whether waiting deliveries must be cancelled.
     pub(crate) fn is_gone(self) -> bool {
         self == Availability::Gone
     }
 }
 
-/// The shard's endpoints as the last records that were tailed left them.
+/// The shard's endpoints as of the last record that was read from the log.
 #[derive(Default)]
 pub(crate) struct DeliveryTargets(RwLock<HashMap<EndpointId, Arc<DeliveryTarget>>>);
 

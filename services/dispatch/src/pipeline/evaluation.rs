@@ -1,4 +1,4 @@
-//! Evaluates what came of a request: success or failure, when to try again, what to remark. Pure.
+//! Evaluates the result of a request: success or failure, when to retry, what to remark. Pure.
 
 use std::time::Duration;
 
@@ -10,10 +10,9 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::retry_after::RetryAfter;
 use keeptrusts_webhooks_outbound::{HttpExchange, HttpResponse, Remark};
 
-use super::{answer_remarks, request};
+use super::{request, response_text};
 use crate::metrics::AttemptResult;
 
-/// A request that is over, evaluated.
 pub(crate) struct Evaluation {
     pub(crate) request_result: RequestResult,
     pub(crate) result: AttemptResult,
@@ -21,19 +20,19 @@ pub(crate) struct Evaluation {
     pub(crate) status_code: Option<u16>,
     pub(crate) response_headers: HeaderMap,
     pub(crate) response_body: Bytes,
-    /// What was out of the ordinary, in one text; usually empty.
+    /// Anything unusual, in one text; usually empty.
     pub(crate) remark: String,
     /// Whether anything of the request went to the receiver, as far as is known.
     pub(crate) was_sent: bool,
 }
 
 impl Evaluation {
-    /// What came of a request to `url` that ended `now`. Success is any 2xx; everything else is not.
+    /// Evaluates a request to `url` that ended at `now`. Any 2xx is a success, nothing else is.
     pub(crate) fn of(exchange: HttpExchange, url: &str, now: Timestamp) -> Evaluation {
         let HttpExchange { result, duration, remarks, was_sent } = exchange;
         match result {
             Ok(HttpResponse { status, headers, body, .. }) => {
-                let mut of_answer = Vec::from_iter(answer_remarks::remark(&headers, &body));
+                let mut of_answer = Vec::from_iter(response_text::remark(&headers, &body));
                 let request_result = match status.is_success() {
                     true => RequestResult::Succeeded,
                     false => failed_request(status, &headers, url, now, &mut of_answer),
@@ -59,7 +58,7 @@ impl Evaluation {
         }
     }
 
-    /// There was nothing that could be sent.
+    /// Nothing could be sent.
     pub(crate) fn never_sent(reason: &str) -> Evaluation {
         Evaluation {
             request_result: RequestResult::Failed {
@@ -77,7 +76,7 @@ impl Evaluation {
         }
     }
 
-    /// The endpoint has another URL by now: who answered is not asked next.
+    /// The endpoint's URL has changed, so the receiver that answered is not the next one.
     pub(crate) fn ignore_retry_after(&mut self) {
         if let RequestResult::Failed { retry_after, endpoint_pause, .. } = &mut self.request_result
         {
@@ -86,7 +85,7 @@ impl Evaluation {
     }
 }
 
-/// What an answer means that is no success; what is odd about it is added to the remarks.
+/// The verdict on a response that is no success. Oddities of the response are added to the remarks.
 fn failed_request(
     status: StatusCode,
     headers: &HeaderMap,
@@ -96,10 +95,10 @@ fn failed_request(
 ) -> RequestResult {
     let RetryAfter { wait: retry_after, is_unreadable } = request::retry_after(headers, now);
     if is_unreadable {
-        remarks.push(answer_remarks::UNREADABLE_RETRY_AFTER.to_owned());
+        remarks.push(response_text::UNREADABLE_RETRY_AFTER.to_owned());
     }
     RequestResult::Failed {
-        error: answer_remarks::refusal(status, headers, url),
+        error: response_text::failure_text(status, headers, url),
         retry_after,
         endpoint_pause: Pause::after_answer(status.as_u16(), retry_after),
     }

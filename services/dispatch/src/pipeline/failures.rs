@@ -1,5 +1,5 @@
-//! What a shard's owner does when the database fails it: one loop for all reads, and one table for
-//! all appends.
+//! How a shard's owner reacts when the database fails: one loop for all reads, one table for all
+//! appends.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,37 +9,41 @@ use keeptrusts_webhooks_store::{
     AppendError, AppendOutcome, ErrorChain, Operation, Refusal, StoreError,
 };
 
-use super::OwnedShard;
+use super::owned_shard::OwnedShard;
 
-/// The waits while the database is away.
+/// Used by several stages, for the log.
+pub(crate) const CANNOT_READ_DELIVERY: &str = "cannot read a delivery";
+pub(crate) const CANNOT_READ_DATA_KEYS: &str = "cannot read data keys";
+
+/// The waits while the database is not available.
 pub(crate) const DATABASE_BACKOFF: Backoff =
     Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
-/// What is done about an error that no wait helps against: a record of a newer version, a row that
-/// is damaged, a defect of ours.
+/// The reaction to an error that waiting does not cure: a record of a newer version, a damaged row,
+/// a defect of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnDefect {
-    /// The shard's deliveries depend on it, and nobody would deliver them for as long as this
-    /// process kept the lease: it gives the shard up.
+    /// The shard's deliveries depend on it. This process gives the shard up, since nobody else can
+    /// deliver while it keeps the lease.
     GiveUp,
-    /// One endpoint, replay or channel depends on it, and stands still until it is repaired.
+    /// Only one endpoint, replay or channel depends on it, and stops until it is repaired.
     Wait,
 }
 
 /// Who appends to the streams of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Streams {
-    /// The shard's owner, and everybody who calls the API.
+    /// The shard's owner, and callers of the API.
     Shared,
-    /// After the first record only the shard's owner, so that nothing can come between reading and
-    /// appending.
+    /// After the first record only the shard's owner, so that nobody appends between its read and
+    /// its append.
     Owned,
 }
 
-/// What a stage appends, as far as failures are concerned.
+/// How a stage's append handles failures.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Append {
-    /// What cannot be done when it fails, for the log.
+pub(crate) struct AppendPolicy {
+    /// What cannot be done while it fails, for the log.
     pub(crate) what: &'static str,
     pub(crate) streams: Streams,
     pub(crate) on_defect: OnDefect,
@@ -48,20 +52,20 @@ pub(crate) struct Append {
 /// What a failed append means for the operation and for the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// The same is appended again after a wait.
+    /// Wait, then append the same again.
     Wait,
-    /// Something else was recorded of what it was decided from, which is read and decided again.
+    /// The state that it was decided from has changed: read it, and decide again.
     DecideAgain,
-    /// No wait helps, and the shard is given up.
+    /// Waiting does not help: give the shard up.
     GiveUp,
-    /// Another process owns the shard: what was decided here counts for nothing.
+    /// Another process owns the shard: what was decided here does not count.
     Abort,
-    /// The log is closed, since the process is ending: the next owner does it again.
+    /// The log is closed because the process is ending: the next owner does it again.
     End,
 }
 
 impl Reaction {
-    fn to(error: &AppendError, append: Append) -> Reaction {
+    fn to(error: &AppendError, append: AppendPolicy) -> Reaction {
         let to_defect = match append.on_defect {
             OnDefect::GiveUp => Reaction::GiveUp,
             OnDefect::Wait => Reaction::Wait,
@@ -76,8 +80,8 @@ impl Reaction {
             {
                 Reaction::DecideAgain
             }
-            // Of an owned stream nobody else makes another version, and what the owner appends has
-            // no idempotency key.
+            // Nobody else appends to an owned stream, and what the owner appends has no idempotency
+            // key.
             AppendError::Refused(_) | AppendError::Failed => to_defect,
             AppendError::InDoubt | AppendError::Closed => Reaction::End,
         }
@@ -88,7 +92,7 @@ impl Reaction {
 pub(crate) struct StageEnded;
 
 impl OwnedShard {
-    /// Reads until that succeeds. `what` says for the log what cannot be done meanwhile.
+    /// Reads until that succeeds. `what` says in the log what cannot be done meanwhile.
     pub(crate) async fn read<T, F>(
         &self,
         what: &'static str,
@@ -102,7 +106,7 @@ impl OwnedShard {
         retry(DATABASE_BACKOFF, read, note_failure).await
     }
 
-    /// What a failed read means for the shard. Whoever calls this waits before it reads again.
+    /// Handles a failed read for the shard. The caller waits before it reads again.
     pub(crate) fn note_failed_read(
         &self,
         what: &'static str,
@@ -115,10 +119,10 @@ impl OwnedShard {
         }
     }
 
-    /// Appends to owned streams, however long the database is away.
+    /// Appends to owned streams, however long the database is not available.
     pub(crate) async fn append(
         &self,
-        append: Append,
+        append: AppendPolicy,
         operation: Operation,
     ) -> Result<AppendOutcome, StageEnded> {
         let mut backoff = DATABASE_BACKOFF;
@@ -130,10 +134,10 @@ impl OwnedShard {
         }
     }
 
-    /// Reacts to a failed append. Returns when it is to be tried or decided again.
+    /// Reacts to a failed append. Returns Ok when the caller should append or decide again.
     pub(crate) async fn wait_or_end(
         &self,
-        append: Append,
+        append: AppendPolicy,
         error: &AppendError,
         backoff: &mut Backoff,
     ) -> Result<(), StageEnded> {
@@ -148,9 +152,9 @@ impl OwnedShard {
         Ok(())
     }
 
-    /// The reaction to a failed append. What it means for the shard is done here, what it means for the
-    /// operation by the caller.
-    pub(crate) fn react(&self, append: Append, error: &AppendError) -> Reaction {
+    /// Reacts to a failed append as far as the shard is concerned. The caller handles the
+    /// operation.
+    pub(crate) fn react(&self, append: AppendPolicy, error: &AppendError) -> Reaction {
         let (reaction, shard) = (Reaction::to(error, append), self.lease.shard());
         match reaction {
             Reaction::Wait | Reaction::DecideAgain => {
@@ -176,7 +180,7 @@ impl OwnedShard {
         }
     }
 
-    /// Says once what many may wait for.
+    /// Logs a wait.
     pub(crate) fn log_wait(&self, what: &'static str, error: &dyn Error) {
         let (shard, error) = (self.lease.shard(), ErrorChain(error));
         tracing::warn!(%shard, %error, "{what}, waiting");
@@ -200,7 +204,7 @@ mod tests {
         let reused = Refusal::IdempotencyKeyReused { event_id: EventId::MIN };
         let lease_lost = Refusal::LeaseLost { expected: Epoch(1), actual: Epoch(2) };
         let out_of_order = Refusal::OutOfOrder { expected: Position(1), actual: Position(2) };
-        // With shared streams, and with owned ones.
+        // For shared streams, and for owned ones.
         let table = [
             (AppendError::Unavailable(DatabaseProblem::Locked), Wait, Wait),
             (AppendError::Unavailable(DatabaseProblem::Unreachable), Wait, Wait),
@@ -215,9 +219,10 @@ mod tests {
         ];
         for (error, shared, owned) in table {
             for (streams, reaction) in [(Streams::Shared, shared), (Streams::Owned, owned)] {
-                let of = |on_defect| Reaction::to(&error, Append { what: "", streams, on_defect });
+                let of =
+                    |on_defect| Reaction::to(&error, AppendPolicy { what: "", streams, on_defect });
                 assert_eq!(of(OnDefect::GiveUp), reaction, "{error}, {streams:?}");
-                // What only one thing depends on is no reason to give the shard up.
+                // If only one thing depends on it, the shard is not given up.
                 let patient = if reaction == GiveUp { Wait } else { reaction };
                 assert_eq!(of(OnDefect::Wait), patient, "{error}, {streams:?}");
             }

@@ -1,4 +1,4 @@
-//! Health: what an attempt's outcome means for its endpoint.
+//! What an attempt's outcome means for its endpoint's health.
 //!
 //! Decision: docs/decisions/endpoint-health-is-decided-with-attempts.md
 
@@ -15,28 +15,28 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 /// RFC 9110 section 15.5.11: the receiver is gone, and this is likely to be permanent.
 const GONE: u16 = 410;
 
-/// Endpoints whose attempts have all failed lately: what the table says, ahead of it by what is
-/// in flight. It only has to be right about times that are days ago; for how long is counted on
-/// the steady clock, so that no endpoint is disabled because somebody set a clock.
+/// Endpoints whose recent attempts have all failed: the table's rows, plus outcomes that are not
+/// committed yet. Only times that are days ago matter. Durations are measured on the steady clock,
+/// so that setting a clock disables no endpoint.
 #[derive(Default)]
-pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailingSince>>);
+pub(crate) struct FailingEndpoints(Mutex<HashMap<EndpointId, FailureStart>>);
 
 #[derive(Debug, Clone, Copy)]
-struct FailingSince {
+struct FailureStart {
     failing: FailureStreak,
     /// The same time on the steady clock.
     steady_since: Timestamp,
 }
 
-/// An endpoint that only fails, and for how long it has.
+/// An endpoint that only fails, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FailingFor {
+pub(crate) struct FailureDuration {
     pub(crate) failing: FailureStreak,
     pub(crate) lasted: Duration,
 }
 
 impl FailingEndpoints {
-    /// Takes over what the database has. How long ago that was is the wall clock's to say.
+    /// Takes over the database's rows. Their age is measured on the wall clock.
     pub(crate) fn put(
         &self,
         failing: HashMap<EndpointId, FailureStreak>,
@@ -45,14 +45,14 @@ impl FailingEndpoints {
     ) {
         let since = |failing: FailureStreak| {
             let steady_since = steady_now.checked_sub(lasted(failing.since, wall_now));
-            FailingSince { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
+            FailureStart { failing, steady_since: steady_since.unwrap_or(Timestamp::MIN) }
         };
         *self.lock() = failing.into_iter().map(|(id, failing)| (id, since(failing))).collect();
     }
 
-    pub(crate) fn get(&self, id: EndpointId, steady_now: Timestamp) -> Option<FailingFor> {
-        let FailingSince { failing, steady_since } = *self.lock().get(&id)?;
-        Some(FailingFor { failing, lasted: lasted(steady_since, steady_now) })
+    pub(crate) fn get(&self, id: EndpointId, steady_now: Timestamp) -> Option<FailureDuration> {
+        let FailureStart { failing, steady_since } = *self.lock().get(&id)?;
+        Some(FailureDuration { failing, lasted: lasted(steady_since, steady_now) })
     }
 
     /// An attempt's outcome is committed.
@@ -61,31 +61,31 @@ impl FailingEndpoints {
             DeliveryFact::AttemptSucceeded(details) => self.forget(details.endpoint_id),
             DeliveryFact::AttemptFailed { details, .. } if details.trigger != Trigger::Test => {
                 let failing = FailureStreak { since: details.start_time, delivery_id };
-                let since = FailingSince { failing, steady_since: steady_now };
+                let since = FailureStart { failing, steady_since: steady_now };
                 self.lock().entry(details.endpoint_id).or_insert(since);
             }
             _ => {}
         }
     }
 
-    /// It was enabled or deleted: what was does not count any more.
+    /// The endpoint was enabled or deleted: earlier failures do not count any more.
     pub(crate) fn forget(&self, id: EndpointId) {
         self.lock().remove(&id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, FailingSince>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, FailureStart>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What follows for the endpoint from what happened to one of its deliveries, if anything: at
-/// most one fact, the gravest. `failing` is what was known before; after `patience` of nothing
-/// but failures a degraded endpoint is disabled, without it never.
-pub(crate) fn consequence(
+/// The endpoint's fact that follows from a delivery's fact, if any: at most one, the gravest.
+/// `failing` is the state before. After `patience` of nothing but failures a degraded endpoint is
+/// disabled; None: never.
+pub(crate) fn health_fact(
     endpoint: &Endpoint,
     delivery_id: DeliveryId,
     fact: &DeliveryFact,
-    failing: Option<FailingFor>,
+    failing: Option<FailureDuration>,
     patience: Option<Duration>,
 ) -> Option<EndpointFact> {
     let commands = match fact {

@@ -1,5 +1,5 @@
-//! Pauses that receivers have asked for, as far as this process knows: what decides which of many
-//! answers make a pause longer, and so are worth recording.
+//! Pauses that receivers have asked for, as far as this process knows. They decide which of many
+//! responses make a pause longer, and so are worth recording.
 //!
 //! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
@@ -12,13 +12,13 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::pause::Pause;
 use tokio::time::Instant;
 
-/// When each endpoint's pause ends or ended. Not by a clock that may be set.
+/// When each endpoint's pause ends or ended, on a clock that nobody can set.
 #[derive(Default)]
 pub(crate) struct Pauses(Mutex<HashMap<EndpointId, Instant>>);
 
 impl Pauses {
-    /// Takes over what the database has at `now`. A pause that has just ended is one of no length,
-    /// after which the receiver is asked slowly, as its last owner would have done.
+    /// Takes over the database's rows at `now`. A pause that has just ended is kept with no length,
+    /// so that sending resumes slowly, as the last owner would have done.
     pub(crate) fn put(&self, pauses: &HashMap<EndpointId, Pause>, now: Timestamp) {
         let left = pauses.iter().filter_map(|(id, pause)| {
             let just_ended = || pause.has_just_ended(now).then_some(Duration::ZERO);
@@ -27,19 +27,20 @@ impl Pauses {
         *self.lock() = left.collect();
     }
 
-    /// How long each of them lasts yet.
+    /// How long each of them still lasts.
     pub(crate) fn remaining(&self) -> Vec<(EndpointId, Duration)> {
         let now = Instant::now();
         let pauses = self.lock();
         pauses.iter().map(|(id, end)| (*id, end.saturating_duration_since(now))).collect()
     }
 
-    /// For how long an endpoint's pause has been over: nothing while it lasts. None: there was none.
+    /// How long ago an endpoint's pause ended: zero while it lasts. None: there was none.
     pub(crate) fn since_end(&self, id: EndpointId) -> Option<Duration> {
         self.lock().get(&id).map(Instant::elapsed)
     }
 
-    /// An answer asks for so much from now on. When the pause ends, if that is later than before.
+    /// A response asks for a pause of `wait` from now on. Returns the pause's end if that is later
+    /// than before.
     pub(crate) fn extend(&self, id: EndpointId, wait: Duration) -> Option<Instant> {
         let end = Instant::now() + wait;
         let mut pauses = self.lock();
@@ -50,12 +51,12 @@ impl Pauses {
         Some(end)
     }
 
-    /// Whether an endpoint's pause still ends then: no answer has made it longer meanwhile.
+    /// Whether an endpoint's pause still ends at `end`: no other response has made it longer.
     pub(crate) fn ends_at(&self, id: EndpointId, end: Instant) -> bool {
         self.lock().get(&id) == Some(&end)
     }
 
-    /// What was asked for does not count any more.
+    /// The endpoint's pause does not count any more.
     pub(crate) fn forget(&self, id: EndpointId) {
         self.lock().remove(&id);
     }
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_many_answers_those_that_make_a_pause_longer_count() {
+    async fn only_responses_that_make_a_pause_longer_count() {
         let pauses = Pauses::default();
         let first = pauses.extend(ID, seconds(20)).expect("the first");
         assert_eq!(pauses.extend(ID, seconds(20)), None, "at the same moment");
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_owner_goes_on_with_what_is_left() {
+    async fn the_next_owner_continues_the_rest_of_a_pause() {
         let start: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
         let ids = [1, 2, 3].map(|number| EndpointId::new(ulid::Ulid(number)));
         let waits = [seconds(300), seconds(20), seconds(1)];

@@ -1,4 +1,4 @@
-//! Record: turns outcomes into facts and appends them, all that wait at once.
+//! Record: turns outcomes into facts, and appends all that wait at once.
 //!
 //! Decision: docs/decisions/requests-and-outcomes-have-limits-of-their-own.md
 
@@ -6,120 +6,36 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::AttemptDetails;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
-use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
     AppendError, AppendOutcome, BodyId, NewBody, NewRecord, Operation, StoreError,
 };
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
-use super::scheduler::AttemptEnd;
-use super::{OwnedShard, answer_remarks, health, spans};
-use crate::metrics::{self, AttemptResult};
+use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::owned_shard::OwnedShard;
+use super::send_result::{AttemptProgress, CompletedAttempt, SendResult};
+use super::{health, spans};
+use crate::metrics;
 
-/// What came of sending a delivery that was due.
-pub(crate) enum SendResult {
-    /// A request was made, or could not be.
-    Attempted(Box<Attempted>),
-    /// There is nothing left to send.
-    BodyExpired(Box<Delivery>),
-}
-
-/// An attempt that has ended.
-pub(crate) struct Attempted {
-    pub(crate) delivery: Delivery,
-    pub(crate) details: AttemptDetails,
-    pub(crate) request_result: RequestResult,
-    pub(crate) result: AttemptResult,
-    pub(crate) end_time: Timestamp,
-    /// The same on the steady clock.
-    pub(crate) steady_end_time: Timestamp,
-    /// The encoded exchange.
-    pub(crate) exchange: Bytes,
-    /// The attempt's place in the trace.
-    pub(crate) trace: Option<TraceContext>,
-    /// When the endpoint's pause ends, if the answer has made it longer.
-    pub(crate) pause_end: Option<Instant>,
-    /// The recorded call that asked for the attempt, if one did.
-    pub(crate) request_trace: Option<TraceContext>,
-}
-
-impl Attempted {
-    /// The request is over.
-    pub(crate) fn progress(&self) -> Progress {
-        let Delivery { endpoint_id, id, .. } = self.delivery;
-        let succeeded = self.request_result == RequestResult::Succeeded;
-        let health = if succeeded { AttemptEnd::Succeeded } else { AttemptEnd::Failed };
-        let pause = match self.request_result {
-            RequestResult::Failed { endpoint_pause, .. } => endpoint_pause,
-            RequestResult::Succeeded => None,
-        };
-        Progress::Ended { endpoint_id, delivery_id: id, health, pause }
-    }
-
-    /// The result as it is recorded: of many answers that ask for a pause only the one counts that
-    /// makes it the longest, so that the last that is recorded is the one that holds.
-    fn result_to_record(&self, shard: &OwnedShard) -> RequestResult {
-        let endpoint_id = self.delivery.endpoint_id;
-        let is_longest = |end: &Instant| shard.pauses.ends_at(endpoint_id, *end);
-        let mut request_result = self.request_result.clone();
-        if let RequestResult::Failed { endpoint_pause, .. } = &mut request_result
-            && self.pause_end.filter(is_longest).is_none()
-        {
-            *endpoint_pause = None;
-        }
-        request_result
-    }
-
-    /// What went wrong, for logs and spans. Of an answer only the status: the delivery log shows
-    /// where a redirect leads, and paths of receivers' URLs are secrets of a kind.
-    pub(crate) fn failure(&self) -> Option<String> {
-        match (&self.request_result, self.result) {
-            (RequestResult::Succeeded, _) => None,
-            (_, AttemptResult::Answered(code)) => {
-                let status = http::StatusCode::from_u16(code).map(answer_remarks::status_text);
-                Some(format!("the receiver answered {}", status.unwrap_or(code.to_string())))
-            }
-            (RequestResult::Failed { error, .. }, _) => Some(error.clone()),
-        }
-    }
-}
-
-/// What the scheduler learns about an attempt, in this order.
-pub(crate) enum Progress {
-    /// The request is over; its outcome is not committed yet.
-    /// `pause`: for how long the receiver asks to be left alone.
-    Ended {
-        endpoint_id: EndpointId,
-        delivery_id: DeliveryId,
-        health: AttemptEnd,
-        pause: Option<Duration>,
-    },
-    /// The outcome is committed: the delivery after it.
-    Finished(Box<Delivery>),
-}
-
-/// An outcome on its way into the log.
-struct Pending {
+/// An outcome that is to be appended.
+struct PendingOutcome {
     outcome: SendResult,
-    /// The endpoint, read again because what was known of it was stale.
+    /// The endpoint, read again because its known state was stale.
     endpoint: Option<Endpoint>,
 }
 
-impl Pending {
+impl PendingOutcome {
     fn delivery(&mut self) -> &mut Delivery {
         match &mut self.outcome {
             SendResult::Attempted(attempted) => &mut attempted.delivery,
@@ -129,20 +45,20 @@ impl Pending {
 }
 
 /// Outcomes that are handed to the log together.
-const OUTCOMES_AT_ONCE: usize = 512;
-/// So many times that may wait for their commits: as many in all as a shard's scheduler has in
-/// flight. What waits here would otherwise wait before the log, behind the publishers, who are
-/// many and each in its queue at once: they would overtake dispatch.
-const APPENDS_AT_ONCE: usize = 8;
+const MAX_OUTCOMES_PER_APPEND: usize = 512;
+/// Appends that may wait for their commits at the same time: together as many outcomes as a shard's
+/// scheduler has in flight. Otherwise outcomes would wait here, before the log's queue; publishers,
+/// who are many and each in the queue at once, would overtake them.
+const MAX_CONCURRENT_APPENDS: usize = 8;
 
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
     mut outcomes: mpsc::Receiver<SendResult>,
-    to_schedule: mpsc::Sender<Progress>,
+    to_schedule: mpsc::Sender<AttemptProgress>,
 ) {
     let backoff = DATABASE_BACKOFF;
     let mut recorder = Recorder { shard: &shard, changed: ChangedEndpoints::new(), backoff };
-    let mut received = Vec::with_capacity(OUTCOMES_AT_ONCE);
+    let mut received = Vec::with_capacity(MAX_OUTCOMES_PER_APPEND);
     let mut steps = FuturesUnordered::new();
     let mut is_open = true;
     while is_open || !steps.is_empty() {
@@ -155,7 +71,7 @@ pub(crate) async fn run(
                             (!again.pending.is_empty()).then(|| recorder.read_again(again))
                         }
                         Err(StageEnded) => {
-                            // What was committed before is told of.
+                            // The scheduler still learns of what was committed before.
                             while let Some(Some(Step::Appended(appended))) = steps.next().now_or_never() {
                                 _ = recorder.conclude(appended, &to_schedule).await;
                             }
@@ -165,11 +81,11 @@ pub(crate) async fn run(
                 }
                 Step::ReadAgain(pending) => Some(recorder.append(pending)),
             },
-            count = outcomes.recv_many(&mut received, OUTCOMES_AT_ONCE),
-                if is_open && steps.len() < APPENDS_AT_ONCE =>
+            count = outcomes.recv_many(&mut received, MAX_OUTCOMES_PER_APPEND),
+                if is_open && steps.len() < MAX_CONCURRENT_APPENDS =>
             {
                 is_open = count > 0;
-                let fresh = received.drain(..).map(|outcome| Pending { outcome, endpoint: None });
+                let fresh = received.drain(..).map(|outcome| PendingOutcome { outcome, endpoint: None });
                 let pending: Vec<_> = fresh.collect();
                 (!pending.is_empty()).then(|| recorder.append(pending))
             }
@@ -178,42 +94,42 @@ pub(crate) async fn run(
     }
 }
 
-/// What is waited for.
 enum Step {
     /// The log has answered.
-    Appended(Vec<(Pending, Fact, Result<AppendOutcome, AppendError>)>),
-    /// What had to be decided again was read again.
-    ReadAgain(Vec<Pending>),
+    Appended(Vec<(PendingOutcome, Fact, Result<AppendOutcome, AppendError>)>),
+    /// What outcomes must be decided from again was read.
+    ReadAgain(Vec<PendingOutcome>),
 }
 
-/// Decides what is recorded, and what becomes of it.
+/// Decides what is recorded, and handles the results.
 struct Recorder<'a> {
     shard: &'a OwnedShard,
     changed: ChangedEndpoints,
-    /// Grows while the database is away.
+    /// Grows while the database is not available.
     backoff: Backoff,
 }
 
-/// Something else may happen to a delivery or its endpoint meanwhile.
-const OUTCOMES: Append = Append {
+/// Deliveries and endpoints may change meanwhile.
+const OUTCOMES: AppendPolicy = AppendPolicy {
     what: "cannot record outcomes",
     streams: Streams::Shared,
     on_defect: OnDefect::GiveUp,
 };
 
-/// Endpoints whose health this stage has changed, until the tail of the log comes to that.
+/// Endpoints whose health this stage has changed, until routing has read those records.
 type ChangedEndpoints = HashMap<EndpointId, Endpoint>;
 
-/// What is to be recorded again.
-struct Again {
-    pending: Vec<Pending>,
-    /// How long that waits, and why. None: something else has happened, and the database is there.
+/// Outcomes that are to be recorded again.
+struct RetryBatch {
+    pending: Vec<PendingOutcome>,
+    /// How long to wait before, and why. None: the state has changed, and the database is
+    /// available.
     wait: Option<(Duration, AppendError)>,
 }
 
 impl<'a> Recorder<'a> {
     /// Hands outcomes to the log.
-    fn append(&mut self, pending: Vec<Pending>) -> BoxFuture<'a, Step> {
+    fn append(&mut self, pending: Vec<PendingOutcome>) -> BoxFuture<'a, Step> {
         let Recorder { shard, changed, .. } = self;
         let shard = *shard;
         changed.retain(|id, endpoint| {
@@ -231,12 +147,12 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    /// Tells of what is recorded; returns what is to be tried again.
+    /// Reports what is recorded to the scheduler; returns what is to be tried again.
     async fn conclude(
         &mut self,
-        appended: Vec<(Pending, Fact, Result<AppendOutcome, AppendError>)>,
-        to_schedule: &mpsc::Sender<Progress>,
-    ) -> Result<Again, StageEnded> {
+        appended: Vec<(PendingOutcome, Fact, Result<AppendOutcome, AppendError>)>,
+        to_schedule: &mpsc::Sender<AttemptProgress>,
+    ) -> Result<RetryBatch, StageEnded> {
         let shard = self.shard;
         let (mut again, mut waits_for) = (Vec::new(), None);
         for (pending, fact, result) in appended {
@@ -244,18 +160,18 @@ impl<'a> Recorder<'a> {
                 Ok(AppendOutcome::Appended { recorded_at, .. }) => {
                     let delivery = finish(shard, pending.outcome, &fact, recorded_at);
                     // The scheduler is gone when the process is shutting down.
-                    _ = to_schedule.send(Progress::Finished(Box::new(delivery))).await;
+                    _ = to_schedule.send(AttemptProgress::Committed(Box::new(delivery))).await;
                 }
                 Ok(AppendOutcome::Duplicate { .. }) => {}
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}
-                        // Until the shard is given back, the other outcomes are still recorded.
+                        // The other outcomes are still recorded until the shard is given back.
                         Reaction::Wait | Reaction::GiveUp => waits_for = Some(error),
                         Reaction::Abort | Reaction::End => return Err(StageEnded),
                     }
                     again.push(pending);
-                    // It may not have come to what was decided.
+                    // What was decided may not have been recorded.
                     self.changed.clear();
                 }
             }
@@ -264,11 +180,11 @@ impl<'a> Recorder<'a> {
             self.backoff.reset();
         }
         let wait = waits_for.map(|error| (self.backoff.next_wait(), error));
-        Ok(Again { pending: again, wait })
+        Ok(RetryBatch { pending: again, wait })
     }
 
-    /// Reads again what outcomes that were refused were decided from, when the database is there.
-    fn read_again(&self, Again { mut pending, wait }: Again) -> BoxFuture<'a, Step> {
+    /// When the database is available, reads again what refused outcomes were decided from.
+    fn read_again(&self, RetryBatch { mut pending, wait }: RetryBatch) -> BoxFuture<'a, Step> {
         let shard = self.shard;
         Box::pin(async move {
             if let Some((wait, error)) = wait {
@@ -287,7 +203,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// The delivery after what was recorded, which is told.
+/// The delivery after its outcome was recorded. Also counts, traces and logs it.
 fn finish(
     shard: &OwnedShard,
     outcome: SendResult,
@@ -305,9 +221,9 @@ fn finish(
         shard.failing.note(delivery.id, fact, shard.steady_clock.now());
     }
     let end = attempted.as_ref().map_or(recorded_at, |attempted| attempted.end_time);
-    metrics::concluded(state_before, &delivery, end);
+    metrics::count_ended(state_before, &delivery, end);
     if let Some(attempted) = attempted {
-        spans::attempted(shard, &attempted, &delivery);
+        spans::export_attempt(shard, &attempted, &delivery);
         log_failure(&attempted, &delivery);
     } else if delivery.state != state_before {
         let (delivery_id, endpoint_id) = (delivery.id, delivery.endpoint_id);
@@ -316,10 +232,10 @@ fn finish(
     delivery
 }
 
-/// A delivery that succeeds is not worth a line; one that never will is.
-fn log_failure(attempted: &Attempted, after: &Delivery) {
+/// Success is not worth a log line; final failure is.
+fn log_failure(attempted: &CompletedAttempt, after: &Delivery) {
     let Some(error) = attempted.failure() else { return };
-    let Attempted { details, trace, .. } = attempted;
+    let CompletedAttempt { details, trace, .. } = attempted;
     let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.trace_id));
     let (delivery_id, endpoint_id) = (after.id, after.endpoint_id);
     if after.state == DeliveryState::Failed {
@@ -336,11 +252,22 @@ fn log_failure(attempted: &Attempted, after: &Delivery) {
     }
 }
 
-fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoints) -> Operation {
+fn operation(
+    shard: &OwnedShard,
+    pending: &PendingOutcome,
+    changed: &mut ChangedEndpoints,
+) -> Operation {
     let (delivery, fact, trace, bodies) = match &pending.outcome {
         SendResult::Attempted(attempted) => {
-            let Attempted { delivery, details, end_time, steady_end_time, exchange, trace, .. } =
-                &**attempted;
+            let CompletedAttempt {
+                delivery,
+                details,
+                end_time,
+                steady_end_time,
+                exchange,
+                trace,
+                ..
+            } = &**attempted;
             let schedule = &shard.settings.retry_schedule;
             let request_result = attempted.result_to_record(shard);
             let fact = delivery.conclude(
@@ -363,7 +290,8 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoin
         }
     };
     let health = health_change(shard, pending, delivery, &fact, changed);
-    // Whatever happened meanwhile (a cancellation, say) is taken into account first.
+    // The version is checked, so that changes in between (a cancellation, say) are taken into
+    // account first.
     let mut records = vec![NewRecord::following(delivery, fact)];
     records.extend(health);
     let metadata = Metadata {
@@ -375,10 +303,10 @@ fn operation(shard: &OwnedShard, pending: &Pending, changed: &mut ChangedEndpoin
     Operation { bodies, ..shard.operation(&delivery.organization_id, records, metadata) }
 }
 
-/// What becomes of the endpoint: degraded, active again, or disabled.
+/// The endpoint's new health, if it changes: degraded, active again, or disabled.
 fn health_change(
     shard: &OwnedShard,
-    pending: &Pending,
+    pending: &PendingOutcome,
     delivery: &Delivery,
     fact: &DeliveryFact,
     changed: &mut ChangedEndpoints,
@@ -389,7 +317,7 @@ fn health_change(
     let endpoint = known.into_iter().flatten().max_by_key(|endpoint| endpoint.version)?;
     let failing = shard.failing.get(endpoint.id, shard.steady_clock.now());
     let patience = shard.settings.disable_failing_after;
-    let fact = health::consequence(endpoint, delivery.id, fact, failing, patience)?;
+    let fact = health::health_fact(endpoint, delivery.id, fact, failing, patience)?;
     let record = NewRecord::following(endpoint, fact.clone());
     let mut endpoint = endpoint.clone();
     endpoint.apply(&fact, (shard.clock)());
@@ -397,7 +325,7 @@ fn health_change(
     Some(record)
 }
 
-/// A delivery and its endpoint as they stand now.
+/// A delivery and its endpoint as they are now.
 async fn current(
     shard: &OwnedShard,
     Delivery { id, organization_id, endpoint_id, .. }: &Delivery,

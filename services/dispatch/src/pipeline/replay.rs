@@ -1,9 +1,9 @@
-//! Replay: schedules again what endpoints missed or what failed, step by step.
+//! Replay: schedules missed or failed deliveries again, step by step.
 //!
-//! A step is one operation: so many deliveries, and how far the replay has come with them. The
-//! deliveries themselves are learned of by the tail, as all others are. Which deliveries is
-//! decided in [`step`]; here is when. Replays of one endpoint run one after the other, in the order
-//! in which they were asked for, so that no two of them make a delivery of the same event.
+//! A step is one operation: a number of deliveries, and the replay's progress. Routing learns of
+//! the deliveries from the log, like of all others. [`step`] decides which deliveries; this file
+//! decides when. Replays of one endpoint run one after the other, in the order of their requests,
+//! so that no two of them make a delivery of the same event.
 //!
 //! Decision: docs/decisions/a-replay-step-is-one-operation.md
 
@@ -25,28 +25,27 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::step::Step;
-use super::OwnedShard;
 use super::delivery_target::Availability;
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
+use super::owned_shard::OwnedShard;
 use crate::metrics;
 
-/// What the tail of the log has come to.
-pub(crate) enum ToReplay {
-    /// A replay was asked for, or cancelled. Everything that was accepted before is routed.
+pub(crate) enum ReplayMessage {
+    /// A replay was requested or cancelled. All events before it are routed.
     Changed { organization_id: OrganizationId, replay_id: ReplayId },
     /// An endpoint may have been disabled, enabled or deleted.
     EndpointChanged,
 }
 
-/// What is looked at, in one statement, for a step.
-const ROWS_AT_ONCE: usize = 500;
-/// How often a step looks if it finds nothing to do: after that it takes down how far it has come.
-const LOOKS_PER_STEP: usize = 20;
+/// Rows that one statement of a step reads.
+const ROWS_PER_PAGE: usize = 500;
+/// Pages that a step reads if it finds nothing to do, before it records its progress.
+const PAGES_PER_STEP: usize = 20;
 const REPLAYS_PER_PAGE: usize = 500;
 
-/// The replays that the last owner has left, of which all that was accepted before is routed. The
-/// tail of the log will come to the others.
-pub(crate) async fn left_behind(
+/// The running replays whose earlier events are all routed. Routing will come to the records of the
+/// others.
+pub(crate) async fn unfinished(
     shard: &OwnedShard,
     checkpoint: Position,
 ) -> Result<Vec<Replay>, StoreError> {
@@ -63,19 +62,19 @@ pub(crate) async fn left_behind(
 
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
-    left_behind: Vec<Replay>,
-    mut messages: mpsc::Receiver<ToReplay>,
+    unfinished: Vec<Replay>,
+    mut messages: mpsc::Receiver<ReplayMessage>,
 ) {
     let stop = shard.stop.clone();
     let mut replays = Replays { shard, queues: BTreeMap::new() };
-    left_behind.into_iter().for_each(|replay| replays.put(replay));
+    unfinished.into_iter().for_each(|replay| replays.put(replay));
     loop {
         let next = replays.next();
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             message = messages.recv() => match message {
-                Some(message) => replays.hear(message).await,
+                Some(message) => replays.handle(message).await,
                 None => return,
             },
             endpoint_id = wait_for(next) => {
@@ -98,7 +97,7 @@ async fn wait_for(next: Option<(Instant, EndpointId)>) -> EndpointId {
 }
 
 /// A delivery may change meanwhile, and the replay may be cancelled.
-const STEPS: Append = Append {
+const STEPS: AppendPolicy = AppendPolicy {
     what: "cannot go on with a replay",
     streams: Streams::Shared,
     on_defect: OnDefect::Wait,
@@ -106,15 +105,16 @@ const STEPS: Append = Append {
 
 struct Replays {
     shard: Arc<OwnedShard>,
-    /// Of each endpoint those that run, by where they were asked for. The first one's turn it is.
-    queues: BTreeMap<EndpointId, BTreeMap<Position, Running>>,
+    /// The running replays of each endpoint, by the positions of their requests. The first one
+    /// runs.
+    queues: BTreeMap<EndpointId, BTreeMap<Position, RunningReplay>>,
 }
 
-struct Running {
+struct RunningReplay {
     replay: Replay,
-    /// The call that asked for it, once its record was read.
+    /// The trace of the call that requested it, once its record was read.
     request_trace: Option<Option<TraceContext>>,
-    /// When the next step may be gone.
+    /// The earliest time of the next step.
     next: Instant,
     backoff: Backoff,
 }
@@ -126,7 +126,7 @@ impl Replays {
             Some(known) => known.replay = replay,
             None => {
                 let (next, backoff) = (Instant::now(), DATABASE_BACKOFF);
-                let running = Running { request_trace: None, next, backoff, replay };
+                let running = RunningReplay { request_trace: None, next, backoff, replay };
                 queue.insert(running.replay.position, running);
             }
         }
@@ -142,7 +142,7 @@ impl Replays {
         }
     }
 
-    /// The endpoint whose turn is next, and when. None: nothing runs, or all of it waits for
+    /// The endpoint whose step is next, and when. None: nothing runs, or all replays wait for
     /// endpoints to be enabled.
     fn next(&self) -> Option<(Instant, EndpointId)> {
         let open = self.queues.iter().filter(|(id, _)| {
@@ -153,18 +153,18 @@ impl Replays {
         turns.min()
     }
 
-    async fn hear(&mut self, message: ToReplay) {
+    async fn handle(&mut self, message: ReplayMessage) {
         match message {
-            ToReplay::Changed { organization_id, replay_id } => {
-                self.look(&organization_id, replay_id).await;
+            ReplayMessage::Changed { organization_id, replay_id } => {
+                self.refresh(&organization_id, replay_id).await;
             }
-            // Whose turn it is will be seen.
-            ToReplay::EndpointChanged => {}
+            // The next turn looks at the endpoint.
+            ReplayMessage::EndpointChanged => {}
         }
     }
 
-    /// Takes a replay as it stands.
-    async fn look(&mut self, organization: &OrganizationId, id: ReplayId) {
+    /// Reads a replay's current state.
+    async fn refresh(&mut self, organization: &OrganizationId, id: ReplayId) {
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
         let read = || store.replay(number, organization, id);
         let read = self.shard.read("cannot read a replay", OnDefect::Wait, read);
@@ -175,10 +175,10 @@ impl Replays {
         }
     }
 
-    /// Goes one step of the endpoint's first replay.
+    /// Takes one step of the endpoint's first replay.
     async fn step(&mut self, endpoint_id: EndpointId) -> Result<(), StageEnded> {
         let queue = self.queues.get(&endpoint_id);
-        let Some((_, Running { replay, request_trace, .. })) =
+        let Some((_, RunningReplay { replay, request_trace, .. })) =
             queue.and_then(|queue| queue.first_key_value())
         else {
             return Ok(());
@@ -196,7 +196,7 @@ impl Replays {
             Err(error) => {
                 let error: StoreError = error;
                 self.shard.log_wait("cannot read what to replay", &error);
-                self.put_off(&replay);
+                self.postpone(&replay);
                 return Ok(());
             }
         };
@@ -207,19 +207,19 @@ impl Replays {
                 if let Fact::Replay(fact) = &fact {
                     replay.apply(fact, recorded_at);
                 }
-                self.gone(replay, request_trace, &counts);
+                self.note_step(replay, request_trace, &counts);
             }
             // Only an event can be a duplicate.
-            Ok(AppendOutcome::Duplicate { .. }) => self.put_off(&replay),
+            Ok(AppendOutcome::Duplicate { .. }) => self.postpone(&replay),
             Err(error) => match self.shard.react(STEPS, &error) {
                 Reaction::Wait => {
                     self.shard.log_wait(STEPS.what, &error);
-                    self.put_off(&replay);
+                    self.postpone(&replay);
                 }
                 Reaction::DecideAgain => {
-                    self.put_off(&replay);
+                    self.postpone(&replay);
                     let organization = replay.organization_id.clone();
-                    self.look(&organization, replay.id).await;
+                    self.refresh(&organization, replay.id).await;
                 }
                 Reaction::GiveUp | Reaction::Abort | Reaction::End => return Err(StageEnded),
             },
@@ -227,7 +227,7 @@ impl Replays {
         Ok(())
     }
 
-    /// What the next step appends, the record of the replay last, and what is done in it.
+    /// The records of the next step, the replay's own last, and the counts.
     async fn decide(&self, replay: &Replay) -> Result<(Vec<NewRecord>, ReplayCounts), StoreError> {
         let selection = &replay.request.selection;
         let target = self.shard.targets.get(selection.endpoint_id);
@@ -237,13 +237,13 @@ impl Replays {
             return Ok((vec![ended], ReplayCounts::default()));
         }
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
-        let room = step::room(replay.request.deliveries_per_second);
+        let room = step::step_size(replay.request.deliveries_per_second);
         let now = (self.shard.clock)();
-        let mut step = Step::of(replay);
-        for _ in 0..LOOKS_PER_STEP {
+        let mut step = Step::starting_at(replay);
+        for _ in 0..PAGES_PER_STEP {
             let (whose, before, after) = (&replay.organization_id, replay.position, step.cursor());
             let page =
-                store.replay_candidates(number, whose, selection, before, after, ROWS_AT_ONCE);
+                store.replay_candidates(number, whose, selection, before, after, ROWS_PER_PAGE);
             let page = page.await?;
             if !step.take(replay, &page, room, || DeliveryId::new(new_ulid(now))) {
                 break;
@@ -253,7 +253,7 @@ impl Replays {
         Ok((step.into_records(replay), counts))
     }
 
-    /// Where the call that asked for a replay hangs in its trace: attempts link to it.
+    /// The trace of the call that requested a replay: attempts link to it.
     async fn read_request_trace(&self, id: ReplayId) -> Result<Option<TraceContext>, StoreError> {
         let (store, number) = (self.shard.log.store(), self.shard.lease.shard());
         let records = store.read_stream(number, Stream::Replay(id), Version(0), 1).await?;
@@ -276,9 +276,14 @@ impl Replays {
         self.shard.operation(&replay.organization_id, records, metadata)
     }
 
-    /// A step is committed: this is the replay after it.
-    fn gone(&mut self, replay: Replay, request_trace: Option<TraceContext>, counts: &ReplayCounts) {
-        metrics::scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
+    /// A step is committed; `replay` is its state afterwards.
+    fn note_step(
+        &mut self,
+        replay: Replay,
+        request_trace: Option<TraceContext>,
+        counts: &ReplayCounts,
+    ) {
+        metrics::count_scheduled(usize::try_from(counts.scheduled).unwrap_or(usize::MAX));
         if replay.state != ReplayState::Running {
             let (replay_id, reason) = (replay.id, &replay.end_reason);
             let deliveries = replay.counts.sent();
@@ -291,11 +296,11 @@ impl Replays {
         let queue = self.queues.entry(endpoint_id).or_default();
         let next = Instant::now() + pause;
         let (request_trace, backoff) = (Some(request_trace), DATABASE_BACKOFF);
-        queue.insert(replay.position, Running { replay, request_trace, next, backoff });
+        queue.insert(replay.position, RunningReplay { replay, request_trace, next, backoff });
     }
 
     /// Tries again a little later.
-    fn put_off(&mut self, replay: &Replay) {
+    fn postpone(&mut self, replay: &Replay) {
         let queue = self.queues.get_mut(&replay.request.selection.endpoint_id);
         if let Some(running) = queue.and_then(|queue| queue.get_mut(&replay.position)) {
             running.next = Instant::now() + running.backoff.next_wait();
@@ -303,8 +308,8 @@ impl Replays {
     }
 }
 
-/// Whether a record's replay is to be looked at.
-pub(crate) fn is_news(fact: &ReplayFact) -> bool {
-    // What this task appends itself it knows.
+/// Whether a record's replay must be read.
+pub(crate) fn needs_refresh(fact: &ReplayFact) -> bool {
+    // The others are this task's own records.
     matches!(fact, ReplayFact::Requested(_) | ReplayFact::Cancelled { .. })
 }

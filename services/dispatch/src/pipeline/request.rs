@@ -1,4 +1,4 @@
-//! The request of an attempt: the headers that docs/receiving.md lists. Pure.
+//! The headers of an attempt's request, as docs/receiving.md lists them. Pure.
 
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,26 +11,26 @@ use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signatu
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
 use super::delivery_target::Secrets;
-use super::outgoing::Outgoing;
+use super::request_body::RequestBody;
 
 pub(crate) const AGENT: &str = concat!("Keeptrusts-Webhooks/", env!("CARGO_PKG_VERSION"));
 
-/// The headers of one attempt, whose body is signed at `now` with the current secret and, during
-/// a rotation's overlap, with the previous one.
+/// The headers of one attempt. The body is signed at `now` with the current secret and, during a
+/// rotation's overlap, with the previous one.
 pub(crate) fn headers(
     delivery: &Delivery,
     number: u32,
-    outgoing: &Outgoing,
+    request_body: &RequestBody,
     secrets: &Secrets,
     trace: Option<&TraceContext>,
     now: Timestamp,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let body = &outgoing.body[..];
-    headers.insert(CONTENT_TYPE, outgoing.content_type.clone());
+    let body = &request_body.body[..];
+    headers.insert(CONTENT_TYPE, request_body.content_type.clone());
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let mut put = |name: &'static str, value: String| {
-        // Ids, digits, hex and base64: always fit for a header.
+        // Ids, digits, hex and base64 are always valid in a header.
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -41,11 +41,11 @@ pub(crate) fn headers(
         put("x-keeptrusts-signature-previous", keeptrusts_signature(previous, body));
     }
     put("x-keeptrusts-event", delivery.event_type.to_string());
-    put("x-keeptrusts-event-time", rfc3339::microseconds(outgoing.event_time));
+    put("x-keeptrusts-event-time", rfc3339::microseconds(request_body.event_time));
     put("x-keeptrusts-delivery", delivery.id.to_string());
     put("x-keeptrusts-attempt", number.to_string());
 
-    // Standard Webhooks 1.0: all valid secrets' signatures, separated by spaces.
+    // Standard Webhooks 1.0: the signatures with all valid secrets, separated by spaces.
     let timestamp = now.as_second();
     let sign = |secret: &Secret| standard_signature(secret, delivery.event_id, timestamp, body);
     let signatures = match previous {
@@ -55,14 +55,14 @@ pub(crate) fn headers(
     put("webhook-id", delivery.event_id.to_string());
     put("webhook-timestamp", timestamp.to_string());
     put("webhook-signature", signatures);
-    // Not its `tracestate`, which is a matter of tracing systems that the receiver has no part in.
+    // Without `tracestate`, which concerns tracing systems that the receiver has no part in.
     if let Some(trace) = trace {
         put("traceparent", trace.to_string());
     }
     headers
 }
 
-/// How long an answer that came `now` asks to be left alone.
+/// How long a response that arrived at `now` asks us to wait.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> RetryAfter {
     let fields = headers.get_all(RETRY_AFTER).iter().map(HeaderValue::as_bytes);
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());

@@ -1,17 +1,17 @@
-//! Retention: deletes bodies that have expired, now and then, a bounded number at a time.
+//! Retention: deletes expired bodies every few hours, a bounded number at a time.
 //!
 //! Decision: docs/decisions/bodies-are-not-in-the-log.md
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::OwnedShard;
+use super::owned_shard::OwnedShard;
 
-/// Bodies outlive their expiry by at most this; reads leave them out at once.
+/// How long expired bodies remain at most; reads leave them out at once.
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 const DELETED_AT_ONCE: usize = 500;
 /// Between two deletions, so that appends get their turn.
-const PAUSE: Duration = Duration::from_millis(50);
+const DELETION_GAP: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(shard: Arc<OwnedShard>) {
     let stop = shard.stop.clone();
@@ -40,7 +40,7 @@ async fn delete_expired(shard: &OwnedShard) {
                 break;
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(DELETION_GAP).await;
     }
     if total > 0 {
         tracing::info!(shard = %number, bodies = total, "deleted bodies that had expired");

@@ -1,5 +1,5 @@
-//! What the stages remember, set back to how it stood at the checkpoint: records behind it are read
-//! again, and routed as things stood then (invariant 2).
+//! Sets the stages' state back to the checkpoint: the records after it are read again, and routed
+//! by the state at their positions (invariant 2).
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_store::StoreError;
 use keeptrusts_webhooks_store::log::projection::Fold;
 
-use super::{OwnedShard, RECORDS_PER_READ};
+use super::limits::RECORDS_PER_READ;
+use super::owned_shard::OwnedShard;
 
-/// What has changed since the checkpoint.
 #[derive(Default)]
 pub(crate) struct ChangedStreams {
     pub(crate) endpoints: HashSet<(OrganizationId, EndpointId)>,
@@ -38,7 +38,7 @@ pub(crate) async fn changed_since(
     }
 }
 
-/// The records of a stream up to a position, folded: empty if it began later.
+/// Folds the records of a stream up to a position. Empty if the stream began later.
 pub(crate) async fn rewind(
     shard: &OwnedShard,
     stream: Stream,

@@ -1,5 +1,5 @@
-//! Tail and route: reads the log along, decides once where each event goes, and passes on what
-//! the scheduler must know.
+//! Tail and route: reads the log, decides once where each event goes, and tells the other stages
+//! what concerns them.
 //!
 //! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
@@ -24,56 +24,57 @@ use keeptrusts_webhooks_telemetry::{is_recorded, new_span_id};
 use tokio::sync::{mpsc, oneshot};
 
 use super::delivery_target::DeliveryTarget;
-use super::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
-use super::notify::{NotificationCause, ToNotify};
-use super::replay::{self, ToReplay};
+use super::failures::{
+    AppendPolicy, CANNOT_READ_DELIVERY, DATABASE_BACKOFF, OnDefect, StageEnded, Streams,
+};
+use super::limits::RECORDS_PER_READ;
+use super::notify::{NotificationCause, NotifyMessage};
+use super::owned_shard::OwnedShard;
+use super::replay::{self, ReplayMessage};
 use super::router::Router;
-use super::schedule::{Resumed, ToSchedule};
-use super::{CANNOT_READ_DELIVERY, OwnedShard, RECORDS_PER_READ, spans};
+use super::schedule::{Resumed, ScheduleMessage};
+use super::spans;
 use crate::metrics;
 
-/// The stages that hear of what the log says.
 pub(crate) struct NextStages {
-    pub(crate) to_schedule: mpsc::Sender<ToSchedule>,
-    pub(crate) to_replay: mpsc::Sender<ToReplay>,
-    pub(crate) to_notify: mpsc::Sender<ToNotify>,
+    pub(crate) to_schedule: mpsc::Sender<ScheduleMessage>,
+    pub(crate) to_replay: mpsc::Sender<ReplayMessage>,
+    pub(crate) to_notify: mpsc::Sender<NotifyMessage>,
 }
 
-/// The stage's state.
 pub(crate) struct Route {
     shard: Arc<OwnedShard>,
     router: Router,
-    /// What has been acted on, as the shard's row has it.
+    /// As the shard's row has it: everything up to here has been acted on.
     checkpoint: Position,
     next: NextStages,
-    /// Channels may hear of these; nobody has been told yet.
-    happened: Vec<NotificationCause>,
-    /// Decided, not yet appended.
-    decided: Vec<Decided>,
+    /// Causes that the notify stage has not been told of.
+    causes: Vec<NotificationCause>,
+    /// In order; not yet appended.
+    pending_routes: Vec<PendingRoute>,
 }
 
-/// Where an event goes.
-struct Decided {
+/// The decision where an event goes.
+struct PendingRoute {
     operation: Operation,
-    /// What the event's record says of its place in the trace.
+    /// The event's place in the trace.
     parent: Option<TraceContext>,
     event: (EventId, EventType),
     deliveries: usize,
     start: Timestamp,
 }
 
-/// What records say of deliveries that the scheduler must know.
+/// What the scheduler must learn from records.
 #[derive(Default)]
-struct Found {
+struct ScheduleUpdates {
     scheduled: Vec<(Delivery, Position)>,
     resumed: Vec<Resumed>,
 }
 
-/// Where events go.
-const ROUTES: Append =
-    Append { what: "cannot append", streams: Streams::Owned, on_defect: OnDefect::GiveUp };
-/// That deliveries are cancelled, while their attempts may end.
-const CANCELLATION: Append = Append { streams: Streams::Shared, ..ROUTES };
+const ROUTES: AppendPolicy =
+    AppendPolicy { what: "cannot append", streams: Streams::Owned, on_defect: OnDefect::GiveUp };
+/// Attempts may end while deliveries are cancelled.
+const CANCELLATION: AppendPolicy = AppendPolicy { streams: Streams::Shared, ..ROUTES };
 
 impl Route {
     pub(crate) fn new(
@@ -82,12 +83,12 @@ impl Route {
         checkpoint: Position,
         next: NextStages,
     ) -> Route {
-        let (happened, decided) = (Vec::new(), Vec::new());
-        Route { shard, router, checkpoint, next, happened, decided }
+        let (causes, pending_routes) = (Vec::new(), Vec::new());
+        Route { shard, router, checkpoint, next, causes, pending_routes }
     }
 
     pub(crate) async fn run(mut self) {
-        self.shard.acted_on.store(self.checkpoint.0, Ordering::Relaxed);
+        self.shard.processed_position.store(self.checkpoint.0, Ordering::Relaxed);
         let mut follower = self.shard.log.follow(self.shard.lease.shard(), self.checkpoint);
         let stop = self.shard.stop.clone();
         let mut backoff = DATABASE_BACKOFF;
@@ -98,7 +99,7 @@ impl Route {
                     if self.act_on(&records).await.is_err() {
                         return;
                     }
-                    self.shard.acted_on.store(follower.position().0, Ordering::Relaxed);
+                    self.shard.processed_position.store(follower.position().0, Ordering::Relaxed);
                 }
                 Err(error) => {
                     self.shard.note_failed_read("cannot read the log", OnDefect::GiveUp, &error);
@@ -109,26 +110,28 @@ impl Route {
     }
 
     async fn act_on(&mut self, records: &[Arc<Record>]) -> Result<(), StageEnded> {
-        let mut found = Found::default();
+        let mut updates = ScheduleUpdates::default();
         for record in records {
-            self.happened.extend(NotificationCause::of(record));
+            self.causes.extend(NotificationCause::of(record));
             match (&record.fact, record.stream) {
                 (Fact::EventAccepted(accepted), Stream::Event(id)) => {
-                    let decided = self.route(id, accepted, record);
-                    self.decided.push(decided);
+                    let pending_routes = self.route(id, accepted, record);
+                    self.pending_routes.push(pending_routes);
                 }
                 (Fact::DeliveriesScheduled(_), _)
                 | (Fact::Delivery(DeliveryFact::TestRequested { .. }), _)
                 | (Fact::Delivery(DeliveryFact::Replayed { .. }), _) => {
                     let deliveries = scheduled_deliveries(record);
-                    found.scheduled.extend(deliveries.map(|delivery| (delivery, record.position)));
+                    updates
+                        .scheduled
+                        .extend(deliveries.map(|delivery| (delivery, record.position)));
                 }
                 (Fact::Endpoint(_), Stream::Endpoint(id)) => self.note_endpoint(id, record).await?,
                 (
                     Fact::Delivery(DeliveryFact::Resumed { endpoint_id, .. }),
                     Stream::Delivery(delivery_id),
                 ) => {
-                    found.resumed.push(Resumed {
+                    updates.resumed.push(Resumed {
                         organization_id: record.organization_id.clone(),
                         endpoint_id: *endpoint_id,
                         delivery_id,
@@ -136,46 +139,47 @@ impl Route {
                     });
                 }
                 (Fact::Delivery(DeliveryFact::RetryRequested), Stream::Delivery(id)) => {
-                    // In its turn: the scheduler must know of a delivery before it changes.
-                    self.pass_on_found(&mut found).await?;
+                    // Order matters: the scheduler must know of a delivery before it changes.
+                    self.send_schedule_updates(&mut updates).await?;
                     self.note_retry(id, record).await?;
                 }
                 (Fact::Delivery(DeliveryFact::CancelRequested), Stream::Delivery(id)) => {
-                    // In its turn: what comes before it is appended before it.
-                    self.append_decided().await?;
-                    self.pass_on_found(&mut found).await?;
+                    // Order matters: what comes before this record is appended before it.
+                    self.append_pending_routes().await?;
+                    self.send_schedule_updates(&mut updates).await?;
                     self.cancel(id, record).await?;
                 }
-                (Fact::Replay(fact), Stream::Replay(id)) if replay::is_news(fact) => {
-                    // What was accepted before it is routed, so that no event that the replay
-                    // finds gets a delivery from the router as well.
-                    self.append_decided().await?;
+                (Fact::Replay(fact), Stream::Replay(id)) if replay::needs_refresh(fact) => {
+                    // All events before this record are routed first, so that no event that the
+                    // replay finds gets a delivery from routing as well.
+                    self.append_pending_routes().await?;
                     let organization_id = record.organization_id.clone();
-                    let changed = ToReplay::Changed { organization_id, replay_id: id };
+                    let changed = ReplayMessage::Changed { organization_id, replay_id: id };
                     self.next.to_replay.send(changed).await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Channel(_), Stream::Channel(id)) => {
-                    // In its turn: what comes before it is told to the channels as they stood.
-                    self.tell_of_happened().await?;
+                    // Order matters: causes before this record are notified to the channels as they
+                    // were.
+                    self.notify_of_causes().await?;
                     let (done, committed) = oneshot::channel();
-                    let changed = ToNotify::Channel(id, Arc::clone(record), done);
-                    self.pass_on_to_notify(changed).await?;
+                    let changed = NotifyMessage::Channel(id, Arc::clone(record), done);
+                    self.send_to_notify(changed).await?;
                     committed.await.map_err(|_| StageEnded)?;
                 }
                 (Fact::Notification(NotificationFact::Raised(new)), _)
                     if new.notification_type == NotificationType::Test =>
                 {
-                    self.pass_on_to_notify(ToNotify::TestRequested(new.channel_id)).await?;
+                    self.send_to_notify(NotifyMessage::TestRequested(new.channel_id)).await?;
                 }
-                // What the other stages have appended, they have acted on.
+                // The other stages have acted on their own records.
                 _ => {}
             }
         }
-        self.pass_on_found(&mut found).await?;
-        self.append_decided().await
+        self.send_schedule_updates(&mut updates).await?;
+        self.append_pending_routes().await
     }
 
-    fn route(&self, event_id: EventId, accepted: &EventAccepted, record: &Record) -> Decided {
+    fn route(&self, event_id: EventId, accepted: &EventAccepted, record: &Record) -> PendingRoute {
         let now = (self.shard.clock)();
         let new_id = || DeliveryId::new(new_ulid(now));
         let event = (accepted.event_type, accepted.event_time);
@@ -191,15 +195,15 @@ impl Route {
         operation.checkpoint = Some(CheckpointAdvance { from, to: record.position });
         let parent = record.metadata.trace.clone();
         if is_recorded(parent.as_ref()) {
-            // What is attempted hangs below a span of the routing's own.
+            // Attempts hang below the span of routing.
             operation.metadata.trace = parent.as_ref().map(|parent| parent.child(new_span_id()));
         }
         let event = (event_id, accepted.event_type);
-        Decided { operation, parent, event, deliveries, start: now }
+        PendingRoute { operation, parent, event, deliveries, start: now }
     }
 
     async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), StageEnded> {
-        // Records behind what `prepare` has loaded bring the router, rewound, up to date again.
+        // The records after the checkpoint also bring the rewound router up to date.
         let endpoint: Endpoint = match self.router.apply(id, record) {
             Ok(endpoint) => endpoint.clone(),
             Err(error) => {
@@ -218,19 +222,23 @@ impl Route {
         let target = DeliveryTarget::new(endpoint);
         let availability = target.availability();
         self.shard.targets.put(target);
-        self.next.to_replay.send(ToReplay::EndpointChanged).await.map_err(|_| StageEnded)?;
+        self.next.to_replay.send(ReplayMessage::EndpointChanged).await.map_err(|_| StageEnded)?;
         if ends_pause {
             self.shard.pauses.forget(id);
-            self.pass_on(ToSchedule::PauseEnded(id)).await?;
+            self.send_to_schedule(ScheduleMessage::PauseEnded(id)).await?;
         }
-        self.pass_on(ToSchedule::Availability(id, availability)).await
+        self.send_to_schedule(ScheduleMessage::Availability(id, availability)).await
     }
 
     async fn note_retry(&mut self, id: DeliveryId, record: &Record) -> Result<(), StageEnded> {
         let delivery = self.read_delivery(id, record).await;
         if let Some(Delivery { organization_id, endpoint_id, .. }) = delivery {
-            self.pass_on(ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id })
-                .await?;
+            self.send_to_schedule(ScheduleMessage::Changed {
+                organization_id,
+                endpoint_id,
+                delivery_id: id,
+            })
+            .await?;
         }
         Ok(())
     }
@@ -243,43 +251,45 @@ impl Route {
                 return Ok(());
             }
             let reason = "cancelled on request".to_owned();
-            // An attempt may end at this moment; then it is looked at again.
+            // If an attempt ends at this moment, the delivery is read again.
             let cancelled = NewRecord::following(&delivery, DeliveryFact::Cancelled { reason });
             let mut operation = self.operation(record, delivery.event_id, cancelled);
             operation.checkpoint =
                 Some(CheckpointAdvance { from: self.checkpoint, to: record.position });
             match self.shard.log.append(self.shard.lease.shard(), operation).await {
                 Ok(_) => {
-                    metrics::cancelled(1);
+                    metrics::count_cancelled(1);
                     self.checkpoint = record.position;
                     let Delivery { organization_id, endpoint_id, .. } = delivery;
                     let changed =
-                        ToSchedule::Changed { organization_id, endpoint_id, delivery_id: id };
-                    return self.pass_on(changed).await;
+                        ScheduleMessage::Changed { organization_id, endpoint_id, delivery_id: id };
+                    return self.send_to_schedule(changed).await;
                 }
                 Err(error) => self.shard.wait_or_end(CANCELLATION, &error, &mut backoff).await?,
             }
         }
     }
 
-    /// Appends what was decided, in order. Each operation's step begins where the one before
-    /// ends, so that none is skipped when one cannot be appended.
-    async fn append_decided(&mut self) -> Result<(), StageEnded> {
-        // First: what follows is committed before the checkpoint moves past what has happened.
-        self.tell_of_happened().await?;
+    /// Appends the pending routes in order. Each operation's step begins where the one before ends,
+    /// so that none is skipped if one cannot be appended.
+    async fn append_pending_routes(&mut self) -> Result<(), StageEnded> {
+        // First, since the checkpoint may move past a cause only when what follows from it is
+        // committed.
+        self.notify_of_causes().await?;
         let mut backoff = DATABASE_BACKOFF;
-        while !self.decided.is_empty() {
+        while !self.pending_routes.is_empty() {
             let number = self.shard.lease.shard();
-            let operations = self.decided.iter().map(|decided| decided.operation.clone());
+            let operations =
+                self.pending_routes.iter().map(|pending_routes| pending_routes.operation.clone());
             let results = self.shard.log.append_all(number, operations.collect()).await;
             let appended = results.iter().take_while(|result| result.is_ok()).count();
             let end = (self.shard.clock)();
-            for decided in self.decided.drain(..appended) {
-                let Decided { operation, parent, event, deliveries, start } = decided;
+            for pending_routes in self.pending_routes.drain(..appended) {
+                let PendingRoute { operation, parent, event, deliveries, start } = pending_routes;
                 self.checkpoint = operation.checkpoint.map_or(self.checkpoint, |step| step.to);
-                metrics::scheduled(deliveries);
+                metrics::count_scheduled(deliveries);
                 if let Some(parent) = parent {
-                    spans::routed(&operation, parent, event, deliveries, (start, end));
+                    spans::export_routing(&operation, parent, event, deliveries, (start, end));
                 }
             }
             if let Some(Err(error)) = results.into_iter().nth(appended) {
@@ -289,18 +299,18 @@ impl Route {
         Ok(())
     }
 
-    /// Waits until what follows is committed, for those who are told of it.
-    async fn tell_of_happened(&mut self) -> Result<(), StageEnded> {
-        if self.happened.is_empty() {
+    /// Waits until what follows from the causes is committed.
+    async fn notify_of_causes(&mut self) -> Result<(), StageEnded> {
+        if self.causes.is_empty() {
             return Ok(());
         }
         let (done, committed) = oneshot::channel();
-        let happened = std::mem::take(&mut self.happened);
-        self.pass_on_to_notify(ToNotify::Happened(happened, done)).await?;
+        let causes = std::mem::take(&mut self.causes);
+        self.send_to_notify(NotifyMessage::Causes(causes, done)).await?;
         committed.await.map_err(|_| StageEnded)
     }
 
-    async fn pass_on_to_notify(&self, message: ToNotify) -> Result<(), StageEnded> {
+    async fn send_to_notify(&self, message: NotifyMessage) -> Result<(), StageEnded> {
         self.next.to_notify.send(message).await.map_err(|_| StageEnded)
     }
 
@@ -312,7 +322,7 @@ impl Route {
     }
 
     fn last_step(&self) -> Option<Position> {
-        self.decided.last()?.operation.checkpoint.map(|step| step.to)
+        self.pending_routes.last()?.operation.checkpoint.map(|step| step.to)
     }
 
     fn operation(&self, cause: &Record, event_id: EventId, new: NewRecord) -> Operation {
@@ -326,19 +336,19 @@ impl Route {
         self.shard.operation(&cause.organization_id, vec![new], metadata)
     }
 
-    /// What was scheduled first: whatever was resumed has been scheduled before.
-    async fn pass_on_found(&self, found: &mut Found) -> Result<(), StageEnded> {
-        let Found { scheduled, resumed } = std::mem::take(found);
+    /// First what was scheduled: whatever was resumed has been scheduled before.
+    async fn send_schedule_updates(&self, updates: &mut ScheduleUpdates) -> Result<(), StageEnded> {
+        let ScheduleUpdates { scheduled, resumed } = std::mem::take(updates);
         if !scheduled.is_empty() {
-            self.pass_on(ToSchedule::Scheduled(scheduled)).await?;
+            self.send_to_schedule(ScheduleMessage::Scheduled(scheduled)).await?;
         }
         if !resumed.is_empty() {
-            self.pass_on(ToSchedule::Resumed(resumed)).await?;
+            self.send_to_schedule(ScheduleMessage::Resumed(resumed)).await?;
         }
         Ok(())
     }
 
-    async fn pass_on(&self, message: ToSchedule) -> Result<(), StageEnded> {
+    async fn send_to_schedule(&self, message: ScheduleMessage) -> Result<(), StageEnded> {
         self.next.to_schedule.send(message).await.map_err(|_| StageEnded)
     }
 }

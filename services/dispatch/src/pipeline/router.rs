@@ -1,4 +1,4 @@
-//! Who gets an event: the subscriptions as they stand at a position of the log. Pure.
+//! Decides who gets an event, from the subscriptions as of a position of the log. Pure.
 //!
 //! Decision: docs/decisions/routing-moves-a-checkpoint.md
 
@@ -11,9 +11,8 @@ use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::Record;
-use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{Fold, LoadedRows};
 
-/// A shard's endpoints and who subscribes to what.
 #[derive(Default)]
 pub(crate) struct Router {
     endpoints: HashMap<EndpointId, Endpoint>,
@@ -21,7 +20,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Takes an endpoint as it stands, in place of what was known of it.
+    /// Replaces what is known of an endpoint.
     pub(crate) fn put(&mut self, endpoint: Endpoint) {
         self.remove(endpoint.id);
         for event_type in
@@ -33,7 +32,7 @@ impl Router {
         self.endpoints.insert(endpoint.id, endpoint);
     }
 
-    /// Forgets an endpoint that did not exist yet.
+    /// Removes an endpoint that did not exist yet.
     pub(crate) fn remove(&mut self, id: EndpointId) {
         let Some(known) = self.endpoints.remove(&id) else { return };
         for event_type in known.config.event_types {
@@ -45,13 +44,13 @@ impl Router {
         }
     }
 
-    /// Takes in one more record about an endpoint; the endpoint as it stands after it.
+    /// Applies one more record about an endpoint; returns the endpoint after it.
     pub(crate) fn apply(
         &mut self,
         id: EndpointId,
         record: &Record,
     ) -> Result<&Endpoint, BrokenLog> {
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedRows::default();
         loaded.endpoints.extend(self.endpoints.get(&id).map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);
         fold.apply(record)?;
@@ -61,7 +60,7 @@ impl Router {
         Ok(&self.endpoints[&id])
     }
 
-    /// What comes of an event that is accepted now.
+    /// Routes an event that is accepted now.
     pub(crate) fn route(
         &self,
         organization: &OrganizationId,

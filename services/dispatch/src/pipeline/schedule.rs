@@ -16,35 +16,39 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::delivery_target::Availability;
-use super::failures::OnDefect;
-use super::record::{Progress, SendResult};
+use super::failures::{CANNOT_READ_DELIVERY, OnDefect};
+use super::limits::STAGE_CAPACITY;
+use super::owned_shard::OwnedShard;
 use super::scheduler::{Effect, Scheduler};
-use super::{CANNOT_READ_DELIVERY, OwnedShard, STAGE_CAPACITY, cancel, send};
+use super::send_result::{AttemptProgress, SendResult};
+use super::{cancel, send};
 
-/// What routing passes on from the log.
-pub(crate) enum ToSchedule {
-    /// Deliveries that have begun to wait, each with the position of the record that says so.
+pub(crate) enum ScheduleMessage {
+    /// New deliveries, each with the position of its record.
     Scheduled(Vec<(Delivery, Position)>),
     /// Something other than an attempt happened to a delivery.
-    Changed { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
-    /// Replays have begun the schedules of deliveries anew.
+    Changed {
+        organization_id: OrganizationId,
+        endpoint_id: EndpointId,
+        delivery_id: DeliveryId,
+    },
+    /// Replays have restarted the schedules of deliveries.
     Resumed(Vec<Resumed>),
-    /// An endpoint changed.
     Availability(EndpointId, Availability),
-    /// What an endpoint's receiver asked for does not count any more.
+    /// The pause that an endpoint's receiver asked for does not count any more.
     PauseEnded(EndpointId),
 }
 
-/// A delivery whose schedule has begun anew.
+/// A delivery whose schedule was restarted.
 pub(crate) struct Resumed {
     pub(crate) organization_id: OrganizationId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) delivery_id: DeliveryId,
-    /// When it is due, on the steady clock.
+    /// On the steady clock.
     pub(crate) due_time: Timestamp,
 }
 
-/// What a read from the database returned.
+/// The result of a read from the database.
 enum ReadResult {
     Fetched { endpoint_id: EndpointId, fetch_id: u64, limit: usize, page: DuePage },
     Reloaded(Box<Delivery>),
@@ -53,22 +57,22 @@ enum ReadResult {
 struct Schedule {
     shard: Arc<OwnedShard>,
     scheduler: Scheduler,
-    /// Given to those who send, with whom they tell how far they are.
-    to_schedule: mpsc::Sender<Progress>,
+    /// For senders, which report their progress.
+    to_schedule: mpsc::Sender<AttemptProgress>,
     to_record: mpsc::Sender<SendResult>,
     answers: mpsc::Sender<ReadResult>,
     tasks: TaskTracker,
 }
 
-/// Timers stand still while the machine is asleep, and the steady clock does not: what has become
-/// due meanwhile is noticed this long after at most.
+/// Timers stop while the machine is asleep; the steady clock does not. Deliveries that became due
+/// meanwhile are noticed at most this long after.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
     shard: Arc<OwnedShard>,
     scheduler: Scheduler,
-    mut messages: mpsc::Receiver<ToSchedule>,
-    (to_schedule, mut progress): (mpsc::Sender<Progress>, mpsc::Receiver<Progress>),
+    mut messages: mpsc::Receiver<ScheduleMessage>,
+    (to_schedule, mut progress): (mpsc::Sender<AttemptProgress>, mpsc::Receiver<AttemptProgress>),
     to_record: mpsc::Sender<SendResult>,
 ) {
     let (answers, mut answered) = mpsc::channel(STAGE_CAPACITY);
@@ -90,14 +94,15 @@ pub(crate) async fn run(
             }
             Some(answer) = answered.recv() => schedule.take(answer),
             message = messages.recv() => match message {
-                Some(message) => schedule.hear(message),
+                Some(message) => schedule.handle(message),
                 None => break,
             },
             () = sleep_for(alarm) => {}
         }
     }
-    // What is under way is finished, and its outcome recorded; nothing new is begun. The outcomes
-    // need not be scheduled any more, but the recorder must not be held up by a full channel.
+    // Attempts under way are finished, and their outcomes recorded; nothing new begins. The
+    // outcomes need not be scheduled any more, but are received, so that the recorder does not wait
+    // for a full channel.
     let Schedule { tasks, to_schedule, to_record, .. } = schedule;
     drop((to_schedule, to_record));
     tasks.close();
@@ -112,7 +117,7 @@ pub(crate) async fn sleep_for(wait: Option<Duration>) {
 }
 
 impl Schedule {
-    /// Does what is to be done now; how long until there may be more.
+    /// Does what is to be done now; returns how long until there may be more.
     fn act(&mut self) -> Option<Duration> {
         let mut deliveries = Vec::new();
         for effect in self.scheduler.poll(self.shard.steady_clock.now()) {
@@ -137,27 +142,27 @@ impl Schedule {
         Some(wait.unwrap_or(Duration::ZERO).min(LONGEST_SLEEP))
     }
 
-    fn hear(&mut self, message: ToSchedule) {
+    fn handle(&mut self, message: ScheduleMessage) {
         match message {
-            ToSchedule::Scheduled(deliveries) => {
+            ScheduleMessage::Scheduled(deliveries) => {
                 let mut gone = HashSet::new();
                 for (delivery, position) in deliveries {
                     let endpoint_id = delivery.endpoint_id;
                     if self.availability(endpoint_id).is_gone() {
-                        // Routed as the endpoint stood before it was deleted.
+                        // It was routed before the endpoint was deleted.
                         gone.insert(endpoint_id);
                     }
                     self.scheduler.scheduled(delivery, position);
                 }
                 gone.into_iter().for_each(|endpoint_id| self.cancel_waiting(endpoint_id));
             }
-            ToSchedule::Changed { organization_id, endpoint_id, delivery_id } => {
+            ScheduleMessage::Changed { organization_id, endpoint_id, delivery_id } => {
                 if self.availability(endpoint_id).is_gone() {
                     self.cancel_waiting(endpoint_id);
                 }
                 self.scheduler.changed(&organization_id, endpoint_id, delivery_id);
             }
-            ToSchedule::Resumed(deliveries) => {
+            ScheduleMessage::Resumed(deliveries) => {
                 let mut gone = HashSet::new();
                 for Resumed { organization_id, endpoint_id, delivery_id, due_time } in deliveries {
                     if self.availability(endpoint_id).is_gone() {
@@ -168,22 +173,22 @@ impl Schedule {
                 }
                 gone.into_iter().for_each(|endpoint_id| self.cancel_waiting(endpoint_id));
             }
-            ToSchedule::Availability(endpoint_id, availability) => {
+            ScheduleMessage::Availability(endpoint_id, availability) => {
                 self.set_availability(endpoint_id, availability);
             }
-            ToSchedule::PauseEnded(endpoint_id) => self.scheduler.end_pause(endpoint_id),
+            ScheduleMessage::PauseEnded(endpoint_id) => self.scheduler.end_pause(endpoint_id),
         }
     }
 
-    fn advance(&mut self, progress: Progress) {
+    fn advance(&mut self, progress: AttemptProgress) {
         match progress {
-            Progress::Ended { endpoint_id, delivery_id, health, pause } => {
+            AttemptProgress::RequestEnded { endpoint_id, delivery_id, end, pause } => {
                 if let Some(pause) = pause {
                     self.pause(endpoint_id, pause);
                 }
-                self.scheduler.ended(endpoint_id, delivery_id, health);
+                self.scheduler.request_ended(endpoint_id, delivery_id, end);
             }
-            Progress::Finished(delivery) => self.scheduler.finished(*delivery),
+            AttemptProgress::Committed(delivery) => self.scheduler.outcome_committed(*delivery),
         }
     }
 
@@ -201,14 +206,14 @@ impl Schedule {
         self.scheduler.pause(endpoint_id, until);
     }
 
-    /// Goes on with the pauses that receivers have asked the last owner for.
+    /// Continues the pauses that receivers have asked the last owner for.
     fn apply_pauses(&mut self) {
         for (endpoint_id, remaining) in self.shard.pauses.remaining() {
             self.pause(endpoint_id, remaining);
         }
     }
 
-    /// Closes and cancels what the last owner left that is not to be sent.
+    /// Closes disabled endpoints, and cancels what waits for deleted ones.
     fn apply_availability(&mut self) {
         for target in self.shard.targets.all() {
             let availability = target.availability();

@@ -1,9 +1,10 @@
-//! Which delivery is attempted next. Pure: events go in, effects come out, time is an argument.
+//! Decides which delivery is attempted next. Pure: events go in, effects come out, time is an
+//! argument.
 //!
-//! Each endpoint has a queue of its own, ordered by when its deliveries are due. In memory a
-//! queue holds only its beginning; the rest waits in the database, where every waiting delivery
-//! is a row, and is fetched when the beginning runs low. So memory does not grow with the
-//! backlog (invariant 9), and a busy endpoint delays no other (invariant 8).
+//! Each endpoint has a queue of its own, ordered by due time. Only the queue's beginning is in
+//! memory. The rest waits in the database, where every waiting delivery is a row, and is fetched
+//! when the beginning runs low. So memory does not grow with the backlog (invariant 9), and a busy
+//! endpoint delays no other (invariant 8).
 //!
 //! ```text
 //!   in flight         | in memory, complete up to here -> | rest: only in the database,
@@ -11,16 +12,17 @@
 //!   d7 d3 d9   d2 d0  | d1 d4 d8 …                  d6    | (d5 d0 …)
 //! ```
 //!
-//! A delivery is in flight from the moment when its attempt begins until the outcome is
-//! committed. When the receiver has answered (ended) the next request may begin at once; but
-//! only so many outcomes may wait for their commit, because a crash repeats those attempts.
+//! A delivery is in flight from the beginning of its attempt until the outcome is committed. When
+//! the receiver has answered (ended), the next request may begin at once. But the number of
+//! outcomes that wait for their commit is limited, because a crash repeats those attempts.
 //!
 //! A receiver may ask for a pause: then automatic attempts wait for its end, and come back slowly
-//! (see `pace`). What somebody has asked for, a manual retry or a test, is due before all else: it
-//! waits neither for a pause nor behind a backlog.
+//! (see `pace`). Manual retries and tests are due before all else: they wait neither for a pause
+//! nor behind a backlog.
 //!
 //! Decision: docs/decisions/queues-keep-their-beginning-in-memory.md
 
+mod effect;
 mod limits;
 mod pace;
 mod pages_ahead;
@@ -34,35 +36,9 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_store::{DueKey, DuePage};
 
+pub use effect::{AttemptEnd, Effect};
 pub use limits::SchedulerLimits;
 use queue::{Phase, Queue};
-
-/// What is to be done now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Attempt this delivery. [`Scheduler::finished`] must follow; [`Scheduler::ended`] should
-    /// come before it, as soon as the request is over.
-    Send(Box<Delivery>),
-    /// Fetch up to `limit` waiting deliveries after a key. [`Scheduler::fetched`] must follow.
-    Fetch {
-        endpoint_id: EndpointId,
-        /// Tells the answers of different fetches apart.
-        fetch_id: u64,
-        after: DueKey,
-        limit: usize,
-    },
-    /// Read this delivery again. [`Scheduler::reloaded`] must follow.
-    Reload { organization_id: OrganizationId, endpoint_id: EndpointId, delivery_id: DeliveryId },
-}
-
-/// How an attempt ended, as far as pacing goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptEnd {
-    /// The receiver answered 2xx.
-    Succeeded,
-    /// It did not.
-    Failed,
-}
 
 /// The queues of one shard's endpoints.
 #[derive(Debug)]
@@ -74,18 +50,18 @@ pub struct Scheduler {
     /// When endpoints will have something to do.
     alarms: BTreeSet<(Timestamp, EndpointId)>,
     in_flight: usize,
-    /// How many of these are under way.
+    /// How many of these have a request under way.
     under_way: usize,
     reloads: Vec<Effect>,
-    /// What records up to here say was in the database when the scheduler began.
+    /// What was scheduled up to this record was in the database when the scheduler began.
     as_of: Position,
     /// The last record that scheduled something.
     last_scheduled: Position,
 }
 
 impl Scheduler {
-    /// No queues yet. What is in the database as of a position is told by
-    /// [`found_waiting`](Self::found_waiting).
+    /// A scheduler without queues. [`add_backlog`](Self::add_backlog) adds what the database has as
+    /// of a position.
     pub fn new(limits: SchedulerLimits, as_of: Position) -> Scheduler {
         Scheduler {
             limits,
@@ -100,29 +76,29 @@ impl Scheduler {
         }
     }
 
-    /// Deliveries wait for this endpoint in the database, the earliest from `due` on.
-    pub fn found_waiting(&mut self, endpoint_id: EndpointId, due: Timestamp) {
+    /// Deliveries for this endpoint wait in the database; the earliest is due at `due`.
+    pub fn add_backlog(&mut self, endpoint_id: EndpointId, due: Timestamp) {
         let queue = self.queues.entry(endpoint_id).or_default();
         queue.leave_to_database(DueKey::MIN, due);
         self.give_turn(endpoint_id);
     }
 
-    /// A delivery waits: the record at `position` has scheduled it.
+    /// The record at `position` has scheduled a delivery.
     pub fn scheduled(&mut self, delivery: Delivery, position: Position) {
         let endpoint_id = delivery.endpoint_id;
         let share = self.share();
         self.last_scheduled = self.last_scheduled.max(position);
         let queue = self.queues.entry(endpoint_id).or_default();
-        if queue.has_seen(&delivery, position) || position <= self.as_of {
-            // Read from the database before the record was: attempted already, maybe.
+        if queue.was_fetched(&delivery, position) || position <= self.as_of {
+            // It was fetched before the record was read, and may have been attempted since.
             return;
         }
         queue.insert(delivery, share);
         self.give_turn(endpoint_id);
     }
 
-    /// Something else happened to a delivery (a manual retry was asked for, it was cancelled):
-    /// what is known of it is stale.
+    /// Something other than an attempt happened to a delivery (a manual retry was requested, it was
+    /// cancelled): its known state is stale.
     pub fn changed(
         &mut self,
         organization_id: &OrganizationId,
@@ -136,10 +112,10 @@ impl Scheduler {
         }
     }
 
-    /// A replay has begun a delivery's schedule anew: it is due, as its row says.
+    /// A replay has restarted a delivery's schedule: it is due, as its row says.
     ///
     /// It is left to the database, to be fetched together with what comes after it: a replay
-    /// resumes many, and to read each of them would cost a query each.
+    /// resumes many deliveries, and reading each of them would cost a query each.
     pub fn resumed(
         &mut self,
         organization_id: &OrganizationId,
@@ -149,14 +125,14 @@ impl Scheduler {
         let queue = self.queues.entry(endpoint_id).or_default();
         let delivery_id = key.delivery_id;
         if queue.is_in_flight_or_reloading(delivery_id) {
-            // What becomes of it then may be of before.
+            // The outcome of a read that is under way may be older than this.
             return self.changed(organization_id, endpoint_id, delivery_id);
         }
         queue.resumed(key);
         self.give_turn(endpoint_id);
     }
 
-    /// The answer to [`Effect::Reload`]: the row as it stands.
+    /// The answer to [`Effect::Reload`]: the current row.
     pub fn reloaded(&mut self, delivery: Delivery) {
         let (endpoint_id, delivery_id) = (delivery.endpoint_id, delivery.id);
         let share = self.share();
@@ -169,28 +145,33 @@ impl Scheduler {
         self.give_turn(endpoint_id);
     }
 
-    /// An attempt's request is over: the next may begin. Its outcome is yet to be committed.
-    pub fn ended(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, health: AttemptEnd) {
+    /// An attempt's request is over, so the next may begin. Its outcome is not committed yet.
+    pub fn request_ended(
+        &mut self,
+        endpoint_id: EndpointId,
+        delivery_id: DeliveryId,
+        end: AttemptEnd,
+    ) {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
-        if queue.ended(delivery_id, health, &self.limits) {
+        if queue.request_ended(delivery_id, end, &self.limits) {
             self.under_way -= 1;
             self.give_turn(endpoint_id);
         }
     }
 
-    /// An attempt's outcome is committed: the delivery as it is after it.
-    pub fn finished(&mut self, delivery: Delivery) {
+    /// An attempt's outcome is committed; `delivery` is the state after it.
+    pub fn outcome_committed(&mut self, delivery: Delivery) {
         let (endpoint_id, delivery_id) = (delivery.endpoint_id, delivery.id);
         let share = self.share();
         let queue = self.queues.entry(endpoint_id).or_default();
-        if let Some(phase) = queue.finished(delivery_id) {
+        if let Some(phase) = queue.outcome_committed(delivery_id) {
             self.in_flight -= 1;
             self.under_way -= usize::from(phase == Phase::UnderWay);
         }
         if queue.reload_when_finished.remove(&delivery_id) {
             self.changed(&delivery.organization_id, endpoint_id, delivery_id);
         } else {
-            queue.come_back(delivery, share);
+            queue.reinsert(delivery, share);
         }
         self.give_turn(endpoint_id);
     }
@@ -204,21 +185,21 @@ impl Scheduler {
         }
     }
 
-    /// The receiver asks to be left alone until then: automatic attempts wait, and then begin
-    /// with one as a probe. Of several pauses the one that ends last counts.
+    /// The receiver asks for a pause. Automatic attempts wait until then, and begin with one as a
+    /// probe. Of several pauses the one that ends last counts.
     pub fn pause(&mut self, endpoint_id: EndpointId, until: Timestamp) {
         self.queues.entry(endpoint_id).or_default().pace.pause(until);
         self.give_turn(endpoint_id);
     }
 
-    /// Whatever the receiver asked for does not count any more.
+    /// The pause does not count any more.
     pub fn end_pause(&mut self, endpoint_id: EndpointId) {
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return };
         queue.pace.end_pause();
         self.give_turn(endpoint_id);
     }
 
-    /// Stops sending to an endpoint. What waits, waits in the database.
+    /// Stops sending to an endpoint. Its waiting deliveries stay in the database.
     pub fn close(&mut self, endpoint_id: EndpointId) {
         self.queues.entry(endpoint_id).or_default().close();
     }
@@ -236,22 +217,21 @@ impl Scheduler {
         self.alarms.first().map(|(time, _)| *time)
     }
 
-    /// How many attempts are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How many of these have their request under way.
+    /// How many attempts have their request under way.
     pub fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// How many deliveries are held in memory.
     pub fn waiting_in_memory(&self) -> usize {
         self.queues.values().map(Queue::in_memory).sum()
     }
 
-    /// What is to be done now. Endpoints take turns, so that none waits for another's backlog.
+    /// Returns what is to be done now. Endpoints take turns, so that none waits for another's
+    /// backlog.
     pub fn poll(&mut self, now: Timestamp) -> Vec<Effect> {
         while let Some((time, endpoint_id)) =
             self.alarms.first().copied().filter(|(time, _)| *time <= now)
@@ -263,7 +243,7 @@ impl Scheduler {
             self.give_turn(endpoint_id);
         }
         let mut effects = std::mem::take(&mut self.reloads);
-        // Whoever still has something to send when the shard is full keeps its turn.
+        // Endpoints that still have something to send when the shard is full keep their turn.
         let mut kept = VecDeque::new();
         while let Some(endpoint_id) = self.turns.pop_front() {
             match self.take_turn(endpoint_id, now, &mut effects) {
@@ -282,11 +262,11 @@ impl Scheduler {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> TurnResult {
-        /// How many attempts an endpoint may begin before it is the next one's turn.
+        /// Attempts that an endpoint may begin in one turn.
         const PER_TURN: usize = 8;
         let limit = self.share();
         let Some(queue) = self.queues.get_mut(&endpoint_id) else { return TurnResult::Over };
-        queue.pace.pass(now);
+        queue.pace.end_pause_if_over(now);
         let room = queue.room(&self.limits);
         let is_full = |queue: &Queue, in_flight, under_way| {
             let is_first = queue.has_none_in_flight();
@@ -309,7 +289,7 @@ impl Scheduler {
             };
         }
         queue.has_turn = false;
-        // With no room, the next attempt to end or to be committed gives the next turn.
+        // Without room, the next attempt to end or to be committed gives the next turn.
         let alarm = if room > sent { queue.next_due(limit) } else { None };
         if queue.alarm != alarm {
             let old = std::mem::replace(&mut queue.alarm, alarm);
@@ -338,12 +318,11 @@ impl Scheduler {
     }
 }
 
-/// What came of an endpoint's turn.
 enum TurnResult {
     Over,
     /// It has more to send, after the others.
     Again,
-    /// It has more to send, when an attempt of any endpoint has ended.
+    /// It has more to send when an attempt of any endpoint has ended.
     ShardFull,
 }
 

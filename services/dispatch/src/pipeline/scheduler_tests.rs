@@ -68,9 +68,9 @@ fn ended(delivery: &Delivery) -> Delivery {
     }
 }
 
-fn finish(scheduler: &mut Scheduler, delivery: &Delivery, health: AttemptEnd) {
-    scheduler.ended(delivery.endpoint_id, delivery.id, health);
-    scheduler.finished(ended(delivery));
+fn finish(scheduler: &mut Scheduler, delivery: &Delivery, end: AttemptEnd) {
+    scheduler.request_ended(delivery.endpoint_id, delivery.id, end);
+    scheduler.outcome_committed(ended(delivery));
 }
 
 fn sent(effects: &[Effect]) -> Vec<Delivery> {
@@ -145,12 +145,12 @@ fn a_request_that_is_over_makes_room_for_the_next_before_its_outcome_is_committe
     let first = sent(&scheduler.poll(at(0)));
     assert_eq!(first.len(), LIMITS.requests_per_endpoint);
     for delivery in &first {
-        scheduler.ended(endpoint(1), delivery.id, AttemptEnd::Succeeded);
+        scheduler.request_ended(endpoint(1), delivery.id, AttemptEnd::Succeeded);
     }
     // No more than this many would be repeated after a crash.
     let second = sent(&scheduler.poll(at(0)));
     assert_eq!(first.len() + second.len(), LIMITS.in_flight_per_endpoint);
-    scheduler.finished(ended(&first[0]));
+    scheduler.outcome_committed(ended(&first[0]));
     assert_eq!(sent(&scheduler.poll(at(0))).len(), 1);
 }
 
@@ -168,7 +168,7 @@ fn invariant_9_no_more_outcomes_wait_for_their_commit_than_the_shards_limit() {
         }
         sent_in_all += begun.len();
         for delivery in begun {
-            scheduler.ended(delivery.endpoint_id, delivery.id, AttemptEnd::Succeeded);
+            scheduler.request_ended(delivery.endpoint_id, delivery.id, AttemptEnd::Succeeded);
         }
     }
     assert_eq!(sent_in_all, LIMITS.in_flight);
@@ -279,7 +279,7 @@ fn manual_retries_and_tests_wait_neither_for_a_pause_nor_behind_a_backlog() {
 #[test]
 fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
-    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.add_backlog(endpoint(1), at(0));
     scheduler.pause(endpoint(1), at(20));
     let [Effect::Fetch { fetch_id, limit, .. }] = scheduler.poll(at(1))[..] else {
         panic!("a fetch")
@@ -304,7 +304,7 @@ fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
 #[test]
 fn any_number_of_manual_retries_passes_a_pause() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
-    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.add_backlog(endpoint(1), at(0));
     scheduler.pause(endpoint(1), at(20));
     let manual = |number| Delivery {
         retry_request_time: Some(at(0)),
@@ -357,8 +357,8 @@ fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
     let [answered] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
     scheduler.pause(endpoint(1), at(20));
-    scheduler.ended(endpoint(1), answered.id, AttemptEnd::Failed);
-    scheduler.finished(Delivery { next_attempt_time: Some(at(60)), ..answered.clone() });
+    scheduler.request_ended(endpoint(1), answered.id, AttemptEnd::Failed);
+    scheduler.outcome_committed(Delivery { next_attempt_time: Some(at(60)), ..answered.clone() });
     assert_eq!(scheduler.poll(at(20)), []);
     assert_eq!(scheduler.next_alarm(), Some(at(60)));
     assert_eq!(sent(&scheduler.poll(at(60))).len(), 1);
@@ -376,8 +376,8 @@ fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
     let (mut scheduler, first) = with_backlog(30);
     scheduler.pause(endpoint(1), at(21));
     for (which, wait) in [(2, 20), (0, 60), (1, 20), (3, 19)] {
-        scheduler.ended(endpoint(1), first[which].id, AttemptEnd::Failed);
-        scheduler.finished(answered(&first[which], wait));
+        scheduler.request_ended(endpoint(1), first[which].id, AttemptEnd::Failed);
+        scheduler.outcome_committed(answered(&first[which], wait));
     }
     assert_eq!(scheduler.poll(at(20)), []);
     let probe = sent(&scheduler.poll(at(21)));
@@ -394,8 +394,8 @@ fn a_probe_to_be_that_is_cancelled_or_whose_endpoint_is_closed_is_not_sent() {
     let paused = || {
         let (mut scheduler, first) = with_backlog(1);
         scheduler.pause(endpoint(1), at(21));
-        scheduler.ended(endpoint(1), first[0].id, AttemptEnd::Failed);
-        scheduler.finished(answered(&first[0], 20));
+        scheduler.request_ended(endpoint(1), first[0].id, AttemptEnd::Failed);
+        scheduler.outcome_committed(answered(&first[0], 20));
         (scheduler, first[0].id)
     };
     let (mut scheduler, id) = paused();
@@ -434,7 +434,7 @@ fn deliveries_that_are_resumed_are_fetched_together_and_not_one_by_one() {
 #[test]
 fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
-    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.add_backlog(endpoint(1), at(0));
     let [Effect::Fetch { fetch_id, limit, .. }] = scheduler.poll(at(0))[..] else {
         panic!("a fetch")
     };
@@ -461,7 +461,7 @@ fn a_record_that_lies_below_what_was_fetched_is_not_taken_for_seen() {
         scheduler.fetched(endpoint(1), fetch_id.expect("a fetch"), page, 1);
         scheduler.poll(at(100))
     };
-    scheduler.found_waiting(endpoint(1), at(0));
+    scheduler.add_backlog(endpoint(1), at(0));
     let effects = scheduler.poll(at(100));
     let effects = answer(&mut scheduler, &effects, 5, delivery(1, endpoint(1), at(50)));
     // The next page begins after second 50. A delivery of second 40 is not on it.

@@ -19,18 +19,19 @@ use tokio::sync::mpsc;
 
 use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
-use super::failures::OnDefect;
-use super::outgoing::Outgoing;
-use super::record::{Attempted, Progress, SendResult};
-use super::{CANNOT_READ_DATA_KEYS, OwnedShard, request};
+use super::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
+use super::owned_shard::OwnedShard;
+use super::request;
+use super::request_body::RequestBody;
+use super::send_result::{AttemptProgress, CompletedAttempt, SendResult};
 use crate::metrics;
 
-/// Attempts deliveries, all at the same time; their outcomes go to the recorder. The scheduler
-/// hears of each as soon as its request is over.
+/// Attempts deliveries, all at the same time. Their outcomes go to the recorder; the scheduler
+/// learns of each as soon as its request is over.
 pub(crate) async fn send_all(
     shard: Arc<OwnedShard>,
     deliveries: Vec<Delivery>,
-    to_schedule: mpsc::Sender<Progress>,
+    to_schedule: mpsc::Sender<AttemptProgress>,
     to_record: mpsc::Sender<SendResult>,
 ) {
     let (bodies, keys) =
@@ -46,15 +47,15 @@ pub(crate) async fn send_all(
         };
         tokio::spawn(async move {
             let abort = shard.abort.clone();
-            // A delivery whose attempt ended without a word would be taken for one that is under
-            // way, for ever. Then the shard is given up, and its next owner begins anew.
-            let unless_told = abort.clone().drop_guard();
+            // If an attempt ended without a message, its delivery would count as under way for
+            // ever. So the shard is given up then, and its next owner begins again.
+            let abort_unless_sent = abort.clone().drop_guard();
             let attempted = abort.run_until_cancelled(attempt(&shard, delivery, body, &keys)).await;
             if let Some(Some(attempted)) = attempted {
                 // The scheduler is gone when the process is shutting down.
                 _ = to_schedule.send(attempted.progress()).await;
                 _ = to_record.send(SendResult::Attempted(Box::new(attempted))).await;
-                unless_told.disarm();
+                abort_unless_sent.disarm();
             }
         });
     }
@@ -72,7 +73,7 @@ async fn read_bodies(shard: &OwnedShard, deliveries: &[Delivery]) -> HashMap<Bod
     shard.read("cannot read bodies", OnDefect::GiveUp, read).await
 }
 
-/// The data keys of the organizations. Those that were read a short time ago are not read again.
+/// The organizations' data keys. Those that were read recently are not read again.
 async fn read_keys(shard: &OwnedShard, deliveries: &[Delivery]) -> DataKeys {
     let organizations = deliveries.iter().map(|delivery| &delivery.organization_id);
     let read = || shard.keyring.data_keys(organizations.clone());
@@ -85,18 +86,18 @@ async fn attempt(
     delivery: Delivery,
     body: Bytes,
     keys: &DataKeys,
-) -> Option<Attempted> {
+) -> Option<CompletedAttempt> {
     let target = shard.targets.get(delivery.endpoint_id)?;
-    // The attempt begins when there is something to send: waiting for a template is our own.
-    let outgoing = Outgoing::of(&target, &delivery, body, keys, &shard.renderer).await;
+    // The attempt begins when there is a body: waiting for a template is not the receiver's time.
+    let request_body = RequestBody::of(&target, &delivery, body, keys, &shard.renderer).await;
     let start_time = (shard.clock)();
     let trigger = delivery.due_trigger();
     let trace = delivery.attempt_trace(delivery.attempt_count + 1);
-    let request = prepare(&target, &delivery, &outgoing, keys, trace.as_ref(), start_time);
+    let request = prepare(&target, &delivery, &request_body, keys, trace.as_ref(), start_time);
 
     let (sent, request_headers) = match request {
         Ok(Request { uri, headers, body }) => {
-            // The last moment to notice that this process was frozen past its lease.
+            // The last chance to notice that this process was frozen past its lease.
             if !shard.lease.is_valid() {
                 return None;
             }
@@ -114,8 +115,8 @@ async fn attempt(
     if current.is_some_and(|current| current.endpoint.config.url != target.endpoint.config.url) {
         evaluation.ignore_retry_after();
     }
-    metrics::attempted(evaluation.result, trigger, evaluation.duration);
-    let exchange = encoded_exchange(outgoing.ok(), request_headers, &mut evaluation);
+    metrics::count_attempt(evaluation.result, trigger, evaluation.duration);
+    let exchange = encoded_exchange(request_body.ok(), request_headers, &mut evaluation);
     let details = AttemptDetails {
         id: AttemptId::new(new_ulid(start_time)),
         event_id: delivery.event_id,
@@ -136,7 +137,7 @@ async fn attempt(
         }
         _ => None,
     };
-    Some(Attempted {
+    Some(CompletedAttempt {
         request_trace: delivery.request_trace(trigger).cloned(),
         delivery,
         details,
@@ -150,18 +151,17 @@ async fn attempt(
     })
 }
 
-/// A request that is ready to be sent.
 struct Request<'a> {
     uri: &'a Uri,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// Signs what goes out. An error is for the delivery log: nothing can be sent.
+/// Signs the request. An error is a text for the delivery log: nothing can be sent.
 fn prepare<'a>(
     target: &'a DeliveryTarget,
     delivery: &Delivery,
-    outgoing: &'a Result<Outgoing, String>,
+    request_body: &'a Result<RequestBody, String>,
     keys: &DataKeys,
     trace: Option<&TraceContext>,
     start_time: Timestamp,
@@ -169,20 +169,20 @@ fn prepare<'a>(
     let uri = target.uri.as_ref().ok_or("the endpoint's URL cannot be requested: edit it")?;
     let secrets = target.secrets(start_time, keys);
     let secrets = secrets.map_err(|problem| cannot_sign(&target.endpoint, &problem))?;
-    let outgoing = outgoing.as_ref().map_err(String::as_str)?;
+    let request_body = request_body.as_ref().map_err(String::as_str)?;
     let number = delivery.attempt_count + 1;
-    let headers = request::headers(delivery, number, outgoing, &secrets, trace, start_time);
-    Ok(Request { uri, headers, body: outgoing.body.clone() })
+    let headers = request::headers(delivery, number, request_body, &secrets, trace, start_time);
+    Ok(Request { uri, headers, body: request_body.body.clone() })
 }
 
-/// Connections belong to an endpoint.
+/// Each endpoint has its own connections.
 fn connections_of(delivery: &Delivery) -> ConnectionGroup {
     ConnectionGroup::new(delivery.endpoint_id.ulid().0)
 }
 
-/// What was sent and answered, as the log keeps it: without what is secret in a format.
+/// Request and response, as they are stored, without the format's secret.
 fn encoded_exchange(
-    outgoing: Option<Outgoing>,
+    request_body: Option<RequestBody>,
     request_headers: Vec<(String, Vec<u8>)>,
     evaluation: &mut Evaluation,
 ) -> Bytes {
@@ -192,8 +192,8 @@ fn encoded_exchange(
         response_body: evaluation.response_body.to_vec(),
         request_body: None,
     };
-    if let Some(outgoing) = outgoing {
-        outgoing.mask(&mut exchange, &mut evaluation.request_result);
+    if let Some(request_body) = request_body {
+        request_body.mask(&mut exchange, &mut evaluation.request_result);
     }
     if !evaluation.was_sent {
         // There is no body, not even the event's.
@@ -206,8 +206,8 @@ fn listed(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
-/// What the delivery log says of a secret that cannot be opened. What operators have to do about
-/// it is theirs to know.
+/// The delivery log's text about a secret that cannot be opened. What operators have to do about it
+/// is only in their log.
 fn cannot_sign(endpoint: &Endpoint, problem: &KeyProblem) -> &'static str {
     if let KeyProblem::Erased { .. } = problem {
         return "the organization was erased, and the endpoint's secret with it: delete the endpoint";

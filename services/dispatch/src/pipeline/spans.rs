@@ -1,9 +1,9 @@
-//! Makes the spans of routing and of attempts once their outcome is committed, from what the log
-//! says of them, so that a trace has no step that the log does not have.
+//! Exports the spans of routing and of attempts. A span is made from the record once that is
+//! committed, so that a trace has no step that the log does not have.
 //!
 //! Names and attributes: OpenTelemetry's semantic conventions for HTTP clients and messaging. Of
-//! `url.full` the path and what follows it is left out, as the conventions permit: it is often what
-//! lets one in (Slack's, for example), and secrets do not go into traces.
+//! `url.full` the path and what follows is left out, as the conventions permit: it often grants
+//! access (Slack's, for example), and secrets do not go into traces.
 //!
 //! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
@@ -15,12 +15,12 @@ use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{FinishedSpan, KeyValue, SpanKind, is_recorded, message};
 
-use super::OwnedShard;
-use super::record::Attempted;
+use super::owned_shard::OwnedShard;
+use super::send_result::CompletedAttempt;
 use crate::metrics::AttemptResult;
 
-/// An event was routed: the operation that says so is committed.
-pub(crate) fn routed(
+/// The operation that routes an event is committed.
+pub(crate) fn export_routing(
     operation: &Operation,
     parent: TraceContext,
     (event_id, event_type): (EventId, EventType),
@@ -49,8 +49,8 @@ pub(crate) fn routed(
     span.export();
 }
 
-/// An attempt was made: its outcome is committed, and this is the delivery after it.
-pub(crate) fn attempted(shard: &OwnedShard, attempted: &Attempted, after: &Delivery) {
+/// An attempt's outcome is committed; `after` is the delivery after it.
+pub(crate) fn export_attempt(shard: &OwnedShard, attempted: &CompletedAttempt, after: &Delivery) {
     let Some(parent) = attempted.delivery.trace.clone() else { return };
     if !is_recorded(Some(&parent)) {
         return;

@@ -1,11 +1,10 @@
-//! The steady clock: what waits are measured by.
+//! The steady clock: the clock that waits are measured by.
 //!
 //! Wall clocks step: an operator sets them, a virtual machine wakes up, NTP corrects them. A retry
-//! that is due "at 12:01" would be made at once, or hours late. So the times that something is
-//! waited for are on a clock of the shard that never steps: it begins as a wall clock, goes on with
-//! the time that the owner's machine has been running, and is handed from owner to owner in the
-//! shard's row ([`SteadyTime`]). What it shows may differ from every wall clock, and is shown to
-//! nobody.
+//! that is due "at 12:01" would be made at once, or hours late. So due times are on a clock of the
+//! shard that never steps. It begins as a wall clock, advances with the uptime of the owner's
+//! machine, and is handed from owner to owner in the shard's row ([`SteadyTime`]). It may differ
+//! from every wall clock, and nobody is shown it.
 //!
 //! Decision: docs/decisions/the-steady-clock.md
 
@@ -16,15 +15,14 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_store::SteadyTime;
 
-/// How long the machine has been running: it only ever grows, and at the pace of real time, also
-/// while the process is frozen or the machine asleep. Where it begins does not matter.
+/// How long the machine has been running. It only grows, at the pace of real time, even while the
+/// process is frozen or the machine asleep. Its starting point does not matter.
 pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// The machine's own.
 #[cfg(target_os = "linux")]
 pub fn machine_uptime() -> Uptime {
     use rustix::time::{ClockId, clock_gettime};
-    // CLOCK_MONOTONIC, which std and tokio have, stands still while the machine is asleep.
+    // CLOCK_MONOTONIC, which std and tokio use, stops while the machine is asleep.
     Arc::new(|| {
         let time = clock_gettime(ClockId::Boottime);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -32,46 +30,44 @@ pub fn machine_uptime() -> Uptime {
     })
 }
 
-/// The machine's own.
 #[cfg(not(target_os = "linux"))]
 pub fn machine_uptime() -> Uptime {
     let begun = std::time::Instant::now();
     Arc::new(move || begun.elapsed())
 }
 
-/// A shard's steady clock in its owner's hands.
+/// A shard's steady clock, in the hands of its owner.
 pub(crate) struct SteadyClock {
     uptime: Uptime,
     /// What it showed when the uptime was zero, in microseconds since 1970.
     base: AtomicI64,
-    /// The same of [`SteadyClock::wall`].
+    /// The same for [`SteadyClock::wall`].
     wall_base: i64,
 }
 
 impl SteadyClock {
-    /// A clock that shows `wall` now: that of a shard that had none.
+    /// A clock that shows `wall` now, for a shard that had none.
     pub(crate) fn beginning(wall: Timestamp, uptime: Uptime) -> SteadyClock {
         let running = i64::try_from(uptime().as_micros()).unwrap_or(i64::MAX);
         let wall_base = wall.as_microsecond().saturating_sub(running);
         SteadyClock { uptime, base: AtomicI64::new(wall_base), wall_base }
     }
 
-    /// Goes on where the last owner stopped. It shows no less than the last owner has seen, so that
-    /// nothing waits longer than was recorded. What has passed since is the database's to say: if
-    /// its clock was set forward meanwhile, attempts come early, each once.
+    /// Continues where the last owner stopped. It shows no less than the last owner has seen, so
+    /// that nothing waits longer than was recorded. The database tells how much time has passed
+    /// since; if its clock was set forward meanwhile, attempts come early, each once.
     pub(crate) fn go_on(&self, last: SteadyTime) {
         self.set(last.time.checked_add(last.age).unwrap_or(last.time));
     }
 
-    /// What it shows.
     pub(crate) fn now(&self) -> Timestamp {
         self.since(self.base.load(Ordering::Relaxed))
     }
 
-    /// What the wall clock showed when the owner began, and since then without steps: for
-    /// notifications, whose due times are stored without the steady time, and for weeks, which end
-    /// by the calendar. The next owner begins with its own, and waits no longer than the longest
-    /// wait for what it finds.
+    /// The wall clock of the owner's beginning, advanced without steps. It is for notifications,
+    /// whose due times are stored without the steady time, and for weeks, which end by the
+    /// calendar. The next owner begins with its own wall clock; what it finds waits no longer than
+    /// the longest wait.
     pub(crate) fn wall(&self) -> Timestamp {
         self.since(self.wall_base)
     }
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_as_a_wall_clock_and_goes_on_with_the_machine() {
+    fn it_begins_as_a_wall_clock_and_advances_with_the_uptime() {
         let uptime = Arc::new(AtomicU64::new(1_000));
         let clock = SteadyClock::beginning(at(1_000_000), uptime_of(&uptime));
         assert_eq!(clock.now(), at(1_000_000));
@@ -116,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_owner_goes_on_whatever_its_wall_clock_shows() {
+    fn the_next_owner_continues_whatever_its_wall_clock_shows() {
         let uptime = Arc::new(AtomicU64::new(7));
         for wall in [0, 1_000_000, 4_000_000_000] {
             let clock = SteadyClock::beginning(at(wall), uptime_of(&uptime));

@@ -1,9 +1,9 @@
 //! Everything at once: random receivers, publishers and operators, a database that fails, and
-//! processes that die, freeze, stop and start at random moments. Then the world is healed and
-//! given time, and must be as it should.
+//! processes that die, freeze, stop and start at random moments. Then all faults end, time passes,
+//! and the invariants must hold.
 //!
-//! The seed decides what happens; it is printed. What follows from it may differ a little from
-//! run to run, since ids have random bits of their own.
+//! The printed seed decides what happens. Runs of one seed may differ a little, since ids have
+//! random bits of their own.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,11 +21,10 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
-use crate::world::{Answer, EVENT_TYPE, Random, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Random, ReceiverAnswer, World, hours, minutes, seconds};
 
 const STEPS: usize = 120;
 
-/// How many shards the shared database has.
 const SHARDS: u16 = 3;
 
 #[test]
@@ -89,10 +88,10 @@ fn run(seed: u64, begin: impl AsyncFnOnce(u64) -> Chaos) {
 struct Chaos {
     world: World,
     random: Random,
-    /// Those that exist, with their names.
+    /// The existing ones, with their names.
     endpoints: BTreeMap<EndpointId, String>,
     acknowledged: Vec<EventId>,
-    /// None: the world is embedded. Else each process, and how it is.
+    /// None: the world is embedded. Otherwise each process with its condition.
     processes: BTreeMap<&'static str, Condition>,
     dispatches: bool,
     steps_clocks: bool,
@@ -187,19 +186,19 @@ impl Chaos {
 
     fn change_receiver(&mut self) {
         let answers = [
-            Answer::OK,
-            Answer::OK,
-            Answer::ERROR,
-            Answer::Hang,
-            Answer::Refuse,
-            Answer::RetryAfter(429, 90),
-            Answer::Slow(Duration::from_millis(300)),
-            Answer::SlowStatus(seconds(3), 503),
+            ReceiverAnswer::OK,
+            ReceiverAnswer::OK,
+            ReceiverAnswer::ERROR,
+            ReceiverAnswer::Hang,
+            ReceiverAnswer::Refuse,
+            ReceiverAnswer::RetryAfter(429, 90),
+            ReceiverAnswer::Slow(Duration::from_millis(300)),
+            ReceiverAnswer::SlowStatus(seconds(3), 503),
         ];
         let Some(name) = self.pick_endpoint().map(|id| self.endpoints[&id].clone()) else { return };
         let always = self.random.pick(&answers).expect("there are some");
         self.world.network.always(&name, always);
-        // Some flap before they are what they are.
+        // Some alternate before they settle.
         let flaps = (0..self.random.below(6)).filter_map(|_| self.random.pick(&answers));
         let flaps: Vec<_> = flaps.collect();
         self.world.network.next(&name, flaps);
@@ -208,11 +207,11 @@ impl Chaos {
     async fn ask(&mut self, request: DeliveryFact) {
         let deliveries = self.world.all_deliveries().await;
         for _ in 0..1 + self.random.below(3) {
-            // Recent ones more often: something is going on with them.
+            // Recent ones more often, since they are likely to be under way.
             let recent = &deliveries[..deliveries.len().min(20)];
             let from = if self.random.chance(50) { recent } else { &deliveries };
             if let Some(delivery) = self.random.pick(from) {
-                _ = self.world.try_ask(delivery.id, request.clone()).await;
+                _ = self.world.try_request(delivery.id, request.clone()).await;
             }
         }
     }
@@ -257,7 +256,7 @@ impl Chaos {
         }
     }
 
-    /// The embedded one.
+    /// The embedded process.
     async fn disturb_the_process(&mut self) {
         match (self.dispatches, self.random.below(4)) {
             (true, 0) => {
@@ -276,7 +275,7 @@ impl Chaos {
         }
     }
 
-    /// One of those that share the database.
+    /// One of the processes that share the database.
     async fn disturb_a_process(&mut self) {
         let name = self.random.pick(&PROCESSES).expect("there are some");
         let condition = match (self.processes[name], self.random.below(3)) {
@@ -320,13 +319,13 @@ impl Chaos {
         for id in self.endpoints.keys() {
             self.world.enable(*id).await;
         }
-        // The longest wait of the schedule, and more.
+        // Longer than the longest wait of the schedule.
         self.world.pass(hours(13)).await;
         for id in self.endpoints.keys() {
             self.world.replay(*id, ReplayScope::All).await;
         }
         self.world.pass(minutes(5)).await;
-        // One more event for everybody: whoever was degraded is shown to be well.
+        // One more event for everybody, so that degraded endpoints recover.
         for organization in self.world.organizations.clone() {
             let published = self.world.try_publish(&organization, EVENT_TYPE).await;
             self.acknowledged.push(published.expect("no fault is simulated"));
@@ -349,14 +348,14 @@ impl Chaos {
         self.world.assert_tables_match_the_log().await;
     }
 
-    /// In the end everything was replayed: each endpoint has got every event of its organization,
-    /// each as one delivery.
+    /// In the end everything was replayed: each endpoint has every event of its organization, each
+    /// as one delivery.
     async fn check_replays(&self, deliveries: &[Delivery]) {
         for replay in self.world.replays().await {
             assert_ne!(replay.state, ReplayState::Running, "{replay:?}");
         }
         for id in self.endpoints.keys() {
-            let organization = self.world.look_at_endpoint(*id).await.organization_id;
+            let organization = self.world.read_endpoint(*id).await.organization_id;
             let accepted = self.world.events_of(&organization).await;
             let mut delivered = BTreeSet::new();
             for delivery in deliveries.iter().filter(|delivery| delivery.endpoint_id == *id) {
@@ -398,9 +397,9 @@ impl Chaos {
         }
     }
 
-    /// No automatic attempt is made before its time, whatever becomes of the clocks, unless the
-    /// shard has changed hands meanwhile. (That none is made too late is seen from how much time
-    /// there is for all of them to be made.)
+    /// No automatic attempt is made before its time, whatever happens to the clocks, unless the
+    /// shard has changed owners meanwhile. (Attempts that are too late would not be made in the
+    /// time that the test gives them.)
     async fn check_waits(&self, deliveries: &[Delivery]) {
         let mut made: HashMap<_, Vec<_>> = HashMap::new();
         for request in self.world.requests() {
@@ -440,8 +439,8 @@ impl Chaos {
         }
     }
 
-    /// Invariant 4: a request is made twice only if its shard changed hands meanwhile; and
-    /// every attempt in the log was made.
+    /// Invariant 4: a request is repeated only if its shard changed owners meanwhile; and every
+    /// attempt in the log was made.
     fn check_repetitions(&self, deliveries: &[Delivery]) {
         let deliveries: HashMap<_, _> =
             deliveries.iter().map(|delivery| (delivery.id, delivery)).collect();

@@ -1,7 +1,7 @@
-//! Wall clocks step: forward, back, for a moment or for good; those of processes, the database's,
-//! or both. Within a process no wait is shorter or longer for it. At a change of owner what remains
-//! is between nothing and the wait that was recorded, so that a step costs each delivery at most
-//! one early attempt.
+//! Wall clocks step: forward, back, for a moment or for good; those of processes, of the database,
+//! or both. Within a process no wait becomes shorter or longer. At a change of owner, the remaining
+//! wait is between zero and the recorded wait, so a step costs each delivery at most one early
+//! attempt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,17 +14,16 @@ use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::replay::ReplayScope;
 
 use crate::retrying::{SCHEDULE, gaps};
-use crate::world::{Answer, EVENT_TYPE, Request, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, ReceiverAnswer, Request, World, hours, minutes, seconds};
 
-/// Whose clock is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum ClockOwner {
     Processes,
     Database,
     All,
 }
 
-const EVERYBODY: [Whose; 3] = [Whose::Processes, Whose::Database, Whose::All];
+const EVERYBODY: [ClockOwner; 3] = [ClockOwner::Processes, ClockOwner::Database, ClockOwner::All];
 
 const STEPS: [SignedDuration; 5] = [
     SignedDuration::from_secs(-60),
@@ -34,17 +33,17 @@ const STEPS: [SignedDuration; 5] = [
     SignedDuration::from_hours(26),
 ];
 
-fn set(world: &World, whose: Whose, step: SignedDuration) {
-    match whose {
-        Whose::Processes => world.step_process_clocks(step),
-        Whose::Database => world.step_database_clock(step),
-        Whose::All => world.step_all_clocks(step),
+fn set(world: &World, owner: ClockOwner, step: SignedDuration) {
+    match owner {
+        ClockOwner::Processes => world.step_process_clocks(step),
+        ClockOwner::Database => world.step_database_clock(step),
+        ClockOwner::All => world.step_all_clocks(step),
     }
 }
 
 /// Every clock, every step.
-fn cases() -> impl Iterator<Item = (Whose, SignedDuration)> {
-    EVERYBODY.into_iter().flat_map(|whose| STEPS.map(|step| (whose, step)))
+fn cases() -> impl Iterator<Item = (ClockOwner, SignedDuration)> {
+    EVERYBODY.into_iter().flat_map(|owner| STEPS.map(|step| (owner, step)))
 }
 
 /// One process, alone or with the database as a server, and an endpoint that always fails.
@@ -58,7 +57,7 @@ async fn failing_world(is_shared: bool) -> World {
         false => World::embedded().await,
     };
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.pass(seconds(1)).await;
     world
 }
@@ -73,37 +72,37 @@ fn gaps_of(world: &World, delivery: DeliveryId) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_while_a_retry_waits_moves_nothing() {
-    for (whose, step) in cases() {
+async fn setting_a_clock_does_not_move_a_waiting_retry() {
+    for (owner, step) in cases() {
         let world = failing_world(false).await;
         let event = world.publish().await;
         world.pass(seconds(20)).await;
-        set(&world, whose, step);
+        set(&world, owner, step);
         world.pass(hours(15)).await;
-        assert_eq!(gaps(&world.requests()), SCHEDULE, "{whose:?} {step}");
+        assert_eq!(gaps(&world.requests()), SCHEDULE, "{owner:?} {step}");
         let delivery = world.delivery_of(event).await;
         assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
     }
 }
 
-/// With leases, which are the database's clock's.
+/// With leases, which the database's clock measures.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_where_processes_share_the_database_moves_nothing() {
-    for (whose, step) in cases() {
+async fn setting_a_clock_does_not_move_a_retry_on_a_shared_database() {
+    for (owner, step) in cases() {
         let world = failing_world(true).await;
         world.publish().await;
         world.pass(seconds(20)).await;
-        set(&world, whose, step);
+        set(&world, owner, step);
         world.pass(minutes(7)).await;
-        assert_eq!(gaps(&world.requests()), SCHEDULE[..2], "{whose:?} {step}");
+        assert_eq!(gaps(&world.requests()), SCHEDULE[..2], "{owner:?} {step}");
     }
 }
 
-/// Between the records that are written meanwhile, and while nothing is: the clock is ahead, or
-/// behind, for a second of each wait.
+/// The clock is ahead or behind for a second of each wait, both while records are written and while
+/// none are.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
-    for (whose, step) in cases() {
+async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_no_retry() {
+    for (owner, step) in cases() {
         let world = failing_world(false).await;
         let delivery = {
             let event = world.publish().await;
@@ -112,96 +111,96 @@ async fn a_clock_that_is_wrong_for_a_moment_in_every_wait_moves_nothing() {
         };
         for wait in SCHEDULE {
             world.pass(wait / 2).await;
-            set(&world, whose, step);
-            // What is recorded now is recorded at a wrong time.
+            set(&world, owner, step);
+            // What is recorded now has a wrong time.
             let other = world.publish().await;
             world.settle().await;
             assert_eq!(world.delivery_of(other).await.attempt_count, 1, "at once");
             world.pass(seconds(1)).await;
-            set(&world, whose, -step);
+            set(&world, owner, -step);
             world.pass(wait - wait / 2 - seconds(1)).await;
         }
         world.pass(hours(15)).await;
-        assert_eq!(gaps_of(&world, delivery), SCHEDULE, "{whose:?} {step}");
+        assert_eq!(gaps_of(&world, delivery), SCHEDULE, "{owner:?} {step}");
         for delivery in world.all_deliveries().await {
-            assert_eq!(gaps_of(&world, delivery.id), SCHEDULE, "{whose:?} {step}");
+            assert_eq!(gaps_of(&world, delivery.id), SCHEDULE, "{owner:?} {step}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_during_an_attempt_moves_nothing() {
-    for (whose, step) in cases() {
+async fn setting_a_clock_during_an_attempt_does_not_move_its_retry() {
+    for (owner, step) in cases() {
         let world = failing_world(false).await;
-        world.network.always("siem", Answer::SlowStatus(seconds(4), 500));
+        world.network.always("siem", ReceiverAnswer::SlowStatus(seconds(4), 500));
         world.publish().await;
         for wait in SCHEDULE {
             world.pass(seconds(2)).await;
-            set(&world, whose, step);
+            set(&world, owner, step);
             world.pass(seconds(2) + wait).await;
         }
         world.pass(hours(1)).await;
         let expected = SCHEDULE.map(|wait| wait + seconds(4));
-        assert_eq!(gaps(&world.requests()), expected, "{whose:?} {step}");
+        assert_eq!(gaps(&world.requests()), expected, "{owner:?} {step}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_due_at_once_is_made_at_once_whatever_the_clocks_show() {
-    for (whose, step) in cases() {
+async fn attempts_that_are_due_at_once_are_made_at_once_whatever_the_clocks_show() {
+    for (owner, step) in cases() {
         let world = failing_world(false).await;
         let siem = the_endpoint(&world).await;
         let failed = world.publish().await;
         world.pass(minutes(10)).await;
         let failed = world.delivery_of(failed).await;
         world.network.heal();
-        set(&world, whose, step);
+        set(&world, owner, step);
 
-        world.ask_for_retry(failed.id).await;
+        world.request_retry(failed.id).await;
         world.settle().await;
-        assert_eq!(world.state(failed.id).await, DeliveryState::Delivered, "{whose:?} {step}");
+        assert_eq!(world.state(failed.id).await, DeliveryState::Delivered, "{owner:?} {step}");
         let event = world.publish().await;
         let test = world.send_test(siem).await;
         world.settle().await;
         let delivery = world.delivery_of(event).await;
-        assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
-        assert_eq!(world.state(test).await, DeliveryState::Delivered, "{whose:?} {step}");
+        assert_eq!(delivery.state, DeliveryState::Delivered, "{owner:?} {step}");
+        assert_eq!(world.state(test).await, DeliveryState::Delivered, "{owner:?} {step}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_manual_retry_that_fails_leaves_the_schedule_where_it_was() {
-    for (whose, step) in cases() {
+    for (owner, step) in cases() {
         let world = failing_world(false).await;
         let event = world.publish().await;
         world.pass(seconds(20)).await;
-        set(&world, whose, step);
-        world.ask_for_retry(world.delivery_of(event).await.id).await;
+        set(&world, owner, step);
+        world.request_retry(world.delivery_of(event).await.id).await;
         world.pass(minutes(7)).await;
         let expected = [seconds(20), seconds(40), minutes(5)];
-        assert_eq!(gaps(&world.requests()), expected, "{whose:?} {step}");
+        assert_eq!(gaps(&world.requests()), expected, "{owner:?} {step}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_replayed_is_made_at_once_whatever_the_clocks_show() {
-    for (whose, step) in cases() {
+async fn replayed_deliveries_are_attempted_at_once_whatever_the_clocks_show() {
+    for (owner, step) in cases() {
         let world = failing_world(false).await;
         let siem = the_endpoint(&world).await;
         world.publish_many(5).await;
         world.pass(hours(15)).await;
         world.network.heal();
-        set(&world, whose, step);
+        set(&world, owner, step);
         world.replay(siem, ReplayScope::Failed).await;
         world.pass(seconds(2)).await;
         for delivery in world.deliveries_to(siem).await {
-            assert_eq!(delivery.state, DeliveryState::Delivered, "{whose:?} {step}");
+            assert_eq!(delivery.state, DeliveryState::Delivered, "{owner:?} {step}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_people_are_told_is_what_the_clock_shows() {
+async fn times_that_people_see_are_those_of_the_wall_clock() {
     let world = failing_world(false).await;
     let ahead = SignedDuration::from_hours(2);
     world.step_all_clocks(ahead);
@@ -213,7 +212,7 @@ async fn what_people_are_told_is_what_the_clock_shows() {
     assert_eq!(attempt.details.start_time, begun + ahead);
     assert_eq!(attempt.next_attempt_time, Some(begun + ahead + minutes(1)));
     assert_eq!(delivery.expected_attempt_time(), attempt.next_attempt_time);
-    // It is corrected, and so is what is recorded from now on.
+    // The clock is corrected, and so are the times that are recorded from now on.
     world.step_all_clocks(-ahead);
     world.pass(minutes(1)).await;
     let attempt = world.attempts(delivery.id).await.remove(1);
@@ -225,9 +224,9 @@ async fn what_people_are_told_is_what_the_clock_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_longer() {
+async fn a_clock_step_without_an_owner_costs_one_early_attempt_and_lengthens_no_wait() {
     let down = seconds(5);
-    for (whose, step) in cases() {
+    for (owner, step) in cases() {
         let mut world = failing_world(false).await;
         let event = world.publish().await;
         world.settle().await;
@@ -239,7 +238,7 @@ async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_l
             }
             world.pass(wait / 2).await;
             world.kill().await;
-            set(&world, whose, step);
+            set(&world, owner, step);
             world.pass(down).await;
             world.start().await;
             world.settle().await;
@@ -247,29 +246,29 @@ async fn a_step_while_nobody_dispatches_costs_one_early_attempt_and_no_wait_is_l
         }
         world.pass(hours(15)).await;
         let gaps = gaps_of(&world, delivery);
-        let case = format!("{whose:?} {step}: {gaps:?}");
+        let case = format!("{owner:?} {step}: {gaps:?}");
         assert_eq!(gaps.len(), 5, "{case}");
         let (before, after) = (&gaps[..2], &gaps[3..]);
         assert_eq!((before, after), (&SCHEDULE[..2], &SCHEDULE[3..]), "{case}");
         let half = SCHEDULE[2] / 2;
-        // What remains is counted from when somebody dispatches again.
+        // The remaining wait is counted from when a process dispatches again.
         let range = half + down..half + down + SCHEDULE[2] + seconds(1);
         assert!(range.contains(&gaps[2]), "{case}");
-        if whose == Whose::Processes {
+        if owner == ClockOwner::Processes {
             assert_eq!(gaps[2], SCHEDULE[2], "what has passed is the database's to say: {case}");
         }
         assert_eq!(world.state(delivery).await, DeliveryState::Failed);
     }
 }
 
-/// A process that has lived through a step hands on what it knows.
+/// The old owner's steady clock is handed on.
 #[tokio::test(start_paused = true)]
-async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
-    for (whose, step) in cases() {
+async fn a_clock_step_before_a_change_of_owner_costs_nothing() {
+    for (owner, step) in cases() {
         let mut world = failing_world(false).await;
         world.publish().await;
         world.pass(seconds(10)).await;
-        set(&world, whose, step);
+        set(&world, owner, step);
         // Something is recorded.
         world.publish_type(EVENT_TYPE).await;
         world.settle().await;
@@ -279,24 +278,24 @@ async fn a_step_that_an_owner_has_lived_through_costs_the_next_one_nothing() {
         }
         world.pass(hours(15)).await;
         for delivery in world.all_deliveries().await {
-            assert_eq!(gaps_of(&world, delivery.id), SCHEDULE, "{whose:?} {step}");
+            assert_eq!(gaps_of(&world, delivery.id), SCHEDULE, "{owner:?} {step}");
         }
     }
 }
 
-/// More than fit into memory, so that they wait in the database and come in pages.
+/// More than fit into memory, so that they wait in the database and are fetched in pages.
 #[tokio::test(start_paused = true)]
-async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
+async fn deliveries_in_the_database_wait_as_long_as_those_in_memory() {
     const MANY: usize = 1_100;
     let two_hours = SignedDuration::from_hours(2);
-    for (whose, step) in EVERYBODY.map(|whose| [(whose, two_hours), (whose, -two_hours)]).concat() {
+    for (owner, step) in EVERYBODY.map(|owner| [(owner, two_hours), (owner, -two_hours)]).concat() {
         let mut world = failing_world(false).await;
         world.publish_many(MANY / 2).await;
         world.pass(seconds(20)).await;
-        set(&world, whose, step);
+        set(&world, owner, step);
         world.publish_many(MANY / 2).await;
         world.pass(seconds(10)).await;
-        set(&world, whose, -step);
+        set(&world, owner, -step);
         world.pass(seconds(10)).await;
         world.restart().await;
         world.network.heal();
@@ -311,28 +310,29 @@ async fn what_waits_in_the_database_waits_as_long_as_what_waits_in_memory() {
         let mut early = 0;
         for requests in requests.into_values() {
             let gaps = gaps(&requests);
-            let [gap] = gaps[..] else { panic!("{whose:?} {step}: {gaps:?}") };
+            let [gap] = gaps[..] else { panic!("{owner:?} {step}: {gaps:?}") };
             early += usize::from(gap < minutes(1));
-            // If the database's clock was set meanwhile, it is counted from the change of owner.
-            let longest = match whose {
-                Whose::Processes => minutes(1),
-                Whose::Database | Whose::All => seconds(40) + minutes(1),
+            // If the database's clock was set meanwhile, the wait is counted from the change of
+            // owner.
+            let longest = match owner {
+                ClockOwner::Processes => minutes(1),
+                ClockOwner::Database | ClockOwner::All => seconds(40) + minutes(1),
             };
-            assert!(gap < longest + seconds(2), "{whose:?} {step}: {gap:?}");
+            assert!(gap < longest + seconds(2), "{owner:?} {step}: {gap:?}");
         }
-        if whose == Whose::Processes {
+        if owner == ClockOwner::Processes {
             assert_eq!(early, 0, "{step}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn processes_whose_clocks_differ_hand_waits_on_as_they_are() {
+async fn processes_with_different_clocks_hand_over_waits_unchanged() {
     let mut world = World::shared(1).await;
     world.join("a").await;
     world.step_clock_of("a", SignedDuration::from_hours(3));
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.pass(seconds(1)).await;
     let event = world.publish().await;
     world.settle().await;
@@ -355,8 +355,8 @@ async fn processes_whose_clocks_differ_hand_waits_on_as_they_are() {
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 6));
 }
 
-/// A lease's end is the database's to say: if its clock is set back, a dead process's leases would
-/// last until it is where it was, and the dead process would keep its share.
+/// The database decides when a lease ends. If its clock is set back, a dead process's leases would
+/// last until the clock is where it was, and the dead process would keep its share.
 #[tokio::test(start_paused = true)]
 async fn invariant_3_a_dead_process_is_replaced_although_the_databases_clock_was_set_back() {
     let mut world = World::shared(4).await;
@@ -380,9 +380,9 @@ async fn invariant_3_a_dead_process_is_replaced_although_the_databases_clock_was
     assert_eq!(world.shards_of("b").await, 4);
 }
 
-/// Nobody who lives loses a shard because the database's clock was set.
+/// No live process loses a shard because the database's clock was set.
 #[tokio::test(start_paused = true)]
-async fn a_live_owner_keeps_its_shards_whatever_is_done_to_the_databases_clock() {
+async fn a_live_owner_keeps_its_shards_when_the_databases_clock_is_set() {
     for step in STEPS {
         let mut world = World::shared(4).await;
         world.join("a").await;
@@ -396,43 +396,43 @@ async fn a_live_owner_keeps_its_shards_whatever_is_done_to_the_databases_clock()
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_a_week_ahead_for_a_second_disables_no_endpoint() {
-    for whose in EVERYBODY {
+    for owner in EVERYBODY {
         let world = failing_world(false).await;
         let siem = the_endpoint(&world).await;
         world.publish().await;
         world.pass(hours(15)).await;
         assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
         let week = SignedDuration::from_hours(7 * 24);
-        set(&world, whose, week);
+        set(&world, owner, week);
         world.publish().await;
         world.settle().await;
-        set(&world, whose, -week);
-        assert_eq!(world.status(siem).await, EndpointStatus::Degraded, "{whose:?}");
+        set(&world, owner, -week);
+        assert_eq!(world.status(siem).await, EndpointStatus::Degraded, "{owner:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_is_told_again_on_its_own_schedule_whatever_the_clocks_show() {
-    for (whose, step) in cases() {
+async fn a_channel_is_notified_again_on_its_own_schedule_whatever_the_clocks_show() {
+    for (owner, step) in cases() {
         let mut world = World::without_retries().await;
         world.start().await;
         world.endpoint("siem").await;
         world.channel("hook", &[NotificationType::DeliveryExhausted]).await;
-        world.network.always("siem", Answer::ERROR);
-        world.network.next("hook", [Answer::ERROR; 2]);
+        world.network.always("siem", ReceiverAnswer::ERROR);
+        world.network.next("hook", [ReceiverAnswer::ERROR; 2]);
         world.publish().await;
         world.settle().await;
         for _ in 0..2 {
-            set(&world, whose, step);
+            set(&world, owner, step);
             world.pass(minutes(10)).await;
         }
-        // One more within the hour: told when it is over.
+        // One more within the hour, which is sent when the hour is over.
         world.publish().await;
         world.pass(hours(8)).await;
         let times: Vec<_> = world.received_by("hook").iter().map(|told| told.time).collect();
         let apart = |one: usize| times[one + 1].duration_since(times[one]);
-        assert_eq!(times.len(), 4, "{whose:?} {step}");
-        let case = format!("{whose:?} {step}");
+        assert_eq!(times.len(), 4, "{owner:?} {step}");
+        let case = format!("{owner:?} {step}");
         assert_eq!(apart(0), SignedDuration::from_mins(1), "{case}");
         assert_eq!(apart(1), SignedDuration::from_mins(5), "{case}");
         let hour = SignedDuration::from_mins(60);

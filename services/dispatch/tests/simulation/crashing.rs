@@ -1,24 +1,23 @@
-//! Invariants 3 and 4: whatever crashes, nothing is forgotten, and nothing is repeated that need
-//! not be.
+//! Invariants 3 and 4: whatever crashes, nothing is lost, and nothing is repeated unnecessarily.
 
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 
-use crate::world::{Answer, Away, World, hours, minutes, seconds};
+use crate::world::{Outage, ReceiverAnswer, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let event = world.publish().await;
     world.settle().await;
     let mut due = Vec::new();
     while let Some(time) = world.delivery_of(event).await.next_attempt_time {
         due.push(time);
-        // Twice while it waits; it is made in time all the same.
+        // Two crashes while it waits; it is made in time all the same.
         let wait = Duration::try_from(time.duration_since(world.now())).expect("in the future");
         for _ in 0..2 {
             world.pass(wait / 3).await;
@@ -33,10 +32,10 @@ async fn invariant_3_crashes_in_the_middle_of_a_schedule_do_not_move_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_3_what_became_due_while_nobody_dispatched_is_made_at_once() {
+async fn invariant_3_attempts_that_became_due_without_an_owner_are_made_at_once() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 100]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 100]);
     world.publish_many(100).await;
     world.settle().await;
     world.kill().await;
@@ -52,7 +51,7 @@ async fn invariant_3_what_became_due_while_nobody_dispatched_is_made_at_once() {
 async fn invariant_4_an_attempt_whose_outcome_a_crash_has_lost_is_repeated_under_its_number() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5))]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.pass(seconds(2)).await;
     world.restart().await;
@@ -69,7 +68,7 @@ async fn invariant_4_an_attempt_whose_outcome_a_crash_has_lost_is_repeated_under
 async fn invariant_4_a_graceful_stop_finishes_what_is_under_way_and_repeats_nothing() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5)), Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5)), ReceiverAnswer::Hang]);
     let events = world.publish_many(2).await;
     world.pass(seconds(2)).await;
     let begun = world.now();
@@ -93,19 +92,19 @@ async fn invariant_4_a_graceful_stop_finishes_what_is_under_way_and_repeats_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
+async fn while_the_database_is_not_available_nothing_is_lost_or_repeated() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 10]);
-    world.network.next("siem", [Answer::Slow(seconds(5)); 10]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 10]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5)); 10]);
     world.publish_many(10).await;
     world.settle().await;
     let waiting = world.publish_many(10).await;
     world.settle().await;
-    for away in [Away::Entirely, Away::ForWrites] {
-        world.database_faults.set_away(Some(away));
+    for outage in [Outage::Total, Outage::Writes] {
+        world.database_faults.set_outage(Some(outage));
         world.pass(minutes(3)).await;
-        world.database_faults.set_away(None);
+        world.database_faults.set_outage(None);
         world.pass(seconds(5)).await;
     }
     world.pass(minutes(10)).await;
@@ -119,19 +118,19 @@ async fn while_the_database_is_away_nothing_is_lost_and_nothing_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_cannot_write_is_asked_again_only_now_and_then() {
+async fn a_database_that_cannot_write_is_retried_only_now_and_then() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5))]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5))]);
     let event = world.publish().await;
     world.settle().await;
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     let before = world.traffic().calls();
     world.pass(minutes(1)).await;
     let after = world.traffic().calls();
     let appends = after["append"] - before["append"];
     assert!((5..=60).contains(&appends), "{appends} appends a minute");
-    world.database_faults.set_away(None);
+    world.database_faults.set_outage(None);
     world.pass(seconds(5)).await;
     assert_eq!(world.delivery_of(event).await.state, DeliveryState::Delivered);
     assert_eq!(world.requests().len(), 1);

@@ -1,19 +1,19 @@
-//! What waits for an endpoint that is deleted is cancelled.
+//! Waiting deliveries of an endpoint that is deleted are cancelled.
 
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 
-use crate::world::{Answer, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
-/// More than are cancelled at once, more than are in memory at once.
+/// More than are cancelled at once, and more than are in memory at once.
 const MANY: usize = 600;
 
 /// An endpoint for which so many deliveries wait.
 async fn endpoint_with_backlog(world: &World) -> EndpointId {
     let endpoint = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.publish_many(MANY).await;
     world.pass(seconds(30)).await;
     assert_eq!(world.deliveries_to(endpoint).await.len(), MANY);
@@ -29,10 +29,10 @@ fn assert_all_cancelled(deliveries: &[Delivery]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deleting_an_endpoint_cancels_what_waits_for_it_and_nothing_else() {
+async fn deleting_an_endpoint_cancels_its_waiting_deliveries_and_no_others() {
     let world = World::embedded().await;
     let pager = world.endpoint("pager").await;
-    world.network.next("pager", [Answer::ERROR; MANY]);
+    world.network.next("pager", [ReceiverAnswer::ERROR; MANY]);
     let siem = endpoint_with_backlog(&world).await;
     world.delete(siem).await;
     world.settle().await;
@@ -89,7 +89,7 @@ async fn invariant_2_deliveries_of_events_before_a_deletion_are_scheduled_and_th
 async fn an_attempt_that_is_under_way_when_its_endpoint_is_deleted_may_still_deliver() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5)), Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5)), ReceiverAnswer::Hang]);
     let events = world.publish_many(2).await;
     world.pass(seconds(1)).await;
     world.delete(siem).await;
@@ -104,7 +104,7 @@ async fn an_attempt_that_is_under_way_when_its_endpoint_is_deleted_may_still_del
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_is_asked_for_after_the_deletion_is_not_made() {
+async fn a_retry_that_is_requested_after_the_deletion_is_not_made() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let event = world.publish().await;
@@ -112,9 +112,9 @@ async fn a_retry_that_is_asked_for_after_the_deletion_is_not_made() {
     world.delete(siem).await;
     world.settle().await;
     let delivery = world.delivery_of(event).await;
-    world.ask_for_retry(delivery.id).await;
+    world.request_retry(delivery.id).await;
     world.pass(hours(1)).await;
-    let delivery = world.look_at_delivery(delivery.id).await;
+    let delivery = world.read_delivery(delivery.id).await;
     assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Delivered, None));
     assert_eq!(world.requests().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Events reach those who subscribe to them, as documented.
+//! Events reach their subscribers, as documented.
 
 use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
@@ -36,7 +36,7 @@ async fn an_event_reaches_every_subscribed_endpoint_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_nobody_subscribes_to_is_routed_to_nobody() {
+async fn an_event_without_subscribers_is_routed_to_no_endpoint() {
     let world = World::embedded().await;
     world.endpoint_for("exports", EventType::ExportFailed).await;
     let event = world.publish().await;
@@ -46,7 +46,7 @@ async fn an_event_that_nobody_subscribes_to_is_routed_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_says_what_it_is_and_both_its_signatures_are_right() {
+async fn a_request_has_the_documented_headers_and_both_signatures_verify() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     let event = world.publish().await;
@@ -73,7 +73,7 @@ async fn a_request_says_what_it_is_and_both_its_signatures_are_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_exchange_of_an_attempt_is_kept_as_its_digest_says() {
+async fn the_stored_exchange_of_an_attempt_matches_its_digest() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     let event = world.publish().await;

@@ -1,16 +1,16 @@
-//! A disabled endpoint is sent nothing; what waits for it goes on when it is enabled.
+//! A disabled endpoint is sent nothing; its waiting deliveries go on when it is enabled.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{Answer, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn a_disabled_endpoint_is_sent_nothing_until_it_is_enabled() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.endpoint("pager").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let waiting = world.publish().await;
     world.settle().await;
 
@@ -38,7 +38,7 @@ async fn a_disabled_endpoint_is_sent_nothing_until_it_is_enabled() {
 async fn a_disabled_endpoint_stays_disabled_across_a_restart() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 3]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 3]);
     world.publish_many(3).await;
     world.settle().await;
     world.disable(siem).await;
@@ -54,7 +54,7 @@ async fn a_disabled_endpoint_stays_disabled_across_a_restart() {
 async fn an_attempt_that_is_under_way_when_its_endpoint_is_disabled_is_recorded() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Slow(seconds(5)), Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::Slow(seconds(5)), ReceiverAnswer::Hang]);
     let events = world.publish_many(2).await;
     world.pass(seconds(1)).await;
     world.disable(siem).await;
@@ -73,8 +73,8 @@ async fn an_attempt_that_is_under_way_when_its_endpoint_is_disabled_is_recorded(
 async fn an_endpoint_that_is_disabled_does_not_become_degraded() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 5]);
-    world.network.next("siem", [Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 5]);
+    world.network.next("siem", [ReceiverAnswer::Hang]);
     let event = world.publish().await;
     let last_attempt = minutes(1 + 5 + 30 + 120 + 720) + seconds(5);
     world.pass(last_attempt).await;

@@ -1,12 +1,12 @@
-//! A receiver that only fails is given up after five days, and one that is gone at once.
+//! An endpoint that only fails is disabled after five days, and one that is gone at once.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::{EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 
-use crate::world::{Answer, World, hours, minutes};
+use crate::world::{ReceiverAnswer, World, hours, minutes};
 
-const GONE: Answer = Answer::Status(410);
+const GONE: ReceiverAnswer = ReceiverAnswer::Status(410);
 const DAYS: u64 = 24;
 
 /// An event every six hours, each of which is attempted at once.
@@ -18,7 +18,7 @@ async fn publish_for(world: &World, days: u64) {
 }
 
 async fn why(world: &World, endpoint: EndpointId) -> (EndpointStatus, Option<StatusCause>) {
-    let endpoint = world.look_at_endpoint(endpoint).await;
+    let endpoint = world.read_endpoint(endpoint).await;
     (endpoint.status, endpoint.status_cause)
 }
 
@@ -26,7 +26,7 @@ async fn why(world: &World, endpoint: EndpointId) -> (EndpointStatus, Option<Sta
 async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let began = world.now();
     publish_for(&world, 4).await;
     assert_eq!(
@@ -36,7 +36,7 @@ async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
     );
     publish_for(&world, 2).await;
     assert_eq!(why(&world, siem).await, (EndpointStatus::Disabled, Some(StatusCause::Failing)));
-    let endpoint = world.look_at_endpoint(siem).await;
+    let endpoint = world.read_endpoint(siem).await;
     let since = format!("nothing but failures since {}", began.strftime("%Y-%m-%dT%H:%M:%SZ"));
     assert!(endpoint.status_reason.starts_with(&since), "{}", endpoint.status_reason);
     let lasted = endpoint.status_time.duration_since(began).as_hours() as u64;
@@ -44,7 +44,7 @@ async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
     let last = world.requests().last().expect("there are some").delivery();
     assert_eq!(endpoint.status_delivery, Some(last));
 
-    // As if somebody had disabled it: what waits, waits; what comes is missed.
+    // As if somebody had disabled it: deliveries wait, and new events are missed.
     let (requests, missed) = (world.requests().len(), world.missed(siem).await.len());
     publish_for(&world, 2).await;
     assert_eq!(world.requests().len(), requests);
@@ -61,12 +61,12 @@ async fn after_five_days_of_nothing_but_failures_an_endpoint_is_disabled() {
 async fn one_success_begins_the_five_days_anew() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     publish_for(&world, 4).await;
-    world.network.always("siem", Answer::OK);
+    world.network.always("siem", ReceiverAnswer::OK);
     world.publish().await;
     world.settle().await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     publish_for(&world, 4).await;
     assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
     publish_for(&world, 2).await;
@@ -77,7 +77,7 @@ async fn one_success_begins_the_five_days_anew() {
 async fn an_endpoint_that_was_enabled_is_given_five_days_again() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     publish_for(&world, 6).await;
     assert_eq!(world.status(siem).await, EndpointStatus::Disabled);
     world.enable(siem).await;
@@ -89,7 +89,7 @@ async fn an_endpoint_that_was_enabled_is_given_five_days_again() {
 async fn the_next_owner_knows_since_when_an_endpoint_fails() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     for _ in 0..5 {
         publish_for(&world, 1).await;
         assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
@@ -101,16 +101,16 @@ async fn the_next_owner_knows_since_when_an_endpoint_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_failures_with_days_of_silence_between_them_disable_nothing() {
+async fn two_failures_with_days_between_them_disable_no_endpoint() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let first = world.publish().await;
     world.settle().await;
-    // It would be retried, if it were not cancelled.
-    world.ask_for_cancellation(world.delivery_of(first).await.id).await;
+    // It would be retried if it were not cancelled.
+    world.request_cancellation(world.delivery_of(first).await.id).await;
     world.pass(hours(10 * DAYS)).await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     world.publish().await;
     world.settle().await;
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
@@ -132,7 +132,7 @@ async fn a_failing_test_does_not_disable_an_endpoint() {
 async fn a_failing_test_does_not_begin_the_five_days() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.send_test(siem).await;
     world.pass(hours(4 * DAYS)).await;
     publish_for(&world, 2).await;
@@ -150,7 +150,7 @@ async fn an_endpoint_that_answers_410_gone_is_disabled_at_once() {
     assert_eq!(world.requests().len(), 1, "it is asked no more");
     let delivery = world.delivery_of(event).await;
     assert_eq!(delivery.state, DeliveryState::Retrying);
-    let endpoint = world.look_at_endpoint(siem).await;
+    let endpoint = world.read_endpoint(siem).await;
     assert_eq!(endpoint.status_delivery, Some(delivery.id));
 
     world.enable(siem).await;
@@ -159,15 +159,15 @@ async fn an_endpoint_that_answers_410_gone_is_disabled_at_once() {
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
 }
 
-/// Sixty-four requests at once, every one answered 410: it is disabled once.
+/// Sixty-four requests at once, all answered 410.
 #[tokio::test(start_paused = true)]
-async fn many_answers_that_it_is_gone_disable_an_endpoint_once() {
+async fn many_410_responses_disable_an_endpoint_once() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.network.always("siem", GONE);
     world.publish_many(200).await;
     world.pass(minutes(1)).await;
     assert_eq!(why(&world, siem).await.1, Some(StatusCause::Gone));
-    assert_eq!(world.look_at_endpoint(siem).await.version.0, 2, "created, disabled");
+    assert_eq!(world.read_endpoint(siem).await.version.0, 2, "created, disabled");
     world.assert_tables_match_the_log().await;
 }

@@ -1,5 +1,5 @@
-//! What each request says of itself, to the last attempt of a schedule: receivers refuse a wrong
-//! time, a wrong number or a wrong signature, and nobody but the receiver would notice.
+//! The headers of every request, up to the last attempt of a schedule: receivers refuse a wrong
+//! time, number or signature, and only the receiver would notice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::{keeptrusts_signature, standard_signature};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 
-use crate::world::{Answer, EVENT_TYPE, Request, World, hours, minutes, seconds, secret};
+use crate::world::{EVENT_TYPE, ReceiverAnswer, Request, World, hours, minutes, seconds, secret};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -24,8 +24,8 @@ fn headers_of(request: &Request) -> BTreeMap<String, String> {
     text.collect()
 }
 
-/// Every header that a request about a delivery has, at the time when its receiver got it: signed
-/// with these secrets, the current one first.
+/// All headers of a delivery's request, at the time when its receiver got it, signed with these
+/// secrets, the current one first.
 fn expected(
     request: &Request,
     number: u32,
@@ -64,14 +64,14 @@ fn expected(
 async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    // An attempt takes a while: its begin is not its end.
-    world.network.always("siem", Answer::SlowStatus(seconds(7), 503));
+    // An attempt takes a while, so that its start differs from its end.
+    world.network.always("siem", ReceiverAnswer::SlowStatus(seconds(7), 503));
     let published: TraceContext = TRACE.parse().expect("a trace");
     let event = world.publish_traced(published.clone()).await;
     world.pass(hours(15)).await;
     let delivery = world.delivery_of(event).await;
-    // By hand, and all over again: the numbers go on, and so does the time.
-    world.ask_for_retry(delivery.id).await;
+    // A manual retry and a replay: numbers and times go on.
+    world.request_retry(delivery.id).await;
     world.pass(hours(24)).await;
     world.replay(siem, ReplayScope::Failed).await;
     world.pass(hours(15)).await;
@@ -90,7 +90,7 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
         assert!(spans.insert(trace.span_id), "attempt {number} has another's span");
     }
     assert!(!spans.contains(&published.span_id));
-    // The log says the same.
+    // The log has the same.
     for (attempt, request) in world.attempts(delivery.id).await.iter().zip(&requests) {
         assert_eq!(attempt.details.start_time, request.time);
         let exchange = world.exchange_of(attempt).await;
@@ -104,10 +104,10 @@ async fn every_header_of_every_attempt_is_right_from_the_first_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_a_crash_repeats_is_signed_for_when_it_is_repeated() {
+async fn an_attempt_that_a_crash_repeats_is_signed_with_the_time_of_its_repetition() {
     let mut world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR, Answer::Hang]);
+    world.network.next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::Hang]);
     let event = world.publish_traced(TRACE.parse().expect("a trace")).await;
     world.pass(minutes(1) + seconds(5)).await;
     world.kill().await;
@@ -122,13 +122,13 @@ async fn an_attempt_that_a_crash_repeats_is_signed_for_when_it_is_repeated() {
     assert_eq!(requests.len(), 3);
 }
 
-/// Two endpoints of one event: nothing of one delivery is said of the other.
+/// Two endpoints of one event: no header of one delivery is about the other.
 #[tokio::test(start_paused = true)]
 async fn deliveries_of_one_event_have_their_own_ids_and_numbers() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     world.endpoint("pager").await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let event = world.publish_traced(TRACE.parse().expect("a trace")).await;
     world.pass(minutes(10)).await;
     let deliveries = world.deliveries(event).await;
@@ -151,9 +151,9 @@ fn new_secret(number: u32) -> Secret {
     Secret::new(format!("secret number {number} of this endpoint")).expect("long enough")
 }
 
-/// What was signed with which secrets, at each side of the overlap's end and at the end itself.
+/// At each side of the overlap's end, and at the end itself.
 #[tokio::test(start_paused = true)]
-async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_longer() {
+async fn the_previous_secret_signs_until_exactly_the_end_of_the_overlap() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let overlap = hours(24);
@@ -167,8 +167,8 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
     let mut events = Vec::new();
     events.push(moment(&[secret()], &mut moments).await);
 
-    // A delivery that waits for its retry is signed with what is valid at the retry.
-    world.network.next("siem", [Answer::ERROR]);
+    // A delivery that waits for its retry is signed with the secrets that are valid at the retry.
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let waiting = world.publish().await;
     world.settle().await;
     let rotated = world.rotate_secret(siem, &new_secret(2), Some(overlap)).await;
@@ -183,9 +183,9 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
         std::time::Duration::try_from(time.duration_since(world.now())).expect("in the future")
     };
     let end = rotated + overlap;
-    // One that fails within the overlap, and is retried when it is over.
+    // One that fails within the overlap, and is retried after it.
     world.pass(until(end) - seconds(30)).await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let across = world.publish().await;
     world.pass(until(end) - std::time::Duration::from_millis(1)).await;
     events.push(moment(&both, &mut moments).await);
@@ -200,12 +200,12 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
     world.pass(hours(48)).await;
     events.push(moment(&[new_secret(2)], &mut moments).await);
 
-    // Again, twice within an overlap: the one before the last is not valid any more.
+    // Two rotations within one overlap: the secret before the last is no longer valid.
     world.rotate_secret(siem, &new_secret(3), Some(overlap)).await;
     events.push(moment(&[new_secret(3), new_secret(2)], &mut moments).await);
     world.rotate_secret(siem, &new_secret(4), Some(overlap)).await;
     events.push(moment(&[new_secret(4), new_secret(3)], &mut moments).await);
-    // And without an overlap: at once.
+    // A rotation without an overlap takes effect at once.
     world.rotate_secret(siem, &new_secret(5), None).await;
     events.push(moment(&[new_secret(5)], &mut moments).await);
 
@@ -220,13 +220,13 @@ async fn the_previous_secret_signs_until_the_overlap_is_over_and_not_a_moment_lo
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_header_of_every_attempt_to_tell_a_channel_is_right() {
+async fn every_header_of_every_notification_attempt_is_right() {
     let mut world = World::without_retries().await;
     world.start().await;
     world.endpoint("siem").await;
     world.channel("hook", &[NotificationType::DeliveryExhausted]).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.next("hook", [Answer::ERROR; 5]);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.next("hook", [ReceiverAnswer::ERROR; 5]);
     world.publish().await;
     world.pass(hours(10)).await;
     let notification = world.notifications().await.remove(0);

@@ -1,5 +1,5 @@
-//! What a service such as PagerDuty has open of an endpoint is what the endpoint's trouble is:
-//! whatever ends it is told, and nothing that was over.
+//! The incidents that a service such as PagerDuty has open are the endpoints' current trouble:
+//! every end of trouble is sent, and no trouble that is over.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{ALL_BUT_SUMMARY, Answer, Random, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, Random, ReceiverAnswer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 const TRIGGER: &str = "trigger";
@@ -26,7 +26,7 @@ async fn given(types: &[NotificationType]) -> (World, EndpointId, ChannelId) {
     (world, siem, pager)
 }
 
-async fn publish(world: &World, answer: Answer) {
+async fn publish(world: &World, answer: ReceiverAnswer) {
     world.network.always("siem", answer);
     world.publish().await;
     world.settle().await;
@@ -42,13 +42,13 @@ fn action_names(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_with_several_exhausted_deliveries_is_triggered_and_resolved_and_that_is_all() {
+async fn an_outage_with_several_exhausted_deliveries_is_one_trigger_and_one_resolution() {
     let (world, ..) = given(&ALL_BUT_SUMMARY).await;
     for _ in 0..5 {
-        publish(&world, Answer::ERROR).await;
+        publish(&world, ReceiverAnswer::ERROR).await;
     }
     assert_eq!(world.open_incidents("pager").len(), 1);
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::OK).await;
     assert!(world.open_incidents("pager").is_empty());
     let before = actions(&world, "pager");
     world.pass(hours(24)).await;
@@ -61,14 +61,15 @@ async fn an_outage_with_several_exhausted_deliveries_is_triggered_and_resolved_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_of_it() {
+async fn every_end_of_trouble_resolves_the_incident_even_without_a_subscription() {
     for (name, end) in [("recovered", 0), ("enabled", 1), ("deleted", 2), ("disabled by hand", 3)] {
         let types = [NotificationType::DeliveryExhausted, NotificationType::EndpointDisabled];
         let (world, siem, _) = given(&types).await;
-        publish(&world, if end == 1 { Answer::Status(410) } else { Answer::ERROR }).await;
+        publish(&world, if end == 1 { ReceiverAnswer::Status(410) } else { ReceiverAnswer::ERROR })
+            .await;
         assert_eq!(world.open_incidents("pager").len(), 1, "{name}");
         match end {
-            0 => publish(&world, Answer::OK).await,
+            0 => publish(&world, ReceiverAnswer::OK).await,
             1 => world.enable(siem).await,
             2 => world.delete(siem).await,
             _ => world.disable(siem).await,
@@ -84,11 +85,11 @@ async fn whatever_ends_trouble_is_told_to_a_channel_that_is_subscribed_to_none_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_was_told_of_no_trouble_is_told_of_no_end() {
+async fn a_service_without_an_open_incident_gets_no_resolution() {
     let (world, siem, _) = given(&[NotificationType::EndpointRecovered]).await;
-    publish(&world, Answer::ERROR).await;
-    publish(&world, Answer::OK).await;
-    publish(&world, Answer::Status(410)).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
+    publish(&world, ReceiverAnswer::OK).await;
+    publish(&world, ReceiverAnswer::Status(410)).await;
     world.enable(siem).await;
     world.pass(hours(2)).await;
     assert_eq!(action_names(&world), [""; 0]);
@@ -98,57 +99,57 @@ async fn a_service_that_was_told_of_no_trouble_is_told_of_no_end() {
 #[tokio::test(start_paused = true)]
 async fn new_trouble_within_the_hour_opens_an_incident_at_once() {
     let (world, ..) = given(&EXHAUSTED).await;
-    publish(&world, Answer::ERROR).await;
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(minutes(5)).await;
-    publish(&world, Answer::ERROR).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
     assert_eq!(action_names(&world), [TRIGGER, RESOLVE, TRIGGER]);
     world.pass(hours(3)).await;
     assert_eq!(world.open_incidents("pager").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trigger_that_is_being_retried_is_followed_by_its_end_or_dropped() {
+async fn a_trigger_that_is_retried_is_followed_by_its_resolution_or_withdrawn() {
     let (world, ..) = given(&EXHAUSTED).await;
-    // Nobody knows whether the service has taken the first one.
-    world.network.next("pager", [Answer::Hang]);
-    publish(&world, Answer::ERROR).await;
+    // It is unknown whether the service has accepted the first one.
+    world.network.next("pager", [ReceiverAnswer::Hang]);
+    publish(&world, ReceiverAnswer::ERROR).await;
     world.pass(seconds(30)).await;
     assert_eq!(world.open_incidents("pager").len(), 1);
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(hours(10)).await;
     assert_eq!(action_names(&world), [TRIGGER, RESOLVE]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_never_overtakes_its_trigger() {
+async fn a_resolution_never_overtakes_its_trigger() {
     let (world, ..) = given(&EXHAUSTED).await;
-    world.network.next("pager", [Answer::Slow(seconds(5))]);
-    publish(&world, Answer::ERROR).await;
-    publish(&world, Answer::OK).await;
+    world.network.next("pager", [ReceiverAnswer::Slow(seconds(5))]);
+    publish(&world, ReceiverAnswer::ERROR).await;
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(minutes(1)).await;
     assert_eq!(action_names(&world), [TRIGGER, RESOLVE]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_cannot_be_told_for_a_day_is_told_when_the_service_is_back() {
+async fn a_resolution_that_fails_for_a_day_is_sent_when_the_service_is_back() {
     let (mut world, ..) = given(&EXHAUSTED).await;
-    publish(&world, Answer::ERROR).await;
-    world.network.always("pager", Answer::ERROR);
-    publish(&world, Answer::OK).await;
+    publish(&world, ReceiverAnswer::ERROR).await;
+    world.network.always("pager", ReceiverAnswer::ERROR);
+    publish(&world, ReceiverAnswer::OK).await;
     world.pass(hours(24)).await;
     world.restart().await;
-    world.network.always("pager", Answer::OK);
+    world.network.always("pager", ReceiverAnswer::OK);
     world.pass(hours(7)).await;
     assert!(world.open_incidents("pager").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened_where_it_led() {
+async fn a_channel_with_a_new_destination_or_none_closes_its_incidents_at_the_old_one() {
     for is_deleted in [false, true] {
         let (mut world, _, pager) = given(&ALL_BUT_SUMMARY).await;
-        publish(&world, Answer::ERROR).await;
-        // The record is there, and nobody reads it yet.
+        publish(&world, ReceiverAnswer::ERROR).await;
+        // The record is committed, but nobody reads it yet.
         world.kill().await;
         let command = match is_deleted {
             true => ChannelCommand::Delete,
@@ -162,7 +163,7 @@ async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened
         world.start().await;
         world.settle().await;
         assert!(world.open_incidents("pager").is_empty(), "deleted: {is_deleted}");
-        publish(&world, Answer::OK).await;
+        publish(&world, ReceiverAnswer::OK).await;
         world.pass(hours(2)).await;
         assert_eq!(world.incident_events("moved"), [], "it had nothing open");
         world.assert_tables_match_the_log().await;
@@ -170,7 +171,7 @@ async fn a_channel_that_leads_elsewhere_or_was_deleted_closes_what_it_has_opened
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_is_over_when_it_was_sent() {
+async fn a_test_opens_no_lasting_incident() {
     let (world, _, pager) = given(&EXHAUSTED).await;
     world.test_channel(pager).await;
     world.settle().await;
@@ -179,20 +180,20 @@ async fn a_test_is_over_when_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_other_services_is_checked_when_it_is_sent() {
+async fn a_waiting_notification_is_checked_again_when_it_is_sent() {
     let (world, ..) = given(&EXHAUSTED).await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.always("hook", Answer::ERROR);
-    publish(&world, Answer::ERROR).await;
+    world.network.always("hook", ReceiverAnswer::ERROR);
+    publish(&world, ReceiverAnswer::ERROR).await;
     world.pass(minutes(1)).await;
-    publish(&world, Answer::OK).await;
-    world.network.always("hook", Answer::OK);
+    publish(&world, ReceiverAnswer::OK).await;
+    world.network.always("hook", ReceiverAnswer::OK);
     world.pass(hours(24)).await;
     let told = world.received_by("hook");
     let taken = told.into_iter().filter(|told| told.status == Some(204));
     let whats: Vec<_> = taken.map(|told| told.what).collect();
     assert!(!whats.contains(&"endpoint_degraded".to_owned()), "it is active again: {whats:?}");
-    // What was lost is told in any case, and how the endpoint is now.
+    // Lost deliveries are reported in any case, and so is the endpoint's current state.
     assert!(whats.contains(&"delivery_exhausted".to_owned()), "{whats:?}");
     assert!(whats.contains(&"endpoint_recovered".to_owned()), "{whats:?}");
 }
@@ -203,27 +204,27 @@ fn is_in_trouble(endpoint: &Endpoint) -> bool {
     endpoint.delete_time.is_none() && endpoint.status != EndpointStatus::Active && !by_hand
 }
 
-/// Endpoints, a service and its owner at random, then time to come to rest.
+/// Endpoints, a service and its owner change at random; then time passes.
 #[test]
-fn whatever_happens_incidents_are_in_the_end_what_the_endpoints_are() {
+fn in_the_end_open_incidents_match_the_endpoints_trouble() {
     for seed in 0..40 {
         println!("seed {seed}");
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-        runtime.block_on(History::of_seed(seed));
+        runtime.block_on(Scenario::of_seed(seed));
     }
 }
 
-struct History {
+struct Scenario {
     world: World,
     random: Random,
     endpoints: BTreeMap<EndpointId, String>,
     pager: ChannelId,
-    /// Where the channel has led, the last one last, and since when.
+    /// The channel's destinations, the current one last, and since when.
     places: Vec<(String, Timestamp)>,
 }
 
-impl History {
+impl Scenario {
     async fn of_seed(seed: u64) {
         let mut random = Random::of_seed(seed);
         let types = match random.below(3) {
@@ -237,7 +238,7 @@ impl History {
         let pager = world.pager("pager-0", types).await;
         let places = vec![("pager-0".to_owned(), world.now())];
         let endpoints = BTreeMap::new();
-        let mut history = History { world, random, endpoints, pager, places };
+        let mut history = Scenario { world, random, endpoints, pager, places };
         for number in 0..2 {
             let name = format!("endpoint-{number}");
             history.endpoints.insert(history.world.endpoint(&name).await, name);
@@ -254,7 +255,12 @@ impl History {
         let name = self.endpoints[&id].clone();
         match self.random.below(100) {
             0..40 => {
-                let answers = [Answer::OK, Answer::ERROR, Answer::ERROR, Answer::Status(410)];
+                let answers = [
+                    ReceiverAnswer::OK,
+                    ReceiverAnswer::ERROR,
+                    ReceiverAnswer::ERROR,
+                    ReceiverAnswer::Status(410),
+                ];
                 self.world.network.always(&name, self.random.pick(&answers).expect("some"));
                 self.world.publish_many(1 + self.random.below(3) as usize).await;
             }
@@ -268,12 +274,12 @@ impl History {
             }
             58..80 => {
                 let answers = [
-                    Answer::OK,
-                    Answer::OK,
-                    Answer::ERROR,
-                    Answer::Hang,
-                    Answer::Slow(seconds(3)),
-                    Answer::SlowStatus(seconds(2), 503),
+                    ReceiverAnswer::OK,
+                    ReceiverAnswer::OK,
+                    ReceiverAnswer::ERROR,
+                    ReceiverAnswer::Hang,
+                    ReceiverAnswer::Slow(seconds(3)),
+                    ReceiverAnswer::SlowStatus(seconds(2), 503),
                 ];
                 let answer = self.random.pick(&answers).expect("some");
                 let place = self.places.last().expect("one").0.clone();
@@ -300,10 +306,10 @@ impl History {
     }
 
     async fn check(self, only_exhausted: bool) {
-        let History { world, endpoints, pager, places, .. } = self;
+        let Scenario { world, endpoints, pager, places, .. } = self;
         world.database_faults.stop();
         for (place, _) in &places {
-            world.network.always(place, Answer::OK);
+            world.network.always(place, ReceiverAnswer::OK);
         }
         world.pass(hours(24 * 8)).await;
         let given_up: Vec<_> = world
@@ -318,13 +324,13 @@ impl History {
             for key in &open {
                 let id = endpoints.keys().find(|id| key.ends_with(&id.to_string()));
                 let id = *id.unwrap_or_else(|| panic!("{place}: {key} was deleted"));
-                let endpoint = world.look_at_endpoint(id).await;
+                let endpoint = world.read_endpoint(id).await;
                 assert!(is_in_trouble(&endpoint), "{place}: {key} is well: {endpoint:?}");
                 assert_eq!(place, last, "{key} is open where the channel does not lead any more");
             }
         }
         for id in endpoints.keys() {
-            let endpoint = world.look_at_endpoint(*id).await;
+            let endpoint = world.read_endpoint(*id).await;
             let is_told = !only_exhausted || endpoint.status == EndpointStatus::Degraded;
             let is_new = endpoint.status_time.duration_since(*moved) > SignedDuration::from_secs(1);
             let was_given_up = given_up.iter().any(|row| row.new.endpoint_id == Some(*id));

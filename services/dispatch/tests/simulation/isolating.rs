@@ -1,5 +1,5 @@
-//! Invariants 8 and 9: nobody waits for somebody else's receiver, and a backlog waits in the
-//! database.
+//! Invariants 8 and 9: no delivery waits for another endpoint's receiver, and a backlog waits in
+//! the database.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use keeptrusts_webhooks_dispatch_service::scheduler::SchedulerLimits;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 
-use crate::world::{Answer, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
-/// No delivery to a healthy endpoint takes longer than this, whatever goes on beside it.
+/// No delivery to a healthy endpoint takes longer than this.
 const PROMPTLY: Duration = Duration::from_millis(500);
 
 impl World {
@@ -29,7 +29,7 @@ async fn invariant_8_a_hanging_endpoint_does_not_delay_a_healthy_one() {
     let world = World::embedded().await;
     world.endpoint_for("hanging", EventType::ExportFailed).await;
     world.endpoint("healthy").await;
-    world.network.always("hanging", Answer::Hang);
+    world.network.always("hanging", ReceiverAnswer::Hang);
     for _ in 0..500 {
         world.publish_type(EventType::ExportFailed).await;
     }
@@ -45,7 +45,7 @@ async fn invariant_8_many_hanging_endpoints_do_not_delay_a_healthy_one() {
     for number in 0..300 {
         let name = format!("hanging-{number}");
         world.endpoint_for(&name, EventType::ExportFailed).await;
-        world.network.always(&name, Answer::Hang);
+        world.network.always(&name, ReceiverAnswer::Hang);
     }
     world.endpoint("healthy").await;
     for _ in 0..10 {
@@ -64,7 +64,7 @@ async fn invariant_9_a_backlog_is_fetched_in_pages_of_bounded_size_and_all_of_it
     let mut world = World::embedded().await;
     let dead = world.endpoint("dead").await;
     world.endpoint_for("healthy", EventType::ExportFailed).await;
-    world.network.always("dead", Answer::Refuse);
+    world.network.always("dead", ReceiverAnswer::Refuse);
     world.publish_many(BACKLOG).await;
     world.pass(minutes(30)).await;
     world.restart().await;
@@ -75,7 +75,7 @@ async fn invariant_9_a_backlog_is_fetched_in_pages_of_bounded_size_and_all_of_it
     assert_eq!(deliveries.len(), BACKLOG);
     assert!(deliveries.iter().all(|delivery| delivery.state == DeliveryState::Delivered));
     let SchedulerLimits { waiting_per_endpoint, in_flight_per_endpoint, .. } = Default::default();
-    // Those in flight are on the page too.
+    // Deliveries in flight are on the page too.
     let limit = waiting_per_endpoint + in_flight_per_endpoint;
     let largest = world.traffic().largest_page();
     assert!(largest <= limit, "asked for {largest} deliveries at once");

@@ -1,6 +1,6 @@
-//! What was sent and answered is kept for its retention, and then deleted, all of it.
+//! Exchanges are kept for their retention, and then deleted completely.
 
-use crate::world::{Answer, World, hours, minutes};
+use crate::world::{ReceiverAnswer, World, hours, minutes};
 
 const DAYS: u64 = 24;
 /// More than are deleted at once.
@@ -10,7 +10,7 @@ const MANY: usize = 1_200;
 async fn an_exchange_is_kept_for_thirty_days_and_deleted_within_hours_of_its_end() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::OK);
+    world.network.always("siem", ReceiverAnswer::OK);
     world.publish_many(MANY).await;
     world.pass(minutes(1)).await;
     let attempts = world.all_attempts().await;
@@ -20,7 +20,7 @@ async fn an_exchange_is_kept_for_thirty_days_and_deleted_within_hours_of_its_end
         assert!(!world.exchange_of(attempt).await.request_headers.is_empty());
     }
     assert_eq!(world.delete_expired().await, 0);
-    // Bodies are looked for every six hours.
+    // Retention runs every six hours.
     world.pass(hours(DAYS + 7)).await;
     for attempt in &attempts {
         assert!(!world.keeps_exchange_of(attempt).await);

@@ -1,4 +1,4 @@
-//! Mail goes out within limits, whoever sends it: further notifications wait, tests are refused.
+//! Mail has limits, whoever sends it: further notifications wait, tests are refused.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{Answer, World, hours, minutes, seconds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
 const LIMITS: MailLimits = MailLimits {
     messages_per_minute: 4,
@@ -22,7 +22,7 @@ async fn given() -> World {
     world
 }
 
-/// Nobody got more in any minute, or in any day, than the limits say.
+/// No organization got more in any minute, or in any day, than the limits permit.
 fn assert_within_limits(world: &World) {
     let mails = world.outbox.mails();
     for (index, (time, _)) in mails.iter().enumerate() {
@@ -37,7 +37,7 @@ fn assert_within_limits(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tests_beyond_the_limits_are_not_sent_whatever_the_owner_dies_at() {
+async fn tests_beyond_the_limits_are_not_sent_even_if_the_owner_crashes() {
     let mut world = given().await;
     let channel = world.mail(20, &[NotificationType::EndpointDegraded]).await;
     for number in 0..75 {
@@ -67,7 +67,7 @@ async fn notifications_beyond_the_limits_wait_and_are_not_lost() {
     for number in 0..10 {
         let name = format!("endpoint-{number}");
         endpoints.insert(world.endpoint(&name).await);
-        world.network.always(&name, Answer::ERROR);
+        world.network.always(&name, ReceiverAnswer::ERROR);
     }
     for _ in 0..2 {
         world.mail(3, &[NotificationType::EndpointDegraded]).await;

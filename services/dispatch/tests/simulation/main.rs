@@ -1,7 +1,7 @@
-//! The real dispatch code in a simulated world: what it must hold to (the invariants of
-//! ARCHITECTURE.md), told as stories over hours of virtual time.
+//! Runs the real dispatch code in a simulated world, over hours of virtual time, and checks the
+//! invariants of ARCHITECTURE.md.
 //!
-//! [`world`] is the installation that the stories happen in; [`chaos`] makes up stories of its own.
+//! [`world`] is the simulated installation; [`chaos`] makes up random scenarios.
 
 mod cancelling;
 mod chaos;

@@ -1,4 +1,5 @@
-//! Channels are told: at once, then once an hour; whatever dies; and each without the others.
+//! Channels are notified at once, then once an hour; whatever crashes; and independently of each
+//! other.
 
 use std::time::Duration;
 
@@ -7,12 +8,11 @@ use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelPatch, ChannelStatus};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
-use crate::world::{ALL_BUT_SUMMARY, Answer, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 
-/// Publishes events whose deliveries are exhausted at once: they are cut short by nothing but
-/// having no retries left.
+/// Publishes events whose deliveries are exhausted at once, because they have no retries.
 async fn exhaust(world: &World, count: usize) {
     world.publish_many(count).await;
     world.settle().await;
@@ -35,11 +35,11 @@ fn total(world: &World, channel: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one_message() {
+async fn the_first_exhausted_delivery_is_notified_at_once_and_a_thousand_more_in_one_message() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     let begun = world.now();
     assert_eq!(world.received_by("hook").len(), 1, "at once");
@@ -55,20 +55,20 @@ async fn the_first_exhausted_delivery_is_told_at_once_and_a_thousand_more_in_one
     let apart = told[1].time.duration_since(told[0].time);
     assert!(apart >= SignedDuration::from_hours(1), "{apart}");
     assert!(told[1].time.duration_since(begun) <= SignedDuration::from_mins(61));
-    // Quiet again: the next one is told at once.
+    // After a quiet hour the next one is sent at once.
     exhaust(&world, 1).await;
     assert_eq!(world.received_by("hook").len(), 3);
     world.assert_tables_match_the_log().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_batch_has_is_counted_by_one_record() {
+async fn exhausted_deliveries_of_one_batch_are_counted_by_one_record() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
-    // Commits that take a while are of many outcomes each.
+    // Slow commits contain many outcomes each.
     world.database_faults.slow(Duration::from_millis(20));
     join_all((0..200).map(|_| world.publish())).await;
     world.pass(seconds(10)).await;
@@ -79,12 +79,12 @@ async fn what_a_batch_has_is_counted_by_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_counted_while_a_message_is_under_way_is_told_an_hour_later() {
+async fn deliveries_counted_while_a_message_is_under_way_are_in_the_next_one_an_hour_later() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.next("hook", [Answer::Slow(seconds(5))]);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.next("hook", [ReceiverAnswer::Slow(seconds(5))]);
     exhaust(&world, 1).await;
     exhaust(&world, 3).await;
     world.pass(seconds(10)).await;
@@ -98,13 +98,13 @@ async fn what_is_counted_while_a_message_is_under_way_is_told_an_hour_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice() {
+async fn an_owners_crash_at_any_point_loses_nothing_and_counts_nothing_twice() {
     for (round, death) in [0, 1, 2, 5, 20, 100, 400, 1_500, 5_010].into_iter().enumerate() {
         let mut world = without_retries().await;
         world.endpoint("siem").await;
         world.channel("hook", &EXHAUSTED).await;
-        world.network.always("siem", Answer::ERROR);
-        world.network.next("hook", [Answer::Slow(seconds(5))]);
+        world.network.always("siem", ReceiverAnswer::ERROR);
+        world.network.next("hook", [ReceiverAnswer::Slow(seconds(5))]);
         world.database_faults.slow(Duration::from_millis(3));
         for _ in 0..4 {
             world.publish_many(10).await;
@@ -124,11 +124,13 @@ async fn whatever_the_owner_dies_at_nothing_is_lost_and_nothing_is_counted_twice
 }
 
 #[tokio::test(start_paused = true)]
-async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_of_owner() {
+async fn degraded_recovered_and_disabled_are_each_notified_once_even_after_a_change_of_owner() {
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.next("siem", [Answer::ERROR, Answer::OK, Answer::Status(410)]);
+    world
+        .network
+        .next("siem", [ReceiverAnswer::ERROR, ReceiverAnswer::OK, ReceiverAnswer::Status(410)]);
     for _ in 0..3 {
         world.publish().await;
         world.settle().await;
@@ -139,7 +141,7 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
     whats.sort();
     let expected =
         ["delivery_exhausted", "endpoint_degraded", "endpoint_disabled", "endpoint_recovered"];
-    // The last delivery is exhausted as well, which waits for the end of the hour.
+    // The last delivery is exhausted as well; its message waits for the end of the hour.
     assert_eq!(whats, expected);
     world.enable(siem).await;
     world.disable(siem).await;
@@ -149,13 +151,13 @@ async fn degraded_recovered_and_disabled_are_each_told_once_even_after_a_change_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
+async fn a_channel_is_notified_only_of_what_it_subscribed_to_at_that_time() {
     let mut world = without_retries().await;
     let siem = world.endpoint("siem").await;
     let other = world
         .endpoint_for("other", keeptrusts_webhooks_domain::event_type::EventType::UserInvited)
         .await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     world.channel("late", &ALL_BUT_SUMMARY).await;
     world.channel_for("elsewhere", &ALL_BUT_SUMMARY, &[other]).await;
@@ -163,7 +165,7 @@ async fn a_channel_hears_only_of_what_it_subscribed_to_when_it_happened() {
     let patch =
         ChannelPatch { subscriptions: Some(ALL_BUT_SUMMARY.to_vec()), ..ChannelPatch::default() };
     world.command_channel(changed, ChannelCommand::Update(patch)).await;
-    // The next owner reads what has happened again, and finds the channels as they are now.
+    // The next owner reads the same records again, and finds the channels as they are now.
     world.restart().await;
     world.pass(minutes(1)).await;
     for name in ["late", "elsewhere", "changed"] {
@@ -184,7 +186,7 @@ async fn without_a_channel_nothing_is_recorded() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &[NotificationType::EndpointRecovered]).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 5).await;
     assert_eq!(world.notifications().await, []);
 }
@@ -196,10 +198,10 @@ async fn a_hanging_channel_delays_no_other() {
     for number in 0..10 {
         let name = format!("hanging-{number}");
         world.channel(&name, &EXHAUSTED).await;
-        world.network.always(&name, Answer::Hang);
+        world.network.always(&name, ReceiverAnswer::Hang);
     }
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     assert_eq!(world.received_by("hook").len(), 1);
     // A channel that hangs has one request at a time.
@@ -213,11 +215,11 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     let mut world = without_retries().await;
     world.endpoint("siem").await;
     let id = world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.always("hook", Answer::Status(404));
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.always("hook", ReceiverAnswer::Status(404));
     exhaust(&world, 1).await;
     let begun = world.received_by("hook")[0].time;
-    let failing = world.look_at_channel(id).await;
+    let failing = world.read_channel(id).await;
     assert_eq!(failing.status, ChannelStatus::Failing);
     assert_eq!(failing.status_reason, "the service answered 404 Not Found");
     world.pass(hours(1)).await;
@@ -231,23 +233,23 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     assert_eq!(minutes, [0, 1, 6, 36, 156, 516], "1m, 5m, 30m, 2h, 6h after one another");
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.attempt_count()), (NotificationState::Failed, 6));
-    assert_eq!(world.look_at_channel(id).await.version.0, 2, "only the turn is recorded");
+    assert_eq!(world.read_channel(id).await.version.0, 2, "only the turn is recorded");
 
-    world.network.always("hook", Answer::OK);
+    world.network.always("hook", ReceiverAnswer::OK);
     exhaust(&world, 1).await;
-    let recovered = world.look_at_channel(id).await;
+    let recovered = world.read_channel(id).await;
     assert_eq!((recovered.status, recovered.status_reason.as_str()), (ChannelStatus::Active, ""));
     assert_eq!(total(&world, "hook"), 1, "what was given up is not told");
     world.assert_tables_match_the_log().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_exhausted_while_a_message_is_retried_is_in_it() {
+async fn deliveries_exhausted_while_a_message_is_retried_are_in_it() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.next("hook", [Answer::ERROR]);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.next("hook", [ReceiverAnswer::ERROR]);
     exhaust(&world, 1).await;
     exhaust(&world, 4).await;
     world.pass(minutes(2)).await;
@@ -259,25 +261,25 @@ async fn what_is_exhausted_while_a_message_is_retried_is_in_it() {
 async fn a_test_is_sent_once_and_counts_for_the_channels_health() {
     let world = without_retries().await;
     let id = world.channel("hook", &EXHAUSTED).await;
-    world.network.next("hook", [Answer::Refuse]);
+    world.network.next("hook", [ReceiverAnswer::Refuse]);
     world.test_channel(id).await;
     world.pass(hours(24)).await;
     assert_eq!(world.received_by("hook").len(), 1);
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.due_time), (NotificationState::Failed, None));
-    assert_eq!(world.look_at_channel(id).await.status, ChannelStatus::Failing);
+    assert_eq!(world.read_channel(id).await.status, ChannelStatus::Failing);
     world.test_channel(id).await;
     world.settle().await;
-    assert_eq!(world.look_at_channel(id).await.status, ChannelStatus::Active);
+    assert_eq!(world.read_channel(id).await.status, ChannelStatus::Active);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_channel_that_was_deleted_is_given_up() {
+async fn waiting_notifications_of_a_deleted_channel_are_given_up() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     let id = world.channel("hook", &EXHAUSTED).await;
-    world.network.always("siem", Answer::ERROR);
-    world.network.always("hook", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.network.always("hook", ReceiverAnswer::ERROR);
     exhaust(&world, 1).await;
     world.command_channel(id, ChannelCommand::Delete).await;
     world.pass(hours(1)).await;
@@ -295,7 +297,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
     let mut world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &[NotificationType::WeeklySummary]).await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     world.publish_many(3).await;
     world.pass(hours(72)).await;
     assert_eq!(world.received_by("hook"), []);
@@ -313,7 +315,7 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
     let total = summary.expect("figures").total;
     assert_eq!((total.delivered, total.failed), (2, 1));
 
-    // Nobody is there on the next Monday; on Wednesday it is told.
+    // There is no owner on the next Monday; the summary is sent on Wednesday.
     world.stop().await;
     world.pass(hours(24 * 7)).await;
     world.start().await;
@@ -323,14 +325,14 @@ async fn a_week_is_summarized_once_on_monday_whoever_owns_the_shard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_11_channels_that_nothing_waits_for_cost_nothing() {
+async fn invariant_11_channels_without_waiting_notifications_cost_nothing() {
     let world = without_retries().await;
     world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
     world.settle().await;
     let calls = || {
         let mut calls = world.traffic().calls();
-        // Of every owner, whether there are channels or not.
+        // Every owner reads this once, whether there are channels or not.
         calls.remove("delete_expired_bodies");
         calls
     };

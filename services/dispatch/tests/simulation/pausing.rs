@@ -1,4 +1,5 @@
-//! A receiver that answers 429 or 503 with Retry-After is left alone, and nobody else is.
+//! A receiver that answers 429 or 503 with Retry-After is left alone; no other endpoint is
+//! affected.
 
 use std::time::Duration;
 
@@ -10,16 +11,16 @@ use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 
-use crate::world::{ALL_BUT_SUMMARY, Answer, World, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, World, minutes, seconds};
 
 const BACKLOG: usize = 200;
 /// Requests that may be under way at once.
 const AT_ONCE: usize = 64;
 
-/// An endpoint's receiver answers what is under way with 429 and 20 seconds, and well after that.
-/// So many deliveries wait.
+/// An endpoint's receiver answers the requests under way with 429 and 20 seconds, and later ones
+/// well. `count` deliveries wait.
 async fn paused_for_20_seconds(world: &World) {
-    let answer = Answer::SlowRetryAfter(Duration::from_millis(100), 429, 20);
+    let answer = ReceiverAnswer::SlowRetryAfter(Duration::from_millis(100), 429, 20);
     world.network.always("siem", answer);
     world.publish_many(BACKLOG).await;
     world.pass(Duration::from_millis(110)).await;
@@ -42,7 +43,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
     paused_for_20_seconds(&world).await;
     let first = world.requests_to("siem").len();
 
-    // Whoever comes meanwhile waits as well, and uses up no attempt.
+    // New deliveries wait as well, and use up no attempt.
     let late = world.publish().await;
     world.pass(seconds(19)).await;
     assert_eq!(world.requests_to("siem").len(), first);
@@ -50,7 +51,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
     assert_eq!((waiting.state, waiting.attempt_count), (DeliveryState::Scheduled, 0));
     assert_eq!(world.status(siem).await, EndpointStatus::Active);
 
-    world.network.always("siem", Answer::Slow(Duration::from_millis(100)));
+    world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.pass(seconds(2)).await;
     let after: Vec<_> = times(&world, "siem").split_off(first);
     let at = |millis: u64| {
@@ -73,11 +74,11 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
+async fn the_delivery_that_caused_a_pause_keeps_its_own_longer_wait() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    // Its own wait: 5 minutes, the schedule's next step, and not the pause's 20 s nor a day.
-    world.network.next("siem", [Answer::RetryAfter(503, 86_400), Answer::OK]);
+    // Its own wait is 5 minutes, the schedule's next step; not the pause's 20 s, nor a day.
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(503, 86_400), ReceiverAnswer::OK]);
     let answered = world.publish().await;
     world.settle().await;
     let held = world.publish().await;
@@ -87,8 +88,8 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
     assert_eq!(world.delivery_of(answered).await.attempt_count, 2);
     assert_eq!(world.delivery_of(held).await.state, DeliveryState::Delivered);
 
-    // A minute, by the schedule, and not the 5 seconds of the pause.
-    world.network.next("siem", [Answer::RetryAfter(429, 5), Answer::OK]);
+    // A minute, by the schedule, not the 5 seconds of the pause.
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(429, 5), ReceiverAnswer::OK]);
     let answered = world.publish().await;
     world.settle().await;
     let held = world.publish().await;
@@ -100,10 +101,10 @@ async fn the_delivery_that_was_answered_keeps_its_own_longer_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_pauses_for_five_minutes_at_most_and_one_probe_is_sent_then() {
+async fn each_response_pauses_for_five_minutes_at_most_and_one_probe_follows() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::RetryAfter(429, 1_000_000));
+    world.network.always("siem", ReceiverAnswer::RetryAfter(429, 1_000_000));
     world.publish_many(10).await;
     world.settle().await;
     let first = world.requests_to("siem").len();
@@ -117,11 +118,11 @@ async fn each_answer_pauses_for_five_minutes_at_most_and_one_probe_is_sent_then(
 #[tokio::test(start_paused = true)]
 async fn only_429_and_503_with_retry_after_pause() {
     for answer in [
-        Answer::Status(429),
-        Answer::Status(503),
-        Answer::RetryAfter(500, 20),
-        Answer::RetryAfter(301, 20),
-        Answer::RetryAfter(429, 0),
+        ReceiverAnswer::Status(429),
+        ReceiverAnswer::Status(503),
+        ReceiverAnswer::RetryAfter(500, 20),
+        ReceiverAnswer::RetryAfter(301, 20),
+        ReceiverAnswer::RetryAfter(429, 0),
     ] {
         let world = World::embedded().await;
         world.endpoint("siem").await;
@@ -157,7 +158,7 @@ async fn manual_retries_and_tests_are_sent_during_a_pause() {
     paused_for_20_seconds(&world).await;
     let before = world.requests_to("siem").len();
     let [held, ..] = &world.deliveries_to(siem).await[..] else { panic!("there are deliveries") };
-    world.ask_for_retry(held.id).await;
+    world.request_retry(held.id).await;
     world.settle().await;
     let test = world.send_test(siem).await;
     world.settle().await;
@@ -176,11 +177,11 @@ async fn a_pause_survives_the_death_of_its_owner() {
     world.restart().await;
     let held = world.publish().await;
     let [.., waiting] = &world.deliveries_to(siem).await[..] else { panic!("there are some") };
-    world.ask_for_retry(waiting.id).await;
+    world.request_retry(waiting.id).await;
     world.pass(seconds(14)).await;
     assert_eq!(world.requests_to("siem").len(), first + 1, "the manual retry, and nothing else");
     assert_eq!(world.delivery_of(held).await.attempt_count, 0);
-    world.network.always("siem", Answer::Slow(Duration::from_millis(100)));
+    world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.pass(Duration::from_millis(1_050)).await;
     assert_eq!(world.requests_to("siem").len(), first + 2, "a probe, not everything");
     world.pass(minutes(10)).await;
@@ -196,7 +197,7 @@ async fn an_owner_that_comes_when_a_pause_has_just_ended_begins_with_a_probe() {
     world.pass(seconds(5)).await;
     world.kill().await;
     world.pass(minutes(2)).await;
-    world.network.always("siem", Answer::Slow(Duration::from_millis(100)));
+    world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.start().await;
     world.pass(Duration::from_millis(50)).await;
     assert_eq!(world.requests_to("siem").len(), first + 1);
@@ -210,7 +211,7 @@ async fn another_process_that_takes_over_goes_on_with_the_pause() {
     world.join("a").await;
     world.pass(seconds(30)).await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::RetryAfter(503, 300)]);
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(503, 300)]);
     world.publish().await;
     world.pass(seconds(1)).await;
     let held = world.publish().await;
@@ -225,7 +226,7 @@ async fn another_process_that_takes_over_goes_on_with_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_url_and_enabling_end_a_pause() {
+async fn a_new_url_and_enabling_end_a_pause() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     paused_for_20_seconds(&world).await;
@@ -238,7 +239,7 @@ async fn another_url_and_enabling_end_a_pause() {
     world.settle().await;
     assert_eq!(world.requests_to("elsewhere").len(), BACKLOG - first);
 
-    world.network.next("elsewhere", [Answer::RetryAfter(429, 300)]);
+    world.network.next("elsewhere", [ReceiverAnswer::RetryAfter(429, 300)]);
     world.publish_type(EventType::ExportFailed).await;
     world.settle().await;
     world.publish_type(EventType::ExportFailed).await;
@@ -254,10 +255,10 @@ async fn another_url_and_enabling_end_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_a_url_that_was_left_asks_for_nothing() {
+async fn a_response_from_a_former_url_pauses_nothing() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::SlowRetryAfter(seconds(5), 503, 3_600)]);
+    world.network.next("siem", [ReceiverAnswer::SlowRetryAfter(seconds(5), 503, 3_600)]);
     let answered = world.publish().await;
     world.pass(seconds(1)).await;
     let url = Some("https://receiver.example/elsewhere".to_owned());
@@ -271,7 +272,7 @@ async fn an_answer_of_a_url_that_was_left_asks_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_answers_few_records_tell_of_a_pause() {
+async fn of_many_responses_only_few_records_contain_a_pause() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
     paused_for_20_seconds(&world).await;
@@ -292,7 +293,7 @@ async fn invariant_3_a_delivery_that_is_held_until_its_body_expires_has_failed()
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.channel("hook", &ALL_BUT_SUMMARY).await;
-    world.network.next("siem", [Answer::RetryAfter(503, 300), Answer::OK]);
+    world.network.next("siem", [ReceiverAnswer::RetryAfter(503, 300), ReceiverAnswer::OK]);
     world.publish().await;
     world.settle().await;
     let held = world.publish().await;
@@ -306,8 +307,8 @@ async fn invariant_3_a_delivery_that_is_held_until_its_body_expires_has_failed()
     assert_eq!((delivery.state, delivery.attempt_count), (DeliveryState::Failed, 0));
     assert_eq!(delivery.end_reason, "the event's body is no longer kept");
     assert_eq!(world.delivery_of(retried).await.state, DeliveryState::Delivered);
-    // People hear of it, and of its end: the next success, which has come before the turn of the
-    // message that the endpoint was degraded.
+    // Channels are notified of it and of its end, the next success. That came before the message
+    // about the degraded endpoint was due.
     let mut told: Vec<_> = world.received_by("hook").into_iter().map(|told| told.what).collect();
     told.sort_unstable();
     assert_eq!(told, ["delivery_exhausted", "endpoint_recovered"]);

@@ -1,4 +1,4 @@
-//! Replays: what was missed, what failed, everything; once each, whatever happens meanwhile.
+//! Replays of missed, failed or all events: each event once, whatever happens meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::replay::{ReplayCounts, ReplayScope, ReplaySelection, ReplayState};
 
-use crate::world::{Answer, Random, World, hours, minutes, seconds};
+use crate::world::{Random, ReceiverAnswer, World, hours, minutes, seconds};
 
 /// The events that an endpoint has deliveries of, once each, all of them delivered.
 async fn delivered(world: &World, endpoint_id: EndpointId) -> BTreeSet<EventId> {
@@ -20,14 +20,14 @@ async fn delivered(world: &World, endpoint_id: EndpointId) -> BTreeSet<EventId> 
 }
 
 async fn counts(world: &World, id: keeptrusts_webhooks_domain::ids::ReplayId) -> ReplayCounts {
-    let replay = world.look_at_replay(id).await;
+    let replay = world.read_replay(id).await;
     assert_eq!(replay.state, ReplayState::Done, "{replay:?}");
     assert!(replay.finish_time.is_some() && replay.end_reason.is_empty());
     replay.counts
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_missed_is_delivered_once_however_often_it_is_replayed() {
+async fn missed_events_are_delivered_once_however_often_they_are_replayed() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let before = world.publish_many(3).await;
@@ -53,17 +53,17 @@ async fn what_was_missed_is_delivered_once_however_often_it_is_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_3_what_failed_goes_through_a_whole_schedule_again_under_its_own_id() {
+async fn invariant_3_a_failed_delivery_gets_a_whole_schedule_again_under_its_own_id() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let events = world.publish_many(40).await;
     world.pass(hours(16)).await;
     let ids: BTreeSet<_> = world.deliveries_to(siem).await.into_iter().map(|row| row.id).collect();
     for id in &ids {
         assert_eq!(world.state(*id).await, DeliveryState::Failed);
     }
-    // The receiver is not well yet: all of them fail again.
+    // The receiver still fails: all of them fail again.
     let replay = world.replay(siem, ReplayScope::Failed).await;
     world.pass(hours(16)).await;
     assert_eq!(counts(&world, replay).await.resumed, 40);
@@ -86,7 +86,7 @@ async fn invariant_3_what_failed_goes_through_a_whole_schedule_again_under_its_o
 async fn failures_since_a_time_are_resumed_and_earlier_ones_are_not() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.publish_many(3).await;
     world.pass(hours(16)).await;
     let since = world.now();
@@ -113,7 +113,7 @@ async fn an_endpoint_that_was_made_later_gets_everything_from_before() {
     let late = world.endpoint("late").await;
     let live = world.publish_many(5).await;
     let selection = world.selection(late, ReplayScope::All);
-    let event_types = world.look_at_endpoint(late).await.config.event_types;
+    let event_types = world.read_endpoint(late).await.config.event_types;
     let selection = ReplaySelection { event_types, ..selection };
     let replay = world.try_replay(selection, 100).await.expect("taken in");
     world.pass(seconds(5)).await;
@@ -123,7 +123,7 @@ async fn an_endpoint_that_was_made_later_gets_everything_from_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_2_what_is_accepted_just_before_a_replay_is_routed_and_not_replayed() {
+async fn invariant_2_an_event_accepted_just_before_a_replay_is_routed_and_not_replayed() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.stop().await;
@@ -139,16 +139,16 @@ async fn invariant_2_what_is_accepted_just_before_a_replay_is_routed_and_not_rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_asked() {
+async fn a_replay_of_everything_includes_cancelled_deliveries_and_delivered_ones_only_on_request() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     let delivered_event = world.publish().await;
     world.settle().await;
-    world.network.next("siem", [Answer::ERROR]);
+    world.network.next("siem", [ReceiverAnswer::ERROR]);
     let cancelled = world.publish().await;
     world.settle().await;
     let id = world.delivery_of(cancelled).await.id;
-    world.ask_for_cancellation(id).await;
+    world.request_cancellation(id).await;
     world.settle().await;
     assert_eq!(world.state(id).await, DeliveryState::Cancelled);
 
@@ -156,7 +156,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
     world.pass(seconds(5)).await;
     let expected = ReplayCounts { resumed: 1, skipped: 1, ..ReplayCounts::default() };
     assert_eq!(counts(&world, replay).await, expected);
-    let resumed = world.look_at_delivery(id).await;
+    let resumed = world.read_delivery(id).await;
     assert_eq!((resumed.state, resumed.end_reason.as_str()), (DeliveryState::Delivered, ""));
 
     let selection = world.selection(siem, ReplayScope::All);
@@ -168,7 +168,7 @@ async fn everything_includes_what_was_cancelled_and_what_was_delivered_only_if_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_keeps_to_its_rate() {
+async fn a_replay_does_not_exceed_its_rate() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.disable(siem).await;
@@ -182,7 +182,7 @@ async fn a_replay_keeps_to_its_rate() {
     assert!((40..=42).contains(&requests), "{requests} in four seconds");
     world.pass(seconds(10)).await;
     assert_eq!(counts(&world, replay).await.scheduled, 100);
-    let finished = world.look_at_replay(replay).await.finish_time.expect("done");
+    let finished = world.read_replay(replay).await.finish_time.expect("done");
     let took = finished.duration_since(begun).as_secs_f64();
     assert!((9.0..11.0).contains(&took), "{took} s");
 }
@@ -199,7 +199,7 @@ async fn a_cancelled_replay_schedules_nothing_more() {
     world.pass(seconds(3)).await;
     world.try_cancel_replay(replay).await.expect("taken in");
     world.pass(hours(1)).await;
-    let row = world.look_at_replay(replay).await;
+    let row = world.read_replay(replay).await;
     assert_eq!(
         (row.state, row.end_reason.as_str()),
         (ReplayState::Cancelled, "cancelled on request")
@@ -207,7 +207,7 @@ async fn a_cancelled_replay_schedules_nothing_more() {
     let requests = world.requests_to("siem").len();
     assert_eq!(requests as u64, row.counts.scheduled);
     assert!((30..=34).contains(&requests), "{requests}");
-    // The rest can be had later.
+    // The rest can be replayed later.
     let rest = world.replay(siem, ReplayScope::Missed).await;
     world.pass(seconds(5)).await;
     assert_eq!(counts(&world, rest).await.scheduled, 100 - requests as u64);
@@ -225,17 +225,17 @@ async fn a_replay_waits_while_its_endpoint_is_disabled_and_ends_with_it() {
     world.pass(seconds(3)).await;
     world.disable(siem).await;
     world.settle().await;
-    let (before, traffic) = (world.look_at_replay(replay).await, world.traffic().calls());
+    let (before, traffic) = (world.read_replay(replay).await, world.traffic().calls());
     world.pass(hours(3)).await;
-    assert_eq!(world.look_at_replay(replay).await, before);
+    assert_eq!(world.read_replay(replay).await, before);
     assert_eq!(world.traffic().calls(), traffic, "invariant 11: it waits without asking");
     world.enable(siem).await;
     world.pass(seconds(3)).await;
-    let after = world.look_at_replay(replay).await;
+    let after = world.read_replay(replay).await;
     assert!(after.counts.scheduled > before.counts.scheduled, "it goes on");
     world.delete(siem).await;
     world.pass(seconds(3)).await;
-    let ended = world.look_at_replay(replay).await;
+    let ended = world.read_replay(replay).await;
     let reason = "the endpoint was deleted";
     assert_eq!((ended.state, ended.end_reason.as_str()), (ReplayState::Cancelled, reason));
     for delivery in world.deliveries_to(siem).await {
@@ -258,8 +258,7 @@ async fn replays_of_one_endpoint_run_one_after_the_other_and_make_no_duplicates(
     assert_eq!(delivered(&world, siem).await, BTreeSet::from_iter(missed));
     let mut finished = Vec::new();
     for replay in replays {
-        finished
-            .push((world.look_at_replay(replay).await.finish_time, counts(&world, replay).await));
+        finished.push((world.read_replay(replay).await.finish_time, counts(&world, replay).await));
     }
     assert!(finished.is_sorted_by_key(|(time, _)| *time));
     assert_eq!(finished[0].1.scheduled, 200);
@@ -273,7 +272,7 @@ async fn invariants_3_and_4_a_replay_whose_owner_dies_at_any_moment_makes_one_de
         let mut random = Random::of_seed(seed);
         let mut world = World::embedded().await;
         let siem = world.endpoint("siem").await;
-        world.network.always("siem", Answer::ERROR);
+        world.network.always("siem", ReceiverAnswer::ERROR);
         let mut events = BTreeSet::from_iter(world.publish_many(40).await);
         world.pass(hours(16)).await;
         world.disable(siem).await;

@@ -1,4 +1,4 @@
-//! What fails is tried again on the schedule: 1 min, 5 min, 30 min, 2 h, 12 h.
+//! Failed deliveries are retried on the schedule: 1 min, 5 min, 30 min, 2 h, 12 h.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{Answer, REQUEST_TIMEOUT, Request, World, hours, minutes, seconds};
+use crate::world::{REQUEST_TIMEOUT, ReceiverAnswer, Request, World, hours, minutes, seconds};
 
 pub(crate) const SCHEDULE: [Duration; 5] =
     [minutes(1), minutes(5), minutes(30), hours(2), hours(12)];
@@ -22,7 +22,7 @@ pub(crate) fn gaps(requests: &[Request]) -> Vec<Duration> {
 async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fails() {
     let world = World::embedded().await;
     let endpoint = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let event = world.publish().await;
     world.pass(hours(48)).await;
 
@@ -36,11 +36,11 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
     assert_eq!(outcomes[..5], [AttemptOutcome::Retrying; 5]);
     assert_eq!(outcomes[5], AttemptOutcome::Failed);
     assert!(attempts.iter().all(|attempt| attempt.details.trigger == Trigger::Automatic));
-    // What each attempt promised is when the next one was made.
+    // The next attempt was made at the time that each attempt had announced.
     for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
         assert_eq!(attempt.next_attempt_time, Some(next.details.start_time));
     }
-    let endpoint = world.look_at_endpoint(endpoint).await;
+    let endpoint = world.read_endpoint(endpoint).await;
     assert_eq!(endpoint.status, EndpointStatus::Degraded);
     let reason = endpoint.status_reason;
     assert!(reason.contains(&delivery.id.to_string()), "names the delivery: {reason}");
@@ -50,14 +50,14 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
 async fn a_degraded_endpoint_is_active_again_after_the_next_success() {
     let world = World::embedded().await;
     let endpoint = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 6]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 6]);
     world.publish().await;
     world.pass(hours(24)).await;
     assert_eq!(world.status(endpoint).await, EndpointStatus::Degraded);
 
     world.publish().await;
     world.settle().await;
-    let endpoint = world.look_at_endpoint(endpoint).await;
+    let endpoint = world.read_endpoint(endpoint).await;
     assert_eq!(endpoint.status, EndpointStatus::Active);
     assert_eq!(endpoint.status_reason, "");
 }
@@ -66,12 +66,12 @@ async fn a_degraded_endpoint_is_active_again_after_the_next_success() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_is_active_if_a_success_follows_a_delivery_that_failed_for_good_at_once() {
     for (last, expected) in [
-        ([Answer::ERROR, Answer::OK], EndpointStatus::Active),
-        ([Answer::OK, Answer::ERROR], EndpointStatus::Degraded),
+        ([ReceiverAnswer::ERROR, ReceiverAnswer::OK], EndpointStatus::Active),
+        ([ReceiverAnswer::OK, ReceiverAnswer::ERROR], EndpointStatus::Degraded),
     ] {
         let world = World::embedded().await;
         let endpoint = world.endpoint("siem").await;
-        world.network.next("siem", [Answer::ERROR; 10]);
+        world.network.next("siem", [ReceiverAnswer::ERROR; 10]);
         world.network.next("siem", last);
         world.publish_many(2).await;
         world.pass(hours(24)).await;
@@ -84,7 +84,7 @@ async fn an_endpoint_is_active_if_a_success_follows_a_delivery_that_failed_for_g
 async fn an_endpoint_is_not_degraded_before_its_delivery_has_failed_for_good() {
     let world = World::embedded().await;
     let endpoint = world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 5]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 5]);
     let event = world.publish().await;
     world.pass(hours(14)).await;
     assert_eq!(world.status(endpoint).await, EndpointStatus::Active);
@@ -97,7 +97,15 @@ async fn an_endpoint_is_not_degraded_before_its_delivery_has_failed_for_good() {
 async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::Status(503), Answer::Hang, Answer::Refuse, Answer::OK]);
+    world.network.next(
+        "siem",
+        [
+            ReceiverAnswer::Status(503),
+            ReceiverAnswer::Hang,
+            ReceiverAnswer::Refuse,
+            ReceiverAnswer::OK,
+        ],
+    );
     let event = world.publish().await;
     world.pass(hours(4)).await;
 
@@ -134,10 +142,10 @@ async fn every_attempt_sends_the_same_bytes_with_the_next_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_is_not_2xx_is_a_failure() {
+async fn every_status_other_than_2xx_is_a_failure() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    let failures = [301, 304, 307, 400, 404, 409, 500].map(Answer::Status);
+    let failures = [301, 304, 307, 400, 404, 409, 500].map(ReceiverAnswer::Status);
     for answer in failures {
         world.network.next("siem", [answer]);
         let event = world.publish().await;
@@ -158,13 +166,13 @@ async fn a_receiver_that_asks_for_more_time_is_given_it_up_to_the_schedules_next
     world.network.next(
         "siem",
         [
-            // Later than the minute of the schedule, sooner than the five of its next step.
-            Answer::RetryAfter(429, 150),
-            // Later than the next step: no later than that.
-            Answer::RetryAfter(503, 86_400),
-            // Sooner than the schedule: no sooner than that.
-            Answer::RetryAfter(429, 1),
-            Answer::OK,
+            // Later than the minute of the schedule, sooner than the five minutes of its next step.
+            ReceiverAnswer::RetryAfter(429, 150),
+            // Later than the next step: capped there.
+            ReceiverAnswer::RetryAfter(503, 86_400),
+            // Sooner than the schedule: not before it.
+            ReceiverAnswer::RetryAfter(429, 1),
+            ReceiverAnswer::OK,
         ],
     );
     world.publish().await;
@@ -176,7 +184,7 @@ async fn a_receiver_that_asks_for_more_time_is_given_it_up_to_the_schedules_next
 async fn deliveries_of_one_endpoint_are_retried_each_in_its_own_time() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    world.network.next("siem", [Answer::ERROR; 3]);
+    world.network.next("siem", [ReceiverAnswer::ERROR; 3]);
     for _ in 0..3 {
         world.publish().await;
         world.pass(seconds(20)).await;

@@ -1,4 +1,4 @@
-//! Invariant 2: every event is routed once, as the endpoints stood at its position.
+//! Invariant 2: every event is routed once, by the endpoints as of its position.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use keeptrusts_webhooks_domain::log::Stream;
 use crate::world::{World, minutes};
 
 impl World {
-    /// Whom an event was routed to.
+    /// The endpoints that an event was routed to.
     async fn routed_to(&self, event_id: EventId) -> BTreeSet<EndpointId> {
         let deliveries = self.deliveries(event_id).await;
         deliveries.into_iter().map(|delivery| delivery.endpoint_id).collect()
     }
 
-    /// Each event that was accepted, with how often it was routed.
+    /// Each accepted event, with how often it was routed.
     pub(crate) async fn routings(&self) -> Vec<(EventId, usize)> {
         let mut routings = BTreeMap::new();
         for record in self.logs().await.into_iter().flatten() {

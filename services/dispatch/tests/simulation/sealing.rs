@@ -1,19 +1,19 @@
-//! Secrets are opened when a request is signed, with keys that the database has.
+//! Secrets are opened when a request is signed, with data keys from the database.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use crate::world::{Answer, Away, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Outage, ReceiverAnswer, World, hours, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_keys_cannot_be_read_deliveries_wait_and_no_attempt_is_wasted() {
     let world = World::embedded().await;
     world.endpoint("siem").await;
-    // The third attempt is due after six minutes, when what was opened is forgotten.
-    world.network.next("siem", [Answer::ERROR; 2]);
+    // The third attempt is due after six minutes, when the keys in memory have expired.
+    world.network.next("siem", [ReceiverAnswer::ERROR; 2]);
     let event = world.publish().await;
     world.pass(minutes(5)).await;
-    world.database_faults.set_away(Some(Away::Entirely));
+    world.database_faults.set_outage(Some(Outage::Total));
     world.pass(minutes(3)).await;
     assert_eq!(world.requests().len(), 2);
     world.database_faults.stop();
@@ -42,7 +42,7 @@ async fn many_endpoints_of_few_organizations_take_few_queries_for_their_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_erased_organization_is_owed_fails_and_says_why_and_others_are_served() {
+async fn waiting_deliveries_of_an_erased_organization_fail_with_a_reason_and_others_continue() {
     let world = World::embedded().await;
     let erased = world.organizations[0].clone();
     let kept: OrganizationId = "kept".parse().expect("an id");

@@ -1,5 +1,5 @@
-//! Invariant 5: processes share the shards, take over from the dead, and are kept from
-//! committing what is not theirs any more.
+//! Invariant 5: processes share the shards, take over from dead ones, and cannot commit to shards
+//! that they have lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_store::ShardLease;
 
-use crate::world::{Answer, Away, EVENT_TYPE, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Outage, ReceiverAnswer, World, hours, minutes, seconds};
 
 const SHARDS: u16 = 16;
 
@@ -54,7 +54,7 @@ impl World {
         self.requests().iter().filter(|request| request.from == process).count()
     }
 
-    fn always_everywhere(&self, answer: Answer) {
+    fn always_everywhere(&self, answer: ReceiverAnswer) {
         for number in 0..SHARDS {
             self.network.always(&format!("siem-{number}"), answer);
         }
@@ -97,7 +97,7 @@ async fn invariant_5_a_dead_process_is_replaced_within_its_leases_time_to_live()
         world.pass(Duration::from_millis(moment)).await;
         world.crash("a");
         let events = world.publish_on_every_shard().await;
-        // The database's word that the lease has ended comes a moment after it has.
+        // The survey that shows the lease's end comes a moment after it.
         world.pass(time_to_live + Duration::from_millis(50)).await;
         assert_eq!(world.shards_of("b").await, usize::from(SHARDS));
         world.assert_all_delivered(&events).await;
@@ -110,10 +110,10 @@ async fn invariant_5_a_dead_process_is_replaced_within_its_leases_time_to_live()
 #[tokio::test(start_paused = true)]
 async fn invariant_5_a_frozen_process_commits_nothing_once_its_shards_have_passed_on() {
     let world = two_processes().await;
-    world.always_everywhere(Answer::Slow(seconds(2)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(2)));
     let events = world.publish_on_every_shard().await;
     world.pass(seconds(1)).await;
-    // Its requests are answered while it is frozen; it learns of the answers when it is too late.
+    // Its requests are answered while it is frozen; it learns of the answers too late.
     world.freeze("a");
     world.pass(seconds(30)).await;
     assert_eq!(world.shards_of("b").await, usize::from(SHARDS));
@@ -144,7 +144,7 @@ async fn invariant_5_a_machine_that_wakes_up_past_its_lease_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_what_a_frozen_process_had_on_its_way_to_the_database_is_refused() {
+async fn invariant_5_calls_of_a_frozen_process_that_arrive_late_are_refused() {
     let world = two_processes().await;
     let before = world.appends_of("a");
     let organization = world.organization_of("a").await;
@@ -169,10 +169,10 @@ async fn invariant_5_what_a_frozen_process_had_on_its_way_to_the_database_is_ref
 async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused() {
     let world = two_processes().await;
     let organization = world.organization_of("a").await;
-    world.always_everywhere(Answer::Slow(seconds(1)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(1)));
     let event = world.try_publish(&organization, EVENT_TYPE).await.expect("it is accepted");
     world.settle().await;
-    world.always_everywhere(Answer::Hang);
+    world.always_everywhere(ReceiverAnswer::Hang);
     let before = world.appends_of("a");
     world.database_faults.slow(Duration::from_millis(50));
     while world.appends_of("a") == before {
@@ -180,7 +180,7 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
     }
     world.freeze("a");
     world.database_faults.stop();
-    // The other one has the shard, and an attempt of its own under way.
+    // The other process has the shard, and an attempt of its own under way.
     world.pass(seconds(15)).await;
     assert_eq!(world.requests().len(), 2);
     let logs = world.logs().await;
@@ -194,9 +194,9 @@ async fn invariant_5_an_outcome_that_a_frozen_process_was_recording_is_refused()
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_no_shard_is_worked_on_by_two() {
+async fn invariant_5_no_two_processes_work_on_a_shard() {
     let mut world = two_processes().await;
-    world.always_everywhere(Answer::Slow(seconds(1)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(1)));
     // Processes come, go, die and freeze, while events come in.
     for round in 0..12 {
         world.publish_on_every_shard().await;
@@ -222,14 +222,14 @@ async fn invariant_5_no_shard_is_worked_on_by_two() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stops_hands_its_shards_over_promptly_and_repeats_nothing() {
     let mut world = two_processes().await;
-    world.always_everywhere(Answer::Slow(seconds(2)));
+    world.always_everywhere(ReceiverAnswer::Slow(seconds(2)));
     let events = world.publish_on_every_shard().await;
     world.pass(seconds(1)).await;
     let begun = world.now();
     world.leave("a").await;
     let took = world.now().duration_since(begun);
     assert!(took <= jiff::SignedDuration::from_secs(2), "only what is under way: {took}");
-    // The other looks at least three times in a lease's time to live.
+    // The other process surveys at least three times in a lease's time to live.
     world.pass(Settings::default().lease_time_to_live / 3 + Duration::from_millis(5)).await;
     assert_eq!(world.shards_of("b").await, usize::from(SHARDS));
     world.assert_all_delivered(&events).await;
@@ -240,7 +240,7 @@ async fn a_process_that_stops_hands_its_shards_over_promptly_and_repeats_nothing
 async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_it_ends() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.join("a").await;
     world.settle().await;
     // Every two seconds a retry becomes due.
@@ -250,13 +250,13 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
     }
     world.pass(seconds(4)).await;
     let lost = world.now();
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     world.pass(minutes(3)).await;
     let last = world.requests().pop().expect("there are requests").time;
     let lease_ends = lost + Settings::default().lease_time_to_live;
     assert!(last > lost && last < lease_ends, "{last}, though the lease ended at {lease_ends}");
 
-    world.database_faults.set_away(None);
+    world.database_faults.set_outage(None);
     world.network.heal();
     world.pass(hours(1)).await;
     let deliveries = world.all_deliveries().await;
@@ -264,10 +264,10 @@ async fn invariant_5_a_process_that_cannot_renew_its_lease_stops_sending_before_
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_late_the_answer() {
+async fn invariant_5_a_renewed_lease_counts_from_its_request_however_late_the_answer() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.join("a").await;
     world.settle().await;
     // From here on a retry becomes due every second.
@@ -282,12 +282,12 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
     while renewals() == before {
         world.settle().await;
     }
-    // The database renews it now, and says so as much later.
+    // The database renews it now; the answer takes as long again.
     world.pass(on_the_way + Duration::from_millis(10)).await;
     let lease = world.leases().await.remove(0);
     let lease_ends = world.now() + lease.expires_in;
     assert!(lease.expires_in > Settings::default().lease_time_to_live - seconds(1), "just renewed");
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     world.pass(minutes(3)).await;
     let last = world.requests().pop().expect("there are requests").time;
     assert!(last < lease_ends, "{last}, though the lease ended at {lease_ends}");
@@ -295,10 +295,10 @@ async fn invariant_5_a_lease_lasts_from_when_its_renewal_was_asked_for_however_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is_granted() {
+async fn invariant_5_a_lease_counts_from_its_request_however_late_it_is_granted() {
     let mut world = World::shared(1).await;
     world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     world.join("a").await;
     world.settle().await;
     for _ in 0..90 {
@@ -312,14 +312,15 @@ async fn invariant_5_a_lease_lasts_from_when_it_was_asked_for_however_late_it_is
     while !world.traffic_of("b").calls().contains_key("acquire_lease") {
         world.pass(Duration::from_millis(10)).await;
     }
-    // The database grants it now, and says so as much later; everything else is quick again.
+    // The database grants it now, and the answer takes as long again; everything else is quick
+    // again.
     world.pass(on_the_way + Duration::from_millis(10)).await;
     let lease = world.leases().await.remove(0);
     assert!(lease.owner.is_some_and(|owner| owner.starts_with('b')), "it is granted");
     let lease_ends = world.now() + lease.expires_in;
     world.database_faults.slow(Duration::ZERO);
     world.pass(on_the_way).await;
-    world.database_faults.set_away(Some(Away::ForWrites));
+    world.database_faults.set_outage(Some(Outage::Writes));
     let before = world.requests().len();
     world.pass(minutes(3)).await;
     assert!(world.requests().len() > before, "it has worked on the shard");

@@ -1,10 +1,10 @@
-//! A test is one attempt, whatever comes of it.
+//! A test is one attempt, whatever its outcome.
 
 use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
 
-use crate::world::{Answer, World, hours};
+use crate::world::{ReceiverAnswer, World, hours};
 
 #[tokio::test(start_paused = true)]
 async fn a_test_is_sent_to_its_endpoint_only() {
@@ -22,10 +22,10 @@ async fn a_test_is_sent_to_its_endpoint_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
+async fn a_test_that_fails_is_neither_retried_nor_counted_against_the_endpoint() {
     let world = World::embedded().await;
     let siem = world.endpoint("siem").await;
-    world.network.always("siem", Answer::ERROR);
+    world.network.always("siem", ReceiverAnswer::ERROR);
     let delivery = world.send_test(siem).await;
     world.pass(hours(24)).await;
     assert_eq!(world.requests().len(), 1);
@@ -35,7 +35,7 @@ async fn a_test_that_fails_is_neither_retried_nor_held_against_the_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invariant_3_a_test_that_was_asked_for_before_a_crash_is_made_after_it() {
+async fn invariant_3_a_test_that_was_requested_before_a_crash_is_made_after_it() {
     let mut world = World::embedded().await;
     let siem = world.endpoint("siem").await;
     world.stop().await;

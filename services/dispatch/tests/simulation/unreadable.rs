@@ -1,5 +1,5 @@
 //! A process that cannot read a shard (its log has records of a newer version, or a row is damaged)
-//! gives it to one that can, and says so to whoever watches.
+//! gives it to one that can, and reports that it is not ready.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::log::Shard;
@@ -7,7 +7,7 @@ use keeptrusts_webhooks_store::ShardLease;
 
 use crate::world::{EVENT_TYPE, World, minutes, seconds};
 
-/// The last one, which is given up first when there are too many.
+/// The last shard, which is given up first when there are too many.
 const SHARD: Shard = Shard(3);
 
 const UNFIT: &str = "not ok: shards (keeptrusts.webhooks.v1.DispatchService): \
@@ -34,7 +34,7 @@ impl World {
         owner.map(|owner| owner.split('-').next().expect("a name").to_owned())
     }
 
-    /// Publishes on the shard; whether that is delivered within a minute.
+    /// Publishes on the shard; returns whether that is delivered within a minute.
     async fn delivers_on(&self, shard: Shard) -> bool {
         let organization = &self.organizations[usize::from(shard.0)];
         let event = self.try_publish(organization, EVENT_TYPE).await.expect("it is accepted");
@@ -50,14 +50,14 @@ async fn a_shard_that_a_process_cannot_read_passes_to_one_that_can_and_stays_the
     let owner = world.owner_of(SHARD).await.expect("it has an owner");
     let other = if owner == "a" { "b" } else { "a" };
     assert!(!world.readiness_of(&owner).await.contains("not ok"));
-    world.set_ignorant(&owner, SHARD, true);
+    world.set_unreadable(&owner, SHARD, true);
     assert!(world.delivers_on(SHARD).await);
 
     assert_eq!(world.owner_of(SHARD).await.as_deref(), Some(other));
     let readiness = world.readiness_of(&owner).await;
     assert!(readiness.contains(UNFIT), "{readiness}");
     assert!(!world.readiness_of(other).await.contains("not ok"));
-    // The shares are even all the same, and the shard does not wander.
+    // The shares are even all the same, and the shard does not move again.
     let taken = world.acquisition_count();
     world.pass(minutes(10)).await;
     assert_eq!((world.shards_of("a").await, world.shards_of("b").await), (2, 2));
@@ -66,9 +66,9 @@ async fn a_shard_that_a_process_cannot_read_passes_to_one_that_can_and_stays_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_nobody_can_read_stops_no_other_and_is_tried_now_and_then() {
+async fn a_shard_that_no_process_can_read_stops_no_other_and_is_retried_now_and_then() {
     let world = processes(&["a"]).await;
-    world.set_ignorant("a", SHARD, true);
+    world.set_unreadable("a", SHARD, true);
     assert!(!world.delivers_on(SHARD).await);
     assert!(world.delivers_on(Shard(0)).await);
     let readiness = world.readiness_of("a").await;
@@ -79,7 +79,7 @@ async fn a_shard_that_nobody_can_read_stops_no_other_and_is_tried_now_and_then()
     assert!((5..=10).contains(&tried), "once a minute: {tried}");
 
     // It was repaired.
-    world.set_ignorant("a", SHARD, false);
+    world.set_unreadable("a", SHARD, false);
     world.pass(minutes(2)).await;
     assert!(world.delivers_on(SHARD).await);
     assert!(!world.readiness_of("a").await.contains("not ok"));

@@ -1,4 +1,4 @@
-//! Watching deliveries and replays: what it costs does not grow with those who watch.
+//! Watching deliveries and replays: the cost does not grow with the number of watchers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,17 +26,17 @@ type Api = InterceptedService<
     fn(Request<()>) -> Result<Request<()>, Status>,
 >;
 
-/// The service in the process that takes events in, asked by somebody who may do everything.
+/// The service in the process that accepts events, with a caller who may do everything.
 fn client(world: &World) -> DispatchServiceClient<Api> {
-    let log = Arc::clone(world.front_log());
+    let log = Arc::clone(world.api_log());
     let clock = Arc::new(jiff::Timestamp::now);
     let service =
         DispatchApi::server(log, clock, Duration::from_secs(3_600), CancellationToken::new());
-    DispatchServiceClient::new(InterceptedService::new(service, let_in))
+    DispatchServiceClient::new(InterceptedService::new(service, authorize))
 }
 
 #[allow(clippy::unnecessary_wraps)]
-fn let_in(mut request: Request<()>) -> Result<Request<()>, Status> {
+fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
     request.extensions_mut().insert(Caller {
         actor: "key_1".into(),
         name: "key".into(),
@@ -62,7 +62,7 @@ async fn client_watch(
     client.watch_deliveries(request).await.expect("it may watch").into_inner()
 }
 
-/// Reads until so many deliveries were told as delivered; how many changes that took.
+/// Reads until so many deliveries were shown as delivered; returns the number of changes.
 async fn read(watched: &mut Streaming<v1::WatchDeliveriesResponse>, delivered: usize) -> usize {
     let (mut seen, mut changes) = (0, 0);
     while seen < delivered {
@@ -75,7 +75,7 @@ async fn read(watched: &mut Streaming<v1::WatchDeliveriesResponse>, delivered: u
     changes
 }
 
-/// How often the process has read records, and rows of deliveries, for so many that watch.
+/// How often the process reads records, and rows of deliveries, for so many watchers.
 async fn reads_for(watchers: usize) -> usize {
     let mut world = World::shared(1).await;
     world.join("dispatcher").await;
@@ -101,14 +101,14 @@ async fn reads_for(watchers: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_that_watch_cost_what_one_costs() {
+async fn a_hundred_watchers_cost_as_much_as_one() {
     let for_one = reads_for(1).await;
     assert!(for_one > 0, "the other process's records are read from the database");
     assert_eq!(reads_for(WATCHERS).await, for_one);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_far_behind_is_told_every_change_all_the_same() {
+async fn a_watcher_that_is_far_behind_gets_every_change() {
     let world = World::embedded().await;
     world.endpoint("receiver").await;
     let (mut slow, mut quick) = (watch(&world).await, watch(&world).await);
@@ -123,9 +123,9 @@ async fn who_is_far_behind_is_told_every_change_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_while_changes_are_worked_out_takes_none_from_the_others() {
+async fn a_watcher_that_leaves_while_changes_are_computed_takes_none_from_the_others() {
     const CALL: Duration = Duration::from_millis(20);
-    // Between any two of the calls that it takes: for the rows, and for the history of each.
+    // Between any two of the calls that it takes: for the rows, and for each history.
     for calls in 0..8 {
         let world = World::embedded().await;
         world.endpoint("receiver").await;
@@ -147,7 +147,8 @@ async fn whoever_goes_while_changes_are_worked_out_takes_none_from_the_others() 
             delivered.extend(is_over.then_some(delivery.id));
             resume_token = change.resume_token;
         }
-        // What has ended is not remembered, and the rows are ahead of what comes of it now.
+        // Deliveries that have ended are not remembered, and the rows are ahead of what is computed
+        // now.
         for delivery_id in delivered {
             let organization_id = organization_id.clone();
             let retry = v1::RetryDeliveryRequest { organization_id, delivery_id };
@@ -161,7 +162,7 @@ async fn whoever_goes_while_changes_are_worked_out_takes_none_from_the_others() 
         _ = timeout(CALL * calls + CALL / 2, hasty.message()).await;
         drop(hasty);
         world.database_faults.stop();
-        // Each retry, and what came of it.
+        // Each retry, and its outcome.
         for change in 1..=4 {
             let told = timeout(PATIENCE, patient.message()).await;
             assert!(told.is_ok(), "change {change} is missing after {calls} calls");

@@ -1,7 +1,6 @@
-//! The whole story on one screen: the platform on a temporary database, a receiver that
-//! verifies every signature, sixteen events, a few failures, and the delivery log as it grows.
+//! `keeptrusts-webhooks demo`: the platform on a temporary database, a receiver that verifies every
+//! signature, an event of each type, a few failures, and the delivery log as it grows.
 
-mod events;
 mod receiver;
 mod report;
 
@@ -15,7 +14,9 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::key::Token;
+use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::grpc_server::Listener;
@@ -26,26 +27,22 @@ use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::transport::Channel;
 
 use crate::platform::PlatformFlags;
-use events::EVENTS;
 use receiver::Receiver;
-use report::{Expected, Log};
+use report::{DeliveryLog, ExpectedCounts};
 
-/// The demo needs no flags.
 #[derive(Debug, Args)]
 pub(crate) struct DemoCommand {}
 
-/// Which events are refused at first, and how often: so that retries are seen.
+/// The events that the receiver refuses at first, and how often, so that there are retries.
 const FAILURES: [(&str, u32); 3] =
     [("policy.violation", 2), ("export.failed", 1), ("key.rotated", 3)];
-/// In place of minutes and hours.
+/// Instead of minutes and hours.
 const RETRY_SCHEDULE: &str = "300ms,600ms,1200ms,2400ms,4800ms";
 const ORGANIZATION: &str = "demo";
-/// Everything is over in a few seconds; a machine may be slow.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the platform may take to end.
-const END: Duration = Duration::from_secs(9);
+/// The demo takes a few seconds; a machine may be slow.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// What the platform is started with.
 #[derive(Debug, Parser)]
 struct DemoFlags {
     #[command(flatten)]
@@ -55,7 +52,7 @@ struct DemoFlags {
     platform: PlatformFlags,
 }
 
-/// Runs the demo; fails unless all of it held.
+/// Runs the demo; fails unless every check of it passes.
 pub(crate) async fn run() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let receiver = Receiver::start(&FAILURES).await?;
@@ -64,13 +61,13 @@ pub(crate) async fn run() -> Result<(), Failure> {
     let key = Token::from_random(random());
     let DemoFlags { database, platform } = flags(folder.path(), &authority_file, &key)?;
     let listener = Listener::bind("127.0.0.1:0".parse()?, "--listen").await?;
-    let process = Process::within_a_program(END);
+    let process = Process::within_a_program(SHUTDOWN_TIMEOUT);
     let listening = Listening::within_a_program(process, listener, database);
     let process = platform.prepare(None)?.open(listening).await?;
     let address = process.address();
-    let story = tokio::time::timeout(PATIENCE, tell(address, &receiver, &key));
-    let outcome = process.serve_until(story).await?;
-    outcome.map_err(|_| format!("the demo was not over within {PATIENCE:?}"))?
+    let scenario = tokio::time::timeout(TIMEOUT, run_scenario(address, &receiver, &key));
+    let outcome = process.serve_until(scenario).await?;
+    outcome.map_err(|_| format!("the demo was not over within {TIMEOUT:?}"))?
 }
 
 fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<DemoFlags, clap::Error> {
@@ -84,13 +81,17 @@ fn flags(folder: &Path, authority_file: &Path, key: &Token) -> Result<DemoFlags,
         key.expose().as_ref(),
         "--retry-schedule".as_ref(),
         RETRY_SCHEDULE.as_ref(),
-        // Receivers on the loopback are refused unless they are allowed.
+        // Receivers on loopback addresses are refused by default.
         "--allow-network=127.0.0.0/8".as_ref(),
     ];
     DemoFlags::try_parse_from(arguments)
 }
 
-async fn tell(address: SocketAddr, receiver: &Receiver, key: &Token) -> Result<(), Failure> {
+async fn run_scenario(
+    address: SocketAddr,
+    receiver: &Receiver,
+    key: &Token,
+) -> Result<(), Failure> {
     let server = format!("http://{address}");
     let channel = Channel::from_shared(server)?.connect().await?;
     let channel = Bearer::new(key.expose())?.on(channel);
@@ -109,7 +110,7 @@ async fn tell(address: SocketAddr, receiver: &Receiver, key: &Token) -> Result<(
             name: "siem-all-events".to_owned(),
             url: format!("https://{}/webhooks", receiver.address),
             description: "everything that the demo publishes".to_owned(),
-            event_types: EVENTS.map(|(event_type, _)| event_type.to_owned()).to_vec(),
+            event_types: EventType::ALL.iter().map(ToString::to_string).collect(),
             secret: String::new(),
             ..Default::default()
         })
@@ -117,9 +118,13 @@ async fn tell(address: SocketAddr, receiver: &Receiver, key: &Token) -> Result<(
         .into_inner();
     receiver.expect_secret(&created.secret);
     let endpoint = created.endpoint.ok_or("no endpoint in the answer")?;
-    print_stdout!("CreateEndpoint  {} subscribes to all 16 event types", endpoint.id);
+    print_stdout!(
+        "CreateEndpoint  {} subscribes to all {} event types",
+        endpoint.id,
+        EventType::ALL.len()
+    );
 
-    // Begins now, so that nothing is missed.
+    // Before anything is sent, so that no change is missed.
     let changes = dispatch
         .watch_deliveries(v1::WatchDeliveriesRequest {
             organization_id: ORGANIZATION.to_owned(),
@@ -138,25 +143,31 @@ async fn tell(address: SocketAddr, receiver: &Receiver, key: &Token) -> Result<(
     print_stdout!("SendTest        the receiver answered {}", attempt.status_code);
 
     let started = Instant::now();
-    for (event_type, data) in EVENTS {
+    for event_type in EventType::ALL {
         ingest
             .publish_event(v1::PublishEventRequest {
                 organization_id: ORGANIZATION.to_owned(),
-                event_type: event_type.to_owned(),
-                payload: Some(v1::publish_event_request::Payload::DataJson(data.to_owned())),
+                event_type: event_type.to_string(),
+                payload: Some(v1::publish_event_request::Payload::DataJson(
+                    sample_data(*event_type).to_owned(),
+                )),
                 ..Default::default()
             })
             .await?;
     }
     let accepted = started.elapsed();
-    print_stdout!("PublishEvent    16 events accepted, durably, in {} ms", accepted.as_millis());
+    print_stdout!(
+        "PublishEvent    {} events accepted, durably, in {} ms",
+        EventType::ALL.len(),
+        accepted.as_millis()
+    );
     print_stdout!("");
 
-    let expected = Expected {
-        deliveries: EVENTS.len() + 1,
+    let expected = ExpectedCounts {
+        deliveries: EventType::ALL.len() + 1,
         failures: FAILURES.iter().map(|(_, count)| *count as usize).sum(),
     };
-    let mut log = Log::begin();
+    let mut log = DeliveryLog::start();
     log.follow(changes, &expected).await?;
     print_stdout!("");
     log.conclude(&expected, receiver.report(), started.elapsed())

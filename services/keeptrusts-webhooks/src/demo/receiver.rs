@@ -1,5 +1,5 @@
-//! A receiver such as a customer would write: it terminates TLS, and verifies both signatures
-//! with code of its own, sharing none with the platform. It fails now and then.
+//! A receiver such as a customer would write. It terminates TLS, and verifies both signatures with
+//! code of its own, sharing none with the platform. It fails a given number of times.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 /// A running receiver. Ends with the process.
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
-    /// The certificate authority that its certificate comes from, PEM.
+    /// The authority that issued its certificate, as PEM.
     pub(super) authority: String,
     state: Arc<State>,
 }
@@ -35,21 +35,20 @@ pub(super) struct Receiver {
 #[derive(Default)]
 struct State {
     secret: Mutex<String>,
-    seen: Mutex<Seen>,
+    requests: Mutex<RequestState>,
 }
 
 #[derive(Default)]
-struct Seen {
-    /// What is still to be answered with a failure, by event type.
+struct RequestState {
+    /// How many requests are still to fail, by event type.
     failures: HashMap<String, u32>,
-    /// `webhook-id`s that were answered with success.
+    /// The `webhook-id`s that were answered with success.
     accepted: HashSet<String>,
-    report: Report,
+    report: ReceiverReport,
 }
 
-/// What the receiver has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Report {
+pub(super) struct ReceiverReport {
     pub(super) requests: usize,
     pub(super) verified: usize,
     pub(super) rejected: usize,
@@ -59,7 +58,8 @@ pub(super) struct Report {
 }
 
 impl Receiver {
-    /// Starts on a free port of the loopback; fails as often as `failures` says before it accepts.
+    /// Starts on a free loopback port. Fails as often as `failures` says for each event type, then
+    /// accepts.
     pub(super) async fn start(failures: &[(&str, u32)]) -> Result<Receiver, Failure> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -82,7 +82,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State::default());
-        state.seen().failures =
+        state.requests().failures =
             failures.iter().map(|(event, count)| ((*event).to_owned(), *count)).collect();
         tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&state)));
         Ok(Receiver { address, authority: authority_certificate.pem(), state })
@@ -94,14 +94,14 @@ impl Receiver {
         secret.clone_into(&mut expected);
     }
 
-    pub(super) fn report(&self) -> Report {
-        self.state.seen().report
+    pub(super) fn report(&self) -> ReceiverReport {
+        self.state.requests().report
     }
 }
 
 impl State {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> std::sync::MutexGuard<'_, RequestState> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,14 +110,14 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
         let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(connection).await else { return };
-            let answer = service_fn(move |request| answer(request, Arc::clone(&state)));
+            let service = service_fn(move |request| handle(request, Arc::clone(&state)));
             let server = Builder::new(TokioExecutor::new());
-            _ = server.serve_connection(TokioIo::new(stream), answer).await;
+            _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(
+async fn handle(
     request: Request<Incoming>,
     state: Arc<State>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -125,7 +125,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY).collect().await.map(|body| body.to_bytes());
     let (status, text) = match body {
-        Ok(body) => state.judge(&head.headers, &body),
+        Ok(body) => state.respond(&head.headers, &body),
         Err(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
     };
     let mut response = Response::new(Full::from(text));
@@ -134,33 +134,33 @@ async fn answer(
 }
 
 impl State {
-    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> (StatusCode, &'static str) {
+    fn respond(&self, headers: &HeaderMap, body: &[u8]) -> (StatusCode, &'static str) {
         let secret = self.secret.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let verified = verify(&secret, headers, body).is_some();
-        let mut seen = self.seen();
-        seen.report.requests += 1;
+        let mut requests = self.requests();
+        requests.report.requests += 1;
         if !verified {
-            seen.report.rejected += 1;
+            requests.report.rejected += 1;
             return (StatusCode::UNAUTHORIZED, "a signature is wrong");
         }
-        seen.report.verified += 1;
+        requests.report.verified += 1;
         let event = text(headers, "x-keeptrusts-event").unwrap_or_default().to_owned();
-        if let Some(left) = seen.failures.get_mut(&event).filter(|left| **left > 0) {
+        if let Some(left) = requests.failures.get_mut(&event).filter(|left| **left > 0) {
             *left -= 1;
-            seen.report.failed_on_purpose += 1;
+            requests.report.failed_on_purpose += 1;
             return (StatusCode::SERVICE_UNAVAILABLE, "down for maintenance, for the demo's sake");
         }
         let id = text(headers, "webhook-id").unwrap_or_default().to_owned();
-        match seen.accepted.insert(id) {
-            true => seen.report.accepted += 1,
-            false => seen.report.duplicates += 1,
+        match requests.accepted.insert(id) {
+            true => requests.report.accepted += 1,
+            false => requests.report.duplicates += 1,
         }
         (StatusCode::OK, "thank you")
     }
 }
 
-/// Both schemes; Some if both are right. One takes the secret as it is shown, the other what stands
-/// in base64 behind `whsec_`. `verify_slice` compares in constant time.
+/// Verifies both schemes; Some if both are right. One uses the secret as it is shown, the other the
+/// base64 after `whsec_`. `verify_slice` compares in constant time.
 fn verify(secret: &str, headers: &HeaderMap, body: &[u8]) -> Option<()> {
     let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).ok();
     let hex_tag = text(headers, "x-keeptrusts-signature")?.strip_prefix("sha256=")?;

@@ -1,4 +1,4 @@
-//! The delivery log as it grows, and what is said in the end.
+//! Prints the delivery log as it grows, and the summary at the end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +9,15 @@ use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::Streaming;
 
-use super::receiver::Report;
+use super::receiver::ReceiverReport;
 
-/// What must come of it.
-pub(super) struct Expected {
+pub(super) struct ExpectedCounts {
     pub(super) deliveries: usize,
     pub(super) failures: usize,
 }
 
-/// What was seen of the log.
 #[derive(Default)]
-pub(super) struct Log {
+pub(super) struct DeliveryLog {
     /// The state of each delivery.
     states: BTreeMap<String, DeliveryState>,
     /// The durations of the attempts that delivered.
@@ -28,8 +26,8 @@ pub(super) struct Log {
     failed: usize,
 }
 
-impl Log {
-    pub(super) fn begin() -> Log {
+impl DeliveryLog {
+    pub(super) fn start() -> DeliveryLog {
         print_stdout!(
             "{:<26}{:<22}{:>11}{:>10}  Outcome",
             "Timestamp",
@@ -37,14 +35,14 @@ impl Log {
             "Status Code",
             "Duration"
         );
-        Log::default()
+        DeliveryLog::default()
     }
 
     /// Prints attempts as they are committed, until every delivery has ended.
     pub(super) async fn follow(
         &mut self,
         mut changes: Streaming<v1::WatchDeliveriesResponse>,
-        expected: &Expected,
+        expected: &ExpectedCounts,
     ) -> Result<(), Failure> {
         loop {
             let change = changes.message().await?.ok_or("the stream of deliveries ended")?;
@@ -90,11 +88,11 @@ impl Log {
         Ok(())
     }
 
-    /// Says what was delivered, how often and how fast; fails unless it is what was expected.
+    /// Prints what was delivered, how often and how fast; fails unless it is as expected.
     pub(super) fn conclude(
         mut self,
-        expected: &Expected,
-        receiver: Report,
+        expected: &ExpectedCounts,
+        receiver: ReceiverReport,
         took: Duration,
     ) -> Result<(), Failure> {
         let delivered = self.states.values().filter(|state| **state == DeliveryState::Delivered);
@@ -102,8 +100,9 @@ impl Log {
         self.durations.sort_unstable();
         let median = self.durations.get(self.durations.len() / 2).copied().unwrap_or_default();
         print_stdout!(
-            "Delivered       {delivered} of {} (16 events and a test), each once, in {:.1} s with all retries",
+            "Delivered       {delivered} of {} ({} events and a test), each once, in {:.1} s with all retries",
             expected.deliveries,
+            expected.deliveries - 1,
             took.as_secs_f64()
         );
         print_stdout!(

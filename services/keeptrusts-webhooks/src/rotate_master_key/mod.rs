@@ -1,11 +1,12 @@
 //! `keeptrusts-webhooks rotate-master-key`.
 
+mod data_key_counts;
+mod error;
 mod follow;
 mod plan;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use keeptrusts_webhooks_domain::fact::OperatorFact;
@@ -13,17 +14,19 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
 use keeptrusts_webhooks_process::exit::Failure;
+use keeptrusts_webhooks_store::Store;
 use keeptrusts_webhooks_store::vault::keyring::{
-    KeyFile, KeyProblem, KeyringError, MasterKey, MasterKeySource, rotation,
+    KeyFile, KeyProblem, MasterKey, MasterKeySource, rotation,
 };
-use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
 
-use crate::interruption::{Interrupted, Interruption};
-use crate::operator::{self, RecordError};
+use crate::interruption::Interruption;
+use crate::operator;
 use crate::progress::Progress;
-use plan::{Plan, Standing};
+use data_key_counts::count_data_keys;
+use error::RotationError;
+use plan::{KeyUsage, Plan};
 
 /// Put a new master key in the place of the current one, without downtime
 ///
@@ -89,60 +92,13 @@ pub(crate) struct RotateMasterKeyCommand {
     logging: LoggingFlags,
 }
 
-/// Why the master key was not rotated, or not completely.
-#[derive(Debug, thiserror::Error)]
-enum RotationError {
-    /// There is no file to change.
-    #[error(
-        "the master keys come from KEEPTRUSTS_WEBHOOKS_MASTER_KEY, which only you can change: --help says how"
-    )]
-    NoFile,
-    /// Other processes would meet a key that they do not know.
-    #[error(
-        "several processes may use this database, and no new key is prepared in {}: run this with --prepare first; --help tells the whole procedure",
-        path.display()
-    )]
-    NotPrepared {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// Some data keys are not wrapped under the new master key.
-    #[error(
-        "{remaining} data keys are not encrypted with the new master key yet: mend what is said above, and run this again"
-    )]
-    Incomplete {
-        /// How many.
-        remaining: u64,
-    },
-    /// The server does not do its part.
-    #[error(
-        "{server} has not encrypted all data keys with the new master key: see its log, and whether it reads {}; then run this again",
-        path.display()
-    )]
-    ServerDoesNothing {
-        /// Which process.
-        server: String,
-        /// The key file.
-        path: PathBuf,
-    },
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    #[error("cannot read the data keys")]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error("the master key is not completely rotated")]
-    Interrupted(#[from] Interrupted),
-}
-
-/// Prepares, rotates or retires.
 pub(crate) async fn run(command: RotateMasterKeyCommand) -> Result<(), Failure> {
     let RotateMasterKeyCommand { prepare, retire, database, logging } = command;
     logging.start_alone()?;
     let source = database.master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
     let Administered { store, description, holder } = database.open_for_administration().await?;
-    // It makes a lock file, which is not for a database that is not there.
+    // Opened only now: this creates a lock file, for which there must be a database.
     let mut file = match KeyFile::open(path) {
         Ok(file) => file,
         Err(error) => {
@@ -172,9 +128,9 @@ struct Rotation<'a> {
 
 impl Rotation<'_> {
     async fn prepare(&self, file: &mut KeyFile) -> Result<(), RotationError> {
-        let standing = self.standing(file).await?;
-        bring_up_to_date(file, &standing)?;
-        let prepared = match standing.plan(&file.keys()) {
+        let usage = self.usage(file).await?;
+        put_current_first(file, &usage)?;
+        let prepared = match usage.plan(&file.keys()) {
             Plan::Replace(prepared) => prepared,
             Plan::Generate | Plan::KeepCurrent(_) => {
                 let prepared = MasterKey::generate();
@@ -191,17 +147,17 @@ impl Rotation<'_> {
     }
 
     async fn rotate(&self, file: &mut KeyFile) -> Result<(), RotationError> {
-        let standing = self.standing(file).await?;
-        let target = match standing.plan(&file.keys()) {
+        let usage = self.usage(file).await?;
+        let target = match usage.plan(&file.keys()) {
             Plan::Replace(key) | Plan::KeepCurrent(key) => key,
             Plan::Generate if self.store.is_shared() => {
                 return Err(RotationError::NotPrepared { path: self.path.to_owned() });
             }
             Plan::Generate => MasterKey::generate(),
         };
-        if target.id() != standing.current {
+        if target.id() != usage.current {
             let rotated = OperatorFact::MasterKeyRotated {
-                previous: standing.current.clone(),
+                previous: usage.current.clone(),
                 current: target.id().to_owned(),
             };
             let everybody = OrganizationId::all();
@@ -211,15 +167,15 @@ impl Rotation<'_> {
         print_stdout!("master key {} is the first in {}", target.id(), self.path.display());
         match &self.holder {
             Some(server) => {
-                let work = follow::until_done(self.store, server, target.id(), self.path);
+                let work = follow::wait_until_rotated(self.store, server, target.id(), self.path);
                 let what =
                     || format!("{} goes on; run this again to see how far", server.description);
-                self.interruption.or(work, what).await??;
+                self.interruption.run(work, what).await??;
             }
             None => self.rewrap(target.id()).await?,
         }
-        let standing = self.standing(file).await?;
-        let remaining = standing.remaining();
+        let usage = self.usage(file).await?;
+        let remaining = usage.remaining();
         if remaining > 0 {
             self.interruption.check(|| {
                 format!(
@@ -228,9 +184,9 @@ impl Rotation<'_> {
             })?;
             return Err(RotationError::Incomplete { remaining });
         }
-        let all: u64 = standing.counts.values().sum();
-        print_stdout!("all {all} data keys are encrypted with master key {}", standing.current);
-        let removable = standing.removable(&file.keys());
+        let all: u64 = usage.counts.values().sum();
+        print_stdout!("all {all} data keys are encrypted with master key {}", usage.current);
+        let removable = usage.removable(&file.keys());
         if !removable.is_empty() {
             let removable = removable.join(", ");
             print_stdout!("nothing is encrypted with these master keys any more: {removable}");
@@ -249,13 +205,13 @@ impl Rotation<'_> {
         progress.reached(0);
         let reached = |count: u64| {
             progress.reached(count);
-            match self.interruption.is_asked() {
+            match self.interruption.is_requested() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         };
         let keys = self.source.load()?;
-        let caught_up = rotation::catch_up(self.store, &keys, self.source, &reached).await?;
+        let caught_up = rotation::finish_rotation(self.store, &keys, self.source, &reached).await?;
         drop(progress);
         caught_up
             .problems
@@ -265,9 +221,9 @@ impl Rotation<'_> {
     }
 
     async fn retire(&self, file: &mut KeyFile) -> Result<(), RotationError> {
-        let standing = self.standing(file).await?;
-        bring_up_to_date(file, &standing)?;
-        let removable = standing.removable(&file.keys());
+        let usage = self.usage(file).await?;
+        put_current_first(file, &usage)?;
+        let removable = usage.removable(&file.keys());
         if removable.is_empty() {
             print_stdout!("there is nothing to remove from {}", self.path.display());
             return Ok(());
@@ -282,13 +238,13 @@ impl Rotation<'_> {
         Ok(())
     }
 
-    /// What the database says of the file's keys. An error if the current one is not there.
-    async fn standing(&self, file: &KeyFile) -> Result<Standing, RotationError> {
-        rotation::prove(self.store, &self.source.load()?, self.source).await?;
+    /// How the database uses master keys. An error if the file lacks the current one.
+    async fn usage(&self, file: &KeyFile) -> Result<KeyUsage, RotationError> {
+        rotation::verify(self.store, &self.source.load()?, self.source).await?;
         let mut history = self.store.master_keys().await?;
         let current = match history.current.take() {
             Some(current) => current,
-            // No process has been there yet.
+            // No process has used the database yet.
             None => {
                 let keys = file.keys();
                 let first = keys.first().map(MasterKey::id).unwrap_or_default();
@@ -296,25 +252,14 @@ impl Rotation<'_> {
             }
         };
         let counts = count_data_keys(self.store).await?;
-        Ok(Standing { current, replaced: history.replaced, counts })
+        Ok(KeyUsage { current, replaced: history.replaced, counts })
     }
 }
 
-/// The current key may have been put first in another machine's file only.
-fn bring_up_to_date(file: &mut KeyFile, standing: &Standing) -> Result<(), RotationError> {
-    if let Plan::KeepCurrent(current) = standing.plan(&file.keys()) {
+/// The current key may be the first only in another machine's file.
+fn put_current_first(file: &mut KeyFile, usage: &KeyUsage) -> Result<(), RotationError> {
+    if let Plan::KeepCurrent(current) = usage.plan(&file.keys()) {
         file.put_first(&current)?;
     }
     Ok(())
-}
-
-/// How many data keys of the whole database are wrapped under which master key.
-async fn count_data_keys(store: &dyn Store) -> Result<BTreeMap<String, u64>, StoreError> {
-    let mut counts = BTreeMap::new();
-    for shard in (0..store.shard_count()).map(Shard) {
-        for (id, count) in store.count_data_keys(shard).await? {
-            *counts.entry(id).or_default() += count;
-        }
-    }
-    Ok(counts)
 }

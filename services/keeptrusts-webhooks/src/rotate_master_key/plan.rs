@@ -1,31 +1,31 @@
-//! What a rotation has to do, by what the file and the database have. Pure.
+//! Decides what a rotation has to do, from the keys in the file and in the database. Pure.
 
 use std::collections::BTreeMap;
 
 use keeptrusts_webhooks_store::vault::keyring::MasterKey;
 
-/// What the database says of master keys, by their ids.
-pub(super) struct Standing {
+/// How the database uses master keys, by their ids.
+pub(super) struct KeyUsage {
     pub(super) current: String,
     pub(super) replaced: Vec<String>,
-    /// How many data keys are wrapped under which.
+    /// How many data keys are wrapped under each.
     pub(super) counts: BTreeMap<String, u64>,
 }
 
-/// Which key is to be the first one, and current.
+/// Which key is to become the first in the file, and current.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// One that is to be made.
+    /// A new key.
     Generate,
-    /// One of the file that is new to the database: it was prepared, or put first by a rotation
-    /// that was interrupted.
+    /// A key of the file that the database does not use yet: it was prepared, or put first by a
+    /// rotation that was interrupted.
     Replace(MasterKey),
-    /// The one that is current already: it was put first elsewhere, or a rotation to it was
+    /// The key that is current already: it was put first elsewhere, or a rotation to it was
     /// interrupted.
     KeepCurrent(MasterKey),
 }
 
-impl Standing {
+impl KeyUsage {
     /// The plan for a file with these keys, the current one among them.
     pub(super) fn plan(&self, keys: &[MasterKey]) -> Plan {
         let is_new = |key: &&MasterKey| key.id() != self.current && !self.is_replaced(key);
@@ -40,7 +40,7 @@ impl Standing {
         }
     }
 
-    /// How many data keys are wrapped under others than the current one.
+    /// How many data keys are wrapped under other keys than the current one.
     pub(super) fn remaining(&self) -> u64 {
         let others = self.counts.iter().filter(|(id, _)| **id != self.current);
         others.map(|(_, count)| count).sum()
@@ -62,12 +62,12 @@ impl Standing {
 mod tests {
     use super::*;
 
-    fn standing(
+    fn usage(
         current: &MasterKey,
         replaced: &[&MasterKey],
         counts: &[(&MasterKey, u64)],
-    ) -> Standing {
-        Standing {
+    ) -> KeyUsage {
+        KeyUsage {
             current: current.id().to_owned(),
             replaced: replaced.iter().map(|key| key.id().to_owned()).collect(),
             counts: counts.iter().map(|(key, count)| (key.id().to_owned(), *count)).collect(),
@@ -78,7 +78,7 @@ mod tests {
     fn a_new_key_is_made_only_if_none_is_prepared_or_half_way() {
         let [old, now, new] = std::array::from_fn(|_| MasterKey::generate());
         let keys = |keys: &[&MasterKey]| keys.iter().copied().cloned().collect::<Vec<_>>();
-        let finished = standing(&now, &[&old], &[(&now, 7)]);
+        let finished = usage(&now, &[&old], &[(&now, 7)]);
         let plan = |file: &[&MasterKey]| finished.plan(&keys(file));
         assert_eq!(plan(&[&now]), Plan::Generate);
         assert_eq!(plan(&[&now, &old]), Plan::Generate);
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(plan(&[&old, &now]), Plan::KeepCurrent(now.clone()), "done elsewhere");
         assert_eq!(plan(&[&old, &new, &now]), Plan::KeepCurrent(now.clone()), "in its order");
 
-        let unfinished = standing(&now, &[&old], &[(&now, 6), (&old, 1)]);
+        let unfinished = usage(&now, &[&old], &[(&now, 6), (&old, 1)]);
         let plan = |file: &[&MasterKey]| unfinished.plan(&keys(file));
         assert_eq!(plan(&[&now, &old]), Plan::KeepCurrent(now.clone()), "interrupted late");
         assert_eq!(plan(&[&now, &new, &old]), Plan::Replace(new.clone()), "both at once");
@@ -98,7 +98,7 @@ mod tests {
     fn a_key_is_removable_when_it_was_replaced_and_nothing_is_wrapped_under_it() {
         let [old, older, now, new] = std::array::from_fn(|_| MasterKey::generate());
         let keys = [&now, &new, &old, &older].map(Clone::clone);
-        let standing = standing(&now, &[&old, &older], &[(&now, 7), (&older, 1)]);
-        assert_eq!(standing.removable(&keys), [old.id()]);
+        let usage = usage(&now, &[&old, &older], &[(&now, 7), (&older, 1)]);
+        assert_eq!(usage.removable(&keys), [old.id()]);
     }
 }

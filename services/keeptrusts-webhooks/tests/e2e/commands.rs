@@ -1,4 +1,4 @@
-//! Commands of operators: what they refuse, what they make, and how they end.
+//! Operators' commands: what they refuse, what they change, and how they end.
 
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Write};
@@ -8,7 +8,7 @@ use crate::platform::{Backend, Database, PATIENCE, Server};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 
-/// The commands that work on a database, and the status of each that could not.
+/// The commands that work on a database, each with its exit status when it fails.
 const COMMANDS: [(&[&str], i32); 4] = [
     (&["log", "rebuild", "--check"], 3),
     (&["log", "rebuild"], 3),
@@ -30,8 +30,8 @@ async fn tables(database: &Database) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_command_makes_the_database_that_it_is_asked_about() {
-    // With a key, which is not what is wrong here.
+async fn no_command_creates_its_database() {
+    // The key is given, so that it is not the error.
     let sqlite = Database::new(Backend::Sqlite).await;
     fs::write(sqlite.folder().join("master.key"), "7".repeat(64)).expect("written");
     let postgres = Database::new(Backend::Postgres).await;
@@ -80,7 +80,7 @@ async fn a_check_refuses_tables_of_an_older_version_and_leaves_them() {
     assert_eq!(cluster.query(name, applied).await, before);
 }
 
-/// A pipe that takes nothing more.
+/// A pipe that is full.
 fn full_pipe() -> (PipeReader, Arc<PipeWriter>) {
     const CAPACITY: usize = 64 * 1024;
     let (unread, pipe) = io::pipe().expect("a pipe");
@@ -89,7 +89,7 @@ fn full_pipe() -> (PipeReader, Arc<PipeWriter>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_results_nobody_reads_ends_when_it_is_asked_to() {
+async fn a_command_whose_output_nobody_reads_ends_on_a_signal() {
     let database = Database::new(Backend::Sqlite).await;
     Server::all_in_one(&database).start().await.stop().await;
     let (unread, pipe) = full_pipe();
@@ -102,7 +102,7 @@ async fn a_command_whose_results_nobody_reads_ends_when_it_is_asked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_key_that_nobody_can_read_is_said_to_be_lost() {
+async fn a_first_key_that_cannot_be_printed_is_reported_as_lost() {
     for (elsewhere, is_lost) in
         [("/dev/full", true), ("&-", true), ("/dev/null", true), ("&2", false)]
     {

@@ -1,5 +1,4 @@
-//! Receivers that are well and whose HTTP is untidy, and receivers that are sick beside others
-//! at the same host: the whole platform against what is met in the field.
+//! Receivers with untidy HTTP, and failing receivers beside others at the same host.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -15,8 +14,8 @@ use keeptrusts_webhooks_testkit::receiver::{
 
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 
-/// What many people write first: a server of Python's standard library behind `ssl`. It sends no
-/// length and closes each connection without TLS' farewell.
+/// A server of Python's standard library behind `ssl`, which many people write first. It sends no
+/// Content-Length and closes each connection without TLS's close_notify.
 const PYTHON_SERVER: &str = r#"
 import http.server, ssl, sys
 
@@ -72,7 +71,7 @@ impl Drop for PythonServer {
     }
 }
 
-/// Publishes events and waits until each is delivered; with how many attempts.
+/// Publishes events and waits until each is delivered; returns the number of attempts of each.
 async fn attempts_until_delivered(client: &Client, count: usize) -> Vec<usize> {
     let mut events = Vec::new();
     for _ in 0..count {
@@ -112,8 +111,8 @@ const LAST_PROCESSED: u32 = 5;
 async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt() {
     let processed = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&processed);
-    // Three requests on each connection, as servers do that are restarted often, or told to: the
-    // first three that were begun, for those below the last one that a GOAWAY names have been
+    // Each connection accepts three requests, like servers that are restarted often: the first
+    // three that were begun, since those up to the last stream that a GOAWAY names have been
     // processed. Bodies arrive in any order.
     let receiver = RawReceiver::start(Certificate::Valid, false, move |stream, _| {
         let count = Arc::clone(&count);
@@ -133,7 +132,7 @@ async fn requests_that_a_receiver_gives_back_are_delivered_by_the_first_attempt(
                 frames.end().await;
                 std::io::Result::Ok(())
             };
-            // Fails when the sender hangs up.
+            // Fails when the sender closes the connection.
             let _ = serving.await;
         }
     });

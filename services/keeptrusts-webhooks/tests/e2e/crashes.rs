@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::chaos::{
-    Lives, Load, Random, assert_every_event_delivered_once_recorded, check_tables, rebuild_tables,
-    wait_until_received,
+    Load, ProcessRuns, Random, assert_every_event_delivered_once_recorded, check_tables,
+    rebuild_tables, wait_until_received,
 };
 use crate::platform::{Backend, Client, Database, PATIENCE, Server};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 const KILLS: usize = 22;
 const PUBLISHERS: usize = 8;
-/// How many attempts at one endpoint may be under way, or have ended and not be recorded yet: a
+/// How many attempts at one endpoint may be under way, or have ended without being recorded: a
 /// crash repeats no more. Eight times `--endpoint-concurrency`, as its documentation says.
 const IN_FLIGHT: usize = 8 * 64;
 /// Long enough that requests are under way at every moment.
@@ -32,7 +32,7 @@ fn publishers(client: &Client) -> impl Iterator<Item = Client> {
     std::iter::repeat_n(client.clone(), PUBLISHERS)
 }
 
-/// The tables are what the log says as the crashes have left them, and after a rebuild.
+/// Checks the tables as the crashes have left them, and after a rebuild.
 async fn assert_tables_are_what_the_log_says(database: &Database) {
     check_tables(database).await;
     rebuild_tables(database).await;
@@ -51,13 +51,13 @@ async fn invariants_1_to_4_and_7_hold_when_the_all_in_one_process_is_killed_on_s
     client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
 
     let load = Load::start(publishers(&client));
-    let mut lives = Lives::default();
+    let mut lives = ProcessRuns::default();
     for kill in 0..KILLS {
         sleep(random.below(Duration::from_millis(1_200))).await;
         server.kill().await;
         lives.end(server.process(), &receiver);
         if kill % 4 == 0 {
-            // Some do not live to see the end of their start.
+            // Some are killed during their start.
             let mut starting = serve.start_process();
             sleep(random.below(Duration::from_millis(150))).await;
             starting.kill().await;
@@ -100,9 +100,9 @@ async fn invariants_1_to_4_and_7_hold_when_the_dispatch_service_is_killed_on_pos
     client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
 
     let load = Load::start(publishers(&client));
-    let mut lives = Lives::default();
+    let mut lives = ProcessRuns::default();
     for kill in 0..KILLS {
-        // Every fourth is killed before it gets hold of what the one before has left.
+        // Every fourth is killed before it takes over its predecessor's shards.
         if kill % 4 != 3 {
             let has_work = |line: &str| line.contains("took the shard");
             dispatch_service.process().wait_for_line(has_work, PATIENCE).await;

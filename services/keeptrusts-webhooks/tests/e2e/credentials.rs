@@ -1,5 +1,5 @@
-//! A credential that is sent along, such as PagerDuty's routing key, goes to no server but the one
-//! that it was given for, whoever changes the URL.
+//! A credential that is sent along, such as PagerDuty's routing key, goes only to the server that
+//! it was given for, whoever changes the URL.
 
 use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
 use keeptrusts_webhooks_contracts::v1::channel::Destination;
@@ -23,7 +23,7 @@ on_both_backends! {
 const KEY: &str = "abcdef0123456789abcdef0123456789";
 const OTHER_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Checks that the routing key is asked for, in this field.
+/// Checks that the routing key is required, in this field.
 #[track_caller]
 fn assert_asked_for<T>(answer: Result<T, Status>, field: &str) {
     let Err(status) = answer else { panic!("the key goes to another server") };
@@ -113,7 +113,7 @@ async fn an_endpoints_routing_key_is_given_anew_for_another_server(backend: Back
     let paths = ["url", "routing_key"];
     let given = update_endpoint(&client, elsewhere, OTHER_KEY, &paths).await.expect("a new key");
     assert_eq!(given.url, "https://evil.example/v2/enqueue");
-    // Another format has no key; whoever comes back gives one.
+    // Another format has no key; returning to the first one requires a key.
     let ours = v1::Endpoint {
         url: receiver.url("/ours"),
         payload_format: PayloadFormat::Keeptrusts.into(),
@@ -169,7 +169,7 @@ async fn a_channels_routing_key_is_given_anew_for_another_server(backend: Backen
     let id = created.into_inner().channel.expect("a channel").id;
     for elsewhere in [
         pager("https://evil.example/v2/enqueue", "", us),
-        // The regions' own addresses are other servers as well.
+        // The addresses of PagerDuty's regions are different servers as well.
         pager("", "", us),
         pager("", "", v1::PagerDutyRegion::Eu),
     ] {

@@ -1,5 +1,5 @@
-//! A request that breaks a rule is INVALID_ARGUMENT, names the field at fault, says what would
-//! be right, and changes nothing.
+//! A request that breaks a rule is INVALID_ARGUMENT, names the field at fault, says what would be
+//! right, and changes nothing.
 
 use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1::channel::Destination;
@@ -19,11 +19,10 @@ use tonic_types::StatusExt;
 
 use crate::platform::{Backend, Client, Database, Server, assert_refused, channel, data_json};
 
-/// What is changed in a request that is right, the field that must be named for it, and some
-/// of the words.
+/// A change to a valid request, the field that the error must name, and a part of its text.
 type Wrong<R> = (fn(&mut R), &'static str, &'static str);
 
-/// Asks each wrong request, and checks how it is refused.
+/// Sends each invalid request, and checks its error.
 async fn assert_each_is_refused<R: Clone, A>(
     right: R,
     wrong: &[Wrong<R>],
@@ -170,7 +169,7 @@ async fn an_endpoint_is_not_changed_by_a_wrong_request() {
     let ask = async |request| client.endpoints().rotate_secret(request).await;
     assert_each_is_refused(rotate, wrong, ask).await;
 
-    // Somebody else is faster: what was read is stale then.
+    // Somebody else changes it first, so what was read is stale.
     update(right.clone()).await.expect("the etag is the current one");
     let late = update(right).await.expect_err("the etag is the one before");
     assert_refused(&late, Code::Aborted, "STALE_ETAG");
@@ -197,7 +196,7 @@ fn days(days: i64) -> prost_types::Duration {
 }
 
 #[tokio::test]
-async fn a_channel_is_told_about_endpoints_of_its_own_organization_only() {
+async fn a_channel_may_name_only_endpoints_of_its_own_organization() {
     let (server, client, _database) = start().await;
     let own = client.create_endpoint("https://example.com/", &["key.revoked"]).await.id;
     let gone = client.create_endpoint("https://example.com/gone", &["key.revoked"]).await.id;
@@ -252,7 +251,7 @@ async fn a_channel_is_told_about_endpoints_of_its_own_organization_only() {
     }
 }
 
-/// Whoever else has the endpoint, the words are the same.
+/// The text is the same, whoever else has the endpoint.
 #[track_caller]
 fn assert_no_endpoint(status: &Status, place: usize, id: &str) {
     assert_refused(status, Code::InvalidArgument, "INVALID_FIELD");

@@ -1,5 +1,5 @@
-//! Payload formats: what receivers of each format get, how it is signed, what of it is kept, and
-//! how a template that fails is repaired.
+//! Payload formats: what receivers of each format get, its signature, what is stored of it, and how
+//! a failing template is repaired.
 
 #[path = "../../../../crates/formats/tests/vendors/mod.rs"]
 mod vendors;
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 
 on_both_backends! {
     a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succeeds,
-    what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field,
+    every_accepted_event_can_be_rendered_in_every_format,
     invariant_10_a_routing_key_is_nowhere_but_at_its_receiver,
 }
 
@@ -69,7 +69,7 @@ async fn update(
     Ok(updated.into_inner().endpoint.expect("an endpoint"))
 }
 
-/// Checks which field is at fault, and that it is told why.
+/// Checks which field is at fault, and that there is a description.
 #[track_caller]
 fn assert_wrong<T: std::fmt::Debug>(answer: Result<T, Status>, field: &str) {
     let status = answer.expect_err("it is refused");
@@ -78,6 +78,11 @@ fn assert_wrong<T: std::fmt::Debug>(answer: Result<T, Status>, field: &str) {
     let fields: Vec<_> = details.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, [field], "{status}");
     assert!(details[0].description.len() > 10, "{status}");
+}
+
+fn every_format() -> Vec<PayloadFormat> {
+    // The numbers of the enum have no gap. 0: unspecified.
+    (1..).map_while(|number| PayloadFormat::try_from(number).ok()).collect()
 }
 
 fn text(request: &ReceivedRequest) -> &str {
@@ -90,16 +95,9 @@ async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arr
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
-    let formats = [
-        PayloadFormat::Keeptrusts,
-        PayloadFormat::Slack,
-        PayloadFormat::Teams,
-        PayloadFormat::Pagerduty,
-        PayloadFormat::Cloudevents,
-        PayloadFormat::Custom,
-    ];
+    let formats = every_format();
     let mut endpoints = Vec::new();
-    for format in formats {
+    for format in formats.iter().copied() {
         endpoints.push(create(&client, request(&client, &receiver, format)).await);
     }
     let event_id = client.publish("policy.violation", DATA).await;
@@ -166,7 +164,7 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
     let server = Server::all_in_one(&database).delivering_to(&receiver);
     let server = server.retrying_after("1h").start().await;
     let client = server.client("acme");
-    // Right for the sample, which has no count, and for this event wrong.
+    // Works for the sample, which has no count, and fails for this event.
     let template = "{\n\"count\": {{ data.count|int }}}";
     let request = v1::CreateEndpointRequest {
         payload_template: template.to_owned(),
@@ -199,22 +197,13 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
     verify::assert_signed(&endpoint.secret, &received);
 }
 
-async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_its_field(
-    backend: Backend,
-) {
+async fn every_accepted_event_can_be_rendered_in_every_format(backend: Backend) {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
-    let formats = [
-        PayloadFormat::Keeptrusts,
-        PayloadFormat::Slack,
-        PayloadFormat::Teams,
-        PayloadFormat::Pagerduty,
-        PayloadFormat::Cloudevents,
-        PayloadFormat::Custom,
-    ];
-    for format in formats {
+    let formats = every_format();
+    for format in formats.iter().copied() {
         let mut request = request(&client, &receiver, format);
         if format == PayloadFormat::Custom {
             request.payload_template = "{{ data }}".to_owned();
@@ -228,7 +217,7 @@ async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_i
     );
     client.publish("policy.violation", &published).await;
     let received = receiver.wait_for(formats.len(), PATIENCE).await;
-    for format in formats {
+    for format in formats.iter().copied() {
         let path = format!("/{}", format.as_str_name());
         let request = received.iter().find(|it| it.path == path).expect("every format arrives");
         let sent = text(request);
@@ -258,7 +247,7 @@ async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_i
     ] {
         assert_wrong(publish(refused).await, "data_json");
     }
-    // Deeper than Protocol Buffers are read at all.
+    // Deeper than Protocol Buffers permit.
     let leaf = prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
     let nested = (0..200).fold(leaf, |value, _| prost_types::Value {
         kind: Some(prost_types::value::Kind::ListValue(prost_types::ListValue {
@@ -275,7 +264,7 @@ async fn what_is_accepted_reaches_every_format_and_what_is_not_is_refused_with_i
     assert_wrong(client.ingest().publish_event(request).await, "data");
 }
 
-/// As costly as the steps allow.
+/// As costly as the limit of steps permits.
 const COSTLY: &str = "{% for x in data.l %}{% if data.m|json_text == x %}1{% endif %}{% endfor %}1";
 
 fn costly_data() -> String {
@@ -294,7 +283,7 @@ fn costly_preview(client: &Client) -> v1::PreviewPayloadRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn previews_for_which_there_is_no_turn_are_counted_and_told_of() {
+async fn previews_beyond_the_limit_are_counted_and_logged() {
     let database = Database::new(Backend::Sqlite).await;
     let (server, url) = watched(Server::all_in_one(&database)).await;
     let client = server.client("acme");
@@ -328,7 +317,7 @@ async fn previews_for_which_there_is_no_turn_are_counted_and_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them() {
+async fn invariant_8_costly_templates_fail_soon_and_delay_no_other_endpoint() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver);
@@ -369,7 +358,7 @@ async fn invariant_8_costly_templates_fail_soon_and_nobody_else_waits_for_them()
 }
 
 async fn invariant_10_a_routing_key_is_nowhere_but_at_its_receiver(backend: Backend) {
-    // Some receivers answer with what they were sent.
+    // Some receivers echo what they were sent.
     let echo = |request: &ReceivedRequest| {
         let key = if text(request).contains(ROUTING_KEY) { ROUTING_KEY } else { "none" };
         Reply::status(400).with_header("x-routing-key", key).with_body(request.body.clone())
@@ -411,7 +400,7 @@ async fn invariant_10_a_routing_key_is_nowhere_but_at_its_receiver(backend: Back
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_go_together_is_refused_field_by_field() {
+async fn fields_that_contradict_each_other_are_refused_field_by_field() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
@@ -424,7 +413,7 @@ async fn what_does_not_go_together_is_refused_field_by_field() {
         let refused = client.endpoints().create_endpoint(custom(wrong)).await;
         assert_wrong(refused, "payload_template");
     }
-    // An update is judged by what it makes of the endpoint that is there.
+    // An update is checked by the endpoint that results.
     let only_violations =
         r#"{% if event == "policy.violation" %}1{% elif event == "webhook.test" %}2{% endif %}"#;
     let endpoint = create(&client, custom(only_violations)).await;

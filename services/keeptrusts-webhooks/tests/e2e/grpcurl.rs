@@ -1,8 +1,8 @@
-//! The real grpcurl, which knows nothing of our protos, lists, describes and calls everything
-//! through reflection.
+//! The real grpcurl, without our protos, lists, describes and calls everything through reflection.
 
 use std::net::SocketAddr;
 
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::{Launch, Process};
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -21,7 +21,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// Runs grpcurl; whether it succeeded, and what it said.
+/// Runs grpcurl; returns whether it succeeded, and its output.
 fn start(arguments: &[&str]) -> Process {
     let authorization = format!("authorization: Bearer {FIRST_KEY}");
     let grpcurl = Launch::program(tools::grpcurl()).args(["-plaintext", "-H", &authorization]);
@@ -35,9 +35,9 @@ async fn run(arguments: &[&str]) -> (bool, String) {
 }
 
 /// A server as grpcurl sees it.
-struct Seen(String);
+struct GrpcurlServer(String);
 
-impl Seen {
+impl GrpcurlServer {
     fn at(address: SocketAddr) -> Self {
         Self(address.to_string())
     }
@@ -69,7 +69,7 @@ impl Seen {
         }
     }
 
-    /// Lists exactly these services, describes each, and finds each healthy.
+    /// Checks that exactly these services are listed, and that each is described and healthy.
     async fn assert_has(&self, services: &[&str]) {
         let mut expected = [&[HEALTH], REFLECTION.as_slice(), services].concat();
         expected.sort_unstable();
@@ -94,7 +94,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).delivering_to(&receiver).retrying_after("1h").start().await;
-    let seen = Seen::at(server.address());
+    let seen = GrpcurlServer::at(server.address());
     let ours = [
         ENDPOINT_SERVICE,
         INGEST_SERVICE,
@@ -109,7 +109,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
 
     // Endpoints.
     let types = seen.call(ENDPOINT_SERVICE, "ListEventTypes", json!({"organizationId": "acme"}));
-    assert_eq!(types.await["eventTypes"].as_array().map(Vec::len), Some(16));
+    assert_eq!(types.await["eventTypes"].as_array().map(Vec::len), Some(EventType::ALL.len()));
     let request = json!({
         "organizationId": "acme",
         "name": "siem",
@@ -175,7 +175,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let test = seen.call(DISPATCH_SERVICE, "SendTest", one.clone()).await;
     assert_eq!(text(&test, "attempt.outcome"), "ATTEMPT_OUTCOME_DELIVERED");
 
-    // A delivery that waits, to be cancelled; the batch is how it comes about.
+    // A delivery that waits, to be cancelled; it comes from the batch.
     receiver.set_script(Script::always(Reply::status(503)));
     let batch = json!({ "organizationId": "acme", "events": [event] });
     let published = seen.call(INGEST_SERVICE, "PublishEvents", batch).await;
@@ -185,7 +185,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let request = json!({ "organizationId": "acme", "deliveryId": waits.id });
     seen.call(DISPATCH_SERVICE, "CancelDelivery", request).await;
 
-    // A stream goes on until we hang up, and begins again with what has happened since.
+    // A stream goes on until the client disconnects, and resumes with what has happened since.
     let method = format!("{DISPATCH_SERVICE}/WatchDeliveries");
     let from_now = of_acme.to_string();
     let mut watch = start(&["-v", "-d", &from_now, &seen.0, &method]);
@@ -201,7 +201,7 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     watch.wait_for_line(|line| line.contains(missed), PATIENCE).await;
     watch.kill().await;
 
-    // A replay: counted, begun, watched to its end, and then there is nothing to cancel.
+    // A replay: counted, started, watched to its end, and then there is nothing to cancel.
     let replay = json!({
         "organizationId": "acme",
         "endpointId": text(&one, "endpointId"),
@@ -255,7 +255,7 @@ async fn grpcurl_shows_the_details_of_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn services_in_processes_of_their_own_have_each_its_own_and_work_together() {
+async fn services_in_separate_processes_serve_their_own_methods_and_work_together() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Postgres).await;
     let endpoints = Server::service("endpoint-service", &database).start().await;
@@ -271,7 +271,7 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
         (&access, &[ACCESS_SERVICE, AUDIT_SERVICE]),
         (&notifications, &[NOTIFICATION_SERVICE]),
     ] {
-        Seen::at(server.address()).assert_has(services).await;
+        GrpcurlServer::at(server.address()).assert_has(services).await;
     }
 
     let request = json!({
@@ -280,9 +280,10 @@ async fn services_in_processes_of_their_own_have_each_its_own_and_work_together(
         "url": receiver.url("/"),
         "eventTypes": ["key.revoked"],
     });
-    Seen::at(endpoints.address()).call(ENDPOINT_SERVICE, "CreateEndpoint", request).await;
+    GrpcurlServer::at(endpoints.address()).call(ENDPOINT_SERVICE, "CreateEndpoint", request).await;
     let event = json!({ "organizationId": "acme", "eventType": "key.revoked", "dataJson": "{}" });
-    let published = Seen::at(ingest.address()).call(INGEST_SERVICE, "PublishEvent", event).await;
+    let published =
+        GrpcurlServer::at(ingest.address()).call(INGEST_SERVICE, "PublishEvent", event).await;
     let received = receiver.wait_for(1, PATIENCE).await;
     assert_eq!(received[0].header("webhook-id"), Some(text(&published, "eventId")));
 }

@@ -1,5 +1,5 @@
-//! Endpoints that only fail: they are given up after a while, which can be taken back, and the
-//! week's summary tells.
+//! Endpoints that only fail: they are disabled after a while, can be enabled again, and are in the
+//! week's summary.
 
 use std::time::SystemTime;
 
@@ -60,7 +60,7 @@ async fn an_endpoint_of_which_nothing_succeeds_is_disabled_and_can_be_enabled_ag
         ListEndpointsRequest { organization_id: client.organization(), ..Default::default() };
     let listed = client.endpoints().list_endpoints(list).await.expect("listed").into_inner();
     assert_eq!(listed.endpoints, std::slice::from_ref(&disabled));
-    // Nobody asked for it, which the trail says.
+    // Nobody has requested it, which the trail says.
     let trail = ListAuditEntriesRequest {
         organization_id: client.organization(),
         action: AuditAction::EndpointDisabled.into(),

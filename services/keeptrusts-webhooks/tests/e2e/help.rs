@@ -1,4 +1,4 @@
-//! What every program says about itself, and whether its flags are also environment variables.
+//! The help of every program, and whether its flags are also environment variables.
 
 mod configuration;
 
@@ -41,7 +41,7 @@ fn flags_in(help: &str) -> BTreeSet<&str> {
     words.flat_map(|line| line.split([' ', ','])).filter(|word| word.starts_with("--")).collect()
 }
 
-/// Whether a flag is for the command line only.
+/// Whether a flag exists on the command line only.
 fn is_only_written(flag: &str) -> bool {
     let name = flag.trim_start_matches("--");
     ["help", "version"].contains(&name) || WITHOUT_VARIABLE.contains(&name)
@@ -200,7 +200,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
     }
 }
 
-/// What is wrong is a file or an address, and the error names that.
+/// A file or an address is wrong, and the error names that.
 fn without_its_name(variable: &str) -> bool {
     ["CONSOLE_LISTEN", "LISTEN"].contains(&variable)
 }
@@ -280,7 +280,7 @@ async fn variables_that_are_empty_are_not_given() {
 }
 
 #[tokio::test]
-async fn what_help_does_not_show_of_a_variable_no_error_shows() {
+async fn a_variable_hidden_in_help_is_hidden_in_errors() {
     let mut process = Launch::binary("keeptrusts-webhooks")
         .arg("serve")
         .env("KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY", "kt_geheim")

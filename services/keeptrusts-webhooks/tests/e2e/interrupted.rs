@@ -35,20 +35,20 @@ async fn succeeds(database: &Database, command: &[&str]) {
     assert!(status.success(), "{command:?} ended with {status}\n{}", process.output());
 }
 
-/// Rows that others wait for.
-struct Locked<'a> {
+/// LockedRows rows, for which others wait.
+struct LockedRows<'a> {
     database: &'a str,
     holder: JoinHandle<String>,
 }
 
-impl<'a> Locked<'a> {
-    /// Locks what the query finds.
-    async fn rows(database: &'a Database, query: &str) -> Locked<'a> {
+impl<'a> LockedRows<'a> {
+    /// Locks the rows that the query finds.
+    async fn lock(database: &'a Database, query: &str) -> LockedRows<'a> {
         let name = database.name_in_cluster().expect("it is on Postgres");
         let sql = format!(
             "DO $$ BEGIN
                  PERFORM {query} FOR UPDATE;
-                 WHILE NOT EXISTS (SELECT FROM pg_tables WHERE tablename = 'let_go')
+                 WHILE NOT EXISTS (SELECT FROM pg_tables WHERE tablename = 'release')
                      AND clock_timestamp() < now() + interval '1 minute' LOOP
                      PERFORM pg_sleep(0.02);
                  END LOOP;
@@ -56,12 +56,12 @@ impl<'a> Locked<'a> {
         );
         let owned = name.to_owned();
         let holder = tokio::spawn(async move { Cluster::shared().await.query(&owned, &sql).await });
-        let locked = Locked { database: name, holder };
-        locked.until_somebody("wait_event = 'PgSleep'").await;
+        let locked = LockedRows { database: name, holder };
+        locked.wait_for_blocked("wait_event = 'PgSleep'").await;
         locked
     }
 
-    async fn until_somebody(&self, waits: &str) {
+    async fn wait_for_blocked(&self, waits: &str) {
         let count = format!(
             "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND {waits}"
@@ -76,16 +76,16 @@ impl<'a> Locked<'a> {
     /// Starts the command, and interrupts it when it waits for the rows.
     async fn interrupt(&self, database: &Database, command: &[&str]) -> Process {
         let process = start(database, command);
-        self.until_somebody("wait_event_type = 'Lock'").await;
+        self.wait_for_blocked("wait_event_type = 'Lock'").await;
         process.signal(Signal::Int);
         process
     }
 
-    async fn let_go(self) {
+    async fn release(self) {
         let cluster = Cluster::shared().await;
-        cluster.query(self.database, "CREATE TABLE let_go ()").await;
+        cluster.query(self.database, "CREATE TABLE release ()").await;
         self.holder.await.expect("the rows were locked all the time");
-        cluster.query(self.database, "DROP TABLE let_go").await;
+        cluster.query(self.database, "DROP TABLE release").await;
     }
 }
 
@@ -96,25 +96,25 @@ async fn assert_interrupted(mut process: Process, says: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_rebuild_is_begun_anew() {
+async fn an_interrupted_rebuild_starts_again() {
     let database = &database_with_a_delivery().await;
-    let locked = Locked::rows(database, "FROM shards").await;
+    let locked = LockedRows::lock(database, "FROM shards").await;
     let process = locked.interrupt(database, &["log", "rebuild"]).await;
     assert_interrupted(process, "interrupted: shard 0 and those after it are as they were").await;
-    locked.let_go().await;
+    locked.release().await;
     succeeds(database, &["log", "rebuild", "--check"]).await;
     succeeds(database, &["log", "rebuild"]).await;
     succeeds(database, &["log", "rebuild", "--check"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_erasure_ends_after_a_step_and_goes_on() {
+async fn an_interrupted_erasure_ends_after_a_step_and_can_be_continued() {
     let database = &database_with_a_delivery().await;
     let command = ["organization", "erase", "acme", "--yes"];
-    let locked = Locked::rows(database, "FROM bodies").await;
+    let locked = LockedRows::lock(database, "FROM bodies").await;
     let process = locked.interrupt(database, &command).await;
     process.wait_for_line(|line| line.contains("stopping"), PATIENCE).await;
-    locked.let_go().await;
+    locked.release().await;
     assert_interrupted(process, "interrupted: 1 bodies were erased, and others are left").await;
     succeeds(database, &command).await;
     let left = Cluster::shared().await;
@@ -124,13 +124,13 @@ async fn an_interrupted_erasure_ends_after_a_step_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_rotation_of_the_master_key_goes_on() {
+async fn an_interrupted_rotation_of_the_master_key_can_be_continued() {
     let database = &database_with_a_delivery().await;
     succeeds(database, &["rotate-master-key", "--prepare"]).await;
-    let locked = Locked::rows(database, "FROM data_keys").await;
+    let locked = LockedRows::lock(database, "FROM data_keys").await;
     let process = locked.interrupt(database, &["rotate-master-key"]).await;
     process.wait_for_line(|line| line.contains("stopping"), PATIENCE).await;
-    locked.let_go().await;
+    locked.release().await;
     assert_interrupted(process, "run this again, which goes on where it was left").await;
     let mut process = start(database, &["rotate-master-key"]);
     assert!(process.wait_exit(PATIENCE).await.success(), "{}", process.output());

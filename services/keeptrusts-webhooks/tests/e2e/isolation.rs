@@ -14,9 +14,9 @@ use tokio::time::sleep;
 const BACKLOG: usize = 3_000;
 const BATCH: usize = 1_000;
 const HEALTHY: [&str; 3] = ["/siem", "/pager", "/archive"];
-/// While a hanging request occupies its place, so that a delivery that waits for one is late.
+/// Long enough that a delivery that waits for a hanging request is late.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// From publishing to the receiver. It takes milliseconds when nothing else is running.
+/// From publishing to the receiver. It takes milliseconds on an idle machine.
 const MAX_DELAY: Duration = Duration::from_secs(4);
 const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
@@ -43,7 +43,7 @@ async fn invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside
     let to = |path: &str| receiver.requests().iter().filter(|it| it.path == path).count();
     receiver.wait_until(|requests| !requests.is_empty(), PATIENCE).await;
 
-    // For longer than the hanging requests last, so that their ends are seen as well.
+    // For longer than the hanging requests last, so that their ends are included.
     let begun = Instant::now();
     let mut published = BTreeMap::new();
     while begun.elapsed() < REQUEST_TIMEOUT + Duration::from_secs(2) {
@@ -98,7 +98,7 @@ async fn publish_backlog(client: &Client) {
     }
 }
 
-/// What a process has in memory, in bytes.
+/// A process's resident memory, in bytes.
 fn resident_memory(process: &Process) -> u64 {
     let path = format!("/proc/{}/status", process.id());
     let status = fs::read_to_string(path).expect("the process runs");

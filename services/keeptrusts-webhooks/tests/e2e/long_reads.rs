@@ -1,5 +1,5 @@
-//! Reads that go through much of an organization's history: they wait in a line of their own, and
-//! what they find does not depend on how often they read.
+//! Reads that go through much of an organization's history: they wait for their turn, and their
+//! results do not depend on the number of pages read.
 
 use crate::platform::{Backend, Client, Database, Server, eventually, on_both_backends};
 use keeptrusts_webhooks_contracts::v1;
@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-on_both_backends!(a_rare_event_is_found_behind_more_than_are_looked_at_at_once);
+on_both_backends!(a_rare_event_is_found_beyond_the_first_page_of_rows);
 
-/// How many of an organization wait at most; one is under way.
+/// How many of one organization may wait; one more is under way.
 const WAITING: usize = 16;
-/// Asked for beyond that.
+/// How many are requested beyond that.
 const TOO_MANY: usize = 3;
 
-async fn a_rare_event_is_found_behind_more_than_are_looked_at_at_once(backend: Backend) {
+async fn a_rare_event_is_found_beyond_the_first_page_of_rows(backend: Backend) {
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
@@ -98,7 +98,7 @@ async fn invariant_8_an_organizations_long_reads_leave_others_their_places() {
         assert!(retry.retry_delay.is_some());
     }
     until_waiting(cluster, name, 1).await;
-    // Another one publishes, and has a place for a long read of its own.
+    // Another organization publishes, and gets a turn for a long read of its own.
     other.publish("policy.violation", "{}").await;
     let counted = tokio::spawn(count_missed(other.clone(), theirs));
     until_waiting(cluster, name, 2).await;

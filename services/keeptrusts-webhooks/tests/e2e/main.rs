@@ -1,8 +1,8 @@
 //! End-to-end tests: processes as users start them, on real databases, with receivers, collectors
-//! and browsers around them. One module for each subject.
+//! and browsers around them. There is a module for each subject.
 //!
-//! One test binary holds all of them. A binary of its own for each subject would link the clients
-//! again and start another Postgres cluster, which costs more than most of the tests.
+//! All of them are in one test binary. A binary for each subject would link the clients again and
+//! start another Postgres cluster, which costs more than most of the tests.
 
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
@@ -14,7 +14,7 @@ mod connections;
 mod console;
 mod crashes;
 mod credentials;
-mod database_away;
+mod database_outage;
 mod delivery;
 mod demo;
 mod errors;
@@ -25,7 +25,6 @@ mod help;
 mod interrupted;
 mod isolation;
 mod long_reads;
-mod lookups;
 mod master_keys;
 mod monitoring;
 mod notifications;
@@ -33,13 +32,14 @@ mod outbound_guard;
 mod ownership;
 mod pauses;
 mod platform;
+mod process_faults;
+mod reads;
 mod refusals;
 mod replay;
 mod retries;
-mod scraped;
+mod scraped_metrics;
 mod secrets;
 mod shutdown;
 mod sqlite_lock;
 mod tls;
 mod traces;
-mod trouble;

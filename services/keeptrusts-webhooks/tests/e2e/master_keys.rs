@@ -13,10 +13,10 @@ use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Script};
 use keeptrusts_webhooks_testkit::verify;
 
-/// Every endpoint's.
+/// The secret of every endpoint.
 const SECRET: &str = "planted-secret-0123456789abcdef";
 
-/// What a command that has succeeded, or not, has said.
+/// The output of a command, which must succeed or fail.
 async fn run(arguments: &[String], succeeds: bool) -> String {
     let mut process = Launch::binary("keeptrusts-webhooks").args(arguments).start();
     let status = process.wait_exit(PATIENCE).await;
@@ -39,7 +39,7 @@ fn keys(path: &Path) -> Vec<String> {
 }
 
 fn copy(from: &Path, to: &Path) {
-    // As people do it who think of the mode.
+    // As people do it who remember the mode.
     fs::copy(from, to).expect("copied");
     fs::set_permissions(to, Permissions::from_mode(0o600)).expect("it is ours");
 }
@@ -57,8 +57,7 @@ async fn create_endpoint(client: &Client, receiver: &Receiver) -> String {
     created.into_inner().endpoint.expect("an endpoint").id
 }
 
-/// Publishes an event of each organization, and waits until all are delivered at the first
-/// attempt.
+/// Publishes an event of each organization, and waits until all are delivered at the first attempt.
 async fn deliver(clients: &[Client]) {
     for client in clients {
         let event_id = client.publish("key.rotated", "{}").await;
@@ -100,7 +99,7 @@ async fn on_sqlite_the_master_key_is_rotated_while_the_server_runs_and_signs() {
     assert_eq!((rotated.len(), &rotated[1]), (2, &old[0]));
     assert_ne!(rotated[0], old[0]);
 
-    // The old key is no longer needed, neither by the server that runs nor by the next one.
+    // The old key is no longer needed, neither by the running server nor by the next one.
     let said = run(&rotate(&database, &["--retire"]), true).await;
     assert!(said.contains("was removed from"), "{said}");
     assert_eq!(keys(&file), rotated[..1]);
@@ -116,7 +115,7 @@ async fn on_sqlite_the_master_key_is_rotated_while_the_server_runs_and_signs() {
     deliver(&clients).await;
     server.stop().await;
 
-    // And once more when no server runs.
+    // Once more while no server runs.
     let said = run(&rotate(&database, &[]), true).await;
     assert!(said.contains("all 3 data keys are encrypted with master key"), "{said}");
     server.start_again().await;
@@ -189,7 +188,7 @@ async fn on_postgres_processes_with_files_of_their_own_follow_a_rotation() {
 
 on_both_backends! {
     the_environment_can_hold_the_keys_and_a_restart_rotates_them,
-    an_erased_organization_is_told_apart_and_nobody_else_notices,
+    erasing_an_organization_affects_no_other,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +250,7 @@ async fn the_environment_can_hold_the_keys_and_a_restart_rotates_them(backend: B
     }
 }
 
-async fn an_erased_organization_is_told_apart_and_nobody_else_notices(backend: Backend) {
+async fn erasing_an_organization_affects_no_other(backend: Backend) {
     const CONTENT: &str = r#"{"name":"a person's name, planted"}"#;
     let receiver = Receiver::start(Script::default());
     let database = Database::new(backend).await;
@@ -310,7 +309,7 @@ async fn an_erased_organization_is_told_apart_and_nobody_else_notices(backend: B
         "ORGANIZATION_ERASED",
     );
 
-    // In memory there may still be something of it, in the database there is not.
+    // It may still be in memory, but it is not in the database.
     server.stop().await;
     if backend == Backend::Sqlite {
         let file = fs::read(database.folder().join("webhooks.db")).expect("the file is there");

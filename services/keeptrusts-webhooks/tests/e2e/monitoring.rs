@@ -1,4 +1,4 @@
-//! What those see who watch a process: metrics and health.
+//! Monitoring a process: metrics and health.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ async fn metrics_count_what_happens() {
     }
     let refused = client.event("no.such.type", "{}");
     client.ingest().publish_event(refused).await.expect_err("it is refused");
-    // A name that leads to an address of a network that is not allowed.
+    // A name that resolves to an address in a forbidden network.
     client.create_endpoint("https://10.1.2.3/", &["key.rotated"]).await;
     let event_id = client.publish("key.rotated", "{}").await;
     client
@@ -53,7 +53,7 @@ async fn metrics_count_what_happens() {
         let (status, metrics) = seen_at(&url, "/metrics").await;
         assert_eq!(status, 200);
         let delivered = name("deliveries_ended_total{outcome=\"delivered\"}");
-        // Figures of the database are looked up now and then only.
+        // The database's figures are read only now and then.
         let lag = name("shard_lag_records{shard=\"0\"}");
         let is_over =
             value(&metrics, &delivered) == Some(2.0) && value(&metrics, &lag) == Some(0.0);
@@ -88,7 +88,7 @@ async fn metrics_count_what_happens() {
     let publish = "rpc_server_call_duration_seconds_count{rpc_method=\"keeptrusts.webhooks.v1.IngestService/PublishEvent\",rpc_response_status_code=\"INVALID_ARGUMENT\"}";
     assert_eq!(value(&metrics, publish), Some(1.0), "{metrics}");
     assert!(metrics.contains("target_info{"), "{metrics}");
-    // No label grows with use: nothing of this organization, its endpoints or its events.
+    // No label grows with use: there is nothing of this organization, its endpoints or its events.
     for grows in ["acme", "ep_", "evt_", "dlv_", "127.0.0.1", "10.1.2.3"] {
         assert!(!metrics.contains(grows), "{grows} in\n{metrics}");
     }
@@ -153,7 +153,7 @@ async fn a_process_is_ready_while_its_database_answers_and_alive_also_when_it_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watchers_are_told_what_there_is_and_can_do_nothing_else() {
+async fn the_monitoring_port_serves_only_its_pages() {
     let database = Database::new(Backend::Sqlite).await;
     let (_server, url) = watched(Server::all_in_one(&database)).await;
     let (status, told) = seen_at(&url, "/").await;
@@ -163,7 +163,7 @@ async fn watchers_are_told_what_there_is_and_can_do_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_process_can_be_watched() {
+async fn every_process_can_be_monitored() {
     let database = Database::new(Backend::Postgres).await;
     let services = [
         "endpoint-service",
@@ -185,7 +185,7 @@ async fn every_process_can_be_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_that_says_nothing_does_not_keep_others_out() {
+async fn a_silent_client_does_not_block_monitoring() {
     let database = Database::new(Backend::Sqlite).await;
     let (_server, url) = watched(Server::all_in_one(&database)).await;
     let address = url.trim_start_matches("http://");

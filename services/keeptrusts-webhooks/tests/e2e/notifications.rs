@@ -1,5 +1,5 @@
-//! Notification channels: each kind of service is told in its own format, a channel that fails is
-//! shown as failing, and secrets are seen by nobody again.
+//! Notification channels: each kind of service gets its own format, a failing channel is shown as
+//! failing, and secrets are never shown again.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::platform::{
 };
 
 on_both_backends! {
-    every_kind_of_channel_is_told_of_everything_in_its_own_format,
+    every_kind_of_channel_gets_every_notification_in_its_own_format,
     a_failing_channel_is_shown_as_failing_until_a_notification_gets_through,
-    mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_restart,
+    mail_limits_hold_across_processes_and_restarts,
 }
 
 const ROUTING_KEY: &str = "abcdef0123456789abcdef0123456789";
@@ -38,9 +38,8 @@ const EVERYTHING: [NotificationType; 4] = [
     NotificationType::EndpointDisabled,
 ];
 
-/// What a test of channels stands on.
-struct Stage {
-    /// Endpoints and channels, told apart by their paths.
+struct NotificationFixture {
+    /// Endpoints and channels, distinguished by their paths.
     receiver: Receiver,
     mail: MailServer,
     database: Database,
@@ -49,13 +48,13 @@ struct Stage {
     channels: NotificationServiceClient<AuthorizedChannel>,
 }
 
-impl Stage {
+impl NotificationFixture {
     async fn with(
         backend: Backend,
         script: Script,
         behaviour: Behaviour,
         flags: impl FnOnce(ServerBuilder) -> ServerBuilder,
-    ) -> Stage {
+    ) -> NotificationFixture {
         Self::trusting(Authority::new(), backend, script, behaviour, flags).await
     }
 
@@ -66,7 +65,7 @@ impl Stage {
         script: Script,
         behaviour: Behaviour,
         flags: impl FnOnce(ServerBuilder) -> ServerBuilder,
-    ) -> Stage {
+    ) -> NotificationFixture {
         let authority = Arc::new(authority);
         let receiver = Receiver::builder().script(script).authority(&authority).start();
         let mail = MailServer::start(&authority, behaviour).await;
@@ -81,7 +80,7 @@ impl Stage {
         let bearer = Bearer::new(FIRST_KEY).expect("a token");
         let channels = NotificationServiceClient::new(bearer.on(channel(server.address())));
         let client = server.client("acme");
-        Stage { receiver, mail, database, server, client, channels }
+        NotificationFixture { receiver, mail, database, server, client, channels }
     }
 
     async fn create(&self, name: &str, destination: Destination) -> v1::Channel {
@@ -111,7 +110,7 @@ impl Stage {
         self.try_test(&self.channels, id).await.expect("it has an outcome")
     }
 
-    /// The same, asked of another process or another time.
+    /// The same through another process, or at another time.
     async fn try_test(
         &self,
         channels: &NotificationServiceClient<AuthorizedChannel>,
@@ -125,8 +124,8 @@ impl Stage {
         Ok(answer.into_inner().notification.expect("a notification"))
     }
 
-    /// Waits until so many requests have come to a path, and no more.
-    async fn wait_for_told(&self, path: &str, count: usize) {
+    /// Waits until exactly so many requests have come to a path.
+    async fn wait_for_requests(&self, path: &str, count: usize) {
         let arrived = |requests: &[Arc<ReceivedRequest>]| {
             requests.iter().filter(|request| request.path == path).count() >= count
         };
@@ -153,20 +152,20 @@ impl Stage {
         answer.into_inner().notifications
     }
 
-    /// What came to a path so far.
+    /// The requests that have come to a path so far.
     fn came_to(&self, path: &str) -> Vec<Arc<ReceivedRequest>> {
         let requests = self.receiver.requests().into_iter();
         requests.filter(|request| request.path == path).collect()
     }
 }
 
-fn slack(stage: &Stage, path: &str) -> Destination {
-    let url = stage.receiver.url(path);
+fn slack(fixture: &NotificationFixture, path: &str) -> Destination {
+    let url = fixture.receiver.url(path);
     Destination::Slack(v1::SlackDestination { url, ..Default::default() })
 }
 
-fn webhook(stage: &Stage, path: &str) -> Destination {
-    let (url, secret) = (stage.receiver.url(path), SIGNING_KEY.to_owned());
+fn webhook(fixture: &NotificationFixture, path: &str) -> Destination {
+    let (url, secret) = (fixture.receiver.url(path), SIGNING_KEY.to_owned());
     Destination::Webhook(v1::WebhookDestination { url, secret })
 }
 
@@ -191,14 +190,15 @@ fn story() -> Script {
 const SLACK: &str = "/services/T0/B0/slacksecret";
 const TEAMS: &str = "/workflows/1?sig=teamssecret";
 
-async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: Backend) {
-    let stage = Stage::with(backend, story(), Behaviour::default(), |builder| builder).await;
+async fn every_kind_of_channel_gets_every_notification_in_its_own_format(backend: Backend) {
+    let fixture =
+        NotificationFixture::with(backend, story(), Behaviour::default(), |builder| builder).await;
     let kinds = [
-        ("slack", slack(&stage, SLACK)),
+        ("slack", slack(&fixture, SLACK)),
         (
             "teams",
             Destination::Teams(v1::TeamsDestination {
-                url: stage.receiver.url(TEAMS),
+                url: fixture.receiver.url(TEAMS),
                 ..Default::default()
             }),
         ),
@@ -206,61 +206,62 @@ async fn every_kind_of_channel_is_told_of_everything_in_its_own_format(backend: 
             "pagerduty",
             Destination::Pagerduty(v1::PagerDutyDestination {
                 routing_key: ROUTING_KEY.to_owned(),
-                url: stage.receiver.url("/v2/enqueue"),
+                url: fixture.receiver.url("/v2/enqueue"),
                 ..Default::default()
             }),
         ),
-        ("webhook", webhook(&stage, "/hook")),
+        ("webhook", webhook(&fixture, "/hook")),
         ("email", email(&["ann@example.com", "bob@example.com"])),
     ];
     for (name, destination) in kinds {
-        let created = stage.create(name, destination).await;
-        let test = stage.test(&created.id).await;
+        let created = fixture.create(name, destination).await;
+        let test = fixture.test(&created.id).await;
         assert_eq!(test.state(), NotificationState::Sent, "{name}: {}", test.error);
         assert_eq!(test.r#type(), NotificationType::Test);
     }
 
-    let endpoint = stage.receiver.url("/endpoint");
-    let endpoint = stage.client.create_endpoint(&endpoint, &["policy.block"]).await;
-    // A test; exhausted and degraded; recovered; disabled. The second exhausted one waits its hour,
-    // but opens an incident at once, because the first one is over. A test is over at once.
+    let endpoint = fixture.receiver.url("/endpoint");
+    let endpoint = fixture.client.create_endpoint(&endpoint, &["policy.block"]).await;
+    // A test; exhausted and degraded; recovered; disabled. The second exhausted delivery waits for
+    // its hour, but opens an incident at once, because the first incident is over. A test is over
+    // at once.
     let steps = [
         (DeliveryState::Failed, 3, 4),
         (DeliveryState::Delivered, 4, 5),
         (DeliveryState::Failed, 5, 7),
     ];
     for (state, told, incidents) in steps {
-        let event = stage.client.publish("policy.block", "{}").await;
-        stage.client.wait_for_state(&event, state).await;
+        let event = fixture.client.publish("policy.block", "{}").await;
+        fixture.client.wait_for_state(&event, state).await;
         for path in [SLACK, TEAMS, "/hook"] {
-            stage.wait_for_told(path, told).await;
+            fixture.wait_for_requests(path, told).await;
         }
-        stage.wait_for_told("/v2/enqueue", incidents).await;
-        stage.mail.wait_for(told, PATIENCE).await;
+        fixture.wait_for_requests("/v2/enqueue", incidents).await;
+        fixture.mail.wait_for(told, PATIENCE).await;
     }
-    // Whoever enables it need not be told; a service with an incident of it must be.
+    // Whoever enables it need not be notified; a service with an open incident must be.
     let request = v1::EnableEndpointRequest {
-        organization_id: stage.client.organization(),
+        organization_id: fixture.client.organization(),
         endpoint_id: endpoint.id,
     };
-    stage.client.endpoints().enable_endpoint(request).await.expect("it is there");
-    stage.wait_for_told("/v2/enqueue", 8).await;
+    fixture.client.endpoints().enable_endpoint(request).await.expect("it is there");
+    fixture.wait_for_requests("/v2/enqueue", 8).await;
     for path in [SLACK, TEAMS, "/hook"] {
-        stage.wait_for_told(path, 5).await;
+        fixture.wait_for_requests(path, 5).await;
     }
-    check_each_format(&stage, &stage.mail.mails());
+    check_each_format(&fixture, &fixture.mail.mails());
 }
 
-fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
-    for request in stage.came_to(SLACK) {
+fn check_each_format(fixture: &NotificationFixture, mails: &[ReceivedMail]) {
+    for request in fixture.came_to(SLACK) {
         vendors::check_slack_message(&request.body).expect("Slack takes it");
         assert_eq!(request.header("content-type"), Some("application/json"));
     }
-    for request in stage.came_to(TEAMS) {
+    for request in fixture.came_to(TEAMS) {
         vendors::check_teams_message(&request.body).expect("Teams takes it");
     }
     let mut actions = Vec::new();
-    for request in stage.came_to("/v2/enqueue") {
+    for request in fixture.came_to("/v2/enqueue") {
         vendors::check_pager_duty_event(&request.body, ROUTING_KEY).expect("PagerDuty takes it");
         let event: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
         let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
@@ -280,7 +281,7 @@ fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
     let actions: Vec<_> =
         actions.iter().map(|(class, action)| (class.as_str(), action.as_str())).collect();
     assert_eq!(actions, expected);
-    let hooks = stage.came_to("/hook");
+    let hooks = fixture.came_to("/hook");
     verify::assert_signed(SIGNING_KEY, &hooks);
     for hook in &hooks {
         let body: serde_json::Value = serde_json::from_slice(&hook.body).expect("JSON");
@@ -308,78 +309,79 @@ fn check_each_format(stage: &Stage, mails: &[ReceivedMail]) {
 
 async fn a_failing_channel_is_shown_as_failing_until_a_notification_gets_through(backend: Backend) {
     let script = Script::sequence([Reply::status(404), Reply::ok()]);
-    let stage = Stage::with(backend, script, Behaviour::default(), |builder| builder).await;
-    let id = stage.create("slack", slack(&stage, SLACK)).await.id;
-    let test = stage.test(&id).await;
+    let fixture =
+        NotificationFixture::with(backend, script, Behaviour::default(), |builder| builder).await;
+    let id = fixture.create("slack", slack(&fixture, SLACK)).await.id;
+    let test = fixture.test(&id).await;
     assert_eq!(test.state(), NotificationState::Failed);
     assert_eq!((test.status_code, test.attempt_count), (404, 1));
     assert_eq!(test.error, "the service answered 404 Not Found");
-    let failing = stage.look(&id).await;
+    let failing = fixture.look(&id).await;
     assert_eq!(failing.status(), ChannelStatus::Failing);
     assert_eq!(failing.status_reason, test.error);
     assert!(failing.status_time.is_some());
-    assert_eq!(stage.test(&id).await.state(), NotificationState::Sent);
-    let active = stage.look(&id).await;
+    assert_eq!(fixture.test(&id).await.state(), NotificationState::Sent);
+    let active = fixture.look(&id).await;
     assert_eq!((active.status(), active.status_reason.as_str()), (ChannelStatus::Active, ""));
-    let history = stage.notifications(&id).await;
+    let history = fixture.notifications(&id).await;
     let states: Vec<_> = history.iter().map(v1::Notification::state).collect();
     assert_eq!(states, [NotificationState::Sent, NotificationState::Failed]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mail_server_is_asked_for_encryption_and_told_who_we_are() {
+async fn mail_is_sent_with_encryption_and_authentication() {
     let behaviour = Behaviour {
         credentials: Some(("webhooks".to_owned(), "open sesame".to_owned())),
         ..Behaviour::default()
     };
     let ok = || Script::always(Reply::ok());
-    let stage = Stage::with(Backend::Sqlite, ok(), behaviour, |builder| {
+    let fixture = NotificationFixture::with(Backend::Sqlite, ok(), behaviour, |builder| {
         builder
             .flag("--smtp-username", "webhooks")
             .env("KEEPTRUSTS_WEBHOOKS_SMTP_PASSWORD", "open sesame")
     })
     .await;
-    let right = stage.create("ops", email(&["ops@example.com"])).await;
-    assert_eq!(stage.test(&right.id).await.state(), NotificationState::Sent);
-    let mail = stage.mail.mails().pop().expect("it came");
+    let right = fixture.create("ops", email(&["ops@example.com"])).await;
+    assert_eq!(fixture.test(&right.id).await.state(), NotificationState::Sent);
+    let mail = fixture.mail.mails().pop().expect("it came");
     assert_eq!((mail.user.as_deref(), mail.is_encrypted), (Some("webhooks"), true));
-    let refused = stage.create("nobody", email(&["refused@example.com"])).await;
-    let test = stage.test(&refused.id).await;
+    let refused = fixture.create("nobody", email(&["refused@example.com"])).await;
+    let test = fixture.test(&refused.id).await;
     assert_eq!((test.state(), test.status_code), (NotificationState::Failed, 550));
-    // What the operator's server says is for the operator.
+    // The text of the operator's mail server is for the operator.
     assert!(test.error.starts_with("the mail server refuses a recipient"), "{}", test.error);
-    let shown = format!("{test:?} {:?}", stage.look(&refused.id).await);
+    let shown = format!("{test:?} {:?}", fixture.look(&refused.id).await);
     assert!(!shown.contains("no such mailbox"), "{shown}");
-    let log = stage.server.process().output();
+    let log = fixture.server.process().output();
     assert!(log.contains("no such mailbox"), "{log}");
 
-    // A server that does not offer STARTTLS is sent neither the password nor a mail.
+    // A server that does not offer STARTTLS gets neither the password nor a mail.
     let behaviour = Behaviour { without_starttls: true, ..Behaviour::default() };
-    let stage = Stage::with(Backend::Sqlite, ok(), behaviour, |builder| builder).await;
-    let id = stage.create("ops", email(&["ops@example.com"])).await.id;
-    assert_eq!(stage.test(&id).await.state(), NotificationState::Failed);
-    assert!(stage.mail.mails().is_empty());
+    let fixture =
+        NotificationFixture::with(Backend::Sqlite, ok(), behaviour, |builder| builder).await;
+    let id = fixture.create("ops", email(&["ops@example.com"])).await.id;
+    assert_eq!(fixture.test(&id).await.state(), NotificationState::Failed);
+    assert!(fixture.mail.mails().is_empty());
 }
 
-async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_restart(
-    backend: Backend,
-) {
+async fn mail_limits_hold_across_processes_and_restarts(backend: Backend) {
     const STRANGERS: usize = 20;
     let ok = Script::always(Reply::ok());
-    let mut stage = Stage::with(backend, ok, Behaviour::default(), |builder| builder).await;
+    let mut fixture =
+        NotificationFixture::with(backend, ok, Behaviour::default(), |builder| builder).await;
     let strangers: Vec<_> =
         (0..STRANGERS).map(|number| format!("stranger-{number}@example.com")).collect();
     let strangers: Vec<_> = strangers.iter().map(String::as_str).collect();
-    let id = stage.create("spam", email(&strangers)).await.id;
-    // On Postgres there may be another process that is asked as well.
+    let id = fixture.create("spam", email(&strangers)).await.id;
+    // On Postgres another process may be asked as well.
     let other = match backend {
         Backend::Sqlite => None,
         Backend::Postgres => {
-            let builder = Server::all_in_one(&stage.database)
-                .delivering_to(&stage.receiver)
-                .flag("--smtp-server", &stage.mail.address().to_string())
+            let builder = Server::all_in_one(&fixture.database)
+                .delivering_to(&fixture.receiver)
+                .flag("--smtp-server", &fixture.mail.address().to_string())
                 .flag("--smtp-from", "webhooks@example.com")
-                .flag("--smtp-ca", stage.receiver.ca_file().to_str().expect("UTF-8"));
+                .flag("--smtp-ca", fixture.receiver.ca_file().to_str().expect("UTF-8"));
             Some(builder.start().await)
         }
     };
@@ -388,19 +390,19 @@ async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_rest
         NotificationServiceClient::new(bearer.on(channel(server.address())))
     };
     let clients: Vec<_> =
-        [Some(&stage.server), other.as_ref()].into_iter().flatten().map(client).collect();
+        [Some(&fixture.server), other.as_ref()].into_iter().flatten().map(client).collect();
     let mut asked = JoinSet::new();
     for number in 0..75 {
         let mut client = clients[number % clients.len()].clone();
         let request = v1::TestChannelRequest {
-            organization_id: stage.client.organization(),
+            organization_id: fixture.client.organization(),
             channel_id: id.clone(),
         };
         asked.spawn(async move { client.test_channel(request).await });
     }
     let answers = asked.join_all().await;
     // 100 recipients in a minute.
-    assert_eq!(stage.mail.mails().len(), 5);
+    assert_eq!(fixture.mail.mails().len(), 5);
     let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
     assert_eq!(refused.len(), 70);
     for status in &refused {
@@ -410,11 +412,11 @@ async fn mail_goes_out_within_limits_whichever_process_is_asked_and_after_a_rest
         let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
         assert!(retry.is_some_and(|delay| !delay.is_zero() && delay.as_secs() <= 60), "{retry:?}");
     }
-    stage.server.kill().await;
-    stage.server.start_again().await;
-    let refused = stage.try_test(&client(&stage.server), &id).await.expect_err("not yet");
+    fixture.server.kill().await;
+    fixture.server.start_again().await;
+    let refused = fixture.try_test(&client(&fixture.server), &id).await.expect_err("not yet");
     assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(stage.mail.mails().len(), 5);
+    assert_eq!(fixture.mail.mails().len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -422,12 +424,17 @@ async fn receivers_and_a_mail_server_with_self_signed_certificates_are_trusted_i
 {
     let own = Authority::self_signed_server();
     let script = Script::always(Reply::ok());
-    let stage =
-        Stage::trusting(own, Backend::Sqlite, script, Behaviour::default(), |builder| builder)
-            .await;
-    for destination in [email(&["ops@example.com"]), webhook(&stage, "/ops")] {
-        let id = stage.create("ops", destination).await.id;
-        let test = stage.test(&id).await;
+    let fixture = NotificationFixture::trusting(
+        own,
+        Backend::Sqlite,
+        script,
+        Behaviour::default(),
+        |builder| builder,
+    )
+    .await;
+    for destination in [email(&["ops@example.com"]), webhook(&fixture, "/ops")] {
+        let id = fixture.create("ops", destination).await.id;
+        let test = fixture.test(&id).await;
         assert_eq!(test.state(), NotificationState::Sent, "{}", test.error);
     }
 }
@@ -453,31 +460,33 @@ async fn without_a_mail_server_no_email_channel_is_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_of_channels_are_seen_by_nobody_again() {
+async fn secrets_of_channels_are_never_shown_again() {
     let ok = Script::always(Reply::status(503));
-    let stage = Stage::with(Backend::Sqlite, ok, Behaviour::default(), |builder| builder).await;
-    let slack = stage.create("slack", slack(&stage, SLACK)).await;
-    let hook = stage.create("hook", webhook(&stage, "/hook")).await;
+    let fixture =
+        NotificationFixture::with(Backend::Sqlite, ok, Behaviour::default(), |builder| builder)
+            .await;
+    let slack = fixture.create("slack", slack(&fixture, SLACK)).await;
+    let hook = fixture.create("hook", webhook(&fixture, "/hook")).await;
     let pager = Destination::Pagerduty(v1::PagerDutyDestination {
         routing_key: ROUTING_KEY.to_owned(),
-        url: stage.receiver.url("/v2/enqueue"),
+        url: fixture.receiver.url("/v2/enqueue"),
         ..Default::default()
     });
-    let pager = stage.create("pager", pager).await;
+    let pager = fixture.create("pager", pager).await;
     let mut answers = String::new();
     for channel in [&slack, &hook, &pager] {
-        let failed = stage.test(&channel.id).await;
-        let looked = stage.look(&channel.id).await;
-        let told = stage.notifications(&channel.id).await;
+        let failed = fixture.test(&channel.id).await;
+        let looked = fixture.look(&channel.id).await;
+        let told = fixture.notifications(&channel.id).await;
         answers += &format!("{:?} {channel:?} {failed:?} {looked:?} {told:?}", channel.destination);
-        // The generated Debug hides what is a secret: the bytes do not.
+        // The generated Debug hides secrets; the bytes do not.
         answers += &String::from_utf8_lossy(&prost::Message::encode_to_vec(&looked));
     }
-    let logs = stage.server.process().output();
+    let logs = fixture.server.process().output();
     for secret in ["slacksecret", SIGNING_KEY, ROUTING_KEY] {
         assert!(!answers.contains(secret), "{secret} is answered");
         assert!(!logs.contains(secret), "{secret} is logged");
-        for entry in std::fs::read_dir(stage.database.folder()).expect("the folder") {
+        for entry in std::fs::read_dir(fixture.database.folder()).expect("the folder") {
             let bytes = std::fs::read(entry.expect("an entry").path()).unwrap_or_default();
             let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
             assert!(!found, "{secret} is in the database");
@@ -486,10 +495,12 @@ async fn secrets_of_channels_are_seen_by_nobody_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_channels_are_refused_field_by_field_and_updates_keep_what_is_not_said() {
+async fn invalid_channels_are_refused_field_by_field_and_updates_keep_other_fields() {
     let ok = Script::always(Reply::ok());
-    let stage = Stage::with(Backend::Sqlite, ok, Behaviour::default(), |builder| builder).await;
-    let wrong = stage.try_create("", email(&["nobody", "a@example.com\r\nBcc: x@y.z"])).await;
+    let fixture =
+        NotificationFixture::with(Backend::Sqlite, ok, Behaviour::default(), |builder| builder)
+            .await;
+    let wrong = fixture.try_create("", email(&["nobody", "a@example.com\r\nBcc: x@y.z"])).await;
     let fields = ["channel.name", "channel.email.recipients[0]", "channel.email.recipients[1]"];
     let wrong = wrong.expect_err("wrong");
     assert_refused(&wrong, Code::InvalidArgument, "INVALID_FIELD");
@@ -497,13 +508,13 @@ async fn wrong_channels_are_refused_field_by_field_and_updates_keep_what_is_not_
     let found: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(found, fields);
 
-    let created = stage.create("hook", webhook(&stage, "/hook")).await;
+    let created = fixture.create("hook", webhook(&fixture, "/hook")).await;
     let moved = Destination::Webhook(v1::WebhookDestination {
-        url: stage.receiver.url("/moved"),
+        url: fixture.receiver.url("/moved"),
         secret: String::new(),
     });
     let update = |etag: &str| v1::UpdateChannelRequest {
-        organization_id: stage.client.organization(),
+        organization_id: fixture.client.organization(),
         channel: Some(v1::Channel {
             id: created.id.clone(),
             destination: Some(moved.clone()),
@@ -512,23 +523,23 @@ async fn wrong_channels_are_refused_field_by_field_and_updates_keep_what_is_not_
         }),
         update_mask: None,
     };
-    let mut channels = stage.channels.clone();
+    let mut channels = fixture.channels.clone();
     let updated = channels.update_channel(update(&created.etag)).await.expect("it is current");
     let updated = updated.into_inner().channel.expect("a channel");
     assert_eq!((updated.name.as_str(), updated.etag != created.etag), ("hook", true));
     let stale = channels.update_channel(update(&created.etag)).await.expect_err("it is stale");
     assert_eq!(stale.code(), Code::Aborted);
-    assert_eq!(stage.test(&created.id).await.state(), NotificationState::Sent);
-    verify::assert_signed(SIGNING_KEY, &stage.came_to("/moved"));
+    assert_eq!(fixture.test(&created.id).await.state(), NotificationState::Sent);
+    verify::assert_signed(SIGNING_KEY, &fixture.came_to("/moved"));
 
     let delete = v1::DeleteChannelRequest {
-        organization_id: stage.client.organization(),
+        organization_id: fixture.client.organization(),
         channel_id: created.id.clone(),
         etag: String::new(),
     };
     channels.delete_channel(delete).await.expect("it is there");
     eventually("the history stays", async || {
-        Some(stage.notifications(&created.id).await).filter(|told| told.len() == 1)
+        Some(fixture.notifications(&created.id).await).filter(|told| told.len() == 1)
     })
     .await;
 }

@@ -1,8 +1,8 @@
-//! Where deliveries may lead, whatever a URL, a DNS server or the environment says: the whole
+//! Where deliveries may go, whatever a URL, a DNS server or the environment says: the whole
 //! platform against a DNS server that lies.
 //!
-//! The receiver on 127.0.0.1 is allowed and stands for a public one. 127.0.0.2 is not: a trap on
-//! the same port there must see no connection.
+//! The receiver on 127.0.0.1 is allowed and stands for a public one. 127.0.0.2 is not: a listener
+//! on the same port there must see no connection.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,7 +21,7 @@ use crate::platform::{Backend, Client, Database, PATIENCE, Server, ServerBuilder
 
 const NAME: &str = "receiver.hostile.example";
 
-/// A receiver for [`NAME`] that ends each connection with its answer, so that the next request
+/// A receiver for [`NAME`] that ends each connection with its response, so that the next request
 /// needs a new one.
 fn forgetful_receiver() -> Receiver {
     let answer_and_close = Reply::ok().with_header("connection", "close");
@@ -32,10 +32,10 @@ fn forgetful_receiver() -> Receiver {
         .start()
 }
 
-/// A listener where nobody may come.
-struct Trap(TcpListener);
+/// A listener that must get no connection.
+struct ForbiddenListener(TcpListener);
 
-impl Trap {
+impl ForbiddenListener {
     /// On the receiver's port of 127.0.0.2.
     fn beside(receiver: &Receiver) -> Self {
         let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), receiver.address().port()));
@@ -44,8 +44,8 @@ impl Trap {
         Self(listener)
     }
 
-    /// Connections wait in the listener's queue until they are accepted: if there is none, there
-    /// has been none.
+    /// Connections wait in the listener's queue until they are accepted: an empty queue means that
+    /// there was none.
     #[track_caller]
     fn assert_untouched(&self) {
         let connection = self.0.accept();
@@ -63,7 +63,7 @@ fn serving(database: &Database, receiver: &Receiver, dns: &DnsServer) -> ServerB
         .flag("--dns-server", &dns.address().to_string())
 }
 
-/// Publishes an event and waits until it was delivered or refused once; the delivery.
+/// Publishes an event and waits until it was delivered or refused once; returns the delivery.
 async fn attempt(client: &Client, event_type: &str) -> Delivery {
     let event_id = client.publish(event_type, "{}").await;
     let attempted = |delivery: &Delivery| !delivery.attempts.is_empty();
@@ -94,7 +94,7 @@ async fn assert_name_refused(server: &Server, delivery: &Delivery, logged: &str)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
+async fn a_name_that_resolves_differently_the_second_time_reaches_no_forbidden_address() {
     for (second_answer, logged) in [
         ("127.0.0.2", "refused to connect to 127.0.0.2: loopback address"),
         ("::ffff:127.0.0.2", "refused to connect to ::ffff:127.0.0.2: loopback address"),
@@ -102,7 +102,7 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
         ("10.0.0.1", "refused to connect to 10.0.0.1: private address"),
     ] {
         let receiver = forgetful_receiver();
-        let trap = Trap::beside(&receiver);
+        let trap = ForbiddenListener::beside(&receiver);
         let dns = DnsServer::start(move |name, query_count| {
             assert_eq!(name, NAME);
             let address = if query_count == 0 { "127.0.0.1" } else { second_answer };
@@ -126,7 +126,7 @@ async fn a_name_that_resolves_differently_the_second_time_gains_nothing() {
     }
 }
 
-/// What the lying server says, in all cases below.
+/// The lying server's answers, in all cases below.
 fn lie(name: &str, _query_count: usize) -> Option<DnsAnswer> {
     // By TCP, and near the 64 KiB that an answer may have.
     let huge: Vec<_> = (0..1_000).map(|n| format!("10.{}.{}.1", n / 256, n % 256)).collect();
@@ -147,12 +147,12 @@ fn lie(name: &str, _query_count: usize) -> Option<DnsAnswer> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_forbidden_addresses_is_refused_and_one_among_them_that_is_good_is_used() {
+async fn forbidden_addresses_are_refused_and_a_permitted_one_among_them_is_used() {
     let receiver = Receiver::builder()
         .certificate(Certificate::ValidFor("*.hostile.example"))
         .http1_only()
         .start();
-    let trap = Trap::beside(&receiver);
+    let trap = ForbiddenListener::beside(&receiver);
     let dns = DnsServer::start(lie);
     let database = Database::new(Backend::Sqlite).await;
     let server = serving(&database, &receiver, &dns).start().await;
@@ -227,7 +227,7 @@ async fn a_port_that_the_operator_allows_is_connected_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proxy_variables_of_the_environment_are_ignored() {
     let receiver = Receiver::start(Script::default());
-    let trap = Trap::beside(&receiver);
+    let trap = ForbiddenListener::beside(&receiver);
     let proxy = format!("http://127.0.0.2:{}", receiver.address().port());
     let database = Database::new(Backend::Sqlite).await;
     let mut server = Server::all_in_one(&database).delivering_to(&receiver);
@@ -245,7 +245,7 @@ async fn proxy_variables_of_the_environment_are_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_proxy_nothing_goes_past_it_and_its_password_is_nowhere() {
+async fn with_a_proxy_nothing_bypasses_it_and_its_password_is_not_shown() {
     let receiver = Receiver::start(Script::default());
     let proxy = closed_port();
     let database = Database::new(Backend::Sqlite).await;

@@ -1,5 +1,5 @@
-//! Two dispatch processes on one Postgres database: they share its shards, and each takes over
-//! from the other, however that one ends.
+//! Two dispatch processes on one Postgres database share its shards, and each takes over from the
+//! other, however that one ends.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -19,26 +19,26 @@ use tokio::time::{sleep, sleep_until};
 
 /// The default of `--lease-ttl`.
 const LEASE_TIME: Duration = Duration::from_secs(10);
-/// The time that a busy machine may add to what takes no time.
+/// What a busy machine may add to something that takes no time.
 const SLACK: Duration = Duration::from_secs(2);
-/// How often the database is asked: each time by a program that has to be started.
+/// How often the database is polled: each time a program has to be started.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// What a process says of each shard that it takes.
+/// The log line of a process that takes a shard.
 const TOOK: &str = "took the shard";
 
-/// A platform of processes: two of them dispatch.
-struct Pair {
+/// A platform of several processes, two of which dispatch.
+struct TwoDispatchers {
     cluster: &'static Cluster,
     database: Database,
     _endpoint_service: Server,
     _ingest_service: Server,
     one: Server,
     other: Server,
-    /// One for an organization on each of the shards; they ask the other dispatch process.
+    /// A client for an organization on each shard; they call the other dispatch process.
     clients: Vec<Client>,
 }
 
-impl Pair {
+impl TwoDispatchers {
     /// Starts them and waits until each has half of the shards.
     async fn start(receiver: &Receiver, flags: &[(&str, &str)]) -> Self {
         let cluster = Cluster::shared().await;
@@ -90,8 +90,8 @@ impl Pair {
         .await;
     }
 
-    /// Waits until the other process has taken every shard: those that it had, and since then
-    /// the rest.
+    /// Waits until the other process has taken every shard: those that it had, and since then the
+    /// rest.
     async fn wait_until_other_has_all(&self) {
         for shard in 0..SHARD_COUNT {
             let took =
@@ -122,7 +122,7 @@ impl Pair {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_replaced_within_the_time_of_its_leases_and_deliveries_go_on() {
     let receiver = Receiver::start(Script::default());
-    let mut pair = Pair::start(&receiver, &[]).await;
+    let mut pair = TwoDispatchers::start(&receiver, &[]).await;
     let load = Load::start(pair.clients.clone());
     eventually("the load runs", async || (load.acknowledged_count() > 100).then_some(())).await;
 
@@ -143,9 +143,9 @@ async fn a_killed_process_is_replaced_within_the_time_of_its_leases_and_deliveri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing() {
-    // What the process sends before it is frozen is answered while it is: with a failure, so
-    // that whatever it says of that would show. What its successor sends is answered later, so
-    // that when the process thaws, nothing but its lost lease keeps it from saying so.
+    // Requests of the process before it is frozen are answered meanwhile, with a failure, so that a
+    // record of that would show. Requests of its successor are answered later, so that when the
+    // process thaws, only its lost lease keeps it from recording.
     const FIRST_ANSWER_AFTER: Duration = Duration::from_secs(6);
     const SECOND_ANSWER_AFTER: Duration = Duration::from_secs(16);
     let seen = std::sync::Mutex::new(BTreeSet::new());
@@ -158,11 +158,11 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
         }
     }));
     let flags = [("--lease-ttl", "4s"), ("--request-timeout", "30s")];
-    let pair = Pair::start(&receiver, &flags).await;
+    let pair = TwoDispatchers::start(&receiver, &flags).await;
     let before = shards(pair.cluster, &pair.database).await;
     let (frozen, other) = (pair.one.process(), pair.other.process());
 
-    // Two events for each of its shards, and it is frozen while they are under way.
+    // Two events for each of its shards; it is frozen while they are under way.
     let clients = pair.clients.iter().zip(&before);
     let clients = clients.filter(|(_, shard)| shard.is_owned_by(frozen)).map(|(client, _)| client);
     let mut acknowledged = Vec::new();
@@ -176,7 +176,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
     let first_requests = receiver.wait_for(acknowledged.len(), FIRST_ANSWER_AFTER).await;
     frozen.signal(Signal::Stop);
 
-    // The other one repeats them, and has not been answered when the frozen one is.
+    // The other process repeats them, and has no answers yet when the frozen one has.
     pair.wait_until_other_has_all().await;
     receiver.wait_for(2 * acknowledged.len(), SECOND_ANSWER_AFTER).await;
     let last = first_requests.iter().map(|request| request.arrived).max().expect("some");
@@ -191,7 +191,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
     let stopped = |line: &str| line.contains("the lease is lost");
     frozen.wait_for_line(stopped, PATIENCE).await;
 
-    // Every delivery has one attempt, the other process' one.
+    // Every delivery has one attempt, the other process's.
     for event in &acknowledged {
         let client = pair.other.client(&event.organization);
         let delivery = client.wait_for_state(&event.event_id, v1::DeliveryState::Delivered).await;
@@ -201,7 +201,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
     }
     assert_eq!(receiver.request_count(), 2 * acknowledged.len(), "only what was in flight, again");
 
-    // It is a dispatch process like any other again, and each of the two works on its own.
+    // It is a normal dispatch process again, and each of the two works on its own shards.
     pair.wait_until_shared().await;
     receiver.set_script(Script::default());
     let after = pair.publish_everywhere().await;
@@ -215,7 +215,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_hands_the_shards_over_without_repeating_anything() {
     let receiver = Receiver::start(Script::always(Reply::ok().after(Duration::from_millis(300))));
-    let mut pair = Pair::start(&receiver, &[]).await;
+    let mut pair = TwoDispatchers::start(&receiver, &[]).await;
     let load = Load::start(pair.clients.clone());
     eventually("the load runs", async || (load.acknowledged_count() > 100).then_some(())).await;
 
@@ -226,7 +226,7 @@ async fn sigterm_hands_the_shards_over_without_repeating_anything() {
     let handed_over = asked.elapsed();
     println!("ended after {stopped:?}, handed over after {handed_over:?}");
     assert!(stopped < SLACK, "ended after {stopped:?}");
-    // The other one looks once in a third of the leases' time.
+    // The other process surveys once in a third of the lease's time to live.
     assert!(handed_over < LEASE_TIME / 3 + SLACK, "handed over after {handed_over:?}");
 
     let acknowledged = load.stop().await;
@@ -237,9 +237,9 @@ async fn sigterm_hands_the_shards_over_without_repeating_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_no_other() {
+async fn a_row_locked_for_longer_than_a_lease_stops_one_shard_and_no_other() {
     let receiver = Receiver::start(Script::default());
-    let pair = Pair::start(&receiver, &[]).await;
+    let pair = TwoDispatchers::start(&receiver, &[]).await;
     let before = shards(pair.cluster, &pair.database).await;
     // A person who has begun a transaction and gone to lunch.
     let seconds = (LEASE_TIME * 3 / 2).as_secs();
@@ -271,7 +271,7 @@ async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_n
             acknowledged.push(Acknowledged { organization, event_id });
         }
         wait_until_received(&receiver, &acknowledged, PATIENCE).await;
-        // Nobody waits for a lease to end; a busy machine may take some time all the same.
+        // No lease has to expire; a busy machine may take some time all the same.
         let took = asked.elapsed();
         assert!(took < LEASE_TIME - SLACK, "round {rounds} took {took:?}");
     }
@@ -279,7 +279,7 @@ async fn a_row_that_somebody_holds_for_longer_than_a_lease_stops_one_shard_and_n
     for (before, after) in before.iter().zip(&after).skip(1) {
         assert_eq!(before, after, "its lease was never lost");
     }
-    // And the one goes on by itself.
+    // That shard recovers by itself.
     let all = pair.publish_everywhere().await;
     wait_until_received(&receiver, &all, PATIENCE).await;
     acknowledged.extend(all);

@@ -1,4 +1,4 @@
-//! A receiver says with Retry-After when it is to be asked again, and its endpoint is left alone.
+//! Retry-After pauses an endpoint.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Sc
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
 
 on_both_backends! {
-    a_paused_endpoint_is_left_alone_and_nobody_else_is,
+    a_paused_endpoint_gets_no_requests_and_others_do,
 }
 
-/// Nothing is retried by itself while a test lasts.
+/// No retries happen during a test.
 const FAR_AWAY: &str = "1h,2h,3h";
 
 fn too_many_requests(retry_after: &str) -> Reply {
@@ -29,7 +29,7 @@ fn time(time: Option<prost_types::Timestamp>) -> SystemTime {
     time.and_then(|time| time.try_into().ok()).expect("a time")
 }
 
-/// The requests that are about no test.
+/// The requests that are not tests.
 fn of_events(receiver: &Receiver, path: &str) -> Vec<std::sync::Arc<ReceivedRequest>> {
     let mut requests = receiver.requests();
     requests.retain(|request| {
@@ -38,7 +38,7 @@ fn of_events(receiver: &Receiver, path: &str) -> Vec<std::sync::Arc<ReceivedRequ
     requests
 }
 
-async fn a_paused_endpoint_is_left_alone_and_nobody_else_is(backend: Backend) {
+async fn a_paused_endpoint_gets_no_requests_and_others_do(backend: Backend) {
     let asks_once = Script::sequence([too_many_requests("8"), Reply::ok()]);
     let well = Script::always(Reply::ok());
     let receiver = Receiver::start(Script::by_path([("/busy", asks_once), ("/well", well)]));
@@ -67,7 +67,7 @@ async fn a_paused_endpoint_is_left_alone_and_nobody_else_is(backend: Backend) {
     let paused: Vec<_> = listed.endpoints.iter().filter(|it| it.pause.is_some()).collect();
     assert_eq!(paused.iter().map(|it| &it.id).collect::<Vec<_>>(), [&busy.id]);
 
-    // Whatever comes now waits, with all of its attempts; the other endpoint's does not.
+    // New deliveries wait, with all of their attempts; the other endpoint's do not.
     let mut held = Vec::new();
     for number in 1..=20 {
         held.push(client.publish("policy.block", &format!(r#"{{"n":{number}}}"#)).await);
@@ -102,7 +102,7 @@ async fn a_paused_endpoint_is_left_alone_and_nobody_else_is(backend: Backend) {
         .collect();
     assert!(early.is_empty(), "{early:?}");
     assert_eq!(client.endpoint(&busy.id).await.pause, None);
-    // The delivery that was answered waits by its own schedule.
+    // The delivery that got the response waits by its own schedule.
     let delivery = client.delivery(&delivery.id).await;
     assert_eq!((delivery.state(), delivery.attempt_count), (DeliveryState::Retrying, 1));
 }
@@ -110,7 +110,7 @@ async fn a_paused_endpoint_is_left_alone_and_nobody_else_is(backend: Backend) {
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_read_in_each_of_its_spellings() {
     const HOUR: u64 = 3_600;
-    // The last of the schedule's waits that are concerned: an hour, at most two.
+    // The last of the schedule's waits that matter: an hour, at most two.
     let spellings = [
         ("0", HOUR),
         ("005400", 5_400),
@@ -127,7 +127,7 @@ async fn retry_after_is_read_in_each_of_its_spellings() {
     ];
     let script = Script::new(move |request| {
         let number: usize = request.path.trim_start_matches('/').parse().expect("a number");
-        // Not a status that pauses, and the receiver's own clock.
+        // A status that does not pause, and the receiver's own clock.
         let reply = Reply::status(500).with_header("date", "Thu, 23 Apr 2026 10:30:00 GMT");
         reply.with_header("retry-after", spellings[number].0)
     });
@@ -158,8 +158,8 @@ async fn retry_after_is_read_in_each_of_its_spellings() {
     }
 }
 
-/// From the end of an attempt to the next. The attempt's duration is a little less than what passed
-/// between its two times.
+/// From the end of an attempt to the next. The attempt's duration is a little less than the time
+/// between its two timestamps.
 fn wait_after(attempt: &Attempt) -> Duration {
     let duration: Duration =
         attempt.duration.and_then(|it| it.try_into().ok()).expect("a duration");

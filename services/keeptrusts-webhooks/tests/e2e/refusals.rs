@@ -1,5 +1,5 @@
-//! What is refused although the request itself is right: what does not exist, what is somebody
-//! else's, what comes too late, and where nothing may be sent.
+//! Calls that are refused although the request itself is valid: what does not exist, what belongs
+//! to others, what comes too late, and where nothing may be sent.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::platform::{Backend, Client, Database, Server, assert_refused, eventua
 
 const ULID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-/// Calls every method that takes an endpoint's id; how each of them refuses.
+/// Calls every method that takes an endpoint's id; returns their errors.
 async fn ask_for_endpoint(client: &Client, id: &str) -> Vec<Status> {
     macro_rules! refusal {
         ($service:ident.$method:ident($request:ident)) => {{
@@ -81,7 +81,7 @@ async fn ask_for_event(client: &Client, id: &str) -> Vec<Status> {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_or_is_another_organizations_is_not_found() {
+async fn missing_things_and_those_of_other_organizations_are_not_found() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let acme = server.client("acme");
@@ -121,7 +121,7 @@ async fn what_does_not_exist_or_is_another_organizations_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_id_of_another_kind_or_of_none_is_told_apart_from_one_that_does_not_exist() {
+async fn an_invalid_id_is_distinguished_from_one_that_does_not_exist() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
@@ -178,7 +178,7 @@ async fn nothing_is_sent_to_loopback_unless_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_is_answered_and_what_was_asked_for_goes_on() {
+async fn a_passed_deadline_is_answered_and_the_work_goes_on() {
     const DEADLINE: Duration = Duration::from_millis(300);
     let script = Script::always(Reply::ok().after(3 * DEADLINE));
     let receiver = Receiver::start(script);
@@ -187,7 +187,7 @@ async fn a_deadline_that_passes_is_answered_and_what_was_asked_for_goes_on() {
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/"), &["user.invited"]).await;
 
-    // Tonic's own channel would give up by itself at the deadline; this is the server's answer.
+    // Tonic's own channel would give up at the deadline; this is the server's answer.
     let http = HttpClient::builder(TokioExecutor::new()).http2_only(true).build_http();
     let origin = format!("http://{}", server.address()).parse().expect("a URL");
     let bearer = Bearer::new(FIRST_KEY).expect("a token");

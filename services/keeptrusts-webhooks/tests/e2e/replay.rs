@@ -1,5 +1,6 @@
-//! Recovery: what an endpoint missed, what failed, or everything, is replayed; and the ledgers of
-//! publishers and of a receiver that removes duplicates by delivery id agree afterwards.
+//! Replays of missed events, failed deliveries, or everything. Afterwards the events that
+//! publishers have sent and those that a receiver has accepted, without duplicates by delivery id,
+//! are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 on_both_backends!(
-    invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once_each,
-    what_was_missed_is_counted_first_and_then_comes_to_what_was_counted,
+    invariants_1_to_4_a_replay_recovers_each_event_that_a_dead_receiver_missed_once,
+    a_replay_of_missed_events_sends_as_many_as_were_counted,
     invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it,
-    a_replay_is_watched_cancelled_and_asked_for_again,
+    a_replay_is_watched_cancelled_and_started_again,
     an_endpoint_that_was_made_later_gets_everything,
 );
 
@@ -82,7 +83,7 @@ async fn publish(client: &Client, count: usize) -> BTreeSet<String> {
     events
 }
 
-/// A receiver's ledger: the requests that it took, without those whose delivery it knows.
+/// What a receiver has accepted, without requests whose delivery it knows.
 fn ledger(requests: &[Arc<ReceivedRequest>]) -> BTreeMap<String, String> {
     let header = |request: &ReceivedRequest, name| {
         request.header(name).unwrap_or_else(|| panic!("the header {name}")).to_owned()
@@ -93,7 +94,7 @@ fn ledger(requests: &[Arc<ReceivedRequest>]) -> BTreeMap<String, String> {
     requests.iter().map(of).collect()
 }
 
-/// Each of the events once, and no other: duplicates are removed by delivery id.
+/// Each of the events once, and no other; duplicates are removed by delivery id.
 fn assert_each_once(requests: &[Arc<ReceivedRequest>], published: &BTreeSet<String>) {
     let ledger = ledger(requests);
     let received: BTreeSet<_> = ledger.values().cloned().collect();
@@ -136,11 +137,11 @@ async fn deliveries_in(
     }
 }
 
-async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once_each(
+async fn invariants_1_to_4_a_replay_recovers_each_event_that_a_dead_receiver_missed_once(
     backend: Backend,
 ) {
     let authority = Arc::new(Authority::new());
-    // Is there all the time, for the file with the authority's certificate.
+    // It runs all the time, for the file with the authority's certificate.
     let spare = Receiver::builder().authority(&authority).start();
     let alive = |port| {
         let script = Script::always(Reply::ok().after(Duration::from_millis(5)));
@@ -161,7 +162,7 @@ async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once
     receiver.wait_for(50, PATIENCE).await;
     let mut requests = receiver.requests();
     drop(receiver);
-    // It is dead until so many have failed for good, while more are published.
+    // It is down until so many have failed for good, while more are published.
     eventually("deliveries have failed", async || {
         let failed = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Failed).await;
         (failed.len() >= 60).then_some(())
@@ -170,7 +171,8 @@ async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once
     let receiver = alive(port);
     receiver.wait_for(20, PATIENCE).await;
 
-    // What waits for its last attempt may still fail for good: it is recovered when all has ended.
+    // Deliveries that wait for their last attempt may still fail for good: the replay starts when
+    // all have ended.
     let published: BTreeSet<_> =
         load.stop().await.into_iter().map(|event| event.event_id).collect();
     eventually("every delivery has ended", async || {
@@ -214,7 +216,7 @@ async fn invariants_1_to_4_what_a_dead_receiver_failed_to_take_is_recovered_once
     check_tables(&database).await;
 }
 
-async fn what_was_missed_is_counted_first_and_then_comes_to_what_was_counted(backend: Backend) {
+async fn a_replay_of_missed_events_sends_as_many_as_were_counted(backend: Backend) {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -258,7 +260,7 @@ async fn what_was_missed_is_counted_first_and_then_comes_to_what_was_counted(bac
     wait_for_events(&receiver, &published).await;
     assert_each_once(&receiver.requests(), &published);
 
-    // From one of the events to another, both of which are meant.
+    // From one of the events to another, both included.
     let all: Vec<_> = published.iter().cloned().collect();
     let between = v1::ReplayEventsRequest {
         start_event_id: all[5].clone(),
@@ -306,7 +308,7 @@ async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(back
     check_tables(&database).await;
 }
 
-async fn a_replay_is_watched_cancelled_and_asked_for_again(backend: Backend) {
+async fn a_replay_is_watched_cancelled_and_started_again(backend: Backend) {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -319,7 +321,7 @@ async fn a_replay_is_watched_cancelled_and_asked_for_again(backend: Backend) {
         deliveries_per_second: 4,
         ..ask(&client, &endpoint.id, v1::ReplayScope::Missed)
     };
-    // What an endpoint has missed is counted when the events are routed.
+    // Missed events are counted once they are routed.
     let counting = v1::ReplayEventsRequest { validate_only: true, ..slowly.clone() };
     eventually("the events are routed", async || {
         let counted = replay(&client, counting.clone()).await;
@@ -389,14 +391,14 @@ async fn an_endpoint_that_was_made_later_gets_everything(backend: Backend) {
     assert_eq!(wait_until_done(&client, &asked.id).await.scheduled_count, 25);
     wait_for_events(&receiver, &published).await;
     assert_each_once(&receiver.requests(), &published);
-    // What a replay has sent belongs to the event's trace.
+    // What a replay sends belongs to the event's trace.
     let event_id = published.first().expect("one");
     let delivery = client.wait_for_state(event_id, v1::DeliveryState::Delivered).await;
     assert_eq!(delivery.trace_id.len(), 32, "{delivery:?}");
 }
 
 #[tokio::test]
-async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
+async fn an_impossible_replay_is_refused_with_advice() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -434,7 +436,7 @@ async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
     };
     let unknown = client.dispatch().get_replay(request).await.expect_err("there is none");
     assert_refused(&unknown, Code::NotFound, "REPLAY_NOT_FOUND");
-    // Another organization's is not found either.
+    // Another organization's replay is not found either.
     let asked = replay(&client, wanted.clone()).await;
     let other = server.client("other");
     let request =
@@ -449,7 +451,7 @@ async fn what_cannot_be_replayed_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organization_has_so_many_running_replays_and_no_more() {
+async fn the_number_of_running_replays_of_an_organization_is_limited() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;

@@ -1,5 +1,5 @@
-//! Deliveries that do not succeed at once: what failed and why is told, they are tried again on
-//! the schedule, and each of them ends.
+//! Deliveries that do not succeed at once: the error is recorded, they are retried on the schedule,
+//! and each of them ends.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ on_both_backends! {
     invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_degraded_until_a_success,
 }
 
-/// Nothing is retried by itself while a test lasts.
+/// No retries happen during a test.
 const FAR_AWAY: &str = "1h,1h";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn outlives_every_kind_of_bad_answer(http1_only: bool, closed: &str) {
             429,
             "the receiver answered 429 Too Many Requests",
         ),
-        // A status counts, whatever becomes of the body.
+        // The status counts, even if the body fails.
         (Reply::Drip { every: Duration::from_millis(50) }, 200, ""),
     ];
     let script = Script::sequence(story.iter().map(|(reply, ..)| reply.clone()));
@@ -65,8 +65,7 @@ async fn outlives_every_kind_of_bad_answer(http1_only: bool, closed: &str) {
     let server = Server::all_in_one(&database)
         .delivering_to(&receiver)
         .flag("--request-timeout", "1s")
-        // The last wait is not reached: it is how long a Retry-After may be after the sixth
-        // attempt.
+        // The last wait is not reached: it limits the Retry-After of the sixth attempt.
         .retrying_after("50ms,50ms,50ms,50ms,50ms,50ms,1500ms")
         .start()
         .await;
@@ -97,7 +96,7 @@ async fn outlives_every_kind_of_bad_answer(http1_only: bool, closed: &str) {
         assert!(duration >= limit && duration < 5 * limit, "attempt {number} took {duration:?}");
     }
 
-    // Each attempt was one request, at its time, with the same bytes; nobody went elsewhere.
+    // Each attempt was one request, at its time, with the same bytes, to this receiver only.
     let received = receiver.requests();
     let sent: Vec<_> = received.iter().map(|request| attempt_number(request)).collect();
     assert_eq!(sent, ["1", "2", "3", "4", "5", "6", "7"]);
@@ -164,7 +163,7 @@ async fn a_delivery_outlives_refused_connections_and_bad_certificates() {
         assert_eq!(receiver.request_count(), 0, "nothing is sent over a connection to nobody");
     }
 
-    // All of them are put right.
+    // All of them are repaired.
     let ports = [untrusted, wrong_name, expired].map(|receiver| {
         let port = receiver.address().port();
         drop(receiver);
@@ -210,7 +209,7 @@ async fn invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_de
     assert_eq!(degraded.status_delivery_id, delivery.id);
     assert_eq!(degraded.failing_since_time, delivery.attempts[0].start_time);
 
-    // A degraded endpoint is still delivered to, and the next success makes it active.
+    // A degraded endpoint is still sent to, and the next success makes it active.
     receiver.set_script(Script::default());
     let next = client.publish("gateway.connected", r#"{"n":2}"#).await;
     client.wait_for_state(&next, DeliveryState::Delivered).await;
@@ -219,7 +218,7 @@ async fn invariant_3_an_exhausted_delivery_fails_for_good_and_its_endpoint_is_de
     assert_eq!(active.status_cause(), EndpointStatusCause::Unspecified);
     assert_eq!((active.status_delivery_id, active.failing_since_time), (String::new(), None));
 
-    // What has failed can be retried by hand, with the same bytes.
+    // A failed delivery can be retried by hand, with the same bytes.
     assert_eq!(client.delivery(&delivery.id).await.state(), DeliveryState::Failed);
     retry(&client, &delivery.id).await.expect("may be retried");
     let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
@@ -329,7 +328,7 @@ async fn a_disabled_endpoint_pauses_its_retries_and_misses_events_until_it_is_en
     let refusal = client.dispatch().send_test(request).await.expect_err("it is disabled");
     assert_refused(&refusal, Code::FailedPrecondition, "ENDPOINT_DISABLED");
 
-    // Another endpoint's retry, which is due later, shows that the paused one's time has passed.
+    // Another endpoint's retry, which is due later, shows that the disabled one's time has passed.
     let missed = client.publish("config.updated", r#"{"n":2}"#).await;
     let clock = client.publish("export.completed", "{}").await;
     client.wait_for_state(&clock, DeliveryState::Delivered).await;
@@ -347,7 +346,7 @@ async fn a_disabled_endpoint_pauses_its_retries_and_misses_events_until_it_is_en
     let delivery = client.wait_for_state(&paused, DeliveryState::Delivered).await;
     assert_eq!(delivery.attempt_count, 2);
 
-    // What was published meanwhile has no delivery; what is published from now on has one.
+    // Events that were published meanwhile have no delivery; those from now on have one.
     let next = client.publish("config.updated", r#"{"n":3}"#).await;
     client.wait_for_state(&next, DeliveryState::Delivered).await;
     assert_eq!(client.deliveries_of(&missed).await, []);

@@ -10,7 +10,6 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::verify::{self, StandardWebhooksCheck};
 
-/// Planted, to be looked for.
 const FIRST_SECRET: &str = "first-planted-secret-of-an-endpoint";
 const SECOND_SECRET: &str = "second-planted-secret-of-an-endpoint";
 
@@ -93,7 +92,7 @@ fn standard(secret: &str) -> String {
     format!("whsec_{}", STANDARD.encode(secret))
 }
 
-/// Looks for the secrets as text, as bytes in hex, and in base64.
+/// Searches for the secrets as text, as bytes in hex, and in base64.
 async fn assert_absent(database: &Database) {
     let content = database.content().await;
     assert!(content.iter().any(|(name, _)| name.ends_with("master.key")));

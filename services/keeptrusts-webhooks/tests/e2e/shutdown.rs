@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: what is under way is finished, nothing new is begun.
+//! SIGTERM and SIGINT: what is under way is finished, nothing new begins.
 
 use std::time::Duration;
 
@@ -41,19 +41,19 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
     let mut health = HealthClient::new(target.connect_lazy());
     let whole_server = HealthCheckRequest { service: String::new() };
     let mut changes = health.watch(whole_server).await.expect("a stream").into_inner();
-    // It does not serve before it has taken its shards.
+    // It serves only after it has taken its shards.
     let mut status = ServingStatus::NotServing;
     while status != ServingStatus::Serving {
         status = changes.message().await.expect("no error").expect("a status").status();
     }
     receiver.wait_for(1, PATIENCE).await;
 
-    // `timeout` sends one to the process and one to its group.
+    // `timeout` sends one signal to the process and one to its group.
     process.signal(signal);
     process.signal(signal);
     let next = changes.message().await.expect("no error").expect("a status");
     assert_eq!(next.status(), ServingStatus::NotServing);
-    // What reaches the server before the client has heard of the end is accepted, and kept.
+    // What reaches the server before the client learns of the end is accepted and recorded.
     let mut accepted = vec![event_id.clone()];
     let refused = eventually("publishing is refused", async || {
         let event = client.event("key.rotated", "{}");
@@ -66,9 +66,9 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
         }
     })
     .await;
-    // The server says UNAVAILABLE. A request that meets the end of its connection is answered by
-    // the client itself, which has other words for it.
-    // Those have an error of the transport as their source, which no answer of a server has.
+    // The server answers UNAVAILABLE. A request that meets the end of its connection gets an error
+    // of the client itself, with another text. Such an error has a transport error as its source,
+    // which no answer of a server has.
     let ended = [Code::Unavailable, Code::Cancelled, Code::Internal];
     let is_the_clients_own = std::error::Error::source(&refused).is_some();
     assert!(ended.contains(&refused.code()) || is_the_clients_own, "{refused:?}");
@@ -84,7 +84,7 @@ async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
         let delivery = client.wait_for_state(event_id, v1::DeliveryState::Delivered).await;
         assert_eq!(delivery.attempts.len(), 1, "{delivery:?}");
     }
-    // The one that met the end may have been accepted as well; nobody can say.
+    // The request that met the end may have been accepted as well.
     let received = receiver.wait_for(accepted.len(), PATIENCE).await;
     let mut ids: Vec<_> = received.iter().map(|request| request.header("webhook-id")).collect();
     ids.sort_unstable();

@@ -1,4 +1,4 @@
-//! One process to a SQLite file, and one master key to a database.
+//! One process for each SQLite file, and one master key for each database.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use keeptrusts_webhooks_testkit::process::Launch;
 const URL: &str = "https://siem.example/hook";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_use_instead() {
+async fn a_second_process_on_the_same_file_is_refused_with_the_owner_and_advice() {
     let database = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database);
     let mut first = serve.clone().start().await;
@@ -26,7 +26,7 @@ async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_
         assert!(said.contains("Postgres (--database-url postgres://"), "what to use: {said}");
     }
 
-    // However the first one ends, its hold on the file ends with it.
+    // However the first process ends, its lock on the file ends with it.
     let created = first.client("acme").create_endpoint(URL, &["key.rotated"]).await;
     first.kill().await;
     let second = serve.start().await;
@@ -34,7 +34,7 @@ async fn a_second_process_on_the_same_file_is_told_which_one_has_it_and_what_to_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hard_link_to_the_file_lets_no_second_process_in() {
+async fn a_hard_link_to_the_file_admits_no_second_process() {
     let database = Database::new(Backend::Sqlite).await;
     let elsewhere = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database);
@@ -73,7 +73,7 @@ async fn a_start_after_an_unclean_end_says_what_it_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_replaced_is_told_and_takes_no_events() {
+async fn a_replaced_file_is_reported_and_accepts_no_events() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
@@ -90,7 +90,7 @@ async fn a_file_that_was_replaced_is_told_and_takes_no_events() {
     assert_eq!(fs::read(&path).expect("read"), b"a backup");
 }
 
-/// Copies a database's files with a process of its own, as a kill would leave them.
+/// Copies a database's files with a separate process, as a kill would leave them.
 fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").args([from, to]).status().expect("cp runs");
     assert!(status.success(), "{} to {}", from.display(), to.display());
@@ -158,7 +158,7 @@ async fn a_backup_beside_the_log_of_the_file_that_it_replaces_is_refused_with_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_was_removed_after_a_kill_is_missed() {
+async fn a_write_ahead_log_that_was_removed_after_a_kill_is_noticed() {
     let database = Database::new(Backend::Sqlite).await;
     let mut server = Server::all_in_one(&database).start().await;
     server.client("acme").create_endpoint(URL, &["key.rotated"]).await;
@@ -213,7 +213,7 @@ async fn a_database_without_its_master_key_is_not_started_and_no_key_is_made(bac
     serve.start().await.stop().await;
 }
 
-/// What a process says that is given this master key and does not start.
+/// The error of a process that does not start with this master key.
 async fn refusal_of_key(database: &Database, key: &str) -> String {
     let path = database.folder().join("other.key");
     fs::write(&path, key).expect("a file can be written");

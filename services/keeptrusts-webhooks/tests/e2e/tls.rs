@@ -1,4 +1,4 @@
-//! Encrypted gRPC, as operators set it up: files, flags, SIGHUP, and the consoles that ask.
+//! Encrypted gRPC as operators set it up: files, flags, SIGHUP, and consoles as clients.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ const SERVICES: [&str; 5] = [
     "--notification-service",
 ];
 
-/// An authority, and the folder where a server's and a client's files are.
+/// An authority, and the folder with a server's and a client's files.
 struct Certificates {
     authority: Authority,
     folder: TempDir,
@@ -49,7 +49,7 @@ impl Certificates {
         certificates
     }
 
-    /// Writes NAME.pem and NAME.key, in place of those that are there.
+    /// Writes NAME.pem and NAME.key, replacing existing ones.
     fn issue(&self, name: &str) {
         let (certificate, key) = self.authority.identity_pem(name);
         self.write(&format!("{name}.pem"), &certificate);
@@ -93,7 +93,7 @@ impl Certificates {
         ServiceConnector::new(tls).channel(address, |endpoint| endpoint)
     }
 
-    /// The certificate that a new connection is shown.
+    /// The certificate that a new connection gets.
     async fn shown_by(&self, server: SocketAddr) -> CertificateDer<'static> {
         let config = self.client().load().expect("the files are right").current();
         let stream = TcpStream::connect(server).await.expect("it listens");
@@ -109,7 +109,7 @@ fn bearer() -> Bearer {
     Bearer::new(FIRST_KEY).expect("a token")
 }
 
-/// A page of the console, as somebody who has signed in sees it.
+/// The status of a page of the console for somebody who has signed in.
 async fn page(console: &str, services: Channel) -> u16 {
     let request =
         v1::CreateSessionRequest { organization_id: "default".to_owned(), time_to_live: None };
@@ -120,7 +120,7 @@ async fn page(console: &str, services: Channel) -> u16 {
     http::Client::new().send(Method::GET, &url, &cookie, "".into()).await.status
 }
 
-/// A page of a console in a process of its own, with these flags and files.
+/// The status of a page of a console in a process of its own, with these flags and files.
 async fn page_of_own_console(
     certificates: &Certificates,
     server: SocketAddr,
@@ -216,10 +216,10 @@ async fn a_console_of_its_own_reaches_services_by_mutual_tls() {
     process.wait_for_line(told, PATIENCE).await;
 }
 
-/// A self-signed certificate of a client is its own authority, as `openssl req -x509` makes it: the
-/// file can be named, and the client is refused all the same.
+/// A self-signed client certificate is its own authority, as `openssl req -x509` makes it: the file
+/// can be named, but the client is refused all the same.
 #[tokio::test]
-async fn a_client_that_is_refused_for_its_certificate_is_told_of_in_the_log() {
+async fn a_client_that_is_refused_for_its_certificate_is_logged() {
     let certificates = Certificates::new();
     let database = Database::new(Backend::Sqlite).await;
     let server = certificates.encrypt_mutually(Server::all_in_one(&database)).start().await;

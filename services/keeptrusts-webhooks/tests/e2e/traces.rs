@@ -23,7 +23,7 @@ fn publishers(sampled: bool) -> String {
     format!("00-{TRACE}-{PUBLISHER}-0{}", u8::from(sampled))
 }
 
-/// Publishes an event within a trace; its id.
+/// Publishes an event within a trace; returns its id.
 async fn publish_in(client: &Client, event_type: &str, traceparent: &str) -> String {
     let mut request = Request::new(client.event(event_type, r#"{"n":1}"#));
     request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
@@ -31,8 +31,8 @@ async fn publish_in(client: &Client, event_type: &str, traceparent: &str) -> Str
     answer.into_inner().event_id
 }
 
-/// Waits until so many spans of each name are there; the whole trace. They come from several
-/// places, in any order.
+/// Waits until there are so many spans of each name; returns the whole trace. They come from
+/// several places, in any order.
 async fn spans(collector: &Collector, trace: &str, wanted: &[(&str, usize)]) -> Vec<CollectedSpan> {
     eventually(&format!("{wanted:?} of {trace}"), async || {
         let spans = collector.trace(trace);
@@ -57,7 +57,7 @@ fn names(spans: &[CollectedSpan]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_dispatch_was_killed() {
+async fn a_delivery_with_three_attempts_is_one_trace_although_dispatch_was_killed() {
     let collector = Collector::start();
     let script = [Reply::status(500), Reply::status(503), Reply::status(200)];
     let receiver = Receiver::start(Script::sequence(script));
@@ -67,7 +67,7 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
     let ingest_service = start("ingest-service").start().await;
     let mut dispatch_service = start("dispatch-service")
         .delivering_to(&receiver)
-        // Time enough to be killed before the third attempt, however busy the machine is.
+        // Long enough to be killed before the third attempt, however busy the machine is.
         .retrying_after("500ms,5s")
         .flag("--lease-ttl", "1s")
         .on_a_fixed_port()
@@ -79,7 +79,7 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
     let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
 
-    // Killed as soon as its second attempt is told of.
+    // Killed as soon as its second attempt is exported.
     spans(&collector, TRACE, &[("POST", 2)]).await;
     dispatch_service.kill().await;
     assert_eq!(receiver.request_count(), 2, "it is killed before the third");
@@ -138,7 +138,7 @@ async fn a_delivery_that_succeeds_at_its_third_attempt_is_one_tree_although_disp
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_holds_nobody_up() {
+async fn a_collector_that_is_not_available_delays_nothing() {
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
     let nobody = format!("http://127.0.0.1:{}", free_port());
@@ -158,7 +158,7 @@ async fn a_collector_that_is_away_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_was_there_already_is_named_in_the_trace_and_nothing_was_committed() {
+async fn a_duplicate_event_is_named_in_the_trace_and_nothing_is_committed() {
     let collector = Collector::start();
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).flag("--otlp-endpoint", &collector.url());
@@ -214,7 +214,7 @@ async fn each_event_of_a_batch_and_each_endpoint_has_spans_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_that_its_publisher_does_not_record_is_told_nowhere_but_its_id_is_everywhere() {
+async fn an_unsampled_trace_is_not_exported_but_its_id_is_passed_on() {
     let collector = Collector::start();
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
@@ -230,7 +230,7 @@ async fn a_trace_that_its_publisher_does_not_record_is_told_nowhere_but_its_id_i
     assert!(traceparent.starts_with(&format!("00-{TRACE}-")), "{traceparent}");
     assert!(traceparent.ends_with("-00"), "{traceparent}");
 
-    // Other traces are recorded: what was asked meanwhile. When those are there, this would be.
+    // Other traces are recorded, of calls made meanwhile. When those are there, this one would be.
     let get = "keeptrusts.webhooks.v1.DispatchService/GetDelivery";
     eventually("the calls' own traces", async || {
         (!named(&collector.spans(), get).is_empty()).then_some(())
@@ -240,7 +240,7 @@ async fn a_trace_that_its_publisher_does_not_record_is_told_nowhere_but_its_id_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_ratio_of_0_only_traces_that_callers_record_are_told() {
+async fn with_a_ratio_of_0_only_traces_sampled_by_callers_are_exported() {
     let collector = Collector::start();
     let receiver = Receiver::start(Script::default());
     let database = Database::new(Backend::Sqlite).await;
@@ -297,7 +297,7 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     assert_eq!(attempt.attribute("keeptrusts.attempt.trigger"), "test");
 }
 
-/// The span of the only call of a method, whatever its trace.
+/// The span of the only call of a method, in any trace.
 async fn the_call(collector: &Collector, method: &str) -> CollectedSpan {
     eventually(method, async || {
         let spans = collector.spans();
@@ -311,11 +311,11 @@ fn linked_traces(span: &CollectedSpan) -> Vec<String> {
 }
 
 on_both_backends! {
-    attempts_of_a_replay_link_to_the_call_that_asked_for_it,
+    attempts_of_a_replay_link_to_the_call_that_started_it,
 }
 
-/// Of one that makes a delivery, which was missed, and of one that resumes it, which failed.
-async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backend) {
+/// A delivery that the replay makes for a missed event, and one that it resumes after a failure.
+async fn attempts_of_a_replay_link_to_the_call_that_started_it(backend: Backend) {
     let collector = Collector::start();
     let script = [Reply::status(500), Reply::status(500), Reply::status(200)];
     let receiver = Receiver::start(Script::sequence(script));
@@ -367,7 +367,7 @@ async fn attempts_of_a_replay_link_to_the_call_that_asked_for_it(backend: Backen
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receiver() {
+async fn tracestate_is_passed_to_every_span_and_to_no_receiver() {
     const STATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
     let collector = Collector::start();
     let receiver = Receiver::start(Script::sequence([Reply::status(500), Reply::status(200)]));
@@ -392,7 +392,7 @@ async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receive
         assert_eq!(request.header("tracestate"), None);
         assert!(request.headers.iter().all(|(_, value)| !value.contains("t61rcWkgMzE")));
     }
-    // What is invalid is left out; the trace goes on.
+    // What is invalid is dropped; the trace goes on.
     let mut request = Request::new(client.event("policy.block", "{}"));
     let other = "5bf92f3577b34da6a3ce929d0e0e4736";
     let traceparent = format!("00-{other}-{PUBLISHER}-01");
@@ -405,7 +405,7 @@ async fn what_tracing_systems_have_noted_goes_on_to_every_span_and_to_no_receive
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_and_the_log_tell_by_which_trace_they_are_found() {
+async fn an_error_and_its_log_line_contain_the_trace_id() {
     let receiver = Receiver::start(Script::always(Reply::status(500)));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database)
@@ -424,7 +424,7 @@ async fn an_error_and_the_log_tell_by_which_trace_they_are_found() {
     assert!(refused.get_details_bad_request().is_some(), "beside what was there already");
     assert!(refused.get_details_error_info().is_some());
 
-    // Without a trace of the caller's there is one of its own.
+    // Without a trace of the caller's, a new one begins.
     let refused = client.ingest().publish_event(client.event("no.such.type", "{}")).await;
     let info = refused.expect_err("it is refused").get_details_request_info();
     assert_eq!(info.expect("RequestInfo").request_id.len(), TRACE.len());

@@ -149,3 +149,21 @@ fn new_secret(field: &str, text: String) -> Result<Secret, Violation> {
     }
     Secret::new(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_names_every_field_that_an_update_can_change() {
+        let proto =
+            include_str!("../../../../../proto/keeptrusts/webhooks/v1/endpoint_service.proto");
+        let (_, request) =
+            proto.split_once("message UpdateEndpointRequest {").expect("its message");
+        let (before, _) = request.split_once("update_mask = ").expect("its mask");
+        let (_, comment) = before.rsplit_once("// Among ").expect("the names of the fields");
+        for name in UPDATABLE.config.iter().chain(UPDATABLE.others) {
+            assert!(comment.contains(&format!("`{name}`")), "{name} is not named at update_mask");
+        }
+    }
+}

@@ -21,22 +21,20 @@ const COLUMNS: [&str; 14] = [
     "changes",
     "trace_id",
     "id",
-    // Last: files of old have the others at these places.
+    // At the end: files of earlier versions have the others in these places.
     "channel_id",
 ];
 
-/// Why a file is not whole.
+/// Why a file is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
-    /// The services do not answer any more.
     #[error("the export broke off: try again")]
     BrokenOff,
-    /// An entry could not be written.
     #[error("an entry cannot be written")]
     Unwritable(#[from] csv::Error),
 }
 
-/// The lines of some entries, and before the first of them the columns' names.
+/// Entries as lines; the first call also writes the header.
 pub(crate) fn written(
     entries: &[v1::AuditEntry],
     with_header: bool,
@@ -73,7 +71,7 @@ fn cells(entry: &v1::AuditEntry) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A line for each field that changed; of a secret only that it did.
+/// A line for each changed field; of a secret only that it changed.
 fn change(change: &v1::AuditChange) -> String {
     let v1::AuditChange { field, before, after } = change;
     match (before.is_empty(), after.is_empty()) {

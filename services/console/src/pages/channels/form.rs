@@ -1,4 +1,4 @@
-//! The form of a channel: what was typed, and the channel that it means.
+//! The form of a channel: what was typed, and the channel that it describes.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use crate::confidential::Confidential;
 use crate::fields::Fields;
 use crate::view::channel::{KINDS, TYPES, destination};
 
-/// What stands in the fields. Secrets that a channel has are never among it.
+/// The values of the fields. It never contains secrets that the channel has.
 #[derive(Default)]
 pub(crate) struct ChannelForm {
-    /// None: it is to be created.
+    /// None: the channel is to be created.
     pub(crate) id: Option<String>,
     pub(crate) etag: String,
     pub(crate) kind: String,
     pub(crate) kind_name: &'static str,
-    /// What may be shown of where the channel leads now.
+    /// What may be shown of the channel's current destination.
     pub(crate) current_address: String,
     pub(crate) name: String,
-    /// Whoever knows it can post there, with Slack and Teams.
+    /// For Slack and Teams, whoever knows it can post there.
     pub(crate) url: Confidential,
     pub(crate) routing_key: Confidential,
     pub(crate) region: String,
@@ -41,7 +41,7 @@ pub(crate) struct TypeBox {
 }
 
 impl ChannelForm {
-    /// An empty form with everything but the summary chosen. None: there is no such kind.
+    /// A new form with every type but the summary selected. None: there is no such kind.
     pub(crate) fn new(kind: &str) -> Option<ChannelForm> {
         let (kind, kind_name) = *KINDS.iter().find(|(value, _)| *value == kind)?;
         let all = TYPES.iter().map(|(kind, ..)| *kind);
@@ -54,7 +54,7 @@ impl ChannelForm {
         })
     }
 
-    /// What was typed. None: it is of no kind.
+    /// Reads a form. None: its kind is unknown.
     pub(crate) fn read(fields: &Fields, id: Option<&str>) -> Option<ChannelForm> {
         let form = ChannelForm::new(fields.get("kind"))?;
         let trimmed = |name: &str| fields.get(name).trim().to_owned();
@@ -74,7 +74,7 @@ impl ChannelForm {
         })
     }
 
-    /// A channel that exists.
+    /// A form for an existing channel.
     pub(crate) fn of(channel: &v1::Channel) -> ChannelForm {
         let (kind, current_address) = destination(channel.destination.as_ref());
         let mut form = ChannelForm::new(kind).unwrap_or_default();
@@ -112,7 +112,7 @@ impl ChannelForm {
         self.id.is_none()
     }
 
-    /// The channel that it means. The services check it.
+    /// The channel that the form describes. The services check it.
     pub(crate) fn channel(&self) -> v1::Channel {
         let known = TYPES.iter().map(|(kind, ..)| *kind);
         let chosen = known.filter(|kind| self.subscriptions.contains(kind.as_str_name()));
@@ -127,7 +127,7 @@ impl ChannelForm {
         }
     }
 
-    /// None: it stays as it is, because its secret was not typed anew.
+    /// None: the destination stays as it is, because its secret was not typed again.
     fn destination(&self) -> Option<Destination> {
         let url = self.url.expose().to_owned();
         let is_kept = !self.is_new() && url.is_empty();
@@ -155,7 +155,7 @@ impl ChannelForm {
     }
 }
 
-/// Each on a line of its own, or separated by commas.
+/// Separated by line ends or commas.
 fn lines(text: &str) -> Vec<String> {
     let parts = text.split(['\n', ',']).map(str::trim).filter(|part| !part.is_empty());
     parts.map(str::to_owned).collect()

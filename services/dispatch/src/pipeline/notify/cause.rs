@@ -1,4 +1,4 @@
-//! What channels may hear of, as the log tells it. Pure.
+//! Reasons to notify channels, as records of the log give them. Pure.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::DisableCause;
@@ -8,26 +8,26 @@ use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_store::Record;
 
-/// Something that channels may hear of.
+/// Something that channels may be notified of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotificationCause {
     pub(crate) organization_id: OrganizationId,
-    /// What channels that are subscribed to it are told. None: they are told nothing.
+    /// The notification for channels that subscribe to it. None: there is no such notification.
     pub(crate) notification_type: Option<NotificationType>,
-    /// Whether the endpoint is out of trouble: services that keep incidents are told, whatever
-    /// their channels are subscribed to.
+    /// Whether the endpoint's trouble is over. Services that keep incidents are told so, whatever
+    /// their channels subscribe to.
     pub(crate) ends_trouble: bool,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) delivery_id: Option<DeliveryId>,
     /// For people to read; may be empty.
     pub(crate) reason: String,
-    /// Where it is recorded.
+    /// Of the record.
     pub(crate) position: Position,
     pub(crate) time: Timestamp,
 }
 
 impl NotificationCause {
-    /// What a record tells of, if channels may hear of it.
+    /// The cause that a record gives, if any.
     pub(crate) fn of(record: &Record) -> Option<NotificationCause> {
         let (endpoint_id, details) = match (&record.fact, record.stream) {
             (Fact::Delivery(fact), Stream::Delivery(id)) if fact.is_exhaustion() => {
@@ -60,7 +60,7 @@ impl NotificationCause {
     }
 }
 
-/// The part of a cause that depends on what has happened.
+/// The part of a cause that depends on the record's fact.
 struct CauseDetails {
     notification_type: Option<NotificationType>,
     ends_trouble: bool,
@@ -78,7 +78,7 @@ impl CauseDetails {
         }
     }
 
-    /// Somebody has taken charge of it, and need not be told.
+    /// Somebody has acted on it, and need not be notified.
     fn end(reason: &str) -> CauseDetails {
         CauseDetails {
             notification_type: None,
@@ -103,7 +103,7 @@ fn of_endpoint(fact: &EndpointFact) -> Option<CauseDetails> {
             DisableCause::Failing { delivery_id, .. } | DisableCause::Gone { delivery_id } => {
                 CauseDetails::trouble(NotificationType::EndpointDisabled, *delivery_id, reason)
             }
-            // Nothing is sent to it any more because somebody wants that.
+            // Somebody wants that nothing is sent to it.
             DisableCause::Requested => CauseDetails::end("the endpoint was disabled by hand"),
         },
         EndpointFact::Enabled => CauseDetails::end("the endpoint was enabled"),

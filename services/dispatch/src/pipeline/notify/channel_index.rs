@@ -1,5 +1,5 @@
-//! What is known of who is told: the channels as they stand at a position of the log, their open
-//! incidents, and what each was told of exhausted deliveries lately. Pure.
+//! The state from which notifications are decided: the channels as of a position of the log, their
+//! open incidents, and their recent notifications of exhausted deliveries. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,52 +12,51 @@ use keeptrusts_webhooks_domain::notification::{
     GROUPING_WINDOW, NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::BrokenLog;
-use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{Fold, LoadedRows};
 use keeptrusts_webhooks_store::{EndpointIncident, ExhaustionNotification, Record};
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
 
-/// What is known of a shard's channels.
 #[derive(Default)]
 pub(crate) struct ChannelIndex {
     pub(super) channels: HashMap<OrganizationId, BTreeMap<ChannelId, Channel>>,
-    pub(super) groups: BTreeMap<(ChannelId, EndpointId), Group>,
+    pub(super) groups: BTreeMap<(ChannelId, EndpointId), ExhaustionGroup>,
     /// The incidents that services may have open.
     pub(super) incidents: BTreeMap<(ChannelId, EndpointId), Incident>,
-    /// So many groups there may be before those that do not matter any more are forgotten.
+    /// At this number of groups, those that no longer matter are dropped.
     forget_at: usize,
-    /// The channels are what they were after the record there, at least.
+    /// The channels are at least as new as the record there.
     read_until: Position,
-    /// What has been told of, by organization: causes up to there have been decided, because
-    /// they are decided in their order and recorded together.
+    /// By organization: causes up to this position have been decided, because they are decided in
+    /// order and recorded together.
     decided_until: HashMap<OrganizationId, Position>,
 }
 
-/// What a channel is told of exhausted deliveries of an endpoint: one message an hour.
+/// Exhausted deliveries of an endpoint, as one channel is notified of them: one message an hour.
 #[derive(Debug, Default)]
-pub(super) struct Group {
-    /// What waits, or is under way.
-    pub(super) open: Option<Open>,
+pub(super) struct ExhaustionGroup {
+    /// The notification that waits or is under way.
+    pub(super) open: Option<OpenNotification>,
     pub(super) last_sent: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenNotification {
     pub(super) notification_id: NotificationId,
-    /// How many deliveries its records tell of.
+    /// How many deliveries its records count.
     count: u32,
-    /// The last record that they tell of.
+    /// The last record that they count.
     cause: Position,
-    /// Since when some were counted that the message under way may not tell of.
+    /// When the first delivery was counted that the message under way may not contain.
     newer_since: Option<Timestamp>,
 }
 
-/// No more groups than this are looked through for ones to forget.
-const FIRST_FORGETTING: usize = 1_024;
+/// Below this number of groups, none is dropped.
+const MIN_GROUPS_TO_FORGET: usize = 1_024;
 
 impl ChannelIndex {
-    /// What the last owner has left in the tables.
+    /// Takes over the tables as the last owner left them.
     pub(crate) fn restore(
         &mut self,
         told: Vec<ExhaustionNotification>,
@@ -76,7 +75,7 @@ impl ChannelIndex {
             let group = self.groups.entry((told.channel_id, told.endpoint_id)).or_default();
             group.last_sent = group.last_sent.max(told.sent_time);
             if told.is_waiting {
-                group.open = Some(Open {
+                group.open = Some(OpenNotification {
                     notification_id: told.notification_id,
                     count: told.count,
                     cause: told.cause,
@@ -87,7 +86,7 @@ impl ChannelIndex {
         self.decided_until.extend(causes);
     }
 
-    /// Takes a channel as it stands, in place of what was known of it.
+    /// Replaces what is known of a channel.
     pub(crate) fn put(&mut self, channel: Channel) {
         let channels = self.channels.entry(channel.organization_id.clone()).or_default();
         match channel.delete_time {
@@ -96,16 +95,16 @@ impl ChannelIndex {
         }
     }
 
-    /// Forgets a channel that did not exist yet.
+    /// Removes a channel that did not exist yet.
     pub(crate) fn remove(&mut self, organization: &OrganizationId, id: ChannelId) {
         if let Some(channels) = self.channels.get_mut(organization) {
             channels.remove(&id);
         }
     }
 
-    /// Takes in one more record about a channel.
+    /// Applies one more record about a channel.
     pub(crate) fn apply(&mut self, id: ChannelId, record: &Record) -> Result<(), BrokenLog> {
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedRows::default();
         let known = self.channels.get(&record.organization_id).and_then(|known| known.get(&id));
         loaded.channels.extend(known.map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);
@@ -114,7 +113,6 @@ impl ChannelIndex {
         Ok(())
     }
 
-    /// A channel as it stands.
     pub(crate) fn channel(&self, organization: &OrganizationId, id: ChannelId) -> Option<&Channel> {
         self.channels.get(organization)?.get(&id)
     }
@@ -129,17 +127,17 @@ impl ChannelIndex {
         self.channels.get(organization).map_or(0, BTreeMap::len)
     }
 
-    /// The log was read to there.
+    /// The log was read up to `position`.
     pub(crate) fn has_read(&mut self, position: Position) {
         self.read_until = self.read_until.max(position);
     }
 
-    /// Whether the channels are what they were when something happened there, or later.
-    pub(crate) fn has_come_to(&self, position: Position) -> bool {
+    /// Whether the channels are at least as new as the record at `position`.
+    pub(crate) fn has_read_to(&self, position: Position) -> bool {
         self.read_until >= position
     }
 
-    /// Whether it was decided before, by us or by an owner before us.
+    /// Whether it was decided before, by this owner or an earlier one.
     pub(crate) fn is_decided(&self, cause: &NotificationCause) -> bool {
         self.is_decided_until(&cause.organization_id, cause.position)
     }
@@ -152,7 +150,7 @@ impl ChannelIndex {
         self.decided_until.get(organization).is_some_and(|until| position <= *until)
     }
 
-    /// What was decided is recorded, causes up to `until` included.
+    /// `decisions` are recorded, from causes up to and including `until`.
     pub(crate) fn recorded(
         &mut self,
         organization: &OrganizationId,
@@ -173,7 +171,7 @@ impl ChannelIndex {
                     if let Some(incident) = self.incidents.get_mut(&key) {
                         incident.merge(Incident::closing(until));
                     }
-                    // What comes next is another incident, and is told at once.
+                    // Whatever comes next is another incident, and is sent at once.
                     self.groups.remove(&key);
                 }
                 NotificationFact::Raised(new)
@@ -182,7 +180,7 @@ impl ChannelIndex {
                     let notification_id = decision.notification_id;
                     let (count, cause) = (new.count, until);
                     self.groups.entry(key).or_default().open =
-                        Some(Open { notification_id, count, cause, newer_since: None });
+                        Some(OpenNotification { notification_id, count, cause, newer_since: None });
                 }
                 NotificationFact::Counted { count, .. } => {
                     let group = self.groups.get_mut(&key);
@@ -198,11 +196,12 @@ impl ChannelIndex {
                 self.incidents.entry(key).or_default().merge(Incident::opened(until));
             }
         }
-        self.forget_what_does_not_matter(now);
+        self.forget_old_groups(now);
     }
 
-    /// A notification is read, to be sent. What is counted from now on may not be in it.
-    pub(crate) fn begins(&mut self, channel: ChannelId) {
+    /// The channel's notifications were read, to be sent. Deliveries that are counted from now on
+    /// may not be in the message.
+    pub(crate) fn note_read(&mut self, channel: ChannelId) {
         let of_channel = (channel, EndpointId::MIN)..=(channel, EndpointId::MAX);
         let groups = self.groups.range_mut(of_channel);
         for open in groups.filter_map(|(_, group)| group.open.as_mut()) {
@@ -210,9 +209,9 @@ impl ChannelIndex {
         }
     }
 
-    /// What is to be told an hour later, because it was counted after the message was written:
-    /// recorded together with the message's being sent at `sent`.
-    pub(crate) fn left_over(
+    /// The notification that is due an hour later, of deliveries that were counted after the
+    /// message was written. It is recorded together with the message's sending at `sent`.
+    pub(crate) fn remainder(
         &self,
         notification: &Notification,
         sent: Timestamp,
@@ -230,12 +229,12 @@ impl ChannelIndex {
         Some((new, open.cause))
     }
 
-    /// A notification was sent, and this was raised with it.
+    /// A notification was sent; `remainder` was recorded with it.
     pub(crate) fn sent(
         &mut self,
         notification: &Notification,
         sent: Timestamp,
-        left_over: Option<(NotificationId, u32)>,
+        remainder: Option<(NotificationId, u32)>,
     ) {
         if let (Some(IncidentAction::Close), Some(endpoint)) =
             (&notification.new.incident, notification.new.endpoint_id)
@@ -252,7 +251,7 @@ impl ChannelIndex {
         let cause = open.cause;
         let group = self.groups.entry(key).or_default();
         group.last_sent = Some(sent);
-        group.open = left_over.map(|(notification_id, count)| Open {
+        group.open = remainder.map(|(notification_id, count)| OpenNotification {
             notification_id,
             count,
             cause,
@@ -260,14 +259,17 @@ impl ChannelIndex {
         });
     }
 
-    /// A notification was given up, or withdrawn.
-    pub(crate) fn given_up(&mut self, notification: &Notification) {
+    /// A notification was given up or withdrawn.
+    pub(crate) fn note_given_up(&mut self, notification: &Notification) {
         let Some((key, _)) = self.open_of(notification) else { return };
         self.groups.entry(key).or_default().open = None;
     }
 
-    /// The channels that are sent a summary of the week that ended then, by organization.
-    pub(crate) fn summarized(&self, week_end: Timestamp) -> Vec<(OrganizationId, Vec<ChannelId>)> {
+    /// By organization, the channels that get a summary of the week that ended at `week_end`.
+    pub(crate) fn summary_channels(
+        &self,
+        week_end: Timestamp,
+    ) -> Vec<(OrganizationId, Vec<ChannelId>)> {
         let hears = |channel: &&Channel| {
             channel.subscribes_to(NotificationType::WeeklySummary, None)
                 && channel.create_time < week_end
@@ -279,7 +281,10 @@ impl ChannelIndex {
         channels.filter(|(_, ids)| !ids.is_empty()).collect()
     }
 
-    fn open_of(&self, notification: &Notification) -> Option<((ChannelId, EndpointId), &Open)> {
+    fn open_of(
+        &self,
+        notification: &Notification,
+    ) -> Option<((ChannelId, EndpointId), &OpenNotification)> {
         let new = &notification.new;
         if new.notification_type != NotificationType::DeliveryExhausted {
             return None;
@@ -289,11 +294,11 @@ impl ChannelIndex {
         (open.notification_id == notification.id).then_some((key, open))
     }
 
-    fn forget_what_does_not_matter(&mut self, now: Timestamp) {
-        if self.groups.len() < self.forget_at.max(FIRST_FORGETTING) {
+    fn forget_old_groups(&mut self, now: Timestamp) {
+        if self.groups.len() < self.forget_at.max(MIN_GROUPS_TO_FORGET) {
             return;
         }
-        let matters = |group: &Group| {
+        let matters = |group: &ExhaustionGroup| {
             let ends = group.last_sent.and_then(|sent| sent.checked_add(GROUPING_WINDOW).ok());
             group.open.is_some() || ends.is_some_and(|end| end > now)
         };

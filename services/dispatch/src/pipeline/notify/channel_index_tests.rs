@@ -134,7 +134,7 @@ fn what_follows_is_counted_then_told_an_hour_after_the_last_message() {
     assert!(matches!(second.fact, NotificationFact::Counted { count: 1, .. }));
     let mut sent = row(&first);
     sent.new.count = 2;
-    assert_eq!(channel_index.left_over(&sent, time(20)), None, "both are in the message");
+    assert_eq!(channel_index.remainder(&sent, time(20)), None, "both are in the message");
     channel_index.sent(&sent, time(20), None);
     let third = go_on(&mut channel_index, &[cause(EXHAUSTED, 3)], 30).remove(0);
     assert_eq!(row(&third).new.due_time, time(20 + 3_600));
@@ -150,16 +150,16 @@ fn what_came_too_late_for_a_message_is_left_over_for_the_next() {
     let of = channel(1, &[EXHAUSTED]);
     channel_index.put(of.clone());
     let first = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10).remove(0);
-    channel_index.begins(of.id);
+    channel_index.note_read(of.id);
     let sent = row(&first);
     go_on(&mut channel_index, &[cause(EXHAUSTED, 2), cause(EXHAUSTED, 3)], 12);
-    let (left_over, left_over_cause) =
-        channel_index.left_over(&sent, time(20)).expect("two came too late");
+    let (remainder, left_over_cause) =
+        channel_index.remainder(&sent, time(20)).expect("two came too late");
     assert_eq!(left_over_cause, Position(3));
-    assert_eq!((left_over.count, left_over.since), (2, time(12)));
-    assert_eq!(left_over.due_time, time(20 + 3_600));
+    assert_eq!((remainder.count, remainder.since), (2, time(12)));
+    assert_eq!(remainder.due_time, time(20 + 3_600));
     let id = NotificationId::MAX;
-    channel_index.sent(&sent, time(20), Some((id, left_over.count)));
+    channel_index.sent(&sent, time(20), Some((id, remainder.count)));
     let counted = go_on(&mut channel_index, &[cause(EXHAUSTED, 4)], 30).remove(0);
     assert_eq!(counted.notification_id, id);
 }
@@ -315,7 +315,7 @@ fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
             operation_id: OperationId::MIN,
         };
         let leave = |channel_index: &mut ChannelIndex| {
-            channel_index.leaves_behind(of.id, &record, time(15), || NotificationId::MAX)
+            channel_index.close_incidents(of.id, &record, time(15), || NotificationId::MAX)
         };
         let left = leave(&mut channel_index);
         assert_eq!(left.len(), 1);

@@ -1,4 +1,5 @@
-//! What follows from what has happened: which channels are told of it, as what, and when. Pure.
+//! Decides which notifications follow from a cause: for which channels, of which type, and when.
+//! Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,21 +16,21 @@ use keeptrusts_webhooks_store::Record;
 use super::cause::NotificationCause;
 use super::channel_index::ChannelIndex;
 
-/// A record about a notification that is to be.
+/// A record about a notification that is to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) notification_id: NotificationId,
     pub(crate) channel_id: ChannelId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) fact: NotificationFact,
-    /// Whether it opens an incident, or adds to one.
+    /// Whether it opens an incident or adds to one.
     pub(crate) opens_incident: bool,
 }
 
 impl ChannelIndex {
-    /// What follows from a record about a channel that has not been applied yet: if the channel leads
-    /// somewhere else after it, or nowhere, its incidents are closed where they were opened.
-    pub(crate) fn leaves_behind(
+    /// What follows from a record about a channel, before the record is applied: if the channel has
+    /// another destination afterwards, or none, its incidents are closed at the old one.
+    pub(crate) fn close_incidents(
         &mut self,
         id: ChannelId,
         record: &Record,
@@ -74,17 +75,17 @@ impl ChannelIndex {
         open.into_iter().map(close).collect()
     }
 
-    /// What follows from causes in one organization, in their order: records of one operation,
-    /// each of another notification. What was exhausted is counted, not listed. Causes that end
-    /// trouble are decided in operations of their own, whose position is theirs.
+    /// The records of one operation that follow from an organization's causes, in order, each about
+    /// another notification. Exhausted deliveries are counted, not listed. Each cause that ends
+    /// trouble is decided in an operation of its own, which has the cause's position.
     ///
-    /// `is_left_alone` is whether an endpoint was disabled by hand or deleted: no incident is opened
-    /// for what comes of its last attempts.
+    /// `is_stopped_by_hand`: the endpoint was disabled by hand or deleted, so that its last
+    /// attempts open no incident.
     pub(crate) fn decide(
         &self,
         causes: &[NotificationCause],
         now: Timestamp,
-        is_left_alone: impl Fn(EndpointId) -> bool,
+        is_stopped_by_hand: impl Fn(EndpointId) -> bool,
         mut new_id: impl FnMut() -> NotificationId,
     ) -> Vec<Decision> {
         let mut decisions = Vec::<Decision>::new();
@@ -107,7 +108,7 @@ impl ChannelIndex {
                     continue;
                 }
                 let Some(notification_type) = subscribed_type else { continue };
-                if keeps_incidents && is_left_alone(endpoint_id) {
+                if keeps_incidents && is_stopped_by_hand(endpoint_id) {
                     continue;
                 }
                 let incident = keeps_incidents.then_some(IncidentAction::Open);
@@ -166,7 +167,7 @@ fn raised(
     due_time: Timestamp,
     incident: Option<IncidentAction>,
 ) -> NotificationFact {
-    // Why it is out of trouble is no news to whoever subscribes to that.
+    // Subscribers to a recovery do not need its reason.
     let reason = if cause.ends_trouble { String::new() } else { cause.reason.clone() };
     NotificationFact::Raised(Box::new(NewNotification {
         channel_id,
@@ -182,7 +183,8 @@ fn raised(
     }))
 }
 
-/// The closing word: as the channel is told of it otherwise, or else as what it is.
+/// The notification that closes an incident. Its type is the one that the channel subscribes to,
+/// otherwise `IncidentResolved`.
 fn closing(
     channel_id: ChannelId,
     subscribed_type: Option<NotificationType>,

@@ -1,12 +1,12 @@
-//! Notify: tells channels of what has happened to their organization's endpoints.
+//! Notify: sends notifications to channels about their organization's endpoints.
 //!
-//! One task has the last word in a shard: it decides what is raised ([`decisions`]) from what it
-//! knows ([`channel_index`]), what is due next ([`queue`]), whether what has waited is still sent
-//! ([`send_decision`]), and records what came of it. Since nobody else writes about the shard's
-//! notifications, counting what was exhausted and sending what was counted cannot come between
-//! each other. Routing waits until what follows from a cause is committed before it moves the
-//! checkpoint past it; and what has been told of is known by the position of its cause, so that
-//! the next owner, who reads the same records again, raises nothing twice.
+//! One task in a shard decides which notifications are raised ([`decisions`]) from its state
+//! ([`channel_index`]), which is due next ([`queue`]), and whether one that has waited is still
+//! sent ([`send_decision`]), and records the outcomes. Since nobody else writes about the shard's
+//! notifications, counting exhausted deliveries and sending their count cannot interfere. Routing
+//! moves the checkpoint past a cause only when what follows from it is committed. The position of
+//! the last cause is recorded, so that the next owner, who reads the same records again, raises
+//! nothing twice.
 //!
 //! Decision: docs/decisions/one-writer-of-notifications.md
 
@@ -18,6 +18,7 @@ mod record;
 mod relevance;
 mod send_decision;
 mod sending;
+mod stage;
 mod summary;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -28,57 +29,35 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
-use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::GROUPING_WINDOW;
 use keeptrusts_webhooks_store::{Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failures::{Append, OnDefect, StageEnded, Streams};
+use super::failures::StageEnded;
+use super::limits::STAGE_CAPACITY;
+use super::owned_shard::OwnedShard;
 use super::rewind::rewind;
-use super::{OwnedShard, STAGE_CAPACITY};
 use channel_index::ChannelIndex;
 use queue::{NotificationQueue, plausible_due_time};
 use sending::SendProgress;
 
 pub(crate) use cause::NotificationCause;
+pub(crate) use stage::Notify;
 
-/// As many notifications as may be under way at once in a shard: one for each channel at most.
-const AT_ONCE: usize = 16;
+/// Notifications that may be under way at once in a shard; each channel has at most one.
+const MAX_CONCURRENT_SENDS: usize = 16;
 const CHANNELS_PER_PAGE: usize = 500;
 
-/// What is recorded of notifications. Routing waits for it.
-const NOTIFICATIONS: Append = Append {
-    what: "cannot record a notification",
-    streams: Streams::Owned,
-    on_defect: OnDefect::GiveUp,
-};
-
-/// What the stage hears.
-pub(crate) enum ToNotify {
-    /// Channels may hear of these. Answered when what follows is committed.
-    Happened(Vec<NotificationCause>, oneshot::Sender<()>),
-    /// Something was recorded of a channel. Answered when what follows is committed.
+pub(crate) enum NotifyMessage {
+    /// Channels may be notified of these. Answered when what follows is committed.
+    Causes(Vec<NotificationCause>, oneshot::Sender<()>),
+    /// A record about a channel. Answered when what follows is committed.
     Channel(ChannelId, Arc<Record>, oneshot::Sender<()>),
-    /// Somebody has asked for a test.
     TestRequested(ChannelId),
 }
 
-/// The stage's state.
-pub(crate) struct Notify {
-    shard: Arc<OwnedShard>,
-    channel_index: ChannelIndex,
-    queue: NotificationQueue,
-    /// What was sent by mail in the last 24 hours, by organization: what the tables say, and what
-    /// is under way.
-    mail: HashMap<OrganizationId, MailUsage>,
-    /// When the next week ends that is summarized.
-    next_week: Timestamp,
-    /// The end of a week that is to be summarized at once.
-    week_to_summarize: Option<Timestamp>,
-}
-
-/// The shard's channels as they stand. Read before what has changed is looked for, so that a change
-/// that comes between is found, and taken back, and not missed.
+/// The shard's channels as they are now. This must be read before the changes since the checkpoint,
+/// so that a change in between is found there and undone.
 pub(crate) async fn channels(shard: &OwnedShard) -> Result<Vec<Channel>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let mut channels = Vec::new();
@@ -91,8 +70,8 @@ pub(crate) async fn channels(shard: &OwnedShard) -> Result<Vec<Channel>, StoreEr
     }
 }
 
-/// Brings the stage to where the last owner stopped: channels that changed behind the checkpoint
-/// are set back to how they stood there, and change again as the log is read.
+/// Restores the stage's state. Channels that changed after the checkpoint are set back to their
+/// state there, and change again as the log is read.
 pub(crate) async fn prepare(
     shard: &Arc<OwnedShard>,
     checkpoint: Position,
@@ -114,7 +93,7 @@ pub(crate) async fn prepare(
     let causes = store.last_causes(number, checkpoint).await?;
     channel_index.has_read(checkpoint);
     channel_index.restore(told, causes, store.open_incidents(number).await?);
-    let mut queue = NotificationQueue::new(AT_ONCE);
+    let mut queue = NotificationQueue::new(MAX_CONCURRENT_SENDS);
     for (channel, due_time) in store.waiting_channels(number).await? {
         queue.schedule(channel, plausible_due_time(due_time, now));
     }
@@ -131,8 +110,8 @@ pub(crate) async fn prepare(
 }
 
 impl Notify {
-    /// Works until routing has ended and what is under way is over.
-    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<ToNotify>) {
+    /// Works until routing has ended and nothing is under way.
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<NotifyMessage>) {
         let (to_record, mut ended) = mpsc::channel(STAGE_CAPACITY);
         let stop = self.shard.stop.clone();
         let mut is_open = true;
@@ -150,7 +129,7 @@ impl Notify {
                 biased;
                 Some(progress) = ended.recv() => self.conclude(progress, &to_record).await,
                 message = messages.recv(), if is_open => match message {
-                    Some(message) => self.hear(message).await,
+                    Some(message) => self.handle(message).await,
                     None => {
                         is_open = false;
                         Ok(())
@@ -167,7 +146,7 @@ impl Notify {
     fn begin_turns(&mut self, to_record: &mpsc::Sender<SendProgress>) {
         let now = self.now();
         while let Some(channel) = self.queue.take(now) {
-            self.channel_index.begins(channel);
+            self.channel_index.note_read(channel);
             sending::spawn_read(&self.shard, channel, to_record.clone());
         }
     }
@@ -177,17 +156,17 @@ impl Notify {
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     }
 
-    async fn hear(&mut self, message: ToNotify) -> Result<(), StageEnded> {
+    async fn handle(&mut self, message: NotifyMessage) -> Result<(), StageEnded> {
         match message {
-            ToNotify::Happened(causes, done) => {
+            NotifyMessage::Causes(causes, done) => {
                 let until = causes.last().map(|cause| cause.position);
                 self.raise(causes).await?;
                 until.into_iter().for_each(|position| self.channel_index.has_read(position));
-                // Whoever waited may have gone.
+                // The receiver may be gone.
                 _ = done.send(());
             }
-            ToNotify::Channel(id, record, done) => {
-                self.close_what_is_left_behind(id, &record).await?;
+            NotifyMessage::Channel(id, record, done) => {
+                self.close_incidents_of_old_destination(id, &record).await?;
                 if let Err(error) = self.channel_index.apply(id, &record) {
                     self.shard.give_up("the log contradicts itself", &error);
                     return Err(StageEnded);
@@ -195,13 +174,13 @@ impl Notify {
                 self.channel_index.has_read(record.position);
                 _ = done.send(());
             }
-            // Whoever asks may have another clock.
-            ToNotify::TestRequested(channel) => self.queue.schedule(channel, Timestamp::MIN),
+            // The caller's clock may differ from ours.
+            NotifyMessage::TestRequested(channel) => self.queue.schedule(channel, Timestamp::MIN),
         }
         Ok(())
     }
 
-    /// Raises what follows from causes, organization by organization.
+    /// Raises the notifications that follow from causes, organization by organization.
     async fn raise(&mut self, causes: Vec<NotificationCause>) -> Result<(), StageEnded> {
         let fresh: Vec<_> =
             causes.into_iter().filter(|cause| !self.channel_index.is_decided(cause)).collect();
@@ -217,12 +196,12 @@ impl Notify {
                 .filter(|cause| cause.organization_id == organization)
                 .cloned()
                 .collect();
-            // What ends trouble has an operation of its own: an incident tells by the positions of
-            // operations' causes what came first.
+            // A cause that ends trouble has an operation of its own: an incident orders its events
+            // by the positions of operations' causes.
             for part in
                 of_organization.chunk_by(|one, next| !one.ends_trouble && !next.ends_trouble)
             {
-                // An operation has so many records at most, whatever the number of channels.
+                // Limits the records of an operation, whatever the number of channels.
                 for part in part.chunks((RECORDS_PER_OPERATION / channels).max(1)) {
                     self.raise_part(&organization, part).await?;
                 }

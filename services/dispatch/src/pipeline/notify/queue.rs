@@ -1,4 +1,5 @@
-//! The queue of notifications: one under way at a time for each channel, a limited number in all. Pure.
+//! The queue of notifications: at most one under way for each channel, a limited number in all.
+//! Pure.
 //!
 //! Decision: docs/decisions/one-due-time-for-each-channel.md
 
@@ -8,8 +9,8 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::ChannelId;
 use keeptrusts_webhooks_domain::notification::MAX_RETRY_WAIT;
 
-/// The channels that notifications wait for, with the earliest time that one is due. What is due
-/// stays in the table; here is one time for each channel.
+/// The channels with waiting notifications, each with the earliest due time. The notifications
+/// themselves stay in the table.
 #[derive(Debug)]
 pub(crate) struct NotificationQueue {
     due: HashMap<ChannelId, Timestamp>,
@@ -19,7 +20,7 @@ pub(crate) struct NotificationQueue {
 }
 
 impl NotificationQueue {
-    /// At most so many channels at the same time.
+    /// At most `at_once` channels are under way at the same time.
     pub(crate) fn new(at_once: usize) -> NotificationQueue {
         NotificationQueue {
             due: HashMap::new(),
@@ -29,7 +30,7 @@ impl NotificationQueue {
         }
     }
 
-    /// A notification is due then.
+    /// A notification of the channel is due at `time`.
     pub(crate) fn schedule(&mut self, channel: ChannelId, time: Timestamp) {
         let known = self.due.get(&channel).copied();
         if known.is_some_and(|known| known <= time) {
@@ -42,7 +43,7 @@ impl NotificationQueue {
         self.by_time.insert((time, channel));
     }
 
-    /// The next channel that it is time for. It is under way until [`NotificationQueue::done`].
+    /// Takes the next channel that is due. It is under way until [`NotificationQueue::done`].
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<ChannelId> {
         let (time, channel) = self.next().filter(|(time, _)| *time <= now)?;
         self.by_time.remove(&(time, channel));
@@ -51,17 +52,17 @@ impl NotificationQueue {
         Some(channel)
     }
 
-    /// A channel's turn is over.
+    /// The channel is no longer under way.
     pub(crate) fn done(&mut self, channel: ChannelId) {
         self.under_way.remove(&channel);
     }
 
-    /// When [`NotificationQueue::take`] will have something. None: only after a `schedule` or a `done`.
+    /// When [`NotificationQueue::take`] will return a channel. None: not before a `schedule` or a
+    /// `done`.
     pub(crate) fn alarm(&self) -> Option<Timestamp> {
         self.next().map(|(time, _)| time)
     }
 
-    /// How many are under way.
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.len()
     }
@@ -70,12 +71,12 @@ impl NotificationQueue {
         if self.under_way.len() >= self.at_once {
             return None;
         }
-        // It passes over those that are under way, which are few.
+        // Skips those that are under way, which are few.
         self.by_time.iter().copied().find(|(_, channel)| !self.under_way.contains(channel))
     }
 }
 
-/// When a notification is due whose row says `due_time`. No notification waits longer than
+/// The due time of a notification whose row says `due_time`. No notification waits longer than
 /// [`MAX_RETRY_WAIT`]: one that seems to was written when a clock was ahead, and is due now.
 pub(crate) fn plausible_due_time(due_time: Timestamp, now: Timestamp) -> Timestamp {
     let latest = now.checked_add(MAX_RETRY_WAIT).unwrap_or(Timestamp::MAX);

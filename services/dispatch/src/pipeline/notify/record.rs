@@ -1,30 +1,29 @@
-//! What is recorded of notifications: that they are raised, and what came of sending them.
+//! Records notifications: that they are raised, and the outcomes of sending them.
 
-use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::notification::{NewNotification, NotificationFact};
-use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, Operation, Record, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, Record, new_ulid};
 use tokio::sync::mpsc;
 
 use super::cause::NotificationCause;
 use super::decisions::Decision;
-use super::relevance::is_left_alone;
+use super::relevance::is_stopped_by_hand;
 use super::send_decision::SendDecision;
 use super::sending::{self, DELETED, DueNotification, FinishedSend, SendProgress};
-use super::{NOTIFICATIONS, Notify};
+use super::stage::{NOTIFICATIONS, Notify};
 use crate::metrics;
-use crate::pipeline::failures::{Append, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
+use crate::pipeline::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, StageEnded, Streams};
 
-/// What came of a notification, and of its channel's health: somebody may change the channel
+/// The outcome of a notification and the health of its channel, which somebody may change
 /// meanwhile.
-const OUTCOMES: Append = Append { streams: Streams::Shared, ..NOTIFICATIONS };
+const OUTCOMES: AppendPolicy = AppendPolicy { streams: Streams::Shared, ..NOTIFICATIONS };
 
 impl Notify {
-    /// Records what follows from causes in one organization, all at once.
+    /// Records what follows from causes in one organization, in one operation.
     pub(super) async fn raise_part(
         &mut self,
         organization: &OrganizationId,
@@ -33,24 +32,24 @@ impl Notify {
         let Some(last) = causes.last() else { return Ok(()) };
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
-        let is_left_alone = |id| {
+        let is_stopped_by_hand = |id| {
             let target = self.shard.targets.get(id);
-            target.is_some_and(|target| is_left_alone(&target.endpoint))
+            target.is_some_and(|target| is_stopped_by_hand(&target.endpoint))
         };
-        let decisions = self.channel_index.decide(causes, now, is_left_alone, new_id);
+        let decisions = self.channel_index.decide(causes, now, is_stopped_by_hand, new_id);
         let correlation = last.endpoint_id.to_string();
         self.record_decisions(organization, decisions, last.position, correlation, now).await
     }
 
-    /// Closes the incidents of a channel that leads somewhere else after a record, or nowhere.
-    pub(super) async fn close_what_is_left_behind(
+    /// Closes a channel's incidents at its old destination, if a record changes or deletes it.
+    pub(super) async fn close_incidents_of_old_destination(
         &mut self,
         id: ChannelId,
         record: &Record,
     ) -> Result<(), StageEnded> {
         let now = self.now();
         let new_id = || NotificationId::new(new_ulid(now));
-        let decisions = self.channel_index.leaves_behind(id, record, now, new_id);
+        let decisions = self.channel_index.close_incidents(id, record, now, new_id);
         let (organization, position) = (&record.organization_id, record.position);
         self.record_decisions(organization, decisions, position, id.to_string(), now).await
     }
@@ -85,15 +84,15 @@ impl Notify {
         Ok(())
     }
 
-    /// Goes on with a notification that is due, or records what came of it.
+    /// Continues with a notification that is due, or records its outcome.
     pub(super) async fn conclude(
         &mut self,
         progress: SendProgress,
         to_record: &mpsc::Sender<SendProgress>,
     ) -> Result<(), StageEnded> {
         match progress {
-            SendProgress::Nothing(channel) => self.queue.done(channel),
-            SendProgress::NotYet(channel, due_time) => {
+            SendProgress::NoneWaiting(channel) => self.queue.done(channel),
+            SendProgress::NotDue(channel, due_time) => {
                 self.queue.done(channel);
                 self.queue.schedule(channel, due_time);
             }
@@ -125,14 +124,14 @@ impl Notify {
         let operation = self.operation(organization, vec![record], channel_id.to_string(), None);
         self.shard.append(NOTIFICATIONS, operation).await?;
         self.queue.done(channel_id);
-        self.channel_index.given_up(notification);
+        self.channel_index.note_given_up(notification);
         next_due_time.iter().for_each(|time| self.queue.schedule(channel_id, *time));
         Ok(())
     }
 
     async fn record(&mut self, finished: FinishedSend) -> Result<(), StageEnded> {
         let channel_id = finished.notification.new.channel_id;
-        let (fact, left_over, cause) = self.outcome(&finished);
+        let (fact, remainder, cause) = self.outcome(&finished);
         let mut known = finished.channel.clone();
         let mut backoff = DATABASE_BACKOFF;
         loop {
@@ -141,7 +140,7 @@ impl Notify {
                 expected: ExpectedVersion::Any,
                 fact: Fact::Notification(fact.clone()),
             }];
-            records.extend(left_over.clone().map(|(id, new)| NewRecord {
+            records.extend(remainder.clone().map(|(id, new)| NewRecord {
                 stream: Stream::Notification(id),
                 expected: ExpectedVersion::New,
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
@@ -161,11 +160,11 @@ impl Notify {
                 }
             }
         }
-        self.note_recorded(&finished, &fact, left_over);
+        self.note_recorded(&finished, &fact, remainder);
         Ok(())
     }
 
-    /// What is recorded of the notification, and what is raised with it.
+    /// The outcome's fact, and the notification that is raised together with it, with its cause.
     fn outcome(
         &self,
         finished: &FinishedSend,
@@ -175,13 +174,13 @@ impl Notify {
         match error {
             None => {
                 let fact = NotificationFact::Sent { attempt, count: notification.new.count };
-                let left_over = self.channel_index.left_over(notification, *end_time);
+                let remainder = self.channel_index.remainder(notification, *end_time);
                 let id = NotificationId::new(new_ulid(*end_time));
-                let cause = left_over.as_ref().map(|(_, cause)| *cause);
-                (fact, left_over.map(|(new, _)| (id, new)), cause)
+                let cause = remainder.as_ref().map(|(_, cause)| *cause);
+                (fact, remainder.map(|(new, _)| (id, new)), cause)
             }
             Some(error) => {
-                // Then there was nowhere to send it.
+                // There was no channel to send it to.
                 let is_gone = finished.kind.is_none();
                 let next = notification.next_attempt_time(attempt.number, *end_time);
                 let next_attempt_time = next.filter(|_| !is_gone);
@@ -195,7 +194,7 @@ impl Notify {
         &mut self,
         finished: &FinishedSend,
         fact: &NotificationFact,
-        left_over: Option<(NotificationId, NewNotification)>,
+        remainder: Option<(NotificationId, NewNotification)>,
     ) {
         let FinishedSend { notification, kind, end_time, next_due_time, .. } = finished;
         let channel_id = notification.new.channel_id;
@@ -204,18 +203,18 @@ impl Notify {
         let mut due = vec![*next_due_time];
         match fact {
             NotificationFact::Sent { .. } => {
-                due.push(left_over.as_ref().map(|(_, new)| new.due_time));
-                let left_over = left_over.map(|(id, new)| (id, new.count));
-                self.channel_index.sent(notification, *end_time, left_over);
-                metrics::notified(kind, metrics::Notified::Sent);
+                due.push(remainder.as_ref().map(|(_, new)| new.due_time));
+                let remainder = remainder.map(|(id, new)| (id, new.count));
+                self.channel_index.sent(notification, *end_time, remainder);
+                metrics::count_notification(kind, metrics::NotificationResult::Sent);
             }
             NotificationFact::Failed { next_attempt_time, error, .. } => {
                 due.push(*next_attempt_time);
                 if next_attempt_time.is_none() {
-                    self.channel_index.given_up(notification);
+                    self.channel_index.note_given_up(notification);
                 }
                 if error != DELETED {
-                    metrics::notified(kind, metrics::Notified::Failed);
+                    metrics::count_notification(kind, metrics::NotificationResult::Failed);
                     let notification_id = notification.id;
                     tracing::warn!(%channel_id, %notification_id, error, "a channel could not be told");
                 }
@@ -226,26 +225,9 @@ impl Notify {
         }
         due.into_iter().flatten().for_each(|time| self.queue.schedule(channel_id, time));
     }
-
-    pub(super) fn operation(
-        &self,
-        organization: &OrganizationId,
-        records: Vec<NewRecord>,
-        correlation_id: String,
-        causation: Option<Position>,
-    ) -> Operation {
-        let metadata = Metadata { correlation_id, causation, ..Metadata::default() };
-        self.shard.operation(organization, records, metadata)
-    }
-
-    /// What the stage waits by: a wall clock that does not step. What people are told of when
-    /// something happened is the wall clock's to say.
-    pub(super) fn now(&self) -> Timestamp {
-        self.shard.steady_clock.wall()
-    }
 }
 
-/// Records a channel's health only when it changes, with what caused that.
+/// Records a channel's health only when it changes, with the cause.
 fn health(channel: &Channel, finished: &FinishedSend) -> Option<NewRecord> {
     let command = match &finished.error {
         None => ChannelCommand::NoteSuccess,

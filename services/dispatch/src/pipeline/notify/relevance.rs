@@ -1,13 +1,13 @@
-//! Whether a notification that has waited is still worth sending, as things stand now. Pure.
+//! Whether a notification that has waited is still worth sending. Pure.
 
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
 
-/// Why a notification is not sent any more. None: it is.
+/// Why a notification is withdrawn. None: it is sent.
 ///
-/// `incident` is that of its endpoint at the channel's service, if the service may have it open;
-/// `endpoint` is the endpoint as the last records that were read leave it, if it is known.
+/// `incident` is the endpoint's incident at the channel's service, if the service may have it open;
+/// `endpoint` is its state as of the last record that was read, if it is known.
 pub(crate) fn withdrawn_because(
     notification: &Notification,
     incident: Option<&Incident>,
@@ -15,8 +15,8 @@ pub(crate) fn withdrawn_because(
 ) -> Option<&'static str> {
     let cause = notification.cause;
     match &notification.new.incident {
-        // By positions of the log alone: the records of trouble and of its end are in one order,
-        // and whatever the end is, it is told after this.
+        // Compares positions of the log only: the records of trouble and of its end have one order,
+        // and the end is always sent after this.
         Some(IncidentAction::Open) => (!incident
             .is_some_and(|known| known.may_be_opened_by(cause)))
         .then_some("it was over before it could be told"),
@@ -33,7 +33,8 @@ fn of_endpoint(kind: NotificationType, endpoint: &Endpoint) -> Option<&'static s
     let was_deleted = endpoint.delete_time.is_some();
     let disabled_by_hand = endpoint.status_cause == Some(StatusCause::Requested);
     let is_true = match kind {
-        // It says how the endpoint is now. What was lost is worth knowing in any case.
+        // The others describe the endpoint's current state; lost deliveries are worth knowing in
+        // any case.
         NotificationType::DeliveryExhausted => true,
         NotificationType::EndpointDegraded => endpoint.status == EndpointStatus::Degraded,
         NotificationType::EndpointDisabled => {
@@ -56,7 +57,7 @@ fn of_endpoint(kind: NotificationType, endpoint: &Endpoint) -> Option<&'static s
     }
 }
 
-/// Whether an endpoint is left alone by its owners: disabled by hand, or deleted.
-pub(crate) fn is_left_alone(endpoint: &Endpoint) -> bool {
+/// Whether the endpoint's owners have stopped it: disabled by hand, or deleted.
+pub(crate) fn is_stopped_by_hand(endpoint: &Endpoint) -> bool {
     endpoint.delete_time.is_some() || endpoint.status_cause == Some(StatusCause::Requested)
 }

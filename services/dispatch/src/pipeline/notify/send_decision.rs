@@ -1,4 +1,4 @@
-//! Decides what becomes of a notification that is due: it is sent, waits, or is withdrawn.
+//! Decides whether a notification that is due is sent, waits, or is withdrawn.
 
 use std::time::Duration;
 
@@ -8,23 +8,22 @@ use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::mail_limits::MailUsage;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 
-use super::Notify;
 use super::relevance::withdrawn_because;
 use super::sending::DueNotification;
+use super::stage::Notify;
 
-/// What becomes of a notification that is due.
 pub(super) enum SendDecision {
-    /// It is sent there. None: the channel was deleted, and it is given up.
+    /// None: the channel was deleted, and the notification is given up.
     Send(Option<Destination>),
-    /// It is not sent any more.
+    /// With the reason.
     Withdraw(String),
-    /// Not before then.
+    /// Until then.
     Wait(Timestamp),
 }
 
-/// A process that has just begun has not read the log to where a channel was created or changed.
-const UNTIL_READ: Duration = Duration::from_secs(1);
-/// Why a test is not sent. Other notifications wait.
+/// A new owner may not have read the log up to where a channel was created or changed.
+const READ_DELAY: Duration = Duration::from_secs(1);
+/// Why a test is withdrawn. Other notifications wait.
 const TOO_MUCH_MAIL: &str =
     "the organization has had as many messages or recipients of mail as it may have for now";
 
@@ -33,7 +32,6 @@ fn after(time: Timestamp, wait: Duration) -> Timestamp {
 }
 
 impl Notify {
-    /// What becomes of a notification that is due, as things stand now.
     pub(super) fn decide_send(&mut self, due: &DueNotification) -> SendDecision {
         let DueNotification { notification, channel, mail_sent, .. } = due;
         let (new, now) = (&notification.new, self.now());
@@ -50,12 +48,12 @@ impl Notify {
         let Some(channel) = channel else { return SendDecision::Send(None) };
         let destination = &channel.config.destination;
         if new.incident.is_some() {
-            // Where the channel led when the cause was read: what changes it closes what was opened
-            // until then. The owner before us may have read further than we have.
+            // The destination as of the cause: a change of the destination closes what was opened
+            // before it. The previous owner may have read further than this one.
             let known = self.channel_index.channel(&notification.organization_id, new.channel_id);
-            return match known.filter(|_| self.channel_index.has_come_to(notification.cause)) {
+            return match known.filter(|_| self.channel_index.has_read_to(notification.cause)) {
                 Some(known) => SendDecision::Send(Some(known.config.destination.clone())),
-                None => SendDecision::Wait(after(now, UNTIL_READ)),
+                None => SendDecision::Wait(after(now, READ_DELAY)),
             };
         }
         let recipients = destination.recipient_count();

@@ -1,5 +1,5 @@
-//! Sends one notification to its channel: reads what is due and, once that is decided, puts it into
-//! the format of the channel and posts it.
+//! Sends a notification to its channel: reads what is due, and, once it is decided, renders it in
+//! the channel's format and posts it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,52 +23,49 @@ use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::queue::plausible_due_time;
-use crate::pipeline::answer_remarks::status_text;
-use crate::pipeline::failures::OnDefect;
+use crate::pipeline::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
+use crate::pipeline::owned_shard::OwnedShard;
 use crate::pipeline::request::AGENT;
-use crate::pipeline::{CANNOT_READ_DATA_KEYS, OwnedShard};
+use crate::pipeline::response_text::status_text;
 
-/// How far a channel has come: its due notification is read, decided on, and sent.
+/// The progress of a channel: its due notification is read, decided on, and sent.
 pub(crate) enum SendProgress {
-    /// Nothing waits for the channel.
-    Nothing(ChannelId),
-    /// The next one is due then.
-    NotYet(ChannelId, Timestamp),
-    /// This one is due.
+    NoneWaiting(ChannelId),
+    /// The next one is due later.
+    NotDue(ChannelId, Timestamp),
     Due(Box<DueNotification>),
     /// It was sent, or could not be.
     Finished(Box<FinishedSend>),
 }
 
-/// A notification that is due.
 pub(crate) struct DueNotification {
     pub(crate) notification: Notification,
     /// The channel as the table has it. None: it was deleted.
     pub(crate) channel: Option<Channel>,
-    /// What was sent for the organization lately, if the channel leads to people's mail.
+    /// The organization's recent mail, if the channel sends mail.
     pub(crate) mail_sent: Vec<MailAttempts>,
-    /// When the one after it is due, as far as one waits.
+    /// When the channel's next notification is due, if one waits.
     pub(crate) next_due_time: Option<Timestamp>,
 }
 
-/// A notification that was tried.
+/// A notification after an attempt.
 pub(crate) struct FinishedSend {
     pub(crate) notification: Notification,
-    /// Whose health it tells of. None: it was deleted, or it went where the channel led before.
+    /// The channel whose health the attempt shows. None: it was deleted, or its destination is
+    /// another one now.
     pub(crate) channel: Option<Channel>,
     pub(crate) kind: Option<ChannelKind>,
     pub(crate) attempt: NotificationAttempt,
-    /// By the clock that the stage waits by.
+    /// On the clock that the stage waits by.
     pub(crate) end_time: Timestamp,
-    /// What went wrong. None: nothing.
+    /// None: it was sent.
     pub(crate) error: Option<String>,
     pub(crate) next_due_time: Option<Timestamp>,
 }
 
-/// What goes wrong when a channel is not there any more.
 pub(crate) const DELETED: &str = "the channel was deleted";
 
-/// What is kept of an error. They are ours, but for the parts that name a peer.
+/// Limit for a stored error. Errors are our texts, except for the parts that name a peer.
 const MAX_ERROR_CHARS: usize = 500;
 
 /// Reads what is due for a channel.
@@ -76,11 +73,11 @@ pub(crate) async fn read_due(shard: &OwnedShard, channel_id: ChannelId) -> SendP
     let (store, number) = (shard.log.store(), shard.lease.shard());
     let read = || store.waiting_notifications(number, channel_id, 2);
     let mut waiting = shard.read(CANNOT_READ, OnDefect::Wait, read).await.into_iter();
-    let Some(notification) = waiting.next() else { return SendProgress::Nothing(channel_id) };
+    let Some(notification) = waiting.next() else { return SendProgress::NoneWaiting(channel_id) };
     let now = shard.steady_clock.wall();
     let due_time = notification.due_time.map(|due_time| plausible_due_time(due_time, now));
     if let Some(due_time) = due_time.filter(|due_time| *due_time > now) {
-        return SendProgress::NotYet(channel_id, due_time);
+        return SendProgress::NotDue(channel_id, due_time);
     }
     let organization = notification.organization_id.clone();
     let read = || store.channel(number, &organization, channel_id);
@@ -143,8 +140,8 @@ async fn send_due(
 
 const CANNOT_READ: &str = "cannot read what channels are to be told";
 
-/// What was answered, or what went wrong with it.
-type Sent = Result<u16, (Option<u16>, String)>;
+/// The status code, or an error with the status code if there was one.
+type PostResult = Result<u16, (Option<u16>, String)>;
 
 /// None: the lease ran out before.
 async fn send(
@@ -153,7 +150,7 @@ async fn send(
     destination: &Destination,
     channel_name: &str,
     now: Timestamp,
-) -> Option<Sent> {
+) -> Option<PostResult> {
     let names = names(shard, notification);
     let endpoint = notification.new.endpoint_id.and_then(|id| shard.targets.get(id));
     let context = NotificationContext {
@@ -173,7 +170,7 @@ async fn send(
             }
         }
     };
-    // The last moment to notice that this process was frozen past its lease.
+    // The last chance to notice that this process was frozen past its lease.
     if !shard.lease.is_valid() {
         return None;
     }
@@ -212,7 +209,7 @@ async fn send(
     let connections = ConnectionGroup::new(notification.new.channel_id.ulid().0);
     let first = post(shard, connections, &url, headers.clone(), body).await;
     Some(match (first, second) {
-        // Together they are one attempt: what closes is sent again with what it closes.
+        // Both posts are one attempt: the resolution is sent again together with its trigger.
         (Ok(_), Some(second)) => post(shard, connections, &url, headers, second).await,
         (first, _) => first,
     })
@@ -224,11 +221,11 @@ async fn post(
     url: &Uri,
     headers: HeaderMap,
     body: Vec<u8>,
-) -> Sent {
+) -> PostResult {
     let exchanged = shard.transport.post(connections, url, headers, body.into()).await;
     match exchanged.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
-        // Not what it has said: that may be what it was sent.
+        // The body is not stored: it may echo what was sent.
         Ok(answer) => {
             let status = answer.status;
             Err((Some(status.as_u16()), format!("the service answered {}", status_text(status))))
@@ -241,7 +238,7 @@ const NO_MAILER: &str =
     "this server sends no mail: its operators have to give dispatch an --smtp-server";
 const NO_SECRET: &str = "the channel has no secret any more: edit it";
 
-/// The same headers as a delivery has: Standard Webhooks 1.0, and ours.
+/// The same headers as for a delivery: Standard Webhooks 1.0, and ours.
 fn sign(
     headers: &mut HeaderMap,
     notification: &Notification,
@@ -250,7 +247,7 @@ fn sign(
     now: Timestamp,
 ) {
     let mut put = |name: &'static str, value: String| {
-        // Ids, digits, hex and base64: always fit for a header.
+        // Ids, digits, hex and base64 are always valid in a header.
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -286,7 +283,7 @@ async fn open(
     })
 }
 
-/// What the endpoints that it is about are called now.
+/// The current names of the endpoints that the notification is about.
 fn names(shard: &OwnedShard, notification: &Notification) -> HashMap<EndpointId, String> {
     let new = &notification.new;
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
@@ -306,7 +303,7 @@ pub(crate) fn spawn_read(
     spawn(shard, async move { Some(read_due(&of_task, channel_id).await) }, progress);
 }
 
-/// Sends what is due, in a task of its own. None: the channel was deleted.
+/// Sends what is due in a task of its own. `destination` None: the channel was deleted.
 pub(crate) fn spawn_send(
     shard: &Arc<OwnedShard>,
     due: DueNotification,

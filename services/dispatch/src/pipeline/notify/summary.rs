@@ -1,8 +1,8 @@
-//! The weekly summary: on Mondays at 00:00 UTC, once, whoever owns the shard then.
+//! The weekly summary: once, on Mondays at 00:00 UTC, whoever owns the shard then.
 //!
 //! A week ends by the calendar, which the steady clock does not know: it may differ from every wall
 //! clock. So an owner whose wall clock was ahead when it began summarizes a week too early, but
-//! once, because the summary's id is the channel's and the week's.
+//! only once, because the summary's id consists of the channel's and the week's.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use keeptrusts_webhooks_domain::notification::{
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::{AppendError, ExpectedVersion, NewRecord, Refusal, StoreError};
 
-use super::{NOTIFICATIONS, Notify};
+use super::stage::{NOTIFICATIONS, Notify};
 use crate::pipeline::failures::{DATABASE_BACKOFF, OnDefect, StageEnded};
 
-/// For so long after its end a week is still worth a summary, if nobody was there on Monday.
+/// How long after its end a week is still summarized, if there was no owner on Monday.
 const CATCH_UP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// When the next week ends, and the end of the last one if it may still have to be summarized.
+/// When the current week ends, and the end of the last one if it may still have to be summarized.
 pub(super) fn weeks(now: Timestamp) -> (Timestamp, Option<Timestamp>) {
     let ended = last_week(now).end;
     let latest = ended.checked_add(CATCH_UP).unwrap_or(ended);
@@ -38,7 +38,7 @@ impl Notify {
             (self.next_week, self.week_to_summarize) = weeks(now);
         }
         let Some(week_end) = self.week_to_summarize.take() else { return Ok(()) };
-        for (organization, channels) in self.channel_index.summarized(week_end) {
+        for (organization, channels) in self.channel_index.summary_channels(week_end) {
             self.summarize(&organization, channels, week_end).await?;
         }
         Ok(())
@@ -56,7 +56,7 @@ impl Notify {
             let (channel, due_time) = (new.channel_id, new.due_time);
             let record = NewRecord {
                 stream: Stream::Notification(id),
-                // One id for each channel and week: whoever comes second is refused.
+                // There is one id for each channel and week: a second summary is refused.
                 expected: ExpectedVersion::Exactly(Version(0)),
                 fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
             };
@@ -76,7 +76,7 @@ impl Notify {
         Ok(())
     }
 
-    /// Those that are not there already.
+    /// The summaries that do not exist yet.
     async fn new_summaries(
         &self,
         organization: &OrganizationId,

@@ -11,42 +11,42 @@ use keeptrusts_webhooks_domain::replay::{
 use keeptrusts_webhooks_store::queries::replay_candidates::{Candidate, CandidatePage};
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord};
 
-/// The deliveries that a step makes or resumes at the most: others' appends wait for its commit.
-const MOST_AT_ONCE: u32 = 250;
+/// Limit for a step's deliveries: other appends wait for its commit.
+const MAX_STEP_SIZE: u32 = 250;
 
 /// How many deliveries a step may make or resume: a quarter of a second's worth.
-pub(crate) fn room(deliveries_per_second: u32) -> usize {
-    (deliveries_per_second / 4).clamp(1, MOST_AT_ONCE) as usize
+pub(crate) fn step_size(deliveries_per_second: u32) -> usize {
+    (deliveries_per_second / 4).clamp(1, MAX_STEP_SIZE) as usize
 }
 
-/// A step in the making.
+/// A step that is being put together.
 pub(crate) struct Step {
     cursor: ReplayCursor,
     counts: ReplayCounts,
-    /// Of deliveries, each of another.
+    /// Each of another delivery.
     records: Vec<NewRecord>,
     is_at_end: bool,
 }
 
 impl Step {
-    /// Begins where the replay stands.
-    pub(crate) fn of(replay: &Replay) -> Step {
+    /// A step that begins at the replay's cursor.
+    pub(crate) fn starting_at(replay: &Replay) -> Step {
         let counts = ReplayCounts::default();
         Step { cursor: replay.cursor, counts, records: Vec::new(), is_at_end: false }
     }
 
-    /// Behind this it goes on.
+    /// The position after which the next page is read.
     pub(crate) fn cursor(&self) -> ReplayCursor {
         self.cursor
     }
 
-    /// What was done in it.
+    /// What the step does.
     pub(crate) fn counts(&self) -> ReplayCounts {
         self.counts
     }
 
-    /// Takes in what was found behind the cursor, until `room` deliveries are made or resumed.
-    /// False: nothing more fits, or there is nothing more.
+    /// Adds a page of candidates until the step has `room` deliveries. False: it is full, or there
+    /// is nothing more.
     pub(crate) fn take(
         &mut self,
         replay: &Replay,
@@ -72,9 +72,9 @@ impl Step {
         !self.is_at_end && self.records.len() < room
     }
 
-    /// The records of the step, that of the replay last. It expects the replay as it was at the
-    /// beginning: so the step happens once, whoever tries it again, and not at all if somebody has
-    /// cancelled the replay.
+    /// The records of the step, the replay's own last. That one expects the replay's version from
+    /// the beginning, so that the step is appended once, whoever tries it again, and not at all if
+    /// the replay was cancelled.
     pub(crate) fn into_records(self, replay: &Replay) -> Vec<NewRecord> {
         let Step { cursor, counts, mut records, is_at_end } = self;
         let fact = match is_at_end && counts == ReplayCounts::default() {
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_step_is_a_quarter_of_a_second_and_never_too_large() {
-        assert_eq!([1, 3, 100, 5_000].map(room), [1, 1, 25, 250]);
+        assert_eq!([1, 3, 100, 5_000].map(step_size), [1, 1, 25, 250]);
     }
 
     #[test]
@@ -194,9 +194,9 @@ mod tests {
             ],
             next: Some(cursor(8)),
         };
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &page, 2), "full");
-        // What comes after the last delivery that fits is not lost, nor is it counted.
+        // What comes after the last delivery that fits is neither lost nor counted.
         assert_eq!(step.cursor(), cursor(4));
         let counts = ReplayCounts { scheduled: 1, resumed: 1, skipped: 1, expired: 1 };
         assert_eq!(step.counts(), counts);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_step_goes_on_to_the_next_page_and_past_what_is_no_candidate() {
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         let page = CandidatePage { candidates: vec![candidate(1, None)], next: Some(cursor(5)) };
         assert!(take(&mut step, &page, 2));
         assert_eq!(step.cursor(), cursor(5));
@@ -230,12 +230,12 @@ mod tests {
     #[test]
     fn a_replay_has_ended_when_a_step_finds_nothing_behind_the_last() {
         let last = CandidatePage { candidates: vec![candidate(1, None)], next: None };
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &last, 9));
         let records = step.into_records(&replay());
         assert!(matches!(records[1].fact, Fact::Replay(ReplayFact::Advanced(_))));
 
-        let mut step = Step::of(&replay());
+        let mut step = Step::starting_at(&replay());
         assert!(!take(&mut step, &CandidatePage { candidates: Vec::new(), next: None }, 9));
         let [record] = &step.into_records(&replay())[..] else { panic!("one record") };
         assert_eq!(record.fact, Fact::Replay(ReplayFact::Ended { reason: String::new() }));

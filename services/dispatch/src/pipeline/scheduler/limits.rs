@@ -1,8 +1,7 @@
-//! How much a shard's scheduler may have under way and hold in memory.
+//! How many requests and deliveries a shard's scheduler may have under way and in memory.
 //!
 //! Decision: docs/decisions/failing-endpoints-get-fewer-requests.md
 
-/// The limits of one shard's scheduler.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerLimits {
     /// Requests under way to one endpoint, as long as it answers well.
@@ -11,18 +10,18 @@ pub struct SchedulerLimits {
     pub requests_per_failing_endpoint: usize,
     /// Requests under way in all.
     pub requests: usize,
-    /// Of these, how many are kept for endpoints that have none in flight: others, however many
-    /// of them hang, leave them room.
+    /// How many of these are reserved for endpoints that have none in flight: however many others
+    /// hang, there is room for them.
     pub requests_reserved: usize,
-    /// Attempts at one endpoint whose outcome is not committed: those under way, and those that
-    /// have ended. A crash repeats them. A commit under load takes many times as long as a
-    /// request: with too few of these, requests wait for commits.
+    /// Attempts at one endpoint whose outcome is not committed, whether their request is under way
+    /// or over. A crash repeats them. A commit under load takes many times as long as a request; if
+    /// this limit is too low, requests wait for commits.
     pub in_flight_per_endpoint: usize,
     /// The same in all.
     pub in_flight: usize,
-    /// Deliveries of one endpoint held in memory.
+    /// Deliveries of one endpoint in memory.
     pub waiting_per_endpoint: usize,
-    /// Deliveries held in memory in all: many endpoints share it evenly.
+    /// Deliveries in memory in all, shared evenly between endpoints.
     pub waiting: usize,
 }
 
@@ -42,8 +41,7 @@ impl Default for SchedulerLimits {
 }
 
 impl SchedulerLimits {
-    /// How many requests may be under way in all for an endpoint to begin another: its first, or
-    /// one beside others.
+    /// The limit of requests in all for an endpoint to begin another: its first, or a further one.
     pub(super) fn requests_for(&self, is_first: bool) -> usize {
         match is_first {
             true => self.requests,

@@ -10,19 +10,19 @@ use super::queue::due_key;
 use super::tests::{BEGIN, LIMITS, at, delivery, endpoint, organization};
 use super::*;
 
-/// A database with one row for each waiting delivery, and answers that come late.
-struct World {
+/// A database with one row for each waiting delivery, and read_results that come late.
+struct Model {
     scheduler: Scheduler,
     now: i64,
     position: i64,
     rows: BTreeMap<DeliveryId, Delivery>,
     in_flight: HashMap<DeliveryId, Delivery>,
     /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
-    untold: Vec<Untold>,
+    unreported: Vec<Outcome>,
     /// Answers that have been read from the database but not delivered.
-    answers: Vec<Answer>,
+    read_results: Vec<ReadResult>,
     /// Records that the tail of the log has not come to.
-    untailed: Vec<Untailed>,
+    unread_records: Vec<UnreadRecord>,
     attempts: usize,
     /// When the pauses of endpoints end.
     pauses: BTreeMap<EndpointId, i64>,
@@ -33,19 +33,19 @@ struct World {
 }
 
 #[allow(clippy::large_enum_variant, reason = "the model has few of them")]
-enum Untailed {
+enum UnreadRecord {
     Scheduled(Delivery, Position),
     Resumed(EndpointId, DueKey),
 }
 
 #[allow(clippy::large_enum_variant, reason = "the model has few of them")]
-enum Answer {
+enum ReadResult {
     Page(EndpointId, u64, DuePage, usize),
     Row(Delivery),
 }
 
 /// A delivery after an attempt.
-struct Untold {
+struct Outcome {
     delivery: Delivery,
     trigger: Trigger,
 }
@@ -54,29 +54,29 @@ struct Untold {
 enum Step {
     Publish { endpoint: u128, delay: i64 },
     Tail,
-    End { which: usize, health: AttemptEnd },
-    Finish { which: usize, again: Option<i64> },
-    Tell,
-    Answer { which: usize },
-    AskForRetry { which: usize },
+    EndRequest { which: usize, end: AttemptEnd },
+    Commit { which: usize, again: Option<i64> },
+    Report,
+    ReturnRead { which: usize },
+    RequestRetry { which: usize },
     Resume { which: usize },
     Pause { endpoint: u128, seconds: i64 },
     EndPause { endpoint: u128 },
-    Pass { seconds: i64 },
+    Wait { seconds: i64 },
     Restart,
 }
 
-impl World {
-    fn new() -> World {
-        World {
+impl Model {
+    fn new() -> Model {
+        Model {
             scheduler: Scheduler::new(LIMITS, Position(0)),
             now: 0,
             position: 0,
             rows: BTreeMap::new(),
             in_flight: HashMap::new(),
-            untold: Vec::new(),
-            answers: Vec::new(),
-            untailed: Vec::new(),
+            unreported: Vec::new(),
+            read_results: Vec::new(),
+            unread_records: Vec::new(),
             attempts: 0,
             pauses: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -122,10 +122,10 @@ impl World {
                     let page = due.into_iter().filter(|(key, _)| *key > after).take(limit);
                     let deliveries = page.map(|(_, row)| row).collect();
                     let page = DuePage { as_of: Position(self.position), deliveries };
-                    self.answers.push(Answer::Page(endpoint_id, fetch_id, page, limit));
+                    self.read_results.push(ReadResult::Page(endpoint_id, fetch_id, page, limit));
                 }
                 Effect::Reload { delivery_id, .. } => {
-                    self.answers.push(Answer::Row(self.rows[&delivery_id].clone()));
+                    self.read_results.push(ReadResult::Row(self.rows[&delivery_id].clone()));
                 }
             }
         }
@@ -145,7 +145,8 @@ impl World {
                 let id = self.position as u128;
                 let delivery = delivery(id, endpoint(number), at(self.now + delay));
                 self.rows.insert(delivery.id, delivery.clone());
-                self.untailed.push(Untailed::Scheduled(delivery, Position(self.position)));
+                self.unread_records
+                    .push(UnreadRecord::Scheduled(delivery, Position(self.position)));
             }
             Step::Resume { which } => {
                 // A manual attempt may be under way, or yet to come.
@@ -157,28 +158,28 @@ impl World {
                 row.version = row.version.next();
                 row.next_attempt_time = Some(at(self.now));
                 let key = DueKey { due_time: at(self.now), delivery_id: row.id };
-                self.untailed.push(Untailed::Resumed(row.endpoint_id, key));
+                self.unread_records.push(UnreadRecord::Resumed(row.endpoint_id, key));
             }
             Step::Tail => {
-                for record in self.untailed.drain(..) {
+                for record in self.unread_records.drain(..) {
                     match record {
-                        Untailed::Scheduled(delivery, position) => {
+                        UnreadRecord::Scheduled(delivery, position) => {
                             self.scheduler.scheduled(delivery, position);
                         }
-                        Untailed::Resumed(endpoint_id, key) => {
+                        UnreadRecord::Resumed(endpoint_id, key) => {
                             self.read_again.insert(key.delivery_id);
                             self.scheduler.resumed(&organization(), endpoint_id, key);
                         }
                     }
                 }
             }
-            Step::End { which, health } => {
+            Step::EndRequest { which, end } => {
                 let ids: Vec<_> = self.in_flight.keys().copied().collect();
                 if let Some(id) = ids.get(which % ids.len().max(1)) {
-                    self.scheduler.ended(self.in_flight[id].endpoint_id, *id, health);
+                    self.scheduler.request_ended(self.in_flight[id].endpoint_id, *id, end);
                 }
             }
-            Step::Finish { which, again } => {
+            Step::Commit { which, again } => {
                 let ids: Vec<_> = self.in_flight.keys().copied().collect();
                 if let Some(id) = ids.get(which % ids.len().max(1)) {
                     let sent = self.in_flight.remove(id).expect("in flight");
@@ -194,22 +195,22 @@ impl World {
                         row.next_attempt_time = again.map(|delay| at(self.now + delay));
                     }
                     let trigger = sent.due_trigger();
-                    self.untold.push(Untold { delivery: row.clone(), trigger });
+                    self.unreported.push(Outcome { delivery: row.clone(), trigger });
                 }
             }
-            Step::Tell => {
-                for untold in std::mem::take(&mut self.untold) {
-                    self.note_answered(&untold);
-                    self.scheduler.finished(untold.delivery);
+            Step::Report => {
+                for unreported in std::mem::take(&mut self.unreported) {
+                    self.note_outcome(&unreported);
+                    self.scheduler.outcome_committed(unreported.delivery);
                 }
             }
-            Step::Answer { which } => {
-                if !self.answers.is_empty() {
-                    let answer = self.answers.remove(which % self.answers.len());
+            Step::ReturnRead { which } => {
+                if !self.read_results.is_empty() {
+                    let answer = self.read_results.remove(which % self.read_results.len());
                     self.deliver(answer);
                 }
             }
-            Step::AskForRetry { which } => {
+            Step::RequestRetry { which } => {
                 let ids: Vec<_> = self.rows.keys().copied().collect();
                 let Some(id) = ids.get(which % ids.len().max(1)) else { return };
                 let row = self.rows.get_mut(id).expect("a row");
@@ -233,14 +234,14 @@ impl World {
                 self.answered.remove(&endpoint(number));
                 self.scheduler.end_pause(endpoint(number));
             }
-            Step::Pass { seconds } => self.now += seconds,
+            Step::Wait { seconds } => self.now += seconds,
             Step::Restart => self.restart(),
         }
         self.act();
     }
 
     /// A delivery's attempt has ended. If that is during a pause, it may be the probe.
-    fn note_answered(&mut self, Untold { delivery, trigger }: &Untold) {
+    fn note_outcome(&mut self, Outcome { delivery, trigger }: &Outcome) {
         let row = &self.rows[&delivery.id];
         let pause_end = self.pauses.get(&delivery.endpoint_id).filter(|end| **end > self.now);
         let is_read_again = self.read_again.remove(&delivery.id);
@@ -254,22 +255,22 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, answer: Answer) {
+    fn deliver(&mut self, answer: ReadResult) {
         match answer {
-            Answer::Page(endpoint_id, fetch_id, page, limit) => {
+            ReadResult::Page(endpoint_id, fetch_id, page, limit) => {
                 self.scheduler.fetched(endpoint_id, fetch_id, page, limit);
             }
-            Answer::Row(row) => self.scheduler.reloaded(row),
+            ReadResult::Row(row) => self.scheduler.reloaded(row),
         }
     }
 
     /// Another owner begins with what is in the database.
     fn restart(&mut self) {
         self.in_flight.clear();
-        self.untold.clear();
+        self.unreported.clear();
         self.answered.clear();
         self.read_again.clear();
-        self.answers.clear();
+        self.read_results.clear();
         self.scheduler = Scheduler::new(LIMITS, Position(self.position));
         let mut earliest = BTreeMap::new();
         for row in self.rows.values() {
@@ -279,28 +280,28 @@ impl World {
             }
         }
         for (endpoint_id, due) in earliest {
-            self.scheduler.found_waiting(endpoint_id, due);
+            self.scheduler.add_backlog(endpoint_id, due);
         }
         for (endpoint_id, end) in &self.pauses {
             self.scheduler.pause(*endpoint_id, at(*end));
         }
     }
 
-    /// Lets everything come to its end: every receiver answers well from now on.
+    /// Lets everything come to its end: every receiver read_results well from now on.
     fn finish(&mut self) {
         for _ in 0..10_000 {
             self.step(Step::Tail);
-            while !self.answers.is_empty() {
-                self.step(Step::Answer { which: 0 });
+            while !self.read_results.is_empty() {
+                self.step(Step::ReturnRead { which: 0 });
             }
             while !self.in_flight.is_empty() {
-                self.step(Step::Finish { which: 0, again: None });
+                self.step(Step::Commit { which: 0, again: None });
             }
-            self.step(Step::Tell);
+            self.step(Step::Report);
             if self.rows.values().all(|row| row.due_time().is_none()) {
                 return;
             }
-            let is_quiet = self.answers.is_empty() && self.in_flight.is_empty();
+            let is_quiet = self.read_results.is_empty() && self.in_flight.is_empty();
             let is_asked_for = |row: &Delivery| row.retry_request_time.is_some();
             assert!(!is_quiet || !self.rows.values().any(is_asked_for), "a manual retry waits");
             if let Some(alarm) = self.scheduler.next_alarm() {
@@ -319,17 +320,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(endpoint, delay)| Step::Publish { endpoint, delay }),
         4 => Just(Step::Tail),
         4 => (any::<usize>(), prop_oneof![Just(AttemptEnd::Succeeded), Just(AttemptEnd::Failed)])
-            .prop_map(|(which, health)| Step::End { which, health }),
+            .prop_map(|(which, end)| Step::EndRequest { which, end }),
         6 => (any::<usize>(), prop_oneof![2 => Just(None), 1 => (0..20_i64).prop_map(Some)])
-            .prop_map(|(which, again)| Step::Finish { which, again }),
-        6 => Just(Step::Tell),
-        4 => any::<usize>().prop_map(|which| Step::Answer { which }),
-        1 => any::<usize>().prop_map(|which| Step::AskForRetry { which }),
+            .prop_map(|(which, again)| Step::Commit { which, again }),
+        6 => Just(Step::Report),
+        4 => any::<usize>().prop_map(|which| Step::ReturnRead { which }),
+        1 => any::<usize>().prop_map(|which| Step::RequestRetry { which }),
         2 => any::<usize>().prop_map(|which| Step::Resume { which }),
         2 => (0..3_u128, 0..30_i64)
             .prop_map(|(endpoint, seconds)| Step::Pause { endpoint, seconds }),
         1 => (0..3_u128).prop_map(|endpoint| Step::EndPause { endpoint }),
-        2 => (0..10_i64).prop_map(|seconds| Step::Pass { seconds }),
+        2 => (0..10_i64).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 0..200)
@@ -340,10 +341,10 @@ proptest! {
 
     #[test]
     fn invariants_3_4_and_9_no_delivery_is_forgotten_sent_twice_or_hoarded(steps in steps()) {
-        let mut world = World::new();
+        let mut model = Model::new();
         for step in steps {
-            world.step(step);
+            model.step(step);
         }
-        world.finish();
+        model.finish();
     }
 }

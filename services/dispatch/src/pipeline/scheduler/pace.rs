@@ -1,28 +1,28 @@
-//! How fast an endpoint's automatic attempts follow each other, other limits apart.
+//! How fast an endpoint's automatic attempts follow each other, apart from other limits.
 //!
 //! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
 use keeptrusts_webhooks_domain::Timestamp;
 
-use super::AttemptEnd;
+use super::effect::AttemptEnd;
 
-/// A receiver that is asked too much, or that is busy, says for how long it is to be left alone.
-/// What waits then must not come all at once when that is over: one attempt goes first, as a probe,
-/// and for each that succeeds there may be one more at the same time. So their number doubles with
-/// every round trip, as in TCP's slow start (RFC 5681 section 3.1), until the limit is reached.
+/// A receiver that is overloaded or busy says how long to leave it alone. Afterwards, the waiting
+/// deliveries must not come all at once: one attempt goes first, as a probe, and each success
+/// permits one more at the same time. So their number doubles with every round trip, as in TCP's
+/// slow start (RFC 5681 section 3.1), until the limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Pace {
-    /// Nobody has asked for less.
+    /// There is no pause.
     #[default]
     Full,
-    /// None begins before that.
+    /// None begins before then.
     Paused { until: Timestamp },
-    /// So many at the same time.
+    /// At most so many at the same time.
     Ramping { at_once: usize },
 }
 
 impl Pace {
-    /// The receiver asks to be left alone. Of several pauses the one that ends last counts.
+    /// The receiver asks for a pause. Of several pauses the one that ends last counts.
     pub(super) fn pause(&mut self, until: Timestamp) {
         let until = match *self {
             Pace::Paused { until: before } => before.max(until),
@@ -31,12 +31,12 @@ impl Pace {
         *self = Pace::Paused { until };
     }
 
-    /// Whatever the receiver asked for does not count any more.
+    /// The pause does not count any more.
     pub(super) fn end_pause(&mut self) {
         *self = Pace::Full;
     }
 
-    /// When the pause is over, while it lasts.
+    /// When the pause ends, while it lasts.
     pub(super) fn paused_until(self) -> Option<Timestamp> {
         match self {
             Pace::Paused { until } => Some(until),
@@ -44,8 +44,7 @@ impl Pace {
         }
     }
 
-    /// It is `now`: a pause may be over.
-    pub(super) fn pass(&mut self, now: Timestamp) {
+    pub(super) fn end_pause_if_over(&mut self, now: Timestamp) {
         if let Pace::Paused { until } = *self
             && until <= now
         {
@@ -53,18 +52,18 @@ impl Pace {
         }
     }
 
-    /// An attempt has ended, of at most `limit` at the same time.
-    pub(super) fn ended(&mut self, health: AttemptEnd, limit: usize) {
-        // What began before a pause says nothing about what is after it.
+    /// An attempt has ended; `limit` is the endpoint's limit of attempts at the same time.
+    pub(super) fn note_attempt(&mut self, end: AttemptEnd, limit: usize) {
+        // An attempt that began before a pause says nothing about what follows the pause.
         let Pace::Ramping { at_once } = *self else { return };
-        *self = match health {
+        *self = match end {
             AttemptEnd::Succeeded if at_once + 1 >= limit => Pace::Full,
             AttemptEnd::Succeeded => Pace::Ramping { at_once: at_once + 1 },
             AttemptEnd::Failed => Pace::Ramping { at_once: (at_once / 2).max(1) },
         };
     }
 
-    /// How many more may begin, beside those under way.
+    /// How many more may begin beside those under way.
     pub(super) fn room(self, under_way: usize) -> usize {
         match self {
             Pace::Full => usize::MAX,
@@ -73,7 +72,7 @@ impl Pace {
         }
     }
 
-    /// When one that is due at `due` may begin. None: when another has ended.
+    /// When an attempt that is due at `due` may begin. None: when another has ended.
     pub(super) fn next(self, due: Timestamp, under_way: usize) -> Option<Timestamp> {
         match self {
             Pace::Full => Some(due),
@@ -97,9 +96,9 @@ mod tests {
         pace.pause(at(20));
         pace.pause(at(5));
         assert_eq!(pace, Pace::Paused { until: at(20) });
-        pace.pass(at(19));
+        pace.end_pause_if_over(at(19));
         assert_eq!(pace.room(0), 0);
-        pace.pass(at(20));
+        pace.end_pause_if_over(at(20));
         assert_eq!((pace.room(0), pace.room(1)), (1, 0));
         pace.pause(at(21));
         assert_eq!(pace.room(0), 0, "the probe was answered in the same way");
@@ -112,7 +111,7 @@ mod tests {
         while pace != Pace::Full {
             let round = pace.room(0);
             rounds.push(round);
-            (0..round).for_each(|_| pace.ended(AttemptEnd::Succeeded, 64));
+            (0..round).for_each(|_| pace.note_attempt(AttemptEnd::Succeeded, 64));
         }
         assert_eq!(rounds, [1, 2, 4, 8, 16, 32]);
     }
@@ -120,17 +119,17 @@ mod tests {
     #[test]
     fn failures_halve_it_and_leave_one() {
         let mut pace = Pace::Ramping { at_once: 9 };
-        pace.ended(AttemptEnd::Failed, 64);
+        pace.note_attempt(AttemptEnd::Failed, 64);
         assert_eq!(pace, Pace::Ramping { at_once: 4 });
-        (0..9).for_each(|_| pace.ended(AttemptEnd::Failed, 64));
+        (0..9).for_each(|_| pace.note_attempt(AttemptEnd::Failed, 64));
         assert_eq!(pace, Pace::Ramping { at_once: 1 });
     }
 
     #[test]
-    fn what_began_before_a_pause_neither_ends_nor_slows_it() {
+    fn attempts_from_before_a_pause_neither_end_nor_slow_it() {
         let mut pace = Pace::Paused { until: at(20) };
-        pace.ended(AttemptEnd::Succeeded, 64);
-        pace.ended(AttemptEnd::Failed, 64);
+        pace.note_attempt(AttemptEnd::Succeeded, 64);
+        pace.note_attempt(AttemptEnd::Failed, 64);
         assert_eq!(pace, Pace::Paused { until: at(20) });
     }
 }

@@ -1,4 +1,4 @@
-//! What has been read from the database ahead of the log's tail.
+//! Pages that were fetched from the database ahead of the log's tail.
 //!
 //! Decision: docs/decisions/queues-keep-their-beginning-in-memory.md
 
@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_store::DueKey;
 
-/// Pages that were read from the database, as far as they are ahead of the log's tail: a
-/// delivery on one of them must not be taken for new when the tail comes to its record.
+/// The pages that are still ahead of the log's tail: a delivery on one of them must not be taken
+/// for new when the tail comes to its record.
 ///
-/// A page shows what lies above `after` as of a position. Kept in ascending order of both: a
-/// page that was read later and from further below shows all that an earlier one does.
+/// A page shows what is above `after` as of a position. Pages are kept in ascending order of both:
+/// a page that was fetched later and from further below shows all that an earlier one does.
 #[derive(Debug, Default)]
 pub(super) struct PagesAhead(VecDeque<(Position, DueKey)>);
 

@@ -1,4 +1,4 @@
-//! The queue of one endpoint: what of it is in memory, and what is left to the database.
+//! The queue of one endpoint: its beginning in memory, and what is left to the database.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,34 +10,33 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_store::{DueKey, DuePage};
 use ulid::Ulid;
 
+use super::effect::{AttemptEnd, Effect};
+use super::limits::SchedulerLimits;
 use super::pace::Pace;
 use super::pages_ahead::PagesAhead;
-use super::{AttemptEnd, Effect, SchedulerLimits};
 
-/// One endpoint's queue, and what is known of its attempts.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// What has been read from the database ahead of the log's tail.
     pages_ahead: PagesAhead,
-    /// What somebody has asked for comes first: it has been due since
+    /// Manual retries and tests come first: they have been due since
     /// [`DUE_IMMEDIATELY`](keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY).
     waiting: BTreeMap<DueKey, Delivery>,
-    /// Goes first when a pause is over: a delivery that came back while it lasted. In memory beside
-    /// the rest, also if its key is above it.
+    /// Goes first when a pause is over: a delivery that came back during it. It is in memory beside
+    /// the others, even if its key is above theirs.
     probe: Option<Delivery>,
-    /// The keys of all of these.
+    /// The keys of all deliveries in memory.
     keys: HashMap<DeliveryId, DueKey>,
     rest: Option<Rest>,
-    fetching: Option<Fetching>,
+    fetching: Option<Fetch>,
     fetches: u64,
     in_flight: HashMap<DeliveryId, Phase>,
-    /// How many of these have ended.
+    /// How many of these have ended their request.
     ended: usize,
-    /// Being read again; neither waiting nor in flight. True: and once more after that.
+    /// Being read again; neither waiting nor in flight. True: to be read once more after that.
     reloading: HashMap<DeliveryId, bool>,
-    /// In flight, and to be read again afterwards: something else happened to them.
+    /// In flight, and to be read again afterwards because something else happened to them.
     pub(super) reload_when_finished: HashSet<DeliveryId>,
-    /// Nothing is sent, whatever caused it.
+    /// Nothing is sent, whatever its trigger.
     closed: bool,
     pub(super) pace: Pace,
     pub(super) has_turn: bool,
@@ -45,7 +44,6 @@ pub(super) struct Queue {
     failures_in_a_row: u32,
 }
 
-/// How far an attempt has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     UnderWay,
@@ -58,32 +56,32 @@ pub(super) enum Phase {
 struct Rest {
     /// Everything up to this key is in memory; nothing above it is.
     after: DueKey,
-    /// Nothing of it is due before.
+    /// Nothing of it is due earlier.
     due: Timestamp,
 }
 
-/// What happens while a fetch is under way, which its answer may not know of.
+/// A fetch that is under way, and what has happened since that its answer may not contain.
 #[derive(Debug)]
-struct Fetching {
+struct Fetch {
     id: u64,
     after: DueKey,
-    /// Deliveries that moved; what the answer says of them is stale.
+    /// Deliveries whose state has changed; the answer's rows of them are stale.
     moved: HashSet<DeliveryId>,
     /// The least key that was left to the database meanwhile; the answer may lack it.
     left_out: Option<DueKey>,
 }
 
 impl Queue {
-    /// Whether the database has shown the delivery before the tail of the log came to `position`,
-    /// where it was scheduled. What was read up to there is forgotten.
-    pub(super) fn has_seen(&mut self, delivery: &Delivery, position: Position) -> bool {
+    /// Whether the delivery was fetched before the tail of the log came to `position`, where it was
+    /// scheduled. Forgets the pages up to there.
+    pub(super) fn was_fetched(&mut self, delivery: &Delivery, position: Position) -> bool {
         self.pages_ahead.forget_up_to(position);
         due_key(delivery).is_some_and(|key| self.pages_ahead.contains(position, key))
     }
 
-    /// What is known of a delivery is stale. Whether it has to be read again now.
+    /// A delivery's known state is stale. Returns whether it has to be read again now.
     pub(super) fn changed(&mut self, delivery_id: DeliveryId) -> bool {
-        self.moved(delivery_id);
+        self.note_move(delivery_id);
         if self.in_flight.contains_key(&delivery_id) {
             self.reload_when_finished.insert(delivery_id);
             return false;
@@ -101,15 +99,15 @@ impl Queue {
         }
     }
 
-    /// A delivery was read again. Whether it has changed meanwhile.
+    /// A delivery was read again. Returns whether it has changed meanwhile.
     pub(super) fn reloaded(&mut self, delivery_id: DeliveryId) -> bool {
         self.reloading.remove(&delivery_id) == Some(true)
     }
 
-    /// A delivery that is neither in flight nor being read again waits at `key`, and is left to
-    /// the database.
+    /// A delivery that is neither in flight nor being read again waits at `key`, and is left to the
+    /// database.
     pub(super) fn resumed(&mut self, key: DueKey) {
-        // While it is closed, all of it is in the database anyway.
+        // While the queue is closed, all of it is in the database anyway.
         if !self.closed {
             self.leave_to_database(just_before(key), key.due_time);
         }
@@ -118,14 +116,14 @@ impl Queue {
     /// An attempt begins.
     pub(super) fn begin(&mut self, delivery_id: DeliveryId) {
         self.in_flight.insert(delivery_id, Phase::UnderWay);
-        self.moved(delivery_id);
+        self.note_move(delivery_id);
     }
 
-    /// A request is over. Whether it was under way.
-    pub(super) fn ended(
+    /// A request is over. Returns whether it was under way.
+    pub(super) fn request_ended(
         &mut self,
         delivery_id: DeliveryId,
-        health: AttemptEnd,
+        end: AttemptEnd,
         limits: &SchedulerLimits,
     ) -> bool {
         let Some(phase @ Phase::UnderWay) = self.in_flight.get_mut(&delivery_id) else {
@@ -133,34 +131,34 @@ impl Queue {
         };
         *phase = Phase::Ended;
         self.ended += 1;
-        self.failures_in_a_row = match health {
+        self.failures_in_a_row = match end {
             AttemptEnd::Succeeded => 0,
             AttemptEnd::Failed => self.failures_in_a_row.saturating_add(1),
         };
-        self.pace.ended(health, limits.requests_per_endpoint);
+        self.pace.note_attempt(end, limits.requests_per_endpoint);
         true
     }
 
-    /// An attempt's outcome is committed. How far it had come.
-    pub(super) fn finished(&mut self, delivery_id: DeliveryId) -> Option<Phase> {
-        self.moved(delivery_id);
+    /// An attempt's outcome is committed. Returns the attempt's phase before.
+    pub(super) fn outcome_committed(&mut self, delivery_id: DeliveryId) -> Option<Phase> {
+        self.note_move(delivery_id);
         let phase = self.in_flight.remove(&delivery_id)?;
         self.ended -= usize::from(phase == Phase::Ended);
         Some(phase)
     }
 
-    /// Nothing is sent any more. What waits, waits in the database.
+    /// Stops sending. Waiting deliveries stay in the database.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting.clear();
         self.probe = None;
         self.keys.clear();
         self.rest = None;
-        // The answer of a fetch that is under way is not wanted any more.
+        // The answer to a fetch that is under way is not wanted any more.
         self.fetching = None;
     }
 
-    /// It is sent to again, as fast as it answers. Whether it was closed.
+    /// Sends again, without remembering failures. Returns whether it was closed.
     pub(super) fn open(&mut self) -> bool {
         self.failures_in_a_row = 0;
         let was_closed = std::mem::take(&mut self.closed);
@@ -170,12 +168,12 @@ impl Queue {
         was_closed
     }
 
-    /// Puts a delivery where it belongs whose attempt has ended.
+    /// Puts a delivery back whose attempt has ended.
     ///
-    /// A receiver that asks for a pause has not had the event that it was asked with. If that
-    /// delivery waits no longer than the pause, it is the probe, before all that is newer; of
-    /// several the one with the oldest event.
-    pub(super) fn come_back(&mut self, delivery: Delivery, share: usize) {
+    /// A receiver that asks for a pause has not accepted the event that it was sent. If that
+    /// delivery waits no longer than the pause, it becomes the probe, before everything newer; of
+    /// several candidates, the one with the oldest event.
+    pub(super) fn reinsert(&mut self, delivery: Delivery, share: usize) {
         let is_due_then = |until| delivery.due_time().is_some_and(|due| due <= until);
         let is_older = self.probe.as_ref().is_none_or(|it| delivery.event_id < it.event_id);
         if self.closed
@@ -206,7 +204,7 @@ impl Queue {
         self.shrink(share);
     }
 
-    /// Leaves to the database what is more than the endpoint's share of the memory.
+    /// Leaves to the database what exceeds the endpoint's share of memory.
     fn shrink(&mut self, share: usize) {
         while self.in_memory() > share {
             let Some((last, delivery)) = self.waiting.pop_last() else { break };
@@ -222,7 +220,7 @@ impl Queue {
         }
     }
 
-    /// What is above `after` is only in the database from now on.
+    /// Everything above `after` is only in the database from now on.
     pub(super) fn leave_to_database(&mut self, after: DueKey, due: Timestamp) {
         let rest = self.rest.get_or_insert(Rest { after, due });
         rest.after = rest.after.min(after);
@@ -251,13 +249,13 @@ impl Queue {
         }
     }
 
-    fn moved(&mut self, delivery_id: DeliveryId) {
+    fn note_move(&mut self, delivery_id: DeliveryId) {
         if let Some(fetching) = &mut self.fetching {
             fetching.moved.insert(delivery_id);
         }
     }
 
-    /// Takes what is to be sent next, if anything is due and may be sent.
+    /// Takes the next delivery that is due and may be sent.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<Delivery> {
         let may_be_sent =
             |delivery: &&Delivery| self.may_be_sent_at(delivery).is_some_and(|time| time <= now);
@@ -275,8 +273,8 @@ impl Queue {
         self.next_in_memory().is_some_and(|due| due <= now)
     }
 
-    /// When the next of what is in memory may be sent. None: nothing may, or not before another
-    /// attempt has ended.
+    /// When the next delivery in memory may be sent. None: none may, or not before another attempt
+    /// has ended.
     fn next_in_memory(&self) -> Option<Timestamp> {
         let first = self.waiting.first_key_value().map(|(_, delivery)| delivery);
         let next = [first, self.probe.as_ref()].into_iter().flatten();
@@ -293,19 +291,19 @@ impl Queue {
         }
     }
 
-    /// When the next turn is of use. None: when an attempt has ended.
+    /// When the next turn is useful. None: when an attempt has ended.
     pub(super) fn next_due(&self, share: usize) -> Option<Timestamp> {
         if self.closed {
             return None;
         }
-        // During a pause what is in memory is not used up, and nothing is fetched after it.
+        // During a pause the deliveries in memory are not used up, and no more are fetched.
         let is_fetched =
             self.fetching.is_none() && (self.pace == Pace::Full || self.runs_low(share));
         let in_database = self.rest.filter(|_| is_fetched).map(|rest| rest.due);
         [self.next_in_memory(), in_database].into_iter().flatten().min()
     }
 
-    /// Fetches what comes after that which is in memory, if it is due and will soon be wanted.
+    /// Fetches what follows the deliveries in memory, if it is due and will soon be needed.
     pub(super) fn begin_fetch(
         &mut self,
         endpoint_id: EndpointId,
@@ -318,18 +316,14 @@ impl Queue {
         }
         self.fetches += 1;
         let fetch_id = self.fetches;
-        self.fetching = Some(Fetching {
-            id: fetch_id,
-            after: rest.after,
-            moved: HashSet::new(),
-            left_out: None,
-        });
-        // Those in flight still have their row, and would take places on the page.
+        self.fetching =
+            Some(Fetch { id: fetch_id, after: rest.after, moved: HashSet::new(), left_out: None });
+        // Those in flight still have their row, and take places on the page.
         let limit = share + self.in_flight.len();
         Some(Effect::Fetch { endpoint_id, fetch_id, after: rest.after, limit })
     }
 
-    /// What a fetch of at most `limit` has found. Whether it is still wanted.
+    /// The answer to a fetch of at most `limit`. Returns whether it is still wanted.
     pub(super) fn fetched(
         &mut self,
         fetch_id: u64,
@@ -359,12 +353,11 @@ impl Queue {
         true
     }
 
-    /// Whether what is in memory will soon be used up.
+    /// Whether the deliveries in memory will soon be used up.
     fn runs_low(&self, share: usize) -> bool {
         self.waiting.len() <= share / 4
     }
 
-    /// How many deliveries are in memory.
     pub(super) fn in_memory(&self) -> usize {
         self.waiting.len() + usize::from(self.probe.is_some())
     }
@@ -374,7 +367,7 @@ impl Queue {
         self.in_flight.len() - self.ended
     }
 
-    /// How many more attempts may begin, whatever causes them.
+    /// How many more attempts may begin, whatever their trigger.
     pub(super) fn room(&self, limits: &SchedulerLimits) -> usize {
         let most = limits.requests_per_endpoint;
         let least = limits.requests_per_failing_endpoint.min(most);
@@ -383,18 +376,17 @@ impl Queue {
         requests.saturating_sub(self.under_way()).min(uncommitted)
     }
 
-    /// Whether it is not in memory, and nothing may be said of it until it is read again.
+    /// Whether its state is unknown until its outcome is committed or it is read again.
     pub(super) fn is_in_flight_or_reloading(&self, delivery_id: DeliveryId) -> bool {
         self.in_flight.contains_key(&delivery_id) || self.reloading.contains_key(&delivery_id)
     }
 
-    /// Whether no attempt is in flight.
     pub(super) fn has_none_in_flight(&self) -> bool {
         self.in_flight.is_empty()
     }
 
-    /// Whether it may be forgotten, as of the last record that scheduled something: a queue that
-    /// has read ahead of the log must not forget that it has.
+    /// Whether the queue may be dropped. One that has fetched ahead of the log (as of the last
+    /// record that scheduled something) must remember that.
     pub(super) fn is_idle(&self, last_scheduled: Position) -> bool {
         self.waiting.is_empty()
             && self.probe.is_none()
@@ -409,7 +401,7 @@ impl Queue {
     }
 }
 
-/// Whether a receiver may put it off. What somebody has asked for is sent all the same.
+/// Whether a receiver's pause applies to it. Manual retries and tests are sent all the same.
 fn waits_for_a_pause(delivery: &Delivery) -> bool {
     delivery.due_trigger() == Trigger::Automatic
 }

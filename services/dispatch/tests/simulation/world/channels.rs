@@ -16,7 +16,7 @@ use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 
 use super::{World, secret};
 
-/// Everything that can be subscribed to but the summary.
+/// Every type but the summary.
 pub(crate) const ALL_BUT_SUMMARY: [NotificationType; 4] = [
     NotificationType::DeliveryExhausted,
     NotificationType::EndpointDegraded,
@@ -24,7 +24,7 @@ pub(crate) const ALL_BUT_SUMMARY: [NotificationType; 4] = [
     NotificationType::EndpointDisabled,
 ];
 
-/// What a channel was told, as it received it.
+/// A notification as its channel received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReceivedNotification {
     pub(crate) time: Timestamp,
@@ -59,7 +59,7 @@ impl World {
         self.create_channel(id, destination, name, types, &[]).await
     }
 
-    /// Creates a channel of the first organization that writes to so many people.
+    /// Creates a channel of the first organization that mails so many people.
     pub(crate) async fn mail(&self, recipients: usize, types: &[NotificationType]) -> ChannelId {
         let id = ChannelId::new(new_ulid(self.now()));
         let addresses: Vec<_> =
@@ -69,7 +69,7 @@ impl World {
         self.create_channel(id, destination, "mail", types, &[]).await
     }
 
-    /// Where a channel leads, with a secret of its own.
+    /// A destination with a secret of its own.
     pub(crate) async fn destination(
         &self,
         id: ChannelId,
@@ -78,7 +78,7 @@ impl World {
     ) -> Destination {
         let organization = &self.organizations[0];
         let key: Secret = secret();
-        let sealed = self.front.keyring.seal(organization, id, &key).await.expect("sealed");
+        let sealed = self.api_process.keyring.seal(organization, id, &key).await.expect("sealed");
         let address = format!("https://channels.example/{name}");
         Destination { kind, address, secret: Some(sealed) }
     }
@@ -103,14 +103,13 @@ impl World {
         id
     }
 
-    /// Does something to a channel.
     pub(crate) async fn command_channel(&self, id: ChannelId, command: ChannelCommand) {
         loop {
-            let channel = self.look_at_channel(id).await;
+            let channel = self.read_channel(id).await;
             let decided = channel.decide(command.clone(), None).expect("it is there");
             let Some(fact) = decided else { return };
             let record = NewRecord::following(&channel, fact);
-            // Its health may be noted at this moment; then it is looked at again.
+            // Its health may be recorded at this moment; then it is read again.
             if self.append(&channel.organization_id, record, None).await.is_ok() {
                 return;
             }
@@ -128,9 +127,9 @@ impl World {
         self.append(organization, record, None).await.expect("it is recorded");
     }
 
-    /// Asks for a test of a channel.
+    /// Requests a test of a channel.
     pub(crate) async fn test_channel(&self, channel_id: ChannelId) -> NotificationId {
-        let organization = self.look_at_channel(channel_id).await.organization_id;
+        let organization = self.read_channel(channel_id).await.organization_id;
         let id = NotificationId::new(new_ulid(self.now()));
         let new = NewNotification {
             channel_id,
@@ -153,15 +152,14 @@ impl World {
         id
     }
 
-    /// A channel as it stands.
-    pub(crate) async fn look_at_channel(&self, id: ChannelId) -> Channel {
+    pub(crate) async fn read_channel(&self, id: ChannelId) -> Channel {
         let organization = &self.organizations[0];
         let shard = self.shard_of(organization);
         let found = self.database.channel(shard, organization, id).await;
         found.expect("readable").expect("it exists")
     }
 
-    /// Every notification, the first one first.
+    /// Every notification, the oldest first.
     pub(crate) async fn notifications(&self) -> Vec<Notification> {
         let organization = &self.organizations[0];
         let shard = self.shard_of(organization);
@@ -174,7 +172,7 @@ impl World {
         found
     }
 
-    /// What a channel was told.
+    /// The notifications that a channel received.
     pub(crate) fn received_by(&self, name: &str) -> Vec<ReceivedNotification> {
         let requests = self.requests().into_iter().filter(|request| request.to == name);
         requests
@@ -191,8 +189,8 @@ impl World {
             .collect()
     }
 
-    /// The incidents that a PagerDuty service has open, by their keys, as it has come to have them.
-    /// What it did not answer it has taken all the same.
+    /// The keys of the incidents that a PagerDuty service has open after its events. Events that it
+    /// did not answer count as accepted.
     pub(crate) fn open_incidents(&self, name: &str) -> BTreeSet<String> {
         let mut open = BTreeSet::new();
         for event in self.incident_events(name) {
@@ -205,7 +203,7 @@ impl World {
         open
     }
 
-    /// What a PagerDuty service was sent and took.
+    /// The events that a PagerDuty service accepted.
     pub(crate) fn incident_events(&self, name: &str) -> Vec<IncidentEvent> {
         let requests = self.requests().into_iter().filter(|request| request.to == name);
         let taken = requests.filter(|request| request.status.is_none_or(|status| status < 300));
@@ -224,7 +222,7 @@ impl World {
     }
 }
 
-/// What a PagerDuty service was sent.
+/// An event that a PagerDuty service was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IncidentEvent {
     pub(crate) time: Timestamp,

@@ -1,4 +1,4 @@
-//! Wall clocks, which show the time and can be set.
+//! Wall clocks that can be set.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::SignedDuration;
 use keeptrusts_webhooks_store::Clock;
 
-/// Somebody's wall clock. Clones are the same clock.
+/// A wall clock. Clones are the same clock.
 #[derive(Clone)]
 pub(super) struct WallClock {
     right: Clock,
-    /// How far it is ahead of what time it really is, in microseconds.
+    /// How far it is ahead of the true time, in microseconds.
     ahead: Arc<AtomicI64>,
 }
 

@@ -1,4 +1,4 @@
-//! What publishers, administrators and operators do: appended to the log as the services do it.
+//! Commands of publishers, admins and operators, appended to the log as the services do it.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl World {
         event_type: EventType,
     ) -> Result<EndpointId, AppendError> {
         let id = EndpointId::new(new_ulid(self.now()));
-        let sealed = self.front.keyring.seal(organization, id, &secret()).await;
+        let sealed = self.api_process.keyring.seal(organization, id, &secret()).await;
         let secret = sealed.map_err(|_| AppendError::Unavailable(DatabaseProblem::Unreachable))?;
         let config = EndpointConfig {
             name: name.to_owned(),
@@ -72,7 +72,7 @@ impl World {
         Ok(id)
     }
 
-    /// Erases the key of an organization's secrets.
+    /// Erases the data key of an organization.
     pub(crate) async fn erase(&self, organization: &OrganizationId) {
         let shard = self.shard_of(organization);
         self.database.erase_data_key(shard, organization).await.expect("it is erased");
@@ -89,7 +89,7 @@ impl World {
         self.try_publish(organization, event_type).await.expect("the event is accepted")
     }
 
-    /// Publishes an event that hangs in a trace.
+    /// Publishes an event that belongs to a trace.
     pub(crate) async fn publish_traced(&self, trace: TraceContext) -> EventId {
         let organization = &self.organizations[0];
         let published = self.try_publish_traced(organization, EVENT_TYPE, Some(trace)).await;
@@ -105,7 +105,7 @@ impl World {
         events
     }
 
-    /// Publishes an organization's event, which is accepted only if the answer says so.
+    /// Publishes an organization's event, which is accepted only if the result is Ok.
     pub(crate) async fn try_publish(
         &self,
         organization: &OrganizationId,
@@ -138,19 +138,18 @@ impl World {
         Ok(id)
     }
 
-    /// Does something to an endpoint.
     pub(crate) async fn command(&self, endpoint_id: EndpointId, command: EndpointCommand) {
         self.try_command(endpoint_id, command).await.expect("the command is carried out");
     }
 
-    /// Does something to an endpoint, if the database lets it.
+    /// Executes a command on an endpoint, if the database lets it.
     pub(crate) async fn try_command(
         &self,
         endpoint_id: EndpointId,
         command: EndpointCommand,
     ) -> Result<(), AppendError> {
         loop {
-            let endpoint = self.look_at_endpoint(endpoint_id).await;
+            let endpoint = self.read_endpoint(endpoint_id).await;
             let decided = endpoint.decide(command.clone(), None);
             let Some(fact) = decided.expect("the endpoint was not deleted") else { return Ok(()) };
             let record = NewRecord::following(&endpoint, fact);
@@ -174,7 +173,7 @@ impl World {
         self.command(endpoint_id, EndpointCommand::Delete).await;
     }
 
-    /// Gives an endpoint a new secret; the old one signs as well for the overlap. Says when.
+    /// Gives an endpoint a new secret; the old one also signs during the overlap. Returns the time.
     pub(crate) async fn rotate_secret(
         &self,
         endpoint_id: EndpointId,
@@ -182,8 +181,8 @@ impl World {
         overlap: Option<Duration>,
     ) -> Timestamp {
         let now = self.now();
-        let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
-        let sealed = self.front.keyring.seal(&organization, endpoint_id, secret).await;
+        let organization = self.read_endpoint(endpoint_id).await.organization_id;
+        let sealed = self.api_process.keyring.seal(&organization, endpoint_id, secret).await;
         let secret = sealed.expect("sealed");
         let previous_expire_time = overlap.map(|overlap| now + overlap);
         let rotate = EndpointCommand::RotateSecret { secret, previous_expire_time };
@@ -203,23 +202,23 @@ impl World {
         self.command(endpoint_id, EndpointCommand::Update { patch, secret: None }).await;
     }
 
-    pub(crate) async fn ask_for_retry(&self, delivery_id: DeliveryId) {
-        let asked = self.try_ask(delivery_id, DeliveryFact::RetryRequested).await;
+    pub(crate) async fn request_retry(&self, delivery_id: DeliveryId) {
+        let asked = self.try_request(delivery_id, DeliveryFact::RetryRequested).await;
         asked.expect("the request is taken in");
     }
 
-    pub(crate) async fn ask_for_cancellation(&self, delivery_id: DeliveryId) {
-        let asked = self.try_ask(delivery_id, DeliveryFact::CancelRequested).await;
+    pub(crate) async fn request_cancellation(&self, delivery_id: DeliveryId) {
+        let asked = self.try_request(delivery_id, DeliveryFact::CancelRequested).await;
         asked.expect("the request is taken in");
     }
 
-    /// Asks something of whoever owns the delivery's shard, if the database lets it.
-    pub(crate) async fn try_ask(
+    /// Appends a request for the owner of the delivery's shard, if the database lets it.
+    pub(crate) async fn try_request(
         &self,
         delivery_id: DeliveryId,
         request: DeliveryFact,
     ) -> Result<(), AppendError> {
-        let organization = self.look_at_delivery(delivery_id).await.organization_id;
+        let organization = self.read_delivery(delivery_id).await.organization_id;
         let record = NewRecord {
             stream: Stream::Delivery(delivery_id),
             expected: ExpectedVersion::Any,
@@ -228,9 +227,9 @@ impl World {
         self.append(&organization, record, None).await.map(drop)
     }
 
-    /// Asks for a test of an endpoint.
+    /// Requests a test of an endpoint.
     pub(crate) async fn send_test(&self, endpoint_id: EndpointId) -> DeliveryId {
-        let organization = self.look_at_endpoint(endpoint_id).await.organization_id;
+        let organization = self.read_endpoint(endpoint_id).await.organization_id;
         let now = self.now();
         let (id, event_id) = (DeliveryId::new(new_ulid(now)), EventId::new(new_ulid(now)));
         let body = render(EventType::Test, now, &test_data());
@@ -275,7 +274,7 @@ impl World {
             fence: None,
             checkpoint: None,
         };
-        self.front.log.append(self.shard_of(organization), operation).await
+        self.api_process.log.append(self.shard_of(organization), operation).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The database as one process sees it: through a connection that counts, and that can fail.
+//! A process's connection to the database, which counts calls and can fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,24 +12,24 @@ use tokio::sync::mpsc;
 use super::database_faults::{DatabaseFaults, Fault};
 use super::process_state::ProcessState;
 
-/// The other processes' announcements, as LISTEN/NOTIFY carries them.
+/// Announcements between processes, as LISTEN/NOTIFY carries them.
 #[derive(Default)]
-pub(crate) struct Hints(Mutex<Vec<mpsc::Sender<(Shard, Position)>>>);
+pub(crate) struct Announcements(Mutex<Vec<mpsc::Sender<(Shard, Position)>>>);
 
-impl Hints {
+impl Announcements {
     fn listen(&self) -> mpsc::Receiver<(Shard, Position)> {
         let (sender, receiver) = mpsc::channel(64);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
     }
 
-    fn tell(&self, hint: (Shard, Position)) {
+    fn send(&self, hint: (Shard, Position)) {
         let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().for_each(|listener| _ = listener.try_send(hint));
     }
 }
 
-/// When which shard was taken by somebody.
+/// When each shard was taken, by any process.
 #[derive(Default)]
 pub(crate) struct Acquisitions(Mutex<Vec<(Timestamp, Shard)>>);
 
@@ -43,12 +43,12 @@ impl Acquisitions {
     }
 }
 
-/// What went over a connection.
+/// Counts the calls over a connection.
 #[derive(Default)]
-pub(crate) struct Traffic(Mutex<Counts>);
+pub(crate) struct Traffic(Mutex<CallCounts>);
 
 #[derive(Default)]
-struct Counts {
+struct CallCounts {
     calls: BTreeMap<&'static str, usize>,
     fenced_off: usize,
     largest_page: usize,
@@ -65,41 +65,41 @@ impl Traffic {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fenced_off
     }
 
-    /// The most deliveries that were asked for at once.
+    /// The largest page of deliveries that was requested.
     pub(crate) fn largest_page(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).largest_page
     }
 
-    fn count(&self, count: impl FnOnce(&mut Counts)) {
+    fn count(&self, count: impl FnOnce(&mut CallCounts)) {
         count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// What all connections have in common.
+/// What all connections share.
 #[derive(Clone)]
-pub(crate) struct Backbone {
+pub(crate) struct Environment {
     pub(crate) database: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) database_faults: Arc<DatabaseFaults>,
-    pub(crate) hints: Arc<Hints>,
+    pub(crate) announcements: Arc<Announcements>,
     pub(crate) acquisitions: Arc<Acquisitions>,
 }
 
 pub(crate) struct Connection {
-    pub(crate) backbone: Backbone,
+    pub(crate) environment: Environment,
     pub(crate) process_state: Arc<ProcessState>,
     pub(crate) traffic: Arc<Traffic>,
-    pub(crate) ignorance: Arc<Ignorance>,
+    pub(crate) unreadable_shards: Arc<UnreadableShards>,
 }
 
-/// The shards whose log this process cannot read: records of a newer version are in it.
+/// The shards whose log this process cannot read, because it has records of a newer version.
 #[derive(Default)]
-pub(crate) struct Ignorance(Mutex<BTreeSet<Shard>>);
+pub(crate) struct UnreadableShards(Mutex<BTreeSet<Shard>>);
 
-impl Ignorance {
-    pub(crate) fn set(&self, shard: Shard, is_ignorant: bool) {
+impl UnreadableShards {
+    pub(crate) fn set(&self, shard: Shard, is_unreadable: bool) {
         let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match is_ignorant {
+        match is_unreadable {
             true => _ = shards.insert(shard),
             false => _ = shards.remove(&shard),
         }
@@ -111,9 +111,8 @@ impl Ignorance {
 }
 
 impl Connection {
-    /// The database as whoever has this connection sees it.
     pub(super) fn open(self) -> Arc<dyn Store> {
-        Arc::new(Intercepted::new(Arc::clone(&self.backbone.database), self))
+        Arc::new(Intercepted::new(Arc::clone(&self.environment.database), self))
     }
 }
 
@@ -130,17 +129,17 @@ impl Interceptor for Connection {
                 counts.largest_page = counts.largest_page.max(call.limit.unwrap_or(0));
             }
         });
-        self.backbone.database_faults.delay().await;
-        // Whoever is killed or frozen on the way to the database does not get there.
+        self.environment.database_faults.delay().await;
+        // A call does not arrive if its process is killed or frozen on the way.
         self.process_state.running().await;
-        let fault = self.backbone.database_faults.fault(call.method);
+        let fault = self.environment.database_faults.fault(call.method);
         let result = match fault {
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("simulated".into())),
             Some(Fault::LostBefore) => Err(StoreError::Unknown("simulated".into())),
             Some(Fault::LostAfter) => work.await.and(Err(StoreError::Unknown("simulated".into()))),
             None => work.await,
         };
-        self.backbone.database_faults.delay().await;
+        self.environment.database_faults.delay().await;
         self.process_state.running().await;
         result
     }
@@ -154,23 +153,23 @@ impl Interceptor for Connection {
     }
 
     fn has_read(&self, shard: Shard, records: &[Record]) -> Result<(), StoreError> {
-        match self.ignorance.is_of(shard) && !records.is_empty() {
+        match self.unreadable_shards.is_of(shard) && !records.is_empty() {
             true => Err(StoreError::Unreadable("a record of an unknown kind".to_owned())),
             false => Ok(()),
         }
     }
 
     fn granted(&self, lease: Lease) {
-        self.backbone.acquisitions.note((self.backbone.clock)(), lease.shard);
+        self.environment.acquisitions.note((self.environment.clock)(), lease.shard);
     }
 
     fn take_hints(&self, store: &dyn Store) -> Option<mpsc::Receiver<(Shard, Position)>> {
-        store.is_shared().then(|| self.backbone.hints.listen())
+        store.is_shared().then(|| self.environment.announcements.listen())
     }
 
     fn announce(&self, _store: &dyn Store, shard: Shard, position: Position) {
-        if !self.backbone.database_faults.loses_hint() {
-            self.backbone.hints.tell((shard, position));
+        if !self.environment.database_faults.loses_hint() {
+            self.environment.announcements.send((shard, position));
         }
     }
 }

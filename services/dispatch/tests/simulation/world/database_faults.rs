@@ -1,4 +1,4 @@
-//! Faults of the database: calls that come late, fail, or lose their answer.
+//! Faults of the database: calls that are delayed, fail, or lose their answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) enum Fault {
 const LEASE_WRITES: [&str; 5] =
     ["acquire_lease", "renew_lease", "release_lease", "heartbeat", "leave"];
 
-/// The same for all processes. None until a test injects some.
+/// Applies to all processes. There are no faults until a test injects some.
 pub(crate) struct DatabaseFaults(Mutex<Conditions>);
 
 struct Conditions {
@@ -28,15 +28,15 @@ struct Conditions {
     shortest_delay: Duration,
     longest_delay: Duration,
     loses_next_answer: bool,
-    away: Option<Away>,
+    outage: Option<Outage>,
 }
 
-/// What the database does not do at all.
+/// What the database does not do during an outage.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Away {
-    Entirely,
-    /// It answers, but cannot write: its disk is full, or it is a replica for the moment.
-    ForWrites,
+pub(crate) enum Outage {
+    Total,
+    /// It answers reads only: its disk is full, or it is a replica at the moment.
+    Writes,
 }
 
 impl DatabaseFaults {
@@ -44,7 +44,7 @@ impl DatabaseFaults {
         DatabaseFaults(Mutex::new(no_faults()))
     }
 
-    /// So many of a hundred calls fail; each takes up to the delay on either way.
+    /// So many percent of calls fail; each is delayed by up to `longest_delay` on each way.
     pub(crate) fn inject(&self, seed: u64, fault_percent: u64, longest_delay: Duration) {
         *self.conditions() = Conditions {
             random: Random::of_seed(seed),
@@ -54,7 +54,7 @@ impl DatabaseFaults {
         };
     }
 
-    /// Every call takes so long on its way to the database, and as long on its way back.
+    /// Every call is delayed by so long on its way to the database, and again on its way back.
     pub(crate) fn slow(&self, delay: Duration) {
         let mut conditions = self.conditions();
         (conditions.shortest_delay, conditions.longest_delay) = (delay, delay);
@@ -69,8 +69,8 @@ impl DatabaseFaults {
         *self.conditions() = no_faults();
     }
 
-    pub(crate) fn set_away(&self, away: Option<Away>) {
-        self.conditions().away = away;
+    pub(crate) fn set_outage(&self, outage: Option<Outage>) {
+        self.conditions().outage = outage;
     }
 
     pub(crate) async fn delay(&self) {
@@ -85,14 +85,14 @@ impl DatabaseFaults {
         }
     }
 
-    /// What becomes of a call of this method.
+    /// The fault of a call of this method, if any.
     pub(crate) fn fault(&self, method: &str) -> Option<Fault> {
         let is_append = method == "append";
         let is_write = is_append || LEASE_WRITES.contains(&method);
         let mut conditions = self.conditions();
-        match conditions.away {
-            Some(Away::Entirely) => return Some(Fault::Unavailable),
-            Some(Away::ForWrites) if is_write => return Some(Fault::Unavailable),
+        match conditions.outage {
+            Some(Outage::Total) => return Some(Fault::Unavailable),
+            Some(Outage::Writes) if is_write => return Some(Fault::Unavailable),
             _ => {}
         }
         if is_append && std::mem::take(&mut conditions.loses_next_answer) {
@@ -109,7 +109,7 @@ impl DatabaseFaults {
         }
     }
 
-    /// Announcements of positions are hints: some may be lost.
+    /// Announcements may be lost.
     pub(crate) fn loses_hint(&self) -> bool {
         let mut conditions = self.conditions();
         let percent = conditions.fault_percent;
@@ -128,6 +128,6 @@ fn no_faults() -> Conditions {
         shortest_delay: Duration::ZERO,
         longest_delay: Duration::ZERO,
         loses_next_answer: false,
-        away: None,
+        outage: None,
     }
 }

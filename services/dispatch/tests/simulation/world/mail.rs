@@ -1,4 +1,4 @@
-//! The mail server of the simulated world, which takes everything.
+//! The mail server of the simulated world, which accepts everything.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_notification_formats::email::Mail;
 use keeptrusts_webhooks_store::Clock;
 
-/// Mails that went out, each with the time at which it did.
+/// Sent mails, each with its time.
 pub(crate) struct Outbox {
     clock: Clock,
     mails: Mutex<Vec<(Timestamp, Mail)>>,

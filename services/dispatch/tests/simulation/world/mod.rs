@@ -1,8 +1,8 @@
-//! A simulated installation: the real dispatch code, a database in memory, receivers that answer
-//! by script, and virtual time, so that hours of retries pass in milliseconds.
+//! A simulated installation: the real dispatch code, a database in memory, receivers that answer by
+//! script, and virtual time, so that hours of retries pass in milliseconds.
 //!
 //! - [`World::embedded`]: one process has the database for itself.
-//! - [`World::shared`]: any number of dispatch processes share it; events come in by another one.
+//! - [`World::shared`]: any number of dispatch processes share it; another process accepts the events.
 
 mod channels;
 mod clocks;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use keeptrusts_webhooks_dispatch_service::{Dispatch, Mailer, Parts, Settings, Uptime};
+use keeptrusts_webhooks_dispatch_service::{Dependencies, Dispatch, Mailer, Settings, Uptime};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -38,15 +38,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use clocks::WallClock;
-use connection::{Backbone, Connection, Ignorance};
+use connection::{Connection, Environment, UnreadableShards};
 use network::Link;
 use process_state::ProcessState;
 
 pub(crate) use channels::ALL_BUT_SUMMARY;
 pub(crate) use connection::Traffic;
-pub(crate) use database_faults::{Away, DatabaseFaults};
+pub(crate) use database_faults::{DatabaseFaults, Outage};
 pub(crate) use mail::Outbox;
-pub(crate) use network::{Answer, Network, REQUEST_TIMEOUT, Request};
+pub(crate) use network::{Network, REQUEST_TIMEOUT, ReceiverAnswer, Request};
 pub(crate) use random::Random;
 
 /// What endpoints subscribe to and what is published, unless a test says otherwise.
@@ -75,24 +75,23 @@ pub(crate) fn secret() -> Secret {
 pub(crate) struct World {
     pub(crate) network: Arc<Network>,
     pub(crate) database_faults: Arc<DatabaseFaults>,
-    /// What went out by mail.
     pub(crate) outbox: Arc<Outbox>,
     /// One on each shard.
     pub(crate) organizations: Vec<OrganizationId>,
-    backbone: Backbone,
-    /// As it is, whatever faults are simulated.
+    environment: Environment,
+    /// Without simulated faults.
     database: Arc<dyn Store>,
-    /// What time it really is.
+    /// The true time.
     clock: Clock,
     database_clock: WallClock,
     settings: Arc<Settings>,
-    /// Takes events, commands and requests in.
-    front: Process,
+    /// Accepts events, commands and requests.
+    api_process: Process,
     dispatchers: BTreeMap<String, Dispatcher>,
     starts: usize,
 }
 
-/// A process: its way to the world and its log.
+/// A process: its connections and its log.
 #[derive(Clone)]
 struct Process {
     clock: WallClock,
@@ -100,7 +99,7 @@ struct Process {
     slept: Arc<AtomicU64>,
     process_state: Arc<ProcessState>,
     traffic: Arc<Traffic>,
-    ignorance: Arc<Ignorance>,
+    unreadable_shards: Arc<UnreadableShards>,
     log: Arc<Log>,
     keyring: Arc<Keyring>,
 }
@@ -118,7 +117,7 @@ impl World {
         world
     }
 
-    /// A database of so many shards. Nobody dispatches yet: see [`World::join`].
+    /// A database of so many shards. No process dispatches yet: see [`World::join`].
     pub(crate) async fn shared(shard_count: u16) -> World {
         World::new(|clock| MemoryStore::shared(shard_count, clock)).await
     }
@@ -132,7 +131,7 @@ impl World {
         world
     }
 
-    /// How much mail may go out for an organization, from the next start on.
+    /// Sets the limits of mail, from the next start on.
     pub(crate) fn limit_mail(&mut self, mail_limits: MailLimits) {
         self.settings = Arc::new(Settings { mail_limits, ..(*self.settings).clone() });
     }
@@ -143,25 +142,25 @@ impl World {
         let database: Arc<dyn Store> = Arc::new(database(database_clock.as_clock()));
         let network = Arc::new(Network::new(Arc::clone(&clock)));
         let database_faults = Arc::new(DatabaseFaults::none());
-        let backbone = Backbone {
+        let environment = Environment {
             database: Arc::clone(&database),
             clock: Arc::clone(&clock),
             database_faults: Arc::clone(&database_faults),
-            hints: Arc::default(),
+            announcements: Arc::default(),
             acquisitions: Arc::default(),
         };
-        let front = Process::boot(&backbone).await;
+        let api_process = Process::boot(&environment).await;
         World {
             network,
             database_faults,
             outbox: Arc::new(Outbox::new(Arc::clone(&clock))),
             organizations: one_on_each_shard(database.shard_count()),
-            backbone,
+            environment,
             database,
             clock,
             database_clock,
             settings: Arc::new(Settings::default()),
-            front,
+            api_process,
             dispatchers: BTreeMap::new(),
             starts: 0,
         }
@@ -171,19 +170,19 @@ impl World {
 
     /// Begins to dispatch.
     pub(crate) async fn start(&mut self) {
-        self.begin(EMBEDDED, self.front.clone());
+        self.begin(EMBEDDED, self.api_process.clone());
     }
 
-    /// Ends dispatching, gracefully; events are still taken in.
+    /// Ends dispatching gracefully; events are still accepted.
     pub(crate) async fn stop(&mut self) {
         self.leave(EMBEDDED).await;
     }
 
-    /// Kills the process. Another one takes events in at once; it dispatches when it is told to.
+    /// Kills the process. Another one accepts events at once, and dispatches after `start`.
     pub(crate) async fn kill(&mut self) {
-        self.front.process_state.kill();
+        self.api_process.process_state.kill();
         self.dispatchers.remove(EMBEDDED);
-        self.front = Process::boot(&self.backbone).await;
+        self.api_process = Process::boot(&self.environment).await;
     }
 
     /// Kills the process and starts another one.
@@ -192,21 +191,21 @@ impl World {
         self.start().await;
     }
 
-    /// The log of the process that takes events in.
-    pub(crate) fn front_log(&self) -> &Arc<Log> {
-        &self.front.log
+    /// The log of the process that accepts events.
+    pub(crate) fn api_log(&self) -> &Arc<Log> {
+        &self.api_process.log
     }
 
-    /// What the embedded process, or the one that takes events in, asks of its database.
+    /// The database calls of the embedded process, or of the one that accepts events.
     pub(crate) fn traffic(&self) -> &Traffic {
-        &self.front.traffic
+        &self.api_process.traffic
     }
 
     // --- processes that share the database ---
 
     /// A process begins to dispatch.
     pub(crate) async fn join(&mut self, name: &str) {
-        let process = Process::boot(&self.backbone).await;
+        let process = Process::boot(&self.environment).await;
         self.begin(name, process);
     }
 
@@ -222,7 +221,7 @@ impl World {
         dispatcher.process.process_state.kill();
     }
 
-    /// Stops a process where it stands.
+    /// Stops a process at any point, as SIGSTOP does.
     pub(crate) fn freeze(&self, name: &str) {
         self.dispatchers[name].process.process_state.freeze();
     }
@@ -232,17 +231,17 @@ impl World {
         self.dispatchers[name].process.process_state.thaw();
     }
 
-    /// What a process asks of the database.
+    /// The database calls of a process.
     pub(crate) fn traffic_of(&self, name: &str) -> &Traffic {
         &self.dispatchers[name].process.traffic
     }
 
-    /// From now on a process can, or cannot, read what is in a shard's log.
-    pub(crate) fn set_ignorant(&self, name: &str, shard: Shard, is_ignorant: bool) {
-        self.dispatchers[name].process.ignorance.set(shard, is_ignorant);
+    /// Sets whether a process cannot read a shard's log.
+    pub(crate) fn set_unreadable(&self, name: &str, shard: Shard, is_unreadable: bool) {
+        self.dispatchers[name].process.unreadable_shards.set(shard, is_unreadable);
     }
 
-    /// What a process tells those who ask whether it is ready.
+    /// A process's readiness report.
     pub(crate) async fn readiness_of(&self, name: &str) -> String {
         let readiness = Readiness::new(CancellationToken::new());
         self.dispatchers[name].dispatch.needed_by(&readiness);
@@ -269,7 +268,7 @@ impl World {
 
     /// Sets the clocks of all processes that run.
     pub(crate) fn step_process_clocks(&self, step: SignedDuration) {
-        self.front.clock.step(step);
+        self.api_process.clock.step(step);
         let others = self.dispatchers.iter().filter(|(name, _)| *name != EMBEDDED);
         others.for_each(|(_, dispatcher)| dispatcher.process.clock.step(step));
     }
@@ -290,8 +289,8 @@ impl World {
         tokio::time::sleep(time).await;
     }
 
-    /// Lets everything that is due now finish: paused time only moves on when nobody has
-    /// anything left to do.
+    /// Lets everything that is due now finish: paused time advances only when no task has anything
+    /// left to do.
     pub(crate) async fn settle(&self) {
         self.pass(Duration::from_millis(1)).await;
     }
@@ -303,7 +302,7 @@ impl World {
             network: Arc::clone(&self.network),
             process_state: Arc::clone(&process.process_state),
         };
-        let parts = Parts {
+        let dependencies = Dependencies {
             log: Arc::clone(&process.log),
             keyring: Arc::clone(&process.keyring),
             transport: Arc::new(link),
@@ -313,8 +312,8 @@ impl World {
             settings: Arc::clone(&self.settings),
             renderer: Renderer::new(RendererLimits::of_this_machine(None)),
         };
-        // A process that is started again is another member than it was.
-        let dispatch = Dispatch::start(format!("{name}-{}", self.starts), parts);
+        // A process that is started again is a new member.
+        let dispatch = Dispatch::start(format!("{name}-{}", self.starts), dependencies);
         let earlier = self.dispatchers.insert(name.to_owned(), Dispatcher { process, dispatch });
         assert!(earlier.is_none(), "{name} dispatches already");
     }
@@ -325,15 +324,15 @@ impl World {
 }
 
 impl Process {
-    async fn boot(backbone: &Backbone) -> Process {
+    async fn boot(environment: &Environment) -> Process {
         let (process_state, traffic) = (Arc::new(ProcessState::new_running()), Arc::default());
-        let ignorance = Arc::default();
-        let clock = WallClock::right(Arc::clone(&backbone.clock));
+        let unreadable_shards = Arc::default();
+        let clock = WallClock::right(Arc::clone(&environment.clock));
         let connection = Connection {
-            backbone: backbone.clone(),
+            environment: environment.clone(),
             process_state: Arc::clone(&process_state),
             traffic: Arc::clone(&traffic),
-            ignorance: Arc::clone(&ignorance),
+            unreadable_shards: Arc::clone(&unreadable_shards),
         };
         let store = connection.open();
         loop {
@@ -342,15 +341,23 @@ impl Process {
                 && let Ok(log) = Log::start(started).await
             {
                 let (slept, keyring) = (Arc::default(), Arc::new(keyring));
-                return Process { clock, slept, process_state, traffic, ignorance, log, keyring };
+                return Process {
+                    clock,
+                    slept,
+                    process_state,
+                    traffic,
+                    unreadable_shards,
+                    log,
+                    keyring,
+                };
             }
-            // As whatever supervises a process does when it cannot start.
+            // As a supervisor restarts a process that cannot start.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
 
-/// Every process's.
+/// All processes have the same.
 fn master_key() -> MasterKeySource {
     MasterKeySource::Environment("7".repeat(64).into())
 }

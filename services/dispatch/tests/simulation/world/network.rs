@@ -1,4 +1,4 @@
-//! Receivers that answer by script, and remember what they were sent.
+//! Receivers that answer by script and remember their requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,15 +18,15 @@ use tokio::time::Instant;
 
 use super::process_state::ProcessState;
 
-/// As the sender's default: an attempt takes no longer.
+/// The sender's default: an attempt takes no longer.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a receiver does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ReceiverAnswer {
     /// Answers at once with this status.
     Status(u16),
-    /// The same, asking to be left alone for so many seconds.
+    /// The same, with a Retry-After of so many seconds.
     RetryAfter(u16, u64),
     /// The same after a while.
     SlowRetryAfter(Duration, u16, u64),
@@ -34,15 +34,15 @@ pub(crate) enum Answer {
     Slow(Duration),
     /// Answers this status after a while.
     SlowStatus(Duration, u16),
-    /// Takes the request and never answers.
+    /// Accepts the request and never answers.
     Hang,
     /// Does not listen.
     Refuse,
 }
 
-impl Answer {
-    pub(crate) const OK: Answer = Answer::Status(204);
-    pub(crate) const ERROR: Answer = Answer::Status(500);
+impl ReceiverAnswer {
+    pub(crate) const OK: ReceiverAnswer = ReceiverAnswer::Status(204);
+    pub(crate) const ERROR: ReceiverAnswer = ReceiverAnswer::Status(500);
 }
 
 /// A request as its receiver saw it.
@@ -50,15 +50,15 @@ impl Answer {
 pub(crate) struct Request {
     /// When it was made.
     pub(crate) time: Timestamp,
-    /// Which process made it.
+    /// The process that made it.
     pub(crate) from: String,
     /// The endpoint's name: the path that was requested.
     pub(crate) to: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// The status it was answered with, once it was.
+    /// The status of the answer, once there is one.
     pub(crate) status: Option<u16>,
-    /// Whether what came of it was told to whoever made it.
+    /// Whether the answer reached the process that made the request.
     pub(crate) has_ended: bool,
 }
 
@@ -78,7 +78,6 @@ impl Request {
     }
 }
 
-/// All receivers.
 pub(crate) struct Network {
     clock: Clock,
     state: Mutex<State>,
@@ -91,13 +90,13 @@ struct State {
 }
 
 struct Script {
-    next: VecDeque<Answer>,
-    then: Answer,
+    next: VecDeque<ReceiverAnswer>,
+    then: ReceiverAnswer,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Script { next: VecDeque::new(), then: Answer::OK }
+        Script { next: VecDeque::new(), then: ReceiverAnswer::OK }
     }
 }
 
@@ -106,13 +105,13 @@ impl Network {
         Network { clock, state: Mutex::default() }
     }
 
-    /// A receiver answers the next requests like this, one after the other.
-    pub(crate) fn next(&self, endpoint: &str, answers: impl IntoIterator<Item = Answer>) {
+    /// A receiver's answers to its next requests, in order.
+    pub(crate) fn next(&self, endpoint: &str, answers: impl IntoIterator<Item = ReceiverAnswer>) {
         self.state().scripts.entry(endpoint.to_owned()).or_default().next.extend(answers);
     }
 
-    /// A receiver answers like this from now on.
-    pub(crate) fn always(&self, endpoint: &str, answer: Answer) {
+    /// A receiver's answer from now on.
+    pub(crate) fn always(&self, endpoint: &str, answer: ReceiverAnswer) {
         let script = Script { next: VecDeque::new(), then: answer };
         self.state().scripts.insert(endpoint.to_owned(), script);
     }
@@ -126,7 +125,7 @@ impl Network {
         self.state().requests.clone()
     }
 
-    fn receive(&self, request: Request) -> (usize, Answer) {
+    fn receive(&self, request: Request) -> (usize, ReceiverAnswer) {
         let mut state = self.state();
         let script = state.scripts.entry(request.to.clone()).or_default();
         let answer = script.next.pop_front().unwrap_or(script.then);
@@ -175,18 +174,18 @@ impl Transport for Link {
     }
 }
 
-async fn perform(answer: Answer) -> Result<HttpResponse, SendFailure> {
+async fn perform(answer: ReceiverAnswer) -> Result<HttpResponse, SendFailure> {
     let (wait, code, retry_after) = match answer {
-        Answer::Status(code) => (Duration::ZERO, code, None),
-        Answer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
-        Answer::SlowRetryAfter(wait, code, seconds) => (wait, code, Some(seconds)),
-        Answer::Slow(wait) => (wait, 204, None),
-        Answer::SlowStatus(wait, code) => (wait, code, None),
-        Answer::Hang => {
+        ReceiverAnswer::Status(code) => (Duration::ZERO, code, None),
+        ReceiverAnswer::RetryAfter(code, seconds) => (Duration::ZERO, code, Some(seconds)),
+        ReceiverAnswer::SlowRetryAfter(wait, code, seconds) => (wait, code, Some(seconds)),
+        ReceiverAnswer::Slow(wait) => (wait, 204, None),
+        ReceiverAnswer::SlowStatus(wait, code) => (wait, code, None),
+        ReceiverAnswer::Hang => {
             tokio::time::sleep(REQUEST_TIMEOUT).await;
             return Err(SendFailure::AnswerTimedOut { after: REQUEST_TIMEOUT });
         }
-        Answer::Refuse => {
+        ReceiverAnswer::Refuse => {
             let address = SocketAddr::from(([192, 0, 2, 1], 443));
             return Err(SendFailure::ConnectionRefused { address: address.into() });
         }

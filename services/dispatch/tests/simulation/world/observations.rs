@@ -1,4 +1,4 @@
-//! What tests observe: requests that arrived, and what the database holds, whatever became of the
+//! What tests observe: requests that arrived, and the database's content, whatever happened to the
 //! processes.
 
 use keeptrusts_webhooks_contracts::log_codec;
@@ -22,7 +22,7 @@ impl World {
         self.network.requests()
     }
 
-    /// The requests that an endpoint has got.
+    /// The requests that an endpoint received.
     pub(crate) fn requests_to(&self, name: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.to == name).collect()
     }
@@ -49,8 +49,7 @@ impl World {
         deliveries.remove(0)
     }
 
-    /// A delivery as it stands.
-    pub(crate) async fn look_at_delivery(&self, id: DeliveryId) -> Delivery {
+    pub(crate) async fn read_delivery(&self, id: DeliveryId) -> Delivery {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);
             let found = self.database.deliveries(shard, organization, &[id]).await;
@@ -62,12 +61,12 @@ impl World {
     }
 
     pub(crate) async fn state(&self, id: DeliveryId) -> DeliveryState {
-        self.look_at_delivery(id).await.state
+        self.read_delivery(id).await.state
     }
 
-    /// A delivery's attempts as they were recorded, the first one first.
+    /// A delivery's recorded attempts, the oldest first.
     pub(crate) async fn attempts(&self, delivery_id: DeliveryId) -> Vec<Attempt> {
-        let organization = self.look_at_delivery(delivery_id).await.organization_id;
+        let organization = self.read_delivery(delivery_id).await.organization_id;
         let filter = AttemptFilter { delivery_id: Some(delivery_id), ..Default::default() };
         self.find_attempts(&organization, &filter).await
     }
@@ -76,7 +75,6 @@ impl World {
         self.attempts(delivery_id).await.into_iter().map(|attempt| attempt.outcome).collect()
     }
 
-    /// Every recorded attempt.
     pub(crate) async fn all_attempts(&self) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         for organization in &self.organizations {
@@ -85,7 +83,7 @@ impl World {
         attempts
     }
 
-    pub(crate) async fn look_at_endpoint(&self, id: EndpointId) -> Endpoint {
+    pub(crate) async fn read_endpoint(&self, id: EndpointId) -> Endpoint {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);
             let found = self.database.endpoint(shard, organization, id).await;
@@ -104,18 +102,18 @@ impl World {
     }
 
     pub(crate) async fn status(&self, id: EndpointId) -> EndpointStatus {
-        self.look_at_endpoint(id).await.status
+        self.read_endpoint(id).await.status
     }
 
     /// The events that an endpoint has missed, in the order of their routing.
     pub(crate) async fn missed(&self, id: EndpointId) -> Vec<EventId> {
-        let organization = self.look_at_endpoint(id).await.organization_id;
+        let organization = self.read_endpoint(id).await.organization_id;
         let shard = self.shard_of(&organization);
         let missed = self.database.missed_events(shard, id, Position::START, ALL).await;
         missed.expect("readable").into_iter().map(|missed| missed.event_id).collect()
     }
 
-    /// What went over the wire in an attempt.
+    /// The stored request and response of an attempt.
     pub(crate) async fn exchange_of(&self, attempt: &Attempt) -> Exchange {
         let shard = self.shard_of(&attempt.organization_id);
         let id = BodyId::Attempt(attempt.details.id);
@@ -132,7 +130,7 @@ impl World {
         self.database.bodies(shard, &[id]).await.expect("readable").contains_key(&id)
     }
 
-    /// Deletes the bodies that have expired and are still there; says how many.
+    /// Deletes the expired bodies that are still there; returns how many.
     pub(crate) async fn delete_expired(&self) -> usize {
         let mut deleted = 0;
         for shard in (0..self.database.shard_count()).map(Shard) {
@@ -150,7 +148,8 @@ impl World {
         logs
     }
 
-    /// Who has which shard. By another process's name, so that nobody is kept alive.
+    /// The owner of each shard. Asked under another process's name, so that no process is kept
+    /// alive.
     pub(crate) async fn leases(&self) -> Vec<ShardLease> {
         let cluster = self.database.heartbeat("observer", std::time::Duration::ZERO).await;
         cluster.expect("readable").shards
@@ -165,19 +164,19 @@ impl World {
         self.leases().await.iter().filter(|lease| !lease.is_free()).filter(is_its).count()
     }
 
-    /// How often shards were taken, by whomever.
+    /// How often any process took a shard.
     pub(crate) fn acquisition_count(&self) -> usize {
-        self.backbone.acquisitions.all().len()
+        self.environment.acquisitions.all().len()
     }
 
-    /// Whether somebody has taken the shard of a delivery in this time.
+    /// Whether some process has taken the delivery's shard in this time.
     pub(crate) fn changed_hands(
         &self,
         organization: &OrganizationId,
         from: Timestamp,
         to: Timestamp,
     ) -> bool {
-        let acquisitions = self.backbone.acquisitions.all();
+        let acquisitions = self.environment.acquisitions.all();
         let shard = self.shard_of(organization);
         acquisitions.iter().any(|(time, taken)| *taken == shard && (from..=to).contains(time))
     }
@@ -209,7 +208,7 @@ impl World {
         let (shard, before) = (self.shard_of(organization), AttemptId::MAX);
         let found = self.database.list_attempts(shard, organization, filter, before, ALL).await;
         let mut attempts = found.expect("readable").rows;
-        // Ids of one millisecond are in no order.
+        // Ids of one millisecond have no order.
         attempts.sort_by_key(|attempt| (attempt.delivery_id, attempt.details.number));
         attempts
     }

@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Stands between a process and the world: while the process does not run, none of its calls
-/// goes out and none of the answers comes in. What it would go on doing on its own has no effect.
+/// Stands between a process and everything else: while the process does not run, none of its calls
+/// goes out and no answer comes in, so whatever its tasks still do has no effect.
 pub(crate) struct ProcessState(watch::Sender<State>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,14 +26,14 @@ impl ProcessState {
         self.0.send_replace(State::Running);
     }
 
-    /// There is no way back.
+    /// Final.
     pub(crate) fn kill(&self) {
         self.0.send_replace(State::Dead);
     }
 
     /// Waits until the process runs: for ever if it is dead.
     pub(crate) async fn running(&self) {
-        // The sender is ours, so it cannot go away.
+        // We hold the sender, so it cannot be dropped.
         _ = self.0.subscribe().wait_for(|state| *state == State::Running).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Replays: asked for as the service does it, and looked at.
+//! Replays, started as the service does it, and read back.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use keeptrusts_webhooks_store::{AppendError, BodyId, ExpectedVersion, NewRecord,
 use super::World;
 
 impl World {
-    /// Everything of a scope that happened before now.
+    /// Everything in a scope up to now.
     pub(crate) fn selection(&self, endpoint_id: EndpointId, scope: ReplayScope) -> ReplaySelection {
         ReplaySelection {
             endpoint_id,
             scope,
             start_time: None,
-            // So that attempts that come of it are later.
+            // So that the replay's own attempts are later.
             end_time: Some(self.now() + std::time::Duration::from_micros(1)),
             start_event: None,
             end_event: None,
@@ -29,19 +29,19 @@ impl World {
         }
     }
 
-    /// Asks for a replay of a scope, 100 deliveries a second.
+    /// Starts a replay of a scope, 100 deliveries a second.
     pub(crate) async fn replay(&self, endpoint_id: EndpointId, scope: ReplayScope) -> ReplayId {
         let selection = self.selection(endpoint_id, scope);
         self.try_replay(selection, 100).await.expect("the request is taken in")
     }
 
-    /// Asks for a replay, if the database lets it.
+    /// Starts a replay, if the database lets it.
     pub(crate) async fn try_replay(
         &self,
         selection: ReplaySelection,
         deliveries_per_second: u32,
     ) -> Result<ReplayId, AppendError> {
-        let organization = self.look_at_endpoint(selection.endpoint_id).await.organization_id;
+        let organization = self.read_endpoint(selection.endpoint_id).await.organization_id;
         let id = ReplayId::new(new_ulid(self.now()));
         let new =
             NewReplay { selection, deliveries_per_second, matched_count: 0, may_match_more: false };
@@ -54,9 +54,9 @@ impl World {
         Ok(id)
     }
 
-    /// Asks for a replay's end, if the database lets it.
+    /// Requests a replay's cancellation, if the database lets it.
     pub(crate) async fn try_cancel_replay(&self, id: ReplayId) -> Result<(), AppendError> {
-        let replay = self.look_at_replay(id).await;
+        let replay = self.read_replay(id).await;
         let endpoint_id = replay.request.selection.endpoint_id;
         let record = NewRecord {
             stream: Stream::Replay(id),
@@ -66,8 +66,7 @@ impl World {
         self.append(&replay.organization_id, record, None).await.map(drop)
     }
 
-    /// A replay as it stands.
-    pub(crate) async fn look_at_replay(&self, id: ReplayId) -> Replay {
+    pub(crate) async fn read_replay(&self, id: ReplayId) -> Replay {
         for organization in &self.organizations {
             let shard = self.shard_of(organization);
             let found = self.database.replay(shard, organization, id).await;
@@ -82,7 +81,7 @@ impl World {
     pub(crate) async fn erase_body(&self, event_id: EventId) {
         let organization = &self.organizations[0];
         let shard = self.shard_of(organization);
-        // Of the bodies that are above it, the first: itself.
+        // The first body above that position is its own.
         let before = EventId::new(ulid::Ulid(event_id.ulid().0 - 1));
         let after = Some(BodyId::Event(before));
         let erased = self.database.erase_bodies(shard, organization, after, 1).await;

@@ -117,7 +117,7 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
     }
     assert_eq!(paged, trail.entries);
 
-    // Ids and tokens are made of what is the organization's own, and lead nowhere else.
+    // Ids and page tokens of one organization are of no use in another.
     let mut ids: Vec<_> = trail.entries.iter().map(|entry| &entry.id).collect();
     ids.sort_unstable();
     ids.dedup();

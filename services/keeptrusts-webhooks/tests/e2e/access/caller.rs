@@ -1,4 +1,4 @@
-//! Somebody with a token, or with none.
+//! A caller with a token, or without one.
 
 use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
 use keeptrusts_webhooks_contracts::v1;
@@ -9,14 +9,13 @@ use tonic::Status;
 
 use crate::platform::{Client, Server, channel};
 
-/// A token, and the server that it is shown to.
+/// A token, and the server that it is used with.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) channel: AuthorizedChannel,
 }
 
 impl Caller {
-    /// Who has this token.
     pub(crate) fn with(server: &Server, token: &str) -> Caller {
         Caller { channel: Bearer::new(token).expect("a token").on(channel(server.address())) }
     }
@@ -38,7 +37,7 @@ impl Caller {
         Ok(self.access().who_am_i(v1::WhoAmIRequest {}).await?.into_inner())
     }
 
-    /// Makes a key that lasts for ever.
+    /// Creates a key that never expires.
     pub(crate) async fn create_key(
         &self,
         organization: &str,
@@ -64,7 +63,7 @@ impl Caller {
     }
 }
 
-/// The platform as somebody with this token sees it.
+/// A client for the platform with this token.
 pub(crate) fn client(server: &Server, organization: &str, token: &str) -> Client {
     let services = [(); 3].map(|()| channel(server.address()));
     Client::with_token(organization, services, token)

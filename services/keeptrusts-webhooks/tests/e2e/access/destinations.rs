@@ -1,5 +1,5 @@
-//! Invariant 10 for what lets us in elsewhere: the URLs and keys of notification channels, and the
-//! routing keys of endpoints, are sent where they belong and are nowhere else, although receivers
+//! Invariant 10 for credentials of other services: the URLs and keys of notification channels, and
+//! the routing keys of endpoints, go where they belong and are nowhere else, although receivers
 //! echo them and everything is logged.
 
 use keeptrusts_webhooks_contracts::v1;
@@ -11,8 +11,8 @@ use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 
 use super::caller::Caller;
-use super::planted::told;
-use super::searching::{Planted, assert_absent};
+use super::credential_leaks::told;
+use super::credential_search::{Credential, assert_absent};
 use crate::platform::{Backend, Database, Server, eventually, on_both_backends, seen_at, watched};
 
 const SLACK: &str = "/services/T0/B0/xW3kQ9pVbN7mRt2LyZc5HdJg";
@@ -24,7 +24,7 @@ const SIGNING_KEY: &str = "Vy2NqKt7RfWx4HmPb9JzLc6GdSe3QuTa";
 on_both_backends!(invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong);
 
 async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong(backend: Backend) {
-    // It answers with what it was sent.
+    // It echoes what it was sent.
     let receiver = Receiver::start(Script::new(|request| {
         let echo = format!("{} {}", request.path, String::from_utf8_lossy(&request.body));
         Reply::status(202).with_header("x-echo", &request.path).with_body(echo)
@@ -51,17 +51,17 @@ async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong
     assert!([CHANNELS_ROUTING_KEY, ENDPOINTS_ROUTING_KEY].iter().all(|key| bodies.contains(key)));
 
     let planted = [
-        Planted::secret("the Slack URL", SLACK.rsplit('/').next().expect("a part")),
-        Planted::secret("the Teams URL", TEAMS.rsplit('=').next().expect("a part")),
-        Planted::secret("the channel's routing key", CHANNELS_ROUTING_KEY),
-        Planted::secret("the endpoint's routing key", ENDPOINTS_ROUTING_KEY),
-        Planted::secret("the channel's signing key", SIGNING_KEY),
+        Credential::secret("the Slack URL", SLACK.rsplit('/').next().expect("a part")),
+        Credential::secret("the Teams URL", TEAMS.rsplit('=').next().expect("a part")),
+        Credential::secret("the channel's routing key", CHANNELS_ROUTING_KEY),
+        Credential::secret("the endpoint's routing key", ENDPOINTS_ROUTING_KEY),
+        Credential::secret("the channel's signing key", SIGNING_KEY),
     ];
     for answer in &answers {
         assert_absent(&planted, "an answer", answer.as_bytes());
     }
     eventually("spans have come", async || (!collector.spans().is_empty()).then_some(())).await;
-    // What is told at the end is exported as well.
+    // The last spans are exported when the process ends.
     server.stop().await;
     assert_absent(&planted, "a span", format!("{:#?}", collector.spans()).as_bytes());
     for (name, content) in database.content().await {
@@ -72,7 +72,7 @@ async fn invariant_10_secrets_of_channels_and_formats_are_only_where_they_belong
     assert_absent(&planted, "the log", logs.as_bytes());
 }
 
-/// Makes channels and an endpoint, has them used, and asks about them; all that is answered.
+/// Creates channels and an endpoint, uses them, and returns all answers about them.
 async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
     let caller = Caller::with(server, FIRST_KEY);
     let client = server.client("acme");

@@ -1,5 +1,5 @@
-//! An OpenID Connect issuer that nobody logs in at: discovery, keys that it rotates, and tokens
-//! that it has signed.
+//! An OpenID Connect issuer without a login: discovery, keys that it rotates, and tokens that it
+//! has signed.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 /// The audience of the platform under test.
 pub(crate) const AUDIENCE: &str = "keeptrusts-webhooks";
 
-/// An issuer on the loopback.
+/// An issuer on a loopback address.
 pub(crate) struct Issuer {
     address: SocketAddr,
     keys: Arc<Mutex<Vec<Value>>>,
@@ -61,7 +61,7 @@ impl Issuer {
         format!("http://{}", self.address)
     }
 
-    /// From now on its keys are these.
+    /// Replaces its published keys.
     pub(crate) fn publish(&self, keys: &[&SigningKey]) {
         let keys = keys.iter().map(|key| key.jwk()).collect();
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -72,7 +72,7 @@ impl Issuer {
         self.fetches.load(Ordering::SeqCst)
     }
 
-    /// The claims of a token that is in order.
+    /// The claims of a valid token.
     pub(crate) fn claims(&self, organization: &str, role: &str) -> Value {
         json!({
             "iss": self.url(), "aud": AUDIENCE, "sub": "user-7", "email": "ann@acme.example",

@@ -1,4 +1,4 @@
-//! Keys, from the first one to their end.
+//! Keys, from their creation to their end.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::platform::{
     Backend, Database, PATIENCE, Server, assert_refused, eventually, on_both_backends,
 };
 
-/// What is promised.
+/// The documented limit.
 const REVOCATION_LIMIT: Duration = Duration::from_secs(5);
 
 on_both_backends!(
@@ -78,7 +78,7 @@ async fn a_revocation_reaches_every_replica_and_ends_open_streams(backend: Backe
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).start().await;
     let first = Caller::first(&server);
-    // On Postgres, revoked here and used there.
+    // On Postgres it is revoked at one process and used at another.
     let other = match backend {
         Backend::Sqlite => None,
         Backend::Postgres => Some(Server::service("dispatch-service", &database).start().await),
@@ -182,7 +182,7 @@ async fn uses_are_noted_and_survive_a_restart() {
     let made = first.create_key("acme", v1::Role::Viewer).await;
     let viewer = Caller::with(&server, &made.token);
     viewer.who_am_i().await.expect("it is valid");
-    // What waits to be noted is noted when the process ends.
+    // What waits to be recorded is recorded when the process ends.
     server.stop().await;
     server.start_again().await;
     let list = v1::ListKeysRequest { organization_id: "acme".to_owned(), ..Default::default() };

@@ -1,4 +1,4 @@
-//! Limits against misuse that concern who asks.
+//! Limits against misuse by callers.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn assert_exhausted(status: &Status, reason: &str) -> Option<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_wrong_tokens_has_to_slow_down_and_right_ones_go_on() {
+async fn wrong_tokens_are_slowed_down_and_right_ones_still_work() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).flag("--failed-logins-per-minute", "3").start().await;
@@ -38,7 +38,7 @@ async fn who_sends_wrong_tokens_has_to_slow_down_and_right_ones_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organization_that_publishes_too_fast_is_told_when_to_go_on() {
+async fn an_organization_that_publishes_too_fast_gets_a_retry_delay() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).flag("--publish-quota", "1000").start().await;
     let batch = |organization: &str| v1::PublishEventsRequest {
@@ -65,7 +65,7 @@ async fn an_organization_that_publishes_too_fast_is_told_when_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organization_has_so_many_endpoints_and_no_more() {
+async fn the_number_of_endpoints_of_an_organization_is_limited() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).flag("--max-endpoints-per-organization", "2").start().await;

@@ -1,4 +1,4 @@
-//! Every method, every role, every organization.
+//! Access control: every method, every role, every organization.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ use crate::platform::{Backend, Client, Database, Server, data_json};
 
 pub(super) const PACKAGE: &str = "keeptrusts.webhooks.v1";
 
-/// Which roles may call a method: admin, publisher, viewer, platform. And whether its request
-/// names an organization.
+/// Which roles may call a method: admin, publisher, viewer, platform; and whether its request names
+/// an organization.
 pub(super) struct Rule {
     pub(super) method: &'static str,
     admin: bool,
@@ -27,13 +27,13 @@ pub(super) struct Rule {
     viewer: bool,
     platform: bool,
     names_organization: bool,
-    /// A request that would be right, as bytes.
-    pub(super) request: fn(&Things) -> Vec<u8>,
+    /// A valid request, as bytes.
+    pub(super) request: fn(&ResourceIds) -> Vec<u8>,
 }
 
-/// What requests name: somebody's endpoint, event, delivery.
+/// The things that requests name: an endpoint, an event, a delivery.
 #[derive(Clone, Debug)]
-pub(super) struct Things {
+pub(super) struct ResourceIds {
     organization_id: String,
     endpoint_id: String,
     event_id: String,
@@ -42,7 +42,7 @@ pub(super) struct Things {
     key_id: String,
 }
 
-/// A channel that nobody has.
+/// A channel that does not exist.
 const CHANNEL: &str = "chn_00000000000000000000000009";
 
 /// `APVF`: a letter for each role that may, a dash for each that may not; `org`: the request
@@ -56,31 +56,31 @@ macro_rules! rules {
             viewer: $roles.contains('V'),
             platform: $roles.contains('F'),
             names_organization: $org,
-            request: |things: &Things| {
-                let _ = things;
+            request: |ids: &ResourceIds| {
+                let _ = ids;
                 #[allow(clippy::needless_update, reason = "some requests have all fields given")]
                 let message =
-                    v1::$message { $($field: $value(things),)* ..Default::default() };
+                    v1::$message { $($field: $value(ids),)* ..Default::default() };
                 message.encode_to_vec()
             },
         },)*]
     };
 }
 
-fn org(things: &Things) -> String {
-    things.organization_id.clone()
+fn org(ids: &ResourceIds) -> String {
+    ids.organization_id.clone()
 }
 
-fn endpoint(things: &Things) -> String {
-    things.endpoint_id.clone()
+fn endpoint(ids: &ResourceIds) -> String {
+    ids.endpoint_id.clone()
 }
 
-fn event(things: &Things) -> String {
-    things.event_id.clone()
+fn event(ids: &ResourceIds) -> String {
+    ids.event_id.clone()
 }
 
-fn delivery(things: &Things) -> String {
-    things.delivery_id.clone()
+fn delivery(ids: &ResourceIds) -> String {
+    ids.delivery_id.clone()
 }
 
 pub(super) fn rules() -> Vec<Rule> {
@@ -98,8 +98,8 @@ pub(super) fn rules() -> Vec<Rule> {
         };
         "EndpointService/UpdateEndpoint" "A--F" true UpdateEndpointRequest {
             organization_id: org,
-            endpoint: |things| Some(v1::Endpoint {
-                id: endpoint(things), name: "other".to_owned(), ..Default::default()
+            endpoint: |ids| Some(v1::Endpoint {
+                id: endpoint(ids), name: "other".to_owned(), ..Default::default()
             }),
         };
         "EndpointService/EnableEndpoint" "A--F" true EnableEndpointRequest {
@@ -173,7 +173,7 @@ pub(super) fn rules() -> Vec<Rule> {
             organization_id: org, delivery_id: delivery,
         };
         "DispatchService/GetAttempt" "A-VF" true GetAttemptRequest {
-            organization_id: org, attempt_id: |things: &Things| things.attempt_id.clone(),
+            organization_id: org, attempt_id: |ids: &ResourceIds| ids.attempt_id.clone(),
         };
         "DispatchService/ListAttempts" "A-VF" true ListAttemptsRequest { organization_id: org };
         "DispatchService/RetryDelivery" "A--F" true RetryDeliveryRequest {
@@ -210,7 +210,7 @@ pub(super) fn rules() -> Vec<Rule> {
         };
         "AccessService/ListKeys" "A---" true ListKeysRequest { organization_id: org };
         "AccessService/RevokeKey" "A---" true RevokeKeyRequest {
-            organization_id: org, key_id: |things: &Things| things.key_id.clone(),
+            organization_id: org, key_id: |ids: &ResourceIds| ids.key_id.clone(),
         };
         "AccessService/WhoAmI" "APVF" false WhoAmIRequest {};
         "AccessService/CreateSession" "APVF" true CreateSessionRequest { organization_id: org };
@@ -236,33 +236,33 @@ fn the_table_has_every_method_of_the_contracts() {
     assert_eq!(table, methods, "add a line for what is new, and say who may");
 }
 
-/// What a call came to, as far as access is concerned.
+/// The result of a call, as far as access is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Not without a valid token.
+enum AccessResult {
+    /// The token is not valid.
     Unauthenticated,
-    /// Not with this role.
+    /// The role does not permit it.
     Denied,
-    /// Not this organization.
+    /// Another organization.
     NoSuchOrganization,
     /// It reached its service.
     LetIn,
 }
 
-fn outcome(status: &Result<(), Status>) -> Outcome {
-    let Err(status) = status else { return Outcome::LetIn };
+fn outcome(status: &Result<(), Status>) -> AccessResult {
+    let Err(status) = status else { return AccessResult::LetIn };
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     match status.code() {
-        Code::Unauthenticated => Outcome::Unauthenticated,
-        Code::PermissionDenied => Outcome::Denied,
-        Code::NotFound if reason == "ORGANIZATION_NOT_FOUND" => Outcome::NoSuchOrganization,
+        Code::Unauthenticated => AccessResult::Unauthenticated,
+        Code::PermissionDenied => AccessResult::Denied,
+        Code::NotFound if reason == "ORGANIZATION_NOT_FOUND" => AccessResult::NoSuchOrganization,
         Code::Unimplemented | Code::Internal | Code::Unknown => panic!("{status}"),
-        _ => Outcome::LetIn,
+        _ => AccessResult::LetIn,
     }
 }
 
-/// Calls a method with bytes that are a request's, and drops the answer. A stream has begun when
-/// its first headers are there.
+/// Calls a method with the bytes of a request, and drops the response. A stream has begun when its
+/// first headers have arrived.
 async fn call(caller: &Caller, method: &str, request: Vec<u8>) -> Result<(), Status> {
     let mut grpc = Grpc::new(caller.channel.clone());
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
@@ -272,7 +272,7 @@ async fn call(caller: &Caller, method: &str, request: Vec<u8>) -> Result<(), Sta
     grpc.server_streaming(request, path, codec).await?.into_inner().message().await.map(drop)
 }
 
-/// A message that has been encoded already.
+/// A message that is encoded already.
 #[derive(Debug, Default)]
 struct Encoded(Vec<u8>);
 
@@ -300,15 +300,15 @@ impl Message for Encoded {
     }
 }
 
-/// Makes things that exist in an organization.
-pub(super) async fn furnish(client: &Client, admin: &Caller) -> Things {
+/// Creates one thing of each kind in an organization.
+pub(super) async fn create_resources(client: &Client, admin: &Caller) -> ResourceIds {
     let url = "https://receiver.invalid/";
     let endpoint = client.create_endpoint(url, &["policy.violation"]).await;
     let event_id = client.publish("policy.violation", "{}").await;
     let retrying = |delivery: &v1::Delivery| delivery.attempt_count > 0;
     let delivery = client.wait_for_delivery(&event_id, "was attempted", retrying).await;
     let key = admin.create_key(&client.organization(), v1::Role::Viewer).await;
-    Things {
+    ResourceIds {
         organization_id: client.organization(),
         endpoint_id: endpoint.id,
         event_id,
@@ -319,14 +319,14 @@ pub(super) async fn furnish(client: &Client, admin: &Caller) -> Things {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
+async fn every_method_admits_exactly_the_roles_of_its_rule() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).retrying_after("1h").start().await;
     let first = Caller::first(&server);
-    let acme = furnish(&server.client("acme"), &first).await;
-    let globex = furnish(&server.client("globex"), &first).await;
-    let nobodys = Things { organization_id: "initech".to_owned(), ..globex.clone() };
-    let as_mine = Things { organization_id: "acme".to_owned(), ..globex.clone() };
+    let acme = create_resources(&server.client("acme"), &first).await;
+    let globex = create_resources(&server.client("globex"), &first).await;
+    let nobodys = ResourceIds { organization_id: "initech".to_owned(), ..globex.clone() };
+    let as_mine = ResourceIds { organization_id: "acme".to_owned(), ..globex.clone() };
 
     for (role, organization) in [
         (v1::Role::Admin, "acme"),
@@ -348,27 +348,27 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
             };
             let context = format!("{} as {role:?} of {organization}", rule.method);
             let asked =
-                async |things: &Things| {
+                async |ids: &ResourceIds| {
                     tokio::time::timeout(
                         std::time::Duration::from_millis(
                             if rule.method.ends_with("WatchDeliveries") { 300 } else { 30_000 },
                         ),
-                        call(&caller, rule.method, (rule.request)(things)),
+                        call(&caller, rule.method, (rule.request)(ids)),
                     )
                     .await
-                    // A stream that has begun and says nothing yet.
+                    // A stream that has begun and has no message yet.
                     .unwrap_or(Ok(()))
                 };
             let own = asked(&acme).await;
-            let expected = if may { Outcome::LetIn } else { Outcome::Denied };
+            let expected = if may { AccessResult::LetIn } else { AccessResult::Denied };
             assert_eq!(outcome(&own), expected, "{context}, own: {own:?}");
             if !may || !rule.names_organization {
                 continue;
             }
             let (other, unknown) = (asked(&globex).await, asked(&nobodys).await);
             let expected = match organization {
-                "*" => Outcome::LetIn,
-                _ => Outcome::NoSuchOrganization,
+                "*" => AccessResult::LetIn,
+                _ => AccessResult::NoSuchOrganization,
             };
             assert_eq!(outcome(&other), expected, "{context}, another's: {other:?}");
             assert_eq!(outcome(&unknown), expected, "{context}, nobody's: {unknown:?}");
@@ -376,7 +376,7 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
                 let told = other.message().replace("globex", "initech");
                 assert_eq!(told, unknown.message(), "{context}: nothing tells that it exists");
             }
-            // Another organization's things are not found in one's own either.
+            // Nor are another organization's things found in one's own.
             if organization != "*" && (rule.request)(&as_mine) != (rule.request)(&acme) {
                 let foreign = asked(&as_mine).await.expect_err(&context);
                 assert_eq!(foreign.code(), Code::NotFound, "{context}: {foreign}");
@@ -386,12 +386,12 @@ async fn every_method_lets_in_whom_its_rule_names_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
+async fn without_a_valid_token_only_health_and_reflection_answer() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).flag("--failed-logins-per-minute", "100000").start().await;
     let first = Caller::first(&server);
-    let things = furnish(&server.client("acme"), &first).await;
+    let ids = create_resources(&server.client("acme"), &first).await;
     let revoked = first.create_key("acme", v1::Role::Admin).await;
     first.revoke("acme", &revoked.key.expect("a key").id).await;
 
@@ -402,16 +402,16 @@ async fn without_a_valid_token_nothing_is_answered_but_health_and_reflection() {
     for token in tokens {
         let caller = Caller::with(&server, token);
         for rule in rules() {
-            let answer = call(&caller, rule.method, (rule.request)(&things)).await;
+            let answer = call(&caller, rule.method, (rule.request)(&ids)).await;
             let context = format!("{} with {token:?}: {answer:?}", rule.method);
-            assert_eq!(outcome(&answer), Outcome::Unauthenticated, "{context}");
+            assert_eq!(outcome(&answer), AccessResult::Unauthenticated, "{context}");
         }
     }
     for rule in rules() {
         let mut grpc = Grpc::new(crate::platform::channel(server.address()));
         grpc.ready().await.expect("it listens");
         let path = format!("/{PACKAGE}.{}", rule.method).parse().expect("a path");
-        let request = Request::new(Encoded((rule.request)(&things)));
+        let request = Request::new(Encoded((rule.request)(&ids)));
         let codec = ProstCodec::<Encoded, ()>::default();
         let answer = grpc.server_streaming(request, path, codec).await;
         let refused = answer.map(drop).expect_err(rule.method);

@@ -1,4 +1,4 @@
-//! What operators do with commands on the server is in the audit trail, too.
+//! Commands of operators on the server are in the audit trail, too.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::AuditAction;
@@ -7,7 +7,7 @@ use keeptrusts_webhooks_testkit::process::Launch;
 use super::caller::Caller;
 use crate::platform::{Backend, Database, PATIENCE, Server, eventually, on_both_backends};
 
-on_both_backends!(who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_whom);
+on_both_backends!(an_erased_organization_has_no_access_and_the_trail_names_the_operator);
 
 /// Runs a command beside the server, as this user.
 async fn run(user: &str, command: &[&str], database: &Database) {
@@ -26,7 +26,7 @@ async fn trail(caller: &Caller, organization: &str) -> Vec<v1::AuditEntry> {
     answer.into_inner().entries
 }
 
-async fn who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_whom(backend: Backend) {
+async fn an_erased_organization_has_no_access_and_the_trail_names_the_operator(backend: Backend) {
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).start().await;
     let first = Caller::first(&server);
@@ -62,7 +62,7 @@ async fn who_is_erased_cannot_come_in_any_more_and_the_trail_says_by_whom(backen
     assert_eq!(done(AuditAction::OrganizationErased), 1);
     assert_eq!((done(AuditAction::KeyRevoked), done(AuditAction::SessionEnded)), (1, 2));
     assert!(by_operator.iter().all(|entry| entry.actor_name == "olga" && entry.time.is_some()));
-    // Whoever is made anew by a caller of every organization is none of those.
+    // A key that a caller of every organization creates afterwards is not one of those.
     let again = first.create_key("acme", v1::Role::Admin).await;
     let entries = trail(&Caller::with(&server, &again.token), "acme").await;
     assert_eq!(entries.len(), 8, "what was done after the command is in the same trail");

@@ -1,4 +1,4 @@
-//! Organizations share a server: one that takes all it can get leaves the others their part.
+//! Organizations share a server: one that takes all it can get leaves the others their share.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -10,7 +10,7 @@ use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 
 const MAX_WATCHES: &str = "8";
 const MAX_WATCHES_PER_KEY: usize = 3;
-/// An eighth of it may wait: five, of which one organization gets three.
+/// An eighth of the calls may wait: five, of which one organization gets three.
 const MAX_REQUESTS: &str = "40";
 const WAITING_SHARE: usize = 3;
 
@@ -58,7 +58,7 @@ async fn watches_are_shared_between_organizations_and_limited_for_each_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_wait_leave_others_their_part() {
+async fn waiting_calls_leave_other_organizations_their_share() {
     let scripts = [("/hangs", Script::always(Reply::Hang)), ("/answers", Script::default())];
     let receiver = Receiver::start(Script::by_path(scripts));
     let database = Database::new(Backend::Sqlite).await;

@@ -1,4 +1,4 @@
-//! JSON Web Tokens: those of the issuer, and those of everybody else.
+//! JSON Web Tokens of the issuer, and of others.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
-/// What the log says of each refused token.
+/// The logged reason for each refused token.
 fn refusals(server: &Server) -> Vec<String> {
     let output = server.process().output();
     let told = output.lines().filter(|line| line.contains("DEBUG"));
@@ -45,7 +45,7 @@ fn without(mut claims: Value, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_the_issuer_says_who_where_and_what() {
+async fn a_token_of_the_issuer_gives_name_organization_and_role() {
     let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
     issuer.publish(&[&key]);
     let database = Database::new(Backend::Sqlite).await;
@@ -106,7 +106,7 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
     }
     let refused = both.endpoints().list_endpoints(list("initech")).await.expect_err("no other");
     assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
-    // Clocks may be apart.
+    // Clocks may differ.
     for claims in [
         with(issuer.claims("acme", "viewer"), "exp", json!(in_seconds(-15))),
         with(issuer.claims("acme", "viewer"), "nbf", json!(in_seconds(15))),
@@ -125,7 +125,7 @@ async fn a_token_of_the_issuer_says_who_where_and_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_sign_and_what_is_not_in_order_is_refused() {
+async fn tokens_of_others_and_invalid_tokens_are_refused() {
     let (issuer, key, forger) =
         (Issuer::start().await, SigningKey::new("k1"), SigningKey::new("k1"));
     issuer.publish(&[&key]);
@@ -250,7 +250,7 @@ async fn a_stream_ends_with_its_web_token_and_not_before_clocks_agree_on_that() 
     issuer.publish(&[&key]);
     let database = Database::new(Backend::Sqlite).await;
     let server = serving(&issuer, &database).await;
-    // Clocks may be 30 s apart.
+    // Clocks may differ by 30 s.
     let token = key.sign(&with(issuer.claims("acme", "viewer"), "exp", json!(in_seconds(-24))));
     let viewer = client(&server, "acme", &token);
     let watch =
@@ -262,9 +262,9 @@ async fn a_stream_ends_with_its_web_token_and_not_before_clocks_agree_on_that() 
     assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
-/// As Keycloak has them. What is in the claims of other flags' defaults means nothing.
+/// With Keycloak's claims. Claims that the flags do not name mean nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_are_read_where_the_flags_say_and_roles_are_called_what_they_say() {
+async fn flags_name_the_claims_and_the_roles() {
     let (issuer, key) = (Issuer::start().await, SigningKey::new("k1"));
     issuer.publish(&[&key]);
     let database = Database::new(Backend::Sqlite).await;

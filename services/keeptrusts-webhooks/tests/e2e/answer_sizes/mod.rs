@@ -1,5 +1,5 @@
-//! Every answer fits into the 4 MiB that clients read unless somebody has told them otherwise, with
-//! the largest things that can be stored. All clients here have that limit; grpcurl, too.
+//! Every response fits into the 4 MiB that clients accept by default, with the largest things that
+//! can be stored. All clients here have that limit, and so does grpcurl.
 
 mod stored;
 
@@ -29,15 +29,15 @@ const ENDPOINTS: usize = 240;
 /// With 250 KiB each: together more than fits.
 const ATTEMPTS: usize = 17;
 const DATA_BYTES: usize = 250 * 1024;
-/// So many endpoints are made at a time.
+/// Endpoints that are created at the same time.
 const AT_ONCE: usize = 4;
 
-/// The methods that answer with pages.
+/// The methods that return pages.
 macro_rules! lists {
     ($($method:literal $client:ident $call:ident $request:ident $things:ident;)*) => {
         const LISTS: &[&str] = &[$($method),*];
 
-        /// Reads a list to its end; how many things each page has.
+        /// Reads a list to its end; returns the number of things on each page.
         // Some requests have further fields, filters.
         #[allow(clippy::needless_update)]
         async fn pages_of(
@@ -84,7 +84,7 @@ lists! {
     "NotificationService/ListNotifications" NotificationServiceClient list_notifications ListNotificationsRequest notifications;
 }
 
-/// What else can be large, and is asked for in this file.
+/// Other large responses, each with a test in this file.
 const LARGE: [&str; 5] = [
     "DispatchService/GetAttempt",
     "DispatchService/GetDelivery",
@@ -93,8 +93,8 @@ const LARGE: [&str; 5] = [
     "IngestService/PublishEvents",
 ];
 
-/// Answers with one thing without bodies, or with a fixed number of small ones. An endpoint is the
-/// largest of these things, with less than 64 KiB.
+/// Responses with one thing without bodies, or with a fixed number of small ones. An endpoint is
+/// the largest of these things, with less than 64 KiB.
 const SMALL: [&str; 30] = [
     "AccessService/CreateKey",
     "AccessService/CreateSession",
@@ -108,7 +108,7 @@ const SMALL: [&str; 30] = [
     "DispatchService/GetReplay",
     "DispatchService/ReplayEvents",
     "DispatchService/RetryDelivery",
-    // A test's event is small, and its answer is one attempt's.
+    // A test's event is small, and its response has one attempt.
     "DispatchService/SendTest",
     "DispatchService/WatchDeliveries",
     "DispatchService/WatchReplay",
@@ -167,8 +167,8 @@ async fn lists_of_rows_with_long_texts_come_in_pages_that_fit() {
         let pages = pages_of(method, "acme", &channel).await;
         let total = pages.iter().sum::<usize>();
         match *method {
-            // Nobody has made an endpoint. What was written into the log by hand is in the trail as
-            // far as people do such things.
+            // Nobody has created an endpoint. The trail shows what was written into the log
+            // directly only if people do such things.
             "EndpointService/ListEndpoints" => assert_eq!(total, 0),
             "AuditService/ListAuditEntries" => assert!(total >= stored::ROWS, "{total}"),
             _ => assert_eq!(total, stored::ROWS, "{method}: nothing twice, nothing lost"),
@@ -181,14 +181,14 @@ fn first_keys_channel(server: &Server) -> AuthorizedChannel {
     Bearer::new(FIRST_KEY).expect("a token").on(channel(server.address()))
 }
 
-/// A template of the largest size, beginning differently.
+/// A template of the largest size with a first character of its own.
 fn template(first: char) -> String {
     let (begin, end) = (r#"{"text":""#, r#""}"#);
     let length = 16 * 1024 - begin.len() - end.len() - 1;
     format!("{begin}{first}{}{end}", "t".repeat(length))
 }
 
-/// Endpoints as large as they can be, each changed once.
+/// Endpoints of the largest size, each changed once.
 async fn make_endpoints(client: &Client, url: &str) {
     let url = format!("{url}{}", "u".repeat(2_048 - url.len()));
     let mut making = JoinSet::new();

@@ -1,5 +1,5 @@
-//! Rows with texts as long as a column takes, written straight into the database: through the API
-//! it would take a receiver, a mail server and an hour to have as many.
+//! Rows with texts of a column's full length, written directly into the database: through the API
+//! it would take a receiver, a mail server and an hour to create as many.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use keeptrusts_webhooks_store::{
 
 use crate::platform::Database;
 
-/// Things of each kind. With [`TEXT_BYTES`] each they are more than fits into an answer.
+/// Things of each kind. With [`TEXT_BYTES`] each they exceed one response.
 pub(crate) const ROWS: usize = 600;
 const TEXT_BYTES: usize = 8 * 1024;
 const DURATION: Duration = Duration::from_millis(5);
@@ -48,7 +48,7 @@ pub(crate) async fn fill(database: &Database, organization: &str) {
         let mut begun = HashSet::new();
         for (stream, fact) in facts.into_iter().flatten() {
             let expected = match fact {
-                // The event's first record has made the stream of its delivery.
+                // The event's first record has created the delivery's stream.
                 Fact::Delivery(_) => ExpectedVersion::Any,
                 _ if begun.insert(stream) => ExpectedVersion::New,
                 _ => ExpectedVersion::Any,
@@ -56,7 +56,7 @@ pub(crate) async fn fill(database: &Database, organization: &str) {
             let metadata = Metadata { actor: text(), actor_name: text(), ..Metadata::default() };
             let record = NewRecord { stream, expected, fact };
             let operation = Operation::recording(&organization, vec![record], metadata, now());
-            // The shard's owner has nothing more to do about it.
+            // The shard's owner has nothing left to do for it.
             let step = CheckpointAdvance { from: at, to: Position(at.0 + 1) };
             at = step.to;
             batch.push(Operation { checkpoint: Some(step), ..operation });
@@ -75,7 +75,7 @@ fn text() -> String {
     "t".repeat(TEXT_BYTES)
 }
 
-/// An event, a delivery of it, its one attempt, and how it ended.
+/// An event, a delivery of it, its one attempt, and its end.
 fn event_with_delivery() -> Vec<(Stream, Fact)> {
     let (event_id, delivery_id) = (EventId::new(new_ulid(now())), DeliveryId::new(new_ulid(now())));
     let endpoint_id = EndpointId::new(new_ulid(now()));

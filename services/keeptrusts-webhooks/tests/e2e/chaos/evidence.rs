@@ -1,4 +1,4 @@
-//! What is true after any failure, looked up in the platform and at the receiver.
+//! What must hold after any failure, checked in the platform and at the receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::load::Acknowledged;
 use crate::platform::Client;
 
 const PAGE_SIZE: i32 = 1_000;
-/// Between two looks at thousands of requests.
+/// Thousands of requests are checked each time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Waits until the receiver has had a request for each of these events.
@@ -44,9 +44,8 @@ pub(crate) async fn wait_until_received(
     }
 }
 
-/// Fails unless the organization's log has exactly the acknowledged events, with one delivery
-/// each, which is delivered, with its attempts numbered 1, 2, 3, … and only the last of them
-/// successful.
+/// Checks that the organization's log has exactly the acknowledged events, each with one delivery,
+/// which is delivered, with its attempts numbered 1, 2, 3, … and only the last of them successful.
 pub(crate) async fn assert_every_event_delivered_once_recorded(
     client: &Client,
     acknowledged: &[Acknowledged],
@@ -89,19 +88,19 @@ pub(crate) async fn assert_every_event_delivered_once_recorded(
     assert!(numbers.is_empty(), "every attempt is one of a delivery");
 }
 
-/// Which of several processes, each started after the one before had ended, has sent a
+/// Tells which of several processes, each started after the one before had ended, has sent a
 /// request: it came over a connection of that process.
 #[derive(Debug, Default)]
-pub(crate) struct Lives {
-    /// How many connections the receiver had accepted when each life but the last had ended.
+pub(crate) struct ProcessRuns {
+    /// How many connections the receiver had accepted when each process but the last had ended.
     ends: Vec<u64>,
-    /// Those that lost a lease while they lasted: a busy machine may hold a process up for
-    /// longer than that, and then what was in flight is repeated as after a crash.
+    /// Processes that lost a lease while they ran: a busy machine may delay a process for longer
+    /// than that, and then its attempts in flight are repeated as after a crash.
     that_lost_leases: BTreeSet<usize>,
 }
 
-impl Lives {
-    /// A process has ended, the next one is not yet started.
+impl ProcessRuns {
+    /// A process has ended; the next one has not started.
     pub(crate) fn end(&mut self, process: &Process, receiver: &Receiver) {
         if process.output().contains("the lease is lost") {
             self.that_lost_leases.insert(self.ends.len());
@@ -113,9 +112,9 @@ impl Lives {
         self.ends.partition_point(|end| *end < request.connection)
     }
 
-    /// Fails unless requests were repeated because of a crash only (invariant 4): none twice by
-    /// the same process while it kept its leases, and of each process' no more than could be in
-    /// flight. Returns how many were repeated.
+    /// Checks that requests were repeated only because of a crash (invariant 4): none twice by the
+    /// same process while it kept its leases, and no more of each process than could be in flight.
+    /// Returns how many were repeated.
     pub(crate) fn assert_only_crashes_repeat(
         &self,
         receiver: &Receiver,
@@ -139,8 +138,8 @@ impl Lives {
     }
 }
 
-/// Requests that are the same attempt of the same delivery, where there is more than one: in
-/// the order of their arrival.
+/// Requests for the same attempt of the same delivery, where there is more than one, in the order
+/// of their arrival.
 pub(crate) fn repeated_requests(
     requests: &[Arc<ReceivedRequest>],
 ) -> Vec<Vec<Arc<ReceivedRequest>>> {
@@ -177,8 +176,8 @@ async fn events(client: &Client) -> Vec<String> {
     }
 }
 
-/// All deliveries, as soon as there are so many and all are delivered: the last answers have
-/// been sent, but need not have been recorded yet.
+/// All deliveries, once there are so many and all are delivered: the last answers have been sent,
+/// but may not be recorded yet.
 async fn delivered(client: &Client, count: usize) -> Vec<v1::Delivery> {
     let deadline = Instant::now() + crate::platform::PATIENCE;
     loop {

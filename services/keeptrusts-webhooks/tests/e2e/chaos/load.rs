@@ -1,5 +1,5 @@
-//! Publishers that go on through failures, as the API tells them to: what was not acknowledged
-//! is published again, with the same idempotency key.
+//! Publishers that continue through failures as the API demands: what was not acknowledged is
+//! published again with the same idempotency key.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,36 +15,36 @@ use crate::platform::{Client, PATIENCE};
 
 /// The event type that is published.
 const EVENT_TYPE: &str = "policy.violation";
-/// After an acknowledgement.
+/// The wait after an acknowledgement.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Before an event is published again.
+/// The wait before an event is published again.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 
-/// An event that the platform has said is accepted.
+/// An event that the platform has accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) organization: String,
     pub(crate) event_id: String,
 }
 
-/// Publishers at work, each with one event after the other.
+/// Running publishers, each of which publishes one event after the other.
 pub(crate) struct Load {
     stop: watch::Sender<bool>,
     publishers: JoinSet<()>,
-    heard: Arc<Heard>,
+    heard: Arc<LoadState>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct LoadState {
     acknowledged: Mutex<Vec<Acknowledged>>,
-    turned_away: Mutex<Vec<Status>>,
+    unavailable_errors: Mutex<Vec<Status>>,
 }
 
 impl Load {
     /// Starts a publisher for each of the clients.
     pub(crate) fn start(clients: impl IntoIterator<Item = Client>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let heard = Arc::new(Heard::default());
+        let heard = Arc::new(LoadState::default());
         let mut publishers = JoinSet::new();
         for (number, client) in clients.into_iter().enumerate() {
             let publisher =
@@ -59,13 +59,13 @@ impl Load {
         lock(&self.heard.acknowledged).len()
     }
 
-    /// The answers UNAVAILABLE that the server itself gave so far.
-    pub(crate) fn turned_away(&self) -> Vec<Status> {
-        lock(&self.heard.turned_away).clone()
+    /// The UNAVAILABLE responses of the server itself so far.
+    pub(crate) fn unavailable_errors(&self) -> Vec<Status> {
+        lock(&self.heard.unavailable_errors).clone()
     }
 
-    /// Lets every publisher finish its event, and returns all that were acknowledged: exactly
-    /// those are in the log, each once.
+    /// Lets every publisher finish its event, and returns all that were acknowledged: exactly those
+    /// are in the log, each once.
     pub(crate) async fn stop(mut self) -> Vec<Acknowledged> {
         self.stop.send_replace(true);
         while let Some(ended) = self.publishers.join_next().await {
@@ -79,7 +79,7 @@ struct Publisher {
     client: Client,
     number: usize,
     stopped: watch::Receiver<bool>,
-    heard: Arc<Heard>,
+    heard: Arc<LoadState>,
 }
 
 impl Publisher {
@@ -96,7 +96,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes an event until it is acknowledged; its id.
+    /// Publishes an event until it is acknowledged; returns its id.
     async fn publish(&self, key: &str) -> String {
         let event = self.client.event(EVENT_TYPE, &format!(r#"{{"key":"{key}"}}"#));
         let request = v1::PublishEventRequest { idempotency_key: key.to_owned(), ..event };
@@ -106,7 +106,7 @@ impl Publisher {
                 Err(status) => {
                     assert!(is_worth_repeating(&status), "{key} is refused: {status:?}");
                     if status.source().is_none() {
-                        lock(&self.heard.turned_away).push(status);
+                        lock(&self.heard.unavailable_errors).push(status);
                     }
                     sleep(RETRY_PAUSE).await;
                 }
@@ -115,8 +115,8 @@ impl Publisher {
     }
 }
 
-/// Whether a publisher should publish again: the server said so, or the connection broke, which
-/// is an error that has a source on this side.
+/// Whether to publish again: the server said so, or the connection broke, which is an error with a
+/// source on this side.
 fn is_worth_repeating(status: &Status) -> bool {
     status.code() == Code::Unavailable || status.source().is_some()
 }

@@ -1,5 +1,5 @@
-//! What tests of failures add to the platform's vocabulary: load that goes on through them,
-//! randomness that can be had again, and the evidence that nothing was lost or done twice.
+//! Parts of tests with failures: load that continues through them, reproducible randomness, and
+//! checks that nothing was lost or done twice.
 
 mod evidence;
 mod load;
@@ -8,7 +8,7 @@ mod rebuild;
 mod shards;
 
 pub(crate) use self::evidence::{
-    Lives, assert_every_event_delivered_once_recorded, repeated_requests, wait_until_received,
+    ProcessRuns, assert_every_event_delivered_once_recorded, repeated_requests, wait_until_received,
 };
 pub(crate) use self::load::{Acknowledged, Load};
 pub(crate) use self::random::Random;

@@ -1,9 +1,9 @@
-//! Random numbers that can be had again.
+//! Reproducible random numbers.
 
 use std::env;
 use std::time::{Duration, SystemTime};
 
-/// Set it to the number that a failed test has printed, to see the same kills again.
+/// Set it to the number that a failed test has printed, to repeat its kills.
 const SEED_VARIABLE: &str = "TEST_SEED";
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
@@ -11,7 +11,7 @@ const SEED_VARIABLE: &str = "TEST_SEED";
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// By the seed in `TEST_SEED`, or by the clock; prints it.
+    /// The seed is `TEST_SEED`, or the clock; it is printed.
     pub(crate) fn new() -> Self {
         let seed = match env::var(SEED_VARIABLE) {
             Ok(text) => text.parse().expect("TEST_SEED is a number"),

@@ -4,12 +4,11 @@ use keeptrusts_webhooks_testkit::process::Launch;
 
 use crate::platform::{Database, PATIENCE};
 
-/// Fails unless every row is what the log says (invariant 7).
+/// Checks that every row is what the log says (invariant 7).
 pub(crate) async fn check_tables(database: &Database) {
     run(database, &["--check"]).await;
 }
 
-/// Computes the tables from the log again.
 pub(crate) async fn rebuild_tables(database: &Database) {
     run(database, &[]).await;
 }

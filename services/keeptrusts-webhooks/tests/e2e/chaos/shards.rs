@@ -1,4 +1,4 @@
-//! Who owns which shard, as the database has it.
+//! The owners of shards, as the database has them.
 
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
@@ -6,7 +6,7 @@ use keeptrusts_webhooks_testkit::process::Process;
 
 use crate::platform::Database;
 
-/// Every Postgres database has so many.
+/// As in every Postgres database.
 pub(crate) const SHARD_COUNT: u16 = 16;
 
 /// The row of a shard.
@@ -50,7 +50,7 @@ pub(crate) async fn shards(cluster: &Cluster, database: &Database) -> Vec<ShardR
         .collect()
 }
 
-/// An organization on each of the shards, in their order.
+/// An organization on each shard, in the order of the shards.
 pub(crate) fn organization_per_shard() -> Vec<String> {
     let mut organizations = vec![None; usize::from(SHARD_COUNT)];
     for number in 0.. {

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::v1::access_service_client::AccessServiceClien
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use tonic::transport::Endpoint;
 
-use crate::console::stage::ORGANIZATION;
+use crate::console::fixture::ORGANIZATION;
 use crate::platform::Server;
 
 /// A client of AccessService with the first key.
@@ -20,7 +20,7 @@ impl AccessClient {
         Self(AccessServiceClient::new(bearer.on(channel)))
     }
 
-    /// Makes a key of the organization that the console shows; its token.
+    /// Creates a key of the organization that the console shows; returns its token.
     pub(crate) async fn create_key(&self, name: &str, role: v1::Role) -> String {
         self.create_key_for(name, role, None).await
     }

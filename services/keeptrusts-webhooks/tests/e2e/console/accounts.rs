@@ -1,31 +1,32 @@
 //! Signing in with an account of an OpenID Connect issuer.
 //!
-//! [`choosing`] is about accounts of several organizations, [`telling`] is what people see in their browsers, [`refusing`] what is not let in.
+//! [`organization_choice`] is about accounts of several organizations, [`sign_in_pages`] about what people see in
+//! their browsers, [`refused_sign_ins`] about sign-ins that are refused.
 
-mod choosing;
-mod configuring;
-mod refusing;
-mod telling;
+mod configuration;
+mod organization_choice;
+mod refused_sign_ins;
+mod sign_in_pages;
 
 use keeptrusts_webhooks_testkit::http::{Client, Method, Response};
 use keeptrusts_webhooks_testkit::issuer::{CLIENT_ID, CLIENT_SECRET, Issuer};
 
-use crate::console::stage::{FORM, HttpSession};
+use crate::console::fixture::{FORM, HttpSession};
 use crate::platform::{Backend, Database, Server, ServerBuilder};
 
-/// What people call the issuer.
+/// The issuer's name on the button.
 const NAME: &str = "Acme ID";
 
-/// A server whose console lets in who has an account.
-struct Place {
+/// A server whose console signs people in with accounts.
+struct SignInFixture {
     issuer: Issuer,
     server: Server,
     console: String,
     database: Database,
 }
 
-impl Place {
-    /// With an account of this role, in the organization `acme`.
+impl SignInFixture {
+    /// With an account of this role in the organization `acme`.
     async fn with_a(role: &str) -> Self {
         let issuer = Issuer::start("acme", role);
         Self::at(issuer, |serve| serve.env(SECRET, CLIENT_SECRET)).await
@@ -42,8 +43,8 @@ impl Place {
         Self { issuer, server, console, database }
     }
 
-    /// A browser that has pressed the button.
-    async fn begin(&self, next: &str) -> Leaving {
+    /// A browser after pressing the button.
+    async fn begin(&self, next: &str) -> StartedSignIn {
         let mut session = HttpSession::of_nobody(&self.console).await;
         let answer = press(&session, next).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -56,11 +57,11 @@ impl Place {
         let flow = flow_cookies(&answer).next().expect("the browser keeps something");
         let anonymous = session.cookie.clone();
         session.cookie = format!("{anonymous}; {flow}");
-        Leaving { session, to: onwards.expect("the way to the issuer").to_owned() }
+        StartedSignIn { session, to: onwards.expect("the way to the issuer").to_owned() }
     }
 }
 
-/// Where the client's secret is best given.
+/// The best way to give the client's secret.
 const SECRET: &str = "KEEPTRUSTS_WEBHOOKS_OIDC_CLIENT_SECRET";
 
 /// Accepts the issuer's tokens for the console.
@@ -79,26 +80,26 @@ async fn press(session: &HttpSession, next: &str) -> Response {
 }
 
 /// A browser on its way to the issuer.
-struct Leaving {
+struct StartedSignIn {
     session: HttpSession,
     to: String,
 }
 
-impl Leaving {
-    /// The path at which its owner, who has logged in, is sent back to the console.
+impl StartedSignIn {
+    /// The path at which the issuer sends its owner back to the console after the login.
     fn log_in(&self, issuer: &Issuer) -> String {
         let location = issuer.log_in(&self.to);
         let path = location.strip_prefix(&self.session.console).expect("it leads back");
         path.to_owned()
     }
 
-    /// What the console answers to that.
+    /// The console's response to that.
     async fn come_back(&self, issuer: &Issuer) -> Response {
         self.session.get(&self.log_in(issuer)).await
     }
 }
 
-/// The sign-ins that an answer makes a browser keep, as it shows them afterwards.
+/// The sign-in cookies that a response sets, as the browser sends them afterwards.
 fn flow_cookies(answer: &Response) -> impl Iterator<Item = &str> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let flows = set.map(|(_, value)| value.as_str()).filter(|it| it.starts_with(FLOW));
@@ -107,7 +108,7 @@ fn flow_cookies(answer: &Response) -> impl Iterator<Item = &str> {
 
 const FLOW: &str = "keeptrusts_sign_in_";
 
-/// The session of somebody whom an answer signs in, as the browser shows it afterwards.
+/// The session cookie that a response sets, as the browser sends it afterwards.
 fn session_of(answer: &Response) -> Option<String> {
     let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
     let mut sessions = set.filter(|(_, value)| value.starts_with("keeptrusts_console=kt_"));
@@ -115,7 +116,7 @@ fn session_of(answer: &Response) -> Option<String> {
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-/// Whether an answer signs somebody in.
+/// Whether a response signs somebody in.
 fn signs_in(answer: &Response) -> bool {
     session_of(answer).is_some()
 }

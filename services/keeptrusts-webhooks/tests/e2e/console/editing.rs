@@ -1,23 +1,23 @@
-//! Two people at the same endpoint.
+//! Two people edit the same endpoint.
 
 use keeptrusts_webhooks_testkit::browser::Role;
 
-use crate::console::stage::{STATUS, Stage};
+use crate::console::fixture::{ConsoleFixture, STATUS};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_of_two_admins_is_told_what_the_first_has_changed_and_loses_nothing() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block", "policy.violation"]).await;
+async fn the_second_of_two_admins_sees_the_first_ones_changes_and_loses_no_input() {
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block", "policy.violation"]).await;
     let path = format!("/webhooks/{id}/edit");
 
     let second = browser.window().await;
-    stage.open(&path).await;
+    fixture.open(&path).await;
     browser.fill("Name", "siem of the second admin").await;
     browser.tick("user.invited", true).await;
 
     browser.open_window().await;
-    stage.open(&path).await;
+    fixture.open(&path).await;
     browser.fill("Name", "siem of the first admin").await;
     browser.fill("Description", "changed by the first admin").await;
     browser.click(Role::Button, "Save").await;
@@ -31,14 +31,14 @@ async fn the_second_of_two_admins_is_told_what_the_first_has_changed_and_loses_n
     assert!(browser.is_ticked("policy.block").await);
     let page = browser.text("main").await;
     assert!(page.contains("siem of the first admin"), "the current values are shown: {page}");
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert_eq!(endpoint.name, "siem of the first admin", "nothing was overwritten");
 
     browser.click(Role::Button, "Save").await;
     browser.see(Role::Heading, "siem of the second admin").await;
     assert_eq!(browser.text(STATUS).await, "Saved.");
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert_eq!(endpoint.name, "siem of the second admin");
     assert_eq!(endpoint.event_types, ["policy.violation", "policy.block", "user.invited"]);
-    stage.assert_no_complaints_but_of_status(&[409]).await;
+    fixture.assert_no_complaints_but_of_status(&[409]).await;
 }

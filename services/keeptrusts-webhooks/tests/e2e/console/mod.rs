@@ -1,27 +1,27 @@
 //! The console, in a browser, against a server as its users start it.
 //!
-//! [`stage`] is what every story is played on. Elements are looked for by what they are and
-//! what they are called, so that what these tests cannot find, a screen reader cannot either.
+//! [`fixture`] starts what all these tests need. Elements are found by their role and name, so that
+//! what these tests cannot find, a screen reader cannot either.
 
 mod access;
+mod accessibility;
 mod accounts;
-mod auditing;
+mod audit_trail;
+mod behind_proxy;
 mod channels;
+mod delivery_log;
 mod editing;
-mod following;
-mod forging;
-mod formatting;
-mod hostile;
-mod large;
-mod logs;
-mod looking;
-mod overnight;
-mod proxied;
-mod recovering;
-mod refusing;
-mod replaying;
+mod fixture;
+mod forged_requests;
+mod hostile_content;
+mod input_errors;
+mod large_deliveries;
+mod live_updates;
+mod night_outage;
+mod payload_formats;
+mod replays;
 mod roles;
 mod scriptless;
+mod service_outage;
 mod signing_in;
-mod stage;
 mod tutorial;

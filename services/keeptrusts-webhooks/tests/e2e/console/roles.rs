@@ -1,4 +1,4 @@
-//! What those see who may not do everything.
+//! What visitors with restricted roles see.
 
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::browser::Role;
@@ -6,18 +6,18 @@ use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use serde_json::json;
 
 use crate::console::access::AccessClient;
-use crate::console::stage::{FAR_AWAY, HttpSession, Stage};
+use crate::console::fixture::{ConsoleFixture, FAR_AWAY, HttpSession};
 use crate::platform::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
-    let stage = Stage::set(Script::always(Reply::status(500)), FAR_AWAY).await;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
-    let event_id = stage.client.publish("policy.block", "{}").await;
+    let fixture = ConsoleFixture::start(Script::always(Reply::status(500)), FAR_AWAY).await;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
+    let event_id = fixture.client.publish("policy.block", "{}").await;
     let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
-    let delivery = stage.client.wait_for_delivery(&event_id, "was tried", tried).await;
-    let key = AccessClient::new(&stage.server).create_key("auditor", v1::Role::Viewer).await;
-    let browser = stage.sign_in_again_with(&key).await;
+    let delivery = fixture.client.wait_for_delivery(&event_id, "was tried", tried).await;
+    let key = AccessClient::new(&fixture.server).create_key("auditor", v1::Role::Viewer).await;
+    let browser = fixture.sign_in_again_with(&key).await;
     let frame = browser.text("header").await;
     assert!(frame.contains("auditor") && frame.contains("viewer"), "{frame}");
 
@@ -30,16 +30,16 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
         format!("/events/{event_id}"),
         "/nothing".to_owned(),
     ] {
-        browser.open(&format!("{}{path}", stage.console)).await;
+        browser.open(&format!("{}{path}", fixture.console)).await;
         browser.see(Role::Link, "Webhooks").await;
-        // Pages that are told what is new are told nothing else either.
+        // Live updates contain nothing else either.
         let offered = browser.run(OFFERED, json!([])).await;
         assert_eq!(offered, json!(["/sign-out"]), "{path}");
     }
 
-    let session = HttpSession::open(&stage.console, &key).await;
+    let session = HttpSession::open(&fixture.console, &key).await;
     let token = session.form_token("/webhooks").await;
-    let before = stage.endpoints().await;
+    let before = fixture.endpoints().await;
     for path in [
         format!("/webhooks/{id}/disable"),
         format!("/webhooks/{id}/enable"),
@@ -58,10 +58,10 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
     for path in ["/webhooks/new", "/keys", "/keys/new", "/audit", "/audit.csv"] {
         assert_eq!(session.get(path).await.status, 403, "{path}");
     }
-    assert_eq!(stage.endpoints().await, before, "nothing has happened");
+    assert_eq!(fixture.endpoints().await, before, "nothing has happened");
 }
 
-/// Where forms and links of the page lead that do more than show something.
+/// The targets of the page's forms and links that do more than show something.
 pub(crate) const OFFERED: &str = "
     const posts = [...document.querySelectorAll('form[method=post], [formaction]')]
         .map((it) => it.getAttribute('formaction') ?? it.getAttribute('action'));
@@ -74,23 +74,23 @@ pub(crate) const OFFERED: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_page_offers_a_viewer_no_retry_when_an_attempt_fails() {
-    let stage = Stage::set(Script::always(Reply::status(500)), FAR_AWAY).await;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
-    let key = AccessClient::new(&stage.server).create_key("auditor", v1::Role::Viewer).await;
-    let browser = stage.sign_in_again_with(&key).await;
-    browser.open(&format!("{}/webhooks/{id}", stage.console)).await;
-    stage.client.publish("policy.block", "{}").await;
+    let fixture = ConsoleFixture::start(Script::always(Reply::status(500)), FAR_AWAY).await;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
+    let key = AccessClient::new(&fixture.server).create_key("auditor", v1::Role::Viewer).await;
+    let browser = fixture.sign_in_again_with(&key).await;
+    browser.open(&format!("{}/webhooks/{id}", fixture.console)).await;
+    fixture.client.publish("policy.block", "{}").await;
     browser.rows_when("#attempts tr", "show the failure", |rows| rows.len() == 1).await;
     assert!(!browser.shows(Role::Button, "Retry").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let key = AccessClient::new(&stage.server).create_key("gateway", v1::Role::Publisher).await;
-    let browser = stage.sign_in_again_with(&key).await;
+async fn a_publisher_sees_that_there_is_nothing_for_the_role_and_can_sign_out() {
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let key = AccessClient::new(&fixture.server).create_key("gateway", v1::Role::Publisher).await;
+    let browser = fixture.sign_in_again_with(&key).await;
     for path in ["/webhooks", "/events", "/keys"] {
-        browser.open(&format!("{}{path}", stage.console)).await;
+        browser.open(&format!("{}{path}", fixture.console)).await;
         browser.see(Role::Heading, "There is nothing here for your role").await;
         assert!(!browser.shows(Role::Link, "Webhooks").await, "{path}");
     }
@@ -99,10 +99,10 @@ async fn a_publisher_is_told_that_there_is_nothing_here_and_can_sign_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    stage.open("/webhooks").await;
+async fn an_admin_creates_a_key_sees_it_once_and_revokes_it() {
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    fixture.open("/webhooks").await;
     browser.within("nav[aria-label=Main]").click(Role::Link, "Keys").await;
     browser.see(Role::Heading, "No keys yet").await;
     browser.click(Role::Button, "Create Key").await;
@@ -120,7 +120,7 @@ async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
     browser.reload().await;
     assert!(!browser.text("main").await.contains(&token), "it is shown once");
 
-    let session = HttpSession::open(&stage.console, &token).await;
+    let session = HttpSession::open(&fixture.console, &token).await;
     assert_eq!(session.get("/webhooks").await.status, 200, "the key lets its owner in");
     browser.disable_scripts().await;
     browser.click(Role::Link, "Go to the keys").await;
@@ -141,16 +141,16 @@ async fn an_admin_makes_a_key_is_shown_it_once_and_revokes_it() {
         (session.get("/webhooks").await.status == 303).then_some(())
     })
     .await;
-    stage.assert_no_complaints_but_of_status(&[422]).await;
+    fixture.assert_no_complaints_but_of_status(&[422]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_life_that_is_too_long_for_who_makes_the_key_is_refused_beside_its_field() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let access = AccessClient::new(&stage.server);
+async fn a_key_that_would_outlive_its_creator_is_refused_beside_its_field() {
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let access = AccessClient::new(&fixture.server);
     let key = access.create_key_for("guest", v1::Role::Admin, Some(3 * 86_400)).await;
-    let browser = stage.sign_in_again_with(&key).await;
-    browser.open(&format!("{}/keys/new", stage.console)).await;
+    let browser = fixture.sign_in_again_with(&key).await;
+    browser.open(&format!("{}/keys/new", fixture.console)).await;
     browser.fill("Name", "kim").await;
     browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
     browser.choose("Expires after", "30 days").await;

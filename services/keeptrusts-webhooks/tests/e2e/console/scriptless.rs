@@ -4,18 +4,18 @@ use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 
-use crate::console::stage::{CATALOGUE, FAR_AWAY, LOG, STATUS, Stage, column};
+use crate::console::fixture::{CATALOGUE, ConsoleFixture, FAR_AWAY, LOG, STATUS, column};
 use crate::platform::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_scripts_a_webhook_can_be_created_tested_and_retried() {
     let replies = [Reply::ok(), Reply::status(500), Reply::ok()];
-    let stage = Stage::set(Script::sequence(replies), FAR_AWAY).await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start(Script::sequence(replies), FAR_AWAY).await;
+    let browser = &fixture.browser;
     browser.disable_scripts().await;
-    stage.open("/webhooks/new").await;
+    fixture.open("/webhooks/new").await;
     browser.fill("Name", "scriptless").await;
-    browser.fill("URL", &stage.receiver.url("/hook")).await;
+    browser.fill("URL", &fixture.receiver.url("/hook")).await;
     browser.click(Role::Button, "Generate").await;
     let secret = browser.value("Secret").await;
     assert!(secret.len() >= 32, "{secret}");
@@ -36,41 +36,41 @@ async fn without_scripts_a_webhook_can_be_created_tested_and_retried() {
     let outcome = browser.text(STATUS).await;
     assert!(outcome.contains("Test delivered") && outcome.contains(" 200 in "), "{outcome}");
 
-    let event_id = stage.client.publish("export.failed", "{}").await;
+    let event_id = fixture.client.publish("export.failed", "{}").await;
     let attempted = |delivery: &_| attempts(delivery) == 1;
-    stage.client.wait_for_delivery(&event_id, "was tried", attempted).await;
+    fixture.client.wait_for_delivery(&event_id, "was tried", attempted).await;
     browser.reload().await;
     let rows = browser.rows(LOG).await;
     assert_eq!(rows[0][column::OUTCOME], "Retrying");
     browser.within("#attempts tr:first-child").click(Role::Button, "Retry").await;
     let attempted = |delivery: &_| attempts(delivery) == 2;
-    stage.client.wait_for_delivery(&event_id, "was tried again", attempted).await;
+    fixture.client.wait_for_delivery(&event_id, "was tried again", attempted).await;
     browser.reload().await;
     let rows = browser.rows(LOG).await;
     assert_eq!(rows[0][column::OUTCOME], "Delivered");
-    verify::assert_signed(&secret, &stage.receiver.wait_for(3, PATIENCE).await);
-    stage.assert_no_complaints().await;
+    verify::assert_signed(&secret, &fixture.receiver.wait_for(3, PATIENCE).await);
+    fixture.assert_no_complaints().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_scripts_a_category_stands_for_its_types_and_a_secret_can_be_replaced() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
     browser.disable_scripts().await;
-    stage.open("/webhooks/new").await;
+    fixture.open("/webhooks/new").await;
     browser.fill("Name", "exports").await;
-    browser.fill("URL", &stage.receiver.url("/hook")).await;
+    browser.fill("URL", &fixture.receiver.url("/hook")).await;
     browser.click(Role::Button, "Next").await;
     browser.tick("Export", true).await;
     browser.tick("user.invited", true).await;
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "exports is ready").await;
     let first = browser.text("#secret").await;
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert_eq!(endpoint.event_types, ["export.completed", "export.failed", "user.invited"]);
 
-    stage.open("/webhooks").await;
-    stage.choose_action("exports", "Edit").await;
+    fixture.open("/webhooks").await;
+    fixture.choose_action("exports", "Edit").await;
     browser.click(Role::Button, "Generate").await;
     let generated = browser.value("Secret").await;
     browser.choose("Overlap", "1 hour").await;
@@ -78,14 +78,14 @@ async fn without_scripts_a_category_stands_for_its_types_and_a_secret_can_be_rep
     let secret = browser.text("#secret").await;
     assert_eq!(secret, generated);
     assert_ne!(secret, first);
-    let endpoint = stage.endpoints().await.remove(0);
+    let endpoint = fixture.endpoints().await.remove(0);
     assert_ne!(endpoint.previous_secret_expire_time, None, "the old one signs for a while");
 
-    stage.open("/webhooks").await;
-    stage.choose_action("exports", "Delete").await;
+    fixture.open("/webhooks").await;
+    fixture.choose_action("exports", "Delete").await;
     browser.click(Role::Button, "Delete").await;
     browser.see(Role::Heading, "Nothing here yet").await;
-    stage.assert_no_complaints().await;
+    fixture.assert_no_complaints().await;
 }
 
 fn attempts(delivery: &keeptrusts_webhooks_contracts::v1::Delivery) -> i32 {

@@ -1,15 +1,15 @@
-//! Signing in with a key, staying signed in, and not being signed in any more.
+//! Signing in with a key, staying signed in, and the end of a session.
 
 use keeptrusts_webhooks_testkit::browser::{Browser, Role};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::http::{Client, Method};
 
 use crate::console::access::AccessClient;
-use crate::console::stage::{HttpSession, LOG, ORGANIZATION, STATUS, Stage, sign_in};
+use crate::console::fixture::{ConsoleFixture, HttpSession, LOG, ORGANIZATION, STATUS, sign_in};
 use crate::platform::{Backend, Database, PATIENCE, Server, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_signs_in_is_led_to_the_page_that_was_asked_for_and_stands_in_the_frame() {
+async fn signing_in_leads_to_the_requested_page_and_shows_the_visitor() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let console = server.console().await;
@@ -95,16 +95,16 @@ async fn signing_in_leads_to_no_other_site() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_people_signed_in() {
-    let mut stage = Stage::set_with_a_good_receiver().await;
-    stage.open("/webhooks").await;
-    stage.reschedule("2h").await;
-    stage.open("/webhooks").await;
-    stage.browser.see(Role::Button, "Sign out").await;
-    stage.browser.see(Role::Heading, "Nothing here yet").await;
+    let mut fixture = ConsoleFixture::start_with_good_receiver().await;
+    fixture.open("/webhooks").await;
+    fixture.reschedule("2h").await;
+    fixture.open("/webhooks").await;
+    fixture.browser.see(Role::Button, "Sign out").await;
+    fixture.browser.see(Role::Heading, "Nothing here yet").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_tries_too_many_wrong_keys_is_told_when_to_try_again() {
+async fn too_many_wrong_keys_show_when_to_try_again() {
     let database = Database::new(Backend::Sqlite).await;
     let server =
         Server::all_in_one(&database).flag("--failed-logins-per-minute", "2").start().await;
@@ -125,15 +125,15 @@ async fn who_tries_too_many_wrong_keys_is_told_when_to_try_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ended_session_is_led_to_the_sign_in_page_and_a_form_is_told_that_it_was_not_taken() {
-    let stage = Stage::set_with_a_good_receiver().await;
-    let browser = &stage.browser;
-    let id = stage.endpoint("siem", "/hook", &["policy.block"]).await;
+async fn an_ended_session_leads_to_the_sign_in_page_and_a_form_says_that_it_was_not_accepted() {
+    let fixture = ConsoleFixture::start_with_good_receiver().await;
+    let browser = &fixture.browser;
+    let id = fixture.endpoint("siem", "/hook", &["policy.block"]).await;
 
-    stage.open("/webhooks/new").await;
+    fixture.open("/webhooks/new").await;
     browser.fill("Name", "never to be created").await;
-    browser.fill("URL", &stage.receiver.url("/hook")).await;
-    end_all_sessions(&stage).await;
+    browser.fill("URL", &fixture.receiver.url("/hook")).await;
+    end_all_sessions(&fixture).await;
     browser.click(Role::Button, "Next").await;
     browser.see(Role::Heading, "Your session has ended").await;
     let said = browser.text("main").await;
@@ -142,18 +142,18 @@ async fn an_ended_session_is_led_to_the_sign_in_page_and_a_form_is_told_that_it_
     browser.see(Role::Heading, "Sign in").await;
     assert!(browser.text(STATUS).await.contains("has ended"), "it says why one is here");
 
-    sign_in(browser, &stage.console, FIRST_KEY).await;
-    stage.open(&format!("/webhooks/{id}")).await;
-    stage.client.publish("policy.block", "{}").await;
+    sign_in(browser, &fixture.console, FIRST_KEY).await;
+    fixture.open(&format!("/webhooks/{id}")).await;
+    fixture.client.publish("policy.block", "{}").await;
     browser.rows_when(LOG, "show the event", |rows| rows.len() == 1).await;
-    // The page is open and listens: it is told, and does not ask again for ever.
-    end_all_sessions(&stage).await;
+    // The open page is told, and does not reconnect for ever.
+    end_all_sessions(&fixture).await;
     browser.text_when(STATUS, "says so", |text| text.contains("session has ended")).await;
     browser.reload().await;
     browser.see(Role::Heading, "Sign in").await;
     let page = format!("next=%2Fwebhooks%2F{id}");
     browser.url_when("leads back", |url| url.contains(&page)).await;
-    assert_eq!(stage.endpoints().await.len(), 1, "nothing was created");
+    assert_eq!(fixture.endpoints().await.len(), 1, "nothing was created");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,12 +177,12 @@ async fn behind_a_proxy_the_console_answers_to_its_public_name_and_its_cookie_is
     assert_eq!(ask("console:8080").await.status, 200, "a proxy may pass on any name");
 }
 
-/// Ends every session, and waits until the services know of it: they look again after seconds.
-async fn end_all_sessions(stage: &Stage) {
-    // Looked up later than any other one, and so forgotten later.
-    let last = HttpSession::open(&stage.console, FIRST_KEY).await;
+/// Ends every session, and waits until the services have noticed, which takes seconds.
+async fn end_all_sessions(fixture: &ConsoleFixture) {
+    // Looked up after all others, so its cache entry expires last.
+    let last = HttpSession::open(&fixture.console, FIRST_KEY).await;
     assert_eq!(last.get("/webhooks").await.status, 200);
-    AccessClient::new(&stage.server).end_all_sessions(ORGANIZATION).await;
+    AccessClient::new(&fixture.server).end_all_sessions(ORGANIZATION).await;
     eventually("sessions have ended", async || {
         (last.get("/webhooks").await.status == 303).then_some(())
     })

@@ -7,12 +7,12 @@ use std::{env, fs};
 
 use super::{COMMANDS, is_only_written, said_by, variable_of};
 
-/// Set by `cargo xtask documents`: the page is written and not compared.
+/// Set by `cargo xtask documents`: the page is written, not compared.
 const WRITE: &str = "KEEPTRUSTS_WRITE_DOCUMENTS";
 const BEGIN: &str = "<!-- Made by `cargo xtask documents` from here on. -->\n";
 
 /// A flag as one program describes it.
-struct Described {
+struct FlagDescription {
     program: String,
     heading: String,
     /// `--listen ADDRESS`.
@@ -32,16 +32,16 @@ struct Row {
     programs: Vec<(String, Option<String>)>,
 }
 
-/// What a program or a subcommand is called on the page.
+/// The page's name of a program or subcommand.
 fn called(command: &[&str]) -> String {
     if command.len() == 1 { command[0].to_owned() } else { command[1..].join(" ") }
 }
 
-/// Reads what clap prints: headings at the margin, flags indented by a little, and below each its
-/// paragraphs, indented by more.
-fn described(program: &str, help: &str) -> Vec<Described> {
+/// Parses clap's output: headings at the margin, flags indented a little, and below each its
+/// paragraphs, indented more.
+fn described(program: &str, help: &str) -> Vec<FlagDescription> {
     const TEXT: &str = "          ";
-    let mut flags: Vec<Described> = Vec::new();
+    let mut flags: Vec<FlagDescription> = Vec::new();
     let mut heading = String::new();
     for line in help.lines() {
         if let Some(text) = line.strip_prefix(TEXT) {
@@ -52,7 +52,7 @@ fn described(program: &str, help: &str) -> Vec<Described> {
             let usage = format!("--{usage}").replace(['<', '>'], "");
             let usage = usage.trim_end_matches("...").to_owned();
             let name = usage.split(' ').next().unwrap_or_default().to_owned();
-            flags.push(Described {
+            flags.push(FlagDescription {
                 program: program.to_owned(),
                 heading: heading.clone(),
                 usage,
@@ -64,17 +64,17 @@ fn described(program: &str, help: &str) -> Vec<Described> {
             heading = name.to_owned();
         } else if line.trim_start().starts_with('-') {
             // -h, --help; -V, --version.
-            flags.push(Described::nothing());
+            flags.push(FlagDescription::nothing());
         }
     }
     flags.retain(|flag| !flag.name.is_empty());
     flags
 }
 
-impl Described {
-    fn nothing() -> Described {
+impl FlagDescription {
+    fn nothing() -> FlagDescription {
         let nothing = String::new;
-        Described {
+        FlagDescription {
             program: nothing(),
             heading: nothing(),
             usage: nothing(),
@@ -84,7 +84,7 @@ impl Described {
         }
     }
 
-    /// Reads a line of its text: a paragraph, a value that it may have, or what clap adds.
+    /// Reads a line of its text: a paragraph, a possible value, or clap's additions.
     fn read(&mut self, line: &str) {
         let (text, default) = match line.split_once("[default: ") {
             Some((text, default)) => (text, Some(default.trim_end_matches(']'))),
@@ -109,7 +109,7 @@ impl Described {
     }
 }
 
-/// The flags of all programs; those that are described alike are one row.
+/// The flags of all programs; those with the same description are one row.
 async fn rows() -> (Vec<Row>, Vec<String>) {
     let mut rows: Vec<Row> = Vec::new();
     let mut programs = Vec::new();
@@ -158,7 +158,7 @@ impl Row {
         of_each.collect::<Vec<_>>().join(", ")
     }
 
-    /// Programs that have it; together, if the page has a word for them.
+    /// The programs that have it, by their common name if the page has one.
     fn programs(&self, all: &[String]) -> String {
         let names: Vec<&str> = self.programs.iter().map(|(program, _)| program.as_str()).collect();
         let is_service = |name: &str| name == "serve" || name.ends_with("-service");

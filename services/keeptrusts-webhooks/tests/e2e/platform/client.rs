@@ -1,4 +1,4 @@
-//! A client of the platform: what an organization's people and services do with it.
+//! A client of the platform, with the methods of an organization's people and services.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use tonic::{Code, Status};
 
 use super::eventually;
 
-/// A client for one organization. It connects when it is used, and again after the server was
-/// started again on the same port.
+/// A client for one organization. It connects when it is used, and again after a restart of the
+/// server on the same port.
 ///
-/// Its own methods panic when the server refuses; what is to be refused is asked through
+/// Its own methods panic when the server refuses. For calls that should be refused, use
 /// [`endpoints`](Self::endpoints), [`ingest`](Self::ingest) and [`dispatch`](Self::dispatch).
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -27,7 +27,7 @@ pub(crate) struct Client {
     dispatch: DispatchServiceClient<AuthorizedChannel>,
 }
 
-/// An endpoint that was created, and its secret.
+/// A created endpoint and its secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub(crate) id: String,
@@ -40,7 +40,7 @@ pub(crate) fn data_json(json: &str) -> Option<Payload> {
 }
 
 impl Client {
-    /// A client of the three services, wherever each of them listens, with the first key.
+    /// A client of the three services at their addresses, with the first key.
     pub(crate) fn new(
         organization: &str,
         endpoint_service: SocketAddr,
@@ -51,7 +51,7 @@ impl Client {
         Self::with_token(organization, services.map(channel), FIRST_KEY)
     }
 
-    /// The same for somebody who has this token, of the three services in this order.
+    /// The same with this token; the three services in this order.
     pub(crate) fn with_token(organization: &str, services: [Channel; 3], token: &str) -> Self {
         let bearer = Bearer::new(token).expect("a token");
         let [endpoints, ingest, dispatch] = services.map(|channel| bearer.clone().on(channel));
@@ -101,7 +101,6 @@ impl Client {
         Endpoint { id: endpoint.expect("an endpoint").id, secret }
     }
 
-    /// An endpoint as it stands.
     pub(crate) async fn endpoint(&self, id: &str) -> v1::Endpoint {
         let request = v1::GetEndpointRequest {
             organization_id: self.organization(),
@@ -133,7 +132,7 @@ impl Client {
         }
     }
 
-    /// Publishes an event; its id.
+    /// Publishes an event; returns its id.
     pub(crate) async fn publish(&self, event_type: &str, json: &str) -> String {
         let answer = self.ingest().publish_event(self.event(event_type, json)).await;
         answer.expect("the event is accepted").into_inner().event_id
@@ -168,8 +167,8 @@ impl Client {
         Ok(answer.delivery.expect("a delivery"))
     }
 
-    /// Waits until the event's one delivery satisfies the predicate; the delivery with its
-    /// attempts. Asks again as often as the server says UNAVAILABLE.
+    /// Waits until the event's one delivery satisfies the predicate; returns the delivery with its
+    /// attempts. Repeats calls that are answered UNAVAILABLE.
     #[expect(clippy::print_stdout, reason = "shown when a test has failed")]
     pub(crate) async fn wait_for_delivery(
         &self,
@@ -184,7 +183,7 @@ impl Client {
         let mut told = 0;
         eventually(&format!("{id} {what}"), async || {
             let delivery = available(self.try_delivery(&id).await)?;
-            // Who reads why a test has failed wants to know what became of it instead.
+            // A failure shows the last state instead.
             for attempt in delivery.attempts.iter().skip(told) {
                 let v1::Attempt { number, error, remark, .. } = attempt;
                 println!("{id}, attempt {number}: {error:?}, remark {remark:?}");
@@ -195,8 +194,8 @@ impl Client {
         .await
     }
 
-    /// Waits until the event's one delivery has failed for good, without reading attempts that are
-    /// large; the delivery with its attempts.
+    /// Waits until the event's one delivery has failed for good, without reading large attempts;
+    /// returns the delivery with its attempts.
     pub(crate) async fn wait_for_failure(&self, event_id: &str) -> v1::Delivery {
         let mut attempt_count = 0;
         loop {
@@ -215,7 +214,7 @@ impl Client {
         }
     }
 
-    /// Waits until the event's one delivery is in a state; the delivery with its attempts.
+    /// Waits until the event's one delivery is in a state; returns the delivery with its attempts.
     pub(crate) async fn wait_for_state(
         &self,
         event_id: &str,
@@ -226,7 +225,7 @@ impl Client {
     }
 }
 
-/// The answer, if the server could give one.
+/// None: the server is not available.
 fn available<T>(answer: Result<T, Status>) -> Option<T> {
     match answer {
         Ok(answer) => Some(answer),

@@ -1,4 +1,4 @@
-//! What a database holds, to be searched for what must not be there.
+//! The content of a database, to be searched for what must not be there.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,14 +8,13 @@ use keeptrusts_webhooks_testkit::postgres::Cluster;
 use super::Database;
 
 impl Database {
-    /// The files of its folder: on SQLite the database, with what is only in its write-ahead log.
+    /// The files of its folder: on SQLite the database and its write-ahead log.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder()).expect("the folder is there");
         entries.map(|entry| entry.expect("an entry").path()).collect()
     }
 
-    /// Everything in it, part by part, each with its name: files as they are; tables of Postgres
-    /// as text, with bytes in hex.
+    /// Its content in named parts: files as they are, tables of Postgres as text with bytes in hex.
     pub(crate) async fn content(&self) -> Vec<(String, Vec<u8>)> {
         let files = self.files().into_iter();
         let mut parts: Vec<_> = files

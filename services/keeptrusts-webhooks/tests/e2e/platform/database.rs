@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use tempfile::TempDir;
 
-/// Which database the platform keeps its log in.
+/// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// A file.
@@ -15,8 +15,8 @@ pub(crate) enum Backend {
     Postgres,
 }
 
-/// An empty database and an empty data folder (for the master key, at least). Outlives the
-/// processes that are started on it, so that they can be killed and started again.
+/// An empty database and an empty data folder (at least for the master key). It outlives the
+/// processes that use it, so that they can be killed and started again.
 #[derive(Debug)]
 pub(crate) struct Database {
     folder: TempDir,
@@ -24,7 +24,6 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// A new database of that kind.
     pub(crate) async fn new(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => Self { folder: new_folder(), url: None },
@@ -32,7 +31,7 @@ impl Database {
         }
     }
 
-    /// A new database in a cluster of the test's own, which it may stop.
+    /// A new database in a cluster of the test's own, which the test may stop.
     pub(crate) async fn in_cluster(cluster: &Cluster) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("webhooks_{}", MADE.fetch_add(1, Ordering::Relaxed));
@@ -40,22 +39,21 @@ impl Database {
         Self { folder: new_folder(), url: Some(url) }
     }
 
-    /// The data folder.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The URL, if it is on Postgres.
+    /// None: it is on SQLite.
     pub(crate) fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }
 
-    /// Its name in the cluster, if it is on Postgres.
+    /// None: it is on SQLite.
     pub(crate) fn name_in_cluster(&self) -> Option<&str> {
         self.url()?.rsplit('/').next()
     }
 
-    /// The flags that make a process of ours use it.
+    /// The flags with which our processes use it.
     pub(crate) fn flags(&self) -> Vec<String> {
         let folder = self.folder().to_str().expect("the path is UTF-8").to_owned();
         let mut flags = vec!["--data-dir".to_owned(), folder];

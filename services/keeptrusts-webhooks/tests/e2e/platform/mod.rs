@@ -1,10 +1,10 @@
-//! What the end-to-end tests stand on: databases of their own, our processes as users start
-//! them, and the words for what users do with them.
+//! What the end-to-end tests build on: databases of their own, our processes as users start them,
+//! and a client.
 //!
 //! A scenario that shows what is stored takes a [`Backend`] and is run on both by
-//! [`on_both_backends`]. What a process or a socket does is the same on both, and is shown on
-//! SQLite, which costs less. Nothing here sleeps for a while and hopes: everything that takes time
-//! is waited for, and a wait that lasts longer than [`PATIENCE`] fails its test.
+//! [`on_both_backends`]. What a process or a socket does is the same on both, and is tested on
+//! SQLite, which costs less. Tests do not sleep for a fixed time: they wait for conditions, and a
+//! wait that exceeds [`PATIENCE`] fails its test.
 
 mod client;
 mod content;
@@ -23,15 +23,14 @@ pub(crate) use self::refusal::assert_refused;
 pub(crate) use self::server::{Server, ServerBuilder, console_url};
 pub(crate) use self::watch::{seen_at, watched};
 
-/// How long a test waits for what should happen at once. Far more than it takes: the machine
+/// How long a test waits for what should happen at once. Far more than it takes, since the machine
 /// may be busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two looks at what is waited for.
+/// Between two checks of a condition.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Looks until there is something to be seen. Panics after [`PATIENCE`], saying what `what`
-/// was waited for.
+/// Checks until there is a result. Panics after [`PATIENCE`], naming `what` was waited for.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {

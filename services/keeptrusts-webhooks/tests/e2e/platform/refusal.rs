@@ -1,10 +1,10 @@
-//! What every refusal has.
+//! What every error of the API must have.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// Checks the code, the reason that programs can match, and that the caller is told to try
-/// again if, and only if, that may help.
+/// Checks the code and the machine-readable reason, and that the caller is told to retry if, and
+/// only if, that may help.
 #[track_caller]
 pub(crate) fn assert_refused(status: &Status, code: Code, reason: &str) {
     assert_eq!(status.code(), code, "{status}");

@@ -1,4 +1,4 @@
-//! Our binaries, serving.
+//! Our binaries as servers.
 
 use std::io::PipeWriter;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use super::PATIENCE;
 use super::client::Client;
 use super::database::Database;
 
-/// The retry schedule of tests: as many retries as in production, within a second.
+/// As many retries as in production, within a second.
 pub(crate) const QUICK_SCHEDULE: &str = "50ms,100ms,150ms,200ms,250ms";
 
 /// How to start a server.
@@ -42,7 +42,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Has its logs in a pipe of the test's: it is not known from them where it listens.
+    /// Sends its logs into a pipe of the test's, so its address is not read from them.
     pub(crate) fn logging_to(mut self, pipe: &Arc<PipeWriter>) -> Self {
         self.stderr = Some(Arc::clone(pipe));
         self
@@ -54,7 +54,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Where it will listen, if it is on a fixed port.
+    /// Its address, which must be fixed.
     pub(crate) fn fixed_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
@@ -81,7 +81,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Starts it; it answers when this returns.
+    /// Starts it; it serves when this returns.
     pub(crate) async fn start(self) -> Server {
         let (process, address) = self.launch().await;
         Server { builder: self, process, address }
@@ -112,7 +112,7 @@ impl ServerBuilder {
     }
 }
 
-/// A server that runs, or is to be started again.
+/// A server that runs, or can be started again.
 #[derive(Debug)]
 pub(crate) struct Server {
     builder: ServerBuilder,
@@ -125,11 +125,11 @@ impl Server {
     pub(crate) fn all_in_one(database: &Database) -> ServerBuilder {
         let mut builder = Self::service("keeptrusts-webhooks", database);
         builder.arguments.insert(0, "serve".to_owned());
-        // Not the default port, which is one for the whole machine.
+        // Not the default port, which the whole machine shares.
         builder.flag("--console-listen", "127.0.0.1:0")
     }
 
-    /// A service in a process of its own: `dispatch-service`, for example.
+    /// A service in a process of its own, for example `dispatch-service`.
     pub(crate) fn service(binary: &'static str, database: &Database) -> ServerBuilder {
         ServerBuilder {
             binary,
@@ -141,12 +141,10 @@ impl Server {
         }
     }
 
-    /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
@@ -167,30 +165,30 @@ impl Server {
         self.process.kill().await;
     }
 
-    /// Asks it to end, and waits until it has. It can be started again.
+    /// Asks it to end, and waits for that. It can be started again.
     pub(crate) async fn stop(&mut self) {
         let status = self.end_by(Signal::Term).await;
         assert!(status.success(), "it ended with {status}");
     }
 
-    /// Sends it a signal that ends it, and waits until it has ended. It can be started again.
+    /// Sends it a signal that ends it, and waits for that. It can be started again.
     pub(crate) async fn end_by(&mut self, signal: Signal) -> ExitStatus {
         self.process.signal(signal);
         self.process.wait_exit(PATIENCE).await
     }
 
-    /// Waits until it has ended, after it was asked to. Panics if `within` passes.
+    /// Waits until it has ended, after it was asked to. Panics after `within`.
     pub(crate) async fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         self.process.wait_exit(within).await
     }
 
-    /// Starts it again, after it has ended, with the same flags.
+    /// Starts it again with the same flags.
     pub(crate) async fn start_again(&mut self) {
         (self.process, self.address) = self.builder.launch().await;
     }
 }
 
-/// The URL in the log line that says where the console is.
+/// The URL in the log line about the console.
 pub(crate) fn console_url(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("the console is at ")?;
     // In a line of JSON, a quote ends the message.

@@ -1,0 +1,139 @@
+//! Builds all unit tests, then runs several test binaries at the same time.
+//!
+//! `cargo test` runs one binary after the other, although most of them end with a few slow tests
+//! that use one core, or wait for a database.
+
+use std::collections::VecDeque;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Context, Failure, Result};
+use crate::{shell, workspace};
+
+/// What is tested, for `cargo test`.
+const TARGETS: [&str; 4] = ["test", "--workspace", "--lib", "--bins"];
+
+/// A test binary that has ended.
+struct Finished {
+    name: String,
+    output: std::io::Result<Output>,
+    duration: Duration,
+}
+
+/// Builds and runs them. All of them run, even if one fails.
+pub(crate) fn run() -> Result {
+    let mut binaries = build()?;
+    // The largest belong to the crates with the longest tests, which should not begin last.
+    binaries.sort_by_key(|binary| binary.metadata().map_or(0, |metadata| metadata.len()));
+    let queue = Mutex::new(VecDeque::from_iter(binaries.into_iter().rev()));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let mut failed = Vec::new();
+    thread::scope(|scope| {
+        let (sender, finished) = mpsc::channel();
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some(binary) = next() {
+                    // The receiver outlives the senders.
+                    _ = sender.send(run_binary(&binary));
+                }
+            });
+        }
+        drop(sender);
+        for binary in finished {
+            if !report(&binary) {
+                failed.push(binary.name);
+            }
+        }
+    });
+    if failed.is_empty() {
+        return Ok(());
+    }
+    failed.sort();
+    Err(Failure::new(format!("unit tests failed in {}", failed.join(", "))))
+}
+
+/// Builds the test binaries; returns their paths.
+fn build() -> Result<Vec<PathBuf>> {
+    shell::run(&mut workspace::cargo(&[&TARGETS[..], &["--no-run", "--quiet"]].concat()))?;
+    // Everything is fresh now, so that this prints the binaries and nothing else of interest.
+    let mut list = workspace::cargo(&[&TARGETS[..], &["--no-run"]].concat());
+    let doing = || "list the test binaries".to_owned();
+    let output = list.stdin(Stdio::null()).output().context(doing)?;
+    let binaries = executables(&String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() || binaries.is_empty() {
+        return Err(Failure::new("cargo does not say which test binaries it has built"));
+    }
+    Ok(binaries)
+}
+
+/// The paths in lines such as `Executable unittests src/lib.rs (target/debug/deps/access-1f2e)`.
+fn executables(output: &str) -> Vec<PathBuf> {
+    let lines = output.lines().filter(|line| line.trim_start().starts_with("Executable "));
+    let paths = lines.filter_map(|line| line.rsplit_once('(')?.1.strip_suffix(')'));
+    paths.map(|path| workspace::root().join(path)).collect()
+}
+
+fn run_binary(binary: &Path) -> Finished {
+    let start = Instant::now();
+    let mut command = Command::new(binary);
+    let output = command.current_dir(workspace::root()).stdin(Stdio::null()).output();
+    Finished { name: crate_name(binary), output, duration: start.elapsed() }
+}
+
+/// `access` for `target/debug/deps/access-1f2e`.
+fn crate_name(binary: &Path) -> String {
+    let file = binary.file_name().unwrap_or_default().to_string_lossy();
+    file.rsplit_once('-').map_or(&*file, |(name, _)| name).to_owned()
+}
+
+/// Prints a line for a success, everything for a failure; returns whether it is a success.
+fn report(Finished { name, output, duration }: &Finished) -> bool {
+    let seconds = duration.as_secs_f64();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => {
+            println!("{name}: cannot be started: {error}");
+            return false;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+        println!("{name}: failed after {seconds:.1} s ({})", output.status);
+        return false;
+    }
+    let results: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("test result: ")).collect();
+    println!("{name}: {} ({seconds:.1} s)", results.join("; "));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binaries_are_read_from_what_cargo_prints() {
+        let output = "    Finished `test` profile in 0.40s\n  \
+            Executable unittests src/lib.rs (target/debug/deps/access-1f2e)\n  \
+            Executable unittests src/main.rs (/elsewhere/deps/x-task-03)\n";
+        let paths = executables(output);
+        let names: Vec<_> = paths.iter().map(|path| crate_name(path)).collect();
+        assert_eq!(names, ["access", "x-task"]);
+        assert_eq!(paths[0], workspace::root().join("target/debug/deps/access-1f2e"));
+        assert_eq!(paths[1], Path::new("/elsewhere/deps/x-task-03"));
+    }
+
+    #[test]
+    fn a_binary_that_fails_or_cannot_be_started_fails_the_step() {
+        for (program, succeeds) in [("/bin/true", true), ("/bin/false", false), ("/no/such", false)]
+        {
+            assert_eq!(report(&run_binary(Path::new(program))), succeeds, "{program}");
+        }
+    }
+}
