@@ -4,21 +4,13 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-/// Their Debug is written by hand, in `src/redacted.rs`, and does not show the secret.
-const MESSAGES_WITH_SECRET: [&str; 12] = [
-    "CreateEndpointRequest",
-    "CreateEndpointResponse",
-    "UpdateEndpointRequest",
-    "RotateSecretRequest",
-    "RotateSecretResponse",
-    "RevealSecretResponse",
-    "CreateKeyResponse",
-    "CreateSessionResponse",
-    "SlackDestination",
-    "TeamsDestination",
-    "PagerDutyDestination",
-    "WebhookDestination",
-];
+/// Messages whose URL is a credential, which its name does not say.
+const MESSAGES_WITH_SECRET_URL: [&str; 2] = ["SlackDestination", "TeamsDestination"];
+
+/// Whether a field of the API is a credential. Tokens of pages and of watches are none.
+fn is_secret(field: &str) -> bool {
+    field == "token" || field == "routing_key" || field.ends_with("secret")
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
@@ -36,7 +28,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Reflection serves these.
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    let with_secret = MESSAGES_WITH_SECRET.map(|name| format!(".keeptrusts.webhooks.v1.{name}"));
-    tonic_prost_build::configure().skip_debug(with_secret).compile_fds(descriptors)?;
+    let mut build = tonic_prost_build::configure();
+    for file in descriptors.file.iter().filter(|file| file.package() == "keeptrusts.webhooks.v1") {
+        for message in &file.message_type {
+            let has_secret = message.field.iter().any(|field| is_secret(field.name()));
+            if has_secret || MESSAGES_WITH_SECRET_URL.contains(&message.name()) {
+                // Their Debug is written by hand, in `src/redacted.rs`. The compiler asks for it.
+                build = build.skip_debug([format!(".{}.{}", file.package(), message.name())]);
+            }
+        }
+    }
+    build.compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! The API's messages, from and to the domain's types.
+//! Converts the API's messages to and from the domain's types.
 //!
-//! Requests come in through `TryFrom`: each message becomes a type in which everything has been
-//! checked, or [`Violations`] that name all of its wrong fields at once; a `?` in a handler
-//! turns those into a status. Answers go out through `From`. Handlers never touch raw strings.
-//! Handlers get them as an [`AuthorizedRequest`], together with the caller.
+//! Requests come in through `TryFrom`: a message becomes a type whose values have been checked, or
+//! [`Violations`] that name all of its wrong fields at once. A `?` in a handler turns violations into
+//! a status. Responses go out through `From`. A handler gets its request as an
+//! [`AuthorizedRequest`], together with the caller, and never touches raw strings.
 
 mod access_requests;
 mod audit;

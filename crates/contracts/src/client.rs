@@ -1,4 +1,4 @@
-//! What a client adds to its calls.
+//! A gRPC channel that authorizes its calls with a token.
 
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -6,10 +6,10 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-/// A channel whose calls all carry a token.
+/// A channel whose calls carry a token.
 pub type AuthorizedChannel = InterceptedService<Channel, Bearer>;
 
-/// Shows a token with every call: `authorization: Bearer …`.
+/// The interceptor that adds `authorization: Bearer …` to every call.
 #[derive(Clone)]
 pub struct Bearer(MetadataValue<Ascii>);
 
@@ -19,16 +19,16 @@ pub struct Bearer(MetadataValue<Ascii>);
 pub struct InvalidBearerToken;
 
 impl Bearer {
-    /// With this token.
+    /// An interceptor with this token. It must be visible ASCII.
     pub fn new(token: &str) -> Result<Bearer, InvalidBearerToken> {
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|_| InvalidBearerToken)?;
-        // Neither in Debug output nor in HTTP/2's table of headers (RFC 7541 section 7.1.3).
+        // Keeps it out of Debug output and out of HTTP/2's header table (RFC 7541 section 7.1.3).
         value.set_sensitive(true);
         Ok(Bearer(value))
     }
 
-    /// The channel with it.
+    /// A channel whose calls carry the token.
     pub fn on(self, channel: Channel) -> AuthorizedChannel {
         InterceptedService::new(channel, self)
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_goes_with_every_call_and_shows_in_no_output() {
+    fn every_call_carries_the_token_and_no_output_shows_it() {
         let mut bearer = Bearer::new("kt_1").expect("a token");
         let request = bearer.call(Request::new(())).expect("passed on");
         let value = request.metadata().get("authorization").expect("it is there");

@@ -1,5 +1,5 @@
-//! The contracts: what goes over gRPC and what stands in the log, as Rust types, and the one
-//! place where they are converted from and to the domain's.
+//! The contracts: the messages of the gRPC API and of the log as Rust types, and the only place where
+//! they are converted to and from the domain's types.
 //!
 //! May depend on: the domain, prost and tonic. Never on the store or a service.
 #![deny(missing_docs)]
@@ -12,13 +12,13 @@ pub mod status;
 pub mod time;
 pub mod wire;
 
-/// The services and resources: `proto/keeptrusts/webhooks/v1`.
+/// The gRPC services and their messages: `proto/keeptrusts/webhooks/v1`.
 pub mod v1 {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
     tonic::include_proto!("keeptrusts.webhooks.v1");
 }
 
-/// The log's records: `proto/keeptrusts/webhooks/log/v1`.
+/// The records of the log: `proto/keeptrusts/webhooks/log/v1`.
 pub mod log {
     /// Version 1.
     pub mod v1 {
@@ -27,5 +27,5 @@ pub mod log {
     }
 }
 
-/// The descriptors of all of them, for reflection.
+/// The encoded FileDescriptorSet of all protos, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,7 +1,7 @@
-//! The encoding of the log: facts, their metadata and exchanges, to bytes and back.
+//! The encoding of the log: facts, their metadata and exchanges as bytes, and back.
 //!
-//! Old records stay readable for ever. Encoding cannot fail; decoding fails only on bytes that
-//! no version of ours has written, or that a newer one has.
+//! Old records stay readable for ever. Encoding cannot fail. Decoding fails only on bytes that no
+//! version of this program, or only a newer one, has written.
 
 mod channel;
 mod delivery;
@@ -46,8 +46,7 @@ pub fn encode(fact: &Fact) -> Vec<u8> {
     pb::RecordData { fact: Some(fact) }.encode_to_vec()
 }
 
-/// The fact that a record's `data` says. `stream` is the record's own; a fact about another
-/// kind of thing is an error.
+/// Decodes the `data` of a record in `stream`. A fact about another kind of stream is an error.
 pub fn decode(stream: Stream, data: &[u8]) -> Result<Fact, DecodeError> {
     let message = pb::RecordData::decode(data)?.fact.ok_or(DecodeError::UnknownFact)?;
     match stream {

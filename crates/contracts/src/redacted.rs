@@ -1,11 +1,11 @@
-//! Debug of the messages that carry a secret in clear, without it (invariant 10). The build
-//! leaves out the derived one for these (`build.rs`).
+//! Debug for messages that carry a secret in clear, without the secret (invariant 10). For these
+//! messages `build.rs` leaves out the derived Debug.
 
 use std::fmt;
 
 use crate::v1;
 
-/// What stands for a secret.
+/// Replaces a secret in Debug output. Empty if there is none.
 fn hidden(secret: &str) -> &'static str {
     if secret.is_empty() { "" } else { "(hidden)" }
 }
@@ -33,7 +33,7 @@ macro_rules! hide_secret {
     ($($message:ident { $($field:ident),* };)*) => {
         $(impl fmt::Debug for v1::$message {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                // Taken apart, so that a new field is not forgotten.
+                // Destructured, so that a new field cannot be forgotten.
                 let v1::$message { secret, $($field),* } = self;
                 f.debug_struct(stringify!($message))
                     $(.field(stringify!($field), $field))*
@@ -49,7 +49,7 @@ hide_secret! {
     WebhookDestination { url };
 }
 
-/// The same for answers, which show it in two forms.
+/// The same for responses, which have the secret in two forms.
 macro_rules! hide_shown_secret {
     ($($message:ident { $($field:ident),* };)*) => {
         $(impl fmt::Debug for v1::$message {
@@ -98,7 +98,7 @@ impl fmt::Debug for v1::PagerDutyDestination {
     }
 }
 
-/// With the endpoint that is to be created, whose message has no secret.
+/// Shows the endpoint to be created as its own message, which has no secret.
 impl fmt::Debug for v1::CreateEndpointRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateEndpointRequest")

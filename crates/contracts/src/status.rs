@@ -1,9 +1,8 @@
-//! Errors as the API tells them: google.rpc.Status with details that programs can match.
+//! The API's errors: google.rpc.Status with details that programs can match.
 //!
-//! Every status of ours carries google.rpc.ErrorInfo (AIP-193); a wrong request carries
-//! google.rpc.BadRequest as well, and what is worth trying again google.rpc.RetryInfo. The
-//! message says what is wrong and what to do. Nothing that a database or a peer has said goes
-//! into any of them.
+//! Every status has a google.rpc.ErrorInfo (AIP-193). An invalid request has a google.rpc.BadRequest as
+//! well, and an error that is worth a retry a google.rpc.RetryInfo. The message says what is wrong and
+//! what to do. No text of a database or a peer goes into any of them.
 
 mod reason;
 mod violation_summary;
@@ -21,8 +20,8 @@ pub use reason::{Reason, Resource};
 /// The `domain` of every ErrorInfo.
 pub const ERROR_DOMAIN: &str = "webhooks.keeptrusts.com";
 
-/// INVALID_ARGUMENT: fields of the request break their rules. All of them are named, unless
-/// there are so many that the answer would not fit into a client's limit for trailers.
+/// INVALID_ARGUMENT: fields of the request break their rules. All are named unless there are so many that
+/// the status would exceed a client's limit for trailers.
 pub fn invalid_argument(violations: Vec<Violation>) -> Status {
     let (message, violations) = violation_summary::summarize(&violations);
     let mut details = ErrorDetails::with_bad_request(violations);
@@ -30,7 +29,7 @@ pub fn invalid_argument(violations: Vec<Violation>) -> Status {
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-/// NOT_FOUND: the organization has no such thing, or it was deleted.
+/// NOT_FOUND: the organization has no such resource, or it was deleted.
 pub fn not_found(resource: Resource, id: impl ToString) -> Status {
     let id = id.to_string();
     let message = format!(
@@ -42,7 +41,7 @@ pub fn not_found(resource: Resource, id: impl ToString) -> Status {
     Status::with_error_details(Code::NotFound, message, details)
 }
 
-/// NOT_FOUND: the caller has no such organization. Whether somebody else has makes no difference.
+/// NOT_FOUND: the organization is out of the caller's reach, whether it exists or not.
 pub fn organization_not_found(id: &OrganizationId) -> Status {
     let message = format!(
         "there is no organization {id} that this key or token is for: WhoAmI says which one it is for"
@@ -53,7 +52,7 @@ pub fn organization_not_found(id: &OrganizationId) -> Status {
     Status::with_error_details(Code::NotFound, message, details)
 }
 
-/// UNAUTHENTICATED: no token, or none that is valid. Which of its checks failed is not said.
+/// UNAUTHENTICATED: no valid token. It does not say which check failed.
 pub fn unauthenticated(message: impl Into<String>) -> Status {
     plain(Code::Unauthenticated, Reason::Unauthenticated, message)
 }
@@ -63,7 +62,7 @@ pub fn permission_denied(message: impl Into<String>) -> Status {
     plain(Code::PermissionDenied, Reason::PermissionDenied, message)
 }
 
-/// RESOURCE_EXHAUSTED: too much at a time; trying again after `retry_delay` may succeed.
+/// RESOURCE_EXHAUSTED: too much at a time. A retry after `retry_delay` may succeed.
 pub fn resource_exhausted_for(
     retry_delay: Duration,
     reason: Reason,
@@ -74,13 +73,13 @@ pub fn resource_exhausted_for(
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
-/// FAILED_PRECONDITION: not as things stand; `message` says what has to change first.
+/// FAILED_PRECONDITION: `message` says what has to change first.
 pub fn failed_precondition(reason: Reason, message: impl Into<String>) -> Status {
     plain(Code::FailedPrecondition, reason, message)
 }
 
-/// FAILED_PRECONDITION: a stored credential would go to another server than the one that it was
-/// given for. `field` is where the request has it, `description` what is wrong.
+/// FAILED_PRECONDITION: a stored credential would go to another server than the one that it was given
+/// for. `field` is the credential's field in the request, `description` says what is wrong.
 pub fn failed_precondition_credential(field: &str, description: impl Into<String>) -> Status {
     let (message, violations) = violation_summary::summarize(&[Violation::new(field, description)]);
     let mut details = ErrorDetails::with_bad_request(violations);
@@ -88,12 +87,12 @@ pub fn failed_precondition_credential(field: &str, description: impl Into<String
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
-/// ABORTED: somebody else's change came first. AIP-154.
+/// ABORTED: the endpoint has changed since the caller read it (AIP-154).
 pub fn aborted_stale_etag() -> Status {
     aborted_stale_etag_of(Resource::Endpoint)
 }
 
-/// The same for what is no endpoint.
+/// ABORTED: the resource has changed since the caller read it (AIP-154).
 pub fn aborted_stale_etag_of(resource: Resource) -> Status {
     let message = format!(
         "the etag is not the current one: get the {} again, decide anew, and send its new etag",
@@ -102,7 +101,7 @@ pub fn aborted_stale_etag_of(resource: Resource) -> Status {
     plain(Code::Aborted, Reason::StaleEtag, message)
 }
 
-/// ALREADY_EXISTS: the idempotency key stands for an event with other content.
+/// ALREADY_EXISTS: the idempotency key was used for an event with other content.
 pub fn already_exists_idempotency_key() -> Status {
     let message = "the idempotency_key was used for an event with other content: give this event a key of its own";
     plain(Code::AlreadyExists, Reason::IdempotencyKeyReused, message)
@@ -113,7 +112,7 @@ pub fn resource_exhausted(reason: Reason, message: impl Into<String>) -> Status 
     plain(Code::ResourceExhausted, reason, message)
 }
 
-/// UNAVAILABLE: not now; trying again after `retry_delay` may succeed.
+/// UNAVAILABLE: a retry after `retry_delay` may succeed.
 pub fn unavailable(reason: Reason, message: impl Into<String>, retry_delay: Duration) -> Status {
     let mut details = ErrorDetails::with_retry_info(Some(retry_delay));
     details.set_error_info(reason.name(), ERROR_DOMAIN, HashMap::new());
@@ -126,17 +125,17 @@ pub fn deadline_exceeded() -> Status {
     deadline_exceeded_for(message)
 }
 
-/// DEADLINE_EXCEEDED: something took longer than it may; `message` says what.
+/// DEADLINE_EXCEEDED: something took longer than allowed; `message` says what.
 pub fn deadline_exceeded_for(message: impl Into<String>) -> Status {
     plain(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
 }
 
-/// UNIMPLEMENTED: this process does not have what is asked for.
+/// UNIMPLEMENTED: this process does not serve the method or the encoding.
 pub fn unimplemented(reason: Reason, message: impl Into<String>) -> Status {
     plain(Code::Unimplemented, reason, message)
 }
 
-/// INTERNAL: our fault. The cause belongs into our logs, never into the answer.
+/// INTERNAL: a defect of ours. The cause belongs in the log, never in the status.
 pub fn internal() -> Status {
     let message = "something went wrong on the server, which has logged it: if it happens again, tell the operators when it did";
     plain(Code::Internal, Reason::Internal, message)
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_found_is_named() {
+    fn a_resource_that_is_not_found_is_named() {
         let status = not_found(Resource::Endpoint, "ep_1");
         assert_eq!(
             (status.code(), reason(&status).as_str()),
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unavailable_says_when_to_try_again() {
+    fn an_unavailable_status_says_when_to_retry() {
         let status = unavailable(Reason::DatabaseUnavailable, "later", Duration::from_secs(2));
         let retry = status.get_details_retry_info().expect("a RetryInfo");
         assert_eq!(retry.retry_delay, Some(Duration::from_secs(2)));
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_others_have_the_codes_and_reasons_of_the_contract() {
+    fn the_other_statuses_have_the_codes_and_reasons_of_the_contract() {
         let disabled = failed_precondition(Reason::EndpointDisabled, "enable it first");
         let too_large = resource_exhausted(Reason::RequestTooLarge, "send less at a time");
         let credential = failed_precondition_credential("routing_key", "must be given again");

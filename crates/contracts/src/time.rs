@@ -1,5 +1,5 @@
-//! Times and durations, between jiff's and protobuf's. The platform's precision is the
-//! microsecond, as both databases have it; what is finer is cut off.
+//! Converts times and durations between the domain's types and protobuf's. Everything is cut to the
+//! microsecond, which is the precision of both databases.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use keeptrusts_webhooks_domain::Timestamp;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: u32 = 1_000;
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
-/// 0001-01-01T00:00:00Z, the earliest that google.protobuf.Timestamp allows. The latest that
-/// we allow is jiff's, 9999-12-30T22:00:00Z: a day before protobuf's.
+/// 0001-01-01T00:00:00Z, the earliest google.protobuf.Timestamp. The latest that we accept is jiff's,
+/// 9999-12-30T22:00:00Z, a day before protobuf's.
 const FIRST_SECOND: i64 = -62_135_596_800;
 
-/// The first and the last second of our time, for messages to people.
+/// The first and the last second that we accept, for messages to people.
 pub(crate) const RANGE: &str = "0001-01-01T00:00:00Z to 9999-12-30T22:00:00Z";
 
 /// The protobuf form of a time, cut to the microsecond.
@@ -25,8 +25,8 @@ pub fn timestamp_to_proto(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// The time that a protobuf message says, cut to the microsecond. None if it is not a valid
-/// google.protobuf.Timestamp (nanos of 0 to 999,999,999), or before the year 1 or after 9999.
+/// The time of a protobuf message, cut to the microsecond. None if it is not a valid
+/// google.protobuf.Timestamp (nanos of 0 to 999,999,999), or outside the years 1 to 9999.
 pub fn timestamp_from_proto(time: &prost_types::Timestamp) -> Option<Timestamp> {
     let nanos = u32::try_from(time.nanos).ok().filter(|nanos| *nanos < NANOS_PER_SECOND)?;
     if time.seconds < FIRST_SECOND {
@@ -37,8 +37,8 @@ pub fn timestamp_from_proto(time: &prost_types::Timestamp) -> Option<Timestamp> 
     Timestamp::from_microsecond(micros).ok()
 }
 
-/// The protobuf form of a duration, cut to the microsecond. Ours are years at the most;
-/// whatever protobuf cannot hold becomes the longest that it can.
+/// The protobuf form of a duration, cut to the microsecond. Ours are at most years; a duration that
+/// protobuf cannot hold becomes the longest that it can.
 pub fn duration_to_proto(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
@@ -46,8 +46,8 @@ pub fn duration_to_proto(duration: Duration) -> prost_types::Duration {
     }
 }
 
-/// The duration that a protobuf message says, cut to the microsecond. None if it is negative or
-/// not a valid google.protobuf.Duration.
+/// The duration of a protobuf message, cut to the microsecond. None if it is negative or not a valid
+/// google.protobuf.Duration.
 pub fn duration_from_proto(duration: &prost_types::Duration) -> Option<Duration> {
     let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < NANOS_PER_SECOND)?;
     let seconds = u64::try_from(duration.seconds).ok()?;

@@ -1,9 +1,9 @@
-//! What a request has in it, counted on the wire, before anything is made of it.
+//! Counts the entries of a request's repeated fields in its bytes, before it is decoded.
 //!
-//! Protocol Buffers turn two bytes of a repeated field into a value of 24 and more, and whatever
-//! checks the values makes a violation of each. So every repeated field of a request has a limit in
-//! [`limits`], and a request that exceeds one is refused after a walk over its bytes that keeps
-//! nothing but counts. The walk also estimates what the message will take up in memory.
+//! Two bytes of a repeated field become a value of 24 bytes or more, and a check may make a violation of
+//! each. So every repeated field of a request has a limit in [`limits`]. A request that exceeds one is
+//! refused after a walk over its bytes that keeps only counts. The walk also estimates the memory that
+//! the decoded message will need.
 //!
 //! Decision: docs/decisions/requests-are-counted-on-the-wire.md
 
@@ -14,44 +14,44 @@ mod shape;
 use keeptrusts_webhooks_domain::limits::MAX_DATA_VALUES;
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use reader::{Reader, Token, Value};
-use shape::{Kind, SHAPES, Shape};
+use reader::{Reader, WireField, WireValue};
+use shape::{FieldKind, MessageShape, SHAPES};
 
-/// What an element of a repeated field takes up beside its own bytes: a String, or a Value in a
-/// vector that has room for twice as many.
+/// The memory of an element of a repeated field beside its own bytes: a String, or a Value in a vector
+/// with room for twice as many.
 const ELEMENT_BYTES: usize = 64;
-/// What a Struct with a single field takes up: a leaf of a BTreeMap has room for eleven.
+/// The memory of a Struct with a single field: a leaf of a BTreeMap has room for eleven.
 const STRUCT_BYTES: usize = 640;
-/// The levels that prost reads; what is nested more deeply it refuses.
+/// The levels that prost decodes. It refuses messages that are nested more deeply.
 const MAX_LEVELS: usize = 100;
 
-/// Walks over a request message of this full name (`keeptrusts.webhooks.v1.PublishEventRequest`).
-/// How many bytes it will take up in memory, estimated, these included.
+/// Checks a request message with this full name (`keeptrusts.webhooks.v1.PublishEventRequest`), and
+/// estimates its memory in bytes, `bytes` included.
 ///
-/// Bytes that are no message are walked over as far as they are one: whoever decodes them says
-/// what is wrong.
+/// If the bytes are not a valid message, the walk ends where they stop being one. Decoding reports the
+/// error.
 pub fn examine(message: &str, bytes: &[u8]) -> Result<usize, Violation> {
     let Some(shape) = SHAPES.of(message) else { return Ok(bytes.len()) };
     let mut examination = Examination { memory: bytes.len(), path: Vec::new() };
-    examination.message(shape, &mut Counts::default(), bytes)?;
+    examination.message(shape, &mut FieldCounts::default(), bytes)?;
     Ok(examination.memory)
 }
 
 struct Examination {
     memory: usize,
-    /// The fields that lead to where the walk is, with their index if they are repeated.
+    /// The fields from the message to the present place, with their index if they are repeated.
     path: Vec<(&'static str, Option<usize>)>,
 }
 
-/// How often each field of one message was met. A message that is not repeated is merged of all its
-/// occurrences, so that they count together.
+/// How often each field of one message occurs. The occurrences of a message field that is not repeated are
+/// merged, so they count together.
 #[derive(Default)]
-struct Counts {
+struct FieldCounts {
     elements: Vec<(u32, usize)>,
-    parts: Vec<(u32, Counts)>,
+    parts: Vec<(u32, FieldCounts)>,
 }
 
-impl Counts {
+impl FieldCounts {
     fn add(&mut self, field: u32, count: usize) -> usize {
         let known = self.elements.iter_mut().find(|(known, _)| *known == field);
         match known {
@@ -66,11 +66,11 @@ impl Counts {
         }
     }
 
-    fn part(&mut self, field: u32) -> &mut Counts {
+    fn part(&mut self, field: u32) -> &mut FieldCounts {
         let at = match self.parts.iter().position(|(known, _)| *known == field) {
             Some(at) => at,
             None => {
-                self.parts.push((field, Counts::default()));
+                self.parts.push((field, FieldCounts::default()));
                 self.parts.len() - 1
             }
         };
@@ -81,19 +81,19 @@ impl Counts {
 impl Examination {
     fn message(
         &mut self,
-        shape: &'static Shape,
-        counts: &mut Counts,
+        shape: &'static MessageShape,
+        counts: &mut FieldCounts,
         bytes: &[u8],
     ) -> Result<(), Violation> {
         if self.path.len() >= MAX_LEVELS {
             return Ok(());
         }
-        for Token { field: number, value } in Reader::new(bytes) {
+        for WireField { field: number, value } in Reader::new(bytes) {
             let Some(field) = shape.field(number) else { continue };
             let mut index = None;
             if let Some(limit) = field.limit {
                 let count = match value {
-                    Value::Bytes(bytes) => field.kind.entries(bytes),
+                    WireValue::Bytes(bytes) => field.kind.entries(bytes),
                     _ => 1,
                 };
                 self.memory += count * ELEMENT_BYTES;
@@ -104,29 +104,29 @@ impl Examination {
                     return Err(self.violation(field.name, description));
                 }
             }
-            let Value::Bytes(inner) = value else { continue };
+            let WireValue::Bytes(inner) = value else { continue };
             self.path.push((field.name, index));
             match field.kind {
-                // Each element of its own is a message of its own.
-                Kind::Message(shape) if index.is_some() => {
-                    self.message(SHAPES.at(shape), &mut Counts::default(), inner)?;
+                // Each element of a repeated field is a message of its own.
+                FieldKind::Message(shape) if index.is_some() => {
+                    self.message(SHAPES.at(shape), &mut FieldCounts::default(), inner)?;
                 }
-                Kind::Message(shape) => {
+                FieldKind::Message(shape) => {
                     self.message(SHAPES.at(shape), counts.part(number), inner)?;
                 }
-                Kind::Struct => self.structure(counts.part(number), inner)?,
-                Kind::Number | Kind::Fixed(_) | Kind::Other => {}
+                FieldKind::Struct => self.structure(counts.part(number), inner)?,
+                FieldKind::Number | FieldKind::Fixed(_) | FieldKind::Other => {}
             }
             self.path.pop();
         }
         Ok(())
     }
 
-    /// A google.protobuf.Struct, with all that is in it: its values are counted together.
-    fn structure(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Violation> {
-        let tally = tally(Node::Struct, bytes, 0);
-        self.memory += tally.values * ELEMENT_BYTES + tally.structs * STRUCT_BYTES;
-        if counts.add(0, tally.values) > MAX_DATA_VALUES {
+    /// A google.protobuf.Struct. All values inside it are counted together.
+    fn structure(&mut self, counts: &mut FieldCounts, bytes: &[u8]) -> Result<(), Violation> {
+        let size = measure_struct(StructNode::Struct, bytes, 0);
+        self.memory += size.values * ELEMENT_BYTES + size.structs * STRUCT_BYTES;
+        if counts.add(0, size.values) > MAX_DATA_VALUES {
             let description = format!("has more than {MAX_DATA_VALUES} values, which is its limit");
             let (name, _) = self.path.pop().unwrap_or(("data", None));
             return Err(self.violation(name, description));
@@ -149,7 +149,7 @@ impl Examination {
 
 /// The messages of google/protobuf/struct.proto.
 #[derive(Clone, Copy)]
-enum Node {
+enum StructNode {
     Struct,
     Entry,
     Value,
@@ -157,38 +157,38 @@ enum Node {
 }
 
 #[derive(Default)]
-struct Tally {
+struct StructSize {
     values: usize,
     structs: usize,
 }
 
-fn tally(node: Node, bytes: &[u8], level: usize) -> Tally {
-    let mut tally = Tally::default();
+fn measure_struct(node: StructNode, bytes: &[u8], level: usize) -> StructSize {
+    let mut size = StructSize::default();
     if level >= MAX_LEVELS {
-        return tally;
+        return size;
     }
-    for Token { field, value } in Reader::new(bytes) {
-        let Value::Bytes(inner) = value else { continue };
+    for WireField { field, value } in Reader::new(bytes) {
+        let WireValue::Bytes(inner) = value else { continue };
         let below = match (node, field) {
-            (Node::Struct, 1) => {
-                tally.structs += usize::from(tally.values == 0);
-                tally.values += 1;
-                Node::Entry
+            (StructNode::Struct, 1) => {
+                size.structs += usize::from(size.values == 0);
+                size.values += 1;
+                StructNode::Entry
             }
-            (Node::List, 1) => {
-                tally.values += 1;
-                Node::Value
+            (StructNode::List, 1) => {
+                size.values += 1;
+                StructNode::Value
             }
-            (Node::Entry, 2) => Node::Value,
-            (Node::Value, 5) => Node::Struct,
-            (Node::Value, 6) => Node::List,
+            (StructNode::Entry, 2) => StructNode::Value,
+            (StructNode::Value, 5) => StructNode::Struct,
+            (StructNode::Value, 6) => StructNode::List,
             _ => continue,
         };
-        let inner = self::tally(below, inner, level + 1);
-        tally.values += inner.values;
-        tally.structs += inner.structs;
+        let inner = measure_struct(below, inner, level + 1);
+        size.values += inner.values;
+        size.structs += inner.structs;
     }
-    tally
+    size
 }
 
 #[cfg(test)]

@@ -199,6 +199,26 @@ fn the_page_on_monitoring_lists_the_metrics_of_the_contract_and_no_others() {
 }
 
 #[test]
+fn every_metric_that_the_code_makes_is_in_the_contract() {
+    let types =
+        include_str!("../contract.prom").lines().filter_map(|it| it.strip_prefix("# TYPE "));
+    let contract: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    // In the middle of this string, so that it does not find itself.
+    let start = concat!("\"keeptrusts_", "webhooks.");
+    for path in files("rs") {
+        let text = text(&path);
+        for found in text.split(start).skip(1) {
+            let name = found.split('"').next().unwrap_or_default().replace('.', "_");
+            // As the exporter for Prometheus names them, by kind and unit.
+            let is_known = ["", "_total", "_seconds"].iter().any(|ending| {
+                contract.contains(format!("keeptrusts_webhooks_{name}{ending}").as_str())
+            });
+            assert!(is_known, "{}: contract.prom has no {name}", path.display());
+        }
+    }
+}
+
+#[test]
 fn anchors_are_made_as_github_makes_them() {
     for (heading, expected) in [
         ("The first key", "the-first-key"),

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do.
+//! Callers: their roles, their permissions and the organizations that they may reach.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,11 +12,11 @@ use crate::named_enum::{NamedEnum, named_enum};
 use crate::violation::Violation;
 
 named_enum! {
-    /// What a caller may do.
+    /// A set of permissions that a key or a web token has.
     pub enum Role {
         /// Everything in its organization.
         Admin = "admin",
-        /// Publish events, and read those that it published itself.
+        /// Publish events, and read the events that it published itself.
         Publisher = "publisher",
         /// Read everything but secrets, keys and the audit trail.
         Viewer = "viewer",
@@ -58,43 +58,43 @@ impl FromStr for Role {
 #[error("is not a role: admin, publisher, viewer or platform")]
 pub struct UnknownRole;
 
-/// What a method of the API takes.
+/// What a method of the API requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
-    /// Ask who one is, open and end a session, learn the event types.
+    /// Nothing beyond a valid token: WhoAmI, opening and ending a session, listing the event types.
     Authenticated,
     /// Publish events.
     Publish,
-    /// Read events: a publisher its own, others all of the organization's.
+    /// Read events. A publisher reads its own only, others all of the organization's.
     ReadEvents,
     /// Read endpoints, deliveries, attempts and statistics.
     Read,
     /// Create, change, enable, disable and delete endpoints, and replace their secrets.
     Manage,
-    /// Send tests, ask for retries, cancel deliveries.
+    /// Send tests, request retries, cancel deliveries.
     Send,
-    /// Be shown a secret that exists.
+    /// See an existing secret in clear.
     RevealSecrets,
-    /// Make, list and revoke keys.
+    /// Create, list and revoke keys.
     ManageKeys,
     /// Read the audit trail.
     ReadAudit,
 }
 
-/// Where a caller may do what its role may.
+/// The organizations in which a caller's role applies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// In every organization.
+    /// Every organization.
     Everywhere,
-    /// In one.
+    /// One organization.
     Organization(OrganizationId),
-    /// In several: at least two. A web token's; a key is for one, or for all.
+    /// At least two organizations. Only a web token has several; a key is for one, or for all.
     Several(Arc<[OrganizationId]>),
 }
 
 impl Reach {
-    /// Whether it covers an organization. What is of every organization ([`OrganizationId::all`])
-    /// is covered by a reach that is everywhere only.
+    /// Whether an organization is within reach. [`OrganizationId::all`] is within reach of
+    /// [`Reach::Everywhere`] only.
     pub fn covers(&self, organization: &OrganizationId) -> bool {
         match self {
             Reach::Everywhere => true,
@@ -103,7 +103,7 @@ impl Reach {
         }
     }
 
-    /// The reach as an organization's id: `*` for everywhere. None: there are several.
+    /// The reach as one organization id: `*` for everywhere. None if there are several.
     pub fn organization_id(&self) -> Option<OrganizationId> {
         match self {
             Reach::Everywhere => Some(OrganizationId::all()),
@@ -112,7 +112,7 @@ impl Reach {
         }
     }
 
-    /// Whether it is an organization's, or that of all, and of nobody else.
+    /// Whether the reach is exactly this organization, or exactly all if the id is `*`.
     pub fn is_of(&self, organization: &OrganizationId) -> bool {
         self.organization_id().as_ref() == Some(organization)
     }
@@ -137,7 +137,7 @@ impl fmt::Display for Reach {
     }
 }
 
-/// Read back from what Display writes.
+/// Parses what Display writes.
 impl FromStr for Reach {
     type Err = Violation;
 
@@ -152,26 +152,26 @@ impl FromStr for Reach {
 
 as_text!(Reach);
 
-/// Somebody whose token was valid when the request came in.
+/// The caller of a request. Its token was valid when the request came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// What the log and the audit trail call it: a key's id, or `oidc:` and a subject.
+    /// Its name in the log and the audit trail: a key's id, or `oidc:` and a subject.
     pub actor: Arc<str>,
-    /// What people call it.
+    /// Its name for people.
     pub name: Arc<str>,
     /// What it may do.
     pub role: Role,
-    /// Where.
+    /// Where it may do that.
     pub reach: Reach,
-    /// Until when its token is valid. None: until it is revoked.
+    /// When its token expires. None: it is valid until it is revoked.
     pub expire_time: Option<Timestamp>,
-    /// What kind of token it has.
+    /// The token that it has shown.
     pub credential: Credential,
-    /// Where the call comes from. None: from this process itself.
+    /// The client's IP address. None: the call comes from this process itself.
     pub address: Option<IpAddr>,
 }
 
-/// What a caller has shown.
+/// The kind of token that a caller has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
     /// An API key.
@@ -180,7 +180,7 @@ pub enum Credential {
     Session {
         /// The session.
         id: KeyId,
-        /// The key that it ends with. None: it was opened with a web token.
+        /// The key that opened it; it ends with that key. None: a web token opened it.
         parent: Option<KeyId>,
     },
     /// A JSON Web Token of an OpenID Connect issuer.
@@ -188,12 +188,12 @@ pub enum Credential {
 }
 
 impl Caller {
-    /// Whether it may see that an organization exists.
+    /// Whether the caller may see that an organization exists.
     pub fn reaches(&self, organization: &OrganizationId) -> bool {
         self.reach.covers(organization)
     }
 
-    /// The only publisher whose events it may read. None: everybody's.
+    /// The only publisher whose events the caller may read. None: every publisher's.
     pub fn only_events_of(&self) -> Option<&str> {
         (self.role == Role::Publisher).then_some(&*self.actor)
     }
@@ -225,12 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn an_organizations_reach_ends_at_its_border() {
+    fn a_reach_covers_its_own_organizations_and_no_others() {
         let own: OrganizationId = "acme".parse().expect("an id");
         let other: OrganizationId = "globex".parse().expect("an id");
         let reach = Reach::from(own.clone());
         assert!(reach.covers(&own) && !reach.covers(&other));
-        assert!(!reach.covers(&OrganizationId::all()), "what is everybody's is not its own");
+        assert!(!reach.covers(&OrganizationId::all()), "all organizations are more than one");
         assert!(
             Reach::Everywhere.covers(&other) && Reach::Everywhere.covers(&OrganizationId::all())
         );

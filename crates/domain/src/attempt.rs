@@ -1,4 +1,4 @@
-//! Attempts: one HTTP request of a delivery.
+//! Attempts: each is one HTTP request of a delivery.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ named_enum! {
     pub enum Trigger {
         /// The first attempt, or the retry schedule.
         Automatic = "automatic",
-        /// Somebody asked for a retry.
+        /// A user requested a retry.
         Manual = "manual",
-        /// Somebody asked for a test.
+        /// A user requested a test.
         Test = "test",
     }
 }
 
 named_enum! {
-    /// What an attempt meant for its delivery.
+    /// What an attempt means for its delivery.
     pub enum AttemptOutcome {
-        /// Answered 2xx.
+        /// The receiver answered 2xx.
         Delivered = "delivered",
-        /// Failed; another automatic one is due.
+        /// It failed, and another automatic attempt is due.
         Retrying = "retrying",
-        /// Failed; no other is due.
+        /// It failed, and no other attempt is due.
         Failed = "failed",
     }
 }
 
-/// What an attempt was, whatever came of it.
+/// What is known of an attempt whether it succeeded or failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDetails {
-    /// Its id.
+    /// The attempt's id.
     pub id: AttemptId,
     /// The event that was sent.
     pub event_id: EventId,
@@ -45,49 +45,49 @@ pub struct AttemptDetails {
     pub endpoint_id: EndpointId,
     /// 1, 2, 3, … within the delivery.
     pub number: u32,
-    /// How many automatic attempts the delivery has had, this one included if it was one.
+    /// The automatic attempts of the delivery so far, this one included if it was automatic.
     pub automatic_count: u32,
     /// What caused it.
     pub trigger: Trigger,
-    /// When the request was begun.
+    /// When the request began.
     pub start_time: Timestamp,
-    /// From the beginning of the request to the end of the answer, or to the failure.
+    /// From the beginning of the request to the end of the response, or to the failure.
     pub duration: Duration,
-    /// The receiver's HTTP status, if one arrived.
+    /// The HTTP status of the response, if one arrived.
     pub status_code: Option<u16>,
-    /// What went over the wire.
+    /// The digest of the encoded [`Exchange`].
     pub exchange: ContentDigest,
-    /// What was out of the ordinary, whatever came of the attempt, for people to read. Empty:
-    /// nothing.
+    /// What was unusual about the request or the response, for people to read. Empty if nothing
+    /// was.
     pub remark: String,
 }
 
 /// An attempt as the tables hold it: a line of the delivery log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Whose it is.
+    /// The organization that owns the delivery.
     pub organization_id: OrganizationId,
     /// The delivery that it belongs to.
     pub delivery_id: DeliveryId,
-    /// What it was.
+    /// What is known of it in any case.
     pub details: AttemptDetails,
-    /// What it meant.
+    /// What it means for the delivery.
     pub outcome: AttemptOutcome,
-    /// What went wrong; empty on success.
+    /// What went wrong, for people to read. Empty on success.
     pub error: String,
-    /// When the next automatic attempt was due, seen from the end of this one.
+    /// When the next automatic attempt was due, as planned when this one ended.
     pub next_attempt_time: Option<Timestamp>,
 }
 
 /// What went over the wire in one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exchange {
-    /// As sent, in order.
+    /// The request's headers in the order in which they were sent.
     pub request_headers: Vec<(String, Vec<u8>)>,
-    /// As received, in order.
+    /// The response's headers in the order in which they were received.
     pub response_headers: Vec<(String, Vec<u8>)>,
-    /// The first 16 KiB of the answer.
+    /// The first 16 KiB of the response's body.
     pub response_body: Vec<u8>,
-    /// The body that was sent, with secrets masked. None: the event's own.
+    /// The request's body with secrets masked. None: it was the event's own body.
     pub request_body: Option<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! What receivers are sent: `{"event":…,"timestamp":…,"data":{…}}`, rendered once.
+//! The body of an event in our own format: `{"event":…,"timestamp":…,"data":{…}}`, rendered once.
 //!
 //! Decision: docs/decisions/bodies-have-whole-seconds.md
 
@@ -14,9 +14,9 @@ use crate::violation::Violation;
 pub struct EventData(String);
 
 impl EventData {
-    /// Checks that `json` is one JSON object of at most 256 KiB that [`json::read`] reads. White
-    /// space around the object is dropped; everything inside stays as it is. `field` is named when
-    /// it is not.
+    /// Checks that `json` is one JSON object of at most 256 KiB that [`json::read`] accepts. White
+    /// space around the object is dropped; everything inside stays as it is. A violation names
+    /// `field`.
     pub fn new(field: &str, json: &str) -> Result<EventData, Violation> {
         if json.len() > MAX_DATA_BYTES {
             let description = format!(
@@ -39,13 +39,13 @@ impl EventData {
     }
 }
 
-/// The exact bytes of the request's body: three fields, in this order, no white space of ours.
-/// `timestamp` is in whole seconds; the exact time goes into a header.
+/// Renders the exact bytes of the request's body: three fields in this order, without white space
+/// between them. `timestamp` has whole seconds; the exact time goes into a header.
 pub fn render(event_type: EventType, event_time: Timestamp, data: &EventData) -> Vec<u8> {
     render_checked(event_type, event_time, data.as_str())
 }
 
-/// The same of `data` that was checked before: one JSON object.
+/// Renders the same body from `data` that was checked before: one JSON object.
 pub fn render_checked(event_type: EventType, event_time: Timestamp, data: &str) -> Vec<u8> {
     let timestamp = rfc3339::seconds(event_time);
     // Neither a type's name nor a timestamp has a character that JSON would escape.
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn data_that_is_not_an_object_of_at_most_256_kib_is_refused() {
         let wrong = ["", "[]", "null", "\"{}\"", "{", "{} {}", "{'a':1}"];
-        // What some reader of a format would not read, or not as others do.
+        // Some receivers would not read these, or would read them differently.
         let unclear = [r#"{"a":1,"a":2}"#, r#"{"a":"\ud800"}"#, "\u{feff}{}", "{\"a\":\"\u{0}\"}"];
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100));
         for wrong in wrong.into_iter().chain(unclear).chain([&*deep]) {

@@ -1,4 +1,4 @@
-//! Notification channels: where an organization's people are told of their endpoints.
+//! Notification channels: where an organization is notified about its endpoints.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +17,11 @@ pub use crate::channel_config::{
 pub use crate::destination::{ChannelKind, Destination};
 
 named_enum! {
-    /// Whether notifications have lately been getting through.
+    /// Whether notifications get through.
     pub enum ChannelStatus {
-        /// The last one did, or there was none.
+        /// The last one was sent, or there was none.
         Active = "active",
-        /// The last one did not.
+        /// The last one could not be sent.
         Failing = "failing",
     }
 }
@@ -30,22 +30,22 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
-    /// Its id.
+    /// The channel's id.
     pub id: ChannelId,
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Its configuration.
+    /// What the customer has set.
     pub config: ChannelConfig,
-    /// Its status.
+    /// Whether notifications get through.
     pub status: ChannelStatus,
-    /// Why its status is what it is; empty while active.
+    /// Why it is failing, for people to read. Empty while active.
     pub status_reason: String,
-    /// Since when its status is what it is.
+    /// When the status last changed; at first, when it was created.
     #[serde(serialize_with = "micros")]
     pub status_time: Timestamp,
-    /// The version of its last change of configuration, from which the etag is made.
+    /// The version of its last change of configuration; the etag is made from it.
     pub config_version: Version,
-    /// How many records its stream has.
+    /// The number of records in its stream.
     pub version: Version,
     /// When it was created.
     #[serde(serialize_with = "micros")]
@@ -53,7 +53,7 @@ pub struct Channel {
     /// When configuration or status last changed.
     #[serde(serialize_with = "micros")]
     pub update_time: Timestamp,
-    /// When it was deleted. Its row stays, for the notifications that name it.
+    /// When it was deleted. The row stays, because notifications name it.
     #[serde(serialize_with = "micros")]
     pub delete_time: Option<Timestamp>,
 }
@@ -71,58 +71,58 @@ pub enum ChannelFact {
     Updated {
         /// New values.
         patch: ChannelPatch,
-        /// What was there before, for the audit trail; never a secret.
+        /// The previous values of the changed fields, for the audit trail, without secrets.
         before: ChannelPatch,
     },
     /// It was deleted.
     Deleted,
-    /// A notification could not be sent, and the one before it could.
+    /// A notification could not be sent, while the one before it could.
     Failing {
-        /// Why.
+        /// What went wrong, for people to read.
         reason: String,
     },
-    /// A notification was sent, and the one before it could not be.
+    /// A notification was sent, while the one before it could not be.
     Recovered,
 }
 
-/// What may be done to a channel that exists. Values have been checked.
+/// A command to an existing channel. Its values have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelCommand {
-    /// Change the configuration.
+    /// Changes the configuration.
     Update(ChannelPatch),
-    /// Remove it.
+    /// Deletes the channel.
     Delete,
-    /// Note that a notification could not be sent.
+    /// Notes that a notification could not be sent.
     NoteFailure {
-        /// Why.
+        /// What went wrong, for people to read.
         reason: String,
     },
-    /// Note that a notification was sent.
+    /// Notes that a notification was sent.
     NoteSuccess,
 }
 
-/// Why a command is refused.
+/// Why a command to a channel is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelRefusal {
-    /// It was deleted.
+    /// The channel was deleted.
     #[error("the channel was deleted")]
     Deleted,
-    /// Its configuration has changed since the caller read it.
+    /// The configuration has changed since the caller read it.
     #[error(
         "the channel has changed since it was read: get it again and repeat the change on what it is now"
     )]
     StaleEtag,
-    /// An update would make it another kind of channel.
+    /// The update would change the channel's kind.
     #[error("a channel keeps its kind: create another one")]
     OtherKind,
-    /// The secret that is there would go to another server.
+    /// The stored secret would go to another server.
     #[error(transparent)]
     CredentialRequired(#[from] CredentialRequired),
 }
 
 impl Channel {
-    /// What follows from a command: a fact, none if there is nothing to do, or a refusal. With an
-    /// `etag`, only if it is the current one.
+    /// The fact that follows from a command, None if there is nothing to do. With an `etag`, the
+    /// command is refused unless the etag is the current one.
     pub fn decide(
         &self,
         command: ChannelCommand,
@@ -159,7 +159,7 @@ impl Channel {
         })
     }
 
-    /// The channel that a Created fact makes.
+    /// The channel after its Created fact.
     pub fn created(
         id: ChannelId,
         organization_id: OrganizationId,
@@ -207,12 +207,13 @@ impl Channel {
         }
     }
 
-    /// Changes with every change of the configuration, and with nothing else.
+    /// The etag. It changes with the configuration, and with nothing else.
     pub fn etag(&self) -> String {
         format!("\"{}\"", self.config_version.0)
     }
 
-    /// Whether it is told of something; about an endpoint, unless it is about none.
+    /// Whether the channel gets notifications of a type, about an endpoint or, with None, about no
+    /// endpoint in particular.
     pub fn subscribes_to(
         &self,
         notification_type: NotificationType,

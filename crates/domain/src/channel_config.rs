@@ -11,23 +11,24 @@ use crate::violation::{EntryViolations, Violation};
 config! {
     /// What a customer sets of a channel, checked.
     ChannelConfig,
-    /// New values of a channel's configuration; None: as before. A channel keeps its kind.
+    /// New values of a channel's configuration. None: the field stays. The kind never changes.
     ChannelPatch,
     with_destination: D = Destination,
     {
-        /// A label.
+        /// A label for people.
         name: String,
-        /// Where it leads. A [`Destination`] with its secret sealed in facts and tables, in clear in
-        /// requests.
+        /// Where notifications go. The secret of the [`Destination`] is sealed in facts and tables,
+        /// in clear in requests.
         destination: @D,
-        /// Which notifications it gets; sorted, not empty.
+        /// The types of notifications that it gets. Sorted, not empty.
         subscriptions: Vec<NotificationType>,
-        /// Which endpoints they are about; sorted. Empty: all.
+        /// The endpoints that notifications are about. Sorted; empty: all endpoints.
         endpoint_ids: Vec<EndpointId>,
     }
 }
 
-/// Checks what a channel is told of: at least one type, and no test. Sorted, each once.
+/// Checks the types that a channel subscribes to: at least one, and none that cannot be subscribed
+/// to. Returns them sorted and without repetitions.
 pub fn check_subscriptions(
     field: &str,
     types: Vec<NotificationType>,
@@ -49,8 +50,8 @@ pub fn check_subscriptions(
     wrong.into_result(types)
 }
 
-/// Checks the endpoints that a channel is told about: at most 100. In the order in which they are
-/// given; see [`deduplicated_ids`].
+/// Checks the ids of the endpoints that a channel is limited to: at most 100. The order stays, so
+/// that later checks can name an entry by its index; see [`deduplicated_ids`].
 pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>, Vec<Violation>> {
     if ids.len() > MAX_CHANNEL_ENDPOINTS {
         let description = format!(
@@ -69,15 +70,15 @@ pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>
     wrong.into_result(parsed)
 }
 
-/// Endpoints as a channel has them: sorted, each once.
+/// The ids as a channel stores them: sorted and without repetitions.
 pub fn deduplicated_ids(mut ids: Vec<EndpointId>) -> Vec<EndpointId> {
     ids.sort_unstable();
     ids.dedup();
     ids
 }
 
-/// What is wrong with endpoints of which the organization has only `existing`. One that the channel
-/// is told about already may have been deleted since.
+/// Checks that each endpoint is one of the organization's `existing` ones. The channel's `current`
+/// endpoints are accepted too, because they may have been deleted since they were set.
 pub fn check_endpoints_exist(
     field: &str,
     ids: &[EndpointId],
@@ -95,7 +96,8 @@ pub fn check_endpoints_exist(
     wrong.into_result(())
 }
 
-/// Checks the recipients of an e-mail channel: 1 to 20 addresses. Each once, in their order.
+/// Checks the recipients of an e-mail channel: 1 to 20 addresses. Returns them in their order,
+/// without repetitions.
 pub fn check_recipients(field: &str, recipients: &[String]) -> Result<Vec<String>, Vec<Violation>> {
     if recipients.is_empty() {
         let description = "is required: at least one address, such as on-call@example.com";
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_that_is_not_there_is_named_by_where_it_stands() {
+    fn an_endpoint_that_does_not_exist_is_named_by_its_index() {
         let (deleted, other) = (EndpointId::MIN, EndpointId::MAX);
         let check = |ids: &[EndpointId], existing: &[EndpointId], current: &[EndpointId]| {
             check_endpoints_exist("ids", ids, existing, current)
@@ -151,7 +153,11 @@ mod tests {
         assert_eq!(test.expect_err("refused")[0].field, "subscriptions[0]");
         let ids = vec![EndpointId::MAX.to_string(), EndpointId::MIN.to_string()];
         let checked = check_endpoint_ids("ids", &ids).expect("ids");
-        assert_eq!(checked, [EndpointId::MAX, EndpointId::MIN], "so that their places can be told");
+        assert_eq!(
+            checked,
+            [EndpointId::MAX, EndpointId::MIN],
+            "the order stays, so that an index names an entry"
+        );
         let twice = [checked.clone(), checked].concat();
         assert_eq!(deduplicated_ids(twice), [EndpointId::MIN, EndpointId::MAX]);
         let wrong = check_endpoint_ids("ids", &["evt_1".to_owned()]);
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn recipients_are_each_checked_and_taken_once() {
+    fn every_recipient_is_checked_and_repetitions_are_dropped() {
         let of = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let once = check_recipients("to", &of(&["a@b.c", "d@e.f", "a@b.c"]));
         assert_eq!(once, Ok(of(&["a@b.c", "d@e.f"])));

@@ -32,7 +32,7 @@ fn after(channel: &Channel, command: ChannelCommand) -> Channel {
 }
 
 #[test]
-fn only_the_turns_of_a_channels_health_are_told() {
+fn a_failure_and_a_success_are_facts_only_when_they_change_the_status() {
     let channel = channel();
     let fail = |reason: &str| ChannelCommand::NoteFailure { reason: reason.to_owned() };
     assert_eq!(channel.decide(ChannelCommand::NoteSuccess, None), Ok(None));
@@ -49,7 +49,7 @@ fn only_the_turns_of_a_channels_health_are_told() {
 }
 
 #[test]
-fn a_channel_hears_of_what_it_subscribes_to_about_the_endpoints_that_it_names() {
+fn a_channel_gets_the_types_that_it_subscribes_to_about_its_endpoints() {
     let mut channel = channel();
     let (degraded, exhausted) =
         (NotificationType::EndpointDegraded, NotificationType::DeliveryExhausted);
@@ -64,7 +64,7 @@ fn a_channel_hears_of_what_it_subscribes_to_about_the_endpoints_that_it_names() 
 }
 
 #[test]
-fn an_update_tells_what_was_before_and_never_a_secret() {
+fn an_update_keeps_the_previous_values_and_no_secret() {
     let channel = channel();
     let patch = ChannelPatch {
         name: Some("on call".to_owned()),
@@ -81,7 +81,7 @@ fn an_update_tells_what_was_before_and_never_a_secret() {
     let Some(ChannelFact::Updated { patch, before }) = fact else { panic!("{fact:?}") };
     assert_eq!(patch.name, None, "it did not change");
     let destination = patch.destination.expect("it changed");
-    assert_eq!(destination.secret, None, "what is not said anew stays");
+    assert_eq!(destination.secret, None, "it is not given, so that it stays");
     let before = before.destination.expect("told");
     assert_eq!((before.address.as_str(), before.secret), ("https://hooks.example/", None));
 }

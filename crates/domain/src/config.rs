@@ -1,23 +1,23 @@
-//! Configurations: what a customer sets of a thing, and the patches that change it.
+//! Configurations: what a customer sets, and the patches that change it.
 //!
-//! [`config!`] takes the fields of a configuration once. From them it makes the configuration, its
-//! patch, and all that goes through the fields one by one.
+//! [`config!`] takes the list of a configuration's fields once. It makes the configuration, its
+//! patch, and everything that goes through the fields one by one.
 
 use std::fmt::Display;
 
-/// A field that changed, for the audit trail. A secret's change has neither a before nor an after.
+/// A field that changed, for the audit trail. A changed secret has neither `before` nor `after`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
     /// The field's name in the API.
     pub field: &'static str,
-    /// Its value before.
+    /// The previous value as text. None: there was none, or it is a secret.
     pub before: Option<String>,
-    /// Its value after.
+    /// The new value as text. None: there is none, or it is a secret.
     pub after: Option<String>,
 }
 
 impl FieldChange {
-    /// A field with its text before and after. None: the texts are equal; no text is an empty one.
+    /// The change from one text to another. None if they are equal; no text equals an empty one.
     pub fn between(
         field: &'static str,
         before: Option<String>,
@@ -28,32 +28,32 @@ impl FieldChange {
         is_other.then_some(FieldChange { field, before, after })
     }
 
-    /// A secret was set.
+    /// The change of a secret, without its value.
     pub fn of_secret(field: &'static str) -> FieldChange {
         FieldChange { field, before: None, after: None }
     }
 }
 
-/// What a configuration's field can be.
+/// The type of a configuration's field.
 pub trait FieldValue: Clone + PartialEq {
-    /// The value without its secrets.
+    /// The type of the value without its secrets.
     type Shown;
 
-    /// The value as it may be shown.
+    /// The value without its secrets.
     fn shown(&self) -> Self::Shown;
 
-    /// Whether it is another value after `new` has replaced it.
+    /// Whether [`replace`](FieldValue::replace) with `new` would change the value.
     fn is_changed_by(&self, new: &Self) -> bool {
         self != new
     }
 
-    /// Takes the new value.
+    /// Takes over the new value.
     fn replace(&mut self, new: Self) {
         *self = new;
     }
 
-    /// What the audit trail tells of the new value in this field. `before` is None if there was
-    /// none.
+    /// The changes that the audit trail shows for a new value in `field`. `before` is None if there
+    /// was no value. There may be several: a value can have parts with names of their own.
     fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self)
     -> Vec<FieldChange>;
 }
@@ -84,12 +84,13 @@ impl<T: Clone + PartialEq + Display> FieldValue for Vec<T> {
     }
 }
 
-/// Makes a configuration and its patch of one list of fields. The default of a configuration sets
-/// nothing, and is none that has been checked.
+/// Makes a configuration and its patch from one list of fields. The default of a configuration sets
+/// nothing, and would not pass the checks of its fields.
 ///
-/// Exactly one field has a type that depends on where the configuration is (`@F`): the one that
-/// carries a secret, which is in clear in a request, sealed in facts, and absent from what is shown.
-/// `with_…: F = Type` names the function that replaces it, and its type in facts and tables.
+/// Exactly one field has a type that depends on where the configuration is used (`@F`): the one that
+/// carries a secret. The secret is in clear in requests, sealed in facts and tables, and absent from
+/// what is shown. `with_…: F = Type` names the function that replaces this field, and its type in
+/// facts and tables.
 macro_rules! config {
     (
         $(#[$config_meta:meta])*
@@ -151,7 +152,7 @@ macro_rules! config {
                 $(self.$field.is_none())&&*
             }
 
-            /// The configuration of a patch that sets everything. None: it does not.
+            /// The configuration, if the patch sets every field.
             pub fn complete(self) -> Option<$config<$F>> {
                 Some($config { $($field: self.$field?,)* })
             }
@@ -161,17 +162,17 @@ macro_rules! config {
             /// The names of the fields.
             pub const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
 
-            /// The part of a patch that changes something.
+            /// The fields of a patch that would change something.
             pub fn difference(&self, patch: $patch) -> $patch {
                 $patch { $($field: patch.$field.filter(|new| $crate::config::FieldValue::is_changed_by(&self.$field, new)),)* }
             }
 
-            /// What is there now in the fields that a patch sets, without secrets.
+            /// The current values of the fields that a patch sets, without secrets.
             pub fn before(&self, patch: &$patch) -> $patch<<$stored as $crate::config::FieldValue>::Shown> {
                 $patch { $($field: patch.$field.as_ref().map(|_| $crate::config::FieldValue::shown(&self.$field)),)* }
             }
 
-            /// Takes over what a patch sets.
+            /// Replaces the fields that a patch sets.
             pub fn apply(&mut self, patch: $patch) {
                 $(if let Some(new) = patch.$field {
                     $crate::config::FieldValue::replace(&mut self.$field, new);
@@ -180,7 +181,7 @@ macro_rules! config {
         }
 
         impl $patch {
-            /// What the audit trail tells of the patch, field by field.
+            /// The changes that the audit trail shows for the patch, in the order of the fields.
             pub fn changes(&self, before: &$patch<<$stored as $crate::config::FieldValue>::Shown>) -> Vec<$crate::config::FieldChange> {
                 let mut changes = Vec::new();
                 $(if let Some(after) = &self.$field {
@@ -203,7 +204,7 @@ pub(crate) use config;
 mod tests {
     use super::*;
 
-    /// A secret in a field of its own, which is told without its value.
+    /// A secret. Changes name it, without its value.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Hidden(&'static str);
 
@@ -267,17 +268,17 @@ mod tests {
     }
 
     #[test]
-    fn one_field_has_another_type_elsewhere() {
+    fn the_field_with_the_secret_can_be_given_another_type() {
         let given = sample().with_key("in clear");
         assert_eq!(given.key, "in clear");
         assert_eq!(given.with_key(Hidden("horse")), sample());
     }
 
     #[test]
-    fn a_change_is_told_with_before_and_after_and_a_secret_with_neither() {
+    fn a_change_has_before_and_after_and_a_secret_has_neither() {
         let patch = SamplePatch::from(SampleConfig { numbers: Vec::new(), ..sample() });
-        let made = patch.changes(&SamplePatch::default());
-        assert_eq!(made, [change("name", None, "one"), FieldChange::of_secret("key")]);
+        let created = patch.changes(&SamplePatch::default());
+        assert_eq!(created, [change("name", None, "one"), FieldChange::of_secret("key")]);
         let before = sample().before(&patch);
         let changed = patch.changes(&before);
         assert_eq!(changed, [FieldChange::of_secret("key"), change("numbers", Some("1, 2"), "")]);

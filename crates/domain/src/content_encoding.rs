@@ -1,4 +1,4 @@
-//! What a body is encoded with, as HTTP says it.
+//! The content codings of an HTTP response, for people to read.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ pub struct ContentEncoding {
 }
 
 impl ContentEncoding {
-    /// What `Content-Encoding` fields say. None: the body is as it is. Names are shown only if they
-    /// are registered ones, because they are the receiver's text.
+    /// Reads `Content-Encoding` fields. None: the body is not encoded. Only registered names are
+    /// shown, because any other would be the receiver's own text.
     pub fn of<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Option<ContentEncoding> {
         let members = fields.into_iter().flat_map(|field| field.split(|byte| *byte == b','));
         let names: Vec<_> = members.filter_map(|member| name(member.trim_ascii())).collect();
@@ -19,7 +19,7 @@ impl ContentEncoding {
     }
 }
 
-/// None: no coding.
+/// The coding's registered name. None: the member means no coding.
 fn name(member: &[u8]) -> Option<&'static str> {
     let name = member.to_ascii_lowercase();
     match name.as_slice() {
@@ -33,7 +33,7 @@ fn name(member: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// How many of them are shown.
+/// The codings that are shown; further ones are left out.
 const MAX_SHOWN: usize = 3;
 
 impl fmt::Display for ContentEncoding {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn codings_are_told_by_their_registered_names() {
+    fn codings_are_shown_by_their_registered_names() {
         for (fields, expected) in [
             (&["gzip"][..], "gzip"),
             (&["X-GZIP"], "gzip"),

@@ -1,22 +1,22 @@
-//! What somebody lets us send along, such as PagerDuty's routing key, belongs to the server that it
-//! was given for. Whoever may change a URL must not learn by that what no answer shows: it would be
-//! enough to name a server of one's own.
+//! Stored credentials stay with their server. A credential that is sent along, such as PagerDuty's
+//! routing key, was given for one server. Without this check, a user who may change a URL could name
+//! a server of their own and receive a credential that no response shows.
 
 use url::Url;
 
-/// A stored credential would go to another server than the one that it was given for.
+/// The refusal to send a stored credential to another server than the one that it was given for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be given again: the current one is for the server of before (its scheme, host, port or region), and no other is sent it"
 )]
 pub struct CredentialRequired;
 
-/// Refuses to take a stored credential from the server at one URL to that at another. Both are one
-/// server if they have the same scheme, host and port (an origin, RFC 6454 section 4); path and
-/// query may differ.
+/// Refuses to take a stored credential from the server at one URL to the server at another. Two URLs
+/// are of the same server if scheme, host and port are equal (an origin, RFC 6454 section 4); path
+/// and query may differ.
 pub fn check_same_server(current: &str, new: &str) -> Result<(), CredentialRequired> {
     let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
-    // An origin of a scheme without servers is equal to none, not even to itself.
+    // The origin of a scheme without servers (mailto:) equals no origin, not even itself.
     match current == new || origin(current).is_some_and(|here| origin(new) == Some(here)) {
         true => Ok(()),
         false => Err(CredentialRequired),

@@ -16,73 +16,76 @@ pub use crate::delivery_state::DeliveryState;
 /// A delivery as the tables hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id.
+    /// The delivery's id.
     pub id: DeliveryId,
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
     /// The event that is delivered.
     pub event_id: EventId,
     /// The event's type.
     pub event_type: EventType,
-    /// When the event happened. None: it was scheduled before records said so, and the exact time
-    /// is the `timestamp` of the event's body.
+    /// When the event happened. None in deliveries from before records held it; then the time is
+    /// the `timestamp` of the event's body, in whole seconds.
     pub event_time: Option<Timestamp>,
     /// The endpoint that it is delivered to.
     pub endpoint_id: EndpointId,
-    /// How far it has come.
+    /// Its state.
     pub state: DeliveryState,
-    /// Attempts made.
+    /// The attempts so far.
     pub attempt_count: u32,
-    /// Automatic attempts made: the place in the retry schedule.
+    /// The automatic attempts so far: the position in the retry schedule.
     pub automatic_count: u32,
-    /// When the next automatic attempt is due, as people are told.
+    /// When the next automatic attempt is due, by the wall clock, for people to read.
     pub next_attempt_time: Option<Timestamp>,
-    /// The same on the shard's steady clock, which no step of a wall clock moves: this is when it
-    /// is made. None: nothing was said, and it is the time above.
+    /// The same on the shard's steady clock, which does not jump when a wall clock is set. The
+    /// attempt is made by this clock. None: no steady time was recorded, and `next_attempt_time`
+    /// counts.
     pub steady_due_time: Option<Timestamp>,
-    /// When a manual retry that has not been made yet was asked for.
+    /// When a manual retry was requested that has not been made yet.
     pub retry_request_time: Option<Timestamp>,
-    /// The call that asked for that retry, if it is recorded. Boxed, as few deliveries have one and
-    /// many are in memory.
+    /// The call that requested that retry, if its trace is recorded. Boxed, because few deliveries
+    /// have one and many deliveries are in memory.
     pub retry_request_trace: Option<Box<TraceContext>>,
-    /// The call that asked for the replay that has made or resumed the delivery, if it is recorded.
+    /// The call that requested the replay which created or resumed the delivery, if its trace is
+    /// recorded.
     pub replay_request_trace: Option<Box<TraceContext>>,
-    /// Where it hangs in its trace.
+    /// The delivery's span in the trace of the event or the test.
     pub trace: Option<TraceContext>,
     /// When it was scheduled.
     pub create_time: Timestamp,
-    /// Why it ended without an attempt that says so: why it was cancelled, or, of one that has failed,
+    /// Why it ended without an attempt that would say why: why it was cancelled, or, if it failed,
     /// why there was nothing to send. Empty otherwise. The API tells the two apart by the state.
     pub end_reason: String,
-    /// How many records its stream has.
+    /// The number of records in its stream.
     pub version: Version,
 }
 
-/// What became of a request.
+/// The result of an attempt's HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestResult {
-    /// Answered 2xx.
+    /// The receiver answered 2xx.
     Succeeded,
-    /// Anything else.
+    /// The receiver gave another answer, or none.
     Failed {
-        /// What went wrong.
+        /// What went wrong, for people to read.
         error: String,
-        /// How long the receiver asked to be left alone.
+        /// The wait that the receiver asks for with Retry-After.
         retry_after: Option<Duration>,
-        /// For how long its endpoint's other deliveries wait because of that; see
+        /// How long the endpoint's other deliveries wait because of that; see
         /// [`Pause::after_answer`](crate::pause::Pause::after_answer).
         endpoint_pause: Option<Duration>,
     },
 }
 
-/// When an attempt is due that somebody asks for, a manual retry or a test: before everything that
-/// waits for a time. Whoever asks may be any process, which knows nothing of the shard's steady
-/// clock; and whoever asks waits for no backlog.
+/// When a manual retry or a test is due: before everything that waits for a time. It is no time of
+/// the shard's steady clock, because the process that takes the request need not be the shard's owner
+/// and does not know that clock. It is the first, so that the person who asks does not wait for a
+/// backlog.
 pub const DUE_IMMEDIATELY: Timestamp = Timestamp::UNIX_EPOCH;
 
 impl Delivery {
-    /// The delivery's place in its endpoint's queue: when the next attempt is made, manual or
-    /// automatic, on the shard's steady clock. None: nothing is waiting.
+    /// When the next attempt is due, manual or automatic, on the shard's steady clock. It orders the
+    /// endpoint's queue. None: no attempt is due.
     pub fn due_time(&self) -> Option<Timestamp> {
         match self.due_trigger() {
             Trigger::Manual => Some(DUE_IMMEDIATELY),
@@ -93,13 +96,13 @@ impl Delivery {
         }
     }
 
-    /// When the next attempt is expected, manual or automatic, as people are told: a wall clock's
-    /// time. None: nothing is waiting.
+    /// When the next attempt is due, manual or automatic, by the wall clock, for people to read.
+    /// None: no attempt is due.
     pub fn expected_attempt_time(&self) -> Option<Timestamp> {
         [self.retry_request_time, self.next_attempt_time].into_iter().flatten().min()
     }
 
-    /// What causes the attempt that is due.
+    /// The trigger of the attempt that is due.
     pub fn due_trigger(&self) -> Trigger {
         match self.event_type {
             EventType::Test => Trigger::Test,
@@ -108,11 +111,11 @@ impl Delivery {
         }
     }
 
-    /// The fact that an attempt leaves behind, which ended at `end_time`; that was at
-    /// `steady_end_time` on the shard's steady clock, on which the next one waits.
+    /// The fact of an attempt that ended at `end_time`, which was `steady_end_time` on the shard's
+    /// steady clock. The next attempt waits on the steady clock.
     ///
-    /// A success always delivers. An automatic failure moves along the schedule; a manual one
-    /// leaves schedule and state as they are; a test has no second attempt.
+    /// A success always delivers. An automatic failure moves the delivery along the schedule. A
+    /// manual failure leaves schedule and state as they are. A test has no second attempt.
     pub fn conclude(
         &self,
         details: AttemptDetails,
@@ -121,7 +124,7 @@ impl Delivery {
         steady_end_time: Timestamp,
         schedule: &RetrySchedule,
     ) -> DeliveryFact {
-        // Counted from how the delivery stands: a replay may have begun the schedule anew since
+        // Counted from the delivery's present state: a replay may have restarted the schedule since
         // the attempt began.
         let automatic = u32::from(details.trigger == Trigger::Automatic);
         let details =
@@ -155,8 +158,8 @@ impl Delivery {
         }
     }
 
-    /// The fact that follows when it is due and there is nothing to send any more: it has failed.
-    /// One that has ended is only spared the manual retry that was still to come.
+    /// The fact of an attempt that is due when the event's body is no longer kept: the delivery has
+    /// failed. If the delivery has ended, only its manual retry is dropped.
     pub fn expire(&self) -> DeliveryFact {
         let reason = "the event's body is no longer kept".to_owned();
         match self.state.has_ended() {
@@ -168,8 +171,8 @@ impl Delivery {
         }
     }
 
-    /// The delivery after one more fact, recorded at `recorded_at`; that was at `steady_time` on
-    /// the shard's steady clock, if its owner has recorded it.
+    /// The delivery after one more fact, recorded at `recorded_at`. `steady_time` is the same moment
+    /// on the shard's steady clock; None if the fact was not recorded by the shard's owner.
     pub fn apply(
         &mut self,
         fact: &DeliveryFact,
@@ -214,7 +217,7 @@ impl Delivery {
                 self.end_retry_request();
             }
             DeliveryFact::Cancelled { reason } => {
-                // One that has ended is only spared a manual retry that was still to come.
+                // If the delivery has ended, only its manual retry is dropped.
                 if !self.state.has_ended() {
                     self.state = DeliveryState::Cancelled;
                     self.end_reason.clone_from(reason);
@@ -230,7 +233,7 @@ impl Delivery {
         self.steady_due_time = None;
     }
 
-    /// A manual retry was made, or will not be.
+    /// Drops a manual retry: it was made, or will not be.
     fn end_retry_request(&mut self) {
         self.retry_request_time = None;
         self.retry_request_trace = None;

@@ -3,17 +3,17 @@
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// How far a delivery has come.
+    /// The progress of a delivery.
     pub enum DeliveryState {
         /// Its first attempt has not ended yet.
         Scheduled = "scheduled",
         /// An attempt failed, and another one is due.
         Retrying = "retrying",
-        /// Answered 2xx.
+        /// The receiver answered 2xx.
         Delivered = "delivered",
-        /// Every attempt of the schedule failed, or there is nothing to send any more.
+        /// Every attempt of the schedule failed, or the event's body is no longer kept.
         Failed = "failed",
-        /// Ended without success, by an operator or with its endpoint.
+        /// Ended without success: a user cancelled it, or its endpoint was deleted.
         Cancelled = "cancelled",
     }
 }

@@ -88,7 +88,11 @@ fn a_manual_retry_neither_consumes_nor_resets_the_schedule() {
     let (scheduled, due) = (delivery.next_attempt_time, delivery.due_time());
     delivery.apply(&DeliveryFact::RetryRequested, now(), Some(steady_now()));
     assert_eq!(delivery.due_trigger(), Trigger::Manual);
-    assert_eq!(delivery.due_time(), Some(DUE_IMMEDIATELY), "before all that waits for a time");
+    assert_eq!(
+        delivery.due_time(),
+        Some(DUE_IMMEDIATELY),
+        "before everything that waits for a time"
+    );
     make(&mut delivery, failure());
     assert_eq!((delivery.next_attempt_time, delivery.due_time()), (scheduled, due));
     assert_eq!(due, Some(steady_now() + Duration::from_secs(60)));
@@ -97,7 +101,7 @@ fn a_manual_retry_neither_consumes_nor_resets_the_schedule() {
 }
 
 #[test]
-fn attempts_know_the_recorded_call_that_asked_for_them() {
+fn an_attempt_links_to_the_recorded_call_that_requested_it() {
     let call = |text: &str| text.parse::<TraceContext>().expect("a traceparent");
     let of_retry = call("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let of_replay = call("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
@@ -113,7 +117,7 @@ fn attempts_know_the_recorded_call_that_asked_for_them() {
     ask(&mut delivery, DeliveryFact::RetryRequested, &of_retry);
     assert_eq!(delivery.request_trace(delivery.due_trigger()), Some(&of_retry));
     make(&mut delivery, failure());
-    // All further attempts are the replay's.
+    // All further attempts belong to the replay.
     assert_eq!(delivery.request_trace(delivery.due_trigger()), Some(&of_replay));
     make(&mut delivery, failure());
     assert_eq!(delivery.request_trace(delivery.due_trigger()), Some(&of_replay));
@@ -181,14 +185,14 @@ fn a_delivery_that_is_resumed_during_a_manual_attempt_keeps_its_new_schedule() {
         (delivery.state, delivery.due_time()),
         (DeliveryState::Retrying, Some(steady_now()))
     );
-    assert_eq!(delivery.automatic_count, 0, "all of it is still to come");
+    assert_eq!(delivery.automatic_count, 0, "the new schedule is at its beginning");
 }
 
 #[test]
 fn invariant_3_a_delivery_whose_body_has_expired_has_failed_with_that_reason() {
     for mut delivery in [delivery(), Delivery { state: DeliveryState::Retrying, ..delivery() }] {
         let fact = delivery.expire();
-        assert!(fact.is_exhaustion(), "somebody has to hear of it");
+        assert!(fact.is_exhaustion(), "it degrades the endpoint");
         assert_eq!(fact.attempt(), None);
         delivery.apply(&fact, now(), Some(steady_now()));
         assert_eq!((delivery.state, delivery.due_time()), (DeliveryState::Failed, None));
@@ -213,7 +217,7 @@ fn a_delivery_that_has_ended_does_not_fail_because_its_body_expires_before_a_man
 }
 
 #[test]
-fn whatever_ends_a_manual_retry_ends_all_that_is_known_of_its_request() {
+fn a_manual_retry_that_has_ended_leaves_no_request_behind() {
     let reason = || "by an operator".to_owned();
     let (endpoint_id, event_type) = (EndpointId::MIN, EventType::PolicyViolation);
     let ends: [&dyn Fn(&mut Delivery); 4] = [
@@ -239,7 +243,7 @@ fn whatever_ends_a_manual_retry_ends_all_that_is_known_of_its_request() {
 
 #[test]
 fn invariant_9_a_delivery_that_waits_in_memory_is_small() {
-    // Tens of thousands of them may wait in a shard.
+    // Tens of thousands of deliveries may wait in a shard.
     let bytes = size_of::<Delivery>();
     assert!(bytes <= 288, "{bytes}");
 }

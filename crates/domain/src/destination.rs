@@ -8,7 +8,7 @@ use crate::named_enum::named_enum;
 use crate::secret::SealedSecret;
 
 named_enum! {
-    /// What kind of service a channel leads to.
+    /// The kind of service that a channel sends to.
     pub enum ChannelKind {
         /// A Slack incoming webhook.
         Slack = "slack",
@@ -16,7 +16,7 @@ named_enum! {
         Teams = "teams",
         /// PagerDuty's Events API v2.
         PagerDuty = "pagerduty",
-        /// A webhook of one's own, signed as deliveries are.
+        /// The customer's own webhook, signed as deliveries are.
         Webhook = "webhook",
         /// E-mail.
         Email = "email",
@@ -24,14 +24,14 @@ named_enum! {
 }
 
 impl ChannelKind {
-    /// Whether its service keeps an incident open until it is told that it is over.
+    /// Whether the service keeps an incident open until a message closes it.
     pub const fn keeps_incidents(self) -> bool {
         matches!(self, ChannelKind::PagerDuty)
     }
 
-    /// Whether whoever is sent something learns the secret: a routing key is in the body, and the
-    /// URLs of Slack and Teams are secrets themselves. The key of a webhook's signatures never
-    /// leaves us, and may sign for whatever server the channel leads to next.
+    /// Whether the server that gets a message learns the secret. A routing key is in the body, and
+    /// the URLs of Slack and Teams are secrets themselves. The key of a webhook's signatures never
+    /// leaves us, so it may stay when the channel moves to another server.
     const fn sends_secret(self) -> bool {
         match self {
             ChannelKind::Slack | ChannelKind::Teams | ChannelKind::PagerDuty => true,
@@ -40,22 +40,23 @@ impl ChannelKind {
     }
 }
 
-/// Where a channel leads.
+/// Where a channel sends to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Destination {
-    /// To what kind of service.
+    /// The kind of service.
     pub kind: ChannelKind,
-    /// What of it may be shown: the URL, the URL's host alone where the rest is a secret, or
+    /// What may be shown: the URL, the URL's scheme and host where the rest is a secret, or mail
     /// addresses separated by commas.
     pub address: String,
-    /// What of it may not: the whole URL (Slack, Teams), the routing key (PagerDuty), the key of
-    /// the signatures (webhook). None: e-mail.
+    /// What may not be shown: the whole URL (Slack, Teams), the routing key (PagerDuty), the key of
+    /// the signatures (webhook). None: e-mail, or the
+    /// destination is meant to be shown.
     pub secret: Option<SealedSecret>,
 }
 
 impl Destination {
-    /// How many people a mail to it goes to. 0: it is no mail.
+    /// The number of mail recipients. 0 unless it is e-mail.
     pub fn recipient_count(&self) -> u32 {
         match self.kind {
             ChannelKind::Email => {
@@ -65,7 +66,7 @@ impl Destination {
         }
     }
 
-    /// Refuses what takes this one's secret to another server.
+    /// Refuses a new destination that would take the stored secret to another server.
     pub(crate) fn check_move(&self, new: &Destination) -> Result<(), CredentialRequired> {
         match self.kind.sends_secret() && new.secret.is_none() {
             true => check_same_server(&self.address, &new.address),
@@ -81,18 +82,18 @@ impl FieldValue for Destination {
         Destination { secret: None, ..self.clone() }
     }
 
-    /// A secret that is given is taken for another one.
+    /// A secret that is given counts as a change, because sealed secrets cannot be compared.
     fn is_changed_by(&self, new: &Destination) -> bool {
         new.secret.is_some() || (self.kind, &self.address) != (new.kind, &new.address)
     }
 
-    /// A secret that is not given anew stays, while only a URL changes, say.
+    /// A secret that is not given stays, for example when only the URL changes.
     fn replace(&mut self, new: Destination) {
         let secret = new.secret.or(self.secret.take());
         *self = Destination { secret, ..new };
     }
 
-    /// Without the secret's change; see [`audit`](crate::audit).
+    /// Without the secret, which [`changes_of`](crate::audit::changes_of) adds at the end.
     fn changes(_: &'static str, before: Option<&Self>, after: &Self) -> Vec<FieldChange> {
         let address = |destination: &Destination| destination.address.clone();
         let change = FieldChange::between("address", before.map(address), Some(address(after)));

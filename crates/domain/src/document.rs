@@ -1,5 +1,5 @@
-//! Entities as documents: configuration and small state, which tables hold as one JSON text each,
-//! for people to read as well.
+//! Entities as documents: tables hold configuration and small state as one JSON text each, which
+//! people can read too.
 //!
 //! Decision: docs/decisions/small-state-is-documents.md
 
@@ -15,18 +15,17 @@ use crate::Timestamp;
 
 /// An entity that tables hold as a document.
 ///
-/// Fields that are not known are refused ([`serde(deny_unknown_fields)`]): to leave them out would
-/// lose what a newer version of this program has written. So a field more, or another meaning of
-/// one, is a new version; and since documents of the versions before stay readable, a new field has
-/// a `serde(default)`.
+/// Unknown fields are refused ([`serde(deny_unknown_fields)`]), because to drop them would lose what
+/// a newer version of this program has written. So a new field, or a new meaning of a field, is a new
+/// version. Documents of earlier versions stay readable, so a new field has a `serde(default)`.
 ///
 /// [`serde(deny_unknown_fields)`]: https://serde.rs/container-attrs.html#deny_unknown_fields
 pub trait Document: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
-    /// The version of the documents that are written. Those of newer ones are not read.
+    /// The version of the documents that are written. Documents of newer versions are not read.
     const VERSION: u16;
 }
 
-/// A value with a text that it is read back from.
+/// Implements serde for a type that Display writes as text and FromStr reads.
 macro_rules! as_text {
     ($type:ty) => {
         impl serde::Serialize for $type {
@@ -54,33 +53,36 @@ where
     text.parse().map_err(|error| Error::custom(format_args!("{text:?} {error}")))
 }
 
-/// A time or a duration.
-pub(crate) trait Precise: Serialize {
-    /// The same without what is finer than a microsecond.
+/// A time or a duration, which can be cut to the microsecond.
+pub(crate) trait Microseconds: Serialize {
+    /// The value cut to the microsecond.
     fn in_micros(&self) -> Self;
 }
 
-impl Precise for Timestamp {
+impl Microseconds for Timestamp {
     fn in_micros(&self) -> Timestamp {
         Timestamp::from_microsecond(self.as_microsecond()).unwrap_or(*self)
     }
 }
 
-impl Precise for Duration {
+impl Microseconds for Duration {
     fn in_micros(&self) -> Duration {
         Duration::new(self.as_secs(), self.subsec_micros() * 1_000)
     }
 }
 
-impl<T: Precise> Precise for Option<T> {
+impl<T: Microseconds> Microseconds for Option<T> {
     fn in_micros(&self) -> Option<T> {
         self.as_ref().map(T::in_micros)
     }
 }
 
-/// Writes a time or a duration as the log does, which cuts it to the microsecond: the document that
-/// an append writes is the one that is folded from the log again.
-pub(crate) fn micros<T: Precise, S: Serializer>(value: &T, target: S) -> Result<S::Ok, S::Error> {
+/// Writes a time or a duration cut to the microsecond, as the log does. So the document that an
+/// append writes equals the one that is folded from the log again.
+pub(crate) fn micros<T: Microseconds, S: Serializer>(
+    value: &T,
+    target: S,
+) -> Result<S::Ok, S::Error> {
     value.in_micros().serialize(target)
 }
 

@@ -1,4 +1,4 @@
-//! Endpoints: webhook receivers, and what may be done to them.
+//! Endpoints: webhook receivers, and the commands to them.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +19,11 @@ use crate::violation::Violation;
 pub use crate::endpoint_status::{DisableCause, EndpointStatus, FailureStreak, StatusCause};
 pub use crate::endpoint_url::check_url;
 
-/// The secret before the current one, while it signs as well.
+/// The previous secret, while it signs beside the current one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreviousSecret {
-    /// The secret.
+    /// The previous secret, encrypted.
     pub secret: SealedSecret,
     /// When it stops signing.
     #[serde(serialize_with = "micros")]
@@ -34,30 +34,30 @@ pub struct PreviousSecret {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// Its id.
+    /// The endpoint's id.
     pub id: EndpointId,
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Its configuration.
+    /// What the customer has set.
     pub config: EndpointConfig,
-    /// Its secret.
+    /// The current secret, encrypted.
     pub secret: SealedSecret,
-    /// The secret before, during a rotation's overlap.
+    /// The previous secret, during the overlap of a rotation.
     pub previous_secret: Option<PreviousSecret>,
-    /// Its status.
+    /// Whether deliveries are made and succeed.
     pub status: EndpointStatus,
-    /// Why its status is what it is; empty while active.
+    /// Why it is degraded or disabled, for people to read. Empty while active.
     pub status_reason: String,
-    /// The same for programs; None while active.
+    /// The same for programs. None while active.
     pub status_cause: Option<StatusCause>,
-    /// The delivery that brought the status about, if one did.
+    /// The delivery that caused the status, if one did.
     pub status_delivery: Option<DeliveryId>,
-    /// Since when its status is what it is.
+    /// When the status last changed; at first, when it was created.
     #[serde(serialize_with = "micros")]
     pub status_time: Timestamp,
-    /// The version of its last change of configuration, from which the etag is made.
+    /// The version of its last change of configuration; the etag is made from it.
     pub config_version: Version,
-    /// How many records its stream has.
+    /// The number of records in its stream.
     pub version: Version,
     /// When it was created.
     #[serde(serialize_with = "micros")]
@@ -65,7 +65,7 @@ pub struct Endpoint {
     /// When configuration or status last changed.
     #[serde(serialize_with = "micros")]
     pub update_time: Timestamp,
-    /// When it was deleted. Its row stays, for the deliveries that name it.
+    /// When it was deleted. The row stays, because deliveries name it.
     #[serde(serialize_with = "micros")]
     pub delete_time: Option<Timestamp>,
 }
@@ -74,89 +74,89 @@ impl Document for Endpoint {
     const VERSION: u16 = 1;
 }
 
-/// What may be done to an endpoint that exists. Values have been checked.
+/// A command to an existing endpoint. Its values have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointCommand {
-    /// Change the configuration.
+    /// Changes the configuration.
     Update {
         /// New values.
         patch: EndpointPatch<PayloadPatch>,
-        /// A new secret; ends the overlap of a rotation.
+        /// A new secret. It ends the overlap of a rotation.
         secret: Option<SealedSecret>,
     },
-    /// Replace the secret, and let the old one sign until then.
+    /// Replaces the secret. The old one may go on signing for a while.
     RotateSecret {
-        /// The new one.
+        /// The new secret.
         secret: SealedSecret,
-        /// Until when the old one signs as well.
+        /// When the old secret stops signing. None: at once.
         previous_expire_time: Option<Timestamp>,
     },
-    /// Resume deliveries.
+    /// Enables the endpoint: deliveries are made again.
     Enable,
-    /// Stop deliveries.
+    /// Disables the endpoint: nothing is sent any more.
     Disable {
-        /// Why.
+        /// Why, for people to read; may be empty.
         reason: String,
     },
-    /// Remove it.
+    /// Deletes the endpoint.
     Delete,
-    /// Show the secret.
+    /// Shows the secret, which is recorded.
     RevealSecret,
-    /// Note that a delivery ran out of attempts.
+    /// Notes that a delivery ran out of attempts.
     NoteExhausted {
-        /// Which.
+        /// The delivery.
         delivery_id: DeliveryId,
-        /// What was wrong with the last of them.
+        /// The error of the last attempt.
         error: String,
     },
-    /// Note that a delivery has failed because there was nothing to send any more.
+    /// Notes that a delivery has failed because the event's body is no longer kept.
     NoteExpired {
-        /// Which.
+        /// The delivery.
         delivery_id: DeliveryId,
-        /// Why there was not.
+        /// Why there was nothing to send, for people to read.
         reason: String,
     },
-    /// Note that nothing but failures has come of it for longer than is put up with.
+    /// Notes that every attempt has failed for longer than is tolerated.
     NoteFailing {
-        /// Whose attempt was the last.
+        /// The delivery of the last failed attempt.
         delivery_id: DeliveryId,
-        /// Since when.
+        /// When the first of these attempts began.
         since: Timestamp,
     },
-    /// Note that the receiver answered 410 Gone.
+    /// Notes that the receiver answered 410 Gone.
     NoteGone {
-        /// To which delivery.
+        /// The delivery that it answered.
         delivery_id: DeliveryId,
     },
-    /// Note that a delivery succeeded.
+    /// Notes that a delivery succeeded.
     NoteSuccess {
-        /// Which.
+        /// The delivery.
         delivery_id: DeliveryId,
     },
 }
 
-/// Why a command is refused.
+/// Why a command to an endpoint is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointRefusal {
-    /// It was deleted.
+    /// The endpoint was deleted.
     #[error("the endpoint was deleted")]
     Deleted,
-    /// Its configuration has changed since the caller read it.
+    /// The configuration has changed since the caller read it.
     #[error(
         "the endpoint has changed since it was read: get it again and repeat the change on what it is now"
     )]
     StaleEtag,
-    /// What is there and what is to be changed do not go together.
+    /// The patch and the current configuration do not fit together.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Violations(Vec<Violation>),
-    /// The routing key that is there would go to another server.
+    /// The stored routing key would go to another server.
     #[error(transparent)]
     CredentialRequired(#[from] CredentialRequired),
 }
 
 impl Endpoint {
-    /// What follows from a command: facts, none if there is nothing to do, or a refusal.
-    /// With an `etag`, only if it is the current one.
+    /// The fact that follows from a command, None if there is nothing to do. With an `etag`, the
+    /// command is refused unless the etag is the current one.
     pub fn decide(
         &self,
         command: EndpointCommand,
@@ -219,7 +219,7 @@ impl Endpoint {
         })
     }
 
-    /// The endpoint that a Created fact makes.
+    /// The endpoint after its Created fact.
     pub fn created(
         id: EndpointId,
         organization_id: OrganizationId,
@@ -300,18 +300,19 @@ impl Endpoint {
         }
     }
 
-    /// Changes with every change of the configuration, and with nothing else.
+    /// The etag. It changes with the configuration, and with nothing else.
     pub fn etag(&self) -> String {
         format!("\"{}\"", self.config_version.0)
     }
 
-    /// Whether its events are to be delivered or recorded as missed: not if it was deleted.
+    /// Whether events of this type are delivered to it, or recorded as missed while it is disabled.
+    /// False if it was deleted.
     pub fn subscribes_to(&self, event_type: EventType) -> bool {
         self.delete_time.is_none() && self.config.event_types.contains(&event_type)
     }
 
-    /// The patch with what it makes of the payload format that is there. A routing key that is not
-    /// given anew stays, unless the endpoint's URL leads to another server.
+    /// The patch with the payload format that results from the current one. A routing key that is not
+    /// given stays; then the URL may not change to another server.
     fn resolve(
         &self,
         patch: EndpointPatch<PayloadPatch>,

@@ -10,26 +10,26 @@ use crate::violation::{EntryViolations, Violation};
 config! {
     /// What a customer sets of an endpoint, checked. The secret is not part of it.
     EndpointConfig,
-    /// New values of an endpoint's configuration; None: as before.
+    /// New values of an endpoint's configuration. None: the field stays.
     EndpointPatch,
     with_payload_format: F = PayloadFormat,
     {
-        /// A label.
+        /// A label for people.
         name: String,
-        /// Where deliveries go.
+        /// The URL that deliveries go to.
         url: String,
-        /// Notes; may be empty.
+        /// Notes for people; may be empty.
         description: String,
-        /// Which events are delivered; sorted, not empty.
+        /// The types of events that are delivered. Sorted, not empty.
         event_types: Vec<EventType>,
-        /// In which form the receiver wants its events. A [`PayloadFormat`] with its routing key
-        /// sealed in facts and tables, in clear in requests, and without it where it is shown; in
-        /// the patch of a request a [`PayloadPatch`](crate::payload_format::PayloadPatch).
+        /// The format of the bodies that the receiver gets. The routing key of the [`PayloadFormat`]
+        /// is sealed in facts and tables, in clear in requests, and absent where the format is shown.
+        /// In the patch of a request it is a [`PayloadPatch`](crate::payload_format::PayloadPatch).
         payload_format: @F,
     }
 }
 
-/// Checks a name: 1 to 100 characters that show.
+/// Checks a name: 1 to 100 characters, none of them invisible. White space around it is dropped.
 pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
     let name = name.trim().to_owned();
     if name.is_empty() {
@@ -45,7 +45,8 @@ pub fn check_description(field: &str, description: String) -> Result<String, Vio
     check_text(field, description, MAX_DESCRIPTION_CHARS)
 }
 
-/// Checks subscriptions: at least one, all of them known. Sorted, each once.
+/// Checks the event types that an endpoint subscribes to: at least one, and all of them known. Returns
+/// them sorted and without repetitions.
 pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
     if names.is_empty() {
         let description = "is required: subscribe to at least one event type (see ListEventTypes)";

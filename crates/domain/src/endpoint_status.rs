@@ -1,42 +1,42 @@
-//! An endpoint's status: active, degraded or disabled, and what caused it.
+//! An endpoint's status (active, degraded or disabled) and its causes.
 
 use crate::Timestamp;
 use crate::ids::DeliveryId;
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// Whether deliveries are made, and whether they have lately been succeeding.
+    /// Whether deliveries are made, and whether they succeed.
     pub enum EndpointStatus {
         /// Deliveries are made.
         Active = "active",
         /// Nothing is sent.
         Disabled = "disabled",
-        /// Deliveries are made; the last one to end failed for good.
+        /// Deliveries are made, but one has failed for good and none has succeeded since.
         Degraded = "degraded",
     }
 }
 
-/// What an endpoint was disabled for.
+/// Why an endpoint was disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisableCause {
-    /// Somebody asked for it.
+    /// A user requested it.
     Requested,
-    /// Nothing but failures, for longer than is put up with.
+    /// Every attempt has failed, for longer than is tolerated.
     Failing {
-        /// Whose attempt was the last.
+        /// The delivery of the last failed attempt.
         delivery_id: DeliveryId,
         /// When the first of those attempts began.
         since: Timestamp,
     },
     /// The receiver answered 410 Gone: it wants no more (RFC 9110 section 15.5.11).
     Gone {
-        /// To which delivery.
+        /// The delivery that was answered.
         delivery_id: DeliveryId,
     },
 }
 
 impl DisableCause {
-    /// Whether nobody asked for it.
+    /// Whether it was disabled without a user's request.
     pub fn is_automatic(self) -> bool {
         self != DisableCause::Requested
     }
@@ -45,23 +45,23 @@ impl DisableCause {
 named_enum! {
     /// Why an endpoint's status is not active.
     pub enum StatusCause {
-        /// Somebody disabled it.
+        /// A user disabled it.
         Requested = "requested",
         /// A delivery failed for good.
         Exhausted = "exhausted",
-        /// Nothing but failures for too long: it was disabled.
+        /// Every attempt failed for too long, which disabled it.
         Failing = "failing",
-        /// The receiver answered 410 Gone: it was disabled.
+        /// The receiver answered 410 Gone, which disabled it.
         Gone = "gone",
     }
 }
 
-/// An endpoint whose attempts have all failed lately. Tests that fail do not count; whatever
-/// succeeds ends it, and so does enabling.
+/// A run of failed attempts of an endpoint. Failed tests do not count. Any success ends the streak,
+/// and so does enabling the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureStreak {
     /// When the first of those attempts began.
     pub since: Timestamp,
-    /// Whose attempt that was.
+    /// The delivery of that attempt.
     pub delivery_id: DeliveryId,
 }

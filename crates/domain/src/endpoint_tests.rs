@@ -29,7 +29,7 @@ fn exhausted(delivery_id: DeliveryId) -> EndpointCommand {
     EndpointCommand::NoteExhausted { delivery_id, error: "the receiver answered 500".to_owned() }
 }
 
-/// Given an endpoint, when a command comes, then this fact follows (and is applied).
+/// Applies the fact that follows from a command, and returns it.
 fn when(endpoint: &mut Endpoint, command: EndpointCommand) -> Option<EndpointFact> {
     let fact = endpoint.decide(command, None).expect("not refused");
     if let Some(fact) = &fact {
@@ -90,7 +90,7 @@ fn a_degraded_endpoint_says_which_delivery_failed_and_why() {
 }
 
 #[test]
-fn a_delivery_that_could_not_be_sent_any_more_degrades_an_active_endpoint_and_says_so() {
+fn a_delivery_without_a_body_degrades_an_active_endpoint_with_that_reason() {
     let mut endpoint = endpoint();
     let expired = |id| EndpointCommand::NoteExpired {
         delivery_id: id,
@@ -101,7 +101,7 @@ fn a_delivery_that_could_not_be_sent_any_more_degrades_an_active_endpoint_and_sa
     let id = DeliveryId::MIN;
     let reason = format!("delivery {id} failed: the event's body is no longer kept");
     assert_eq!(endpoint.status_reason, reason);
-    assert_eq!(when(&mut endpoint, expired(DeliveryId::MAX)), None, "the first is told of");
+    assert_eq!(when(&mut endpoint, expired(DeliveryId::MAX)), None, "the first delivery is named");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn nothing_can_be_done_to_a_deleted_endpoint() {
 }
 
 #[test]
-fn subscriptions_are_sorted_and_each_stands_once() {
+fn subscriptions_are_sorted_and_without_repetitions() {
     let names = ["user.invited", "policy.block", "user.invited"].map(str::to_owned);
     let sorted = vec![EventType::PolicyBlock, EventType::UserInvited];
     assert_eq!(check_event_types("event_types", &names), Ok(sorted));
@@ -191,7 +191,7 @@ fn every_wrong_subscription_is_named() {
     assert!(check_event_types("event_types", &[]).is_err());
 }
 
-/// An endpoint for PagerDuty, after it was asked to go to a URL by a change of its format.
+/// What follows from an update of the URL and the format of an endpoint for PagerDuty.
 fn moved(url: &str, payload: PayloadPatch) -> Result<Option<EndpointFact>, EndpointRefusal> {
     let mut alerts = endpoint();
     alerts.config.url = "https://events.example/v2".to_owned();
@@ -207,7 +207,7 @@ fn moved(url: &str, payload: PayloadPatch) -> Result<Option<EndpointFact>, Endpo
 }
 
 #[test]
-fn a_routing_key_goes_to_no_server_that_it_was_not_given_for() {
+fn a_routing_key_goes_to_no_server_but_its_own() {
     let kept = PayloadPatch::default;
     let refused = Err(EndpointRefusal::CredentialRequired(CredentialRequired));
     assert_eq!(moved("https://evil.example/v2", kept()), refused);
@@ -230,7 +230,7 @@ fn a_routing_key_goes_to_no_server_that_it_was_not_given_for() {
 }
 
 #[test]
-fn an_update_tells_what_was_before_and_never_a_secret() {
+fn an_update_keeps_the_previous_values_and_no_secret() {
     let mut endpoint = endpoint();
     endpoint.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
     let payload = PayloadPatch { routing_key: Some(sealed("another")), ..PayloadPatch::default() };

@@ -1,15 +1,15 @@
-//! Where deliveries go: an endpoint's URL, checked and written in its normal form.
+//! Checks an endpoint's URL and writes it in its normal form.
 //!
-//! A URL is read twice: here, by the URL Standard's rules, and when it is requested, by those of
-//! RFC 3986. What the two read differently is how a URL gets past a check (it says one host here
-//! and another there), so what is kept is the normal form, which has one reading only: the host
-//! an ASCII name or an address as it is usually written, no user name, no control character, no
-//! backslash. A name in another script is kept as its ASCII form (`xn--…`, RFC 5891), so that
-//! whoever reads the endpoint sees that it is not the Latin name that it looks like.
+//! A URL is parsed twice: here by the rules of the URL Standard, and when it is requested by those of
+//! RFC 3986. A URL that the two parse differently could pass the check with one host and be requested
+//! from another. So the normal form is stored, which both parse alike: the host is an ASCII name or an
+//! address in its usual notation, and there is no user name, no control character and no backslash. A
+//! name in another script is stored in its ASCII form (`xn--…`, RFC 5891), so that it cannot pass for
+//! the Latin name that it resembles.
 //!
-//! Whether the host may be connected to is not decided here. That depends on the networks and
-//! ports that an operator allows the process that sends, and on what a name resolves to at that
-//! moment; a judgement passed now would be wrong then.
+//! Whether the host may be connected to is not decided here. That depends on the networks and ports
+//! that the operator allows the sending process, and on the addresses that the name resolves to at
+//! that moment.
 //!
 //! Decision: docs/decisions/addresses-are-checked-at-connect-time.md
 
@@ -20,9 +20,9 @@ use crate::violation::Violation;
 
 /// Checks a receiver's URL and writes it in its normal form (the WHATWG URL Standard's).
 ///
-/// It must be https, name a host that DNS could know or an IP address, and have no user name or
-/// password. In the normal form a name in another script is in punycode, an IPv4 address in any
-/// spelling has four decimal numbers, and there is no fragment.
+/// It must be https, have an IP address or a host name that is valid in DNS, and have no user name or
+/// password. In the normal form a name in another script is in punycode, an IPv4 address has four
+/// decimal numbers, and there is no fragment.
 pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
     let violation = |description: String| Violation::new(field, description);
     let url = url.trim();
@@ -34,7 +34,7 @@ pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
     if url.len() > MAX_URL_BYTES {
         return Err(too_long(url.len()));
     }
-    // The URL Standard leaves out tabs and line ends, and takes `\` for `/`; others do not.
+    // The URL Standard drops tabs and line ends, and reads `\` as `/`. RFC 3986 does neither.
     if url.chars().any(|c| c.is_control() || c == '\\') {
         return Err(violation(
             "must not contain a backslash, a line end or another control character".to_owned(),
@@ -52,14 +52,14 @@ pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
         }
         scheme => return Err(violation(format!("has the scheme {scheme}; it must be https"))),
     }
-    // The URL Standard reads `https:///path` as the host `path`; whoever typed it meant something else.
+    // The URL Standard reads `path` in `https:///path` as the host, which nobody means.
     let authority = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));
     let host = parsed.host();
     let (Some(authority), Some(host)) = (authority.filter(|rest| !rest.starts_with('/')), host)
     else {
         return Err(violation("has no host; write https://host/path".to_owned()));
     };
-    // An empty user name is none, but it is there only to make the host look like something else.
+    // An empty user name has no use but to make the host look like another one.
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
         return Err(violation(
@@ -76,7 +76,7 @@ pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
     if parsed.port() == Some(0) {
         return Err(violation("has the port 0; it must be one from 1 to 65535".to_owned()));
     }
-    // Never sent to a server (RFC 9110 section 4.1), so not worth keeping.
+    // A fragment is never sent to a server (RFC 9110 section 4.1).
     parsed.set_fragment(None);
     let normal = String::from(parsed);
     if normal.len() > MAX_URL_BYTES {
@@ -85,9 +85,9 @@ pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
     Ok(normal)
 }
 
-/// Whether DNS could know the name, in its ASCII form: the lengths of RFC 1035 section 2.3.4,
-/// and the underscore beside letters, digits and hyphens, because it is common. The URL Standard
-/// takes much more for a name (`a!b`, `a..b`).
+/// Whether a name in its ASCII form is valid in DNS: the lengths of RFC 1035 section 2.3.4, with
+/// letters, digits, hyphens and, because it is common, underscores. The URL Standard accepts much more
+/// as a name (`a!b`, `a..b`).
 fn is_host_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let is_label = |label: &str| {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parsers_read_differently_is_refused() {
+    fn a_url_that_parsers_read_differently_is_refused() {
         for wrong in [
             "https://a.example\\@b.example/",
             "https:\\\\a.example/",

@@ -1,4 +1,4 @@
-//! Entities: what the records of one stream add up to.
+//! Entities: each is the state that the records of its stream add up to.
 
 use crate::Timestamp;
 use crate::channel::{Channel, ChannelFact};
@@ -9,22 +9,22 @@ use crate::key::{Key, KeyFact};
 use crate::log::{Stream, Version};
 use crate::replay::{Replay, ReplayFact};
 
-/// Something with a stream of its own, as it is after a number of records.
+/// The state of a stream after a number of its records.
 pub trait Entity {
-    /// What happens to it.
+    /// The facts of its stream.
     type Fact: Clone + Into<Fact>;
 
     /// The stream that its records are in.
     fn stream(&self) -> Stream;
 
-    /// How many records it is the sum of.
+    /// The number of records that it is the result of.
     fn version(&self) -> Version;
 
     /// The entity after one more fact, recorded at `recorded_at`.
     fn apply(&mut self, fact: &Self::Fact, recorded_at: Timestamp);
 }
 
-/// The variants of [`Stream`] and [`Fact`] are named after the entity.
+/// Implements [`Entity`]. The variants of [`Stream`] and [`Fact`] have the names of the entities.
 macro_rules! entities {
     ($($entity:ident $fact:ident $(, $steady_time:expr)?;)*) => {$(
         impl Entity for $entity {
@@ -56,6 +56,6 @@ entities! {
     Channel ChannelFact;
     Key KeyFact;
     Replay ReplayFact;
-    // Facts that are timed by the steady clock are the shard's owner's to append.
+    // Only the shard's owner knows the steady time, and it applies facts with it.
     Delivery DeliveryFact, None;
 }

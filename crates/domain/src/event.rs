@@ -1,4 +1,4 @@
-//! Events: something that happened in Keeptrusts, published by an internal service.
+//! Events: they happen in Keeptrusts, and internal services publish them.
 
 use sha2::{Digest, Sha256};
 
@@ -11,12 +11,12 @@ use crate::log::Position;
 use crate::trace::TraceId;
 use crate::violation::Violation;
 
-/// Content that is kept outside the log and may have expired.
+/// The digest of content that is kept outside the log and may have expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentDigest {
-    /// Its SHA-256.
+    /// SHA-256 of the content.
     pub sha256: [u8; 32],
-    /// Its size in bytes.
+    /// The size of the content, in bytes.
     pub size: u32,
 }
 
@@ -28,7 +28,7 @@ impl ContentDigest {
     }
 }
 
-/// Makes it safe to publish again: at most 256 bytes, unique in the organization.
+/// A key that makes it safe to publish an event again: at most 256 bytes, unique in the organization.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey(String);
 
@@ -53,17 +53,18 @@ impl IdempotencyKey {
     }
 }
 
-/// An idempotency key with what it stands for.
+/// An idempotency key with the request that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     /// The key.
     pub key: IdempotencyKey,
-    /// SHA-256 of what the publisher sent, to tell a repetition from a clash.
+    /// The [`request_sha256`] of the request, to tell a repetition from another event with the same
+    /// key.
     pub request_sha256: [u8; 32],
 }
 
-/// The SHA-256 of what makes two publishings the same: the type, the data's text, and the time
-/// if one was given. (The rendered body would not do: without a given time it has the clock's.)
+/// The SHA-256 of what makes two requests the same: the type, the text of the data, and the time if
+/// one was given. The rendered body would not do, because without a given time it has the clock's.
 pub fn request_sha256(
     event_type: EventType,
     event_time: Option<Timestamp>,
@@ -83,24 +84,24 @@ pub fn request_sha256(
 /// An event as the tables hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its id.
+    /// The event's id.
     pub id: EventId,
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// What kind.
+    /// The event's type.
     pub event_type: EventType,
     /// When it happened.
     pub event_time: Timestamp,
     /// When it was accepted.
     pub create_time: Timestamp,
-    /// The rendered body.
+    /// The digest of the rendered body.
     pub body: ContentDigest,
-    /// How a repetition is known, if the publisher wants that.
+    /// The idempotency key, if the publisher gave one.
     pub idempotency: Option<Idempotency>,
     /// Its trace, if it has one.
     pub trace_id: Option<TraceId>,
-    /// Who published it, as the log calls its actors.
+    /// The actor that published it, as in the log: a key's id, or `oidc:` and a subject.
     pub publisher: String,
-    /// Where in its shard's log it was accepted.
+    /// The position of its first record in the shard's log.
     pub position: Position,
 }

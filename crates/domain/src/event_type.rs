@@ -1,4 +1,4 @@
-//! The sixteen kinds of events that endpoints subscribe to, and the test.
+//! The event types that endpoints subscribe to, and the type of tests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use crate::document::as_text;
 
 macro_rules! event_types {
     ($($variant:ident $name:literal $category:ident $description:literal;)*) => {
-        /// What kind of event it is.
+        /// The type of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EventType {
             $(#[doc = $description] $variant,)*
-            /// A test that somebody asked for. Never published, never subscribed to.
+            /// A test that a user requested. It cannot be published or subscribed to.
             Test,
         }
 
@@ -35,7 +35,7 @@ macro_rules! event_types {
                 }
             }
 
-            /// What has happened, in a sentence.
+            /// What happened, in one sentence.
             pub const fn description(self) -> &'static str {
                 match self {
                     $(EventType::$variant => $description,)*
@@ -89,17 +89,16 @@ as_text!(EventType);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn there_are_sixteen_types_in_six_categories() {
+    fn the_types_of_a_category_stand_together() {
         let mut categories: Vec<_> = EventType::ALL.iter().map(|kind| kind.category()).collect();
         categories.dedup();
-        assert_eq!(EventType::ALL.len(), 16);
-        assert_eq!(
-            categories,
-            ["Policy", "Escalation", "Configuration", "Export", "Gateway", "System"]
-        );
+        let distinct: BTreeSet<_> = categories.iter().collect();
+        assert_eq!(distinct.len(), categories.len(), "{categories:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Facts: what the log's records say, in the past tense.
+//! Facts: the contents of the log's records, in the past tense.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::replay::ReplayFact;
 use crate::secret::SealedSecret;
 use crate::trace::TraceContext;
 
-/// Something that happened, never changed once it is in the log.
+/// Something that happened. It never changes once it is in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// Something happened to an endpoint. Stream: the endpoint.
     Endpoint(EndpointFact),
     /// An event was accepted for delivery. Stream: the event.
     EventAccepted(EventAccepted),
-    /// An event was routed; follows every EventAccepted exactly once. Stream: the event.
+    /// An event was routed. It follows every EventAccepted exactly once. Stream: the event.
     DeliveriesScheduled(DeliveriesScheduled),
     /// Something happened to a delivery. Stream: the delivery.
     Delivery(DeliveryFact),
@@ -37,21 +37,21 @@ pub enum Fact {
     Channel(ChannelFact),
     /// Something happened to a notification. Stream: the notification.
     Notification(NotificationFact),
-    /// An operator did something with a command. Stream: the operation.
+    /// An operator ran a command. Stream: the operation.
     Operator(OperatorFact),
 }
 
-/// Something that an operator did, past the API. Recorded before it is done, so that nothing is
-/// done that is not on record.
+/// Something that an operator did with a command, not through the API. It is recorded before it is
+/// done, so that nothing is done without a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorFact {
     /// The organization of the record was erased: its data key, its bodies, its keys.
     OrganizationErased,
     /// The master key was replaced.
     MasterKeyRotated {
-        /// The id of the one before.
+        /// The id of the previous key.
         previous: String,
-        /// The id of the new one.
+        /// The id of the new key.
         current: String,
     },
 }
@@ -59,98 +59,97 @@ pub enum OperatorFact {
 /// Something that happened to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointFact {
-    /// It was created, active.
+    /// The endpoint was created. Its status is active.
     Created {
-        /// Its configuration.
+        /// What the customer has set.
         config: EndpointConfig,
-        /// Its secret.
+        /// The secret, encrypted.
         secret: SealedSecret,
     },
-    /// Its configuration was changed.
+    /// The configuration was changed.
     Updated {
         /// New values.
         patch: EndpointPatch,
-        /// A new secret; ends the overlap of a rotation.
+        /// A new secret. It ends the overlap of a rotation.
         secret: Option<SealedSecret>,
-        /// What was there before, for the audit trail. Empty in records of old.
+        /// The previous values of the changed fields, for the audit trail. Empty in old records.
         before: EndpointPatch<PayloadFormat<()>>,
     },
-    /// Its secret was replaced.
+    /// The secret was replaced.
     SecretRotated {
-        /// The new one.
+        /// The new secret.
         secret: SealedSecret,
-        /// Until when the old one signs as well.
+        /// When the old secret stops signing. None: at once.
         previous_expire_time: Option<Timestamp>,
     },
-    /// It was enabled.
+    /// The endpoint was enabled.
     Enabled,
-    /// It was disabled.
+    /// The endpoint was disabled.
     Disabled {
         /// Why, for people to read; may be empty.
         reason: String,
-        /// What for.
+        /// The same for programs.
         cause: DisableCause,
     },
-    /// A delivery ran out of attempts.
+    /// A delivery has failed for good.
     Degraded {
-        /// Which.
+        /// The delivery.
         delivery_id: DeliveryId,
-        /// For people to read.
+        /// Why, for people to read.
         reason: String,
     },
-    /// A delivery succeeded while it was degraded.
+    /// A delivery succeeded while the endpoint was degraded.
     Recovered {
-        /// Which.
+        /// The delivery.
         delivery_id: DeliveryId,
     },
-    /// It was deleted.
+    /// The endpoint was deleted.
     Deleted,
-    /// Its secret was shown in clear.
+    /// The secret was shown in clear.
     SecretRevealed,
 }
 
 /// An event was accepted for delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventAccepted {
-    /// What kind.
+    /// The event's type.
     pub event_type: EventType,
-    /// When it happened.
+    /// When the event happened.
     pub event_time: Timestamp,
-    /// The rendered body.
+    /// The digest of the rendered body.
     pub body: ContentDigest,
-    /// How a repetition is known, if the publisher wants that.
+    /// The idempotency key, if the publisher gave one.
     pub idempotency: Option<Idempotency>,
 }
 
-/// An event was routed: these deliveries, and no others, come of its routing. Others come of it
-/// only if somebody asks for a replay.
+/// An event was routed to these deliveries and no others. Only a replay adds deliveries later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveriesScheduled {
     /// The event's type.
     pub event_type: EventType,
-    /// When the event happened. None in records from before it was noted.
+    /// When the event happened. None in records from before it was recorded.
     pub event_time: Option<Timestamp>,
     /// One for each active endpoint that was subscribed.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
-    /// Subscribed, but disabled.
+    /// The endpoints that were subscribed, but disabled.
     pub missed: Vec<EndpointId>,
 }
 
 /// Something that happened to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryFact {
-    /// Somebody asked for a test, which is an event and a delivery of its own.
+    /// A user requested a test, which is an event and a delivery of its own.
     TestRequested {
         /// The test's event.
         event_id: EventId,
         /// The endpoint to test.
         endpoint_id: EndpointId,
-        /// When.
+        /// When it was requested.
         event_time: Timestamp,
-        /// The rendered body.
+        /// The digest of the rendered body.
         body: ContentDigest,
     },
-    /// A replay has made it, of an event that was accepted before.
+    /// A replay created the delivery, of an event that was accepted before.
     Replayed {
         /// The replay.
         replay_id: ReplayId,
@@ -158,61 +157,63 @@ pub enum DeliveryFact {
         event_id: EventId,
         /// The event's type.
         event_type: EventType,
-        /// When it happened. None in records from before it was noted.
+        /// When the event happened. None in records from before it was recorded.
         event_time: Option<Timestamp>,
         /// The endpoint.
         endpoint_id: EndpointId,
-        /// Where it hangs in the event's trace.
+        /// The delivery's span in the event's trace.
         trace: Option<TraceContext>,
     },
-    /// A replay has begun its schedule anew, which had ended without success.
+    /// A replay restarted the schedule of a delivery that had ended without success.
     Resumed {
         /// The replay.
         replay_id: ReplayId,
         /// The endpoint.
         endpoint_id: EndpointId,
     },
-    /// Somebody asked for one more attempt.
+    /// A user requested another attempt.
     RetryRequested,
-    /// Somebody asked for its end.
+    /// A user requested the cancellation.
     CancelRequested,
     /// The receiver answered 2xx.
     AttemptSucceeded(AttemptDetails),
     /// An attempt failed.
     AttemptFailed {
-        /// What it was.
+        /// What is known of the attempt in any case.
         details: AttemptDetails,
-        /// What went wrong.
+        /// What went wrong, for people to read.
         error: String,
-        /// When the next automatic attempt is due, as people are told.
+        /// When the next automatic attempt is due, by the wall clock. None: no other is due.
         next_attempt_time: Option<Timestamp>,
         /// The same on the shard's steady clock.
         steady_due_time: Option<Timestamp>,
-        /// The delivery's state after it.
+        /// The delivery's state after the attempt.
         state: DeliveryState,
-        /// For how long the answer has the endpoint's other deliveries wait, from the record's
-        /// time on; see [`Pause`](crate::pause::Pause). None: not at all, or no longer than an
-        /// answer before.
+        /// How long the endpoint's other deliveries wait because of the response, from the time of
+        /// the record on; see [`Pause`](crate::pause::Pause). None: they do not wait, or no longer
+        /// than because of an earlier response.
         endpoint_pause: Option<Duration>,
     },
-    /// It failed for good without another attempt: there is nothing to send any more.
+    /// The delivery failed for good without another attempt, because the event's body is no longer
+    /// kept.
     Expired {
         /// The endpoint.
         endpoint_id: EndpointId,
         /// The event's type.
         event_type: EventType,
-        /// Why.
+        /// Why, for people to read.
         reason: String,
     },
-    /// It ended without success.
+    /// The delivery ended without success, because a user cancelled it or its endpoint was deleted.
     Cancelled {
-        /// Why.
+        /// Why, for people to read.
         reason: String,
     },
 }
 
 impl DeliveryFact {
-    /// If the fact is an attempt's end: the attempt, what it meant, what went wrong, what is next.
+    /// If the fact ends an attempt: the attempt, its outcome, its error (empty on success), and when
+    /// the next automatic attempt is due.
     pub fn attempt(&self) -> Option<(&AttemptDetails, AttemptOutcome, &str, Option<Timestamp>)> {
         match self {
             DeliveryFact::AttemptSucceeded(details) => {
@@ -229,14 +230,15 @@ impl DeliveryFact {
         }
     }
 
-    /// Whether a delivery looks different after the fact. After a request to cancel it does not: what
-    /// comes of that is a fact of its own. (A request to retry is shown as the next attempt.)
+    /// Whether a delivery as the API shows it differs after the fact. A request to cancel changes
+    /// nothing yet; the cancellation is a fact of its own. (A request to retry changes the time of the
+    /// next attempt.)
     pub fn is_visible(&self) -> bool {
         !matches!(self, DeliveryFact::CancelRequested)
     }
 
-    /// Whether the fact is that the delivery has failed for good: the schedule ran out, or the
-    /// event's body did. A test's failure is not.
+    /// Whether the delivery has failed for good: the schedule ran out, or the event's body is no longer
+    /// kept. False for tests.
     pub fn is_exhaustion(&self) -> bool {
         match self {
             DeliveryFact::AttemptFailed { details, state, .. } => {
@@ -249,7 +251,7 @@ impl DeliveryFact {
 }
 
 impl Fact {
-    /// The event of a test that was asked for.
+    /// The event of a test, if the fact is a request for one.
     pub fn test_event(&self) -> Option<EventId> {
         match self {
             Fact::Delivery(DeliveryFact::TestRequested { event_id, .. }) => Some(*event_id),

@@ -1,5 +1,4 @@
-//! How endpoints are doing: what degrades one, what disables it without anybody having asked, and
-//! what a week has come to.
+//! The weekly health summary: attempts counted by outcome, per endpoint and in all.
 
 use std::cmp::Reverse;
 use std::ops::{AddAssign, Range};
@@ -15,23 +14,23 @@ use crate::attempt::AttemptOutcome;
 use crate::document::micros;
 use crate::ids::EndpointId;
 
-/// How many endpoints a summary tells of one by one.
+/// The endpoints that a summary lists one by one.
 pub const MAX_ENDPOINTS_IN_SUMMARY: usize = 20;
 
-/// Attempts counted by what they meant. Tests are not counted.
+/// The number of attempts by outcome. Tests are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptTally {
-    /// Answered 2xx.
+    /// Attempts that were answered 2xx.
     pub delivered: u64,
-    /// Failed, and followed by another one.
+    /// Failed attempts that another one was to follow.
     pub retrying: u64,
-    /// Failed as their delivery's last.
+    /// Failed attempts that were the last of their delivery.
     pub failed: u64,
 }
 
 impl AttemptTally {
-    /// Counts so many more.
+    /// Adds `count` attempts with this outcome.
     pub fn add(&mut self, outcome: AttemptOutcome, count: u64) {
         match outcome {
             AttemptOutcome::Delivered => self.delivered += count,
@@ -40,12 +39,12 @@ impl AttemptTally {
         }
     }
 
-    /// How many there are in all.
+    /// The number of all attempts.
     pub fn attempts(&self) -> u64 {
         self.delivered + self.retrying + self.failed
     }
 
-    /// The share that was answered 2xx, 0 to 1. None without attempts.
+    /// The share of attempts that were answered 2xx, from 0 to 1. None without attempts.
     pub fn success_rate(&self) -> Option<f64> {
         let attempts = self.attempts();
         (attempts > 0).then(|| self.delivered as f64 / attempts as f64)
@@ -60,38 +59,38 @@ impl AddAssign for AttemptTally {
     }
 }
 
-/// What the attempts at one endpoint have come to.
+/// The attempts of one endpoint in a week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointTally {
-    /// The endpoint; it may have been deleted since.
+    /// The endpoint. It may have been deleted since.
     pub endpoint_id: EndpointId,
-    /// Its attempts.
+    /// Its attempts by outcome.
     pub tally: AttemptTally,
-    /// Their median duration. None without attempts.
+    /// The median duration of its attempts. None without attempts.
     #[serde(serialize_with = "micros")]
     pub median_duration: Option<Duration>,
 }
 
-/// What an organization's week has come to.
+/// An organization's attempts in a week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthSummary {
-    /// Monday, 00:00 UTC, and the Monday after.
+    /// From Monday, 00:00 UTC, to the next Monday.
     pub week: Range<Timestamp>,
-    /// All of its attempts.
+    /// The attempts of all endpoints.
     pub total: AttemptTally,
-    /// How many endpoints there were attempts at.
+    /// The number of endpoints that had attempts.
     pub endpoint_count: usize,
-    /// Those that did worst, the worst first; see [`MAX_ENDPOINTS_IN_SUMMARY`].
+    /// The worst endpoints, the worst first; at most [`MAX_ENDPOINTS_IN_SUMMARY`].
     pub worst: Vec<EndpointTally>,
 }
 
 impl HealthSummary {
-    /// The summary of endpoints that each stand once.
+    /// The summary of a week. Each endpoint may be in `endpoints` once.
     ///
-    /// What is lost counts most: endpoints are ordered by how many deliveries failed for good,
-    /// then by how many attempts have failed, then by how few have succeeded.
+    /// Lost deliveries count most: endpoints are ordered by how many deliveries failed for good,
+    /// then by how many attempts failed, then by how few succeeded.
     pub fn of(week: Range<Timestamp>, mut endpoints: Vec<EndpointTally>) -> HealthSummary {
         let mut total = AttemptTally::default();
         endpoints.iter().for_each(|endpoint| total += endpoint.tally);
@@ -111,15 +110,15 @@ pub fn week_of(time: Timestamp) -> Range<Timestamp> {
     begin_of(monday)..begin_of(monday.saturating_add(1.week()))
 }
 
-/// The last week that is over at `now`.
+/// The last week that has ended at `now`.
 pub fn last_week(now: Timestamp) -> Range<Timestamp> {
     let current = week_of(now);
-    // A moment before it.
+    // A moment before the current week.
     week_of(current.start.checked_sub(1.nanosecond()).unwrap_or(Timestamp::MIN))
 }
 
 fn begin_of(date: Date) -> Timestamp {
-    // Only the last and the first days of jiff's time, ten thousand years away, have none.
+    // Fails only for the first and the last days of jiff's range, the years -9999 and 9999.
     date.to_zoned(TimeZone::UTC).map_or(Timestamp::MIN, |begin| begin.timestamp())
 }
 
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_tells_of_twenty_endpoints_one_by_one() {
+    fn a_summary_lists_twenty_endpoints_one_by_one() {
         let week = week_of(time("2026-04-23T10:30:00Z"));
         let endpoints = (0..1_000).map(|number| endpoint(number, 1, 0, number as u64)).collect();
         let summary = HealthSummary::of(week, endpoints);
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_attempted_is_no_rate() {
+    fn there_is_no_success_rate_without_attempts() {
         assert_eq!(AttemptTally::default().success_rate(), None);
         let tally = AttemptTally { delivered: 3, retrying: 0, failed: 1 };
         assert_eq!(tally.success_rate(), Some(0.75));

@@ -1,4 +1,4 @@
-//! Identifiers, each a type of its own, so that one can never stand where another belongs.
+//! Identifiers. Each kind has a type of its own, so that they cannot be mixed up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,19 +25,19 @@ macro_rules! ulid_id {
         pub struct $name(Ulid);
 
         impl $name {
-            /// What every id of this kind begins with.
+            /// The prefix of every id of this kind.
             pub const PREFIX: &'static str = $prefix;
             /// The smallest id, below every real one.
             pub const MIN: $name = $name(Ulid(0));
             /// The largest id, above every real one.
             pub const MAX: $name = $name(Ulid(u128::MAX));
 
-            /// An id with this ULID. Ids sort by the time that their ULIDs carry.
+            /// An id with this ULID. Ids sort by the time in their ULIDs.
             pub const fn new(ulid: Ulid) -> Self {
                 $name(ulid)
             }
 
-            /// The ULID inside.
+            /// The id's ULID.
             pub const fn ulid(self) -> Ulid {
                 self.0
             }
@@ -107,12 +107,13 @@ ulid_id!(
     NotificationId, "ntf_", "a notification id (`ntf_` and 26 characters)"
 );
 ulid_id!(
-    /// The id of one append operation, by which a lost answer can be looked up.
+    /// The id of one append operation. If its result was lost, it is looked up by this id.
     OperationId, "op_", "an operation id (`op_` and 26 characters)"
 );
 
 impl NotificationId {
-    /// The id of a channel's summary of the week that ended then: the same for whoever makes it.
+    /// The id of a channel's summary of the week that ended at `week_end`. It is computed, so that
+    /// every process makes the same one.
     pub fn of_week(channel: ChannelId, week_end: Timestamp) -> NotificationId {
         let milliseconds = u64::try_from(week_end.as_millisecond()).unwrap_or(0);
         let digest = Sha256::digest(format!("weekly summary/{channel}/{milliseconds}"));
@@ -121,24 +122,24 @@ impl NotificationId {
     }
 }
 
-/// The tenant that everything belongs to: 1 to 64 characters of a-z, 0-9, `-` and `_`.
+/// The id of the tenant that owns data: 1 to 64 characters of a-z, 0-9, `-` and `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrganizationId(std::sync::Arc<str>);
 
 impl OrganizationId {
     const ALL: &'static str = "*";
 
-    /// What stands for every organization: `*`, which no organization is called.
+    /// The id that stands for every organization: `*`, which no organization can have.
     pub fn all() -> OrganizationId {
         OrganizationId(Self::ALL.into())
     }
 
-    /// Whether it stands for every organization.
+    /// Whether the id stands for every organization.
     pub fn is_all(&self) -> bool {
         &*self.0 == Self::ALL
     }
 
-    /// An organization's id, or `*` for all of them.
+    /// Parses an organization's id, or `*` for all of them.
     pub fn or_all(text: &str) -> Result<OrganizationId, Violation> {
         if text == Self::ALL { Ok(Self::all()) } else { text.parse() }
     }

@@ -1,10 +1,9 @@
-//! Incidents: what a service such as PagerDuty keeps open of an endpoint, from the first message of
-//! trouble until it is told that the trouble is over.
+//! Incidents: a service such as PagerDuty keeps one open for an endpoint, from the first message about
+//! a problem until a message closes it.
 //!
-//! Everything is told by positions of the log, which are in one order: what opened an incident,
-//! what closes it, and whether a message that has waited still tells of how things stand. All three
-//! only ever grow, so that an incident is the maximum of what its records say, in whatever batches
-//! they are folded.
+//! An incident is three positions of the log, which has one order. They say what opened the incident,
+//! what ends it, and whether a message that has waited is still true. All three only grow, so an
+//! incident is the maximum of what its records say, in whatever batches they are folded.
 //!
 //! Decision: docs/decisions/an-incident-is-three-positions.md
 
@@ -13,66 +12,66 @@ use serde::{Deserialize, Serialize};
 use crate::destination::Destination;
 use crate::log::Position;
 
-/// What a notification does to the incident of its endpoint.
+/// What a notification does with the incident of its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentAction {
-    /// Opens it, or adds to it.
+    /// Opens the incident, or adds to it.
     Open,
-    /// Closes it.
+    /// Closes the incident.
     Close,
-    /// Closes it where it was opened: the channel leads somewhere else since, or was deleted.
+    /// Closes the incident at the destination where it was opened, because the channel has been
+    /// changed or deleted since.
     CloseAt(Box<Destination>),
 }
 
-/// The incident of an endpoint at a channel's service, as far as the log tells.
+/// The incident of an endpoint at a channel's service, as far as the log says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Incident {
-    /// The last record of trouble that the service is told of. 0: none.
+    /// The last record of a problem that a message to the service is about. 0: none.
     pub opened: Position,
-    /// The last record that ended the trouble. 0: none.
+    /// The last record that ended the problem. 0: none.
     pub closing: Position,
-    /// The last of those that the service was told of. 0: none.
+    /// The last record that ended the problem and of which the service was notified. 0: none.
     pub closed: Position,
 }
 
 impl Incident {
-    /// Trouble is to be told.
+    /// A message about the problem at `cause` is to be sent.
     pub fn opened(cause: Position) -> Incident {
         Incident { opened: cause, ..Incident::default() }
     }
 
-    /// Its end is to be told.
+    /// A message about the end of the problem at `cause` is to be sent.
     pub fn closing(cause: Position) -> Incident {
         Incident { closing: cause, ..Incident::default() }
     }
 
-    /// Its end was told.
+    /// The message about the end of the problem at `cause` was sent.
     pub fn closed(cause: Position) -> Incident {
         Incident { closed: cause, ..Incident::default() }
     }
 
-    /// Both of them taken together.
+    /// Adds what other records say.
     pub fn merge(&mut self, other: Incident) {
         self.opened = self.opened.max(other.opened);
         self.closing = self.closing.max(other.closing);
         self.closed = self.closed.max(other.closed);
     }
 
-    /// Whether the service may have it open: it was to be told of trouble, and was not told of its
-    /// end.
+    /// Whether the service may have the incident open: a message about a problem is to be sent or was
+    /// sent, and none about its end was sent since.
     pub fn is_open(&self) -> bool {
         self.opened > self.closed
     }
 
-    /// Whether a message of trouble at `cause` still tells of how things stand: what has ended since
-    /// is not told any more.
+    /// Whether a message about the problem at `cause` is still true: the problem has not ended since.
     pub fn may_be_opened_by(&self, cause: Position) -> bool {
         cause > self.closing
     }
 
-    /// Whether the end at `cause` is to be told: there is something to close, and nothing new has
-    /// happened since.
+    /// Whether a message about the end at `cause` is to be sent: the incident is open, and there is no
+    /// newer problem.
     pub fn may_be_closed_by(&self, cause: Position) -> bool {
         self.is_open() && cause > self.opened
     }
@@ -89,32 +88,32 @@ mod tests {
     }
 
     #[test]
-    fn an_incident_is_open_until_its_end_was_told() {
-        let [trouble, end] = [Position(5), Position(7)];
-        let opened = merged(&[Incident::opened(trouble)]);
-        assert!(opened.is_open() && opened.may_be_opened_by(trouble));
+    fn an_incident_is_open_until_the_message_about_its_end_was_sent() {
+        let [problem, end] = [Position(5), Position(7)];
+        let opened = merged(&[Incident::opened(problem)]);
+        assert!(opened.is_open() && opened.may_be_opened_by(problem));
         assert!(opened.may_be_closed_by(end));
         let closing = merged(&[opened, Incident::closing(end)]);
-        assert!(closing.is_open(), "the service was not told yet");
-        assert!(!closing.may_be_opened_by(trouble), "a message that waited is too late");
+        assert!(closing.is_open(), "the message has not been sent yet");
+        assert!(!closing.may_be_opened_by(problem), "a message that has waited is too late");
         let closed = merged(&[closing, Incident::closed(end)]);
         assert!(!closed.is_open() && !closed.may_be_closed_by(end));
         assert!(!Incident::default().may_be_closed_by(end), "there was nothing to close");
     }
 
     #[test]
-    fn new_trouble_is_not_closed_by_the_end_of_the_old_one() {
+    fn the_end_of_an_old_problem_does_not_close_a_new_one() {
         let [old, end, new] = [Position(5), Position(7), Position(9)];
-        // The end is told when the new trouble is on record already.
+        // The new problem is recorded before the message about the end is sent.
         let parts = [Incident::opened(old), Incident::closing(end), Incident::opened(new)];
         let both = merged(&parts);
         assert!(!both.may_be_closed_by(end) && both.may_be_opened_by(new));
-        let told = merged(&[both, Incident::closed(end)]);
-        assert!(told.is_open() && told.may_be_closed_by(Position(11)));
+        let sent = merged(&[both, Incident::closed(end)]);
+        assert!(sent.is_open() && sent.may_be_closed_by(Position(11)));
     }
 
     #[test]
-    fn records_say_the_same_in_whatever_batches_they_are_folded() {
+    fn an_incident_does_not_depend_on_the_batches_in_which_records_are_folded() {
         let parts = [
             Incident::opened(Position(5)),
             Incident::closing(Position(7)),

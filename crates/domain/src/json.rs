@@ -1,11 +1,11 @@
-//! The one reader of JSON: what it reads can be published, and everything that is made of an event
-//! later is made through it, so that no event is accepted here and cannot be read there. What a
-//! template makes is held to it too.
+//! The only JSON reader. It decides which data can be published, and every format reads an event's
+//! data through it, so that no accepted event is unreadable later. The output of templates is checked
+//! with it too.
 //!
-//! It is stricter than the grammar of RFC 8259 where receivers are known to disagree: on names that
-//! an object has twice (section 4; RFC 7493, section 2.3, forbids them), on halves of surrogate
-//! pairs (section 8.2), and on deep nesting (section 9). Numbers are texts here. Neither their size
-//! nor their precision is limited, because nothing is computed of them.
+//! It is stricter than the grammar of RFC 8259 where receivers are known to disagree: on duplicate
+//! names in an object (section 4; RFC 7493, section 2.3, forbids them), on halves of surrogate pairs
+//! (section 8.2), and on deep nesting (section 9). Numbers stay texts. Neither their size nor their
+//! precision is limited, because nothing is computed with them.
 //!
 //! Decision: docs/decisions/one-reader-of-json.md
 
@@ -15,16 +15,16 @@ use std::fmt;
 
 use crate::limits::MAX_DATA_DEPTH;
 
-/// A value that has been read, with what became of the values inside of it.
+/// A value that has been read. `V` is what the caller has made of the values inside it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Json<'a, V> {
     /// `null`.
     Null,
     /// `true` or `false`.
     Boolean(bool),
-    /// A number. What it is, its text says.
+    /// A number, which only its text says exactly.
     Number,
-    /// What a string says.
+    /// A string without its quotation marks and escapes.
     String(Cow<'a, str>),
     /// The elements of an array, in their order.
     Array(Vec<V>),
@@ -35,17 +35,18 @@ pub enum Json<'a, V> {
 /// A member of an object.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Member<'a, V> {
-    /// Its name.
+    /// The name without its quotation marks and escapes.
     pub name: Cow<'a, str>,
     /// The name as it is written, with its quotation marks.
     pub name_text: &'a str,
-    /// What became of its value.
+    /// What the caller has made of its value.
     pub value: V,
 }
 
-/// Reads one value, with white space around it. `make` is given every value from the inside out,
-/// first as it is written, without the white space around it; what it makes of the outermost one is
-/// the result. It takes time in proportion to the text. There are at most [`MAX_DATA_DEPTH`] levels.
+/// Reads one value, with white space around it. `make` gets every value, inner ones first: its text
+/// without the white space around it, and the value. What it makes of the outermost value is the
+/// result. The time is proportional to the text's length. More than [`MAX_DATA_DEPTH`] levels are an
+/// error.
 pub fn read<'a, V>(
     text: &'a str,
     make: impl FnMut(&'a str, Json<'a, V>) -> V,
@@ -53,7 +54,8 @@ pub fn read<'a, V>(
     read_within(MAX_DATA_DEPTH, text, make)
 }
 
-/// Whether [`read`] would read it, if it were allowed `max_depth` levels of objects and arrays.
+/// Checks that [`read`] would accept the text if `max_depth` levels of objects and arrays were
+/// allowed.
 pub fn check(text: &str, max_depth: usize) -> Result<(), JsonError> {
     read_within(max_depth, text, |_, _| ())
 }
@@ -76,11 +78,11 @@ fn read_within<'a, V>(
     }
 }
 
-/// Why a text is not read. It reads as the end of a sentence that begins with what the text is
-/// called.
+/// Why a text is refused. Display writes the rest of a sentence that begins with the name of the
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonError {
-    /// Where, in bytes from 0.
+    /// The byte, counted from 0.
     at: usize,
     problem: Problem,
 }
@@ -93,23 +95,25 @@ enum Problem {
     Escape,
     Expected(&'static str),
     Surrogate,
-    /// More than so many levels.
+    /// There are more than this many levels.
     TooDeep(usize),
 }
 
 impl JsonError {
-    /// Where in the text, in bytes from 0; at most its length, and between two characters.
+    /// The byte in the text, counted from 0. It is on a character boundary and at most the text's
+    /// length.
     pub fn position(&self) -> usize {
         self.at
     }
 
-    /// Whether the text breaks the grammar, and not only what is asked beyond it.
+    /// Whether the text breaks the grammar of JSON. False: it only breaks a stricter rule of this
+    /// reader.
     pub fn is_of_grammar(&self) -> bool {
         !matches!(self.problem, Problem::Duplicate(_) | Problem::Surrogate | Problem::TooDeep(_))
     }
 }
 
-/// How much of a name is quoted, in characters.
+/// The part of a name that is quoted, in characters.
 const QUOTED_CHARS: usize = 40;
 
 impl std::error::Error for JsonError {}
@@ -143,7 +147,7 @@ impl fmt::Display for JsonError {
     }
 }
 
-/// Recursion is bounded by `max_depth`.
+/// A recursive descent parser. `max_depth` bounds the recursion.
 struct Reader<'a, M> {
     text: &'a str,
     at: usize,
@@ -161,7 +165,7 @@ impl<'a, M> Reader<'a, M> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Goes past the byte, if it is the next one.
+    /// Skips the next byte if it is this one. Returns whether it was.
     fn skip(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -181,7 +185,7 @@ impl<'a, M> Reader<'a, M> {
         }
     }
 
-    /// Goes past digits. How many there were.
+    /// Skips digits, and returns their number.
     fn skip_digits(&mut self) -> usize {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
@@ -190,7 +194,7 @@ impl<'a, M> Reader<'a, M> {
         self.at - start
     }
 
-    /// Section 6: `-`, an integer without leading zeros, a fraction, an exponent.
+    /// A number (section 6): `-`, an integer without leading zeros, a fraction, an exponent.
     fn number(&mut self) -> Result<(), JsonError> {
         const DIGIT: Problem = Problem::Expected("a digit");
         self.skip(b'-');
@@ -209,7 +213,7 @@ impl<'a, M> Reader<'a, M> {
         Ok(())
     }
 
-    /// A string, whose first quotation mark is next.
+    /// A string. The next byte should be its first quotation mark.
     fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.expect(b'"', "a string in quotation marks")?;
         let start = self.at;
@@ -225,7 +229,7 @@ impl<'a, M> Reader<'a, M> {
         }
     }
 
-    /// A string with escapes, from behind its first quotation mark.
+    /// A string with escapes. `start` is behind its first quotation mark.
     fn escaped_string(&mut self, start: usize) -> Result<String, JsonError> {
         let mut string = String::new();
         let mut copied = start;
@@ -250,7 +254,7 @@ impl<'a, M> Reader<'a, M> {
         }
     }
 
-    /// Section 7: a backslash and what follows.
+    /// An escape (section 7): a backslash and what follows.
     fn escape(&mut self) -> Result<char, JsonError> {
         let character = match self.text.as_bytes().get(self.at + 1) {
             Some(b'u') => return self.unicode_escape(),
@@ -268,7 +272,7 @@ impl<'a, M> Reader<'a, M> {
         Ok(character)
     }
 
-    /// `\uXXXX`, or two of them that are one character.
+    /// `\uXXXX`, or two of them that make one character.
     fn unicode_escape(&mut self) -> Result<char, JsonError> {
         let units = [self.unit(self.at), self.unit(self.at + 6)];
         let first = units[0].ok_or_else(|| self.error(Problem::Escape))?;
@@ -285,7 +289,7 @@ impl<'a, M> Reader<'a, M> {
         }
     }
 
-    /// The code unit of an escape `\uXXXX`, if there is one at that byte.
+    /// The code unit of the escape `\uXXXX` at a byte, if there is one.
     fn unit(&self, at: usize) -> Option<u16> {
         let escape = self.text.as_bytes().get(at..at + 6)?;
         let digits = escape.strip_prefix(br"\u")?;
@@ -391,15 +395,15 @@ impl<'a, M> Reader<'a, M> {
     }
 }
 
-/// The names of an object. Most have few, which are compared one by one.
+/// The names of an object. Most objects have few, which are compared one by one.
 #[derive(Default)]
 struct Names(HashSet<String>);
 
-/// So many names are compared before they are hashed.
+/// Objects with more names than this have them hashed.
 const COMPARED_NAMES: usize = 16;
 
 impl Names {
-    /// Whether the name is new. It will be the next member's.
+    /// Adds the name of the next member. Returns whether it is new.
     fn insert<V>(&mut self, members: &[Member<'_, V>], name: &str) -> bool {
         if members.len() < COMPARED_NAMES {
             return members.iter().all(|member| member.name != name);

@@ -29,7 +29,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn values_are_made_from_the_inside_out_in_the_order_in_which_they_are_written() {
+fn inner_values_are_read_first_and_in_their_order() {
     assert_eq!(
         outline(
             " { \"z\" : [ 1 , { } , [ ] ,null] ,\n\t\"a\":true,\"é\\n\":\"\\u00e9\\ud83d\\ude42\"}\r\n"
@@ -56,7 +56,7 @@ fn numbers_of_any_size_and_precision_stay_as_they_are_written() {
 }
 
 #[test]
-fn what_receivers_disagree_on_is_refused_with_its_place() {
+fn json_on_which_receivers_disagree_is_refused_with_its_position() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(check(&deep(MAX_DATA_DEPTH)), Ok(()));
     assert!(refusal(&deep(MAX_DATA_DEPTH + 1)).starts_with("is nested more than"));
@@ -85,7 +85,7 @@ fn what_receivers_disagree_on_is_refused_with_its_place() {
 }
 
 #[test]
-fn what_is_not_json_is_refused_with_its_place() {
+fn a_text_that_is_not_json_is_refused_with_its_position() {
     for (wrong, reason) in [
         ("", "a value was expected at byte 0"),
         ("{", "a string in quotation marks was expected at byte 1"),
@@ -114,7 +114,7 @@ fn what_is_not_json_is_refused_with_its_place() {
 }
 
 #[test]
-fn it_agrees_with_serde_json_on_the_grammar() {
+fn the_reader_and_serde_json_agree_on_the_grammar() {
     let pieces = [
         "{", "}", "[", "]", ",", ":", "\"a\"", "\"b\\n\"", "1", "-2.5e3", "true", "null", " ", "x",
     ];

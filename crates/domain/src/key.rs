@@ -1,4 +1,4 @@
-//! API keys and sessions: tokens of which only a digest is kept.
+//! API keys and sessions. Only a digest of their tokens is stored.
 //!
 //! Decision: docs/decisions/keys-are-facts-in-the-log.md
 
@@ -21,7 +21,7 @@ use crate::log::Version;
 use crate::plural::pluralize;
 use crate::violation::Violation;
 
-/// What every token begins with, so that people and scanners of leaked secrets know it.
+/// The prefix of every token, so that people and scanners for leaked secrets recognise it.
 pub const TOKEN_PREFIX: &str = "kt_";
 const TOKEN_BYTES: usize = 32;
 
@@ -36,13 +36,13 @@ impl Token {
         Token(Zeroizing::new(format!("{TOKEN_PREFIX}{}", hex::encode(random))))
     }
 
-    /// The text itself. Only for showing it once.
+    /// The token in clear. Only for showing it once.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What is kept of it. A token has 256 bits of randomness, so that a plain digest cannot be
-    /// turned back by guessing.
+    /// The digest that is stored. A token has 256 random bits, so that a plain digest cannot be
+    /// reversed by guessing.
     pub fn digest(&self) -> TokenDigest {
         TokenDigest(Sha256::digest(self.0.as_bytes()).into())
     }
@@ -87,30 +87,30 @@ impl fmt::Debug for TokenDigest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// Its id.
+    /// The key's id.
     pub id: KeyId,
-    /// Where it is valid.
+    /// The organizations that it is valid for.
     pub reach: Reach,
-    /// A label.
+    /// A label for people.
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// What its token is known by.
+    /// The digest of its token.
     pub token: TokenDigest,
-    /// What makes it a session. None: it is an API key.
+    /// How it was opened, if it is a session. None: it is an API key.
     pub session: Option<SessionOrigin>,
-    /// Who made it.
+    /// The actor that created it, as in the log: a key's id, or `oidc:` and a subject.
     pub creator: String,
-    /// When it was made.
+    /// When it was created.
     #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
-    /// When it ends by itself.
+    /// When it expires. None: never.
     #[serde(serialize_with = "micros")]
     pub expire_time: Option<Timestamp>,
-    /// When it was revoked.
+    /// When it was revoked or, if it is a session, ended.
     #[serde(serialize_with = "micros")]
     pub revoke_time: Option<Timestamp>,
-    /// How many records its stream has.
+    /// The number of records in its stream.
     pub version: Version,
 }
 
@@ -122,38 +122,38 @@ impl Document for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionOrigin {
-    /// The key, with which it ends. None: a JSON Web Token.
+    /// The key that opened it; the session ends with that key. None: a JSON Web Token opened it.
     pub parent: Option<KeyId>,
 }
 
-/// A key that has been checked.
+/// A key to create. Its values have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
-    /// A label.
+    /// A label for people.
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// What its token is known by.
+    /// The digest of its token.
     pub token: TokenDigest,
-    /// When it ends by itself.
+    /// When it expires. None: never.
     pub expire_time: Option<Timestamp>,
-    /// What makes it a session.
+    /// How it was opened, if it is a session.
     pub session: Option<SessionOrigin>,
 }
 
 /// Something that happened to a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyFact {
-    /// It was made.
+    /// The key was created, or the session opened.
     Created(NewKey),
-    /// It was revoked.
+    /// The API key was revoked.
     Revoked,
-    /// It was a session, and ended.
+    /// The session ended.
     SessionEnded,
 }
 
 impl Key {
-    /// The key that a Created fact makes.
+    /// The key after its Created fact.
     pub fn created(
         id: KeyId,
         organization: OrganizationId,
@@ -186,24 +186,25 @@ impl Key {
         }
     }
 
-    /// What follows from revoking it; nothing if it was revoked already.
+    /// The fact that follows from revoking it. None if it was revoked already.
     pub fn revoke(&self) -> Option<KeyFact> {
         let fact = if self.session.is_some() { KeyFact::SessionEnded } else { KeyFact::Revoked };
         self.revoke_time.is_none().then_some(fact)
     }
 
-    /// The key that it was opened with, if it is a session of one.
+    /// The key that opened it, if it is a session that a key opened.
     pub fn parent(&self) -> Option<KeyId> {
         self.session.and_then(|session| session.parent)
     }
 
-    /// Whether it opens anything at this time. A session is valid while its parent is, too.
+    /// Whether it is neither revoked nor expired at `now`. For a session, its parent must be checked as
+    /// well; see [`KeyValidity`](crate::key_validity::KeyValidity).
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.revoke_time.is_none() && self.expire_time.is_none_or(|expire_time| now < expire_time)
     }
 }
 
-/// Checks which role a key is to have, and where.
+/// Checks the role of a new key, and that the role is possible in its reach.
 pub fn check_role(role: Option<Role>, reach: &Reach) -> Result<Role, Violation> {
     match (role, reach) {
         (None, _) => Err(Violation::new("role", "is required")),
@@ -215,7 +216,7 @@ pub fn check_role(role: Option<Role>, reach: &Reach) -> Result<Role, Violation> 
     }
 }
 
-/// Checks how long a key is to be valid: 1 minute to 10 years.
+/// Checks how long a new key is to be valid: 1 minute to 10 years.
 pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation> {
     match (MIN_KEY_LIFE..=MAX_KEY_LIFE).contains(&life) {
         true => Ok(life),
@@ -225,8 +226,8 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
     }
 }
 
-/// Checks that what a key makes does not outlive it: until `end`, if it ever ends. `life` None: for
-/// ever.
+/// Checks that a key does not outlive the key that creates it, and returns when it expires. `life` is
+/// how long it is to be valid, None for ever. `end` is when the creating key ends, None for never.
 pub fn check_life_within_key(
     field: &str,
     life: Option<Duration>,
@@ -248,7 +249,7 @@ pub fn check_life_within_key(
     }
 }
 
-/// Checks how long a session is to last: 1 minute to 30 days, 12 hours unless it says.
+/// Checks how long a session is to last: 1 minute to 30 days, by default 12 hours.
 pub fn check_session_life(field: &str, life: Option<Duration>) -> Result<Duration, Violation> {
     let life = life.unwrap_or(DEFAULT_SESSION_LIFE);
     match (MIN_SESSION_LIFE..=MAX_SESSION_LIFE).contains(&life) {
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_key_makes_ends_with_it_at_the_latest() {
+    fn a_created_key_ends_no_later_than_the_key_that_created_it() {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let check = |life: Option<u64>, end| {
             check_life_within_key("time_to_live", life.map(Duration::from_secs), end, at(100))

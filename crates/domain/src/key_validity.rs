@@ -1,32 +1,32 @@
-//! Whether a key or a session still works, and until when.
+//! Whether a key or a session is valid, and until when.
 
 use crate::Timestamp;
 use crate::key::Key;
 
-/// Whether a key works.
+/// Whether a key is valid, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
-    /// It does.
+    /// The key is valid.
     Valid,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
-    /// It was revoked, or, if it is a session, ended.
+    /// The key was revoked, or the session ended.
     Revoked,
-    /// It is a session, and the key that it was opened with has expired or was revoked.
+    /// The key that opened the session has expired or was revoked.
     EndedWithKey,
 }
 
 /// Whether a key is valid at a time, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyValidity {
-    /// Whether it works.
+    /// Whether the key is valid.
     pub state: KeyState,
-    /// When it ceased to, or will by itself. None: never.
+    /// When the key ended, or will expire. None: never.
     pub end_time: Option<Timestamp>,
 }
 
 impl KeyValidity {
-    /// The validity of a key at `now`; `parent` is the key that a session was opened with.
+    /// The validity of a key at `now`. `parent` is the key that opened it, if it is a session.
     pub fn of(key: &Key, parent: Option<&Key>, now: Timestamp) -> KeyValidity {
         let parents_end = parent.and_then(|parent| earlier(parent.revoke_time, parent.expire_time));
         let ends = [
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_works_until_it_expires_or_is_revoked() {
+    fn a_key_is_valid_until_it_expires_or_is_revoked() {
         let validity = |expire, revoke| {
             let validity = KeyValidity::of(&key(expire, revoke, false), None, at(100));
             (validity.state, validity.end_time.map(Timestamp::as_second))
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_works_no_longer_than_its_key() {
+    fn a_session_is_valid_no_longer_than_its_key() {
         let validity = |parent: Key| {
             let session = key(Some(200), None, true);
             let validity = KeyValidity::of(&session, Some(&parent), at(100));

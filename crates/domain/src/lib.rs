@@ -1,9 +1,9 @@
-//! The rules of Keeptrusts Webhooks, and nothing else.
+//! The rules of Keeptrusts Webhooks.
 //!
-//! What an endpoint, an event, a delivery and an attempt are; which commands are refused and
-//! why; which facts follow from a command; what state follows from a fact; how a body is
-//! rendered and signed. State in, facts out: there is no clock, no I/O, no randomness and no
-//! async here. Time and new ids are arguments.
+//! They say what an endpoint, an event, a delivery and an attempt are; which commands are refused
+//! and why; which facts follow from a command; which state follows from a fact; how a body is
+//! rendered and signed. State goes in, facts come out. There is no clock, no I/O, no randomness and
+//! no async here: time and new ids are arguments.
 //!
 //! May depend on: value crates (ids, time, JSON, hashing). Never on tokio, tonic, prost or sqlx.
 #![deny(missing_docs)]
@@ -11,12 +11,12 @@
 pub mod access;
 pub mod attempt;
 pub mod audit;
+mod audit_changes;
 pub mod body;
 pub mod channel;
 mod channel_config;
 pub mod config;
 pub mod content_encoding;
-
 pub mod credential;
 pub mod delivery;
 mod delivery_state;

@@ -1,4 +1,4 @@
-//! The coordinates of the log: shards, positions, streams, epochs.
+//! The coordinates of the log: shards, positions, epochs, streams and versions.
 //!
 //! Decision: docs/decisions/clients-see-names-not-positions.md
 
@@ -13,17 +13,17 @@ use crate::ids::{
     OrganizationId, ReplayId,
 };
 
-/// One of the independent logs. Counted from 0.
+/// The number of one of the independent logs, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(pub u16);
 
 impl Shard {
-    /// The shard that all keys live on, whosever they are: a token must be found before it is
-    /// known whose it is.
+    /// The shard of all keys. A token is looked up before its organization is known, so keys cannot be
+    /// on the organization's shard.
     pub const OF_KEYS: Shard = Shard(0);
 
-    /// The shard that an organization lives on: for ever, since the number of shards is fixed
-    /// when the database is created.
+    /// The shard of an organization. It never changes, because the number of shards is fixed when the
+    /// database is created.
     pub fn of(organization: &OrganizationId, shard_count: u16) -> Shard {
         let digest = Sha256::digest(organization.as_str().as_bytes());
         let hash = digest.iter().take(8).fold(0u64, |hash, byte| hash << 8 | u64::from(*byte));
@@ -38,7 +38,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// A record's place in its shard's log: 1, 2, 3, … with no gap. 0 is before the first.
+/// A record's position in the log of its shard: 1, 2, 3, … without a gap. 0 is before the first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -61,7 +61,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// Counts the owners that a shard has had. Whoever appends with an older one is refused.
+/// The number of owners that a shard has had. An append with an older epoch is refused, which fences
+/// off previous owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub i64);
 
@@ -71,7 +72,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// How many records a stream has.
+/// The number of records that a stream has.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -85,25 +86,25 @@ impl Version {
     }
 }
 
-/// The history of one thing: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `replay/…`,
+/// The records of one entity: `endpoint/…`, `event/…`, `delivery/…`, `key/…`, `replay/…`,
 /// `channel/…`, `notification/…` or `operation/…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
-    /// An endpoint's.
+    /// The stream of an endpoint.
     Endpoint(EndpointId),
-    /// An event's.
+    /// The stream of an event.
     Event(EventId),
-    /// A delivery's.
+    /// The stream of a delivery.
     Delivery(DeliveryId),
-    /// A key's.
+    /// The stream of a key.
     Key(KeyId),
-    /// A replay's.
+    /// The stream of a replay.
     Replay(ReplayId),
-    /// A notification channel's.
+    /// The stream of a notification channel.
     Channel(ChannelId),
-    /// A notification's.
+    /// The stream of a notification.
     Notification(NotificationId),
-    /// Of what an operator did once: one record.
+    /// An operator's operation: one record.
     Operation(OperationId),
 }
 
@@ -134,20 +135,20 @@ impl FromStr for Stream {
             Some(("channel", id)) => id.parse().map(Stream::Channel),
             Some(("notification", id)) => id.parse().map(Stream::Notification),
             Some(("operation", id)) => id.parse().map(Stream::Operation),
-            // Anything else fails as a delivery's id does.
+            // Any other text fails with the error of a delivery's id.
             Some(("delivery", id)) => id.parse().map(Stream::Delivery),
             _ => text.parse().map(Stream::Delivery),
         }
     }
 }
 
-/// A record by its place in its own history. Unlike its position it says nothing of what others
-/// have recorded in the same shard, so that clients may be shown it.
+/// A record's name: its stream and its place in the stream. Unlike a position it does not reveal how
+/// much other organizations have recorded in the same shard, so that clients may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordName {
-    /// Whose history.
+    /// The stream of the record.
     pub stream: Stream,
-    /// Its place there, from 1.
+    /// The record's place in the stream, from 1.
     pub version: Version,
 }
 
@@ -171,7 +172,7 @@ impl FromStr for RecordName {
             stream: stream.parse().map_err(|_| InvalidRecordName)?,
             version: Version(version.parse().map_err(|_| InvalidRecordName)?),
         };
-        // One record has one spelling.
+        // A record's name has one spelling.
         if name.version.0 > 0 && name.to_string() == text {
             Ok(name)
         } else {
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_records_name_is_read_back_from_its_text_and_from_nothing_like_it() {
+    fn a_record_name_is_read_from_its_text_and_from_no_other_spelling() {
         for stream in [
             Stream::Endpoint(EndpointId::MIN),
             Stream::Event(EventId::MAX),

@@ -1,5 +1,5 @@
-//! How much mail may go out for an organization: whoever may make channels may have the operator's
-//! server write to anybody, and a server that is used for that is soon believed by nobody.
+//! Limits on the mail that is sent for an organization. A user who may create channels can make the
+//! operator's server write to anybody, and a server that is abused in this way loses its reputation.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use crate::Timestamp;
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many messages, and how many recipients of them in all, an organization may have: in any
-/// minute and in any 24 hours, tests and repetitions included.
+/// The messages and the recipients that an organization may have in any minute and in any 24 hours.
+/// Tests and retries count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailLimits {
     /// Messages in a minute.
     pub messages_per_minute: u32,
-    /// Recipients in a minute; at least as many as a channel may have.
+    /// Recipients in a minute. At least as many as one channel may have.
     pub recipients_per_minute: u32,
     /// Messages in 24 hours.
     pub messages_per_day: u32,
-    /// Recipients in 24 hours; at least as many as a channel may have.
+    /// Recipients in 24 hours. At least as many as one channel may have.
     pub recipients_per_day: u32,
 }
 
@@ -34,38 +34,39 @@ impl Default for MailLimits {
     }
 }
 
-/// One or more tries at a mail, as the table of notifications has them.
+/// The attempts to send one mail, as the table of notifications holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailAttempts {
-    /// When the last try began.
+    /// When the last attempt began.
     pub time: Timestamp,
-    /// How many tries there were, at least a minute apart.
+    /// The number of attempts, at least a minute apart.
     pub messages: u32,
-    /// How many recipients each of them had.
+    /// The recipients of each attempt.
     pub recipients: u32,
 }
 
-/// What was sent for an organization in the last 24 hours, in the order of time.
+/// The mail that was sent for an organization in the last 24 hours: times and recipients, in the order
+/// of time.
 #[derive(Debug, Clone, Default)]
 pub struct MailUsage {
     sent: VecDeque<(Timestamp, u32)>,
 }
 
 impl MailUsage {
-    /// What the table says. When the tries before a last one were is not in it: they are counted
-    /// as if they had been a minute before.
+    /// The usage that the table says. It holds the time of the last attempt only, so earlier attempts
+    /// count as if they had been made a minute before.
     pub fn of(sent: impl IntoIterator<Item = MailAttempts>) -> MailUsage {
-        let mut tries = Vec::new();
+        let mut attempts = Vec::new();
         for MailAttempts { time, messages, recipients } in sent {
             let before = time.checked_sub(MINUTE).unwrap_or(Timestamp::MIN);
-            tries.extend((1..messages).map(|_| (before, recipients)));
-            tries.push((time, recipients));
+            attempts.extend((1..messages).map(|_| (before, recipients)));
+            attempts.push((time, recipients));
         }
-        tries.sort_unstable();
-        MailUsage { sent: tries.into() }
+        attempts.sort_unstable();
+        MailUsage { sent: attempts.into() }
     }
 
-    /// One more goes out now.
+    /// Counts a mail that is sent now, and drops what is older than 24 hours.
     pub fn note(&mut self, now: Timestamp, recipients: u32) {
         while self.sent.front().is_some_and(|(time, _)| after(*time, DAY) <= now) {
             self.sent.pop_front();
@@ -73,7 +74,7 @@ impl MailUsage {
         self.sent.push_back((now, recipients));
     }
 
-    /// When a message to so many recipients may go out: `now`, if it may at once.
+    /// When a message to `recipients` recipients may be sent. `now` if it may be sent at once.
     pub fn free_at(&self, now: Timestamp, recipients: u32, limits: &MailLimits) -> Timestamp {
         let MailLimits { messages_per_minute, recipients_per_minute, .. } = *limits;
         let minute = self.fits(now, recipients, MINUTE, messages_per_minute, recipients_per_minute);
@@ -82,7 +83,8 @@ impl MailUsage {
         minute.max(day)
     }
 
-    /// The latest of those that must have left the window first, and when it has.
+    /// When a message fits into the limits of one window: when the newest mail that must leave the
+    /// window first has left it.
     fn fits(
         &self,
         now: Timestamp,
@@ -106,7 +108,7 @@ impl MailUsage {
         now
     }
 
-    /// Since when what was sent counts.
+    /// The time since which sent mail counts: 24 hours before `now`.
     pub fn counts_since(now: Timestamp) -> Timestamp {
         now.checked_sub(DAY).unwrap_or(Timestamp::MIN)
     }
@@ -131,14 +133,14 @@ mod tests {
         Timestamp::from_second(second).expect("in range")
     }
 
-    fn sent(tries: &[(i64, u32)]) -> MailUsage {
+    fn sent(mails: &[(i64, u32)]) -> MailUsage {
         let mut usage = MailUsage::default();
-        tries.iter().for_each(|(second, recipients)| usage.note(time(*second), *recipients));
+        mails.iter().for_each(|(second, recipients)| usage.note(time(*second), *recipients));
         usage
     }
 
     #[test]
-    fn so_many_messages_go_out_in_a_minute() {
+    fn messages_in_a_minute_are_limited() {
         let usage = sent(&[(0, 1), (10, 1), (20, 1)]);
         assert_eq!(usage.free_at(time(30), 1, &LIMITS), time(60), "the first one leaves");
         assert_eq!(usage.free_at(time(60), 1, &LIMITS), time(60));
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_recipients_are_written_to_in_a_minute() {
+    fn recipients_in_a_minute_are_limited() {
         let usage = sent(&[(0, 9), (10, 9)]);
         assert_eq!(usage.free_at(time(30), 2, &LIMITS), time(30));
         assert_eq!(usage.free_at(time(30), 3, &LIMITS), time(60));
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_says_counts_repetitions() {
+    fn earlier_attempts_of_a_mail_count() {
         let usage = MailUsage::of([
             MailAttempts { time: time(600), messages: 4, recipients: 1 },
             MailAttempts { time: time(500), messages: 1, recipients: 1 },
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_a_day_is_forgotten() {
+    fn mail_older_than_a_day_does_not_count() {
         let mut usage = sent(&[(0, 1), (10, 1)]);
         usage.note(time(DAY.as_secs() as i64 + 5), 1);
         assert_eq!(usage.sent.len(), 2);

@@ -1,20 +1,20 @@
-//! Mail addresses.
+//! Checks mail addresses.
 
 use crate::violation::Violation;
 
-/// The longest address that SMTP takes: 256 octets with the brackets around it (RFC 5321 section
+/// The longest address in SMTP: 256 octets with the angle brackets around it (RFC 5321 section
 /// 4.5.3.1.3).
 const MAX_ADDRESS_BYTES: usize = 254;
 /// The longest part before the `@` (RFC 5321 section 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// Checks a mail address: `local@domain` as RFC 5321 section 4.1.2 has it, without quoted strings,
-/// address literals and characters beyond ASCII. So it has no space, no line end and no comma, and
-/// stands in a header or a command for nothing but itself; nor has it a hyphen at its beginning,
-/// which programs behind a mail server have taken for an option.
+/// Checks a mail address: `local@domain` (RFC 5321 section 4.1.2) without quoted strings, address
+/// literals and characters beyond ASCII. So it has no space, no line end and no comma, and cannot be
+/// mistaken for anything else in a header or a command. It does not begin with a hyphen, because
+/// programs behind mail servers have taken such addresses for options.
 ///
-/// The domain is a full name, for which a mail server can be found: names of one label (`localhost`)
-/// mean a machine of the operator's, and RFC 5321 section 2.3.5 does not allow them.
+/// The domain has at least two labels. Names of one label (`localhost`) mean a machine of the
+/// operator's, and RFC 5321 section 2.3.5 does not allow them.
 pub fn check_mailbox(field: &str, address: &str) -> Result<String, Violation> {
     let address = address.trim();
     let wrong = |description: &str| Err(Violation::new(field, description));
@@ -40,7 +40,7 @@ pub fn check_mailbox(field: &str, address: &str) -> Result<String, Violation> {
     Ok(address.to_owned())
 }
 
-/// RFC 5322 section 3.2.3.
+/// An atom of RFC 5322 section 3.2.3.
 fn is_atom(text: &str) -> bool {
     let is_atext =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
@@ -55,7 +55,7 @@ fn is_domain(domain: &str) -> bool {
             && !label.ends_with('-')
     };
     let Some((_, top)) = domain.rsplit_once('.') else { return false };
-    // No domain at the top is a number (RFC 3696 section 2): it would be an IPv4 address.
+    // A top-level domain is not all digits (RFC 3696 section 2): that would be an IPv4 address.
     domain.split('.').all(is_label) && !top.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_stands_for_nothing_but_itself() {
+    fn addresses_that_could_be_misread_are_refused() {
         for right in [
             "a@b.c",
             "x-@y.example",

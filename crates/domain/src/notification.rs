@@ -1,4 +1,4 @@
-//! Notifications: what a channel is told of what happened to an organization's endpoints.
+//! Notifications: the messages to channels about an organization's endpoints.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::named_enum::named_enum;
 
 pub use crate::notification_type::NotificationType;
 
-/// The longest time that exhausted deliveries are collected for before they are told.
+/// How long exhausted deliveries of an endpoint are collected into one message, at most.
 pub const GROUPING_WINDOW: Duration = Duration::from_secs(60 * 60);
 
-/// No notification waits longer than this for its next attempt, or for its first.
+/// The longest wait of a notification for its first or its next attempt.
 pub const MAX_RETRY_WAIT: Duration = RETRY_WAITS[RETRY_WAITS.len() - 1];
 
-/// The waits before a notification is sent again: 1 min, 5 min, 30 min, 2 h, 6 h. Shorter in all
-/// than a delivery's: what is told half a day late helps nobody.
+/// The waits before a notification is sent again: 1 min, 5 min, 30 min, 2 h, 6 h. Shorter in all than
+/// those of deliveries, because a notification that is half a day late helps nobody.
 const RETRY_WAITS: [Duration; 5] = {
     const MINUTE: u64 = 60;
     [
@@ -33,99 +33,98 @@ const RETRY_WAITS: [Duration; 5] = {
     ]
 };
 
-/// How many times the closing of an incident is tried: for a week, every 6 hours in the end. Nobody
-/// else closes it.
+/// The attempts to close an incident: for a week, every 6 hours in the end. Nothing else closes it.
 const CLOSING_ATTEMPTS: u32 = RETRY_WAITS.len() as u32 + 4 * 7;
 
 named_enum! {
-    /// How far a notification has come.
+    /// The progress of a notification.
     pub enum NotificationState {
-        /// It was not sent yet, or will be sent again.
+        /// It has not been sent yet, or will be sent again.
         Waiting = "waiting",
-        /// The channel's service took it.
+        /// The channel's service accepted it.
         Sent = "sent",
-        /// It is not sent any more.
+        /// The last attempt failed, and there is no other.
         Failed = "failed",
-        /// It was not sent, because what it tells of was over before.
+        /// It was not sent, because its problem was over before, or sending was not allowed.
         Withdrawn = "withdrawn",
     }
 }
 
-/// A notification that is to be.
+/// A notification to send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewNotification {
-    /// Who is told.
+    /// The channel to send it to.
     pub channel_id: ChannelId,
-    /// What of.
+    /// What it is about.
     pub notification_type: NotificationType,
-    /// The endpoint that it is about. None: a test, or a summary.
+    /// The endpoint that it is about. None for tests and summaries.
     pub endpoint_id: Option<EndpointId>,
     /// The last delivery that it is about.
     pub delivery_id: Option<DeliveryId>,
-    /// How many things of the kind happened.
+    /// How many times this happened, for example how many deliveries ran out of attempts.
     pub count: u32,
-    /// When the first of them did. Of a summary: when its week began.
+    /// When it happened first. For a summary: when its week began.
     #[serde(serialize_with = "micros")]
     pub since: Timestamp,
-    /// What went wrong, for people to read. May be empty.
+    /// What went wrong, for people to read; may be empty.
     pub reason: String,
-    /// When it is to be sent.
+    /// When it is due for the first time.
     #[serde(serialize_with = "micros")]
     pub due_time: Timestamp,
-    /// The figures of a summary.
+    /// The figures, if it is a summary.
     pub summary: Option<HealthSummary>,
-    /// What it does to the incident of the endpoint. None: the channel's service keeps none.
+    /// What it does with the incident of the endpoint. None: the channel's service keeps no incidents.
     pub incident: Option<IncidentAction>,
 }
 
-/// One try at sending a notification.
+/// One attempt to send a notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotificationAttempt {
     /// 1, 2, 3, … within the notification.
     pub number: u32,
-    /// When it began.
+    /// When the attempt began.
     #[serde(serialize_with = "micros")]
     pub start_time: Timestamp,
-    /// How long it took.
+    /// How long the attempt took.
     #[serde(serialize_with = "micros")]
     pub duration: Duration,
-    /// What the service answered: an HTTP status or an SMTP reply code. None: nothing.
+    /// The HTTP status or the SMTP reply code of the answer. None: there was no answer.
     pub status_code: Option<u16>,
-    /// How many recipients of a mail the mail server was given. 0: it was no mail, or none was sent.
+    /// The recipients that the mail server was given. 0 if it is not mail, or no mail was sent.
     pub recipients: u32,
 }
 
 /// Something that happened to a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotificationFact {
-    /// Something happened that a channel hears of.
+    /// Something happened that the channel is subscribed to.
     Raised(Box<NewNotification>),
-    /// More of the same happened while it waited.
+    /// The same happened again while the notification waited.
     Counted {
-        /// How many more.
+        /// How many times more.
         count: u32,
         /// The last delivery among them.
         delivery_id: Option<DeliveryId>,
     },
-    /// The channel's service took it.
+    /// The channel's service accepted the message.
     Sent {
-        /// How.
+        /// The attempt.
         attempt: NotificationAttempt,
-        /// How many things of the kind the message told of.
+        /// The count that the message contained.
         count: u32,
     },
-    /// It could not be sent.
+    /// An attempt to send it failed.
     Failed {
-        /// How.
+        /// The attempt.
         attempt: NotificationAttempt,
-        /// What went wrong. Never shows a secret.
+        /// What went wrong, for people to read. Never contains a secret.
         error: String,
-        /// When it is tried again. None: it is not.
+        /// When the next attempt is due. None: there is no other.
         next_attempt_time: Option<Timestamp>,
     },
-    /// It is not sent: what it tells of is over, or the organization may not have it sent now.
+    /// It is not sent: its problem is over, or sending is not allowed now.
     Withdrawn {
         /// Why, for people to read.
         reason: String,
@@ -136,30 +135,30 @@ pub enum NotificationFact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notification {
-    /// Its id.
+    /// The notification's id.
     pub id: NotificationId,
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Who is told, what of, and when it is due for the first time.
+    /// What is sent, to which channel, and when it is due for the first time.
     pub new: NewNotification,
-    /// How far it has come.
+    /// Its state.
     pub state: NotificationState,
-    /// When it is to be sent. None: it has ended.
+    /// When the next attempt is due. None: there is no other.
     #[serde(serialize_with = "micros")]
     pub due_time: Option<Timestamp>,
     /// The last attempt.
     pub last_attempt: Option<NotificationAttempt>,
-    /// What went wrong with it. Empty: nothing.
+    /// What went wrong with the last attempt, or why it was withdrawn. Empty otherwise.
     pub error: String,
-    /// The last record, in the same shard, of what it tells of. 0: none.
+    /// The position, in the same shard, of the last record that it is about. 0: none.
     pub cause: Position,
-    /// When it was raised.
+    /// When it was recorded.
     #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
-    /// When it was sent, or given up.
+    /// When it was sent, failed for good or was withdrawn.
     #[serde(serialize_with = "micros")]
     pub end_time: Option<Timestamp>,
-    /// How many records its stream has.
+    /// The number of records in its stream.
     pub version: Version,
 }
 
@@ -168,7 +167,7 @@ impl Document for Notification {
 }
 
 impl Notification {
-    /// The notification that a Raised fact makes, which followed from the record at `cause`.
+    /// The notification after its Raised fact, which followed from the record at `cause`.
     pub fn raised(
         id: NotificationId,
         organization_id: OrganizationId,
@@ -191,7 +190,8 @@ impl Notification {
         }
     }
 
-    /// The notification after one more fact, which followed from the record at `cause`, if any.
+    /// The notification after one more fact, which followed from the record at `cause`
+    /// ([`Position::START`] if from none).
     pub fn apply(&mut self, fact: &NotificationFact, cause: Position, recorded_at: Timestamp) {
         self.version = self.version.next();
         self.cause = self.cause.max(cause);
@@ -227,13 +227,13 @@ impl Notification {
         }
     }
 
-    /// How many times it was tried.
+    /// The number of attempts so far.
     pub fn attempt_count(&self) -> u32 {
         self.last_attempt.as_ref().map_or(0, |attempt| attempt.number)
     }
 
-    /// When it is tried again after an attempt that ended at `end_time`. None: it is not, because
-    /// it is a test or was tried often enough.
+    /// When the attempt after attempt `number` is due, which ended at `end_time`. None: there is no
+    /// other, because it is a test or has had all its attempts.
     pub fn next_attempt_time(&self, number: u32, end_time: Timestamp) -> Option<Timestamp> {
         if self.new.notification_type == NotificationType::Test {
             return None;
@@ -246,8 +246,8 @@ impl Notification {
         end_time.checked_add(*wait).ok()
     }
 
-    /// What a fact about it, which followed from the record at `cause`, says of the incident of its
-    /// endpoint. `self` is the notification after the fact.
+    /// What a fact that followed from the record at `cause` says about the incident of the endpoint.
+    /// `self` is the notification after the fact.
     pub fn incident_after(&self, fact: &NotificationFact, cause: Position) -> Option<Incident> {
         match (fact, self.new.incident.as_ref()?) {
             (NotificationFact::Raised(_), IncidentAction::Open)
@@ -255,7 +255,7 @@ impl Notification {
                 Some(Incident::opened(cause))
             }
             (NotificationFact::Raised(_), IncidentAction::Close) => Some(Incident::closing(cause)),
-            // From now on it is up to this notification alone.
+            // From now on only this notification can close it.
             (NotificationFact::Raised(_), IncidentAction::CloseAt(_)) => {
                 Some(Incident { closing: cause, ..Incident::closed(cause) })
             }
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_while_it_waits_is_told_and_what_follows_is_not() {
+    fn repetitions_count_while_the_notification_waits_and_not_after_it_is_sent() {
         let mut row = notification(NotificationType::DeliveryExhausted);
         let later = time("2026-04-23T10:05:00Z");
         let counted = NotificationFact::Counted { count: 4, delivery_id: Some(DeliveryId::MIN) };

@@ -5,22 +5,22 @@ use std::fmt;
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// What a notification tells of.
+    /// What a notification is about.
     pub enum NotificationType {
-        /// Deliveries of an endpoint ran out of attempts. One message per endpoint and hour at most.
+        /// Deliveries of an endpoint ran out of attempts. At most one message per endpoint and hour.
         DeliveryExhausted = "delivery_exhausted",
         /// An endpoint became degraded.
         EndpointDegraded = "endpoint_degraded",
         /// A degraded endpoint is active again.
         EndpointRecovered = "endpoint_recovered",
-        /// An endpoint was disabled, and not by a person.
+        /// An endpoint was disabled without a user's request.
         EndpointDisabled = "endpoint_disabled",
-        /// How a week went.
+        /// The health summary of a week.
         WeeklySummary = "weekly_summary",
-        /// Somebody wants to see whether the channel works. Cannot be subscribed to.
+        /// A test of the channel, on request. Cannot be subscribed to.
         Test = "test",
-        /// The trouble of an endpoint is over, told to a service that has an incident open. Cannot be
-        /// subscribed to.
+        /// The problem of an endpoint is over; this closes the incident at a service that keeps one.
+        /// Cannot be subscribed to.
         IncidentResolved = "incident_resolved",
     }
 }
@@ -32,12 +32,12 @@ impl fmt::Display for NotificationType {
 }
 
 impl NotificationType {
-    /// Whether it can be subscribed to.
+    /// Whether channels can subscribe to it.
     pub const fn can_be_subscribed_to(self) -> bool {
         !matches!(self, NotificationType::Test | NotificationType::IncidentResolved)
     }
 
-    /// Whether it tells of trouble of an endpoint: a service that keeps incidents opens one.
+    /// Whether it is about a problem of an endpoint, so that a service that keeps incidents opens one.
     pub const fn opens_incident(self) -> bool {
         matches!(
             self,

@@ -1,5 +1,4 @@
-//! Pauses: a receiver that is asked too much, or that is busy, says for how long its endpoint is to
-//! be left alone.
+//! Pauses: a receiver that is overloaded says how long its endpoint should get no deliveries.
 //!
 //! Decision: docs/decisions/a-pause-is-part-of-an-attempt.md
 
@@ -10,28 +9,28 @@ use crate::fact::EndpointFact;
 use crate::ids::DeliveryId;
 use crate::limits::MAX_ENDPOINT_PAUSE;
 
-/// Too Many Requests (RFC 6585 section 4) and Service Unavailable (RFC 9110 section 15.6.4): what
-/// they ask for is about the receiver, and not about the one request.
+/// Too Many Requests (RFC 6585 section 4) and Service Unavailable (RFC 9110 section 15.6.4). Their
+/// Retry-After is about the receiver as a whole, not about the one request.
 const BUSY: [u16; 2] = [429, 503];
 
-/// A pause that a receiver has asked for, as the tables hold it: the last one of an endpoint, until
-/// something ends it (see [`EndpointFact::ends_pause`]). Automatic attempts wait for its end,
-/// without being used up; manual retries and tests do not.
+/// A pause that a receiver has asked for. The tables hold the last one of an endpoint until a fact
+/// ends it (see [`EndpointFact::ends_pause`]). Automatic attempts wait for its end and are not used up
+/// by that. Manual retries and tests do not wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// When the answer that asked for it was recorded.
+    /// When the response that asked for it was recorded.
     pub start_time: Timestamp,
-    /// At most [`MAX_ENDPOINT_PAUSE`] after that.
+    /// When it ends: at most [`MAX_ENDPOINT_PAUSE`] after `start_time`.
     pub end_time: Timestamp,
     /// The delivery that was answered.
     pub delivery_id: DeliveryId,
-    /// With what: 429 or 503.
+    /// The status of the response: 429 or 503.
     pub status_code: u16,
 }
 
 impl Pause {
-    /// How long the endpoint is left alone after an answer with this status that asks for
-    /// `retry_after`. None: not at all.
+    /// How long the endpoint pauses after a response with this status and Retry-After. None: it does
+    /// not pause.
     pub fn after_answer(status_code: u16, retry_after: Option<Duration>) -> Option<Duration> {
         let wait = retry_after.filter(|wait| !wait.is_zero() && BUSY.contains(&status_code))?;
         Some(wait.min(MAX_ENDPOINT_PAUSE))
@@ -49,9 +48,9 @@ impl Pause {
         Pause { start_time, end_time, delivery_id, status_code }
     }
 
-    /// What is left of it at `now`, by a clock that may have been set since it began: never more
-    /// than was asked for. None: it is over, or it began so far ahead of now that only a clock
-    /// that has been set back explains it.
+    /// What remains of the pause at `now`. The clock may have been set since the pause began, so the
+    /// result is never more than the whole pause. None: the pause is over, or it began so far in the
+    /// future that the clock must have been set back.
     pub fn remaining(&self, now: Timestamp) -> Option<Duration> {
         let between = |from, to: Timestamp| Duration::try_from(to.duration_since(from)).ok();
         let whole = between(self.start_time, self.end_time)?;
@@ -59,8 +58,8 @@ impl Pause {
         (left <= whole + MAX_ENDPOINT_PAUSE).then(|| left.min(whole))
     }
 
-    /// Whether it was over at `now`, but not for longer than a pause may last: who takes over then
-    /// begins slowly.
+    /// Whether the pause has ended at `now`, but less than [`MAX_ENDPOINT_PAUSE`] ago. A new owner of
+    /// the shard then starts slowly with the endpoint.
     pub fn has_just_ended(&self, now: Timestamp) -> bool {
         let since = Duration::try_from(now.duration_since(self.end_time));
         since.is_ok_and(|since| since <= MAX_ENDPOINT_PAUSE)
@@ -68,8 +67,8 @@ impl Pause {
 }
 
 impl EndpointFact {
-    /// Whether a pause is over with it: somebody says that the receiver is to be asked again, or
-    /// there is another receiver, or none.
+    /// Whether the fact ends a pause: a user has enabled the endpoint, its URL is another one, or it was
+    /// deleted.
     pub fn ends_pause(&self) -> bool {
         match self {
             EndpointFact::Enabled | EndpointFact::Deleted => true,
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_pauses_after_429_and_503_for_five_minutes_at_most() {
+    fn an_endpoint_pauses_after_429_and_503_for_at_most_five_minutes() {
         for status_code in BUSY {
             let pause = |wait| Pause::after_answer(status_code, wait);
             assert_eq!(pause(Some(seconds(20))), Some(seconds(20)));
@@ -114,7 +113,7 @@ mod tests {
         let remaining = |now| pause.remaining(time(now));
         assert_eq!(remaining("2026-04-23T10:30:05Z"), Some(seconds(15)));
         assert_eq!(remaining("2026-04-23T10:30:20Z"), None);
-        // Set ahead: over. Set back a little: the whole of it. Set back far: not any more.
+        // Set ahead: it is over. Set back a little: all of it remains. Set back far: it is over.
         assert_eq!(remaining("2026-04-23T12:30:00Z"), None);
         assert_eq!(remaining("2026-04-23T10:29:00Z"), Some(seconds(20)));
         assert_eq!(remaining("2026-04-23T08:30:00Z"), None);
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn enabling_deleting_and_another_url_end_a_pause_and_nothing_else_does() {
+    fn a_pause_ends_with_enabling_deleting_or_another_url_and_nothing_else() {
         let updated =
             |patch| EndpointFact::Updated { patch, secret: None, before: EndpointPatch::default() };
         let url = Some("https://example.com/other".to_owned());
@@ -139,6 +138,9 @@ mod tests {
         assert!(!updated(EndpointPatch { name, ..EndpointPatch::default() }).ends_pause());
         assert!(!EndpointFact::SecretRevealed.ends_pause());
         let recovered = EndpointFact::Recovered { delivery_id: DeliveryId::MIN };
-        assert!(!recovered.ends_pause(), "what was under way may still succeed");
+        assert!(
+            !recovered.ends_pause(),
+            "a success may come from a request that began before the pause"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! In which form an endpoint's receiver wants its events.
+//! The payload formats: which body an endpoint's receiver gets.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
 
 named_enum! {
-    /// A form, without what belongs to it.
+    /// The kind of a payload format, without its template or routing key.
     #[derive(Default)]
     pub enum PayloadKind {
         /// Our own body: `event`, `timestamp` and `data`.
@@ -26,7 +26,7 @@ named_enum! {
         PagerDuty = "pagerduty",
         /// A CloudEvent 1.0 in structured mode.
         CloudEvents = "cloudevents",
-        /// What a template makes of the event.
+        /// What the endpoint's template makes of the event.
         Custom = "custom",
     }
 }
@@ -50,8 +50,9 @@ impl FromStr for PayloadKind {
     }
 }
 
-/// A form with what belongs to it, and with nothing else. `K` is PagerDuty's routing key: sealed
-/// in the log and the tables, a [`RoutingKey`] in requests, and `()` where it is not to be seen.
+/// A payload format with the template or the routing key that its kind needs, and nothing else. `K` is
+/// PagerDuty's routing key: sealed in the log and the tables, a [`RoutingKey`] in requests, and `()`
+/// where it must not be seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PayloadFormat<K = SealedSecret> {
@@ -65,30 +66,30 @@ pub enum PayloadFormat<K = SealedSecret> {
     /// An alert for PagerDuty.
     #[serde(rename = "pagerduty")]
     PagerDuty {
-        /// Which service's integration it is for.
+        /// The integration key of a PagerDuty service.
         routing_key: K,
     },
     /// A CloudEvent.
     #[serde(rename = "cloudevents")]
     CloudEvents,
-    /// What a template makes of the event.
+    /// What the endpoint's template makes of the event.
     Custom {
-        /// The template. It has been compiled once, for a check.
+        /// The template. It compiled when it was set.
         template: String,
     },
 }
 
-/// What a form cannot do without, and was not given.
+/// A part that a kind of format needs and that was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingPart {
-    /// Custom's.
+    /// The template of the custom format.
     Template,
-    /// PagerDuty's.
+    /// The routing key of the pagerduty format.
     RoutingKey,
 }
 
 impl<K> PayloadFormat<K> {
-    /// The format of this form. It takes what belongs to it, and leaves the rest.
+    /// The format of this kind. It takes the part that its kind needs, and drops the other.
     pub fn new(
         kind: PayloadKind,
         template: Option<String>,
@@ -108,7 +109,7 @@ impl<K> PayloadFormat<K> {
         })
     }
 
-    /// Which form it is.
+    /// The format's kind.
     pub fn kind(&self) -> PayloadKind {
         match self {
             PayloadFormat::Keeptrusts => PayloadKind::Keeptrusts,
@@ -120,7 +121,7 @@ impl<K> PayloadFormat<K> {
         }
     }
 
-    /// The template of the custom form.
+    /// The template, if the format is custom.
     pub fn template(&self) -> Option<&str> {
         match self {
             PayloadFormat::Custom { template } => Some(template),
@@ -128,7 +129,7 @@ impl<K> PayloadFormat<K> {
         }
     }
 
-    /// PagerDuty's routing key.
+    /// The routing key, if the format is pagerduty.
     pub fn routing_key(&self) -> Option<&K> {
         match self {
             PayloadFormat::PagerDuty { routing_key } => Some(routing_key),
@@ -136,7 +137,7 @@ impl<K> PayloadFormat<K> {
         }
     }
 
-    /// The same with this in the place of the routing key. None: it has one, and this is none.
+    /// The same format with another routing key. None if the format needs a key and `key` is None.
     pub fn with_key<L>(self, key: Option<L>) -> Option<PayloadFormat<L>> {
         let kind = self.kind();
         let template = match self {
@@ -156,7 +157,7 @@ impl FieldValue for PayloadFormat {
         PayloadFormat::new(self.kind(), template, Some(())).unwrap_or_default()
     }
 
-    /// A routing key that is there has been set.
+    /// A routing key in `after` counts as changed, because sealed keys cannot be compared.
     fn changes(
         _: &'static str,
         before: Option<&PayloadFormat<()>>,
@@ -179,7 +180,7 @@ impl FieldValue for PayloadFormat {
 pub struct RoutingKey(Secret);
 
 impl RoutingKey {
-    /// Checks that `text` can be one.
+    /// Checks that `text` has the form of a routing key.
     pub fn new(field: &str, text: String) -> Result<RoutingKey, Violation> {
         let fits = text.len() == ROUTING_KEY_CHARS
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -195,28 +196,28 @@ impl RoutingKey {
         }
     }
 
-    /// In the place of a key, where there is none to be shown: asterisks.
+    /// Asterisks, for previews of a body whose key must not be shown.
     pub fn placeholder() -> RoutingKey {
         RoutingKey(Secret::opened("*".repeat(ROUTING_KEY_CHARS)))
     }
 
-    /// A key that was opened.
+    /// A key that was sealed, after opening it. It is not checked again.
     pub fn opened(secret: Secret) -> RoutingKey {
         RoutingKey(secret)
     }
 
-    /// For sealing, and for the body that PagerDuty is sent.
+    /// The key in clear. Only for sealing it, and for the body that PagerDuty gets.
     pub fn secret(&self) -> &Secret {
         &self.0
     }
 }
 
-/// New parts of a payload format; None: as before.
+/// New parts of a payload format. None: the part stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadPatch<K = SealedSecret> {
-    /// The form.
+    /// The kind.
     pub kind: Option<PayloadKind>,
-    /// The template; empty: none.
+    /// The template. Empty: the template is removed.
     pub template: Option<String>,
     /// PagerDuty's routing key.
     pub routing_key: Option<K>,
@@ -228,27 +229,27 @@ impl<K> Default for PayloadPatch<K> {
     }
 }
 
-/// What the fields are called in the request that is judged.
+/// The names of the fields in the request that is checked, for violations.
 #[derive(Debug, Clone, Copy)]
 pub struct PayloadFields {
-    /// The template's.
+    /// The template's field.
     pub template: &'static str,
-    /// The routing key's.
+    /// The routing key's field.
     pub routing_key: &'static str,
 }
 
 impl PayloadFields {
-    /// As CreateEndpoint and PreviewPayload have them.
+    /// The names in CreateEndpoint and PreviewPayload.
     pub const TOP: PayloadFields =
         PayloadFields { template: "payload_template", routing_key: "routing_key" };
-    /// As UpdateEndpoint has them.
+    /// The names in UpdateEndpoint.
     pub const IN_ENDPOINT: PayloadFields =
         PayloadFields { template: "endpoint.payload_template", routing_key: "routing_key" };
 }
 
 impl<K: Clone> PayloadPatch<K> {
-    /// The format after the change. Every form has what it needs, and nothing is given to a form
-    /// that has no use for it: what somebody meant by that would be lost.
+    /// The format after the change. A part that the kind needs must be there. A part that the kind has
+    /// no use for is refused, because whatever the user meant by it would be lost.
     pub fn resolve(
         self,
         current: &PayloadFormat<K>,

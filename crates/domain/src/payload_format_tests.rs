@@ -15,7 +15,7 @@ fn custom(template: &str) -> Format {
 }
 
 #[test]
-fn nothing_said_is_nothing_changed() {
+fn an_empty_patch_changes_nothing() {
     for current in [
         Format::Keeptrusts,
         Format::Slack,
@@ -27,7 +27,7 @@ fn nothing_said_is_nothing_changed() {
 }
 
 #[test]
-fn a_form_takes_with_it_what_belongs_to_it_and_drops_the_rest() {
+fn a_format_keeps_the_part_that_its_kind_needs_and_drops_the_other() {
     let pager = PayloadFormat::PagerDuty { routing_key: "old" };
     let to = |kind| Patch { kind: Some(kind), ..Patch::default() };
     assert_eq!(to(PayloadKind::Slack).resolve(&pager, FIELDS), Ok(Format::Slack));
@@ -40,7 +40,7 @@ fn a_form_takes_with_it_what_belongs_to_it_and_drops_the_rest() {
 }
 
 #[test]
-fn what_a_form_needs_is_required() {
+fn the_part_that_a_kind_needs_is_required() {
     let to = |kind| Patch { kind: Some(kind), ..Patch::default() };
     assert_eq!(wrong(&Format::Slack, to(PayloadKind::PagerDuty)), ["routing_key"]);
     assert_eq!(wrong(&Format::Slack, to(PayloadKind::Custom)), ["payload_template"]);
@@ -49,7 +49,7 @@ fn what_a_form_needs_is_required() {
 }
 
 #[test]
-fn what_a_form_has_no_use_for_is_refused() {
+fn a_part_that_a_kind_has_no_use_for_is_refused() {
     let template = Patch { template: Some("{}".to_owned()), ..Patch::default() };
     assert_eq!(wrong(&Format::Slack, template.clone()), ["payload_template"]);
     let key = Patch { routing_key: Some("key"), ..Patch::default() };
@@ -86,7 +86,7 @@ fn a_routing_key_is_32_letters_and_digits_and_is_not_printed() {
 }
 
 #[test]
-fn names_are_read_back() {
+fn every_kind_is_read_back_from_its_name() {
     for kind in PayloadKind::ALL {
         assert_eq!(kind.name().parse(), Ok(*kind));
     }
@@ -103,5 +103,14 @@ fn a_format_is_called_by_its_name_in_documents() {
         let name = format!("{:?}", kind.name());
         assert!(json == name || json.starts_with(&format!("{{{name}:")), "{json}");
         assert_eq!(serde_json::from_str::<PayloadFormat>(&json).expect("reads"), format);
+    }
+}
+
+#[test]
+fn the_page_on_payload_formats_has_a_row_for_each() {
+    let page = include_str!("../../../docs/payload-formats.md");
+    for kind in PayloadKind::ALL {
+        let row = format!("\n| `{}`", kind.name().to_uppercase());
+        assert!(page.contains(&row), "docs/payload-formats.md has no row for {kind}");
     }
 }

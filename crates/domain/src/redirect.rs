@@ -1,36 +1,36 @@
-//! Where a receiver that answers with a redirect wants to be asked, as far as it may be shown.
+//! The target of a receiver's redirect, in a form that may be shown.
 
 use url::Url;
 
-/// What is shown of a redirect's target at the most, in characters.
+/// The part of a target that is shown, in characters.
 const MAX_TARGET_CHARS: usize = 300;
 
-/// What stands in the place of a query.
+/// Replaces a query.
 const QUERY_NOT_SHOWN: &str = "?… (its query is not shown, because it may hold a secret)";
 
-/// What stands in the place of the rest of a target that is too long.
+/// Replaces the rest of a target that is too long.
 const CUT_OFF: &str = "… (the rest is not shown)";
 
-/// Where a redirect leads.
+/// The target of a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedirectTarget {
-    /// To another https URL.
+    /// Another https URL.
     Https(String),
-    /// To a URL that is not https.
+    /// An http URL.
     NotHttps(String),
-    /// To the URL that was requested.
+    /// The requested URL itself.
     Same,
-    /// To something that is no web address.
+    /// Something that is no web address.
     Unreadable,
 }
 
 impl RedirectTarget {
-    /// Reads a `Location` (RFC 9110 section 10.2.2), which may be relative to what was requested.
+    /// Reads a `Location` (RFC 9110 section 10.2.2), which may be relative to the requested URL.
     ///
-    /// It is the receiver's text and is shown to people, so it is taken in the URL Standard's
-    /// normal form, which is printable ASCII, and no longer than 300 characters. User name,
-    /// password, query and fragment are left out, because receivers put tokens there. Words after
-    /// it say that a query, or the rest, is not shown.
+    /// It is the receiver's text and people see it. So it is written in the normal form of the URL
+    /// Standard, which is printable ASCII, and cut to 300 characters. User name, password, query and
+    /// fragment are left out, because receivers put tokens there. A note at the end says that a query
+    /// or the rest is not shown.
     pub fn of(requested: &str, location: &[u8]) -> RedirectTarget {
         let location = std::str::from_utf8(location).ok();
         let base = Url::parse(requested).ok();
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_resolved_against_what_was_requested() {
+    fn a_target_is_resolved_against_the_requested_url() {
         for (location, shown) in [
             ("https://new.example/hook", "https://new.example/hook"),
             ("//new.example/hook", "https://new.example/hook"),
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_to_the_same_url_is_told_apart() {
+    fn a_redirect_to_the_requested_url_is_recognised() {
         for location in [REQUESTED, "?key=1", "#top", "/hooks/siem?key=1"] {
             assert_eq!(target(location), RedirectTarget::Same, "{location}");
         }
     }
 
     #[test]
-    fn what_may_be_a_secret_is_not_shown() {
+    fn parts_of_a_url_that_may_be_secret_are_not_shown() {
         let shown = target("https://user:pass@new.example/hook?token=geheim#geheim");
         let expected = "https://new.example/hook?… (its query is not shown, because it may hold a \
                         secret)";
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_web_address_is_not_shown() {
+    fn a_target_that_is_no_web_address_is_not_shown() {
         for location in
             ["javascript:alert(1)", "data:text/html,x", "https://", "mailto:a@b.example"]
         {

@@ -1,5 +1,5 @@
-//! Replays: events that were accepted before, sent to an endpoint because it missed them, because
-//! they failed, or because somebody wants them.
+//! Replays: they send past events to an endpoint that missed them, that failed to take them, or that
+//! should get them again.
 //!
 //! Decision: docs/decisions/a-replay-step-is-one-operation.md
 
@@ -17,62 +17,62 @@ use crate::log::{Position, Version};
 use crate::named_enum::named_enum;
 
 named_enum! {
-    /// What a replay sends.
+    /// Which events a replay sends.
     pub enum ReplayScope {
-        /// Events that the endpoint was not sent because it was disabled.
+        /// Events that were not sent because the endpoint was disabled.
         Missed = "missed",
-        /// Deliveries that have failed.
+        /// Events whose delivery has failed.
         Failed = "failed",
         /// Every event.
         All = "all",
     }
 }
 
-/// An end of the events that a replay is about: an event, and where in its shard's log it was
-/// accepted.
+/// The first or the last event of a replay, and its position in the shard's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayBound {
     /// The event.
     pub event_id: EventId,
-    /// Where it was accepted.
+    /// The position of the event's first record.
     pub position: Position,
 }
 
-/// Which events a replay is about, and to whom they go.
+/// Which events a replay sends, and to which endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplaySelection {
-    /// To whom.
+    /// The endpoint to send them to.
     pub endpoint_id: EndpointId,
-    /// What.
+    /// Which events.
     pub scope: ReplayScope,
-    /// Only what happened then or later: an event's acceptance, or, for failed deliveries, the
-    /// beginning of the attempt that failed.
+    /// Only events that were accepted then or later; for failed deliveries, only those whose failed
+    /// attempt began then or later.
     #[serde(serialize_with = "micros")]
     pub start_time: Option<Timestamp>,
-    /// Only what happened before. None: whatever had happened when it was asked for, by the log
-    /// and not by a clock, which may lag behind that of the database.
+    /// Only what happened before that time. None: everything that was in the log when the replay was
+    /// requested. (The log decides, because a clock may lag behind the clock of the database.)
     #[serde(serialize_with = "micros")]
     pub end_time: Option<Timestamp>,
-    /// Only this event and those accepted after it.
+    /// Only this event and the events that were accepted after it.
     pub start_event: Option<ReplayBound>,
-    /// Only this event and those accepted before it.
+    /// Only this event and the events that were accepted before it.
     pub end_event: Option<ReplayBound>,
-    /// Only these types; empty: every type.
+    /// Only these types. Empty: every type.
     pub event_types: Vec<EventType>,
-    /// Whether what was delivered is sent again. Only of [`ReplayScope::All`].
+    /// Whether delivered events are sent again. Only with [`ReplayScope::All`].
     pub include_delivered: bool,
 }
 
 impl ReplaySelection {
-    /// Whether a time lies between the two.
+    /// Whether a time is within `start_time` and `end_time`.
     pub fn covers_time(&self, time: Timestamp) -> bool {
         self.start_time.is_none_or(|start| start <= time)
             && self.end_time.is_none_or(|end| time < end)
     }
 
-    /// Whether an event of this type, accepted at this position, lies between the bounds.
+    /// Whether an event of this type, accepted at this position, is within the events and types of the
+    /// selection. Tests never are.
     pub fn covers_event(&self, event_type: EventType, position: Position) -> bool {
         self.start_event.is_none_or(|bound| bound.position <= position)
             && self.end_event.is_none_or(|bound| position <= bound.position)
@@ -80,11 +80,11 @@ impl ReplaySelection {
             && (self.event_types.is_empty() || self.event_types.contains(&event_type))
     }
 
-    /// What is done about an event. `delivery` is how its delivery to the endpoint stands, None if
-    /// it has none; `is_kept` whether its body still is.
+    /// What the replay does with an event. `delivery` is the state of its delivery to the endpoint,
+    /// None if it has none. `is_kept` says whether the event's body is still kept.
     ///
-    /// Of everything, what was cancelled is resumed too: whoever asks for everything has the later
-    /// word, and a receiver that got an attempt of it knows it by its delivery id.
+    /// With [`ReplayScope::All`] cancelled deliveries are resumed too: the replay is the later request,
+    /// and a receiver that already got an attempt recognises the delivery's id.
     pub fn action(&self, delivery: Option<DeliveryState>, is_kept: bool) -> ReplayAction {
         let wanted = match (self.scope, delivery) {
             (ReplayScope::Missed | ReplayScope::All, None) => ReplayAction::Schedule,
@@ -99,35 +99,35 @@ impl ReplaySelection {
     }
 }
 
-/// What is done about an event.
+/// What a replay does with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplayAction {
-    /// It gets a new delivery.
+    /// Creates a delivery.
     Schedule,
-    /// Its delivery begins its schedule anew.
+    /// Restarts the schedule of its delivery.
     Resume,
-    /// Nothing: it was delivered, or is on its way.
+    /// Nothing, because it was delivered or its delivery has not ended.
     Skip,
-    /// Nothing: there is nothing left to send.
+    /// Nothing, because its body is no longer kept.
     Expire,
 }
 
-/// How much was done.
+/// How many events a replay has handled, by action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayCounts {
-    /// Deliveries made.
+    /// Deliveries that were created.
     pub scheduled: u64,
-    /// Deliveries resumed.
+    /// Deliveries that were resumed.
     pub resumed: u64,
-    /// Left alone: delivered, or on their way.
+    /// Events that were skipped.
     pub skipped: u64,
-    /// Nothing left to send.
+    /// Events whose body is no longer kept.
     pub expired: u64,
 }
 
 impl ReplayCounts {
-    /// One more.
+    /// Counts one more event with this action.
     pub fn count(&mut self, action: ReplayAction) {
         match action {
             ReplayAction::Schedule => self.scheduled += 1,
@@ -137,7 +137,7 @@ impl ReplayCounts {
         }
     }
 
-    /// Deliveries that are sent because of it.
+    /// The deliveries that are sent because of the replay.
     pub fn sent(&self) -> u64 {
         self.scheduled + self.resumed
     }
@@ -150,19 +150,19 @@ impl ReplayCounts {
     }
 }
 
-/// How far a replay has come in what it goes through, which is sorted by one of these.
+/// How far a replay has read its list. What the list is sorted by depends on the scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReplayCursor {
-    /// Missed events, by the position of the record that says so.
+    /// Missed events, sorted by the position of the record that says that they were missed.
     Missed(Position),
-    /// Attempts that failed.
+    /// Failed attempts, sorted by id.
     Attempt(AttemptId),
-    /// Events.
+    /// Events, sorted by id.
     Event(EventId),
 }
 
 impl ReplayCursor {
-    /// Before everything that a scope goes through.
+    /// The start of the list for a scope.
     pub fn start(scope: ReplayScope) -> ReplayCursor {
         match scope {
             ReplayScope::Missed => ReplayCursor::Missed(Position::START),
@@ -203,56 +203,56 @@ impl FromStr for ReplayCursor {
 
 as_text!(ReplayCursor);
 
-/// What was asked for.
+/// A requested replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewReplay {
-    /// Which events, and to whom.
+    /// Which events, and to which endpoint.
     pub selection: ReplaySelection,
-    /// How many deliveries a second at the most.
+    /// The most deliveries that are scheduled in a second.
     pub deliveries_per_second: u32,
-    /// How many deliveries it was found to come to.
+    /// The deliveries that it was counted to schedule, at the time of the request.
     pub matched_count: u64,
-    /// Counting stopped at a limit: it may come to more.
+    /// Whether counting stopped at a limit, so that there may be more.
     pub may_match_more: bool,
 }
 
-/// A step.
+/// One step of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayStep {
-    /// Behind this it goes on.
+    /// How far the step has read; the next one begins after it.
     pub cursor: ReplayCursor,
-    /// What was done in it.
+    /// What the step did.
     pub counts: ReplayCounts,
 }
 
 /// Something that happened to a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayFact {
-    /// Somebody asked for it. It is about events that were accepted before that.
+    /// A user requested the replay. It is about events that were accepted before that.
     Requested(NewReplay),
-    /// It has gone a step.
+    /// The replay has made a step.
     Advanced(ReplayStep),
-    /// It has come to its end.
+    /// The replay has ended.
     Ended {
-        /// Why before it was done; empty: it is done.
+        /// Why it ended early, for people to read. Empty: it is done.
         reason: String,
     },
-    /// Somebody asked for its end.
+    /// A user cancelled the replay.
     Cancelled {
-        /// The endpoint that it was for.
+        /// The endpoint of the replay.
         endpoint_id: EndpointId,
     },
 }
 
 named_enum! {
-    /// How far a replay has come.
+    /// The progress of a replay.
     pub enum ReplayState {
-        /// Not at its end.
+        /// It has not ended.
         Running = "running",
-        /// Everything is scheduled.
+        /// It has scheduled everything.
         Done = "done",
-        /// Ended before it was done.
+        /// It ended early.
         Cancelled = "cancelled",
     }
 }
@@ -261,31 +261,31 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// Its id.
+    /// The replay's id.
     pub id: ReplayId,
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// What was asked for.
+    /// What was requested.
     pub request: NewReplay,
-    /// How far it has come.
+    /// Its state.
     pub state: ReplayState,
-    /// What was done.
+    /// What it has done so far.
     pub counts: ReplayCounts,
-    /// Behind this it goes on.
+    /// How far it has read; the next step begins after it.
     pub cursor: ReplayCursor,
-    /// Where it was asked for: it is about events that were accepted before.
+    /// The position of its first record. It is about events that were accepted before.
     pub position: Position,
-    /// Who asked for it.
+    /// The actor that requested it, as in the log.
     pub creator: String,
-    /// When it was asked for.
+    /// When it was requested.
     #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
-    /// When it ended.
+    /// When it ended. None while it is running.
     #[serde(serialize_with = "micros")]
     pub finish_time: Option<Timestamp>,
-    /// Why it ended before it was done; empty otherwise.
+    /// Why it ended early, for people to read. Empty otherwise.
     pub end_reason: String,
-    /// How many records its stream has.
+    /// The number of records in its stream.
     pub version: Version,
 }
 
@@ -294,7 +294,7 @@ impl Document for Replay {
 }
 
 impl Replay {
-    /// A replay that was just asked for, by the record at `position`.
+    /// The replay after its Requested fact, which is in the record at `position`.
     pub fn requested(
         id: ReplayId,
         organization_id: OrganizationId,
@@ -318,7 +318,7 @@ impl Replay {
         }
     }
 
-    /// The replay after one more fact, recorded at `recorded_at`. What has ended stays ended.
+    /// The replay after one more fact, recorded at `recorded_at`. A replay that has ended stays ended.
     pub fn apply(&mut self, fact: &ReplayFact, recorded_at: Timestamp) {
         self.version = self.version.next();
         if self.state != ReplayState::Running {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_depends_on_the_scope_and_on_how_the_delivery_stands() {
+    fn the_action_depends_on_the_scope_and_on_the_state_of_the_delivery() {
         use DeliveryState::*;
         use ReplayAction::{Resume, Schedule, Skip};
         let states =
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_events_of_the_replay_themselves_and_tests_are_never() {
+    fn both_bounds_are_included_and_tests_never_are() {
         let bound = |position| ReplayBound { event_id: EventId::MIN, position: Position(position) };
         let selection = ReplaySelection {
             start_event: Some(bound(3)),
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_add_up_and_what_has_ended_stays_ended() {
+    fn steps_add_up_and_a_replay_that_has_ended_stays_ended() {
         let mut replay = replay();
         let cursor = ReplayCursor::Event(EventId::MAX);
         let counts = ReplayCounts { scheduled: 2, resumed: 1, skipped: 4, expired: 1 };

@@ -1,4 +1,4 @@
-//! When a failed delivery is tried again.
+//! The retry schedule of deliveries, and durations as text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::limits::{MAX_RETRIES, MAX_RETRY_DELAY};
 
-/// The waits before the automatic retries, in order. The delivery has failed when the attempt
-/// after the last wait has.
+/// The waits before the automatic retries, in order. If the attempt after the last wait fails, the
+/// delivery has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetrySchedule(Vec<Duration>);
 
@@ -21,19 +21,19 @@ impl Default for RetrySchedule {
 }
 
 impl RetrySchedule {
-    /// How many automatic retries there are.
+    /// The number of automatic retries.
     pub fn retries(&self) -> usize {
         self.0.len()
     }
 
-    /// The time from the first attempt to the last, attempts themselves not counted.
+    /// The time from the first attempt to the last, without the attempts themselves.
     pub fn total(&self) -> Duration {
         self.0.iter().sum()
     }
 
-    /// How long to wait after the `automatic_count`-th automatic attempt has failed, or None
-    /// if that was the last. A receiver that asks for more time (`retry_after`) is given it,
-    /// up to the wait of the schedule's next step.
+    /// The wait after the `automatic_count`-th automatic attempt has failed. None if that was the last.
+    /// A receiver that asks for a longer wait (`retry_after`) gets it, up to the wait of the next step
+    /// of the schedule.
     pub fn wait_after(
         &self,
         automatic_count: u32,
@@ -49,15 +49,15 @@ impl RetrySchedule {
 /// A text that is not a retry schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
-    /// One of the waits cannot be read.
+    /// One of the waits is not a duration.
     #[error(
         "{0:?} is not a duration; write a number and ms, s, m, h or d, for example `1m,5m,30m,2h,12h`"
     )]
     Duration(String),
-    /// A wait is too long.
+    /// A wait is longer than [`MAX_RETRY_DELAY`].
     #[error("{0:?} is longer than 7 days")]
     TooLong(String),
-    /// Too many waits.
+    /// There are more than [`MAX_RETRIES`] waits.
     #[error("at most {MAX_RETRIES} retries")]
     TooMany,
 }
@@ -94,7 +94,8 @@ fn parse_wait(text: &str) -> Result<Duration, InvalidSchedule> {
     Ok(wait)
 }
 
-/// Reads `10s`, `500ms`, `1h30m` or `30d`. None if it is negative, has no unit, or cannot be read.
+/// Parses a duration such as `10s`, `500ms`, `1h30m` or `30d`. None if it is negative, has no unit, or
+/// is not a duration.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let signed: jiff::SignedDuration = match text.strip_suffix('d') {
         // A day is 24 hours here; jiff leaves days to calendars.

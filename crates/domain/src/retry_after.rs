@@ -1,4 +1,4 @@
-//! What a receiver says with Retry-After (RFC 9110 section 10.2.3), in each of its legal spellings.
+//! Parses Retry-After (RFC 9110 section 10.2.3) in each of its legal forms.
 
 use std::time::Duration;
 
@@ -6,22 +6,21 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-/// What an answer's Retry-After fields say.
+/// What the Retry-After fields of a response say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetryAfter {
-    /// How long it asks to be left alone. None: it does not, or the date is over.
+    /// The wait that the receiver asks for. None: it asks for none, or the date has passed.
     pub wait: Option<Duration>,
-    /// Whether there are fields, and none is seconds or a date.
+    /// Whether there are fields, and none of them is seconds or a date.
     pub is_unreadable: bool,
 }
 
 impl RetryAfter {
-    /// Reads the values of an answer's Retry-After fields. There should be one; of several the
-    /// longest counts, because what is asked for is bounded anyway, and whoever asks twice is in
-    /// trouble.
+    /// Parses the values of the Retry-After fields of a response. There should be one. Of several the
+    /// longest counts: the wait is bounded anyway, and a receiver that sends two may be overloaded.
     ///
-    /// A date is relative to the answer's own `date` field if that can be read, for the receiver's
-    /// clock need not be ours; otherwise to `now`, when the answer came.
+    /// A date is relative to the response's own `date` field if that can be parsed, because the
+    /// receiver's clock may differ from ours; otherwise to `now`, when the response came.
     pub fn of<'a>(
         fields: impl IntoIterator<Item = &'a [u8]>,
         date: Option<&str>,
@@ -31,8 +30,11 @@ impl RetryAfter {
         let answered = date.and_then(|date| http_date(date, now)).unwrap_or(now);
         let (mut wait, mut readable, mut unreadable) = (None, false, false);
         for field in fields {
-            match std::str::from_utf8(field).ok().and_then(|field| asked(field, answered, now)) {
-                Some(asked) => (wait, readable) = (wait.max(asked), true),
+            match std::str::from_utf8(field)
+                .ok()
+                .and_then(|field| requested_wait(field, answered, now))
+            {
+                Some(requested) => (wait, readable) = (wait.max(requested), true),
                 None => unreadable = true,
             }
         }
@@ -40,31 +42,31 @@ impl RetryAfter {
     }
 }
 
-/// What one field asks for: no wait if its date is over. None: it cannot be read.
-fn asked(field: &str, answered: DateTime, now: DateTime) -> Option<Option<Duration>> {
+/// The wait that one field asks for, Some(None) if its date has passed. None: it cannot be parsed.
+fn requested_wait(field: &str, answered: DateTime, now: DateTime) -> Option<Option<Duration>> {
     let field = field.trim_matches(WHITESPACE);
     let wait = delay_seconds(field).map(Some);
     wait.or_else(|| http_date(field, now).map(|date| until(date, answered)))
 }
 
-/// What may surround a field's value (RFC 9110 section 5.6.3).
+/// The white space that may surround a field's value (RFC 9110 section 5.6.3).
 const WHITESPACE: [char; 2] = [' ', '\t'];
 
-/// `1*DIGIT`, of any length: what no number can hold is as late as possible.
+/// `1*DIGIT` of any length. A number that does not fit is as long as possible.
 fn delay_seconds(field: &str) -> Option<Duration> {
     let is_number = !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| Duration::from_secs(field.parse().unwrap_or(u64::MAX)))
 }
 
 fn until(date: DateTime, answered: DateTime) -> Option<Duration> {
-    // Negative: it is over.
+    // A negative difference: the date has passed.
     Duration::try_from(date.duration_since(answered)).ok()
 }
 
-/// Reads a date in one of the three forms of RFC 9110 section 5.6.7, in UTC. The day of the week
-/// is not looked at: what it adds can only be wrong.
+/// Parses a date in one of the three forms of RFC 9110 section 5.6.7, in UTC. The day of the week is
+/// ignored: it can add nothing but errors.
 ///
-/// A civil time and not a [`Timestamp`], which ends a day before the last date that can be written.
+/// The result is a civil time because [`Timestamp`] ends a day before the last date of these forms.
 fn http_date(text: &str, now: DateTime) -> Option<DateTime> {
     let text = text.trim_matches(WHITESPACE);
     let Some((_, date)) = text.split_once(", ") else {
@@ -75,14 +77,14 @@ fn http_date(text: &str, now: DateTime) -> Option<DateTime> {
     // IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT"
     let fixdate = DateTime::strptime("%d %b %Y %H:%M:%S GMT", date).ok();
     fixdate.or_else(|| rfc850_date(date, now)).or_else(|| {
-        // Not legal, and sent all the same: another zone.
+        // Another time zone is not legal, but some servers send it.
         let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_zoned(date).ok()?;
         Some(zoned.with_time_zone(TimeZone::UTC).datetime())
     })
 }
 
-/// "Sunday, 06-Nov-94 08:49:37 GMT", without the day of the week. A year of two digits is the
-/// latest that makes the date at most 50 years later than now.
+/// Parses "Sunday, 06-Nov-94 08:49:37 GMT" without the day of the week. The year of two digits is the
+/// latest one that is at most 50 years after now.
 fn rfc850_date(date: &str, now: DateTime) -> Option<DateTime> {
     let (day_and_month, rest) = date.rsplit_once('-')?;
     let (year, time) = rest.split_once(' ')?;
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_seconds_nor_a_date_asks_for_nothing() {
+    fn a_field_that_is_neither_seconds_nor_a_date_asks_for_no_wait() {
         for field in [
             "",
             " ",
@@ -174,7 +176,7 @@ mod tests {
             "Thu, 23 Apr 2026 10:31:00 GMT",
             "Thursday, 23-Apr-26 10:31:00 GMT",
             "Thu Apr 23 10:31:00 2026",
-            // What a receiver gets wrong that it need not have sent.
+            // The day of the week and the zone may be wrong.
             "Mon, 23 Apr 2026 10:31:00 GMT",
             "Thu, 23 Apr 2026 12:31:00 +0200",
             " Thu, 23 Apr 2026 10:31:00 GMT\t",
@@ -187,8 +189,8 @@ mod tests {
         // A leap second is a second (section 5.6.7), if not one that this calendar has.
         assert_eq!(asked("Thu, 23 Apr 2026 10:30:60 GMT"), seconds(59));
         let over = read(&["Thu, 23 Apr 2026 10:29:59 GMT"], None);
-        assert_eq!(over, RetryAfter::default(), "it is over, and was read");
-        let last = asked("Fri, 31 Dec 9999 23:59:59 GMT").expect("as late as can be written");
+        assert_eq!(over, RetryAfter::default(), "it has passed, but it can be parsed");
+        let last = asked("Fri, 31 Dec 9999 23:59:59 GMT").expect("the last possible date");
         assert!(last > Duration::from_secs(7_900 * 365 * 86_400), "{last:?}");
     }
 
@@ -215,7 +217,7 @@ mod tests {
     fn a_date_is_relative_to_the_answers_own() {
         let field = "Thu, 23 Apr 2026 12:31:00 GMT";
         let asked = |date| read(&[field], date).wait;
-        // The receiver's clock is two hours ahead, in whichever form it says so.
+        // The receiver's clock is two hours ahead. Its date may have each of the three forms.
         assert_eq!(asked(Some("Thu, 23 Apr 2026 12:30:30 GMT")), seconds(30));
         assert_eq!(asked(Some("Thursday, 23-Apr-26 12:30:30 GMT")), seconds(30));
         assert_eq!(asked(Some("Thu Apr 23 12:30:30 2026")), seconds(30));
@@ -244,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_moment_to_come_is_read_alike_in_every_form(ahead in 0_i64..40 * 365 * 86_400) {
+        fn a_future_time_is_the_same_in_every_form(ahead in 0_i64..40 * 365 * 86_400) {
             let time = now() + Duration::from_secs(ahead as u64);
             for form in ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"] {
                 let field = time.strftime(form).to_string();
@@ -253,7 +255,7 @@ mod tests {
         }
 
         #[test]
-        fn digits_are_never_ignored_and_never_less_than_they_say(field in "[0-9]{1,60}") {
+        fn digits_are_never_ignored_and_never_shortened(field in "[0-9]{1,60}") {
             let wait = asked(&field);
             prop_assert!(wait.is_some());
             let least: u64 = field.parse().unwrap_or(u64::MAX);
@@ -261,7 +263,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_a_receiver_sends_is_too_much(
+        fn no_field_makes_the_parser_panic(
             field in "\\PC{0,40}|[A-Za-z]{0,9},? [0-9A-Za-z: -]{0,30}( GMT)?",
             date in proptest::option::of("[A-Za-z]{3},? [0-9A-Za-z: -]{0,30}( GMT)?"),
         ) {

@@ -1,7 +1,7 @@
-//! Times as receivers read them: RFC 3339 in UTC, with `Z`, in one of two forms.
+//! Times for receivers: RFC 3339 in UTC, with `Z`, in one of two forms.
 //!
-//! A time's own `Display` has as many digits of a second's fraction as it takes, which a format
-//! string of the receiver's does not fit. Each of these has always the same number of characters.
+//! Each form always has the same number of characters, so that receivers can parse it with a format
+//! string. A time's own `Display` has as many digits of the second's fraction as it needs.
 //!
 //! Decision: docs/decisions/bodies-have-whole-seconds.md
 
@@ -12,12 +12,12 @@ use crate::Timestamp;
 static SECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
 static MICROSECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
-/// Whole seconds, such as `2026-04-23T10:30:00Z`: the second in which it was, before 1970 as well.
+/// Whole seconds, such as `2026-04-23T10:30:00Z`, rounded down, before 1970 too.
 pub fn seconds(time: Timestamp) -> String {
     SECONDS.timestamp_to_string(&time)
 }
 
-/// Six digits, such as `2026-04-23T10:30:00.250000Z`. What is finer is cut off.
+/// Six digits of the second's fraction, such as `2026-04-23T10:30:00.250000Z`, rounded down.
 pub fn microseconds(time: Timestamp) -> String {
     MICROSECONDS.timestamp_to_string(&time)
 }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_has_always_the_same_digits() {
+    fn each_form_always_has_the_same_number_of_digits() {
         for (time, whole, exact) in [
             ("2026-04-23T10:30:00Z", "2026-04-23T10:30:00Z", "2026-04-23T10:30:00.000000Z"),
             ("2026-04-23T10:30:00.5Z", "2026-04-23T10:30:00Z", "2026-04-23T10:30:00.500000Z"),
@@ -38,7 +38,7 @@ mod tests {
                 "2026-04-23T10:30:59.999999Z",
             ),
             ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z"),
-            // Seconds are counted down from 1970, and read upwards all the same.
+            // Before 1970 the fraction still counts upwards.
             ("1969-12-31T23:59:59.75Z", "1969-12-31T23:59:59Z", "1969-12-31T23:59:59.750000Z"),
             ("1900-02-28T12:00:00.000001Z", "1900-02-28T12:00:00Z", "1900-02-28T12:00:00.000001Z"),
             ("0001-01-01T00:00:00.1Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.100000Z"),

@@ -1,4 +1,4 @@
-//! Secrets: in clear only where a request is signed or made, or an admin is shown one.
+//! Secrets. They are in clear only while a request is signed or built, or an admin sees one.
 //!
 //! Decision: docs/decisions/a-secret-is-one-text-and-two-keys.md
 
@@ -13,25 +13,26 @@ use crate::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, STANDARD_KEY_BYTES};
 use crate::text::first_hidden;
 use crate::violation::Violation;
 
-/// What the secrets of Standard Webhooks begin with: base64 of the key follows.
+/// The prefix of a Standard Webhooks secret. The base64 of the key follows.
 const STANDARD_PREFIX: &str = "whsec_";
 
-/// Keys of its asymmetric signatures (ed25519), which we do not make.
+/// The prefixes of keys for the asymmetric signatures of Standard Webhooks (ed25519), which we do not
+/// make.
 const ASYMMETRIC_PREFIXES: [(&str, &str); 2] = [("whsk_", "private"), ("whpk_", "public")];
 
-/// A shared secret in clear. Debug prints nothing of it, and its memory is wiped on drop.
+/// A shared secret in clear. Debug does not print it, and its memory is wiped on drop.
 ///
-/// One text is the key of both signatures that a receiver may verify: `X-Keeptrusts-Signature`
-/// takes its UTF-8 bytes, and `webhook-signature` its [standard key](Secret::standard_key).
+/// The secret is the key of both signatures that a receiver may verify: `X-Keeptrusts-Signature` uses
+/// its UTF-8 bytes, and `webhook-signature` its [standard key](Secret::standard_key).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// A secret that somebody chose: 16 to 256 bytes of UTF-8. One that begins with `whsec_` is
-    /// what libraries of Standard Webhooks would take, or it is refused: standard padded base64 of
-    /// 24 to 64 bytes follows, and nothing else. What does not show (a blank or a line break at an
-    /// end, control and format characters) is refused: it was copied along, and the receiver's key
-    /// would not have it.
+    /// Checks a secret that a user chose: 16 to 256 bytes of UTF-8. One that begins with `whsec_` must be
+    /// valid for libraries of Standard Webhooks: standard padded base64 of 24 to 64 bytes follows, and
+    /// nothing else. Invisible characters (blanks and line breaks at an end, control and format
+    /// characters) are refused, because they were copied by mistake and the receiver's key would not
+    /// have them.
     pub fn new(text: String) -> Result<Secret, Violation> {
         let secret = Secret(Zeroizing::new(text));
         match secret.problem() {
@@ -78,26 +79,27 @@ impl Secret {
         Secret(with_prefix(&random))
     }
 
-    /// What was once sealed, whatever it is: its rules were checked when it was given.
+    /// A secret that was sealed, after opening it. It is not checked again, so that secrets from before
+    /// a rule still work.
     pub fn opened(text: String) -> Secret {
         Secret(Zeroizing::new(text))
     }
 
-    /// The text itself. Only for signing, sealing and showing it to an admin.
+    /// The secret in clear. Only for signing, sealing and showing it to an admin.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The key of `webhook-signature`, such that a library of Standard Webhooks that is given the
-    /// [standard form](Secret::standard_form) has the same: what stands in base64 behind `whsec_`,
-    /// otherwise the UTF-8 bytes. (The log may have secrets that begin with `whsec_` and go on
-    /// with something else, from before that was refused: theirs are the UTF-8 bytes as well.)
+    /// The key of `webhook-signature`: the decoded base64 after `whsec_`, otherwise the UTF-8 bytes. A
+    /// library of Standard Webhooks gets the same key from the [standard form](Secret::standard_form).
+    /// (The log may hold older secrets with `whsec_` and no valid base64; their key is the UTF-8 bytes
+    /// too.)
     pub fn standard_key(&self) -> Zeroizing<Vec<u8>> {
         self.decoded().unwrap_or_else(|| Zeroizing::new(self.0.as_bytes().to_vec()))
     }
 
-    /// The text that the libraries of Standard Webhooks take: the secret itself if it is one of
-    /// theirs, otherwise `whsec_` and the base64 of its UTF-8 bytes.
+    /// The secret as libraries of Standard Webhooks expect it: the secret itself if it is in their form,
+    /// otherwise `whsec_` and the base64 of its UTF-8 bytes.
     pub fn standard_form(&self) -> Zeroizing<String> {
         match self.decoded() {
             Some(_) => self.0.clone(),
@@ -105,18 +107,18 @@ impl Secret {
         }
     }
 
-    /// What follows `whsec_`, if it does as it must.
+    /// The decoded base64 after `whsec_`, if the secret is in the form of Standard Webhooks.
     fn decoded(&self) -> Option<Zeroizing<Vec<u8>>> {
         let base64 = self.0.strip_prefix(STANDARD_PREFIX)?;
-        // As much room as it can take, so that no copy is left behind by a larger one.
+        // The vector never grows, because growing would leave a copy of the key in memory.
         let mut key = Zeroizing::new(Vec::with_capacity(base64.len()));
-        // This engine takes canonical padding only, and no bits that mean nothing.
+        // This engine accepts canonical padding only, and no stray trailing bits.
         STANDARD.decode_vec(base64, &mut key).ok()?;
         STANDARD_KEY_BYTES.contains(&key.len()).then_some(key)
     }
 }
 
-/// What to call a character that does not show. That it is there tells nothing of the secret.
+/// The name of an invisible character. Naming it reveals nothing of the secret.
 fn hidden_name(hidden: char) -> String {
     let code = format!("U+{:04X}", u32::from(hidden));
     match hidden {
@@ -148,12 +150,12 @@ impl fmt::Debug for Secret {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedSecret {
-    /// Which of the organization's data keys opens it.
+    /// The id of the organization's data key that opens it.
     pub key_id: String,
-    /// The nonce, never used twice with one key.
+    /// The nonce. It is never used twice with the same key.
     #[serde(with = "hex::serde")]
     pub nonce: [u8; 12],
-    /// The ciphertext and its tag.
+    /// The ciphertext, followed by the authentication tag.
     #[serde(with = "hex::serde")]
     pub ciphertext: Vec<u8>,
 }
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_show_in_a_secret_is_refused_and_named() {
+    fn an_invisible_character_in_a_secret_is_refused_and_named() {
         let text = "correct horse battery";
         for (wrong, what) in [
             (format!(" {text}"), "begins or ends with a blank"),
@@ -240,17 +242,13 @@ mod tests {
             (format!("{text}\u{200B}{text}"), "an invisible character (U+200B)"),
             (format!("\u{202E}{text}"), "an invisible character (U+202E)"),
             (format!("{text}\u{3164}"), "an invisible character (U+3164)"),
-            // Before the prefix, where it would be no secret of Standard Webhooks any more.
+            // Before the prefix, the secret would no longer be one of Standard Webhooks.
             (format!(" {}", standard(32)), "begins or ends with a blank"),
             (format!("\u{FEFF}{}", standard(32)), "a byte order mark (U+FEFF)"),
         ] {
             let violation = Secret::new(wrong.clone()).expect_err(&wrong);
             assert!(violation.description.contains(what), "{wrong:?}: {}", violation.description);
-            assert_eq!(
-                Secret::opened(wrong.clone()).expose(),
-                wrong,
-                "one that is stored works on"
-            );
+            assert_eq!(Secret::opened(wrong.clone()).expose(), wrong, "a stored one still works");
         }
         for right in [
             text,
@@ -263,13 +261,13 @@ mod tests {
         }
     }
 
-    /// `whsec_` and the base64 of so many bytes.
+    /// `whsec_` and the base64 of a key of so many bytes.
     fn standard(bytes: usize) -> String {
         with_prefix(&vec![0xa5; bytes]).to_string()
     }
 
     #[test]
-    fn a_generated_secret_is_one_that_both_signatures_take_as_it_is_shown() {
+    fn a_generated_secret_is_in_the_form_of_standard_webhooks() {
         let secret = Secret::from_random([0xa5; 32]);
         assert_eq!(secret.expose(), "whsec_paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU=");
         assert_eq!(*secret.standard_key(), [0xa5; 32]);
@@ -278,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_whsec_stands_canonical_base64_of_24_to_64_bytes_and_nothing_else() {
+    fn after_whsec_only_canonical_base64_of_24_to_64_bytes_is_accepted() {
         for (bytes, valid) in [(0, false), (23, false), (24, true), (64, true), (65, false)] {
             assert_eq!(Secret::new(standard(bytes)).is_ok(), valid, "{bytes} bytes");
         }

@@ -1,4 +1,4 @@
-//! The signatures that receivers verify.
+//! The signatures of requests, which receivers verify.
 //!
 //! Decision: docs/decisions/a-secret-is-one-text-and-two-keys.md
 
@@ -23,7 +23,7 @@ pub fn keeptrusts_signature(secret: &Secret, body: &[u8]) -> String {
 /// One entry of `webhook-signature` as Standard Webhooks 1.0 defines it: `v1,` and the base64
 /// HMAC-SHA256 of `{message id}.{timestamp}.{body}`, keyed with the secret's
 /// [standard key](Secret::standard_key).
-/// `timestamp` is in seconds since the Unix epoch and stands in `webhook-timestamp`.
+/// `timestamp` is in seconds since the Unix epoch; the header `webhook-timestamp` has the same.
 pub fn standard_signature(
     secret: &Secret,
     message_id: impl Display,
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use crate::ids::EventId;
 
-    // The expected values are Python's: hmac.new(key, message, "sha256").
+    // The expected values are from Python: hmac.new(key, message, "sha256").
     #[test]
     fn signatures_are_those_that_other_implementations_compute() {
         let secret = Secret::new("0123456789abcdef".to_owned()).expect("long enough");
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_secret_the_text_signs_in_one_scheme_and_its_bytes_in_the_other() {
+    fn one_scheme_signs_with_the_text_of_a_secret_and_the_other_with_its_decoded_bytes() {
         let text = "whsec_paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU=";
         let secret = Secret::new(text.to_owned()).expect("it is one");
         let body = br#"{"event":"webhook.test"}"#;

@@ -1,9 +1,9 @@
-//! Text that people write and other people read, in tables and in the audit trail.
+//! Checks text that some people write and others read, in tables and in the audit trail.
 //!
-//! A text must look like what it is. Format characters (Unicode's general category Cf) do not
-//! show and change what is around them: U+202E turns the rest of a line around, U+200B makes two
-//! names look alike that differ. See UAX #9 section 2 for the ones that change directions, and
-//! UTS #39 for what they are used for.
+//! A text must look like what it is. Format characters (Unicode's general category Cf) are invisible
+//! and change what is around them: U+202E reverses the rest of a line, U+200B makes two different names
+//! look alike. See UAX #9 section 2 for the ones that change directions, and UTS #39 for how they are
+//! abused.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
@@ -11,14 +11,14 @@ use crate::violation::Violation;
 
 /// ZERO WIDTH NON-JOINER, part of words in Persian and in scripts of India.
 const NON_JOINER: char = '\u{200C}';
-/// ZERO WIDTH JOINER, the same, and what joins emoji to one.
+/// ZERO WIDTH JOINER, the same; it also joins several emoji into one.
 const JOINER: char = '\u{200D}';
 
-/// Characters that are neither control nor format characters and show nothing all the same:
-/// COMBINING GRAPHEME JOINER, the fillers of Hangul, and the blank of Braille.
+/// Characters that are neither control nor format characters but are still invisible: COMBINING
+/// GRAPHEME JOINER, the fillers of Hangul, and the blank of Braille.
 const BLANKS: [char; 6] = ['\u{034F}', '\u{115F}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{FFA0}'];
 
-/// Checks text of one line: no control and no format characters, no separators of lines.
+/// Checks text of one line: no control characters, format characters or line separators.
 pub fn check_line(field: &str, text: &str) -> Result<(), Violation> {
     match first_hidden(text) {
         None => Ok(()),
@@ -26,7 +26,7 @@ pub fn check_line(field: &str, text: &str) -> Result<(), Violation> {
     }
 }
 
-/// The same for text that may have line breaks and tabs.
+/// Checks text of several lines: as [`check_line`], but line breaks and tabs are allowed.
 pub fn check_lines(field: &str, text: &str) -> Result<(), Violation> {
     match first_not_plain(text, |c| matches!(c, '\n' | '\r' | '\t')) {
         None => Ok(()),
@@ -41,7 +41,7 @@ pub(crate) fn check_text(field: &str, text: String, max_chars: usize) -> Result<
     Ok(text)
 }
 
-/// Checks how long a text is.
+/// Checks the length of a text in characters.
 pub(crate) fn check_length(
     field: &str,
     text: String,
@@ -55,12 +55,12 @@ pub(crate) fn check_length(
     Ok(text)
 }
 
-/// Whether text of one line is as [`check_line`] wants it.
+/// Whether [`check_line`] accepts the text.
 pub fn is_line(text: &str) -> bool {
     first_hidden(text).is_none()
 }
 
-/// The first character for which a text is not as [`check_line`] wants it.
+/// The first character that [`check_line`] refuses.
 pub fn first_hidden(text: &str) -> Option<char> {
     first_not_plain(text, |_| false)
 }
@@ -88,8 +88,8 @@ fn first_not_plain(text: &str, is_allowed: impl Fn(char) -> bool) -> Option<char
     None
 }
 
-/// Whether a joiner can mean something beside a character. None of the scripts that need joiners,
-/// and no emoji, is in ASCII; between ASCII letters they can only be there to deceive.
+/// Whether a joiner has a meaning beside this character. The scripts that need joiners and the emoji
+/// are outside ASCII; between ASCII letters a joiner can only deceive.
 fn joins(neighbour: Option<char>) -> bool {
     neighbour.is_some_and(|c| !c.is_ascii() && !c.is_whitespace() && shows(c))
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_show_and_deceives_is_refused() {
+    fn invisible_characters_are_refused() {
         for wrong in [
             "siem\u{202E}lla",   // RIGHT-TO-LEFT OVERRIDE
             "\u{2066}a\u{2069}", // isolates
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_all_scripts_and_emoji_are_taken() {
+    fn words_of_all_scripts_and_emoji_are_accepted() {
         for right in [
             "siem-all-events",
             "Ärger & Söhne",

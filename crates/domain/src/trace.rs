@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A trace and the span in it that something was caused by.
+/// A trace, and the span in it that caused something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// The trace, never all zeros.
@@ -14,8 +14,8 @@ pub struct TraceContext {
     pub span_id: [u8; 8],
     /// Whether the trace is recorded.
     pub sampled: bool,
-    /// What the tracing systems of those who called before have noted. It goes on to our spans, and
-    /// never to receivers: it is no business of theirs.
+    /// The vendor data of the tracing systems of earlier callers. It goes on to our spans, and never to
+    /// receivers, because it is none of their business.
     pub state: Option<TraceState>,
 }
 
@@ -54,12 +54,12 @@ impl TraceContext {
         TraceContext { span_id, ..self.clone() }
     }
 
-    /// The span alone, for a link to it.
+    /// The context without `tracestate`, for a link to the span.
     pub fn without_state(&self) -> TraceContext {
         TraceContext { state: None, ..*self }
     }
 
-    /// The same with what came as `tracestate` beside it.
+    /// The context with another `tracestate`.
     pub fn with_state(self, state: Option<TraceState>) -> TraceContext {
         TraceContext { state, ..self }
     }
@@ -69,9 +69,9 @@ impl TraceContext {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TraceState(Arc<str>);
 
-/// How many members a `tracestate` has at the most (section 3.3.1.1).
+/// The most members of a `tracestate` (section 3.3.1.1).
 const MAX_STATE_MEMBERS: usize = 32;
-/// As much of one as everybody has to pass on (section 3.3.1.5). A longer one is not kept.
+/// The size of a `tracestate` that every system must pass on (section 3.3.1.5). A longer one is dropped.
 pub const MAX_STATE_BYTES: usize = 512;
 
 /// A text that is not a `tracestate`.
@@ -80,7 +80,7 @@ pub const MAX_STATE_BYTES: usize = 512;
 pub struct InvalidTraceState;
 
 impl TraceState {
-    /// Its members, joined by commas.
+    /// The members, joined by commas.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -95,7 +95,7 @@ impl fmt::Debug for TraceState {
 impl FromStr for TraceState {
     type Err = InvalidTraceState;
 
-    /// Of at least one member. Empty ones, and white space around them, are left out.
+    /// Needs at least one member. Empty members and white space around members are dropped.
     fn from_str(text: &str) -> Result<Self, InvalidTraceState> {
         let members = text.split(',').map(|member| member.trim_matches([' ', '\t']));
         let members: Vec<_> = members.filter(|member| !member.is_empty()).collect();
@@ -111,7 +111,7 @@ impl FromStr for TraceState {
     }
 }
 
-/// Section 3.3.1.3.1: a simple key, or a tenant's with its system's after an `@`.
+/// Section 3.3.1.3.1: a simple key, or a tenant, an `@` and a system.
 fn is_state_key(key: &str) -> bool {
     let is_rest =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/".contains(&byte);
@@ -128,7 +128,7 @@ fn is_state_key(key: &str) -> bool {
     }
 }
 
-/// Section 3.3.1.3.2: printable ASCII without comma and equals sign; no blank at the end.
+/// Section 3.3.1.3.2: printable ASCII without commas, equals signs and a blank at the end.
 fn is_state_value(value: &str) -> bool {
     let is_printable = |byte: u8| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=';
     (1..=256).contains(&value.len()) && value.bytes().all(is_printable) && !value.ends_with(' ')
@@ -144,7 +144,7 @@ impl fmt::Display for TraceContext {
 impl FromStr for TraceContext {
     type Err = InvalidTraceContext;
 
-    /// Section 3.2.2. A later version than 00 may have more fields after the four known ones.
+    /// Section 3.2.2. Versions after 00 may have more fields after the four known ones.
     fn from_str(text: &str) -> Result<Self, InvalidTraceContext> {
         let mut fields = text.split('-');
         let mut field = || fields.next().ok_or(InvalidTraceContext);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_specification_calls_invalid_is_not_accepted() {
+    fn a_traceparent_that_the_specification_calls_invalid_is_refused() {
         for wrong in [
             "",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracestate_is_read_in_its_legal_spellings() {
+    fn a_tracestate_is_read_in_each_legal_form() {
         let longest = format!("k={}", "v".repeat(256));
         for (text, read) in [
             ("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracestate_that_is_invalid_or_too_large_is_none() {
+    fn a_tracestate_that_is_invalid_or_too_large_is_refused() {
         let member = |number: usize| format!("k{number}=v");
         let of = |count: usize| (0..count).map(member).collect::<Vec<_>>().join(",");
         assert!(of(32).parse::<TraceState>().is_ok());

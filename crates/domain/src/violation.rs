@@ -1,10 +1,10 @@
-//! A value that breaks its rule.
+//! Violations: a value breaks the rule of its field.
 
-/// Which field is wrong, why, and what would be right.
+/// A field whose value breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {description}")]
 pub struct Violation {
-    /// The field's path as the caller knows it, for example `event_types[2]`.
+    /// The field's path in the request, for example `event_types[2]`.
     pub field: String,
     /// What is wrong and what would be right, for people to read.
     pub description: String,
@@ -17,17 +17,17 @@ impl Violation {
     }
 }
 
-/// For checks that find one violation at most, among those that may find more.
+/// Lets checks that find at most one violation be used like those that find several.
 impl From<Violation> for Vec<Violation> {
     fn from(violation: Violation) -> Self {
         vec![violation]
     }
 }
 
-/// How many entries of one field are named that break their rules.
+/// The entries of one field that are named. Further ones get one violation together.
 const MAX_NAMED: usize = 10;
 
-/// What is wrong with the entries of a repeated field: the first few, however many there are.
+/// Collects the violations of a repeated field's entries, of which only the first few are kept.
 #[derive(Debug)]
 pub struct EntryViolations<'a> {
     field: &'a str,
@@ -35,12 +35,13 @@ pub struct EntryViolations<'a> {
 }
 
 impl<'a> EntryViolations<'a> {
-    /// None yet, of this field.
+    /// No violations yet of entries of `field`.
     pub fn of(field: &'a str) -> EntryViolations<'a> {
         EntryViolations { field, violations: Vec::new() }
     }
 
-    /// One more, with its index. What is wrong with it is put into words only if it is told.
+    /// Adds a violation of the entry at `index`. `description` is called only if the violation is kept,
+    /// because a request can have very many.
     pub fn push<D: Into<String>>(&mut self, index: usize, description: impl FnOnce() -> D) {
         let count = self.violations.len();
         if count < MAX_NAMED {
@@ -52,7 +53,7 @@ impl<'a> EntryViolations<'a> {
         }
     }
 
-    /// The value, if no entry was wrong.
+    /// The value if there are no violations.
     pub fn into_result<T>(self, value: T) -> Result<T, Vec<Violation>> {
         if self.violations.is_empty() { Ok(value) } else { Err(self.violations) }
     }
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_wrong_entries_the_first_few_are_put_into_words() {
+    fn only_the_first_few_of_many_violations_are_kept() {
         let mut wrong = EntryViolations::of("event_types");
         let mut described = 0;
         for index in 0..1_000 {

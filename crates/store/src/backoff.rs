@@ -1,10 +1,10 @@
-//! Waits that grow while something does not work.
+//! Exponential backoff.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// Doubles from a first wait to the longest.
+/// Waits that double from the first one to the longest.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -13,31 +13,29 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Begins with the first wait.
     pub const fn new(first: Duration, longest: Duration) -> Backoff {
         Backoff { first, longest, next: first }
     }
 
-    /// How long to wait now, for those who have something else to do meanwhile.
+    /// How long to wait now, for callers that do something else meanwhile.
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.longest);
         wait
     }
 
-    /// Waits.
     pub async fn wait(&mut self) {
         sleep(self.next_wait()).await;
     }
 
-    /// It works again: the next wait is the first one.
+    /// The next wait is the first one again. For when an attempt succeeded.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
 }
 
-/// Tries until it succeeds, waiting after each failure, of which `note_failure` is told first. To give
-/// up earlier, drop the future.
+/// Attempts until one succeeds. Calls `note_failure` after each failure, then waits. To give up, drop
+/// the future.
 pub async fn retry<T, E, F>(
     mut backoff: Backoff,
     mut attempt: impl FnMut() -> F,
@@ -64,7 +62,7 @@ mod tests {
     const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
     #[test]
-    fn waits_double_up_to_the_longest_and_begin_anew_when_it_works_again() {
+    fn waits_double_up_to_the_longest_and_begin_anew_after_a_reset() {
         let mut backoff = BACKOFF;
         let waits: Vec<_> = (0..8).map(|_| backoff.next_wait().as_millis()).collect();
         assert_eq!(waits, [50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
@@ -73,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_tried_until_it_succeeds_and_each_failure_is_told() {
+    async fn it_retries_until_it_succeeds_and_notes_each_failure() {
         let (began, mut attempts, mut failures) = (Instant::now(), 0, Vec::new());
         let attempt = || {
             attempts += 1;
@@ -85,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_can_give_up() {
+    async fn a_caller_gives_up_by_dropping_the_future() {
         let attempt = || std::future::ready(Err::<(), _>("away"));
         let mut failures = 0;
         let trying = retry(BACKOFF, attempt, |_| failures += 1);

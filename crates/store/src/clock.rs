@@ -1,14 +1,14 @@
-//! What time it is.
+//! The clock of the store.
 
 use std::sync::Arc;
 
 use keeptrusts_webhooks_domain::Timestamp;
 
-/// What time it is, for the recorded times, the leases and the expiry of bodies.
+/// Gives the current time, for recorded times, leases and the expiry of bodies.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The clock of the machine, in microseconds: what the tables hold, so that a time means the
-/// same in memory and in a row.
+/// The clock of the machine, cut to microseconds as in the tables, so that a time is the same in
+/// memory and in a row.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
         let now = Timestamp::now();

@@ -1,4 +1,4 @@
-//! What a start makes in the file system, and takes back if it fails after all.
+//! Files and folders that a start creates, and removes again if it fails.
 //!
 //! Decision: docs/decisions/a-start-checks-before-it-makes.md
 
@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Files and folders that were made. They are removed again when this is dropped, unless it was
-/// told to keep them: a start that fails leaves nothing behind.
+/// Created files and folders. Dropping this removes them, unless [`keep`](CreatedFiles::keep) was
+/// called before: a start that fails leaves nothing behind.
 #[derive(Debug, Default)]
 pub(crate) struct CreatedFiles {
     /// From the outermost to the innermost.
@@ -17,7 +17,6 @@ pub(crate) struct CreatedFiles {
 }
 
 impl CreatedFiles {
-    /// A file that goes with the others.
     pub(crate) fn add_file(&mut self, path: PathBuf) {
         self.files.push(path);
     }
@@ -28,7 +27,7 @@ impl CreatedFiles {
         self.files.clear();
     }
 
-    /// Makes a folder (mode 0700) with those above it, durably.
+    /// Creates a folder and its missing parents durably (mode 0700).
     pub(crate) fn create_folder(&mut self, folder: &Path) -> io::Result<()> {
         let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
@@ -50,15 +49,15 @@ impl Drop for CreatedFiles {
         for file in &self.files {
             _ = fs::remove_file(file);
         }
-        // One in which somebody else has put something stays.
+        // A folder that holds other files stays.
         for folder in self.folders.iter().rev() {
             _ = fs::remove_dir(folder);
         }
     }
 }
 
-/// Until the folder is synced, a power cut may take away a name that is new in it, or bring back
-/// one that was replaced.
+/// Makes names in a path's folder durable. Before that, a power cut may remove a new name, or bring
+/// back a replaced one.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()

@@ -1,42 +1,42 @@
-//! Why a database does not do what it is asked: as much as everybody may know.
+//! Why a database does not do what it is asked, as far as every caller may know.
 
 use std::error::Error;
 use std::fmt;
 
-/// A cause that passes when somebody does something about it, or by itself. What the database has
-/// said besides is for the logs.
+/// A problem that passes by itself or when an operator acts. The error of the database, which says
+/// more, is for the logs only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseProblem {
     /// There is no room for what is to be written.
     DiskFull,
-    /// It takes no writes: a standby, or an operator wants it so.
+    /// It takes no writes: it is a standby, or an operator has made it read-only.
     ReadOnly,
     /// The operating system reports errors of its files.
     FilesFail,
     /// It has too little memory, or all connections of this process are in use.
     Overloaded,
-    /// It takes no more connections: of anybody, or of our role.
+    /// It takes no more connections, from anybody or for our role.
     NoMoreConnections,
     /// It does not accept the role or the password of this process.
     AccessDenied,
-    /// It has not said anything for longer than it should take.
+    /// It did not answer within the time that the call may take.
     Silent,
-    /// Anything else: it is away, or about to be.
+    /// Anything else: it is down, or about to be.
     Unreachable,
-    /// Another transaction holds a row (on SQLite: the file) for longer than is waited for it.
+    /// Another transaction held a row (on SQLite: the file) for longer than we wait for it.
     Locked,
     /// Other transactions came first: a deadlock, or a serialization failure.
     Conflict,
-    /// One statement, or one transaction, took longer than it may.
+    /// One statement or one transaction exceeded its time limit.
     TooSlow,
 }
 
-/// What a trouble stops.
+/// What a problem stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemScope {
-    /// Everything that is asked of the database.
+    /// Every call, or every call that writes.
     Database,
-    /// What is asked of some rows: a shard, or one query. The database does its work otherwise.
+    /// Calls about some rows: one shard, or one query. Other calls succeed.
     Rows,
 }
 
@@ -58,7 +58,7 @@ impl DatabaseProblem {
         }
     }
 
-    /// Whether it stops whoever writes, and nobody who reads.
+    /// Whether it stops writes, but no reads.
     pub(crate) fn is_of_writes(self) -> bool {
         matches!(
             self,

@@ -1,14 +1,14 @@
-//! Durations in buckets, so that medians can be had from counts.
+//! Durations in buckets, so that medians can be estimated from counts.
 
 use std::time::Duration;
 
-/// Each bucket's upper bound is this much above its lower one: estimates are within 5 %.
+/// The ratio of a bucket's upper bound to its lower one: estimates are within 5 %.
 const GROWTH: f64 = 1.1;
 /// The upper bound of bucket 0.
 const FIRST: Duration = Duration::from_micros(100);
 
-/// The bucket that `duration` falls into: cut to the microsecond, as the log keeps it, so that a
-/// rebuild counts it where it was counted at first (invariant 7).
+/// The bucket of a duration. Only whole microseconds count, as in the log, so that a rebuild counts
+/// the duration in the same bucket (invariant 7).
 pub fn bucket(duration: Duration) -> u16 {
     let ratio = duration.as_micros() as f64 / FIRST.as_micros() as f64;
     if ratio <= 1.0 {
@@ -18,12 +18,12 @@ pub fn bucket(duration: Duration) -> u16 {
     (ratio.ln() / GROWTH.ln()).floor() as u16 + 1
 }
 
-/// The middle of a bucket, geometrically.
+/// The geometric middle of a bucket.
 pub fn middle(bucket: u16) -> Duration {
     FIRST.mul_f64(GROWTH.powf(f64::from(bucket) - 0.5))
 }
 
-/// The estimated median of buckets and their counts. None if there are none.
+/// Estimates the median from counts by bucket. None if there are no counts.
 pub fn median(counts: impl IntoIterator<Item = (u16, u64)>) -> Option<Duration> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_unstable();
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn invariant_7_what_the_log_does_not_keep_of_a_duration_does_not_matter() {
+    fn invariant_7_nanoseconds_which_the_log_does_not_keep_change_no_bucket() {
         for micros in 0..100_000 {
             let kept = Duration::from_micros(micros);
             assert_eq!(bucket(kept + Duration::from_nanos(999)), bucket(kept), "{kept:?}");
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_is_the_middle_attempts_bucket() {
+    fn the_median_is_the_middle_of_the_median_attempts_bucket() {
         assert_eq!(median([]), None);
         assert_eq!(median([(7, 1)]), Some(middle(7)));
         assert_eq!(median([(90, 1), (3, 5), (50, 1)]), Some(middle(3)));

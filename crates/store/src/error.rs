@@ -1,50 +1,52 @@
-//! Why the database did not do what it was asked.
+//! Why a call of the store failed, by what the caller can do about it.
+
+use std::error::Error;
+use std::fmt;
 
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 
 use crate::database_problem::DatabaseProblem;
-use crate::{postgres, sqlite};
 
-/// Why the database did not do what it was asked.
+/// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, is overloaded, or others hold what is needed. Nothing was changed. Try
-    /// again.
+    /// The database cannot be reached, is overloaded, or others hold what is needed. Nothing was
+    /// changed. Try again.
     #[error("the database does not do it now")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] DatabaseFailure),
     /// The answer of a commit was lost: it may have happened or not.
     #[error("the database did not say whether it committed")]
-    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unknown(#[source] DatabaseFailure),
     /// The log contradicts itself.
     #[error(transparent)]
     BrokenLog(#[from] BrokenLog),
-    /// A row cannot be read: it was written by something else or by a newer version.
+    /// A row cannot be read: another program or a newer version wrote it.
     #[error("a row cannot be read: {0}")]
     Unreadable(String),
-    /// A newer version of the program has written a document. To read it without what is new in it
-    /// would lose that. Nothing was changed, and nothing changes until this process is updated.
+    /// A newer version of the program wrote a document. To read and write it without its new fields
+    /// would lose them. Nothing was changed, and nothing will be until this process is updated.
     #[error(
         "a newer version of this program has written a row of {table} (version {found} of its documents; this version of the program knows them up to {known}): update this process"
     )]
     Newer {
-        /// The table.
         table: &'static str,
         /// The document's version.
         found: i64,
-        /// The last version that can be read.
+        /// The last version that this program can read.
         known: u16,
     },
     /// A statement failed: a defect of ours. Nothing was changed.
     #[error("a statement failed")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Failed(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl StoreError {
-    /// Why it does not do it now, for people who may not see what it has said. None: it is not that.
+    /// Why the database does not do it now, for callers who may not see the database's own error.
+    /// None: the error is of another kind.
     pub fn problem(&self) -> Option<DatabaseProblem> {
         match self {
-            StoreError::Unavailable(error) | StoreError::Unknown(error) => {
-                Some(problem_of(error.as_ref()))
+            StoreError::Unavailable(failure) | StoreError::Unknown(failure) => {
+                Some(failure.problem)
             }
             StoreError::BrokenLog(_)
             | StoreError::Unreadable(_)
@@ -59,21 +61,60 @@ impl StoreError {
     }
 }
 
-/// The problem that an error of either database reports.
-fn problem_of(error: &(dyn std::error::Error + Send + Sync + 'static)) -> DatabaseProblem {
-    if let Some(problem) = error.downcast_ref() {
-        return *problem;
+/// An error of the database, or of the way to it, with the problem that it stands for. Each backend
+/// decides which problem that is, where it converts its errors into this type.
+#[derive(Debug)]
+pub struct DatabaseFailure {
+    problem: DatabaseProblem,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl DatabaseFailure {
+    pub(crate) fn new(
+        problem: DatabaseProblem,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> DatabaseFailure {
+        DatabaseFailure { problem, error: error.into() }
     }
-    let reported = postgres::problem_of(error).or_else(|| sqlite::problem_of(error));
-    reported.unwrap_or(DatabaseProblem::Unreachable)
+
+    /// The backend's own error, if it is of this type.
+    pub(crate) fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.error.downcast_ref()
+    }
+}
+
+/// Shows what the backend's error says, and nothing else.
+impl fmt::Display for DatabaseFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for DatabaseFailure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Where the problem is known, and there is no error that says more.
+impl From<DatabaseProblem> for DatabaseFailure {
+    fn from(problem: DatabaseProblem) -> DatabaseFailure {
+        DatabaseFailure::new(problem, problem)
+    }
+}
+
+/// Where no error says more, and no other problem is known.
+impl From<&'static str> for DatabaseFailure {
+    fn from(description: &'static str) -> DatabaseFailure {
+        DatabaseFailure::new(DatabaseProblem::Unreachable, description)
+    }
 }
 
 /// A log that contradicts itself. Never happens unless somebody has changed records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {position} ({stream}) follows from nothing in the log")]
 pub struct BrokenLog {
-    /// Its first record that cannot be.
+    /// The first record that cannot follow those before it.
     pub(crate) position: Position,
-    /// Whose history that is of.
     pub(crate) stream: Stream,
 }

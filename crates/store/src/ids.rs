@@ -7,9 +7,9 @@ use ulid::Ulid;
 
 use crate::random::random;
 
-/// A ULID of this time. Ids of later milliseconds sort after it, and so do those that this
-/// process makes after it in the same one: lists by id are in the order of what happened. (The
-/// ULID specification calls it monotonicity.)
+/// A ULID of this time. Ids of later milliseconds sort after it, and so do those that this process
+/// makes later in the same one (the ULID specification's monotonicity): lists by id are in the order
+/// in which things happened.
 pub fn new_ulid(now: Timestamp) -> Ulid {
     static NEWEST: Mutex<Ulid> = Mutex::new(Ulid::nil());
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);

@@ -42,12 +42,12 @@ pub use error::{BrokenLog, StoreError};
 pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
-pub use log::commits::OtherWrites;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
     AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
     Record, Refusal,
 };
+pub use log::other_writes::OtherWrites;
 pub use log::rows::EndpointIncident;
 pub use log::{AppendError, Follower, Log};
 pub use open_mode::OpenMode;

@@ -1,4 +1,4 @@
-//! Every limit of the log, in one place.
+//! Every limit of the store, in one place.
 
 use std::time::Duration;
 
@@ -8,41 +8,44 @@ use crate::backoff::Backoff;
 pub const MAX_BATCH_OPERATIONS: usize = 512;
 /// The bodies of one transaction, in bytes; a single operation may exceed it.
 pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// The operations that wait for a shard's appender. Whoever comes then waits its turn.
+/// The operations that wait for a shard's appender. Further callers wait until there is room.
 pub const MAX_WAITING_OPERATIONS: usize = 4_096;
-/// The newest records of a shard that are kept in memory for those who read along.
+/// The newest records of a shard that are kept in memory for followers.
 pub const MAX_TAIL_RECORDS: usize = 8_192;
-/// The bodies kept with them, in bytes.
+/// The bodies that are kept with them, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
-/// The records of a shard that are read at once for those who follow an organization.
+/// The records of a shard that are read at once for followers of organizations.
 pub const FEED_RECORDS: usize = 500;
-/// What an organization's followers may leave unread before they read the log by themselves:
-/// so many times the records that one of them has in [`FEED_RECORDS`].
+/// The batches that a follower of an organization may leave unread before it has to read the log
+/// itself. A batch holds the organization's records among [`FEED_RECORDS`].
 pub const FEED_BATCHES: usize = 32;
-/// The rows that a list looks at in one statement, whether they match or not, unless more are
-/// asked for. Short statements give the connection back to others often.
-pub const ROWS_LOOKED_AT: usize = 1_000;
-/// The long reads that a process has under way, of all organizations. Connections that read
-/// are four by default, so that some are left for what reads a few rows.
+/// The rows that a filtered list examines in one statement, whether they match or not, unless its
+/// page is larger. Short statements free the connection often.
+pub const ROWS_EXAMINED: usize = 1_000;
+/// The long reads that run in a process at once. It has four connections that read by default, so
+/// that some are left for short reads.
 pub const LONG_READS: usize = 2;
-/// And of one organization.
+/// The long reads of one organization that run at once.
 pub const LONG_READS_PER_ORGANIZATION: usize = 1;
-/// How many of an organization may wait for that.
+/// The long reads of one organization that may wait. Further ones are refused.
 pub const MAX_WAITING_LONG_READS: usize = 16;
-/// How long one waits at the most.
+/// How long a long read waits before it is refused.
 pub const MAX_LONG_READ_WAIT: Duration = Duration::from_secs(30);
-/// Those who read the log along, are behind, and read at the same time.
+/// The followers that are behind and read from the database at the same time.
 pub const CATCH_UPS: usize = 1;
 /// The records of one step of a rebuild.
 pub const REBUILD_STEP: usize = 1_000;
 /// The shards of a Postgres database, fixed when it is created.
 pub const POSTGRES_SHARDS: u16 = 16;
-/// The least time between two tries whether a database that has failed commits again.
+/// The least time between two probes of a database that has failed.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(3);
-/// How often positions are read in case a notification was lost.
+/// How often positions are read, in case an announcement was lost.
 pub const SLOW_POLL: Duration = Duration::from_secs(15);
-/// How often in a row a batch's commit may end without an answer, and turn out not to have
-/// happened, before its callers are told so. A disk that fails at each fsync does that at once.
+/// How often in a row the commit of a batch may end without an answer, and prove not to have
+/// happened, before the batch fails. A disk that fails at each fsync does that at once.
 pub const MAX_LOST_ANSWERS: u32 = 3;
 /// The waits while an uncertain commit cannot be looked up.
 pub const LOOKUP_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// The master keys that a process reads: enough for a rotation each day of a month after which
+/// nobody removes the old ones.
+pub const MAX_MASTER_KEYS: usize = 32;

@@ -1,4 +1,4 @@
-//! What a database must do for us.
+//! What a backend must do: the specification that memory, SQLite and Postgres are held to.
 //!
 //! Decision: docs/decisions/a-lease-outlasts-a-stepped-database-clock.md
 
@@ -17,16 +17,15 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record, Refusal};
+use crate::log::other_writes::OtherWrites;
 use crate::queries::filters::AuditFilter;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::{ErasedSelection, Extreme};
 use crate::tables::{Keys, Rows};
 use crate::vault::Vault;
 
-/// The log, in a database; its projections as [`Tables`]; and, as a [`Vault`], the keys of its
-/// secrets.
+/// The log in a database, its projections ([`Tables`]) and the keys of its secrets ([`Vault`]).
 ///
 /// ```text
 ///            checkpoint: acted on up to here        last position
@@ -38,50 +37,56 @@ use crate::vault::Vault;
 /// # What every implementation guarantees
 ///
 /// - **One transaction.** [`append`](Store::append) writes the records, the bodies and every
-///   change of the projections of a batch in one transaction, and answers after it is durable
+///   change of the projections of a batch in one transaction, and returns after it is durable
 ///   (fsync). A crash at any moment leaves all of the batch or nothing.
 /// - **Gapless, totally ordered positions.** The transaction first locks the shard's row, so
-///   that batches of a shard, from whatever process, happen one after the other. Positions
+///   that the batches of a shard, from all processes, happen one after the other. Positions
 ///   are 1, 2, 3, …; a reader that sees position p sees every position below it.
-/// - **Refusals are local.** An operation that is refused leaves no trace and takes no
-///   position; its neighbours are appended as if it had not been there.
+/// - **Refusals are local.** A refused operation leaves no trace and takes no position; the others
+///   of its batch are appended as if it had not been there.
 /// - **Fencing.** An operation with a fence is refused unless the fence is the shard's epoch.
-///   Epochs only grow: with every [`acquire_lease`](Store::acquire_lease) that succeeds.
-/// - **The database's clock** judges leases, so that skewed machines cannot both own a shard.
-/// - **Projections are a fold.** The tables are what [`crate::log::projection`] makes of the
-///   records, and [`rebuild`](Store::rebuild) proves it.
+///   The epoch grows with every [`acquire_lease`](Store::acquire_lease) that succeeds, and never
+///   shrinks.
+/// - **The database's clock** decides whether a lease has expired, so that machines whose clocks
+///   differ cannot both own a shard. It also gives the times of records.
+/// - **Projections are a fold.** The tables hold what [`crate::log::projection`] makes of the
+///   records, and [`rebuild`](Store::rebuild) makes the same again.
 /// - **Set-based.** A batch takes a bounded number of statements, whatever its size.
+/// - **Errors say what the caller can do**: see [`StoreError`]. After every error but
+///   [`StoreError::Unknown`], nothing was changed.
 ///
 /// # What callers do
 ///
-/// - They append through [`crate::Log`], which groups operations and sorts out lost answers.
+/// - They append through [`crate::Log`], which groups operations and looks up lost answers.
 /// - They never put two records of one stream into one operation.
-/// - Cancelling the future of a call leaves the database consistent, but whether it happened
-///   is then unknown; [`find_operations`](Store::find_operations) tells.
+/// - They name shards below [`shard_count`](Store::shard_count) only.
+/// - They may drop the future of a call. The database stays consistent, but whether the call took
+///   effect is then unknown; [`find_operations`](Store::find_operations) tells.
 #[async_trait]
 pub trait Store: Tables + Vault {
-    /// How many shards there are: fixed when the database was created.
+    /// How many shards there are: at least 1, fixed when the database was created.
     fn shard_count(&self) -> u16;
 
-    /// Whether other processes may use the same database. If not, leases never expire and
-    /// need no renewal.
+    /// Whether other processes may use the same database. If not, leases never expire and need no
+    /// renewal.
     fn is_shared(&self) -> bool;
 
-    /// Whether it answers a query, in this time. The error, when the time is over: what has kept it
-    /// from that.
+    /// Checks that the database answers a query within `limit`. The error says what prevented it.
     async fn answers(&self, limit: Duration) -> Result<(), StoreError>;
 
     // --- the log ---
 
-    /// Appends a batch.
+    /// Appends a batch: at most [`MAX_BATCH_OPERATIONS`](crate::limits::MAX_BATCH_OPERATIONS)
+    /// operations, judged one after the other by [`plan`](crate::log::plan::plan). If a statement
+    /// fails, the whole batch fails.
     async fn append(
         &self,
         shard: Shard,
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError>;
 
-    /// Which of these operations are in the log after a position. Waits for transactions that
-    /// are under way, so that the answer is final for every operation sent before.
+    /// Which of these operations are in the log after a position. Waits for appends that are under
+    /// way, so that the answer is final for every operation that was sent before.
     async fn find_operations(
         &self,
         shard: Shard,
@@ -106,45 +111,46 @@ pub trait Store: Tables + Vault {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// Where the shard stands.
+    /// Positions, epoch and steady clock of a shard.
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError>;
 
-    /// Positions of shards as other processes announce them, if they can. Only a hint: some
-    /// may be lost. Can be taken once; None if there are no other processes.
+    /// Positions of shards as other processes announce them. Announcements may be lost. Can be
+    /// taken once; None if there are no other processes.
     fn take_hints(&self) -> Option<mpsc::Receiver<(Shard, Position)>>;
 
-    /// Tells other processes of a position. Must not fail or block; may drop it.
+    /// Announces a position to other processes. Must not fail or block; may lose it.
     fn announce(&self, shard: Shard, position: Position);
 
-    /// Commits a write that changes nothing, as durably as an append: whether appends to the shard
-    /// can be committed. For when they could not.
+    /// Commits a write that changes nothing, as durably as an append, to find out whether appends
+    /// to the shard can be committed again.
     async fn try_commit(&self, shard: Shard) -> Result<(), StoreError>;
 
-    /// What has come of the writes that are no appends (leases, keys), each of which the store notes
-    /// when it ends. [`try_commit`](Store::try_commit) is none of them.
+    /// The outcomes of writes that are not appends (leases, keys). The store notes each of them when
+    /// it ends, except [`try_commit`](Store::try_commit).
     fn other_writes(&self) -> &OtherWrites;
 
     // --- bodies ---
 
-    /// The bodies that have not expired.
+    /// Those of these bodies that exist and have not expired by the database's clock.
     async fn bodies(
         &self,
         shard: Shard,
         ids: &[BodyId],
     ) -> Result<HashMap<BodyId, Bytes>, StoreError>;
 
-    /// Deletes up to `limit` bodies that have expired by the database's clock; says how many.
+    /// Deletes up to `limit` bodies that have expired by the database's clock; returns how many.
     async fn delete_expired_bodies(&self, shard: Shard, limit: usize) -> Result<usize, StoreError>;
 
-    /// How many events and attempts an organization has: so many [`Store::erase_bodies`] looks at.
+    /// How many events and attempts an organization has: what [`Store::erase_bodies`] examines in
+    /// all.
     async fn count_events_and_attempts(
         &self,
         shard: Shard,
         organization: &OrganizationId,
     ) -> Result<u64, StoreError>;
 
-    /// Deletes the bodies of an organization's events and attempts, expired or not: those of up
-    /// to `limit` of them, in the order of their ids, after `after`.
+    /// Deletes the bodies of up to `limit` of an organization's events and attempts, expired or not:
+    /// in the order of their ids, above `after`.
     async fn erase_bodies(
         &self,
         shard: Shard,
@@ -155,7 +161,7 @@ pub trait Store: Tables + Vault {
 
     // --- leases ---
 
-    /// Takes the shard's lease, with a new epoch, if nobody holds it.
+    /// Takes the shard's lease, with a new epoch. None: somebody holds it. `owner` names a process.
     async fn acquire_lease(
         &self,
         shard: Shard,
@@ -163,44 +169,43 @@ pub trait Store: Tables + Vault {
         time_to_live: Duration,
     ) -> Result<Option<Lease>, StoreError>;
 
-    /// Extends a lease by the full time to live. False if it has passed to another. A lease
-    /// that ran out, but that nobody took, is extended.
+    /// Makes a lease last `time_to_live` from now. False: it has passed to another owner. A lease
+    /// that expired, but that nobody took, is renewed.
     async fn renew_lease(&self, lease: Lease, time_to_live: Duration) -> Result<bool, StoreError>;
 
-    /// Gives a lease back. Nothing happens if it has passed to another.
+    /// Gives a lease back. Nothing happens if it has passed to another owner.
     async fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
 
-    /// Reports a dispatch process as alive for `time_to_live`, and says what others there are
-    /// and who holds which shard. A process that would be alive for more than ten times as long
-    /// has reported before the database's clock was set back, and is left out until it reports
-    /// again.
+    /// Reports a dispatch process as alive for `time_to_live`; returns which processes are alive and
+    /// who holds which shard. A process that would be alive for more than ten times as long
+    /// reported before the database's clock was set back, and is left out until it reports again.
     async fn heartbeat(
         &self,
         member: &str,
         time_to_live: Duration,
     ) -> Result<ClusterState, StoreError>;
 
-    /// Takes a dispatch process off the list of those alive.
+    /// Takes a dispatch process off the list of processes that are alive.
     async fn leave(&self, member: &str) -> Result<(), StoreError>;
 
     // --- administration ---
 
-    /// Notes when keys were used. A time before the one that is noted changes nothing.
+    /// Notes when keys were used. A time before the noted one changes nothing.
     async fn note_key_uses(&self, uses: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
 
-    /// Drops the shard's projections and folds them from the log again, in one transaction.
-    /// Appends wait meanwhile. `progress` is told how many records have been folded. If the future
-    /// is dropped, nothing has changed; nor if some of the documents are of a newer version, of which
-    /// this one would lose something ([`StoreError::Newer`]).
+    /// Drops the shard's projections and folds them from the log again, in one transaction, for
+    /// which appends wait. `progress` gets the position up to which records were folded. If the
+    /// future is dropped, nothing changes. Documents of a newer version, which would lose their new
+    /// fields, are refused ([`StoreError::Newer`]).
     async fn rebuild(
         &self,
         shard: Shard,
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<(), StoreError>;
 
-    /// Folds the log into tables of its own and compares them, row by row, with those that
-    /// stand; documents by the entities that they hold, whatever their form. Changes nothing. At most
-    /// `limit` differences are returned.
+    /// Folds the log into temporary tables and compares them, row by row, with the stored ones;
+    /// documents by their entities, whatever their text. Changes nothing. Returns at most `limit`
+    /// differences.
     async fn check(
         &self,
         shard: Shard,
@@ -211,25 +216,25 @@ pub trait Store: Tables + Vault {
     /// Which migrations were applied, and which this program needs.
     async fn table_versions(&self) -> Result<TableVersions, StoreError>;
 
-    /// Closes every connection.
+    /// Closes every connection. Calls after that fail.
     async fn close(&self);
 }
 
-/// The tables, read. What they can be asked is said once, as methods of [`dyn Store`](Store) in
-/// [`crate::queries`]; they come down to these.
+/// Reading the tables. Queries are methods of [`dyn Store`](Store) in [`crate::queries`], written
+/// once for all backends; these are the primitives that they use.
 #[async_trait]
 pub trait Tables: Send + Sync + 'static {
     /// The rows of a selection.
     async fn select(&self, shard: Shard, selection: &ErasedSelection) -> Result<Rows, StoreError>;
 
-    /// The rows that exist of those with these keys, in no order.
+    /// The rows with these keys, as far as they exist, in no order.
     async fn look_up(&self, shard: Shard, keys: &Keys<'_>) -> Result<Rows, StoreError>;
 
-    /// How many rows a selection has, whatever its limit.
+    /// How many rows meet a selection's conditions, whatever its limit.
     async fn count(&self, shard: Shard, selection: &ErasedSelection) -> Result<u64, StoreError>;
 
-    /// The rows of a selection in groups by a column of text: each group, and its least or greatest
-    /// number.
+    /// Groups the rows of a selection by a column of text. Returns each group's value and its least
+    /// or greatest number.
     async fn grouped(
         &self,
         shard: Shard,
@@ -238,8 +243,8 @@ pub trait Tables: Send + Sync + 'static {
         extreme: Extreme,
     ) -> Result<Vec<(String, i64)>, StoreError>;
 
-    /// Records that belong into an organization's audit trail and match, newest first: below a
-    /// position, and not below another.
+    /// The records of an organization's audit trail that match, newest first. `range` is a position
+    /// that they are below, and one that they are not below.
     async fn audit_records(
         &self,
         shard: Shard,
@@ -249,8 +254,8 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// The attempts at all of an organization's endpoints, deleted ones included, counted over
-    /// these hours.
+    /// The attempts at all of an organization's endpoints, deleted ones included, summed over the
+    /// hours that begin in `hours`.
     async fn attempt_sums(
         &self,
         shard: Shard,
@@ -258,8 +263,8 @@ pub trait Tables: Send + Sync + 'static {
         hours: Range<Timestamp>,
     ) -> Result<Vec<AttemptSum>, StoreError>;
 
-    /// Deliveries of an endpoint that wait for an attempt, ordered by [`DueKey`], above `after`.
-    /// The page and its `as_of` are of one snapshot.
+    /// The deliveries of an endpoint that wait for an attempt, in the order of [`DueKey`], above
+    /// `after`. The page and its `as_of` are of one snapshot.
     async fn due_deliveries(
         &self,
         shard: Shard,
@@ -268,14 +273,14 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Result<DuePage, StoreError>;
 
-    /// Every endpoint that deliveries wait for, with the earliest time that one is due. The list
-    /// and its `as_of` are of one snapshot.
+    /// Every endpoint with waiting deliveries, and when the first of them is due. The list and its
+    /// `as_of` are of one snapshot.
     async fn waiting_endpoints(&self, shard: Shard) -> Result<WaitingEndpoints, StoreError>;
 
-    /// What a replay finds behind a cursor, in its order: of the next `limit` missed events, failed
-    /// attempts or events of the endpoint those that it is about, and how far that goes. An event
-    /// counts only if it was accepted below the position `before`. Takes no longer the less is
-    /// found.
+    /// Examines the next `limit` missed events, failed attempts or events of an endpoint behind a
+    /// cursor, in the cursor's order. Returns those that the replay covers, and where the examined
+    /// ones end. Only events that were accepted below the position `before` count. The time it takes
+    /// depends on `limit`, not on how many are covered.
     async fn replay_candidates(
         &self,
         shard: Shard,
@@ -287,63 +292,61 @@ pub trait Tables: Send + Sync + 'static {
     ) -> Result<CandidatePage, StoreError>;
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub struct AppendedBatch {
-    /// One for each operation, in their order.
+    /// For each operation, in their order.
     pub results: Vec<Result<AppendOutcome, Refusal>>,
     /// The records that were appended, in order.
     pub records: Vec<Record>,
 }
 
-/// Where a shard stands.
+/// The state of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardState {
     /// The last record's position.
     pub last_position: Position,
-    /// What the owner has acted on.
+    /// The last record that the owner has acted on.
     pub checkpoint: Position,
     /// The current owner's epoch.
     pub epoch: Epoch,
-    /// How far the shard's steady clock has come. None: no owner has written a time of it.
+    /// The time of the shard's steady clock. None: no owner has written one.
     pub steady: Option<SteadyTime>,
 }
 
-/// The newest time of a shard's steady clock that was written down: the greatest `steady_time` of
-/// its records' metadata. Waits are measured by this clock ([`Delivery::due_time`]); whoever owns
-/// the shard next goes on from here, so that nothing waits longer than was recorded.
+/// The newest recorded time of a shard's steady clock: the greatest `steady_time` of its records'
+/// metadata. Waits are measured by this clock ([`Delivery::due_time`]). The shard's next owner
+/// continues it from here, so that nothing waits longer than was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SteadyTime {
-    /// The time.
     pub time: Timestamp,
-    /// How long ago it was written, by the database's clock; zero if that was set back meanwhile.
+    /// How long ago it was written, by the database's clock; zero if that was set back since.
     pub age: Duration,
 }
 
 /// A step of erasing an organization's bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErasedBodies {
-    /// How many events or attempts were looked at.
+    /// How many events or attempts were examined.
     pub examined: usize,
-    /// How many were deleted.
+    /// How many bodies were deleted.
     pub deleted: usize,
-    /// Where the next step begins. None: there is nothing after it.
+    /// What the next step continues after. None: there is nothing left.
     pub next: Option<BodyId>,
 }
 
-/// The right to work on a shard, until it expires or passes on.
+/// The right to work on a shard, until it expires or passes to another owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Which shard.
     pub shard: Shard,
-    /// Which turn.
+    /// The fence of the owner's operations.
     pub epoch: Epoch,
 }
 
-/// Who is there, and who holds what.
+/// Which dispatch processes are alive, and who holds which shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterState {
-    /// The dispatch processes that are alive, the asking one included, sorted.
+    /// The dispatch processes that are alive, the reporting one included, sorted.
     pub members: Vec<String>,
     /// One for each shard, in order.
     pub shards: Vec<ShardLease>,
@@ -352,14 +355,13 @@ pub struct ClusterState {
 /// Who holds a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardLease {
-    /// Which shard.
     pub shard: Shard,
     /// Who took it and has not given it back, expired or not.
     pub owner: Option<String>,
-    /// Whose turn that is. None: there is no owner.
+    /// The epoch of its lease. None: there is no owner.
     pub epoch: Option<Epoch>,
     /// How long the lease still lasts, by the database's clock. Zero if it has expired or there
-    /// is no owner. On a store that is not shared leases never expire: `Duration::MAX`.
+    /// is no owner; `Duration::MAX` on a store that is not shared, whose leases never expire.
     pub expires_in: Duration,
 }
 
@@ -373,9 +375,7 @@ impl ShardLease {
 /// The order in which an endpoint's deliveries are due: by time, then by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueKey {
-    /// When.
     pub due_time: Timestamp,
-    /// Which.
     pub delivery_id: DeliveryId,
 }
 
@@ -387,10 +387,10 @@ impl DueKey {
 /// Deliveries of one endpoint that wait for an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuePage {
-    /// The shard's last position in the snapshot that the page was read from: what records up
-    /// to there say is in it, what later ones say is not.
+    /// The shard's last position in the snapshot that the page was read from: the page shows the
+    /// changes of records up to there, and of no later ones.
     pub as_of: Position,
-    /// In the order of their keys.
+    /// In the order of their [`DueKey`]s.
     pub deliveries: Vec<Delivery>,
 }
 
@@ -403,7 +403,7 @@ pub struct WaitingEndpoints {
     pub endpoints: Vec<(EndpointId, Timestamp)>,
 }
 
-/// The versions of the tables: of their newest migration.
+/// The numbers of the newest migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableVersions {
     /// What the database has.
@@ -415,23 +415,19 @@ pub struct TableVersions {
 /// Attempts at one endpoint with one outcome and about one duration, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttemptSum {
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// What they meant.
     pub outcome: AttemptOutcome,
     /// How long they took; see [`crate::durations`].
     pub duration_bucket: u16,
-    /// How many there were.
     pub count: u64,
 }
 
-/// A row that is not what the log says.
+/// A row that differs from what the log says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RebuildDifference {
-    /// The table.
     pub table: &'static str,
-    /// The row as it stands; None if it is missing.
+    /// The stored row; None if it is missing.
     pub stored: Option<String>,
-    /// The row as the log says; None if there should be none.
+    /// The row that the log gives; None if there should be none.
     pub rebuilt: Option<String>,
 }

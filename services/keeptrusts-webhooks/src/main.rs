@@ -37,7 +37,7 @@ enum Command {
     ///
     /// Example: keeptrusts-webhooks serve --data-dir /var/lib/keeptrusts-webhooks
     Serve(Box<serve::ServeCommand>),
-    /// Show the whole story: a receiver, an endpoint, sixteen events, retries, the delivery log.
+    /// Show the whole story: a receiver, an endpoint, every event type, retries, the delivery log.
     Demo(demo::DemoCommand),
     /// Look after the log.
     #[command(subcommand)]

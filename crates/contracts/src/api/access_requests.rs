@@ -1,4 +1,4 @@
-//! What AccessService is asked, checked.
+//! The checked requests of AccessService.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::v1;
 /// CreateKey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateKey {
-    /// Where it is to be valid; may be `*`.
+    /// The organization that it is to be valid for; may be `*`.
     pub organization_id: OrganizationId,
-    /// A label.
+    /// A label for people.
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// How long it is valid. None: for ever.
+    /// How long it is to be valid. None: for ever.
     pub life: Option<Duration>,
 }
 
@@ -59,11 +59,11 @@ fn life(message: prost_types::Duration) -> Result<Duration, Violation> {
 /// RevokeKey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokeKey {
-    /// Where it is valid; may be `*`.
+    /// The organization that it is valid for; may be `*`.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The key.
     pub key_id: KeyId,
-    /// And all that was made with it.
+    /// Whether the keys and sessions that were created with it are revoked too.
     pub cascade: bool,
 }
 
@@ -86,11 +86,11 @@ impl TryFrom<v1::RevokeKeyRequest> for RevokeKey {
 /// ListKeys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListKeys {
-    /// Whose; may be `*`.
+    /// The organization; may be `*`.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<KeyId>,
-    /// Only API keys, or only sessions.
+    /// True: only sessions. False: only API keys.
     pub sessions: Option<bool>,
 }
 
@@ -115,9 +115,9 @@ impl TryFrom<v1::ListKeysRequest> for ListKeys {
 /// CreateSession.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateSession {
-    /// For which organization. None: the caller's own.
+    /// The organization. None: the caller's own.
     pub organization_id: Option<OrganizationId>,
-    /// How long it lasts.
+    /// How long it is to last.
     pub life: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What AuditService is asked and answers.
+//! AuditService: its request, its cursor and its responses.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,19 +13,19 @@ use super::fields::{interval, optional_enum, optional_id, optional_text};
 use super::{Page, Violations};
 use crate::v1;
 
-/// How far a reader of the trail has come, going back in time. An organization's trail is in two
-/// logs, that of its own shard and that of the keys' shard; each is read from below a record of
-/// the organization's own, or from its end.
+/// How far a reader of the trail has come, going back in time. An organization's trail is in two logs,
+/// that of its own shard and that of the keys' shard. Each is read backwards from one of the
+/// organization's own records, or from the end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditCursor {
-    /// In the organization's own shard. None: nothing of it was shown.
+    /// The last record that was read in the organization's shard. None: none was.
     pub own: Option<RecordName>,
-    /// In the shard of the keys.
+    /// The last record that was read in the keys' shard. None: none was.
     pub keys: Option<RecordName>,
 }
 
 impl AuditCursor {
-    /// After everything.
+    /// The end of both logs, where reading begins.
     pub const END: AuditCursor = AuditCursor { own: None, keys: None };
 }
 
@@ -52,19 +52,19 @@ impl FromStr for AuditCursor {
 /// ListAuditEntries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListAuditEntries {
-    /// Whose; may be `*`.
+    /// The organization; may be `*`.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<AuditCursor>,
     /// Only this action.
     pub action: Option<AuditAction>,
-    /// Only what this actor did.
+    /// Only actions of this actor.
     pub actor: Option<String>,
-    /// Only what was done to this endpoint or its deliveries.
+    /// Only actions on this endpoint or its deliveries.
     pub endpoint_id: Option<EndpointId>,
-    /// Only then or later.
+    /// Only entries from then or later.
     pub start_time: Option<Timestamp>,
-    /// Only before.
+    /// Only entries from before.
     pub end_time: Option<Timestamp>,
 }
 

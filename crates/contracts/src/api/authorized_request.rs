@@ -1,4 +1,4 @@
-//! A checked request and its caller. Every handler gets its request in this form.
+//! A checked request with its caller. Every handler gets its request in this form.
 //!
 //! Decision: docs/decisions/no-server-without-a-gate.md
 
@@ -12,14 +12,14 @@ use super::trace::trace_of_call;
 use crate::log_codec::Metadata;
 use crate::status;
 
-/// A request that has been checked, of a caller who may see the organization that it names.
+/// A checked request of a caller who may see the organization that it names.
 #[derive(Debug, Clone)]
 pub struct AuthorizedRequest<T> {
-    /// The request itself.
+    /// The request.
     pub request: T,
-    /// Whose request it is, and what they may see.
+    /// The caller, with its role and its organizations.
     pub caller: Caller,
-    /// The span that everything it causes belongs to.
+    /// The span that everything the request causes belongs to.
     pub trace: Option<TraceContext>,
 }
 
@@ -30,8 +30,8 @@ pub trait HasOrganization {
 }
 
 impl<T> AuthorizedRequest<T> {
-    /// Checks a request. INVALID_ARGUMENT: fields break their rules. NOT_FOUND: the organization
-    /// is not the caller's, whether it exists or not.
+    /// Checks a request. INVALID_ARGUMENT: fields break their rules. NOT_FOUND: the organization is out
+    /// of the caller's reach, whether it exists or not.
     pub fn of<M>(request: Request<M>) -> Result<AuthorizedRequest<T>, Status>
     where
         T: TryFrom<M, Error = Violations> + HasOrganization,
@@ -61,7 +61,8 @@ impl<T> AuthorizedRequest<T> {
     }
 }
 
-/// The caller, as the gate before the services has found. INTERNAL: no gate has seen the request.
+/// The caller, as the gate in front of the services has identified it. INTERNAL: the request has not
+/// passed a gate.
 pub fn caller_of<M>(request: &Request<M>) -> Result<Caller, Status> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| {
         tracing::error!("a request has come past the gate");

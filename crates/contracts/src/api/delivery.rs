@@ -1,4 +1,4 @@
-//! Deliveries and attempts.
+//! Deliveries and attempts in responses.
 
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::plural::pluralize;
 use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;
 
-/// A delivery as lists have it: without its attempts.
+/// A delivery without its attempts, as in lists.
 impl From<&Delivery> for v1::Delivery {
     fn from(delivery: &Delivery) -> Self {
         let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
@@ -35,7 +35,7 @@ impl From<&Delivery> for v1::Delivery {
     }
 }
 
-/// An attempt as the delivery log has it: without headers and bodies.
+/// An attempt without headers and bodies, as in lists.
 impl From<&Attempt> for v1::Attempt {
     fn from(attempt: &Attempt) -> Self {
         let details = &attempt.details;
@@ -59,14 +59,14 @@ impl From<&Attempt> for v1::Attempt {
     }
 }
 
-/// An attempt without headers and bodies, for which an answer had no more room.
+/// An attempt whose headers and bodies did not fit into the response.
 pub fn attempt_without_content(attempt: &Attempt) -> v1::Attempt {
     v1::Attempt { content_omitted: true, ..attempt.into() }
 }
 
-/// An attempt with its headers and bodies, as far as they have not expired. What was sent was the
-/// event's body unless the exchange has another one. Bytes that are not UTF-8 are replaced: they
-/// are a receiver's, and shown to people.
+/// An attempt with its headers and bodies, unless they have expired. The request's body was the event's
+/// unless the exchange holds another one. Bytes that are not UTF-8 are replaced, because people read
+/// this and the receiver may send anything.
 pub fn attempt_with_content(
     attempt: &Attempt,
     exchange: Option<&Exchange>,
@@ -90,7 +90,7 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
     headers.iter().map(header).collect()
 }
 
-/// A receiver's answer for people: its text, or what it is if it is none.
+/// The body of a receiver's response for people: the text, or a description if it is not text.
 fn answer_text(exchange: &Exchange) -> String {
     let body = &exchange.response_body;
     let length = body.len();
@@ -108,9 +108,9 @@ fn answer_text(exchange: &Exchange) -> String {
     }
 }
 
-/// Whether bytes do not read like text: they hold a NUL, or more than two in five characters would
-/// be shown as a replacement or are control characters that texts do not have. (Of random bytes six
-/// in ten would; of a text in Latin-1 few.)
+/// Whether bytes are not text: they contain a NUL, or more than two in five characters are control
+/// characters or would be shown as replacement characters. (Of random bytes six in ten would, of a text
+/// in Latin-1 few.)
 fn is_binary(bytes: &[u8]) -> bool {
     let shown = String::from_utf8_lossy(bytes);
     let is_odd =

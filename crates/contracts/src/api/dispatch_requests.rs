@@ -1,4 +1,4 @@
-//! What DispatchService is asked, checked. SendTest asks for an [`EndpointRef`].
+//! The checked requests of DispatchService. The request of SendTest is an [`EndpointRef`].
 //!
 //! [`EndpointRef`]: super::EndpointRef
 
@@ -16,19 +16,18 @@ use super::{Page, ResumePoint, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
-/// How far back statistics go unless the request says otherwise.
+/// How far back statistics go by default.
 pub const DEFAULT_STATS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-/// How far back they go at the most.
+/// How far back statistics go, at most.
 pub const MAX_STATS_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// One delivery of an organization: all that GetDelivery, RetryDelivery and CancelDelivery ask
-/// for.
+/// One delivery of an organization: the request of GetDelivery, RetryDelivery and CancelDelivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRef {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The delivery.
     pub delivery_id: DeliveryId,
 }
 
@@ -57,9 +56,9 @@ only_the_delivery!(GetDeliveryRequest, RetryDeliveryRequest, CancelDeliveryReque
 /// GetAttempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRef {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The attempt.
     pub attempt_id: AttemptId,
 }
 
@@ -82,9 +81,9 @@ impl TryFrom<v1::GetAttemptRequest> for AttemptRef {
 /// ListDeliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListDeliveries {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<DeliveryId>,
     /// Only to this endpoint.
     pub endpoint_id: Option<EndpointId>,
@@ -94,9 +93,9 @@ pub struct ListDeliveries {
     pub event_type: Option<EventType>,
     /// Only in this state.
     pub state: Option<DeliveryState>,
-    /// Only scheduled then or later.
+    /// Only deliveries that were scheduled then or later.
     pub start_time: Option<Timestamp>,
-    /// Only scheduled before.
+    /// Only deliveries that were scheduled before.
     pub end_time: Option<Timestamp>,
 }
 
@@ -140,9 +139,9 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
 /// ListAttempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListAttempts {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<AttemptId>,
     /// Only to this endpoint.
     pub endpoint_id: Option<EndpointId>,
@@ -152,9 +151,9 @@ pub struct ListAttempts {
     pub event_type: Option<EventType>,
     /// Only with this outcome.
     pub outcome: Option<AttemptOutcome>,
-    /// Only begun then or later.
+    /// Only attempts that began then or later.
     pub start_time: Option<Timestamp>,
-    /// Only begun before.
+    /// Only attempts that began before.
     pub end_time: Option<Timestamp>,
 }
 
@@ -199,11 +198,11 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
 /// WatchDeliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchDeliveries {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
     /// Only to this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Where to resume. None: from now on.
+    /// Where to resume. None: the watch begins now.
     pub resume: Option<ResumePoint>,
 }
 
@@ -231,7 +230,7 @@ fn resume_point(token: &str) -> Result<Option<ResumePoint>, Violation> {
     }
 }
 
-/// What is wrong with a token that no watch of the organization has given.
+/// The violation of a resume token that is not from a watch of the organization.
 pub fn invalid_resume_token() -> Violation {
     let description = "is not from a watch of this organization: send the last resume_token as it was, or nothing to begin now";
     Violation::new("resume_token", description)
@@ -240,11 +239,11 @@ pub fn invalid_resume_token() -> Violation {
 /// GetEndpointStats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GetEndpointStats {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// How many hours, the current one included: 1 to 720.
+    /// The number of hours, the current one included: 1 to 720.
     pub hours: u32,
 }
 
@@ -268,7 +267,7 @@ impl TryFrom<v1::GetEndpointStatsRequest> for GetEndpointStats {
 /// GetHealthSummary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GetHealthSummary {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
     /// A time within the week. None: the last one that is over.
     pub time: Option<Timestamp>,
@@ -288,7 +287,7 @@ impl TryFrom<v1::GetHealthSummaryRequest> for GetHealthSummary {
     }
 }
 
-/// The window in whole hours; a part of one counts as one.
+/// The window in whole hours, rounded up.
 fn hours(window: Option<prost_types::Duration>) -> Result<u32, Violation> {
     let window = match window {
         None => Some(DEFAULT_STATS_WINDOW),

@@ -1,4 +1,4 @@
-//! Endpoints and event types.
+//! Endpoints and event types in responses.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
@@ -36,7 +36,7 @@ impl From<&Endpoint> for v1::Endpoint {
                 .status_delivery
                 .map(|id| id.to_string())
                 .unwrap_or_default(),
-            // Not a column of the endpoint: whoever knows it, adds it.
+            // These two are in tables of their own; the service adds them.
             failing_since_time: None,
             pause: None,
             payload_format: v1::PayloadFormat::from(config.payload_format.kind()).into(),
@@ -47,9 +47,9 @@ impl From<&Endpoint> for v1::Endpoint {
 }
 
 impl v1::EndpointPause {
-    /// A pause as it is shown at `now`. None: it is over.
+    /// A pause as it is shown at `now`. None: the pause is over.
     pub fn of(pause: &Pause, now: Timestamp) -> Option<Self> {
-        // Not later than was asked for, also if the clock has been set since.
+        // No longer than the receiver asked for, even if the clock has been set since.
         let end_time = now.checked_add(pause.remaining(now)?).unwrap_or(Timestamp::MAX);
         Some(v1::EndpointPause {
             start_time: Some(timestamp_to_proto(pause.start_time)),
@@ -121,7 +121,7 @@ impl From<v1::PayloadFormat> for Option<PayloadKind> {
     }
 }
 
-/// Without the sample, which the service adds.
+/// An event type without its sample, which the service adds.
 impl From<EventType> for v1::EventType {
     fn from(event_type: EventType) -> Self {
         v1::EventType {

@@ -1,4 +1,4 @@
-//! What EndpointService is asked, checked.
+//! The checked requests of EndpointService.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ mod preview;
 pub use config::{CreateEndpoint, UpdateEndpoint};
 pub use preview::PreviewPayload;
 
-/// One endpoint of an organization: all that GetEndpoint, EnableEndpoint, RevealSecret and
-/// SendTest ask for.
+/// One endpoint of an organization: the request of GetEndpoint, EnableEndpoint, RevealSecret and
+/// SendTest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRef {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The endpoint.
     pub endpoint_id: EndpointId,
 }
 
@@ -61,9 +61,9 @@ only_the_endpoint!(GetEndpointRequest, EnableEndpointRequest, RevealSecretReques
 /// ListEndpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEndpoints {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<EndpointId>,
     /// Only of this status.
     pub status: Option<EndpointStatus>,
@@ -94,11 +94,11 @@ impl TryFrom<v1::ListEndpointsRequest> for ListEndpoints {
 /// DisableEndpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisableEndpoint {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// Why; may be empty.
+    /// Why, for people to read; may be empty.
     pub reason: String,
 }
 
@@ -122,11 +122,11 @@ impl TryFrom<v1::DisableEndpointRequest> for DisableEndpoint {
 /// DeleteEndpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteEndpoint {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// Only while this is its etag.
+    /// If set, the request is refused unless this is the current etag.
     pub etag: Option<String>,
 }
 
@@ -144,13 +144,13 @@ impl TryFrom<v1::DeleteEndpointRequest> for DeleteEndpoint {
 /// RotateSecret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotateSecret {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The new secret. None: generate one.
+    /// The new secret. None: one is generated.
     pub secret: Option<Secret>,
-    /// How long the old one goes on signing as well. Zero: not at all.
+    /// How long the old secret goes on signing. Zero: it stops at once.
     pub overlap: Duration,
 }
 
@@ -182,7 +182,7 @@ fn overlap(overlap: Option<prost_types::Duration>) -> Result<Duration, Violation
 /// ListEventTypes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEventTypes {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
 }
 

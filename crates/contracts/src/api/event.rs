@@ -1,11 +1,11 @@
-//! Events.
+//! Events in responses.
 
 use keeptrusts_webhooks_domain::event::Event;
 
 use crate::time::timestamp_to_proto;
 use crate::v1;
 
-/// An event as lists have it: without its body.
+/// An event without its body, as in lists.
 impl From<&Event> for v1::Event {
     fn from(event: &Event) -> Self {
         let idempotency_key =
@@ -26,7 +26,7 @@ impl From<&Event> for v1::Event {
     }
 }
 
-/// An event with its body, unless that is gone. Bodies are JSON that we rendered, so UTF-8.
+/// An event with its body, unless the body has expired. Bodies are JSON that we rendered, so UTF-8.
 pub fn event_with_body(event: &Event, body: Option<&[u8]>) -> v1::Event {
     let body = String::from_utf8_lossy(body.unwrap_or_default()).into_owned();
     v1::Event { body, ..event.into() }

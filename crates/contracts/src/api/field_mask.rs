@@ -1,4 +1,4 @@
-//! Which fields of a request are meant, and reading them into a patch. AIP-134, AIP-161.
+//! Field masks: which fields an update sets, and reading them into a patch (AIP-134, AIP-161).
 
 use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
@@ -6,12 +6,12 @@ use super::Violations;
 
 /// The fields that an update can change.
 pub(super) struct UpdatableFields {
-    /// Those of the configuration.
+    /// The fields of the configuration.
     pub(super) config: &'static [&'static str],
-    /// Those that the request has besides.
+    /// Further fields of the request.
     pub(super) others: &'static [&'static str],
-    /// The ones among them that `*` does not stand for: they hold secrets, which an answer that is
-    /// sent back does not have.
+    /// The fields among them that `*` leaves out. They hold secrets, which responses do not contain; so a
+    /// client that sends a response back as an update would delete them.
     pub(super) only_by_name: &'static [&'static str],
 }
 
@@ -21,23 +21,23 @@ impl UpdatableFields {
     }
 }
 
-/// Which fields of a request are meant.
+/// Which fields of a request are set.
 pub(super) enum Mask {
-    /// All of them: something is created.
+    /// All fields, because something is created.
     Everything,
-    /// The request does not say: those that are not empty.
+    /// The request has no mask: the fields that are not empty.
     NotEmpty,
-    /// The request says it.
+    /// The fields that the mask of the request names.
     Named {
-        /// By their names.
+        /// By name.
         fields: Vec<&'static str>,
-        /// By `*`. Empty: it is not there.
+        /// By `*`. Empty if the mask has no `*`.
         by_star: Vec<&'static str>,
     },
 }
 
 impl Mask {
-    /// The mask of an update of these fields. An empty one is none.
+    /// The mask of an update of these fields. An empty mask is the same as none.
     pub(super) fn new(
         mask: Option<&prost_types::FieldMask>,
         updatable: &UpdatableFields,
@@ -52,8 +52,8 @@ impl Mask {
             match updatable.names().find(|name| name == path) {
                 Some(name) => fields.push(name),
                 None if path == "*" => {
-                    let meant = |name: &&str| !updatable.only_by_name.contains(name);
-                    by_star = updatable.names().filter(meant).collect();
+                    let is_included = |name: &&str| !updatable.only_by_name.contains(name);
+                    by_star = updatable.names().filter(is_included).collect();
                 }
                 None => wrong.push(index, || {
                     let names: Vec<_> = updatable.names().collect();
@@ -64,13 +64,13 @@ impl Mask {
         wrong.into_result(Mask::Named { fields, by_star })
     }
 
-    /// Whether the request says a field's name.
+    /// Whether the mask has the field's name.
     pub(super) fn names(&self, field: &str) -> bool {
         matches!(self, Mask::Named { fields, .. } if fields.contains(&field))
     }
 
-    /// Whether a field is meant, given whether it is empty.
-    pub(super) fn means(&self, field: &str, is_empty: bool) -> bool {
+    /// Whether the field is set. `is_empty` says whether its value is empty.
+    pub(super) fn includes(&self, field: &str, is_empty: bool) -> bool {
         match self {
             Mask::Everything => true,
             Mask::NotEmpty => !is_empty,
@@ -79,16 +79,16 @@ impl Mask {
     }
 }
 
-/// Takes the fields of a message that a mask means, each by its own check.
+/// Reads the fields of a message that a mask includes, each with its own check.
 pub(super) struct FieldReader<'a> {
     mask: &'a Mask,
-    /// Where the message is in the request: empty, or with a dot at its end.
+    /// The path of the message in the request: empty, or with a dot at its end.
     prefix: &'static str,
     violations: &'a mut Violations,
 }
 
 impl<'a> FieldReader<'a> {
-    /// A reader that notes what is wrong.
+    /// A reader that adds violations to `violations`.
     pub(super) fn new(
         mask: &'a Mask,
         prefix: &'static str,
@@ -97,8 +97,8 @@ impl<'a> FieldReader<'a> {
         FieldReader { mask, prefix, violations }
     }
 
-    /// The checked value of a field. None: it is not meant, or it is wrong, which is noted. `check`
-    /// gets the field's path for what it has to say.
+    /// The checked value of a field. None: the mask does not include it, or it breaks its rule, which is
+    /// added to the violations. `check` gets the field's path for its violations.
     pub(super) fn read<T, U, E>(
         &mut self,
         field: &str,
@@ -109,7 +109,7 @@ impl<'a> FieldReader<'a> {
         T: Clone + Default + PartialEq,
         E: Into<Vec<Violation>>,
     {
-        if !self.mask.means(field, *value == T::default()) {
+        if !self.mask.includes(field, *value == T::default()) {
             return None;
         }
         let path = format!("{}{field}", self.prefix);
@@ -132,32 +132,32 @@ mod tests {
         Mask::new(Some(&prost_types::FieldMask { paths }), &FIELDS)
     }
 
-    fn meant(mask: &Mask, is_empty: bool) -> Vec<&'static str> {
-        FIELDS.names().filter(|field| mask.means(field, is_empty)).collect()
+    fn included(mask: &Mask, is_empty: bool) -> Vec<&'static str> {
+        FIELDS.names().filter(|field| mask.includes(field, is_empty)).collect()
     }
 
     #[test]
-    fn a_mask_means_what_it_names_and_a_star_everything_but_secrets() {
-        assert_eq!(meant(&mask(&["url"]).expect("known"), true), ["url"]);
+    fn a_mask_includes_the_fields_that_it_names_and_a_star_all_but_secrets() {
+        assert_eq!(included(&mask(&["url"]).expect("known"), true), ["url"]);
         let star = mask(&["*"]).expect("known");
-        assert_eq!(meant(&star, true), ["name", "url"]);
+        assert_eq!(included(&star, true), ["name", "url"]);
         assert!(!star.names("name"), "a star is no name");
         for both in [["secret", "*"], ["*", "secret"]] {
-            assert_eq!(meant(&mask(&both).expect("known"), true), ["name", "url", "secret"]);
+            assert_eq!(included(&mask(&both).expect("known"), true), ["name", "url", "secret"]);
         }
     }
 
     #[test]
-    fn no_mask_means_what_is_not_empty() {
+    fn without_a_mask_the_fields_that_are_not_empty_are_set() {
         for none in [Mask::new(None, &FIELDS), mask(&[])] {
             let none = none.expect("no mask");
-            assert_eq!(meant(&none, false), ["name", "url", "secret"]);
-            assert!(meant(&none, true).is_empty());
+            assert_eq!(included(&none, false), ["name", "url", "secret"]);
+            assert!(included(&none, true).is_empty());
         }
     }
 
     #[test]
-    fn a_path_that_is_not_known_is_refused_with_those_that_are() {
+    fn an_unknown_path_is_refused_with_the_names_of_the_known_ones() {
         let wrong = mask(&["name", "status"]).err().expect("refused");
         assert_eq!(wrong.len(), 1);
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_field_is_noted_with_its_path() {
+    fn a_violation_has_the_path_of_its_field() {
         let mut violations = Violations::default();
         let (known, refuse) = (mask(&["url"]).expect("known"), |field: &str, _: String| {
             Err::<(), _>(Violation::new(field, "is wrong"))

@@ -1,4 +1,4 @@
-//! Checks of single fields that several requests have.
+//! Checks of fields that several requests have.
 
 use std::str::FromStr;
 
@@ -10,8 +10,8 @@ use keeptrusts_webhooks_domain::violation::Violation;
 
 use crate::time::{RANGE, timestamp_from_proto};
 
-/// A required id. One that cannot be read cannot exist, so a field violation helps more than
-/// NOT_FOUND: it is most often an id of another kind.
+/// A required id. Text that is no id gets a violation instead of NOT_FOUND, because it is most often an
+/// id of another kind.
 pub(super) fn id<T: FromStr<Err = InvalidId>>(field: &str, text: &str) -> Result<T, Violation> {
     if text.is_empty() {
         return Err(Violation::new(field, "is required"));
@@ -19,7 +19,7 @@ pub(super) fn id<T: FromStr<Err = InvalidId>>(field: &str, text: &str) -> Result
     text.parse().map_err(|error: InvalidId| Violation::new(field, error.to_string()))
 }
 
-/// An id that may be left empty.
+/// An id that may be empty.
 pub(super) fn optional_id<T>(field: &str, text: &str) -> Result<Option<T>, Violation>
 where
     T: FromStr<Err = InvalidId>,
@@ -27,7 +27,7 @@ where
     if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
 }
 
-/// A filter by event type; empty: none. Tests can be looked up too.
+/// A filter by event type; empty: no filter. The type of tests is allowed too.
 pub(super) fn optional_event_type(name: &str) -> Result<Option<EventType>, Violation> {
     if name.is_empty() { Ok(None) } else { event_type(name).map(Some) }
 }
@@ -40,14 +40,14 @@ pub(super) fn event_type(name: &str) -> Result<EventType, Violation> {
     name.parse().map_err(|_| Violation::new("event_type", "is not one of ListEventTypes"))
 }
 
-/// A secret; empty: none was given.
+/// A secret; empty: none is given.
 pub(super) fn optional_secret(text: String) -> Result<Option<Secret>, Violation> {
     if text.is_empty() { Ok(None) } else { Secret::new(text).map(Some) }
 }
 
-/// Text that is compared with what is stored.
+/// A text that is compared with stored text; empty: no filter.
 pub(super) fn optional_text(field: &str, text: String) -> Result<Option<String>, Violation> {
-    // Postgres takes no NUL in text, and nothing that is stored has one.
+    // Postgres accepts no NUL in text, and no stored text has one.
     if text.contains('\0') {
         return Err(Violation::new(field, "must not contain a NUL character"));
     }
@@ -81,8 +81,8 @@ pub(super) fn interval(
     }
 }
 
-/// A filter by an enum's value. Its zero means all; a number that this version does not know
-/// would match nothing, and is wrong.
+/// A filter by an enum's value. Zero means all. A number that this version does not know is refused,
+/// because it would match nothing.
 pub(super) fn optional_enum<M, D>(field: &str, number: i32) -> Result<Option<D>, Violation>
 where
     M: TryFrom<i32> + Into<Option<D>>,

@@ -1,4 +1,4 @@
-//! What IngestService is asked, checked.
+//! The checked requests of IngestService.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::body::EventData;
@@ -15,15 +15,15 @@ use crate::v1;
 /// PublishEvent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// Whose event it is.
+    /// The organization that owns the event.
     pub organization_id: OrganizationId,
-    /// What kind. Never a test.
+    /// The type. Never that of tests.
     pub event_type: EventType,
-    /// Its data.
+    /// The event's data.
     pub data: EventData,
-    /// When it happened. None: now.
+    /// When the event happened. None: now.
     pub event_time: Option<Timestamp>,
-    /// How a repetition is to be known.
+    /// The key by which a repetition is recognised.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
@@ -82,12 +82,12 @@ fn data(payload: Option<v1::publish_event_request::Payload>) -> Result<EventData
     }
 }
 
-/// PublishEvents. The batch as a whole is right; its events are so each for itself.
+/// PublishEvents. The batch as a whole is valid; each event may be invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishBatch {
-    /// Whose events they are.
+    /// The organization that owns the events.
     pub organization_id: OrganizationId,
-    /// 1 to 1,000, in order. A wrong one does not keep the others from being accepted.
+    /// 1 to 1,000 events, in order. An invalid one does not prevent the others from being accepted.
     pub events: Vec<Result<Publish, Violations>>,
 }
 
@@ -126,12 +126,12 @@ fn organization_of_item(batch: &OrganizationId, item: &str) -> Result<Organizati
     Err(Violation::new("organization_id", "must be empty, or that of the batch"))
 }
 
-/// One event of an organization: all that GetEvent asks for.
+/// One event of an organization: the request of GetEvent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRef {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The event.
     pub event_id: EventId,
 }
 
@@ -152,15 +152,15 @@ impl TryFrom<v1::GetEventRequest> for EventRef {
 /// ListEvents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEvents {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<EventId>,
     /// Only of this type.
     pub event_type: Option<EventType>,
-    /// Only accepted then or later.
+    /// Only events that were accepted then or later.
     pub start_time: Option<Timestamp>,
-    /// Only accepted before.
+    /// Only events that were accepted before.
     pub end_time: Option<Timestamp>,
 }
 

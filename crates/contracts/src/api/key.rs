@@ -1,4 +1,4 @@
-//! Keys and callers.
+//! Keys and callers in responses.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
@@ -8,8 +8,7 @@ use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 use crate::time::timestamp_to_proto;
 use crate::v1;
 
-/// A key as the API shows it, with what is not the key's own: its validity, and when it was last
-/// used.
+/// A key with its validity and the time of its last use, which are not stored in the key.
 pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Timestamp>) -> v1::Key {
     let state = match validity.state {
         KeyState::Valid => v1::KeyState::Valid,
@@ -82,7 +81,7 @@ impl From<v1::Role> for Option<Role> {
     }
 }
 
-/// Whether sessions are meant; None: unspecified.
+/// Whether the kind is a session. None: unspecified.
 impl From<v1::KeyKind> for Option<bool> {
     fn from(kind: v1::KeyKind) -> Self {
         match kind {

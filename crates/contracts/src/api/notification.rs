@@ -1,4 +1,4 @@
-//! Channels and notifications, answered.
+//! Channels and notifications in responses.
 
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, ChannelStatus, Destination};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
@@ -7,7 +7,7 @@ use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;
 use crate::v1::channel::Destination as Message;
 
-/// Where PagerDuty takes events, by the account's region.
+/// The URLs of PagerDuty's Events API, by the account's region.
 /// <https://support.pagerduty.com/main/docs/service-regions>
 pub(super) const PAGER_DUTY: [(v1::PagerDutyRegion, &str); 2] = [
     (v1::PagerDutyRegion::Us, "https://events.pagerduty.com/v2/enqueue"),
@@ -35,7 +35,7 @@ impl From<&Channel> for v1::Channel {
     }
 }
 
-/// Without the secret.
+/// The destination without its secret.
 impl From<&Destination> for Message {
     fn from(destination: &Destination) -> Self {
         let address = destination.address.clone();

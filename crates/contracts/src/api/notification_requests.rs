@@ -1,4 +1,4 @@
-//! What NotificationService is asked, checked.
+//! The checked requests of NotificationService.
 
 use keeptrusts_webhooks_domain::channel::{ChannelKind, check_recipients, check_subscriptions};
 use keeptrusts_webhooks_domain::endpoint::check_url;
@@ -18,7 +18,7 @@ mod config;
 
 pub use config::{CreateChannel, UpdateChannel};
 
-/// The endpoints that a channel is told about.
+/// The path of the endpoints that a channel is limited to.
 pub const CHANNEL_ENDPOINT_IDS: &str = "channel.endpoint_ids";
 
 const SLACK_URL: &str = "channel.slack.url";
@@ -26,7 +26,7 @@ const TEAMS_URL: &str = "channel.teams.url";
 const PAGER_DUTY_ROUTING_KEY: &str = "channel.pagerduty.routing_key";
 const WEBHOOK_SECRET: &str = "channel.webhook.secret";
 
-/// Where a request has the secret of a kind of channel. Empty: it has none.
+/// The path of a channel's secret in requests, by kind. Empty: the kind has no secret.
 pub const fn channel_secret_field(kind: ChannelKind) -> &'static str {
     match kind {
         ChannelKind::Slack => SLACK_URL,
@@ -37,18 +37,18 @@ pub const fn channel_secret_field(kind: ChannelKind) -> &'static str {
     }
 }
 
-/// Where a channel is to lead, with its secret in clear.
+/// The new destination of a channel, with its secret in clear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDestination {
-    /// To what kind of service.
+    /// The kind of service.
     pub kind: ChannelKind,
-    /// What of it may be shown.
+    /// What may be shown.
     pub address: String,
-    /// What of it may not. None: there is none, or it stays as it is.
+    /// What may not be shown. None: there is no secret, or the stored one stays.
     pub secret: Option<Secret>,
 }
 
-/// Whether a secret may be left as it is.
+/// Whether a request must give the secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Secrets {
     AreRequired,
@@ -81,7 +81,7 @@ fn destination(
     }
 }
 
-/// A URL that lets everybody write who knows it: only its host is shown.
+/// A URL that is a secret, because everybody who knows it can post to it. Only scheme and host are shown.
 fn secret_url(kind: ChannelKind, field: &str, url: &str) -> Result<NewDestination, Violation> {
     let url = check_url(field, url)?;
     let end = url.find("://").map_or(0, |at| at + 3);
@@ -156,12 +156,12 @@ fn subscriptions(field: &str, numbers: &[i32]) -> Result<Vec<NotificationType>, 
     check_subscriptions(field, wrong.into_result(types)?)
 }
 
-/// One channel of an organization: all that GetChannel and TestChannel ask for.
+/// One channel of an organization: the request of GetChannel and TestChannel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelRef {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The channel.
     pub channel_id: ChannelId,
 }
 
@@ -198,11 +198,11 @@ impl TryFrom<v1::TestChannelRequest> for ChannelRef {
 /// DeleteChannel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteChannel {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The channel.
     pub channel_id: ChannelId,
-    /// Only while this is its etag.
+    /// If set, the request is refused unless this is the current etag.
     pub etag: Option<String>,
 }
 
@@ -220,9 +220,9 @@ impl TryFrom<v1::DeleteChannelRequest> for DeleteChannel {
 /// ListChannels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListChannels {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<ChannelId>,
 }
 
@@ -243,9 +243,9 @@ impl TryFrom<v1::ListChannelsRequest> for ListChannels {
 /// ListNotifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListNotifications {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<NotificationId>,
     /// Only to this channel.
     pub channel_id: Option<ChannelId>,

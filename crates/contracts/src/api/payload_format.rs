@@ -1,4 +1,4 @@
-//! The three fields of a payload format, which are judged together.
+//! The three fields of a payload format, which are checked together.
 
 use keeptrusts_webhooks_domain::payload_format::{
     PayloadFields, PayloadFormat, PayloadKind, PayloadPatch, RoutingKey,
@@ -10,7 +10,7 @@ use super::field_mask::{FieldReader, Mask};
 use super::fields::optional_enum;
 use crate::v1;
 
-/// A format of which all is given; unspecified: our own.
+/// The format of a new endpoint. Unspecified: our own format.
 pub(super) fn new_payload_format(
     format: i32,
     template: String,
@@ -23,7 +23,7 @@ pub(super) fn new_payload_format(
     }
 }
 
-/// The same for a preview, which needs no key.
+/// The format of a preview, which needs no routing key.
 pub(super) fn previewed_payload_format(
     format: i32,
     template: String,
@@ -34,8 +34,8 @@ pub(super) fn previewed_payload_format(
         .resolve(&PayloadFormat::Keeptrusts, PayloadFields::TOP)
 }
 
-/// What an update that the mask belongs to makes of the format. None: nothing, or it is wrong,
-/// which is noted.
+/// The change of the format in an update with this mask. None: nothing changes, or a field breaks its
+/// rule, which is added to the violations.
 pub(super) fn payload_patch(
     endpoint: &v1::Endpoint,
     routing_key: String,
@@ -49,9 +49,9 @@ pub(super) fn payload_patch(
             optional_routing_key(text)?.ok_or_else(missing)
         });
     let template = &endpoint.payload_template;
-    // `*` with a format that has no template is not a template that is emptied.
-    let is_kept = template.is_empty() && mask.means(KIND, false) && !mask.names(KIND);
-    let is_meant = mask.means("payload_template", template.is_empty()) && !is_kept;
+    // An empty template under `*` does not remove the template of an endpoint.
+    let is_kept = template.is_empty() && mask.includes(KIND, false) && !mask.names(KIND);
+    let is_meant = mask.includes("payload_template", template.is_empty()) && !is_kept;
     let template = is_meant.then(|| template.clone());
     let patch = PayloadPatch { kind, template, routing_key };
     (patch != PayloadPatch::default()).then_some(patch)
@@ -59,23 +59,24 @@ pub(super) fn payload_patch(
 
 const KIND: &str = "payload_format";
 
-/// A mask that names the form needs one; one that means it takes one that is given.
+/// The kind in an update. A mask that names the field needs a value; `*` or no mask takes a value that
+/// is given.
 fn patched_kind(format: i32, mask: &Mask) -> Result<Option<PayloadKind>, Violation> {
     let field = "endpoint.payload_format";
     match kind(field, format)? {
         None if mask.names(KIND) => {
             Err(Violation::new(field, "is required when update_mask names it"))
         }
-        kind => Ok(kind.filter(|_| mask.means(KIND, false))),
+        kind => Ok(kind.filter(|_| mask.includes(KIND, false))),
     }
 }
 
-/// A form; None: unspecified.
+/// The kind of a format; None: unspecified.
 fn kind(field: &str, format: i32) -> Result<Option<PayloadKind>, Violation> {
     optional_enum::<v1::PayloadFormat, PayloadKind>(field, format)
 }
 
-/// A routing key; empty: none was given.
+/// A routing key; empty: none is given.
 fn optional_routing_key(text: String) -> Result<Option<RoutingKey>, Violation> {
     if text.is_empty() { Ok(None) } else { RoutingKey::new("routing_key", text).map(Some) }
 }

@@ -1,11 +1,11 @@
-//! Why one event of a batch was refused.
+//! The error of one event in a batch.
 
 use tonic::Status;
 use tonic_types::StatusExt;
 
 use crate::v1;
 
-/// What a batch's answer says of one event, from the status that PublishEvent would have had.
+/// The error of one event in the response of a batch, from the status that PublishEvent would return.
 pub fn publish_error(status: &Status) -> v1::PublishError {
     let first_violation = status
         .get_details_bad_request()
@@ -26,7 +26,7 @@ mod tests {
     use crate::status;
 
     #[test]
-    fn a_batch_tells_the_same_facts_as_a_status() {
+    fn an_error_in_a_batch_says_the_same_as_a_status() {
         let violation = Violation::new("data_json", "is not JSON");
         let error = publish_error(&status::invalid_argument(vec![violation]));
         assert_eq!((error.code, error.field.as_str()), (3, "data_json"));

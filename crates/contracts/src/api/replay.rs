@@ -1,4 +1,4 @@
-//! Replays.
+//! Replays in responses.
 
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayScope, ReplayState,
@@ -22,7 +22,7 @@ impl From<&Replay> for v1::Replay {
     }
 }
 
-/// A replay that there is not: what would come of it.
+/// A replay that was only counted, not started (`validate_only`).
 pub fn replay_preview(request: &NewReplay, counts: &ReplayCounts) -> v1::Replay {
     let selection = &request.selection;
     let event_id = |bound: Option<ReplayBound>| {

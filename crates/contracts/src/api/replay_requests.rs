@@ -1,4 +1,4 @@
-//! What DispatchService is asked about replays, checked.
+//! The checked requests of DispatchService about replays.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint_config::check_event_types;
@@ -15,27 +15,27 @@ use crate::v1;
 /// ReplayEvents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayEvents {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// To whom.
+    /// The endpoint to send to.
     pub endpoint_id: EndpointId,
-    /// What.
+    /// Which events.
     pub scope: ReplayScope,
     /// Only what happened then or later.
     pub start_time: Option<Timestamp>,
     /// Only what happened before. None: now.
     pub end_time: Option<Timestamp>,
-    /// The first event.
+    /// Only this event and later ones.
     pub start_event_id: Option<EventId>,
-    /// The last event.
+    /// Only this event and earlier ones.
     pub end_event_id: Option<EventId>,
-    /// Only these types; sorted, without repetitions. Empty: as the scope has it.
+    /// Only these types. Sorted, without repetitions; empty: every type.
     pub event_types: Vec<EventType>,
-    /// Whether what was delivered is sent again.
+    /// Whether delivered events are sent again.
     pub include_delivered: bool,
-    /// How many deliveries a second: 1 to 5,000.
+    /// The most deliveries in a second: 1 to 5,000.
     pub deliveries_per_second: u32,
-    /// Whether it is only counted.
+    /// Whether the replay is only counted, not started.
     pub validate_only: bool,
 }
 
@@ -94,7 +94,7 @@ fn scope(number: i32) -> Result<ReplayScope, Violation> {
     scope.ok_or_else(|| Violation::new("scope", "is required: say MISSED, FAILED or ALL"))
 }
 
-/// None is all, unlike in a subscription.
+/// An empty list means every type, unlike in a subscription.
 fn event_types(names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
     if names.is_empty() { Ok(Vec::new()) } else { check_event_types("event_types", names) }
 }
@@ -110,12 +110,12 @@ fn rate(deliveries_per_second: i32) -> Result<u32, Violation> {
     }
 }
 
-/// One replay of an organization: all that GetReplay, CancelReplay and WatchReplay ask for.
+/// One replay of an organization: the request of GetReplay, CancelReplay and WatchReplay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayRef {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The replay.
     pub replay_id: ReplayId,
 }
 
@@ -144,9 +144,9 @@ only_the_replay!(GetReplayRequest, CancelReplayRequest, WatchReplayRequest);
 /// ListReplays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListReplays {
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// Which part of the list.
+    /// The part of the list.
     pub page: Page<ReplayId>,
     /// Only for this endpoint.
     pub endpoint_id: Option<EndpointId>,

@@ -1,36 +1,36 @@
-//! How large an answer may be.
+//! The limit on the size of a response.
 
 use prost::Message;
 
-/// What clients read of one answer unless somebody has told them otherwise, and so what no answer
-/// exceeds, whatever is stored: 4 MiB, the default of grpc-go (grpcurl with it), grpc-java, Python,
-/// C++ and tonic.
+/// The most bytes of a response, whatever is stored: 4 MiB. Clients read no more by default: grpc-go
+/// (and grpcurl with it), grpc-java, Python, C++ and tonic.
 pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Room for what an answer has beside the messages that are counted: a page's token, the length
-/// and the tag of what holds them.
+/// Reserved for the rest of the response beside the counted messages: a page token, and the tag and
+/// the length of the message around them.
 const RESERVED_BYTES: usize = 4 * 1024;
 /// The tag of a field numbered below 2,048.
 const MAX_TAG_BYTES: usize = 2;
 
-/// The room that is left in an answer for messages of a repeated field.
+/// The bytes that are left in a response for the messages of a repeated field.
 #[derive(Debug)]
 pub struct ResponseBudget {
     left: usize,
 }
 
 impl ResponseBudget {
-    /// The room of an answer that has nothing in it yet.
+    /// The budget of an empty response.
     pub fn new() -> ResponseBudget {
         ResponseBudget { left: MAX_RESPONSE_BYTES - RESERVED_BYTES }
     }
 
-    /// Bytes.
+    /// The bytes that are left.
     pub fn left(&self) -> usize {
         self.left
     }
 
-    /// Takes the room that a message needs; false, and nothing is taken, if it does not fit.
+    /// Takes the bytes of a message with its tag and length. False, and nothing is taken, if the message
+    /// does not fit.
     pub fn take(&mut self, message: &impl Message) -> bool {
         let bytes = message.encoded_len();
         let all = MAX_TAG_BYTES + prost::length_delimiter_len(bytes) + bytes;
@@ -56,28 +56,28 @@ mod tests {
     use crate::v1;
 
     #[test]
-    fn what_fits_fits_with_its_tag_and_length() {
-        let mut room = filled(20_000);
-        assert!(room.take(&v1::Endpoint::default()), "there is room for what is smaller");
-        // There are so many that tags and lengths are more than what is reserved.
+    fn tags_and_lengths_count() {
+        let mut budget = filled(20_000);
+        assert!(budget.take(&v1::Endpoint::default()), "a smaller message still fits");
+        // So many messages that their tags and lengths exceed the reserve.
         filled(10);
     }
 
-    /// The room that is left after as many endpoints as it has taken, which fit.
+    /// Fills a response with endpoints, checks its size, and returns what is left.
     fn filled(description_bytes: usize) -> ResponseBudget {
         let description = "d".repeat(description_bytes);
         let endpoint = v1::Endpoint { description, ..Default::default() };
         let mut answer =
             v1::ListEndpointsResponse { next_page_token: "t".repeat(1_000), ..Default::default() };
-        let mut room = ResponseBudget::new();
-        while room.take(&endpoint) {
+        let mut budget = ResponseBudget::new();
+        while budget.take(&endpoint) {
             answer.endpoints.push(endpoint.clone());
         }
         let bytes = answer.encoded_len();
         assert!(bytes <= MAX_RESPONSE_BYTES, "{bytes}");
-        // The field's number is small, and its tag one byte less than what is counted.
+        // The field's number is small, so its tag is one byte shorter than what is counted.
         let left = MAX_RESPONSE_BYTES - RESERVED_BYTES - answer.endpoints.len();
         assert!(bytes + endpoint.encoded_len() + MAX_TAG_BYTES > left, "{bytes}");
-        room
+        budget
     }
 }

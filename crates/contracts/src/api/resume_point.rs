@@ -1,24 +1,24 @@
-//! Where a watch goes on.
+//! The resume token of WatchDeliveries.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_domain::log::RecordName;
 
-/// What a record that has told one of its changes, but not all of them, ends with in a token.
+/// The end of a token if the client has got only some of the record's changes.
 const UNFINISHED: char = '+';
 
-/// A record of the organization's own, and whether all of its changes were told.
+/// The record at which a watch resumes: one of the organization's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumePoint {
-    /// The record that the last change came of.
+    /// The record of the last change that the client got.
     pub record: RecordName,
-    /// Whether a watch goes on after it. Otherwise it begins with it again, because the record
-    /// has changed more than what was told.
+    /// Whether the client has got all changes of the record, so that the watch resumes after it.
+    /// Otherwise the watch sends the record's changes again.
     pub is_finished: bool,
 }
 
 impl ResumePoint {
-    /// What a client is given, and sends back as it was.
+    /// The token for the client.
     pub fn token(&self) -> String {
         let mut text = self.record.to_string();
         if !self.is_finished {
@@ -27,7 +27,7 @@ impl ResumePoint {
         URL_SAFE_NO_PAD.encode(text)
     }
 
-    /// The point that a token stands for. None: it is none of ours.
+    /// The resume point of a token. None: the token is not from us.
     pub(super) fn of_token(token: &str) -> Option<ResumePoint> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let text = std::str::from_utf8(&bytes).ok()?;

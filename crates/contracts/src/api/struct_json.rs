@@ -1,21 +1,21 @@
-//! google.protobuf.Struct as JSON text.
+//! Writes a google.protobuf.Struct as JSON text.
 
 use keeptrusts_webhooks_domain::violation::Violation;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-/// From here on, a double no longer tells neighbouring integers apart.
+/// From here on a double cannot represent every integer.
 const TWO_TO_THE_53: f64 = 9_007_199_254_740_992.0;
 
-/// A violation's path is cut to so many characters: names can be as long as the data.
+/// The path in a violation, in characters. A longer one is cut, because names can be as long as the data.
 const MAX_PATH_CHARS: usize = 200;
 
 /// The JSON text of a Struct, without white space, fields sorted by name.
 ///
-/// Doubles that are integers below 2⁵³ are written as integers, as people write them (minus zero as
-/// 0); others in the shortest form that reads back as the same double, with a fraction or an
-/// exponent. `field` is what the Struct is called in the request; a violation names the path below
-/// it, for example `data.a.b[2]`, cut where names make it long.
+/// Doubles that are integers below 2⁵³ are written as integers (minus zero as 0). Others are written in
+/// the shortest form that reads back as the same double, with a fraction or an exponent. `field` is the
+/// Struct's name in the request. A violation has the path below it, for example `data.a.b[2]`, cut at
+/// 200 characters.
 pub fn struct_to_json(field: &str, data: &Struct) -> Result<String, Violation> {
     let mut writer = Writer { path: field.to_owned(), json: String::new() };
     writer.object(data)?;
@@ -98,7 +98,7 @@ impl Writer {
     }
 
     fn string(&mut self, text: &str) {
-        // Display of a JSON value is its text.
+        // Display of a serde_json value writes JSON.
         self.json.push_str(&serde_json::Value::from(text).to_string());
     }
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_named_by_its_path() {
+    fn a_value_that_json_cannot_express_is_named_by_its_path() {
         let wrong_at = |wrong: Value| {
             let list = ListValue { values: vec![value(Kind::BoolValue(true)), wrong] };
             let inner =

@@ -1,11 +1,10 @@
-//! The trace that a caller says its request belongs to.
+//! The trace context of a request (W3C Trace Context).
 
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceState};
 use tonic::codegen::http::{Extensions, HeaderMap};
 
-/// The `traceparent` of a request. None if there is none, if there are several, or if it is
-/// not valid: then, says W3C Trace Context (section 3.2), the receiver starts a trace of its own.
-/// The `tracestate` beside it counts if it is valid; otherwise the trace goes on without one.
+/// The `traceparent` and `tracestate` of a request. None if there is no `traceparent`, more than one, or
+/// an invalid one: then the receiver starts a new trace (section 3.2). An invalid `tracestate` is dropped.
 pub fn trace_context_of(headers: &HeaderMap) -> Option<TraceContext> {
     let mut values = headers.get_all("traceparent").iter();
     let only = values.next().filter(|_| values.next().is_none())?;
@@ -19,8 +18,8 @@ fn trace_state_of(headers: &HeaderMap) -> Option<TraceState> {
     values.collect::<Result<Vec<_>, _>>().ok()?.join(",").parse().ok()
 }
 
-/// Where what the request causes hangs in its trace, as the server has noted it when the request
-/// came: below the span of the call, if that is recorded.
+/// The parent span of what the request causes: the call's own span if it is recorded, otherwise the
+/// caller's. The server stores it when the request comes in.
 pub(super) fn trace_of_call(extensions: &Extensions) -> Option<TraceContext> {
     extensions.get().cloned()
 }
@@ -63,7 +62,7 @@ mod tests {
         assert_eq!(state(&[EXAMPLE], &[b"rojo=1,congo=2"]), some("rojo=1,congo=2"));
         assert_eq!(state(&[EXAMPLE], &[b"rojo=1", b" congo=2 ,"]), some("rojo=1,congo=2"));
         assert_eq!(state(&[EXAMPLE], &[]), Some(None));
-        // Without it the trace goes on.
+        // An invalid tracestate does not invalidate the traceparent.
         assert_eq!(state(&[EXAMPLE], &[b"rojo=1,rojo=2"]), Some(None));
         assert_eq!(state(&[EXAMPLE], &[b"rojo=1", b"rojo=2"]), Some(None));
         assert_eq!(state(&[EXAMPLE], &[b"rojo=\xff"]), Some(None));

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a request, collected.
+//! Collects all violations of a request.
 
 use std::fmt;
 
@@ -6,11 +6,10 @@ use keeptrusts_webhooks_domain::violation::Violation;
 
 use crate::status;
 
-/// The fields of a request that break their rules: all of them, so that a caller can correct
-/// them in one go.
+/// The violations of a request: all of them, so that the caller can correct them at once.
 ///
-/// Each field is checked with [`Violations::check`], which keeps what is wrong and answers
-/// None; when every answer is there, the request is right.
+/// Each field is checked with [`Violations::check`], which keeps a violation and returns None. When
+/// every field has a value, the request is valid.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Violations(Vec<Violation>);
 
@@ -20,17 +19,17 @@ impl Violations {
         checked.map_err(|violation| self.0.push(violation)).ok()
     }
 
-    /// The same for a field that can break its rule in several places.
+    /// The same for a field that can have several violations.
     pub fn check_all<T>(&mut self, checked: Result<T, Vec<Violation>>) -> Option<T> {
         checked.map_err(|violations| self.0.extend(violations)).ok()
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no violations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What is wrong, in the order of the checks.
+    /// The violations, in the order of the checks.
     pub fn into_vec(self) -> Vec<Violation> {
         self.0
     }

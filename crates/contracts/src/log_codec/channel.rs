@@ -1,4 +1,4 @@
-//! Facts about notification channels.
+//! Encodes and decodes facts about notification channels.
 
 use keeptrusts_webhooks_domain::channel::{
     ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, Destination,
@@ -53,7 +53,7 @@ pub(super) fn decode(message: Message) -> Result<ChannelFact, DecodeError> {
     })
 }
 
-/// What ChannelUpdated and ChannelBefore have in common: the fields of a patch.
+/// Converts ChannelUpdated and ChannelBefore, which both have the fields of a patch.
 macro_rules! patches {
     ($($message:ident [$($other:ident)?];)*) => {
         $(impl From<&ChannelPatch> for pb::$message {
@@ -91,7 +91,7 @@ patches! {
     ChannelBefore [];
 }
 
-/// A channel always has a subscription: none means that they are not told.
+/// A channel always has a subscription, so an empty list means that the patch does not set the field.
 fn some_types(numbers: &[i32]) -> Result<Option<Vec<NotificationType>>, DecodeError> {
     let types = types(numbers)?;
     Ok((!types.is_empty()).then_some(types))

@@ -1,4 +1,4 @@
-//! Facts about deliveries.
+//! Encodes and decodes facts about deliveries.
 
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;

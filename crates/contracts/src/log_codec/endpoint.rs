@@ -1,4 +1,4 @@
-//! Facts about endpoints.
+//! Encodes and decodes facts about endpoints.
 
 use super::error::DecodeError;
 use super::values::{all_parsed, optional_timestamp, parsed, required, timestamp, wrong};
@@ -22,7 +22,7 @@ impl From<&EndpointFact> for Message {
                     description: config.description.clone(),
                     event_types: names(&config.event_types),
                     secret: Some(secret.into()),
-                    // As in records of before there were others.
+                    // Absent for our own format, as in records from before there were others.
                     payload_format: (config.payload_format.kind() != PayloadKind::Keeptrusts)
                         .then(|| encode_format(&config.payload_format, Some)),
                 })
@@ -107,7 +107,7 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
     })
 }
 
-/// What EndpointUpdated and EndpointBefore have in common: the fields of a patch.
+/// Converts EndpointUpdated and EndpointBefore, which both have the fields of a patch.
 macro_rules! patches {
     ($($message:ident [$($other:ident),*] has $format:ty: $encode:expr, $decode:expr;)*) => {
         $(impl From<&EndpointPatch<$format>> for pb::$message {
@@ -201,7 +201,7 @@ fn decode_format_with<K>(
     })
 }
 
-/// An endpoint always has a type: none means that they are not told.
+/// An endpoint always has an event type, so an empty list means that the patch does not set the field.
 fn some_types(names: &[String]) -> Result<Option<Vec<EventType>>, DecodeError> {
     let event_types: Vec<EventType> = all_parsed("event_types", names)?;
     Ok((!event_types.is_empty()).then_some(event_types))

@@ -1,4 +1,4 @@
-//! Facts about events.
+//! Encodes and decodes facts about events.
 
 use keeptrusts_webhooks_domain::event::{Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, EventAccepted, Fact};

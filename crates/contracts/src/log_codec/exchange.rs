@@ -1,4 +1,4 @@
-//! What went over the wire in an attempt, as the body table holds it.
+//! Encodes and decodes an attempt's exchange, as the table of bodies holds it.
 
 use keeptrusts_webhooks_domain::attempt::Exchange;
 use prost::Message;
@@ -6,7 +6,7 @@ use prost::Message;
 use super::error::DecodeError;
 use crate::log::v1 as pb;
 
-/// An AttemptExchange message.
+/// Encodes an exchange as an AttemptExchange message.
 pub fn encode_exchange(exchange: &Exchange) -> Vec<u8> {
     let headers = |headers: &[(String, Vec<u8>)]| {
         let message = |(name, value): &(String, Vec<u8>)| pb::Header {
@@ -24,7 +24,7 @@ pub fn encode_exchange(exchange: &Exchange) -> Vec<u8> {
     message.encode_to_vec()
 }
 
-/// What an AttemptExchange message says.
+/// Decodes an AttemptExchange message.
 pub fn decode_exchange(bytes: &[u8]) -> Result<Exchange, DecodeError> {
     let message = pb::AttemptExchange::decode(bytes)?;
     let headers = |headers: Vec<pb::Header>| {

@@ -1,4 +1,4 @@
-//! Facts about keys.
+//! Encodes and decodes facts about keys.
 
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, SessionOrigin, TokenDigest};

@@ -1,4 +1,4 @@
-//! Who caused a record, and what it belongs to.
+//! The metadata of a record: who caused it, and what it belongs to.
 
 use std::net::IpAddr;
 
@@ -16,24 +16,25 @@ use crate::time::timestamp_to_proto;
 /// The `metadata` of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
-    /// Who caused it: a key's id, `oidc:` and a subject, a service (`dispatch`), or `operator`.
+    /// The actor: a key's id, `oidc:` and a subject, a service (`dispatch`), or `operator`.
     pub actor: String,
-    /// What ties records to one story: the event's id, or the endpoint's.
+    /// The id that related records share: that of the event or the endpoint.
     pub correlation_id: String,
-    /// The record, in the same shard, that this one follows from.
+    /// The position, in the same shard, of the record that this one follows from.
     pub causation: Option<Position>,
-    /// Where it hangs in its trace.
+    /// The span that the record belongs to.
     pub trace: Option<TraceContext>,
-    /// What people call the actor. Only where the audit trail shows it, otherwise empty.
+    /// The actor's name for people. Empty unless the audit trail shows the record.
     pub actor_name: String,
-    /// Where the call came from. Only where the audit trail shows it.
+    /// The IP address of the client. None unless the audit trail shows the record.
     pub address: Option<IpAddr>,
-    /// When the shard's owner has written it, on the shard's steady clock. None: somebody else has.
+    /// When the record was written, on the shard's steady clock. None: its writer was not the shard's
+    /// owner.
     pub steady_time: Option<Timestamp>,
 }
 
 impl Metadata {
-    /// What is told of something that a caller does: who it is and where it calls from.
+    /// The metadata of a record that a caller causes.
     pub fn of(caller: &Caller, correlation_id: String, trace: Option<TraceContext>) -> Metadata {
         Metadata {
             actor: caller.actor.as_ref().to_owned(),
@@ -46,7 +47,7 @@ impl Metadata {
         }
     }
 
-    /// A RecordMetadata message.
+    /// Encodes a RecordMetadata message.
     pub fn encode(&self) -> Vec<u8> {
         let message = pb::RecordMetadata {
             actor: self.actor.clone(),
@@ -61,7 +62,7 @@ impl Metadata {
         message.encode_to_vec()
     }
 
-    /// What a RecordMetadata message says.
+    /// Decodes a RecordMetadata message.
     pub fn decode(bytes: &[u8]) -> Result<Metadata, DecodeError> {
         let message = pb::RecordMetadata::decode(bytes)?;
         let causation = Position(message.causation_position);
@@ -73,7 +74,7 @@ impl Metadata {
         Ok(Metadata {
             actor: message.actor,
             correlation_id: message.correlation_id,
-            // No record stands at the start, so that 0 can say that there is none.
+            // No record is at position 0, so that 0 means none.
             causation: (causation != Position::START).then_some(causation),
             trace,
             actor_name: message.actor_name,

@@ -1,4 +1,4 @@
-//! Facts about notifications.
+//! Encodes and decodes facts about notifications.
 
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary};
 use keeptrusts_webhooks_domain::incident::IncidentAction;

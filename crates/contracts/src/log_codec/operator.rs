@@ -1,4 +1,4 @@
-//! Facts about what operators did.
+//! Encodes and decodes facts about operators' commands.
 
 use keeptrusts_webhooks_domain::fact::OperatorFact;
 

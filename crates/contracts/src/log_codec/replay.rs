@@ -1,4 +1,4 @@
-//! Facts about replays.
+//! Encodes and decodes facts about replays.
 
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{

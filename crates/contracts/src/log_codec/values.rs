@@ -1,4 +1,4 @@
-//! The values that facts are made of. What every message has in common is here.
+//! Encodes and decodes the values that several facts have.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -17,12 +17,12 @@ pub(super) fn wrong(field: &'static str, problem: impl Display) -> DecodeError {
     DecodeError::Field { field, problem: problem.to_string() }
 }
 
-/// A field that no record lacks.
+/// The value of a field that every record has.
 pub(super) fn required<T>(field: &'static str, value: Option<T>) -> Result<T, DecodeError> {
     value.ok_or_else(|| wrong(field, "is missing"))
 }
 
-/// A value that has a text form: an id, an event type.
+/// A value that is stored as text, such as an id or an event type.
 pub(super) fn parsed<T>(field: &'static str, text: &str) -> Result<T, DecodeError>
 where
     T: FromStr<Err: Display>,
@@ -52,7 +52,7 @@ pub(super) fn optional_timestamp(
     value.map(|value| timestamp(field, Some(value))).transpose()
 }
 
-/// What `traceparent` and, beside it, `tracestate` say.
+/// The trace context of `traceparent` and `tracestate`. None if `traceparent` is empty.
 pub(super) fn trace(
     traceparent: &str,
     tracestate: &str,
@@ -85,7 +85,7 @@ pub(super) fn duration(
     duration_from_proto(&value).ok_or_else(|| wrong(field, "is out of range"))
 }
 
-/// A number that is never negative.
+/// A number that must not be negative, and must fit into the smaller type.
 pub(super) fn unsigned<T, U>(field: &'static str, value: T) -> Result<U, DecodeError>
 where
     U: TryFrom<T>,
@@ -98,7 +98,7 @@ pub(super) fn count(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-/// Bytes of a fixed number.
+/// Exactly N bytes.
 pub(super) fn exactly<const N: usize>(
     field: &'static str,
     bytes: Vec<u8>,

@@ -1,8 +1,8 @@
-//! What programs can match in an error: the `reason` of its ErrorInfo.
+//! The reasons of errors: programs match the `reason` of an ErrorInfo.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
-        /// Why a request did not succeed.
+        /// Why a request failed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[$doc])* $variant,)*
@@ -35,9 +35,9 @@ reasons! {
     DeliveryNotFound "DELIVERY_NOT_FOUND";
     /// The organization has no such attempt.
     AttemptNotFound "ATTEMPT_NOT_FOUND";
-    /// The endpoint is disabled, and what was asked for would send to it.
+    /// The endpoint is disabled, and the request would send to it.
     EndpointDisabled "ENDPOINT_DISABLED";
-    /// The endpoint was deleted, and what was asked for would send to it.
+    /// The endpoint was deleted, and the request would send to it.
     EndpointDeleted "ENDPOINT_DELETED";
     /// The organization has no such replay.
     ReplayNotFound "REPLAY_NOT_FOUND";
@@ -45,11 +45,11 @@ reasons! {
     ReplayRunning "REPLAY_RUNNING";
     /// The organization has as many running replays as it may have.
     TooManyReplays "TOO_MANY_REPLAYS";
-    /// The replay has ended, so that there is nothing to cancel.
+    /// The replay has ended, so there is nothing to cancel.
     ReplayEnded "REPLAY_ENDED";
-    /// The delivery has ended, so that there is nothing to cancel.
+    /// The delivery has ended, so there is nothing to cancel.
     DeliveryEnded "DELIVERY_ENDED";
-    /// The event's body is gone, so that there is nothing to send.
+    /// The event's body is no longer kept, so there is nothing to send.
     BodyExpired "BODY_EXPIRED";
     /// The organization's data was erased, and it cannot have secrets any more.
     OrganizationErased "ORGANIZATION_ERASED";
@@ -57,23 +57,23 @@ reasons! {
     StaleEtag "STALE_ETAG";
     /// A stored credential would go to another server; see the BadRequest.
     CredentialRequired "CREDENTIAL_REQUIRED";
-    /// The idempotency key stands for an event with other content.
+    /// The idempotency key was used for an event with other content.
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED";
-    /// The caller has no such organization.
+    /// The organization is out of the caller's reach, or does not exist.
     OrganizationNotFound "ORGANIZATION_NOT_FOUND";
     /// The organization has no such key.
     KeyNotFound "KEY_NOT_FOUND";
-    /// No token, or none that is valid.
+    /// The request has no valid token.
     Unauthenticated "UNAUTHENTICATED";
     /// The caller's role may not call the method.
     PermissionDenied "PERMISSION_DENIED";
-    /// The caller's token is no session's.
+    /// The caller's token is not that of a session.
     NotASession "NOT_A_SESSION";
-    /// The caller's token is a session's, which opens no other.
+    /// The caller's token is that of a session, which cannot open another session.
     AlreadyASession "ALREADY_A_SESSION";
     /// Too many wrong tokens have come from this address.
     TooManyFailedLogins "TOO_MANY_FAILED_LOGINS";
-    /// The caller makes keys or sessions faster than it may.
+    /// The caller creates keys or sessions faster than it may.
     TooManyKeys "TOO_MANY_KEYS";
     /// The organization publishes faster than it may.
     PublishQuotaExceeded "PUBLISH_QUOTA_EXCEEDED";
@@ -83,35 +83,35 @@ reasons! {
     TooManyChannels "TOO_MANY_CHANNELS";
     /// An e-mail channel cannot be created, because the server sends no mail.
     MailNotConfigured "MAIL_NOT_CONFIGURED";
-    /// The organization has had as many messages or recipients of mail as it may have for now.
+    /// The organization has used up its messages or recipients of mail for now.
     MailLimitExceeded "MAIL_LIMIT_EXCEEDED";
     /// The database cannot be reached, or cannot do this now; the message says why.
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
-    /// The issuer of web tokens cannot be asked for its keys.
+    /// The keys of the issuer of web tokens cannot be fetched.
     IssuerUnavailable "ISSUER_UNAVAILABLE";
-    /// Too much is waiting.
+    /// Too much work is waiting.
     Overloaded "OVERLOADED";
     /// The organization, caller or address has as many requests in flight as it may have.
     TooManyRequests "TOO_MANY_REQUESTS";
-    /// The key or the organization watches as much as it may.
+    /// The key or the organization has as many watches as it may have.
     TooManyWatches "TOO_MANY_WATCHES";
-    /// The request is larger than this server takes.
+    /// The request is larger than this server accepts.
     RequestTooLarge "REQUEST_TOO_LARGE";
-    /// The request has more headers than this server takes.
+    /// The request has more headers than this server accepts.
     TooManyHeaders "TOO_MANY_HEADERS";
     /// There is no such method, or this process does not serve it.
     MethodNotFound "METHOD_NOT_FOUND";
-    /// The request is compressed in a way that is not read; `grpc-accept-encoding` says which are.
+    /// The request's compression is not supported; `grpc-accept-encoding` lists the supported ones.
     EncodingNotSupported "ENCODING_NOT_SUPPORTED";
     /// This process is shutting down.
     ShuttingDown "SHUTTING_DOWN";
     /// The caller's deadline passed first.
     DeadlineExceeded "DEADLINE_EXCEEDED";
-    /// Our fault.
+    /// A defect of this program.
     Internal "INTERNAL";
 }
 
-/// What can be looked up by an id.
+/// A kind of resource that can be looked up by an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// An endpoint.
@@ -131,7 +131,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// What people call it.
+    /// The resource's name in messages and metadata.
     pub const fn name(self) -> &'static str {
         match self {
             Resource::Endpoint => "endpoint",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_on_the_api_lists_every_reason_and_no_others() {
+    fn the_page_about_the_api_lists_exactly_these_reasons() {
         let page = include_str!("../../../../docs/api.md");
         let (_, section) = page.split_once("## Errors").expect("the section");
         let section = section.split("\n## ").next().unwrap_or_default();

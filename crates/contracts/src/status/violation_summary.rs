@@ -1,21 +1,21 @@
-//! Keeps the details of a wrong request short enough to arrive.
+//! Sums up the violations of a request, so that the status is short enough for clients.
 //!
-//! A status travels in trailers, where clients allow 8 KiB by default, base64 and percent
-//! encoding included; a client that gets more sees some error of its own instead. A request
-//! can break thousands of rules at once, and quotes of it can be long.
+//! A status is sent in trailers, for which clients allow 8 KiB by default, base64 and percent encoding
+//! included. A client that gets more reports an error of its own instead. A request can have thousands of
+//! violations, and quotes of it can be long.
 
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic_types::FieldViolation;
 
-/// All fields and descriptions together, in bytes. They travel three times: in the message,
-/// where a byte beyond ASCII becomes three, and, with the message once more, in base64.
+/// All fields and descriptions together, in bytes. They are sent three times: in the message, where a
+/// byte beyond ASCII becomes three, and in the details in base64, which contain the message again.
 const MAX_TOTAL_BYTES: usize = 1_200;
 /// A single field's path, in bytes.
 const MAX_FIELD_BYTES: usize = 200;
 /// A single description, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 300;
 
-/// The message, and the violations that fit.
+/// The message of the status, and the violations that fit.
 pub(super) fn summarize(violations: &[Violation]) -> (String, Vec<FieldViolation>) {
     let mut total = 0;
     let kept: Vec<_> = violations

@@ -1,13 +1,13 @@
-//! How many entries the repeated fields of requests may have. The comments of `proto/` say the same,
-//! and a test holds them to it.
+//! The limits on the entries of repeated fields in requests. The comments in `proto/` say the same, which
+//! a test checks.
 
 use keeptrusts_webhooks_domain::limits::{
     MAX_CHANNEL_ENDPOINTS, MAX_EVENT_TYPES, MAX_EVENTS_PER_BATCH, MAX_MASK_PATHS, MAX_RECIPIENTS,
     MAX_SUBSCRIPTIONS,
 };
 
-/// By the message's name in `keeptrusts.webhooks.v1` and the field's. Those of
-/// google.protobuf.Struct are counted together, see [`super::Examination::structure`].
+/// Message in `keeptrusts.webhooks.v1`, field and limit. The values of a google.protobuf.Struct are counted
+/// together, see [`super::Examination::structure`].
 pub(super) const LIMITS: &[(&str, &str, usize)] = &[
     ("CreateEndpointRequest", "event_types", MAX_EVENT_TYPES),
     ("Endpoint", "event_types", MAX_EVENT_TYPES),

@@ -1,22 +1,22 @@
-//! The fields of a message as they stand on the wire.
+//! Reads the fields of an encoded message.
 //! <https://protobuf.dev/programming-guides/encoding/>
 
-/// A field's number, and what it has.
-pub(super) struct Token<'a> {
+/// A field's number and its value.
+pub(super) struct WireField<'a> {
     pub(super) field: u32,
-    pub(super) value: Value<'a>,
+    pub(super) value: WireValue<'a>,
 }
 
 /// A value by its wire type.
-pub(super) enum Value<'a> {
+pub(super) enum WireValue<'a> {
     /// A number, of variable or of fixed length.
     Number,
-    /// A text, bytes, a message, or numbers packed together.
+    /// A string, bytes, a message, or packed numbers.
     Bytes(&'a [u8]),
 }
 
-/// Reads field after field, until the end or until the bytes are no message. Groups, which nothing
-/// of ours has, are passed over with all that is in them.
+/// Reads field after field, until the end or until the bytes are no message. Groups are skipped with their
+/// contents; no message of ours has any.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
 }
@@ -46,20 +46,20 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Iterator for Reader<'a> {
-    type Item = Token<'a>;
+    type Item = WireField<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
+    fn next(&mut self) -> Option<WireField<'a>> {
         let mut open_groups = 0_usize;
         loop {
             let key = self.varint()?;
             let field = u32::try_from(key >> 3).ok()?;
             let value = match key & 7 {
-                0 => self.varint().map(|_| Value::Number)?,
-                1 => self.take(8).map(|_| Value::Number)?,
-                5 => self.take(4).map(|_| Value::Number)?,
+                0 => self.varint().map(|_| WireValue::Number)?,
+                1 => self.take(8).map(|_| WireValue::Number)?,
+                5 => self.take(4).map(|_| WireValue::Number)?,
                 2 => {
                     let length = usize::try_from(self.varint()?).ok()?;
-                    Value::Bytes(self.take(length)?)
+                    WireValue::Bytes(self.take(length)?)
                 }
                 3 => {
                     open_groups += 1;
@@ -72,13 +72,13 @@ impl<'a> Iterator for Reader<'a> {
                 _ => return None,
             };
             if open_groups == 0 {
-                return Some(Token { field, value });
+                return Some(WireField { field, value });
             }
         }
     }
 }
 
-/// How many numbers of variable length are packed together.
+/// The number of packed numbers of variable length.
 pub(super) fn varints(packed: &[u8]) -> usize {
     packed.iter().filter(|byte| **byte & 0x80 == 0).count()
 }

@@ -1,4 +1,4 @@
-//! What messages look like on the wire, from their descriptors.
+//! The fields of messages that matter on the wire, from the descriptors.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,61 +10,60 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use super::{limits, reader};
 use crate::DESCRIPTORS;
 
-/// Every message of ours.
-pub(super) static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::read);
+/// The shapes of all messages of ours.
+pub(super) static SHAPES: LazyLock<MessageShapes> = LazyLock::new(MessageShapes::read);
 
 const STRUCT: &str = "google.protobuf.Struct";
 
-pub(super) struct Shapes {
+pub(super) struct MessageShapes {
     by_name: HashMap<String, usize>,
-    shapes: Vec<Shape>,
+    shapes: Vec<MessageShape>,
 }
 
-/// The fields of a message that a walk looks at: those that are repeated, and those that are
-/// messages.
-pub(super) struct Shape {
-    fields: Vec<Field>,
+/// The fields of a message that the walk looks at: repeated fields, and messages.
+pub(super) struct MessageShape {
+    fields: Vec<FieldShape>,
 }
 
-pub(super) struct Field {
+pub(super) struct FieldShape {
     pub(super) number: u32,
     pub(super) name: &'static str,
-    /// How many entries it may have, if it is repeated.
+    /// The most entries, if the field is repeated.
     pub(super) limit: Option<usize>,
-    pub(super) kind: Kind,
+    pub(super) kind: FieldKind,
 }
 
-/// What a field's value is.
+/// The kind of a field's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A number of variable length, an enum for instance. Repeated ones are packed.
+pub(super) enum FieldKind {
+    /// A number of variable length, or an enum. Packed if repeated.
     Number,
-    /// A number of so many bytes. Repeated ones are packed.
+    /// A number of so many bytes. Packed if repeated.
     Fixed(usize),
-    /// A message of ours.
+    /// A message of ours, by its index in [`MessageShapes`].
     Message(usize),
     /// google.protobuf.Struct.
     Struct,
-    /// A text, or a message that has no repeated field.
+    /// A string, bytes, or a message without repeated fields.
     Other,
 }
 
-impl Shape {
-    pub(super) fn field(&self, number: u32) -> Option<&Field> {
+impl MessageShape {
+    pub(super) fn field(&self, number: u32) -> Option<&FieldShape> {
         self.fields.iter().find(|field| field.number == number)
     }
 }
 
-impl Shapes {
-    pub(super) fn of(&'static self, message: &str) -> Option<&'static Shape> {
+impl MessageShapes {
+    pub(super) fn of(&'static self, message: &str) -> Option<&'static MessageShape> {
         self.by_name.get(message).map(|index| &self.shapes[*index])
     }
 
-    pub(super) fn at(&'static self, index: usize) -> &'static Shape {
+    pub(super) fn at(&'static self, index: usize) -> &'static MessageShape {
         &self.shapes[index]
     }
 
-    fn read() -> Shapes {
+    fn read() -> MessageShapes {
         let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file;
         let messages: Vec<(String, &DescriptorProto)> = files
             .iter()
@@ -77,38 +76,38 @@ impl Shapes {
             messages.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
         let shape = |(name, message): &(String, &DescriptorProto)| {
             let fields = message.field.iter().map(|field| read_field(name, field, &by_name));
-            let looked_at = |field: &Field| field.limit.is_some() || field.kind.has_fields();
-            Shape { fields: fields.filter(looked_at).collect() }
+            let looked_at = |field: &FieldShape| field.limit.is_some() || field.kind.has_fields();
+            MessageShape { fields: fields.filter(looked_at).collect() }
         };
         let shapes = messages.iter().map(shape).collect();
-        Shapes { by_name, shapes }
+        MessageShapes { by_name, shapes }
     }
 }
 
-impl Kind {
-    /// What a field's value is, unless it is a message.
-    fn of_scalar(scalar: Type) -> Kind {
+impl FieldKind {
+    /// The kind of a value that is not a message.
+    fn of_scalar(scalar: Type) -> FieldKind {
         match scalar {
-            Type::Enum | Type::Bool => Kind::Number,
-            Type::Int32 | Type::Int64 | Type::Uint32 | Type::Uint64 => Kind::Number,
-            Type::Sint32 | Type::Sint64 => Kind::Number,
-            Type::Fixed32 | Type::Sfixed32 | Type::Float => Kind::Fixed(4),
-            Type::Fixed64 | Type::Sfixed64 | Type::Double => Kind::Fixed(8),
-            Type::String | Type::Bytes | Type::Message | Type::Group => Kind::Other,
+            Type::Enum | Type::Bool => FieldKind::Number,
+            Type::Int32 | Type::Int64 | Type::Uint32 | Type::Uint64 => FieldKind::Number,
+            Type::Sint32 | Type::Sint64 => FieldKind::Number,
+            Type::Fixed32 | Type::Sfixed32 | Type::Float => FieldKind::Fixed(4),
+            Type::Fixed64 | Type::Sfixed64 | Type::Double => FieldKind::Fixed(8),
+            Type::String | Type::Bytes | Type::Message | Type::Group => FieldKind::Other,
         }
     }
 
-    /// How many entries of a repeated field such bytes are.
+    /// The number of entries of a repeated field in one value of its bytes.
     pub(super) fn entries(self, bytes: &[u8]) -> usize {
         match self {
-            Kind::Number => reader::varints(bytes),
-            Kind::Fixed(width) => bytes.len() / width,
-            Kind::Message(_) | Kind::Struct | Kind::Other => 1,
+            FieldKind::Number => reader::varints(bytes),
+            FieldKind::Fixed(width) => bytes.len() / width,
+            FieldKind::Message(_) | FieldKind::Struct | FieldKind::Other => 1,
         }
     }
 
     fn has_fields(self) -> bool {
-        matches!(self, Kind::Message(_) | Kind::Struct)
+        matches!(self, FieldKind::Message(_) | FieldKind::Struct)
     }
 }
 
@@ -120,21 +119,21 @@ fn read_field(
     message: &str,
     field: &FieldDescriptorProto,
     by_name: &HashMap<String, usize>,
-) -> Field {
+) -> FieldShape {
     let kind = match field.r#type() {
-        Type::Message if field.type_name() == format!(".{STRUCT}") => Kind::Struct,
+        Type::Message if field.type_name() == format!(".{STRUCT}") => FieldKind::Struct,
         Type::Message => {
             let known = by_name.get(field.type_name().trim_start_matches('.'));
-            known.map_or(Kind::Other, |index| Kind::Message(*index))
+            known.map_or(FieldKind::Other, |index| FieldKind::Message(*index))
         }
-        scalar => Kind::of_scalar(scalar),
+        scalar => FieldKind::of_scalar(scalar),
     };
     let is_repeated = field.label() == Label::Repeated;
-    Field {
+    FieldShape {
         number: u32::try_from(field.number()).unwrap_or_default(),
-        // As long as the process, as the shapes are.
+        // Leaked: the shapes live as long as the process.
         name: Box::leak(field.name().to_owned().into_boxed_str()),
-        // Without a limit of its own it is in answers only, of which a request has none.
+        // A repeated field without a limit is in responses only.
         limit: is_repeated.then(|| limits::of(message, field.name()).unwrap_or(usize::MAX)),
         kind,
     }
@@ -149,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// A packed field's bytes without its key and its length, each of one byte.
+    /// The bytes of a packed field without its key and its length, which have one byte each.
     macro_rules! packed {
         ($scalar:ident, $values:expr) => {{
             let mut bytes = Vec::new();
@@ -177,10 +176,10 @@ mod tests {
             (Type::Double, packed!(double, [1.0, -1.0, 3.0])),
         ];
         for (scalar, bytes) in packed {
-            assert_eq!(Kind::of_scalar(scalar).entries(&bytes), 3, "{scalar:?}");
+            assert_eq!(FieldKind::of_scalar(scalar).entries(&bytes), 3, "{scalar:?}");
         }
         for whole in [Type::String, Type::Bytes] {
-            assert_eq!(Kind::of_scalar(whole).entries(b"one"), 1, "{whole:?} is not packed");
+            assert_eq!(FieldKind::of_scalar(whole).entries(b"one"), 1, "{whole:?} is not packed");
         }
     }
 }

@@ -89,6 +89,23 @@ fn all_wrong_fields_of_a_request_are_reported_at_once() {
 }
 
 #[test]
+fn a_request_has_the_configuration_of_the_endpoint_that_it_creates() {
+    // Without `..`: the compiler asks for the value of a new field.
+    let request = v1::CreateEndpointRequest {
+        organization_id: String::new(),
+        name: "siem".to_owned(),
+        url: "https://siem.example/".to_owned(),
+        description: "notes".to_owned(),
+        event_types: vec!["policy.block".to_owned()],
+        secret: String::new(),
+        payload_format: v1::PayloadFormat::Custom.into(),
+        payload_template: "{}".to_owned(),
+        routing_key: String::new(),
+    };
+    assert_eq!(v1::CreateEndpointRequest::from(v1::Endpoint::from(request.clone())), request);
+}
+
+#[test]
 fn an_update_without_a_mask_changes_what_is_not_empty() {
     let updated = UpdateEndpoint::try_from(update()).expect("right");
     assert_eq!(updated.endpoint_id, endpoint_id());

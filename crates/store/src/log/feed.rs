@@ -1,8 +1,8 @@
-//! Reading along by organization: one reader for each shard that somebody watches, whose records
-//! go to those that watch their organization, and wake nobody else.
+//! Following the log of one organization. Each shard that is followed has one reader, which hands
+//! records to the followers of their organization and wakes nobody else.
 //!
-//! What is handed out is bounded. Who is too slow for it misses a part, sees that it does, and reads
-//! that part from the log by itself.
+//! The records that a follower may leave unread are bounded. A slow follower misses some, notices,
+//! and reads those from the log itself.
 //!
 //! Decision: docs/decisions/one-reader-for-all-followers-of-a-shard.md
 
@@ -17,14 +17,20 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::StoreError;
 use crate::limits::{FEED_BATCHES, FEED_RECORDS};
+use crate::log::follower::Follower;
 use crate::log::operation::Record;
-use crate::log::{Follower, Log};
+use crate::log::shards::Shards;
+use crate::queries::long_reads::LongReads;
 
-/// The feeds of a log, as long as somebody follows them.
-#[derive(Default)]
-pub(crate) struct Feeds(Mutex<HashMap<Shard, Weak<Feed>>>);
+/// The feeds of a log.
+pub(crate) struct Feeds {
+    shards: Arc<Shards>,
+    long_reads: Arc<LongReads>,
+    /// A feed lives as long as somebody follows it.
+    by_shard: Mutex<HashMap<Shard, Weak<Feed>>>,
+}
 
-/// One shard's reader, and where it has come to.
+/// One shard's reader, and how far it has come.
 struct Feed {
     shared: Arc<Shared>,
     _reader: AbortOnDropHandle<()>,
@@ -33,10 +39,10 @@ struct Feed {
 struct Shared(Mutex<State>);
 
 struct State {
-    /// Everything up to here has been handed out.
+    /// Records up to this position were handed out.
     position: Position,
     organizations: HashMap<OrganizationId, Channel>,
-    /// The database did not answer: there will be no more.
+    /// The database did not answer: no more records will come.
     has_ended: bool,
 }
 
@@ -69,30 +75,29 @@ pub struct OrganizationRecords {
 
 /// Reads an organization's part of a shard's log along as it grows, without polling.
 pub struct OrganizationFollower {
-    log: Arc<Log>,
+    feeds: Arc<Feeds>,
     shard: Shard,
     organization: OrganizationId,
     feed: Arc<Feed>,
     batches: broadcast::Receiver<Arc<Batch>>,
-    /// Everything up to here has been read.
+    /// Records up to this position were read.
     position: Position,
-    /// Up to here it reads by itself.
+    /// Records up to this position are read from the log.
     alone_until: Position,
-    /// What comes after that.
+    /// The batch that follows them.
     received: Option<Arc<Batch>>,
 }
 
 impl OrganizationFollower {
     pub(crate) fn new(
-        log: &Arc<Log>,
-        feeds: &Feeds,
+        feeds: Arc<Feeds>,
         shard: Shard,
         organization: &OrganizationId,
         after: Position,
     ) -> OrganizationFollower {
-        let (feed, batches, from) = feeds.join(log, shard, organization);
+        let (feed, batches, from) = feeds.join(shard, organization);
         OrganizationFollower {
-            log: Arc::clone(log),
+            feeds,
             shard,
             organization: organization.clone(),
             feed,
@@ -120,27 +125,27 @@ impl OrganizationFollower {
             }
             match self.batches.recv().await {
                 Ok(batch) => {
-                    // It is later than what was read: the feed was too fast.
+                    // Batches between the last one and this one were missed.
                     self.alone_until = self.alone_until.max(batch.after);
                     self.received = Some(batch);
                 }
-                // The next batch says what was missed.
+                // The next batch says where it begins, and so what was missed.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => self.join_again(),
             }
         }
     }
 
-    /// The next part of what the feed has not handed out, from the log.
+    /// Reads a part of what the feed did not hand out from the log.
     async fn read_alone(&mut self) -> Result<Option<OrganizationRecords>, StoreError> {
         let after = self.position;
         let records = {
-            let _place = self.log.long_reads().catch_up(&self.organization).await;
-            self.log.read(self.shard, after, FEED_RECORDS).await?
+            let _place = self.feeds.long_reads.catch_up(&self.organization).await;
+            self.feeds.shards.read(self.shard, after, FEED_RECORDS).await?
         };
         let records: Vec<_> =
             records.into_iter().filter(|record| record.position <= self.alone_until).collect();
-        // Positions have no gap: if there is nothing, there was never anything.
+        // Positions have no gap: if no record is there, none ever was.
         self.position = records.last().map_or(self.alone_until, |record| record.position);
         let is_own = |record: &Arc<Record>| record.organization_id == self.organization;
         let records: Vec<_> = records.into_iter().filter(is_own).collect();
@@ -156,29 +161,32 @@ impl OrganizationFollower {
     }
 
     fn join_again(&mut self) {
-        let feeds = self.log.feeds();
-        let (feed, batches, from) = feeds.join(&self.log, self.shard, &self.organization);
+        let (feed, batches, from) = self.feeds.join(self.shard, &self.organization);
         (self.feed, self.batches) = (feed, batches);
         self.alone_until = self.alone_until.max(from);
     }
 }
 
 impl Feeds {
-    /// A shard's feed, an organization's channel, and the position up to which it tells nothing.
+    pub(crate) fn new(shards: Arc<Shards>, long_reads: Arc<LongReads>) -> Feeds {
+        Feeds { shards, long_reads, by_shard: Mutex::default() }
+    }
+
+    /// A shard's feed, an organization's channel, and the position after which its batches begin.
     fn join(
         &self,
-        log: &Arc<Log>,
         shard: Shard,
         organization: &OrganizationId,
     ) -> (Arc<Feed>, broadcast::Receiver<Arc<Batch>>, Position) {
-        let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feeds = self.by_shard.lock().unwrap_or_else(PoisonError::into_inner);
         let existing = feeds.get(&shard).and_then(Weak::upgrade);
         if let Some(feed) = existing
             && let Some((batches, from)) = feed.shared.join(organization)
         {
             return (feed, batches, from);
         }
-        let follower = log.follow(shard, *log.watch(shard).borrow());
+        let last_position = *self.shards.watch(shard).borrow();
+        let follower = Follower::new(Arc::clone(&self.shards), shard, last_position);
         let shared = Arc::new(Shared(Mutex::new(State::at(follower.position()))));
         let (batches, from) = shared.state().join(organization);
         let reader = tokio::spawn(read(follower, Arc::clone(&shared)));
@@ -188,13 +196,13 @@ impl Feeds {
     }
 }
 
-/// Reads the log along, and hands out what is somebody's who follows.
+/// Reads a shard's log as it grows, and hands out its records.
 async fn read(mut follower: Follower, shared: Arc<Shared>) {
     loop {
         match follower.next(FEED_RECORDS).await {
             Ok(records) => shared.state().hand_out(&records),
             Err(error) => {
-                // Whoever follows goes on alone, and hears of it by itself.
+                // Followers go on by themselves, and learn of the error when they read.
                 tracing::debug!(%error, "cannot read the log along");
                 return shared.state().end();
             }
@@ -245,7 +253,7 @@ impl State {
             if let Some(channel) = self.organizations.get_mut(organization) {
                 let batch = Batch { after: channel.sent, records };
                 channel.sent = batch.last();
-                // An error: whoever followed has gone this moment.
+                // An error: the last follower has just gone.
                 _ = channel.sender.send(Arc::new(batch));
             }
         }

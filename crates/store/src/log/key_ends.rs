@@ -1,5 +1,5 @@
-//! The keys and sessions that this process has ended lately, so that whoever remembers a key as
-//! valid can tell at once that it is not.
+//! The keys and sessions that this process has ended lately, so that a cache of valid keys learns at
+//! once that one of them is not valid any more.
 //!
 //! Decision: docs/decisions/a-process-knows-the-keys-that-it-ended.md
 
@@ -16,15 +16,15 @@ use tokio::time::Instant;
 
 use crate::log::operation::Operation;
 
-/// For how long an end is remembered: longer than a query takes that has read the key before it,
-/// and than anybody remembers its answer.
-const MEMORY: Duration = Duration::from_secs(60);
+/// How long an end is remembered: longer than a query that read the key before its end may take,
+/// and longer than any cache keeps the result.
+const END_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The ends of one shard's keys.
+/// The recent ends of one shard's keys.
 #[derive(Debug, Default)]
 pub(crate) struct KeyEnds {
     recent: Mutex<Recent>,
-    /// How many there were.
+    /// How many ends there were, ever.
     count: watch::Sender<u64>,
 }
 
@@ -35,7 +35,7 @@ struct Recent {
 }
 
 impl KeyEnds {
-    /// Notes what an operation has ended that is committed, before anybody is told so.
+    /// Notes the keys that a committed operation has ended. Called before its caller is answered.
     pub(crate) fn note(&self, operation: &Operation) {
         let records = operation.records.iter();
         let ended = records.filter_map(|record| match (&record.stream, &record.fact) {
@@ -60,7 +60,7 @@ impl KeyEnds {
 impl Recent {
     fn add(&mut self, id: KeyId, now: Instant) {
         while let Some((time, old)) = self.by_time.front()
-            && now.duration_since(*time) > MEMORY
+            && now.duration_since(*time) > END_LIFETIME
         {
             self.ids.remove(old);
             self.by_time.pop_front();
@@ -82,10 +82,10 @@ mod tests {
         let (mut recent, begin) = (Recent::default(), Instant::now());
         let [one, two] = [1, 2].map(|number| KeyId::new(Ulid(number)));
         recent.add(one, begin);
-        recent.add(one, begin + MEMORY);
-        recent.add(two, begin + MEMORY);
+        recent.add(one, begin + END_LIFETIME);
+        recent.add(two, begin + END_LIFETIME);
         assert!(recent.ids.contains(&one));
-        recent.add(two, begin + MEMORY + Duration::from_secs(1));
+        recent.add(two, begin + END_LIFETIME + Duration::from_secs(1));
         assert_eq!((recent.ids, recent.by_time.len()), (HashSet::from([two]), 1));
     }
 }

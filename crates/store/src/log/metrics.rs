@@ -1,4 +1,4 @@
-//! What the log tells of its commits.
+//! The metrics of commits and of long reads.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use keeptrusts_webhooks_telemetry::{
 use crate::database_problem::{DatabaseProblem, ProblemScope};
 use crate::error::StoreError;
 
-/// Has what is counted there before it happens, with 0: `rate()` needs two values, so that a
-/// counter that appears with the first failure hides that one.
+/// Makes the counters appear with 0: `rate()` needs two values, so that a counter that appears with
+/// the first failure hides it.
 pub(crate) fn begin(shard_count: u16) {
     (0..shard_count).for_each(|shard| SHARD_BUSY.add(0, &[shard_label(Shard(shard))]));
     for result in [LongRead::Begun, LongRead::Refused] {
@@ -20,11 +20,10 @@ pub(crate) fn begin(shard_count: u16) {
     }
 }
 
-/// One append transaction is over, as far as is known.
+/// Counts an append transaction. Its outcome may be unknown.
 pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, StoreError>) {
     let result = match end {
         Ok(_) => "committed",
-        // It is looked up.
         Err(StoreError::Unknown(_)) => "unknown",
         Err(_) => "failed",
     };
@@ -32,7 +31,8 @@ pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, 
     COMMIT_OPERATIONS.record(operations as u64, &[]);
 }
 
-/// An append transaction failed. What stops the database is every shard's, and in the log.
+/// Counts an append transaction that failed because of rows of its shard. Problems of the whole
+/// database are not counted by shard; the log has them.
 pub(crate) fn failed(shard: Shard, problem: DatabaseProblem) {
     if problem.scope() == ProblemScope::Rows {
         SHARD_BUSY.add(1, &[shard_label(shard)]);
@@ -43,14 +43,14 @@ fn shard_label(shard: Shard) -> KeyValue {
     KeyValue::new("shard", i64::from(shard.0))
 }
 
-/// What became of a long read that asked for a place.
+/// The outcome of asking for a long read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LongRead {
     Begun,
     Refused,
 }
 
-/// A long read has its place, or was refused one.
+/// Counts a long read.
 pub(crate) fn long_read(result: LongRead) {
     LONG_READS.add(1, &[long_read_label(result)]);
 }

@@ -1,4 +1,4 @@
-//! What is appended, and what comes of it.
+//! Operations: what callers append to the log, and the outcomes.
 //!
 //! Decision: docs/decisions/lost-answers-are-looked-up.md
 
@@ -18,24 +18,24 @@ use crate::ids::new_ulid;
 /// Records that are appended together or not at all, with the bodies that belong to them.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// By which it is found again when a commit's answer was lost.
+    /// Finds the operation again when the answer of its commit was lost.
     pub id: OperationId,
-    /// Whose it is.
     pub organization_id: OrganizationId,
     /// At least one; at most one for each stream.
     pub records: Vec<NewRecord>,
-    /// Who caused them, and what they belong to.
+    /// Who caused the records, and what they belong to.
     pub metadata: Metadata,
-    /// Content for the body table.
+    /// Content for the table of bodies.
     pub bodies: Vec<NewBody>,
-    /// Refused unless the shard's epoch is this one. The owner's operations have it.
+    /// The operation is refused unless the shard's epoch is this one. Operations of the shard's owner
+    /// have a fence.
     pub fence: Option<Epoch>,
-    /// Moves the shard's checkpoint. Nothing is acted on twice, and nothing is skipped.
+    /// Moves the shard's checkpoint, so that no record is acted on twice and none is skipped.
     pub checkpoint: Option<CheckpointAdvance>,
 }
 
 impl Operation {
-    /// Records alone, made now: without bodies, and whoever owns the shard.
+    /// Records without bodies, with a new id, and without a fence.
     pub fn recording(
         organization: &OrganizationId,
         records: Vec<NewRecord>,
@@ -54,45 +54,43 @@ impl Operation {
     }
 }
 
-/// The newest time of the shard's steady clock that a batch writes down.
+/// The newest time of the shard's steady clock among the operations of a batch.
 pub(crate) fn newest_steady_time(operations: &[Operation]) -> Option<Timestamp> {
     operations.iter().filter_map(|operation| operation.metadata.steady_time).max()
 }
 
-/// A step of the checkpoint: refused unless it begins where the checkpoint stands.
+/// Moves the checkpoint: refused unless it is at `from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointAdvance {
-    /// Where the checkpoint must stand.
     pub from: Position,
-    /// Where it stands then: at the position of the record that was acted on.
+    /// The position of the record that was acted on.
     pub to: Position,
 }
 
-/// A record to be.
+/// A record to append.
 #[derive(Debug, Clone)]
 pub struct NewRecord {
-    /// Whose history it belongs to.
     pub stream: Stream,
-    /// What must be true of that history.
     pub expected: ExpectedVersion,
-    /// What happened.
     pub fact: Fact,
 }
 
 impl NewRecord {
-    /// The record that follows an entity as it is: refused if another one has followed it since.
+    /// A record for an entity in the state that the caller knows: refused if the entity has changed
+    /// since.
     pub fn following<E: Entity>(entity: &E, fact: E::Fact) -> NewRecord {
         let expected = ExpectedVersion::Exactly(entity.version());
         NewRecord { stream: entity.stream(), expected, fact: fact.into() }
     }
 }
 
-/// What must be true of a stream for a record to be appended to it.
+/// The version that a stream must have for a record to be appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedVersion {
-    /// It has no records. Trusted, not looked up: its id has just been made.
+    /// It has no records. This is not checked: the caller has just made its id.
     New,
-    /// It has exactly this many records. A key's or a notification's may be expected to have none.
+    /// It has exactly this many records. 0 is for keys and notifications only, whose ids may be
+    /// computed.
     Exactly(Version),
     /// It exists.
     Any,
@@ -101,20 +99,18 @@ pub enum ExpectedVersion {
 /// Content that is kept outside the log until it expires.
 #[derive(Debug, Clone)]
 pub struct NewBody {
-    /// What it belongs to.
     pub id: BodyId,
-    /// The content.
     pub content: Bytes,
-    /// When it may be deleted.
+    /// From when on it may be deleted.
     pub expire_time: Timestamp,
 }
 
 /// What a body belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BodyId {
-    /// What an event's receivers are sent.
+    /// What the receivers of an event are sent.
     Event(EventId),
-    /// An attempt's exchange.
+    /// The request and the response of an attempt.
     Attempt(AttemptId),
 }
 
@@ -141,15 +137,11 @@ impl FromStr for BodyId {
 /// One entry of the log: a fact, never changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Its place in the shard's log.
     pub position: Position,
-    /// Whose history it belongs to.
     pub stream: Stream,
-    /// Its place in that history, from 1.
+    /// Its number in the stream, from 1.
     pub version: Version,
-    /// Whose it is.
     pub organization_id: OrganizationId,
-    /// What happened.
     pub fact: Fact,
     /// Who caused it, and what it belongs to.
     pub metadata: Metadata,
@@ -160,67 +152,53 @@ pub struct Record {
 }
 
 impl Record {
-    /// By what it can be told apart without its position.
+    /// Identifies it without its position.
     pub fn name(&self) -> RecordName {
         RecordName { stream: self.stream, version: self.version }
     }
 }
 
-/// What became of an operation.
+/// The outcome of an operation that was not refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// Its records are in the log.
     Appended {
-        /// The first one's position; the others follow it.
+        /// The position of the first record; the others follow it.
         first: Position,
-        /// The last one's.
         last: Position,
-        /// When.
         recorded_at: Timestamp,
     },
     /// Its idempotency key had been used for the same content: nothing was appended.
     Duplicate {
-        /// The event that was accepted then.
+        /// The event that was accepted with the key.
         event_id: EventId,
     },
 }
 
-/// Why an operation was not appended, though its neighbours may have been.
+/// Why an operation was not appended. Other operations of its batch may have been.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A stream has another version. Read again, decide again.
+    /// A stream has another version. Read it again and decide again.
     #[error("{stream} has version {}, not {}", actual.0, expected.0)]
-    StaleVersion {
-        /// Which stream.
-        stream: Stream,
-        /// What the operation expected.
-        expected: Version,
-        /// What it is.
-        actual: Version,
-    },
+    StaleVersion { stream: Stream, expected: Version, actual: Version },
     /// A stream does not exist.
     #[error("{0} does not exist")]
     NoSuchStream(Stream),
     /// The idempotency key was used for an event with other content.
     #[error("the idempotency key was used for {event_id}, with other content")]
     IdempotencyKeyReused {
-        /// The event that was accepted then.
+        /// The event that was accepted with the key.
         event_id: EventId,
     },
     /// The shard has passed to another owner.
     #[error("the lease has passed on: epoch {expected} was expected, {actual} is current")]
     LeaseLost {
-        /// The operation's.
+        /// The operation's fence.
         expected: Epoch,
-        /// The shard's.
+        /// The shard's epoch.
         actual: Epoch,
     },
-    /// The checkpoint does not stand where the operation's step begins.
+    /// The checkpoint is not where the operation moves it from.
     #[error("the checkpoint stands at {actual}, not at {expected}")]
-    OutOfOrder {
-        /// Where the step begins.
-        expected: Position,
-        /// Where the checkpoint stands.
-        actual: Position,
-    },
+    OutOfOrder { expected: Position, actual: Position },
 }

@@ -1,5 +1,5 @@
-//! What becomes of a batch of operations, decided while the shard is locked. Pure, so that
-//! every backend decides alike.
+//! The outcome of a batch of operations, decided while the shard is locked. Pure, so that every
+//! backend decides alike.
 //!
 //! Decision: docs/decisions/the-shards-row-orders-appends.md
 
@@ -16,23 +16,23 @@ use crate::error::BrokenLog;
 use crate::log::operation::{
     AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
 };
-use crate::log::projection::{Changes, Fold, Loaded, Touched};
+use crate::log::projection::{AffectedRows, Changes, Fold, LoadedRows};
 
-/// Whose key.
+/// An idempotency key belongs to an organization.
 pub type KeyOwner = (OrganizationId, IdempotencyKey);
 
 /// What the transaction must read, once it has locked the shard, before it can plan.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ReadSet {
     /// Rows that the records may change.
-    pub touched: Touched,
+    pub affected: AffectedRows,
     /// Idempotency keys that the operations use.
     pub keys: Vec<KeyOwner>,
 }
 
-impl Wanted {
-    /// What planning these operations takes.
-    pub fn by(operations: &[Operation]) -> Wanted {
+impl ReadSet {
+    /// What must be read to plan these operations.
+    pub fn of(operations: &[Operation]) -> ReadSet {
         let facts = operations.iter().flat_map(|operation| {
             let organization = &operation.organization_id;
             operation.records.iter().map(move |record| (organization, record.stream, &record.fact))
@@ -46,49 +46,44 @@ impl Wanted {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        Wanted { touched: Touched::by(facts), keys }
+        ReadSet { affected: AffectedRows::of(facts), keys }
     }
 }
 
-/// The shard as the transaction found it when it had locked it.
+/// What the transaction has read of the shard after it locked it.
 #[derive(Debug, Default)]
-pub struct Locked {
-    /// The last record's position.
+pub struct LockedShard {
     pub last_position: Position,
-    /// What the owner has acted on.
     pub checkpoint: Position,
-    /// The current owner's epoch.
     pub epoch: Epoch,
-    /// The rows that were wanted and exist.
-    pub loaded: Loaded,
-    /// The keys that were wanted and are used: by which event, with what content.
+    /// The rows of the [`ReadSet`] that exist.
+    pub loaded: LoadedRows,
+    /// The keys of the [`ReadSet`] that are used: by which event, and the SHA-256 of its request.
     pub keys: HashMap<KeyOwner, (EventId, [u8; 32])>,
 }
 
 /// What the transaction must write.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// One for each operation, in their order.
+    /// For each operation, in their order.
     pub results: Vec<Result<AppendOutcome, Refusal>>,
-    /// To append.
     pub records: Vec<Record>,
-    /// To insert.
     pub bodies: Vec<&'a NewBody>,
-    /// To insert, replace and add.
     pub changes: Changes,
-    /// The shard's, afterwards.
+    /// The shard's new last position.
     pub last_position: Position,
-    /// The shard's, afterwards.
+    /// The shard's new checkpoint.
     pub checkpoint: Position,
 }
 
-/// Plans a batch. Each operation is judged after those before it; a refused one leaves nothing.
+/// Plans a batch. Each operation is decided in the state that those before it leave; a refused one
+/// changes nothing.
 pub fn plan<'a>(
     operations: &'a [Operation],
-    locked: Locked,
+    locked: LockedShard,
     now: Timestamp,
 ) -> Result<Plan<'a>, BrokenLog> {
-    let Locked { last_position, checkpoint, epoch, loaded, mut keys } = locked;
+    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys } = locked;
     let mut fold = Fold::new(loaded);
     let mut plan = Plan {
         results: Vec::with_capacity(operations.len()),
@@ -99,10 +94,10 @@ pub fn plan<'a>(
         checkpoint,
     };
     for operation in operations {
-        let judged = judge(operation, &fold, &keys, epoch, plan.checkpoint);
-        let versions = match judged {
-            Ok(Judgement::Append(versions)) => versions,
-            Ok(Judgement::Duplicate(event_id)) => {
+        let decision = decide(operation, &fold, &keys, epoch, plan.checkpoint);
+        let versions = match decision {
+            Ok(Decision::Append(versions)) => versions,
+            Ok(Decision::Duplicate(event_id)) => {
                 plan.results.push(Ok(AppendOutcome::Duplicate { event_id }));
                 continue;
             }
@@ -134,19 +129,19 @@ pub fn plan<'a>(
     Ok(plan)
 }
 
-enum Judgement {
+enum Decision {
     /// With these versions, one for each record.
     Append(Vec<Version>),
     Duplicate(EventId),
 }
 
-fn judge(
+fn decide(
     operation: &Operation,
     fold: &Fold,
     keys: &HashMap<KeyOwner, (EventId, [u8; 32])>,
     epoch: Epoch,
     checkpoint: Position,
-) -> Result<Judgement, Refusal> {
+) -> Result<Decision, Refusal> {
     if let Some(expected) = operation.fence.filter(|fence| *fence != epoch) {
         return Err(Refusal::LeaseLost { expected, actual: epoch });
     }
@@ -157,14 +152,14 @@ fn judge(
         let owner = (operation.organization_id.clone(), idempotency.key.clone());
         if let Some((event_id, request_sha256)) = keys.get(&owner).copied() {
             return match request_sha256 == idempotency.request_sha256 {
-                true => Ok(Judgement::Duplicate(event_id)),
+                true => Ok(Decision::Duplicate(event_id)),
                 false => Err(Refusal::IdempotencyKeyReused { event_id }),
             };
         }
     }
     let organization = &operation.organization_id;
     let versions = operation.records.iter().map(|record| next_version(record, organization, fold));
-    versions.collect::<Result<_, _>>().map(Judgement::Append)
+    versions.collect::<Result<_, _>>().map(Decision::Append)
 }
 
 fn next_version(
@@ -173,14 +168,14 @@ fn next_version(
     fold: &Fold,
 ) -> Result<Version, Refusal> {
     let stream = record.stream;
-    // What is another organization's does not exist for this one.
+    // An entity of another organization does not exist for this one.
     let endpoint = |id| fold.endpoint(id).filter(|row| row.organization_id == *organization);
     let delivery = |id| fold.delivery(id).filter(|row| row.organization_id == *organization);
     let current = match stream {
         _ if record.expected == ExpectedVersion::New => Some(Version(0)),
         Stream::Endpoint(id) => endpoint(id).map(|row| row.version),
         Stream::Delivery(id) => delivery(id).map(|row| row.version),
-        // A key may be there or not: whoever expects version 0 makes it only if it is not.
+        // A key may exist or not: an operation that expects version 0 creates it only if it does not.
         Stream::Key(id) => {
             let existing = fold.key(id);
             let is_ours = existing.is_none_or(|key| key.reach.is_of(organization));
@@ -194,13 +189,13 @@ fn next_version(
             let ours = |row: &&Channel| row.organization_id == *organization;
             fold.channel(id).filter(ours).map(|row| row.version)
         }
-        // The same as a key: one whose id is computed is raised only if it is not there.
+        // Like a key: a notification whose id is computed is raised only if it does not exist.
         Stream::Notification(id) => {
             let existing = fold.notification(id);
             let is_ours = existing.is_none_or(|row| row.organization_id == *organization);
             is_ours.then(|| existing.map_or(Version(0), |row| row.version))
         }
-        // An event's stream has two records: the step of the checkpoint lets the second in once.
+        // An event's stream has two records. The checkpoint lets the second one in only once.
         Stream::Event(_) => Some(Version(1)),
         // It has one record, which is new.
         Stream::Operation(_) => None,
@@ -242,7 +237,7 @@ fn record(
     }
 }
 
-/// Which idempotency keys these events use, and with what content.
+/// The idempotency keys that these events use, as [`LockedShard::keys`] has them.
 pub(crate) fn keys_used_by(events: Vec<Event>) -> HashMap<KeyOwner, (EventId, [u8; 32])> {
     let used = events.into_iter().filter_map(|event| {
         let Idempotency { key, request_sha256 } = event.idempotency?;

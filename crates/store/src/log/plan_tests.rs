@@ -12,18 +12,18 @@ fn each_key_is_wanted_once_for_each_organization() {
         publish_with_key(event_id(), "a", "other content"),
         publish_with_key(event_id(), "a", "content").of(other_organization()),
     ];
-    let wanted = Wanted::by(&operations);
+    let wanted = ReadSet::of(&operations);
     let keys: Vec<_> =
         wanted.keys.iter().map(|(whose, key)| (whose.as_str(), key.as_str())).collect();
     assert_eq!(keys, [("acme", "a"), ("acme", "b"), ("globex", "a")]);
-    assert_eq!(wanted.touched, Touched::default());
+    assert_eq!(wanted.affected, AffectedRows::default());
 }
 
 #[test]
 fn an_owner_that_has_lost_its_lease_hears_that_before_anything_else() {
     let operation = rename_endpoint(endpoint_id(), version(3), "absent").advancing(5, 6);
     let operations = [operation.clone().fenced(Epoch(1)), operation.fenced(Epoch(2))];
-    let locked = Locked { epoch: Epoch(2), ..Locked::default() };
+    let locked = LockedShard { epoch: Epoch(2), ..LockedShard::default() };
     let plan = plan(&operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
     let lost = Refusal::LeaseLost { expected: Epoch(1), actual: Epoch(2) };
     let out_of_order = Refusal::OutOfOrder { expected: Position(5), actual: Position(0) };
@@ -35,8 +35,11 @@ fn a_plan_of_refusals_writes_nothing() {
     let absent = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent").advancing(3, 9);
     let operations =
         [absent.with_body(crate::BodyId::Event(event_id()), "never written", Timestamp::MAX)];
-    let locked =
-        Locked { last_position: Position(7), checkpoint: Position(3), ..Locked::default() };
+    let locked = LockedShard {
+        last_position: Position(7),
+        checkpoint: Position(3),
+        ..LockedShard::default()
+    };
     let plan = plan(&operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
     assert!(plan.records.is_empty() && plan.bodies.is_empty());
     assert!(plan.changes.endpoints.is_empty());

@@ -1,5 +1,5 @@
-//! The fold: what the tables are, given the records. Pure, so that dropping the tables and
-//! folding the log again gives the same tables (invariant 7), in every backend.
+//! The fold: the contents of the tables, computed from the records. Pure, so that dropping the tables
+//! and folding the log again gives the same tables (invariant 7), in every backend.
 //!
 //! Decision: docs/decisions/projections-are-folded-in-rust.md
 
@@ -30,7 +30,7 @@ use crate::log::operation::Record;
 
 /// Rows that exist and that the records at hand may change.
 #[derive(Debug, Default, Clone)]
-pub struct Loaded {
+pub struct LoadedRows {
     /// By id, deleted ones included.
     pub endpoints: HashMap<EndpointId, Endpoint>,
     /// By id.
@@ -45,29 +45,23 @@ pub struct Loaded {
     pub notifications: HashMap<NotificationId, Notification>,
 }
 
-/// What must be loaded before records can be folded.
+/// The ids of the rows that must be loaded before records can be folded. Each id occurs once.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Touched {
-    /// Endpoints, each once.
+pub struct AffectedRows {
     pub endpoints: Vec<(OrganizationId, EndpointId)>,
-    /// Deliveries, each once.
     pub deliveries: Vec<(OrganizationId, DeliveryId)>,
-    /// Keys, each once.
     pub keys: Vec<KeyId>,
-    /// Replays, each once.
     pub replays: Vec<(OrganizationId, ReplayId)>,
-    /// Channels, each once.
     pub channels: Vec<(OrganizationId, ChannelId)>,
-    /// Notifications, each once.
     pub notifications: Vec<(OrganizationId, NotificationId)>,
 }
 
-impl Touched {
-    /// What facts on these streams change that exists already.
-    pub fn by<'a>(
+impl AffectedRows {
+    /// The existing rows that facts on these streams may change.
+    pub fn of<'a>(
         facts: impl IntoIterator<Item = (&'a OrganizationId, Stream, &'a Fact)>,
-    ) -> Touched {
-        let mut touched = Touched::default();
+    ) -> AffectedRows {
+        let mut affected = AffectedRows::default();
         for (organization, stream, fact) in facts {
             match (stream, fact) {
                 (_, Fact::Endpoint(EndpointFact::Created { .. }))
@@ -76,70 +70,65 @@ impl Touched {
                 | (_, Fact::Delivery(DeliveryFact::Replayed { .. }))
                 | (_, Fact::Replay(ReplayFact::Requested(_)))
                 | (Stream::Event(_) | Stream::Operation(_), _) => {}
-                (Stream::Endpoint(id), _) => touched.endpoints.push((organization.clone(), id)),
-                (Stream::Delivery(id), _) => touched.deliveries.push((organization.clone(), id)),
-                // New ones too: some are only made if they are not there.
-                (Stream::Key(id), _) => touched.keys.push(id),
-                (Stream::Replay(id), _) => touched.replays.push((organization.clone(), id)),
-                (Stream::Channel(id), _) => touched.channels.push((organization.clone(), id)),
-                // New ones too: a summary is only made if it is not there.
+                (Stream::Endpoint(id), _) => affected.endpoints.push((organization.clone(), id)),
+                (Stream::Delivery(id), _) => affected.deliveries.push((organization.clone(), id)),
+                // New ones too: some are created only if they do not exist.
+                (Stream::Key(id), _) => affected.keys.push(id),
+                (Stream::Replay(id), _) => affected.replays.push((organization.clone(), id)),
+                (Stream::Channel(id), _) => affected.channels.push((organization.clone(), id)),
+                // New ones too: a summary is created only if it does not exist.
                 (Stream::Notification(id), _) => {
-                    touched.notifications.push((organization.clone(), id));
+                    affected.notifications.push((organization.clone(), id));
                 }
             }
         }
-        touched.endpoints.sort_unstable();
-        touched.endpoints.dedup();
-        touched.deliveries.sort_unstable();
-        touched.deliveries.dedup();
-        touched.keys.sort_unstable();
-        touched.keys.dedup();
-        touched.replays.sort_unstable();
-        touched.replays.dedup();
-        touched.channels.sort_unstable();
-        touched.channels.dedup();
-        touched.notifications.sort_unstable();
-        touched.notifications.dedup();
-        touched
+        affected.endpoints.sort_unstable();
+        affected.endpoints.dedup();
+        affected.deliveries.sort_unstable();
+        affected.deliveries.dedup();
+        affected.keys.sort_unstable();
+        affected.keys.dedup();
+        affected.replays.sort_unstable();
+        affected.replays.dedup();
+        affected.channels.sort_unstable();
+        affected.channels.dedup();
+        affected.notifications.sort_unstable();
+        affected.notifications.dedup();
+        affected
     }
 }
 
-/// A subscribed event that its endpoint was not sent because it was disabled.
+/// An event that an endpoint subscribes to but was not sent, because it was disabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissedEvent {
-    /// Whose it is.
     pub organization_id: OrganizationId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The event.
     pub event_id: EventId,
-    /// Where in the log that was decided.
+    /// The record that says so.
     pub position: Position,
 }
 
 /// What attempts are counted by. Tests are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CountKey {
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The hour in which they began.
+    /// The beginning of the hour in which they began, UTC.
     pub hour: Timestamp,
-    /// What they meant.
     pub outcome: AttemptOutcome,
     /// How long they took; see [`durations`].
     pub duration_bucket: u16,
 }
 
-/// What became of an endpoint's health: what was ends first, then what began.
+/// How an endpoint's health changes. If both are set, `ended` comes first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HealthChange {
-    /// Whether what the table has of it is over: something succeeded, or it was enabled.
+    /// It does not fail any more: an attempt succeeded, or it was enabled or deleted.
     pub ended: bool,
-    /// It fails, from now on unless the table has it failing for longer.
+    /// It fails from now on, unless the table says that it has failed for longer.
     pub began: Option<FailureStreak>,
 }
 
-/// What the tables lack: rows to insert, rows to replace, counts to add.
+/// The changes of the tables: rows to insert, rows to replace, counts to add.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Rows to insert or replace.
@@ -154,26 +143,27 @@ pub struct Changes {
     pub attempts: Vec<Attempt>,
     /// Rows to insert.
     pub missed: Vec<MissedEvent>,
-    /// To add to the counts that stand.
+    /// To add to the stored counts.
     pub attempt_counts: BTreeMap<CountKey, u64>,
-    /// Rows to delete and to insert. What stands is not read before: a success says nothing of
-    /// an endpoint that is well, and costs it a look into a small table.
+    /// Rows to delete and to insert. The stored rows are not read before: a success of an endpoint
+    /// that is well deletes nothing, which costs a look into a small table.
     pub health: BTreeMap<(OrganizationId, EndpointId), HealthChange>,
-    /// Rows to insert or replace; None: to delete. What stands is not read before: who records
-    /// a pause knows whether it is longer than the one before.
+    /// Rows to insert or replace; None: to delete. The stored rows are not read before: whoever
+    /// records a pause knows whether it is longer than the one before.
     pub pauses: BTreeMap<(OrganizationId, EndpointId), Option<Pause>>,
     /// Rows to insert or replace.
     pub keys: BTreeMap<KeyId, Key>,
     /// Rows to insert or replace.
     pub replays: BTreeMap<ReplayId, Replay>,
+    /// Rows to insert or replace.
     pub channels: BTreeMap<ChannelId, Channel>,
     /// Rows to insert or replace.
     pub notifications: BTreeMap<NotificationId, Notification>,
-    /// To merge with the rows that stand, which need not be read: an incident is a maximum.
+    /// To merge with the stored rows, which need not be read: an incident is a maximum.
     pub incidents: BTreeMap<IncidentKey, Incident>,
 }
 
-/// The rows of what is not kept as rows.
+/// The rows of changes that are kept in another form.
 impl Changes {
     pub(crate) fn attempt_counts(&self) -> Vec<(CountKey, u64)> {
         self.attempt_counts.iter().map(|(key, count)| (*key, *count)).collect()
@@ -224,16 +214,16 @@ impl Changes {
 /// The incident of an endpoint at a channel's service.
 pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
 
-/// Folds records, one after the other.
+/// Folds records in their order.
 #[derive(Debug, Default)]
 pub struct Fold {
-    loaded: Loaded,
+    loaded: LoadedRows,
     changes: Changes,
 }
 
 impl Fold {
-    /// A fold that begins with the rows that exist.
-    pub fn new(loaded: Loaded) -> Fold {
+    /// Begins with the rows that exist.
+    pub fn new(loaded: LoadedRows) -> Fold {
         Fold { loaded, changes: Changes::default() }
     }
 
@@ -312,13 +302,13 @@ impl Fold {
             (Fact::Notification(fact), Stream::Notification(id)) => {
                 self.apply_notification(id, fact, record)
             }
-            // It tells what was done past the tables.
+            // It records what an operator did outside the tables.
             (Fact::Operator(_), Stream::Operation(_)) => Ok(()),
             _ => Err(broken(record)),
         }
     }
 
-    /// What the tables lack after all that was folded.
+    /// The changes of the tables that follow from all folded records.
     pub fn into_changes(self) -> Changes {
         self.changes
     }
@@ -526,8 +516,8 @@ pub fn hour_of(time: Timestamp) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MIN)
 }
 
-/// The deliveries that come of a record, as they are at their beginning: those of a
-/// DeliveriesScheduled, the one of a TestRequested or a DeliveryReplayed, none of any other.
+/// The deliveries that a record creates, in their first state: those of a DeliveriesScheduled, the
+/// one of a TestRequested or a DeliveryReplayed, none for any other record.
 pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> + '_ {
     let (event_id, event_type, event_time, ids, version) = match (&record.fact, record.stream) {
         (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {

@@ -1,11 +1,11 @@
 use super::*;
 use crate::log::operation::{ExpectedVersion, Operation};
-use crate::log::plan::{Locked, plan};
+use crate::log::plan::{LockedShard, plan};
 use crate::testing::conformance::given::*;
 
 /// The records that operations leave in an empty log.
 fn records(operations: &[Operation]) -> Vec<Record> {
-    let plan = plan(operations, Locked::default(), Timestamp::UNIX_EPOCH);
+    let plan = plan(operations, LockedShard::default(), Timestamp::UNIX_EPOCH);
     plan.expect("the log is sound").records
 }
 
@@ -26,12 +26,12 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
         let record = &operation.records[0];
         (&operation.organization_id, record.stream, &record.fact)
     });
-    let expected = Touched {
+    let expected = AffectedRows {
         deliveries: vec![(us.clone(), delivery)],
         endpoints: vec![(us, endpoint)],
-        ..Touched::default()
+        ..AffectedRows::default()
     };
-    assert_eq!(Touched::by(facts), expected);
+    assert_eq!(AffectedRows::of(facts), expected);
 }
 
 #[test]

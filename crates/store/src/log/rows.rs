@@ -1,11 +1,11 @@
-//! Rows that the fold keeps besides the domain's entities.
+//! Rows of the tables that are not entities of the domain.
 
 use keeptrusts_webhooks_domain::endpoint::FailureStreak;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::incident::Incident;
 use keeptrusts_webhooks_domain::pause::Pause;
 
-/// An endpoint that only fails.
+/// An endpoint whose attempts have all failed since a time.
 #[derive(Clone)]
 pub(crate) struct FailingEndpoint {
     pub(crate) organization_id: OrganizationId,
@@ -24,12 +24,8 @@ pub(crate) struct PausedEndpoint {
 /// The incident of an endpoint at a channel's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointIncident {
-    /// Whose it is.
     pub organization_id: OrganizationId,
-    /// Whose service keeps it.
     pub channel_id: ChannelId,
-    /// Of which endpoint.
     pub endpoint_id: EndpointId,
-    /// How far it has come.
     pub incident: Incident,
 }

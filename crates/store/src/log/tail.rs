@@ -1,5 +1,5 @@
-//! The newest records of a shard, in memory, so that those who read along need not ask the
-//! database for what this process has just appended.
+//! The newest records of a shard, in memory, so that followers need not ask the database for what
+//! this process has just appended.
 //!
 //! Decision: docs/decisions/readers-follow-from-memory.md
 
@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::log::{Position, Stream};
 use crate::limits::{MAX_TAIL_BYTES, MAX_TAIL_RECORDS};
 use crate::log::operation::{BodyId, NewBody, Record};
 
-/// A part of the log without gaps that ends with the last record this process appended.
+/// A part of the log without gaps, which ends with the last record that this process appended.
 #[derive(Default)]
 pub(crate) struct Tail {
     records: VecDeque<Arc<Record>>,
@@ -21,8 +21,8 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Adds records that were just committed. If others were appended in between by another
-    /// process, the part before the gap is forgotten.
+    /// Adds records that were just committed. If another process has appended some in between, the
+    /// part before the gap is forgotten.
     pub(crate) fn extend(
         &mut self,
         records: Vec<Record>,
@@ -35,7 +35,7 @@ impl Tail {
         }
         self.records.extend(records.into_iter().map(Arc::new));
         for body in bodies {
-            // Exchanges of attempts are only read when somebody looks at one attempt.
+            // Bodies of attempts are read only when somebody looks at one attempt.
             if matches!(body.id, BodyId::Event(_)) {
                 self.body_bytes += body.content.len();
                 self.bodies.insert(body.id, body.content);
@@ -58,7 +58,6 @@ impl Tail {
         Some(self.records.iter().skip(skip).take(limit).cloned().collect())
     }
 
-    /// A remembered body.
     pub(crate) fn body(&self, id: BodyId) -> Option<Bytes> {
         self.bodies.get(&id).cloned()
     }
@@ -82,7 +81,7 @@ impl Tail {
 mod tests {
     use super::*;
     use crate::log::operation::Operation;
-    use crate::log::plan::{Locked, plan};
+    use crate::log::plan::{LockedShard, plan};
     use crate::testing::conformance::given::{
         delivery_id, endpoint_id, event_id, publish, request_test,
     };
@@ -101,7 +100,7 @@ mod tests {
 
     /// Adds operations as they are appended after a position.
     fn extend(tail: &mut Tail, after: i64, operations: &[Operation]) {
-        let locked = Locked { last_position: Position(after), ..Locked::default() };
+        let locked = LockedShard { last_position: Position(after), ..LockedShard::default() };
         let plan = plan(operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
         let bodies = operations.iter().flat_map(|operation| operation.bodies.clone());
         tail.extend(plan.records, bodies);
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_for_the_part_that_it_remembers_and_for_no_other() {
+    fn it_has_the_records_that_it_remembers_and_no_others() {
         let mut tail = Tail::default();
         assert_eq!(positions(&tail, 0, 10), None);
         extend(&mut tail, 5, &[with_body(1).1, with_body(1).1]);
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_before_a_gap_is_forgotten_with_its_bodies() {
+    fn records_before_a_gap_are_forgotten_with_their_bodies() {
         let mut tail = Tail::default();
         let ((old, first), (new, second)) = (with_body(3), with_body(4));
         extend(&mut tail, 0, &[first]);

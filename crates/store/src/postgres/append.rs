@@ -19,7 +19,7 @@ use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::ShardTables;
 use crate::error::StoreError;
 use crate::log::operation::{AppendOutcome, Operation, newest_steady_time};
-use crate::log::plan::{Locked, Plan, Wanted, plan};
+use crate::log::plan::{LockedShard, Plan, ReadSet, plan};
 use crate::sql::rows::OperationRow;
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros, read_all, time};
@@ -85,14 +85,14 @@ async fn plan_and_write<'a>(
     let record_count = operations.iter().map(|operation| operation.records.len()).sum::<usize>();
     let steady_time = newest_steady_time(operations);
     let locked_row = lock(connection, shard, record_count as i64, steady_time).await?;
-    let wanted = Wanted::by(operations);
-    let locked = Locked {
+    let wanted = ReadSet::of(operations);
+    let locked = LockedShard {
         last_position: Position(locked_row.last_position),
         checkpoint: Position(locked_row.checkpoint),
         epoch: Epoch(locked_row.epoch),
         loaded: tables::load(
             &mut ShardTables { connection: &mut *connection, shard },
-            &wanted.touched,
+            &wanted.affected,
         )
         .await?,
         keys: idempotency_keys(connection, shard, &wanted.keys).await?,

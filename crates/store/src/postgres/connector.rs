@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::connect_error::{ConnectError, HostCause, HostFailure};
 use super::session_limits::SessionLimits;
-use crate::log::commits::OtherWrites;
+use crate::log::other_writes::OtherWrites;
 
 /// Makes connections to one database.
 pub(super) struct Connector {

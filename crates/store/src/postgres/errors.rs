@@ -1,5 +1,6 @@
 //! What a database error means for the caller.
 
+use super::problem::connection_failure;
 use super::server_error::ServerError;
 use crate::error::StoreError;
 
@@ -13,7 +14,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     }
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::BeginFailed => {
-            StoreError::Unavailable(error.into())
+            StoreError::Unavailable(connection_failure(error))
         }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
             StoreError::Unreadable(error.to_string())
@@ -28,7 +29,7 @@ pub(super) fn commit_error(error: sqlx::Error) -> StoreError {
     match ServerError::of(&error) {
         Some(server_error) if server_error.says_rolled_back() => store_error(error),
         Some(server_error) => StoreError::Unknown(server_error.into()),
-        None => StoreError::Unknown(error.into()),
+        None => StoreError::Unknown(connection_failure(error)),
     }
 }
 

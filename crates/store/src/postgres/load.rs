@@ -15,7 +15,7 @@ use super::arguments::{key_arguments, shard_argument, unnest};
 use super::errors::store_error;
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Keys, OncePerTable, Rows, TableShape, listed};
+use crate::tables::{Keys, PerTableCache, Rows, TableShape, listed};
 
 /// Which of these idempotency keys are used, by which events, and the hashes of their requests.
 pub(super) async fn idempotency_keys(
@@ -69,7 +69,7 @@ fn lookup(table: &TableShape, wanted: &str, columns: &[&str]) -> String {
 
 /// The statement that looks rows up by their keys.
 pub(super) fn lookup_by_key(table: &TableShape) -> Arc<str> {
-    static LOOKUPS: OncePerTable<Arc<str>> = OncePerTable::new();
+    static LOOKUPS: PerTableCache<Arc<str>> = PerTableCache::new();
     LOOKUPS.get(table.name, || {
         let columns: Vec<_> = table.key.iter().map(|(name, _)| *name).collect();
         lookup(table, &unnest(table.key.iter().map(|(_, kind)| *kind)), &columns).into()

@@ -48,6 +48,5 @@ mod write;
 mod tests;
 
 pub use self::open_error::OpenError;
-pub(crate) use self::problem::problem_of;
 pub use self::store::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 pub use self::url::InvalidUrl;

@@ -22,8 +22,8 @@ use super::{
     append, bodies, check, erase, key_uses, leases, log_reads, migrations, open, rebuild, url,
 };
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
+use crate::log::other_writes::OtherWrites;
 use crate::open_mode::OpenMode;
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::arguments::{add_column, key_arguments, shard_argument, unnest};
 use super::load;
 use crate::error::StoreError;
-use crate::tables::{Entity, Keys, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
+use crate::tables::{Entity, Keys, OnConflict, PerTableCache, Table, TableKey, TableTransaction};
 
 /// The tables of a shard, in a transaction.
 pub(super) struct ShardTables<'c> {
@@ -22,16 +22,16 @@ impl TableTransaction for ShardTables<'_> {
         &mut self,
         table: &Table<Row>,
         rows: &[&Row],
-        when_there: WhenThere,
+        on_conflict: OnConflict,
     ) -> Result<(), sqlx::Error> {
         if rows.is_empty() {
             return Ok(());
         }
-        static INSERTS: OncePerTable<Arc<str>> = OncePerTable::new();
-        static UPSERTS: OncePerTable<Arc<str>> = OncePerTable::new();
-        let sql = match when_there {
-            WhenThere::Fails => INSERTS.get(table.name, || insert(table, "")),
-            WhenThere::Changes => {
+        static INSERTS: PerTableCache<Arc<str>> = PerTableCache::new();
+        static UPSERTS: PerTableCache<Arc<str>> = PerTableCache::new();
+        let sql = match on_conflict {
+            OnConflict::Fail => INSERTS.get(table.name, || insert(table, "")),
+            OnConflict::Update => {
                 UPSERTS.get(table.name, || insert(table, &table.on_conflict("greatest")))
             }
         };
@@ -51,7 +51,7 @@ impl TableTransaction for ShardTables<'_> {
         if keys.is_empty() {
             return Ok(());
         }
-        static DELETES: OncePerTable<Arc<str>> = OncePerTable::new();
+        static DELETES: PerTableCache<Arc<str>> = PerTableCache::new();
         let sql = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
         let keys = Keys::of::<Row>(keys);
         sqlx::query_with(AssertSqlSafe(sql), key_arguments(self.shard, &keys)?)

@@ -1,4 +1,4 @@
-//! Attempts, and how many there were.
+//! Queries of attempts.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
@@ -14,7 +14,6 @@ use crate::log::projection::CountKey;
 use crate::store::Store;
 
 impl dyn Store + '_ {
-    /// An attempt.
     pub async fn attempt(
         &self,
         shard: Shard,
@@ -24,8 +23,8 @@ impl dyn Store + '_ {
         self.row(shard, (organization.clone(), id)).await
     }
 
-    /// Attempts, newest first, with ids below `before`, as of events. With an endpoint only that
-    /// one's attempts are looked at, with a delivery only its own.
+    /// Attempts, newest first, with ids below `before`. As with [events](Self::list_events), a
+    /// limited number is examined: of the endpoint or the delivery only, if the filter names one.
     pub async fn list_attempts(
         &self,
         shard: Shard,
@@ -37,7 +36,7 @@ impl dyn Store + '_ {
         let list = List {
             interval: filter.begun,
             before: before.ulid(),
-            looks_at: filter.looks_at(limit),
+            examined_rows: filter.examined_rows(limit),
             limit,
             id: "attempt_id",
             id_of: |row: &Attempt| row.details.id,
@@ -54,7 +53,7 @@ impl dyn Store + '_ {
         .await
     }
 
-    /// An endpoint's attempts counted, from an hour on.
+    /// Counts of an endpoint's attempts, from an hour on.
     pub async fn attempt_counts(
         &self,
         shard: Shard,
@@ -69,7 +68,7 @@ impl dyn Store + '_ {
     }
 }
 
-/// The ids of attempts below `before`: an endpoint's, or else all of an organization's.
+/// The ids of an endpoint's attempts below `before`, or of all of an organization's.
 pub(crate) fn walk(
     organization: &OrganizationId,
     endpoint: Option<EndpointId>,

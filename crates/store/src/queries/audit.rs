@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Queries of the audit trail.
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
@@ -13,8 +13,8 @@ use crate::store::Store;
 use crate::tables::StoredRow;
 
 impl dyn Store + '_ {
-    /// Records that belong into an organization's audit trail, newest first, below a position, as
-    /// of events: the others are not looked at.
+    /// The records of an organization's audit trail, newest first, below a position. As with
+    /// [events](Self::list_events), a limited number of them is examined.
     pub async fn list_audit_records(
         &self,
         shard: Shard,
@@ -23,7 +23,7 @@ impl dyn Store + '_ {
         before: Position,
         limit: usize,
     ) -> Result<ListPage<Record, Position>, StoreError> {
-        let floor = match filter.looks_at(limit) {
+        let floor = match filter.examined_rows(limit) {
             Some(rows) => {
                 let last = walk::last(trail(organization, before), rows);
                 let found = self.select(shard, last.erased()).await?;

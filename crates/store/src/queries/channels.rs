@@ -1,4 +1,4 @@
-//! Notification channels.
+//! Queries of notification channels.
 
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};

@@ -1,4 +1,4 @@
-//! Deliveries.
+//! Queries of deliveries.
 
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::tables::with_owner;
 
 impl dyn Store + '_ {
-    /// Deliveries by id; those that do not exist are left out.
+    /// Deliveries by id, as far as they exist.
     pub async fn deliveries(
         &self,
         shard: Shard,
@@ -23,8 +23,8 @@ impl dyn Store + '_ {
         self.rows(shard, &with_owner(organization, ids)).await
     }
 
-    /// Deliveries, newest first, with ids below `before`, as of events. With an endpoint only that
-    /// one's deliveries are looked at, with an event only its own.
+    /// Deliveries, newest first, with ids below `before`. As with [events](Self::list_events), a
+    /// limited number is examined: of the endpoint or the event only, if the filter names one.
     pub async fn list_deliveries(
         &self,
         shard: Shard,
@@ -36,7 +36,7 @@ impl dyn Store + '_ {
         let list = List {
             interval: filter.scheduled,
             before: before.ulid(),
-            looks_at: filter.looks_at(limit),
+            examined_rows: filter.examined_rows(limit),
             limit,
             id: "delivery_id",
             id_of: |row: &Delivery| row.id,
@@ -53,14 +53,14 @@ impl dyn Store + '_ {
         .await
     }
 
-    /// How many deliveries wait for an attempt. It takes as long as there are many.
+    /// How many deliveries wait for an attempt. The time it takes grows with their number.
     pub async fn count_waiting(&self, shard: Shard) -> Result<u64, StoreError> {
         let waiting = Selection::<Delivery>::new().by_index("deliveries_due").not_null("due_time");
         self.count(shard, waiting.erased()).await
     }
 }
 
-/// The ids of deliveries below `before`: an endpoint's, or else all of an organization's.
+/// The ids of an endpoint's deliveries below `before`, or of all of an organization's.
 pub(crate) fn walk(
     organization: &OrganizationId,
     endpoint: Option<EndpointId>,

@@ -1,4 +1,4 @@
-//! Endpoints.
+//! Queries of endpoints.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ impl dyn Store + '_ {
         self.row(shard, (organization.clone(), id)).await
     }
 
-    /// Endpoints by id, deleted or not; those that do not exist are left out.
+    /// Endpoints by id, deleted or not, as far as they exist.
     pub async fn endpoints(
         &self,
         shard: Shard,
@@ -73,7 +73,7 @@ impl dyn Store + '_ {
         self.count(shard, endpoints.erased()).await
     }
 
-    /// The endpoints whose attempts have all failed lately: an organization's, or the shard's.
+    /// The endpoints whose attempts have all failed lately: of an organization, or of the shard.
     pub async fn failing_endpoints(
         &self,
         shard: Shard,
@@ -84,8 +84,7 @@ impl dyn Store + '_ {
         Ok(found.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())
     }
 
-    /// The last pause that each receiver has asked for, also if it is over: an organization's
-    /// endpoints, or the shard's.
+    /// The last pause of each endpoint, over or not: of an organization, or of the shard.
     pub async fn endpoint_pauses(
         &self,
         shard: Shard,

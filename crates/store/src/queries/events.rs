@@ -1,4 +1,4 @@
-//! Events.
+//! Queries of events.
 
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId};
@@ -14,7 +14,6 @@ use crate::store::Store;
 use crate::tables::Cell;
 
 impl dyn Store + '_ {
-    /// An event.
     pub async fn event(
         &self,
         shard: Shard,
@@ -25,8 +24,8 @@ impl dyn Store + '_ {
     }
 
     /// Events, newest first, with ids below `before`: up to `limit` of the next
-    /// [`ROWS_LOOKED_AT`](crate::limits::ROWS_LOOKED_AT), or of the next `limit` if that is more.
-    /// So it takes no longer the fewer match.
+    /// [`ROWS_EXAMINED`](crate::limits::ROWS_EXAMINED), or of the next `limit` if that is more.
+    /// So a list of which few match takes no longer than others.
     pub async fn list_events(
         &self,
         shard: Shard,
@@ -38,7 +37,7 @@ impl dyn Store + '_ {
         let list = List {
             interval: filter.accepted,
             before: before.ulid(),
-            looks_at: filter.looks_at(limit),
+            examined_rows: filter.examined_rows(limit),
             limit,
             id: "event_id",
             id_of: |row: &Event| row.id,

@@ -1,4 +1,4 @@
-//! Which rows somebody wants, and how many are looked at for them.
+//! The filters of lists, and how many rows are examined for each.
 
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
@@ -10,154 +10,144 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use ulid::Ulid;
 
-use crate::limits::ROWS_LOOKED_AT;
+use crate::limits::ROWS_EXAMINED;
 
-/// Clocks that differ by less lose nothing: ids have the time of the process that made them, and
-/// the times that count are others' (the database's, for one).
-const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+/// How far clocks may differ before a list by time loses rows. Ids have the time of the process that
+/// made them; the times that a list compares come from other clocks, such as the database's.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
 
-/// A range of ids.
+/// A range of ids, both ends included.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ulids {
-    /// Nothing is below.
     pub(crate) first: Ulid,
-    /// Nothing is above.
     pub(crate) last: Ulid,
 }
 
 impl Ulids {
-    /// What a list begins before, if it was to begin before `before`.
+    /// Where a list begins that is asked for what comes before `before`.
     pub(crate) fn before(&self, before: Ulid) -> Ulid {
         before.min(Ulid(self.last.0.saturating_add(1)))
     }
 }
 
-/// Which endpoints. Deleted ones never.
+/// Filters endpoints. Deleted ones are never listed.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointFilter {
-    /// Of this status.
     pub status: Option<EndpointStatus>,
-    /// With this text in the name or the URL, regardless of ASCII case.
+    /// Text that the name or the URL contains, regardless of ASCII case.
     pub search: Option<String>,
 }
 
-/// Which events.
+/// Filters events.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
-    /// Of this type.
     pub event_type: Option<EventType>,
-    /// Accepted then.
+    /// When they were accepted.
     pub accepted: Interval,
-    /// Published by this actor.
+    /// The actor that published them.
     pub publisher: Option<String>,
 }
 
-/// Which deliveries.
+/// Filters deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
-    /// To this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Of this event.
     pub event_id: Option<EventId>,
-    /// Of this type.
     pub event_type: Option<EventType>,
-    /// In this state.
     pub state: Option<DeliveryState>,
-    /// Scheduled then.
+    /// When they were scheduled.
     pub scheduled: Interval,
 }
 
-/// Which attempts.
+/// Filters attempts.
 #[derive(Debug, Clone, Default)]
 pub struct AttemptFilter {
-    /// To this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Of this delivery.
     pub delivery_id: Option<DeliveryId>,
-    /// Of this type.
     pub event_type: Option<EventType>,
-    /// With this outcome.
     pub outcome: Option<AttemptOutcome>,
-    /// Begun then.
+    /// When they began.
     pub begun: Interval,
 }
 
-/// Which records of the audit trail.
+/// Filters records of the audit trail.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Of this action.
     pub action: Option<AuditAction>,
-    /// By this actor.
     pub actor: Option<String>,
-    /// About this endpoint, or about a delivery to it.
+    /// The endpoint that they are about, or a delivery to it.
     pub endpoint_id: Option<EndpointId>,
-    /// Recorded then.
+    /// When they were recorded.
     pub recorded: Interval,
 }
 
-/// Which keys.
+/// Filters keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyFilter {
-    /// Sessions only, or API keys only.
+    /// True: sessions only; false: API keys only.
     pub sessions: Option<bool>,
 }
 
 impl EventFilter {
-    /// How many rows are looked at for up to `limit` that match. None: all of them do.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    /// How many rows are examined to find up to `limit` that match. None: all match.
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let EventFilter { event_type, accepted, publisher } = self;
         let passes_over = event_type.is_some() || publisher.is_some() || accepted.is_bounded();
-        passes_over.then_some(limit.max(ROWS_LOOKED_AT))
+        passes_over.then_some(limit.max(ROWS_EXAMINED))
     }
 }
 
 impl DeliveryFilter {
-    /// How many rows of the index are looked at for up to `limit` that match. None: as many as are
-    /// found, or all that an event has, which are few.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    /// How many rows of the index are examined to find up to `limit` that match. None: all match, or
+    /// they are those of one event, which are few.
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled } = self;
         let passes_over = event_type.is_some() || state.is_some() || scheduled.is_bounded();
-        looks_at(event_id.is_some(), passes_over, endpoint_id.is_some(), limit)
+        examined_rows(event_id.is_some(), passes_over, endpoint_id.is_some(), limit)
     }
 }
 
 impl AttemptFilter {
-    /// How many rows of the index are looked at for up to `limit` that match. None: as many as are
-    /// found, or all that a delivery has, which are few.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    /// How many rows of the index are examined to find up to `limit` that match. None: all match, or
+    /// they are those of one delivery, which are few.
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun } = self;
         let passes_over = event_type.is_some() || outcome.is_some() || begun.is_bounded();
-        looks_at(delivery_id.is_some(), passes_over, endpoint_id.is_some(), limit)
+        examined_rows(delivery_id.is_some(), passes_over, endpoint_id.is_some(), limit)
     }
 }
 
 impl AuditFilter {
-    /// How many records of the trail are looked at for up to `limit` that match. None: all of them
-    /// do.
-    pub(crate) fn looks_at(&self, limit: usize) -> Option<usize> {
+    /// How many records of the trail are examined to find up to `limit` that match. None: all match.
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let AuditFilter { action, actor, endpoint_id, recorded } = self;
         let passes_over =
             action.is_some() || actor.is_some() || endpoint_id.is_some() || recorded.is_bounded();
-        passes_over.then_some(limit.max(ROWS_LOOKED_AT))
+        passes_over.then_some(limit.max(ROWS_EXAMINED))
     }
 }
 
-/// An endpoint's rows are all of one organization. If it is another one's, nothing matches, which
-/// has to be seen without looking at them all.
-fn looks_at(is_narrow: bool, passes_over: bool, of_endpoint: bool, limit: usize) -> Option<usize> {
+/// All rows of an endpoint belong to one organization. If that is another one, nothing matches, and
+/// examining some of them has to show it.
+fn examined_rows(
+    is_narrow: bool,
+    passes_over: bool,
+    of_endpoint: bool,
+    limit: usize,
+) -> Option<usize> {
     match (is_narrow, passes_over, of_endpoint) {
         (true, ..) | (false, false, false) => None,
-        (false, true, _) => Some(limit.max(ROWS_LOOKED_AT)),
+        (false, true, _) => Some(limit.max(ROWS_EXAMINED)),
         (false, false, true) => Some(limit.max(1)),
     }
 }
 
-/// A part of time; an absent end is open.
+/// An interval of time; an absent end is open.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Interval {
-    /// From then on.
+    /// Included.
     pub start: Option<Timestamp>,
-    /// Before then.
+    /// Excluded.
     pub end: Option<Timestamp>,
 }
 
@@ -170,8 +160,8 @@ impl Interval {
     /// for a range of time, without an index of its own.
     pub(crate) fn ulids(&self) -> Ulids {
         let millis = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
-        let start = self.start.and_then(|time| time.checked_sub(CLOCKS_APART).ok());
-        let end = self.end.and_then(|time| time.checked_add(CLOCKS_APART).ok());
+        let start = self.start.and_then(|time| time.checked_sub(MAX_CLOCK_SKEW).ok());
+        let end = self.end.and_then(|time| time.checked_add(MAX_CLOCK_SKEW).ok());
         Ulids {
             first: Ulid::from_parts(start.map_or(0, millis), 0),
             last: end.map_or(Ulid(u128::MAX), |end| Ulid::from_parts(millis(end), u128::MAX)),

@@ -1,4 +1,4 @@
-//! What an organization's attempts have come to, from the sums that a store has. Pure.
+//! The summary of an organization's attempts, computed from the sums in the store. Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 use crate::durations;
 use crate::store::AttemptSum;
 
-/// The summary of a week, whose attempts `sums` are.
+/// Summarizes a week; `sums` are its attempts.
 pub fn summarize(week: Range<Timestamp>, sums: &[AttemptSum]) -> HealthSummary {
     let mut endpoints = BTreeMap::<EndpointId, Vec<&AttemptSum>>::new();
     for sum in sums {

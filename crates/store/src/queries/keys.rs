@@ -1,4 +1,4 @@
-//! Keys, all of which are on [`Shard::OF_KEYS`].
+//! Queries of keys, all of which are on [`Shard::OF_KEYS`].
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::tables::KeyUse;
 
 impl dyn Store + '_ {
-    /// The key that a token is of, valid or not.
+    /// The key of a token, valid or not.
     pub async fn key_by_token(&self, token: TokenDigest) -> Result<Option<Key>, StoreError> {
         let key = Selection::new().equal("token_sha256", token.0.to_vec()).limit(1);
         Ok(self.selected(Shard::OF_KEYS, key).await?.pop())
@@ -25,7 +25,7 @@ impl dyn Store + '_ {
         self.row(Shard::OF_KEYS, id).await
     }
 
-    /// Keys by their ids, valid or not; those that do not exist are left out.
+    /// Keys by id, valid or not, as far as they exist.
     pub async fn keys(&self, ids: &[KeyId]) -> Result<Vec<Key>, StoreError> {
         self.rows(Shard::OF_KEYS, ids).await
     }
@@ -49,7 +49,7 @@ impl dyn Store + '_ {
         self.selected(Shard::OF_KEYS, keys).await
     }
 
-    /// What a key has made, sessions included, in whatever organization, newest first, with ids
+    /// The keys and sessions that a key has created, in all organizations, newest first, with ids
     /// below `before`.
     pub async fn keys_made_by(
         &self,

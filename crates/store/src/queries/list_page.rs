@@ -1,17 +1,18 @@
-//! What a list has found.
+//! A page of a list.
 
-/// What a list has found.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage<Row, Id> {
     /// Newest first.
     pub rows: Vec<Row>,
-    /// What was looked at ends here, whether it is one of the rows or not: the list goes on before
-    /// it. None: nothing comes after.
+    /// The last row that was examined, whether it is in the page or not: the next page begins before
+    /// it. None: the list ends here.
     pub next: Option<Id>,
 }
 
 impl<Row, Id> ListPage<Row, Id> {
-    /// At most `limit` rows. `floor`: what was looked at ended there, unless the rows did before.
+    /// A page of at most `limit` rows. `floor` is the last row that was examined; a full page ends
+    /// before it.
     pub(crate) fn new(
         rows: Vec<Row>,
         limit: usize,
@@ -25,7 +26,7 @@ impl<Row, Id> ListPage<Row, Id> {
         ListPage { rows, next }
     }
 
-    /// Nothing, and nothing after it.
+    /// No rows, and no further page.
     pub(crate) fn empty() -> ListPage<Row, Id> {
         ListPage { rows: Vec::new(), next: None }
     }

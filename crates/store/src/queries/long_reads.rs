@@ -1,6 +1,5 @@
-//! Reads that take long: those that go through much of an organization's history wait in lines of
-//! their own, so that they leave processors, disk and connections to publishing and to what reads a
-//! few rows.
+//! Long reads: those that go through much of an organization's history wait in queues of their own,
+//! so that they leave processors, disk and connections to publishing and to short reads.
 //!
 //! Decision: docs/decisions/long-reads-have-a-budget.md
 
@@ -15,12 +14,12 @@ use crate::limits::{
 };
 use crate::log::metrics::{self, LongRead};
 
-/// The lines of a process. Whoever has a place gives it back by dropping it.
+/// The queues of a process. A place is given back by dropping it.
 #[derive(Debug)]
 pub struct LongReads {
     reads: FairQueue,
-    /// Of those who read the log along and are behind: each step waits anew, and none is refused,
-    /// because streams are limited already.
+    /// Of followers that are behind. Each of their reads waits anew, and none is refused, because
+    /// streams are limited already.
     catch_ups: FairQueue,
 }
 
@@ -28,11 +27,11 @@ pub struct LongReads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many long reads of the organization are under way")]
 pub struct TooManyLongReads {
-    /// When it may be tried again.
+    /// How long to wait before the next attempt.
     pub retry_delay: Duration,
 }
 
-/// When one that was refused may be tried again.
+/// How long to wait after a refusal.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 impl Default for LongReads {
@@ -46,7 +45,7 @@ impl Default for LongReads {
 }
 
 impl LongReads {
-    /// A place for a long read, when it is the organization's turn.
+    /// Waits for a place for a long read, at most [`MAX_LONG_READ_WAIT`].
     pub async fn take(&self, organization: &OrganizationId) -> Result<Place, TooManyLongReads> {
         match timeout(MAX_LONG_READ_WAIT, self.reads.take(organization)).await {
             Ok(Ok(place)) => {
@@ -60,9 +59,9 @@ impl LongReads {
         }
     }
 
-    /// A place for one step of somebody who reads the log along and is behind.
+    /// Waits for a place for one read of a follower that is behind.
     pub(crate) async fn catch_up(&self, organization: &OrganizationId) -> Option<Place> {
-        // None is never: nobody is refused there.
+        // It is never None: this queue refuses nobody.
         self.catch_ups.take(organization).await.ok()
     }
 }
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn invariant_8_an_organizations_long_reads_do_not_keep_others_waiting() {
+    async fn invariant_8_an_organizations_long_reads_do_not_delay_others() {
         let reads = Arc::new(LongReads::default());
         let mut long = Vec::new();
         for _ in 0..=MAX_WAITING_LONG_READS {
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_catches_up_waits_for_others_who_do_and_for_nothing_else() {
+    async fn a_follower_that_catches_up_waits_only_for_other_followers() {
         let reads = Arc::new(LongReads::default());
         let _busy = reads.take(&id("busy")).await.expect("it has a place");
         let _other = reads.take(&id("other")).await.expect("it has a place");

@@ -1,7 +1,8 @@
-//! What the tables can be asked. Lists are newest first and continue before an id.
+//! The queries: methods of `dyn Store`, written once for all backends. Lists are newest first, and a
+//! page continues before an id.
 //!
-//! A list that is filtered by more than an index has looks at so many rows and no more, whether
-//! they match or not: [`ListPage`] says how far that went.
+//! A list that an index alone cannot filter examines a limited number of rows, whether they match or
+//! not; [`ListPage`] says where they end.
 
 pub(crate) mod attempts;
 pub(crate) mod audit;

@@ -1,4 +1,4 @@
-//! Notifications, and the incidents that they open.
+//! Queries of notifications, and of the incidents that they open.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,6 @@ use crate::store::Store;
 use crate::tables::{parse, time};
 
 impl dyn Store + '_ {
-    /// A notification.
     pub async fn notification(
         &self,
         shard: Shard,
@@ -25,7 +24,7 @@ impl dyn Store + '_ {
         self.row(shard, (organization.clone(), id)).await
     }
 
-    /// Notifications, newest first, with ids below `before`; of one channel only, if it is named.
+    /// Notifications of all channels or of one, newest first, with ids below `before`.
     pub async fn list_notifications(
         &self,
         shard: Shard,
@@ -61,7 +60,7 @@ impl dyn Store + '_ {
         self.selected(shard, rows).await
     }
 
-    /// Every channel that notifications wait for, with the earliest time that one is due.
+    /// Every channel with waiting notifications, and when the first of them is due.
     pub async fn waiting_channels(
         &self,
         shard: Shard,
@@ -73,8 +72,8 @@ impl dyn Store + '_ {
         channels.collect()
     }
 
-    /// The notifications of exhausted deliveries that wait, and those that ended at `since` or
-    /// later: what further ones are grouped by.
+    /// The notifications of exhausted deliveries that wait, or that ended at `since` or later. Further
+    /// exhausted deliveries are grouped with them.
     pub async fn exhaustion_notifications(
         &self,
         shard: Shard,
@@ -86,7 +85,7 @@ impl dyn Store + '_ {
             .by_index("notifications_told")
             .fixed("type", Comparison::Equal, exhausted)
             .at_least("end_time", since);
-        // One that ends in between is found twice.
+        // A notification that ends between the two statements is found twice.
         let mut found = BTreeMap::new();
         for selection in [waiting, ended] {
             let rows: Vec<Notification> = self.selected(shard, selection).await?;
@@ -95,7 +94,7 @@ impl dyn Store + '_ {
         Ok(found.into_values().filter_map(ExhaustionNotification::of).collect())
     }
 
-    /// Of every organization that was told of a record after `after`, the last such record.
+    /// For each organization with a notification about a record after `after`, the last such record.
     pub async fn last_causes(
         &self,
         shard: Shard,
@@ -119,8 +118,7 @@ impl dyn Store + '_ {
         self.selected(shard, open).await
     }
 
-    /// The mails that were sent for an organization at `since` or later, whatever became of them, in
-    /// no order.
+    /// The mails that were sent for an organization at `since` or later, delivered or not, in no order.
     pub async fn mail_sent(
         &self,
         shard: Shard,
@@ -147,29 +145,24 @@ fn waiting() -> Selection<Notification> {
     Selection::new().by_index("notifications_due").not_null("due_time")
 }
 
-/// What a channel was told, or is to be told, of exhausted deliveries of an endpoint.
+/// A notification, sent or to be sent, of exhausted deliveries of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExhaustionNotification {
-    /// The notification.
     pub notification_id: NotificationId,
-    /// Who is told.
     pub channel_id: ChannelId,
-    /// Of which endpoint.
     pub endpoint_id: EndpointId,
     /// When it was sent. None: it waits, or was given up.
     pub sent_time: Option<Timestamp>,
-    /// Whether it waits.
     pub is_waiting: bool,
-    /// How many deliveries it tells of.
+    /// How many deliveries it is about.
     pub count: u32,
-    /// The last record that it tells of.
+    /// The last record that it is about.
     pub cause: Position,
-    /// Whether it opens an incident.
     pub opens_incident: bool,
 }
 
 impl ExhaustionNotification {
-    /// None: it is of no endpoint.
+    /// None: the notification is about no endpoint.
     fn of(row: Notification) -> Option<ExhaustionNotification> {
         Some(ExhaustionNotification {
             notification_id: row.id,

@@ -1,4 +1,4 @@
-//! Rows by a selection and by their keys: what every query comes down to.
+//! Reading entities by a selection or by their keys: the base of every query.
 
 use keeptrusts_webhooks_domain::log::Shard;
 
@@ -17,7 +17,7 @@ impl dyn Store + '_ {
         self.select(shard, selection.erased()).await?.read()
     }
 
-    /// The rows that exist of those with these keys.
+    /// The rows with these keys, as far as they exist, in no order.
     pub(crate) async fn rows<Row: Entity, RowKey: TableKey>(
         &self,
         shard: Shard,

@@ -1,4 +1,4 @@
-//! What a replay finds in the tables.
+//! The candidates of a replay: events that it covers, with the state of their delivery.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
@@ -11,47 +11,42 @@ use ulid::Ulid;
 
 use super::filters::{Interval, Ulids};
 
-/// An event that a replay is about, and how it stands with the endpoint.
+/// An event that a replay covers, and its delivery to the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its place in what the replay goes through.
+    /// Its place in the replay's order.
     pub cursor: ReplayCursor,
-    /// The event.
     pub event_id: EventId,
-    /// Its type.
     pub event_type: EventType,
     /// When it happened; always known of a candidate.
     pub event_time: Option<Timestamp>,
-    /// Where its acceptance hangs in a trace.
+    /// The trace of the request that published it.
     pub trace: Option<TraceContext>,
-    /// Its delivery to the endpoint. If it has several, one that is on its way, or else one that
-    /// was delivered, has failed, was cancelled, in this order; of several such the newest.
+    /// Its delivery to the endpoint. Of several, the first in this order: waiting, delivered, failed,
+    /// cancelled; and of those the newest.
     pub delivery: Option<CandidateDelivery>,
-    /// Whether its body is kept.
+    /// Whether its body still exists.
     pub is_kept: bool,
 }
 
-/// How a delivery stands.
+/// The state of a candidate's delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CandidateDelivery {
-    /// Its id.
     pub id: DeliveryId,
-    /// How far it has come.
     pub state: DeliveryState,
-    /// How many records its stream has.
     pub version: Version,
 }
 
-/// What was found behind a cursor.
+/// A page of candidates behind a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CandidatePage {
-    /// In order.
+    /// In the order of their cursors.
     pub candidates: Vec<Candidate>,
-    /// What was looked at ends here, whether a candidate or not. None: nothing comes after it.
+    /// The last row that was examined, candidate or not. None: nothing is left.
     pub next: Option<ReplayCursor>,
 }
 
-/// Which delivery of an event speaks for all of them: the least.
+/// The rank of a delivery among those of its event: the least one is the candidate's.
 pub(crate) fn rank(state: DeliveryState) -> u8 {
     match state {
         DeliveryState::Scheduled | DeliveryState::Retrying => 0,
@@ -61,18 +56,18 @@ pub(crate) fn rank(state: DeliveryState) -> u8 {
     }
 }
 
-/// The same in SQL.
+/// [`rank`] in SQL.
 pub(crate) const RANK: &str = "CASE candidate.state
     WHEN 'scheduled' THEN 0 WHEN 'retrying' THEN 0
     WHEN 'delivered' THEN 1 WHEN 'failed' THEN 2 ELSE 3 END";
 
 impl Ulids {
-    /// Between them lies all that a replay is about.
+    /// The ids of all events and attempts that a selection may cover.
     pub(crate) fn of(selection: &ReplaySelection) -> Ulids {
         Interval { start: selection.start_time, end: selection.end_time }.ulids()
     }
 
-    /// Where to begin if all up to `after` was looked at.
+    /// The id to continue after, for events, when all up to `after` were examined.
     pub(crate) fn events_after(&self, after: ReplayCursor) -> EventId {
         let least = EventId::new(Ulid(self.first.0.saturating_sub(1)));
         match after {
@@ -81,7 +76,7 @@ impl Ulids {
         }
     }
 
-    /// The same for attempts.
+    /// The id to continue after, for attempts.
     pub(crate) fn attempts_after(&self, after: ReplayCursor) -> AttemptId {
         let least = AttemptId::new(Ulid(self.first.0.saturating_sub(1)));
         match after {

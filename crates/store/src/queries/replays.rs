@@ -1,4 +1,4 @@
-//! Replays.
+//! Queries of replays.
 
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::Shard;
@@ -9,7 +9,6 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 impl dyn Store + '_ {
-    /// A replay.
     pub async fn replay(
         &self,
         shard: Shard,

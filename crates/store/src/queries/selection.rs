@@ -1,5 +1,5 @@
-//! Rows of one table, chosen by its columns. Databases make a statement of it; the log in memory
-//! goes through its rows.
+//! A query of one table. The databases make a statement of it; the store in memory filters its
+//! rows.
 //!
 //! Decision: docs/decisions/a-query-is-a-selection.md
 
@@ -14,21 +14,21 @@ pub(crate) struct Selection<Row> {
     row: PhantomData<fn() -> Row>,
 }
 
-/// The same for whoever need not know what a row is.
+/// A selection without the type of its rows.
 pub struct ErasedSelection {
     pub(crate) table: &'static str,
     /// The columns that are read.
     pub(crate) columns: String,
-    /// The index that SQLite is to use: it keeps no statistics by which it would choose.
+    /// The index that SQLite has to use: it keeps no statistics to choose one by.
     pub(crate) index: Option<&'static str>,
-    /// All of them hold.
+    /// All must hold.
     pub(crate) conditions: Vec<Condition>,
     pub(crate) order: Order,
     pub(crate) skipped: usize,
     pub(crate) limit: usize,
 }
 
-/// What must hold of a row. NULL meets no condition but [`Condition::IsNull`].
+/// A condition on a row. NULL meets only [`Condition::IsNull`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
     Compared {
@@ -36,8 +36,8 @@ pub(crate) enum Condition {
         by: Comparison,
         value: Cell<'static>,
     },
-    /// The same with a value that is always the same one: it stands in the statement, where the
-    /// databases see that an index is of these rows only.
+    /// The same with a constant. It is part of the statement's text, so that the databases see that a
+    /// partial index covers these rows.
     Fixed {
         column: &'static str,
         by: Comparison,
@@ -54,7 +54,7 @@ pub(crate) enum Condition {
         column: &'static str,
         other: &'static str,
     },
-    /// One of these columns has the text in it, regardless of ASCII case. The text is lower-case.
+    /// One of these columns contains the text, regardless of ASCII case. The text is lower-case.
     Contains {
         columns: &'static [&'static str],
         text: String,
@@ -76,7 +76,7 @@ pub(crate) enum Comparison {
     Greater,
 }
 
-/// By these columns.
+/// The order of the rows, by columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     Any,
@@ -84,7 +84,7 @@ pub(crate) enum Order {
     Descending(&'static [&'static str]),
 }
 
-/// Which value of a group's rows is asked for: of this column.
+/// Which value of a column a group is reduced to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extreme {
     /// The least.
@@ -129,14 +129,14 @@ impl<Row: Entity> Selection<Row> {
         Selection { erased, row: PhantomData }
     }
 
-    /// Reads these columns only.
+    /// Selects these columns only, instead of whole entities.
     pub(crate) fn columns(mut self, columns: &'static [&'static str]) -> Selection<Row> {
         columns.iter().for_each(|column| self.expect(column));
         self.erased.columns = columns.join(", ");
         self
     }
 
-    /// By this index on SQLite.
+    /// Uses this index on SQLite.
     pub(crate) fn by_index(mut self, index: &'static str) -> Selection<Row> {
         self.erased.index = Some(index);
         self
@@ -150,7 +150,7 @@ impl<Row: Entity> Selection<Row> {
         self.compared(column, Comparison::Equal, value.into())
     }
 
-    /// Where there is a value.
+    /// No condition if there is no value.
     pub(crate) fn equal_if<Value: Into<Cell<'static>>>(
         self,
         column: &'static str,
@@ -186,7 +186,7 @@ impl<Row: Entity> Selection<Row> {
         self.compared(column, Comparison::AtLeast, value.into())
     }
 
-    /// Where there is a value.
+    /// No condition if there is no value.
     pub(crate) fn at_least_if<Value: Into<Cell<'static>>>(
         self,
         column: &'static str,
@@ -206,7 +206,7 @@ impl<Row: Entity> Selection<Row> {
         }
     }
 
-    /// With a value that stands in the statement.
+    /// See [`Condition::Fixed`].
     pub(crate) fn fixed(
         mut self,
         column: &'static str,
@@ -230,14 +230,15 @@ impl<Row: Entity> Selection<Row> {
         self
     }
 
-    /// Where one column is greater than another.
+    /// Rows whose `column` is greater than their `other`.
     pub(crate) fn exceeding(mut self, column: &'static str, other: &'static str) -> Selection<Row> {
         [column, other].iter().for_each(|column| self.expect(column));
         self.erased.conditions.push(Condition::Exceeds { column, other });
         self
     }
 
-    /// Where one of the columns has the text in it, if there is one, regardless of ASCII case.
+    /// Rows with the text in one of the columns, regardless of ASCII case. No condition if there is no
+    /// text.
     pub(crate) fn containing(
         mut self,
         columns: &'static [&'static str],
@@ -288,8 +289,7 @@ impl<Row: Entity> Selection<Row> {
         self
     }
 
-    /// A column that is not in the table's description is a defect that every test of the query
-    /// finds, whichever database it runs on.
+    /// Panics in tests if the table has no such column, on every backend alike.
     fn expect(&self, column: &str) {
         debug_assert!(
             Row::TABLE.columns.iter().any(|known| known.name == column),

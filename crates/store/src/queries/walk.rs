@@ -1,8 +1,8 @@
-//! Where the rows end that a list looks at.
+//! Lists that walk an index and examine a limited number of its rows, whether they match or not.
 //!
-//! A list looks at so many rows of an index at most, whether they match or not. The id at which
-//! those end is found first, in the index alone, and is one more condition of the statement that
-//! reads them: a value there and no subquery, so that the databases see how little lies between.
+//! The id of the last row to examine is found first, in the index alone. It then is one more
+//! condition of the statement that reads the rows: a value and no subquery, so that the databases see
+//! how few rows lie between.
 
 use std::str::FromStr;
 
@@ -17,14 +17,14 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::tables::{Entity, StoredRow};
 
-/// What a list that goes through an index is asked for.
+/// A request for a page of a list.
 pub(super) struct List<Row, Id> {
-    /// When what is wanted happened.
+    /// The interval that the filter names.
     pub(super) interval: Interval,
-    /// Where the list goes on.
+    /// The page begins below this id.
     pub(super) before: Ulid,
-    /// How many rows of the index are looked at. None: as many as are found.
-    pub(super) looks_at: Option<usize>,
+    /// How many rows of the index are examined. None: not limited.
+    pub(super) examined_rows: Option<usize>,
     pub(super) limit: usize,
     /// The column of the ids.
     pub(super) id: &'static str,
@@ -32,9 +32,9 @@ pub(super) struct List<Row, Id> {
     pub(super) make_id: fn(Ulid) -> Id,
 }
 
-/// Lists rows of an organization, newest first. Both selections are given the id that they begin
-/// before and the least that is wanted: `walk` selects the owners and the ids of the index that the
-/// list goes through, `listed` what matches.
+/// Lists rows of an organization, newest first. Both functions get the id that the list begins before
+/// and the least id that may match. `walk` selects the owners and ids of the index to walk, `listed`
+/// the rows that match.
 pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     store: &dyn Store,
     shard: Shard,
@@ -43,37 +43,38 @@ pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     walk: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
     listed: impl FnOnce(Id, Option<Id>) -> Selection<Row>,
 ) -> Result<ListPage<Row, Id>, StoreError> {
-    let List { interval, before, looks_at, limit, id, id_of, make_id } = list;
+    let List { interval, before, examined_rows, limit, id, id_of, make_id } = list;
     let ulids = interval.ulids();
     let before = make_id(ulids.before(before));
     let first = interval.start.map(|_| make_id(ulids.first));
-    let floor = match reach(store, shard, organization, (walk(before, first), id), looks_at).await?
-    {
-        Reach::Foreign => return Ok(ListPage::empty()),
-        Reach::Until(floor) => Some(floor),
-        Reach::End => None,
-    };
+    let floor =
+        match reach(store, shard, organization, (walk(before, first), id), examined_rows).await? {
+            Reach::Foreign => return Ok(ListPage::empty()),
+            Reach::Until(floor) => Some(floor),
+            Reach::End => None,
+        };
     let rows = store.selected(shard, listed(before, floor.or(first)).limit(limit)).await?;
     Ok(ListPage::new(rows, limit, floor, id_of))
 }
 
-/// Where the rows end that a list looks at next.
+/// Where the rows end that a list examines next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach<Id> {
-    /// At this one, and there may be more.
+    /// At this id; there may be more.
     Until(Id),
-    /// At the list's end.
+    /// At the end of the list.
     End,
-    /// They are another organization's.
+    /// The rows belong to another organization.
     Foreign,
 }
 
-/// The last of the next `rows` rows of a walk, which selects the owner and `id`, newest first.
+/// The last of the next `rows` rows of a walk.
 pub(crate) fn last<Row: Entity>(walk: Selection<Row>, rows: usize) -> Selection<Row> {
     walk.skip(rows.saturating_sub(1)).limit(1)
 }
 
-/// Where the next `rows` rows of a walk end. None: they are not limited.
+/// Where the next `rows` rows of a walk end. The walk selects the owner and the column `id`. `rows` is
+/// None if they are not limited.
 async fn reach<Row: Entity, Id: FromStr>(
     store: &dyn Store,
     shard: Shard,

@@ -15,6 +15,14 @@ pub(crate) trait Dialect: Database + Sized {
     /// After a table's name: reads the table by this index.
     fn by_index(query: &mut QueryBuilder<Self>, index: &'static str);
 
+    /// The condition that a column has a value, if it has the same value in all rows that the other
+    /// conditions match.
+    fn equal_throughout(
+        query: &mut QueryBuilder<Self>,
+        column: &'static str,
+        value: &Cell<'static>,
+    );
+
     /// The condition that a column contains a text, whatever its ASCII case.
     fn contains(query: &mut QueryBuilder<Self>, column: &'static str, lower_case: &str);
 }
@@ -30,6 +38,19 @@ impl Dialect for Postgres {
 
     // Postgres has no such hint: its statistics decide.
     fn by_index(_query: &mut QueryBuilder<Postgres>, _index: &'static str) {}
+
+    // Postgres takes conditions for independent, and would expect few rows to match all of them: so
+    // few that it would read and sort all rows instead of reading an index in its order up to a
+    // limit. Its statistics do not apply to coalesce().
+    fn equal_throughout(
+        query: &mut QueryBuilder<Postgres>,
+        column: &'static str,
+        value: &Cell<'static>,
+    ) {
+        query.push(format_args!("coalesce({column} = "));
+        Self::bind(query, value);
+        query.push(", FALSE)");
+    }
 
     // In the C collation lower() changes only ASCII letters.
     fn contains(query: &mut QueryBuilder<Postgres>, column: &'static str, lower_case: &str) {
@@ -49,6 +70,15 @@ impl Dialect for Sqlite {
 
     fn by_index(query: &mut QueryBuilder<Sqlite>, index: &'static str) {
         query.push(format_args!(" INDEXED BY {index}"));
+    }
+
+    fn equal_throughout(
+        query: &mut QueryBuilder<Sqlite>,
+        column: &'static str,
+        value: &Cell<'static>,
+    ) {
+        query.push(format_args!("{column} = "));
+        Self::bind(query, value);
     }
 
     // lower() changes only ASCII letters.

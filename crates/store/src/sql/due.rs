@@ -52,7 +52,7 @@ pub(crate) fn select_due_page<DB: Dialect>(
         "SELECT shards.last_position, due.delivery_id IS NOT NULL AS is_found, due.*
          FROM shards
          LEFT JOIN (
-             SELECT {columns} FROM deliveries"
+             SELECT {columns}, due_time FROM deliveries"
     ));
     DB::by_index(&mut query, "deliveries_due");
     query.push(" WHERE shard = ");

@@ -66,11 +66,19 @@ pub(crate) fn push_scan<DB: Dialect>(query: &mut QueryBuilder<DB>, search: &Repl
     };
     query.push(" WHERE shard = ");
     DB::bind_shard(query, *shard);
-    query.push(" AND organization_id = ");
-    DB::bind(query, &Cell::from(*organization));
-    if selection.scope != ReplayScope::All {
-        query.push(" AND endpoint_id = ");
-        DB::bind(query, &Cell::from(selection.endpoint_id));
+    let organization = Cell::from(*organization);
+    query.push(" AND ");
+    match selection.scope {
+        ReplayScope::All => {
+            query.push("organization_id = ");
+            DB::bind(query, &organization);
+        }
+        // An endpoint belongs to one organization.
+        ReplayScope::Missed | ReplayScope::Failed => {
+            DB::equal_throughout(query, "organization_id", &organization);
+            query.push(" AND endpoint_id = ");
+            DB::bind(query, &Cell::from(selection.endpoint_id));
+        }
     }
     query.push(format_args!(" AND {key} > "));
     DB::bind(query, &after);

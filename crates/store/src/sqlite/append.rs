@@ -13,7 +13,7 @@ use super::writer::{begin, begin_uncounted};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::operation::{Operation, newest_steady_time};
-use crate::log::plan::{Locked, Wanted, plan};
+use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros};
 
@@ -30,9 +30,9 @@ pub(super) async fn append(
     let mut locked = lock(&mut transaction, shard, positions, steady_time, now).await?;
     let expected_position = Position(locked.last_position.0 + positions);
     let expected_checkpoint = locked.checkpoint;
-    let wanted = Wanted::by(operations);
+    let wanted = ReadSet::of(operations);
     locked.loaded =
-        tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.touched)
+        tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.affected)
             .await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
 
@@ -64,7 +64,7 @@ async fn lock(
     positions: i64,
     steady_time: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Locked, StoreError> {
+) -> Result<LockedShard, StoreError> {
     let locked: (i64, i64, i64) = sqlx::query_as(
         "UPDATE shards
          SET last_position = last_position + ?1,
@@ -82,11 +82,11 @@ async fn lock(
     .await
     .map_err(store_error)?;
     let (last_position, checkpoint, epoch) = locked;
-    Ok(Locked {
+    Ok(LockedShard {
         last_position: Position(last_position - positions),
         checkpoint: Position(checkpoint),
         epoch: Epoch(epoch),
-        ..Locked::default()
+        ..LockedShard::default()
     })
 }
 

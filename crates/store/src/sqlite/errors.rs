@@ -3,7 +3,8 @@
 use sqlx::Error;
 
 use super::result_code::{
-    BUSY, CANTOPEN, FULL, INTERRUPT, IOERR, LOCKED, NOMEM, PROTOCOL, READONLY, primary_code,
+    BUSY, CANTOPEN, FULL, INTERRUPT, IOERR, LOCKED, NOMEM, PROTOCOL, READONLY, failure,
+    primary_code,
 };
 use crate::error::StoreError;
 
@@ -11,7 +12,7 @@ use crate::error::StoreError;
 pub(super) fn store_error(error: Error) -> StoreError {
     match &error {
         Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed | Error::Io(_) => {
-            StoreError::Unavailable(error.into())
+            StoreError::Unavailable(failure(error))
         }
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) => {
             StoreError::Unreadable(error.to_string())
@@ -20,7 +21,7 @@ pub(super) fn store_error(error: Error) -> StoreError {
             // Memory, disk and permissions are the machine's state, which may recover.
             Some(
                 BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | FULL | CANTOPEN | PROTOCOL,
-            ) => StoreError::Unavailable(error.into()),
+            ) => StoreError::Unavailable(failure(error)),
             _ => StoreError::Failed(error.into()),
         },
     }
@@ -31,8 +32,8 @@ pub(super) fn commit_error(error: Error) -> StoreError {
     match primary_code(&error) {
         // Another program has the lock, or the disk had no room for the last page: the
         // transaction is not in the file.
-        Some(BUSY | FULL) => StoreError::Unavailable(error.into()),
+        Some(BUSY | FULL) => StoreError::Unavailable(failure(error)),
         // The pages may have been written, and only fsync have failed.
-        _ => StoreError::Unknown(error.into()),
+        _ => StoreError::Unknown(failure(error)),
     }
 }

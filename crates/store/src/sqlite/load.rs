@@ -12,7 +12,7 @@ use super::errors::store_error;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
 use crate::log::plan::{KeyOwner, keys_used_by};
-use crate::tables::{Cell, Keys, OncePerTable, Rows, Stored, TableShape, listed, read_all};
+use crate::tables::{Cell, Keys, PerTableCache, Rows, Stored, TableShape, listed, read_all};
 
 /// Which of these idempotency keys are used, by which events, and the hashes of their requests.
 pub(super) async fn idempotency_keys(
@@ -48,7 +48,7 @@ pub(super) async fn by_key(
 
 /// The statement that looks rows up by their keys. Its last parameter is the shard.
 pub(super) fn lookup_by_key(table: &TableShape) -> Arc<SetStatement> {
-    static LOOKUPS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+    static LOOKUPS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
     LOOKUPS.get(table.name, || {
         let columns = listed(table.key.iter().map(|(name, _)| name));
         Arc::new(lookup(table, &columns, table.key.len()))

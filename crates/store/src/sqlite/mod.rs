@@ -49,5 +49,4 @@ mod tests;
 
 pub use self::open::SqliteOptions;
 pub use self::open_error::OpenError;
-pub(crate) use self::result_code::problem_of;
 pub use self::store::SqliteStore;

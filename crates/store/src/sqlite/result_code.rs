@@ -3,6 +3,7 @@
 use sqlx::Error;
 
 use crate::database_problem::DatabaseProblem;
+use crate::error::DatabaseFailure;
 
 pub(super) const BUSY: i32 = 5;
 pub(super) const LOCKED: i32 = 6;
@@ -23,10 +24,7 @@ pub(super) fn primary_code(error: &Error) -> Option<i32> {
 }
 
 /// What the machine lacks, if the error is SQLite's and says so.
-pub(crate) fn problem_of(
-    error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Option<DatabaseProblem> {
-    let error: &Error = error.downcast_ref()?;
+fn problem_of(error: &Error) -> Option<DatabaseProblem> {
     match primary_code(error)? {
         FULL => Some(DatabaseProblem::DiskFull),
         READONLY => Some(DatabaseProblem::ReadOnly),
@@ -36,6 +34,12 @@ pub(crate) fn problem_of(
         BUSY | LOCKED => Some(DatabaseProblem::Locked),
         _ => None,
     }
+}
+
+/// The error with the problem that it stands for.
+pub(super) fn failure(error: Error) -> DatabaseFailure {
+    let problem = problem_of(&error).unwrap_or(DatabaseProblem::Unreachable);
+    DatabaseFailure::new(problem, error)
 }
 
 /// Whether the file is not a database at all.

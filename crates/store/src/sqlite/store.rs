@@ -22,8 +22,8 @@ use super::{append, bodies, check, erase, key_uses, log_reads, migrations, rebui
 use crate::clock::Clock;
 use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
+use crate::log::other_writes::OtherWrites;
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardState, Store,
     TableVersions,

@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 use super::load;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
-use crate::tables::{Entity, Keys, OncePerTable, Table, TableKey, TableTransaction, WhenThere};
+use crate::tables::{Entity, Keys, OnConflict, PerTableCache, Table, TableKey, TableTransaction};
 
 /// The tables of a shard, in a transaction.
 pub(super) struct ShardTables<'c> {
@@ -21,16 +21,16 @@ impl TableTransaction for ShardTables<'_> {
         &mut self,
         table: &Table<Row>,
         rows: &[&Row],
-        when_there: WhenThere,
+        on_conflict: OnConflict,
     ) -> Result<(), sqlx::Error> {
         if rows.is_empty() {
             return Ok(());
         }
-        static INSERTS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
-        static UPSERTS: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
-        let statement = match when_there {
-            WhenThere::Fails => INSERTS.get(table.name, || insert(table, "")),
-            WhenThere::Changes => {
+        static INSERTS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
+        static UPSERTS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
+        let statement = match on_conflict {
+            OnConflict::Fail => INSERTS.get(table.name, || insert(table, "")),
+            OnConflict::Update => {
                 UPSERTS.get(table.name, || insert(table, &table.on_conflict("max")))
             }
         };
@@ -51,7 +51,7 @@ impl TableTransaction for ShardTables<'_> {
         if keys.is_empty() {
             return Ok(());
         }
-        static DELETES: OncePerTable<Arc<SetStatement>> = OncePerTable::new();
+        static DELETES: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
         let statement = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
         let shard = i64::from(self.shard.0);
         let bind = |values: &mut Values, key: &RowKey| {

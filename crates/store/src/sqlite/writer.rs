@@ -7,8 +7,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::commit_state::{count_commit, set_closed};
 use super::errors::store_error;
 use super::path_check::{FileReplaced, PathCheck};
-use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
+use super::result_code::failure;
+use crate::database_problem::DatabaseProblem;
+use crate::error::{DatabaseFailure, StoreError};
+use crate::log::other_writes::OtherWrites;
 
 /// Lends the connection to one caller at a time, in the order in which they ask.
 ///
@@ -128,7 +130,7 @@ impl WriterGuard<'_> {
 impl From<FileReplaced> for StoreError {
     /// Nothing was changed, and writing can go on once the file is put back.
     fn from(replaced: FileReplaced) -> StoreError {
-        StoreError::Unavailable(replaced.into())
+        StoreError::Unavailable(DatabaseFailure::new(DatabaseProblem::Unreachable, replaced))
     }
 }
 
@@ -148,5 +150,5 @@ pub(super) async fn begin_uncounted(
 ) -> Result<Transaction<'_, Sqlite>, StoreError> {
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;
     // Whatever the error is, nothing was done yet, and the next caller gets another connection.
-    begun.map_err(|error| StoreError::Unavailable(error.into()))
+    begun.map_err(|error| StoreError::Unavailable(failure(error)))
 }

@@ -1,4 +1,4 @@
-//! `attempt_counts`: attempts counted, for statistics.
+//! `attempt_counts`: counts of attempts, for statistics.
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;

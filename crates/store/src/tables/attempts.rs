@@ -1,4 +1,4 @@
-//! `attempts`: every attempt of a delivery; headers and bodies are elsewhere, and expire.
+//! `attempts`: every attempt of a delivery. Headers and bodies expire and are in `bodies`.
 
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails};
 use keeptrusts_webhooks_domain::event::ContentDigest;

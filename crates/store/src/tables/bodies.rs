@@ -7,7 +7,7 @@ use crate::log::operation::NewBody;
 
 type Column = super::Column<NewBody>;
 
-/// Bodies are read by other statements than rows of the rest.
+/// Bodies are read by statements of their own, so they are no [`Entity`](super::Entity).
 pub(crate) const BODIES: Table<NewBody> = Table {
     name: "bodies",
     columns: &[

@@ -1,4 +1,4 @@
-//! What one column of one row holds, as both databases take it.
+//! The value of one column of one row, as both databases take it.
 //!
 //! Decision: docs/decisions/times-are-microseconds.md
 
@@ -13,8 +13,7 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::log::{Position, Version};
 
-/// A value of a column.
-/// Cells of one column are ordered as the databases order its values.
+/// The value of a column. Cells of one column are ordered as the databases order its values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cell<'row> {
     Null,
@@ -73,7 +72,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The text that a value is shown as.
+    /// The text that a value displays as.
     pub(crate) fn shown(value: impl Display) -> Cell<'static> {
         Cell::Text(Cow::Owned(value.to_string()))
     }

@@ -1,4 +1,4 @@
-//! `deliveries`: an event for an endpoint, and how far it has come.
+//! `deliveries`: an event for an endpoint, and its state.
 
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceState};
@@ -43,7 +43,7 @@ impl Entity for Delivery {
             Column::text("tracestate", |row| state_of(&row.trace).map(TraceState::as_str).into())
                 .kept(),
             Column::integer("create_time", |row| row.create_time.into()).kept(),
-            // It has the name of the first end reason that it had to hold.
+            // Named after the first kind of end reason that it held.
             Column::text("cancel_reason", |row| row.end_reason.as_str().into()),
             Column::integer("version", |row| row.version.into()),
         ],

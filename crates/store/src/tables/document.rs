@@ -1,4 +1,4 @@
-//! Documents: rows that hold the entity as one JSON text, beside the columns that statements search.
+//! Documents: rows that hold the entity as one JSON text, besides the columns that statements search.
 //!
 //! Decision: docs/decisions/small-state-is-documents.md
 
@@ -13,8 +13,8 @@ pub(super) const VERSION: &str = "document_version";
 pub(super) const TEXT: &str = "document";
 
 impl<Row: Document> Column<Row> {
-    /// The version of the row's document. A column of its own, so that it is known before anything is
-    /// made of the text.
+    /// The version of the row's document. A column of its own, so that it is known before the text is
+    /// parsed.
     pub(super) const fn document_version() -> Column<Row> {
         let column = Column::new(VERSION, Kind::Small, |_| Row::VERSION.into());
         Column { purpose: Purpose::Document, ..column }
@@ -23,8 +23,8 @@ impl<Row: Document> Column<Row> {
     /// The row's document.
     pub(super) const fn document() -> Column<Row> {
         let column = Column::new(TEXT, Kind::Text, |row| {
-            // Entities have nothing that JSON cannot hold. If one ever had, the database would refuse
-            // the NULL.
+            // Entities hold nothing that JSON cannot. If one ever did, the database would refuse the
+            // NULL.
             serde_json::to_string(row).map_or(Cell::Null, |text| Cell::Text(Cow::Owned(text)))
         });
         Column { purpose: Purpose::Document, ..column }

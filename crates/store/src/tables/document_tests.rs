@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use serde_json::Value;
 
 use super::*;
+use crate::tables::{Projection, projections};
 
 /// Documents of a version as they were written: the smallest, the fullest, and others that say what
 /// those cannot.
@@ -37,7 +39,8 @@ fn lacks_something(document: &Value) -> bool {
     }
 }
 
-fn hold_to_what_is_pinned<Row: Entity + Document>() {
+/// The table that was looked at.
+fn hold_to_what_is_pinned<Row: Entity + Document>() -> &'static str {
     let (table, version) = (Row::TABLE.name, Row::VERSION);
     let (path, text) = pinned(table, version);
     let path = path.display();
@@ -60,19 +63,25 @@ fn hold_to_what_is_pinned<Row: Entity + Document>() {
             panic!("{error}: documents of {path} must stay readable; give a field that came later a serde(default)")
         });
     }
+    table
 }
 
 #[test]
 fn documents_are_what_they_were() {
-    hold_to_what_is_pinned::<Channel>();
-    hold_to_what_is_pinned::<Endpoint>();
-    hold_to_what_is_pinned::<Key>();
-    hold_to_what_is_pinned::<Notification>();
-    hold_to_what_is_pinned::<Replay>();
+    let pinned = BTreeSet::from([
+        hold_to_what_is_pinned::<Channel>(),
+        hold_to_what_is_pinned::<Endpoint>(),
+        hold_to_what_is_pinned::<Key>(),
+        hold_to_what_is_pinned::<Notification>(),
+        hold_to_what_is_pinned::<Replay>(),
+    ]);
+    let has_documents = |table: &Projection| table.columns.contains(&TEXT);
+    let tables = projections().into_iter().filter(has_documents).map(|table| table.name);
+    assert_eq!(pinned, tables.collect(), "every table of documents has its pinned ones");
 }
 
 #[test]
-fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_words() {
+fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_a_reason() {
     let (_, text) = pinned("channels", Channel::VERSION);
     let newer = read::<Channel>(Channel::VERSION + 1, &text).expect_err("is newer");
     let StoreError::Newer { table: "channels", .. } = newer else { panic!("{newer:?}") };

@@ -1,4 +1,4 @@
-//! `events`: what was published; its body is elsewhere, and expires.
+//! `events`: published events. Their bodies expire and are in `bodies`.
 
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 

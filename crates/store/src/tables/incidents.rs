@@ -1,5 +1,5 @@
-//! `incidents`: the incidents of endpoints at the services of channels, by positions of the log
-//! that only grow.
+//! `incidents`: the incidents of endpoints at the services of channels, as positions of the log that
+//! only grow.
 
 use keeptrusts_webhooks_domain::incident::Incident;
 

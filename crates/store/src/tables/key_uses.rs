@@ -1,4 +1,4 @@
-//! `key_uses`: when keys were last used. It is no fold of the log.
+//! `key_uses`: when keys were last used. Not a projection: a rebuild leaves it alone.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::KeyId;

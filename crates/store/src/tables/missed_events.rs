@@ -1,4 +1,4 @@
-//! `missed_events`: events that a disabled endpoint was not sent.
+//! `missed_events`: events that an endpoint was not sent because it was disabled.
 
 use super::{Cell, Entity, StoredRow, Table};
 use crate::error::StoreError;

@@ -1,4 +1,4 @@
-//! `notifications`: what channels are told, and how far it has come.
+//! `notifications`: messages to channels, and their state.
 
 use keeptrusts_webhooks_domain::notification::Notification;
 

@@ -1,4 +1,4 @@
-//! `endpoint_pauses`: the last pause that each receiver has asked for.
+//! `endpoint_pauses`: the last pause that each receiver asked for.
 
 use keeptrusts_webhooks_domain::pause::Pause;
 

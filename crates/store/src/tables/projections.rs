@@ -1,4 +1,4 @@
-//! The tables that are nothing but a fold of the log: what a rebuild and a check need to know of them.
+//! The projections: tables that are nothing but a fold of the log, as a rebuild and a check see them.
 
 use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::channel::Channel;
@@ -19,15 +19,15 @@ use crate::log::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 /// A table that is nothing but a fold of the log.
 pub(crate) struct Projection {
     pub(crate) name: &'static str,
-    /// After the shard.
+    /// Without the shard, which is its first column.
     pub(crate) key: Vec<&'static str>,
     pub(crate) columns: Vec<&'static str>,
-    /// Those that are the same in every fold. A document may have several forms.
+    /// The columns that every fold makes the same. A document may have several texts.
     pub(crate) plain_columns: Vec<&'static str>,
     documents: Option<Documents>,
 }
 
-/// The documents of a table, whatever their entity is.
+/// The documents of a table, with the type of their entity erased.
 struct Documents {
     version: u16,
     compare: fn(Option<StoredDocument>, Option<StoredDocument>) -> Result<Compared, StoreError>,
@@ -45,7 +45,7 @@ struct Compared {
     rebuilt: Option<String>,
 }
 
-/// All tables that are nothing but a fold of the log.
+/// All projections.
 pub(crate) fn projections() -> [Projection; 13] {
     fn of<Row: Entity>() -> Projection {
         let columns = Row::TABLE.columns.iter();
@@ -92,7 +92,7 @@ fn compare<Row: Entity + Document>(
     Ok(Compared { is_same, stored: text(stored), rebuilt: text(rebuilt) })
 }
 
-/// A row as it is stored and as it is rebuilt, where these are not the same byte for byte.
+/// A stored row and the rebuilt one, where they differ by at least a byte.
 #[derive(sqlx_macros::FromRow)]
 pub(crate) struct RowPair {
     /// `column=value`, in one line, of the plain columns.
@@ -104,14 +104,14 @@ pub(crate) struct RowPair {
     rebuilt_document: Option<String>,
 }
 
-/// How a row is stored and how it is rebuilt, in one line each. None: it is not there.
+/// The stored row and the rebuilt one, in a line each. None: there is no such row.
 pub(crate) struct RowDifference {
     pub(crate) stored: Option<String>,
     pub(crate) rebuilt: Option<String>,
 }
 
 impl Projection {
-    /// What is selected for the documents of a [`RowPair`], from `stored` and `rebuilt`.
+    /// The columns to select for the documents of a [`RowPair`], from `stored` and `rebuilt`.
     pub(crate) fn select_documents(&self) -> String {
         let columns = ["stored", "rebuilt"].map(|side| {
             let columns = [VERSION, TEXT].map(|column| match self.documents {
@@ -123,7 +123,7 @@ impl Projection {
         listed(columns.iter())
     }
 
-    /// What differs. None: two forms of one document are no difference.
+    /// The difference. None: only the texts of the documents differ, and not their entities.
     pub(crate) fn difference(&self, pair: RowPair) -> Result<Option<RowDifference>, StoreError> {
         let RowPair { stored, rebuilt, .. } = pair;
         let Some(documents) = &self.documents else {
@@ -147,7 +147,7 @@ impl Projection {
         Ok(Some(RowDifference { stored, rebuilt }))
     }
 
-    /// The statement that answers with the newest version among a shard's documents, if there are
+    /// The statement that selects the newest version of a shard's documents, if the table has
     /// documents. `shard` is its parameter.
     pub(crate) fn select_newest(&self, shard: &str) -> Option<String> {
         let table = self.name;
@@ -155,8 +155,7 @@ impl Projection {
         Some(format!("SELECT max({VERSION}) FROM {table} WHERE shard = {shard}"))
     }
 
-    /// Refuses to fold anew if some of the documents are of a newer version: what that knows of them
-    /// would be lost.
+    /// Refuses to rebuild if some documents are of a newer version, whose new fields would be lost.
     pub(crate) fn check_newest(&self, newest: Option<i32>) -> Result<(), StoreError> {
         let (Some(documents), Some(newest)) = (&self.documents, newest) else { return Ok(()) };
         document::check_version(self.name, newest.into(), documents.version)

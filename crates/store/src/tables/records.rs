@@ -4,7 +4,7 @@ use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::audit::action_label;
 use keeptrusts_webhooks_domain::log::Stream;
 
-use super::stored::organization_or_all;
+use super::stored_row::organization_or_all;
 use super::{Cell, Entity, StoredRow, Table, unreadable};
 use crate::error::StoreError;
 use crate::log::operation::Record;

@@ -1,4 +1,4 @@
-//! `replays`: what was asked for, and how far it has come.
+//! `replays`: requested replays, and their progress.
 
 use keeptrusts_webhooks_domain::replay::Replay;
 

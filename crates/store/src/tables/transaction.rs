@@ -1,5 +1,5 @@
-//! Which tables a batch or a rebuild reads and writes, and in which order. The databases say only
-//! how rows are written, deleted and looked up.
+//! The tables that a batch or a rebuild reads and writes, and in which order. A backend only says how
+//! rows are written, deleted and looked up.
 //!
 //! Decision: docs/decisions/a-table-is-described-once.md
 
@@ -17,16 +17,16 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use super::{BODIES, Entity, Table, TableKey};
 use crate::error::StoreError;
 use crate::log::plan::Plan;
-use crate::log::projection::{Changes, Loaded, Touched};
+use crate::log::projection::{AffectedRows, Changes, LoadedRows};
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 
-/// What to do about a row that is there already.
+/// What to do if a row exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WhenThere {
+pub(crate) enum OnConflict {
     /// It is a defect: the statement fails.
-    Fails,
-    /// Its columns change as the table says.
-    Changes,
+    Fail,
+    /// Its columns change as the table says (see [`Change`](super::table::Change)).
+    Update,
 }
 
 /// The tables of one shard, in a transaction. Each call takes a bounded number of statements,
@@ -36,85 +36,102 @@ pub(crate) trait TableTransaction: Send {
         &mut self,
         table: &Table<Row>,
         rows: &[&Row],
-        when_there: WhenThere,
+        on_conflict: OnConflict,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Deletes the rows of these keys, as far as they exist.
+    /// Deletes the rows with these keys, as far as they exist.
     fn delete<Row: Entity, RowKey: TableKey>(
         &mut self,
         keys: &[RowKey],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The rows that exist of those with these keys.
+    /// The rows with these keys, as far as they exist.
     fn look_up<Row: Entity, RowKey: TableKey>(
         &mut self,
         keys: &[RowKey],
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 }
 
-/// The rows that are touched, as far as they exist.
+/// Loads the affected rows, as far as they exist.
 pub(crate) async fn load(
     tables: &mut impl TableTransaction,
-    touched: &Touched,
-) -> Result<Loaded, StoreError> {
+    affected: &AffectedRows,
+) -> Result<LoadedRows, StoreError> {
     fn by_id<Id: Eq + Hash, Row>(rows: Vec<Row>, id: impl Fn(&Row) -> Id) -> HashMap<Id, Row> {
         rows.into_iter().map(|row| (id(&row), row)).collect()
     }
-    Ok(Loaded {
-        endpoints: by_id(tables.look_up(&touched.endpoints).await?, |row: &Endpoint| row.id),
-        deliveries: by_id(tables.look_up(&touched.deliveries).await?, |row: &Delivery| row.id),
-        keys: by_id(tables.look_up(&touched.keys).await?, |row: &Key| row.id),
-        replays: by_id(tables.look_up(&touched.replays).await?, |row: &Replay| row.id),
-        channels: by_id(tables.look_up(&touched.channels).await?, |row: &Channel| row.id),
+    Ok(LoadedRows {
+        endpoints: by_id(tables.look_up(&affected.endpoints).await?, |row: &Endpoint| row.id),
+        deliveries: by_id(tables.look_up(&affected.deliveries).await?, |row: &Delivery| row.id),
+        keys: by_id(tables.look_up(&affected.keys).await?, |row: &Key| row.id),
+        replays: by_id(tables.look_up(&affected.replays).await?, |row: &Replay| row.id),
+        channels: by_id(tables.look_up(&affected.channels).await?, |row: &Channel| row.id),
         notifications: by_id(
-            tables.look_up(&touched.notifications).await?,
+            tables.look_up(&affected.notifications).await?,
             |row: &Notification| row.id,
         ),
     })
 }
 
-/// Writes all that a batch comes to.
+/// Writes the records, the bodies and the changes of a batch.
 pub(crate) async fn write_plan(
     tables: &mut impl TableTransaction,
     plan: &Plan<'_>,
 ) -> Result<(), sqlx::Error> {
     insert(tables, plan.records.iter()).await?;
-    tables.write(&BODIES, &plan.bodies, WhenThere::Fails).await?;
+    tables.write(&BODIES, &plan.bodies, OnConflict::Fail).await?;
     write_changes(tables, &plan.changes).await
 }
 
-/// Writes what the fold says that the tables lack.
+/// Writes the changes of the tables.
 pub(crate) async fn write_changes(
     tables: &mut impl TableTransaction,
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
-    upsert(tables, changes.endpoints.values()).await?;
-    insert(tables, changes.events.iter()).await?;
-    insert(tables, changes.new_deliveries.values()).await?;
+    // Taken apart, so that a new table is not forgotten. Of some the rows are made below.
+    let Changes {
+        endpoints,
+        events,
+        new_deliveries,
+        changed_deliveries,
+        attempts,
+        missed,
+        attempt_counts: _,
+        health: _,
+        pauses: _,
+        keys,
+        replays,
+        channels,
+        notifications,
+        incidents: _,
+    } = changes;
+    upsert(tables, endpoints.values()).await?;
+    insert(tables, events.iter()).await?;
+    insert(tables, new_deliveries.values()).await?;
     // Every row exists, so every one conflicts. In Postgres an UPDATE would leave the planner a
     // choice; in SQLite UPDATE … FROM (VALUES …) spends on the join what it saves in parameters.
-    upsert(tables, changes.changed_deliveries.values()).await?;
-    insert(tables, changes.attempts.iter()).await?;
-    insert(tables, changes.missed.iter()).await?;
+    upsert(tables, changed_deliveries.values()).await?;
+    insert(tables, attempts.iter()).await?;
+    insert(tables, missed.iter()).await?;
     upsert(tables, changes.attempt_counts().iter()).await?;
     tables.delete::<FailingEndpoint, _>(&changes.recovered_endpoints()).await?;
     upsert(tables, changes.failing_endpoints().iter()).await?;
     tables.delete::<PausedEndpoint, _>(&changes.ended_pauses()).await?;
     upsert(tables, changes.begun_pauses().iter()).await?;
-    upsert(tables, changes.keys.values()).await?;
-    upsert(tables, changes.replays.values()).await?;
-    upsert(tables, changes.channels.values()).await?;
-    upsert(tables, changes.notifications.values()).await?;
+    upsert(tables, keys.values()).await?;
+    upsert(tables, replays.values()).await?;
+    upsert(tables, channels.values()).await?;
+    upsert(tables, notifications.values()).await?;
     upsert(tables, changes.incidents().iter()).await
 }
 
-/// Inserts rows, none of which is there.
+/// Inserts rows, none of which exists.
 async fn insert<'a, Row: Entity>(
     tables: &mut impl TableTransaction,
     rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = rows.collect();
-    tables.write(&Row::TABLE, &rows, WhenThere::Fails).await
+    tables.write(&Row::TABLE, &rows, OnConflict::Fail).await
 }
 
 async fn upsert<'a, Row: Entity>(
@@ -122,5 +139,5 @@ async fn upsert<'a, Row: Entity>(
     rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = rows.collect();
-    tables.write(&Row::TABLE, &rows, WhenThere::Changes).await
+    tables.write(&Row::TABLE, &rows, OnConflict::Update).await
 }

@@ -1,4 +1,4 @@
-//! A memory store that fails when it is told to, and counts what it is asked.
+//! A store in memory that fails on request, and counts its calls.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// What happens to one append.
+/// How one append fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The database cannot be reached.
@@ -26,25 +26,25 @@ pub(crate) enum Fault {
     LostBefore,
     /// The commit's answer is lost, and it did happen.
     LostAfter,
-    /// It takes until the gate is opened.
+    /// It waits until the gate is opened.
     Slow,
-    /// It takes until the gate is opened, then happens, and the answer is lost.
+    /// It waits until the gate is opened and is committed; then the answer is lost.
     SlowThenLostAfter,
 }
 
-/// What is to go wrong, and what was asked.
+/// The faults to come, and the calls so far.
 pub(crate) struct Faults {
-    /// What happens to the next appends; nothing to those that come after.
+    /// One for each of the next appends. Later ones succeed.
     pub(crate) faults: Mutex<VecDeque<Fault>>,
-    /// Shards whose row somebody holds.
+    /// Shards whose row another transaction holds.
     pub(crate) locked: Mutex<BTreeSet<Shard>>,
     /// A batch with this operation fails as a whole.
     pub(crate) culprit: Mutex<Option<OperationId>>,
-    /// So many look-ups fail.
+    /// How many of the next look-ups fail.
     pub(crate) failing_lookups: AtomicUsize,
-    /// So many reads of records fail.
+    /// How many of the next reads of records fail.
     pub(crate) failing_reads: AtomicUsize,
-    /// What other processes announce.
+    /// The announcements of other processes.
     pub(crate) hints: Mutex<Option<mpsc::Receiver<(Shard, Position)>>>,
     gate: Semaphore,
     batches: Mutex<Vec<usize>>,
@@ -69,7 +69,7 @@ impl FaultyStore {
         FaultyStore::of_shards(1, faults)
     }
 
-    /// With so many shards; the faults are of whichever appends first.
+    /// With `count` shards. Each fault is for the next append, whatever its shard.
     pub(crate) fn of_shards(
         count: u16,
         faults: impl IntoIterator<Item = Fault>,
@@ -114,7 +114,7 @@ impl Faults {
         self.states.load(Ordering::SeqCst)
     }
 
-    /// How often it was tried whether the database commits.
+    /// How many probes there were.
     pub(crate) fn tries(&self) -> usize {
         self.tries.load(Ordering::SeqCst)
     }
@@ -124,7 +124,7 @@ impl Faults {
         self.closed.load(Ordering::SeqCst) > 0
     }
 
-    /// Has somebody hold the rows of these shards, and of no others.
+    /// Locks the rows of these shards, and of no others.
     pub(crate) fn lock_rows(&self, shards: impl IntoIterator<Item = u16>) {
         *self.locked.lock().expect("not poisoned") = shards.into_iter().map(Shard).collect();
     }
@@ -145,7 +145,7 @@ impl Faults {
         self.faults.lock().expect("not poisoned").pop_front()
     }
 
-    /// What is wrong with a call before it reaches the store.
+    /// Counts a call, and fails it before it reaches the store.
     fn check(&self, call: &Call<'_>) -> Result<(), StoreError> {
         let fails = |left: &AtomicUsize| {
             let one_less = |left: usize| left.checked_sub(1);
@@ -205,7 +205,7 @@ impl Interceptor for Faults {
                 self.wait_at_gate().await;
                 work.await
             }
-            // What was tried changes nothing, so that no answer of it can be lost.
+            // A probe changes nothing, so that it has no answer to lose.
             Some(_) if call.method == "try_commit" => Err(unavailable()),
             Some(Fault::Unavailable) => Err(unavailable()),
             Some(Fault::LostBefore) => Err(lost()),

@@ -1,5 +1,4 @@
-//! A store whose calls somebody looks at on their way: to count them, to delay them, to have them
-//! fail.
+//! A store whose calls pass an interceptor, which may count, delay or fail them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -16,8 +15,8 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
+use crate::log::other_writes::OtherWrites;
 use crate::queries::replay_candidates::CandidatePage;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::{AuditFilter, Extreme};
@@ -35,11 +34,11 @@ use crate::vault::{
 pub struct Call<'a> {
     /// The method's name.
     pub method: &'static str,
-    /// The shard that it is about. None: it is about the database, or about keys.
+    /// Its shard. None: the call is about the database or about keys.
     pub shard: Option<Shard>,
-    /// What is to be appended.
+    /// The operations of an append.
     pub operations: &'a [Operation],
-    /// How many rows are asked for at most.
+    /// How many rows it may return.
     pub limit: Option<usize>,
 }
 
@@ -53,19 +52,19 @@ impl Call<'_> {
     }
 }
 
-/// Who looks at the calls.
+/// Sees the calls of a store. All methods but `around` have defaults that change nothing.
 pub trait Interceptor: Send + Sync + 'static {
-    /// What becomes of a call. `work` is what the store does, if it is polled.
+    /// Carries out a call, or fails it. The store works only while `work` is polled.
     fn around<T: Send>(
         &self,
         call: Call<'_>,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> impl Future<Output = Result<T, StoreError>> + Send;
 
-    /// A batch was appended, and its caller is told.
+    /// A batch was appended, and its caller gets the answer.
     fn appended(&self, _batch: &AppendedBatch) {}
 
-    /// Records were read. With an error, their reader gets that instead.
+    /// Records were read. If this fails, the reader gets the error instead.
     fn has_read(&self, _shard: Shard, _records: &[Record]) -> Result<(), StoreError> {
         Ok(())
     }
@@ -94,17 +93,15 @@ pub struct Intercepted<I> {
 }
 
 impl<I> Intercepted<I> {
-    /// This store, with that interceptor before it.
     pub fn new(store: Arc<dyn Store>, interceptor: I) -> Intercepted<I> {
         Intercepted { store, interceptor }
     }
 
-    /// Who looks at the calls.
     pub fn interceptor(&self) -> &I {
         &self.interceptor
     }
 
-    /// The store behind it.
+    /// The store behind the interceptor.
     pub fn store(&self) -> &dyn Store {
         &*self.store
     }

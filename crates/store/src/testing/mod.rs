@@ -1,5 +1,5 @@
-//! What tests and simulations use: the log in memory, which is also the reference that the databases
-//! are held against, and the suite that does so.
+//! Support for tests and simulations: the store in memory, which is also the reference for the
+//! databases, and the conformance suite.
 
 #[cfg(test)]
 pub(crate) mod conformance;

@@ -1,4 +1,4 @@
-//! What a database must do for the keys of the secrets.
+//! What a backend must do for the keys of the secrets: the specification of the vault.
 
 pub mod keyring;
 
@@ -12,47 +12,47 @@ use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
 
-/// The keys of the secrets, beside the log.
+/// The keys of the secrets, which are not in the log.
 ///
-/// Each organization has one data key, which its secrets are sealed with. The database holds it
-/// wrapped under a master key, which it does not hold; it knows master keys by their ids.
+/// Each organization has one data key, which seals its secrets. The database holds the data key
+/// encrypted (wrapped) under a master key. It does not hold master keys, only their ids.
 ///
 /// # What every implementation guarantees
 ///
-/// - **One data key.** An organization has none, or one, or it was erased. Of many who create it
-///   at once, one does, and all are answered with that one.
-/// - **Erased is erased.** An erased data key is not in the table any more, in whatever form, and
-///   its organization never gets another.
-/// - **Master keys follow one another.** One is current. It can be replaced, and then never
-///   becomes current again.
-/// - **Nothing is wrapped under a replaced key.** Whether the key that a new data key is wrapped
-///   under is current is decided in the transaction that writes it, which a replacement waits
-///   for. So once a replacement is committed, the keys under older ones only become fewer.
+/// - **One data key.** An organization has no data key, or one, or an erased one. If many create it
+///   at once, one succeeds, and all get that key as the answer.
+/// - **Erased for ever.** Nothing of an erased data key is left in the table, and its organization
+///   never gets another one.
+/// - **Master keys follow one another.** One is current. Once replaced, it never becomes current
+///   again.
+/// - **Nothing new is wrapped under a replaced key.** The transaction that writes a new data key
+///   checks that its master key is current, and a replacement waits for that transaction. So once a
+///   replacement is committed, the data keys under older master keys only become fewer.
 /// - **Set-based.** A call takes a bounded number of statements, however many keys it is about.
 ///
-/// Nothing of it is a projection: a rebuild leaves it alone.
+/// None of this is a projection: a rebuild leaves it alone.
 #[async_trait]
 pub trait Vault: Send + Sync + 'static {
-    /// Records which master key is the first, unless there has been one; answers with the id of
-    /// the current one.
+    /// Makes a master key the first one, unless there has been one. Returns the id of the current
+    /// one.
     async fn claim_master_key(&self, key_id: &str) -> Result<String, StoreError>;
 
-    /// The master keys that there have been.
+    /// All master keys that the database has had.
     async fn master_keys(&self) -> Result<MasterKeyHistory, StoreError>;
 
-    /// Makes `new` current in the place of `current`. False, and nothing happens: `current` is
-    /// not current, or `new` has been replaced before.
+    /// Makes `new` current instead of `current`. Returns false and changes nothing if `current` is
+    /// not current, or if `new` was replaced before.
     async fn replace_master_key(&self, current: &str, new: &str) -> Result<bool, StoreError>;
 
-    /// The data keys of these organizations, erased ones included. Organizations that have had
-    /// none are left out.
+    /// The data keys of these organizations, erased ones included. Organizations that never had one
+    /// are left out.
     async fn data_keys(
         &self,
         shard: Shard,
         organizations: &[OrganizationId],
     ) -> Result<HashMap<OrganizationId, StoredDataKey>, StoreError>;
 
-    /// Gives an organization a data key, if it has had none and if the key is wrapped under the
+    /// Gives an organization a data key, if it never had one and if the key is wrapped under the
     /// current master key.
     async fn create_data_key(
         &self,
@@ -61,8 +61,8 @@ pub trait Vault: Send + Sync + 'static {
         key: &WrappedDataKey,
     ) -> Result<DataKeyCreation, StoreError>;
 
-    /// Up to `limit` data keys, by their organizations' ids, above `after`, without those that
-    /// are wrapped under the master key `except`. Erased ones are left out.
+    /// Up to `limit` data keys in the order of their organizations' ids, above `after`. Erased ones,
+    /// and those under the master key `except`, are left out.
     async fn wrapped_data_keys(
         &self,
         shard: Shard,
@@ -71,19 +71,19 @@ pub trait Vault: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(OrganizationId, WrappedDataKey)>, StoreError>;
 
-    /// Puts data keys, wrapped anew, in the place of the same keys as they were wrapped; says how
-    /// many. Left alone is what was erased or wrapped anew by somebody else meanwhile. An
-    /// organization is in `rewrapped` once at most.
+    /// Replaces wrapped data keys by the same keys under another master key; returns how many. Keys
+    /// that were erased or rewrapped meanwhile are left alone. An organization occurs at most once in
+    /// `rewrapped`.
     async fn rewrap_data_keys(
         &self,
         shard: Shard,
         rewrapped: &[RewrappedDataKey],
     ) -> Result<usize, StoreError>;
 
-    /// How many data keys are wrapped under which master key. Erased ones do not count.
+    /// The number of data keys under each master key id. Erased ones do not count.
     async fn count_data_keys(&self, shard: Shard) -> Result<BTreeMap<String, u64>, StoreError>;
 
-    /// Erases an organization's data key, for ever, whether it has one or not.
+    /// Erases an organization's data key for ever. An organization without one never gets one.
     async fn erase_data_key(
         &self,
         shard: Shard,
@@ -94,20 +94,19 @@ pub trait Vault: Send + Sync + 'static {
 /// The master keys of a database, by their ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MasterKeyHistory {
-    /// What new data keys are wrapped under. None: no process has been there yet.
+    /// New data keys are wrapped under it. None: no process has claimed one yet.
     pub current: Option<String>,
-    /// Those before it, in no particular order.
+    /// The ones before it, in no particular order.
     pub replaced: Vec<String>,
 }
 
 /// An organization's data key, encrypted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WrappedDataKey {
-    /// Which key it is.
     pub data_key_id: String,
-    /// Which master key unwraps it.
+    /// The master key that unwraps it.
     pub master_key_id: String,
-    /// The nonce, never used twice with one master key.
+    /// Never used twice with one master key.
     pub nonce: [u8; 12],
     /// The ciphertext and its tag.
     pub ciphertext: Vec<u8>,
@@ -119,30 +118,27 @@ impl fmt::Debug for WrappedDataKey {
     }
 }
 
-/// What the database has of an organization's data key.
+/// An organization's data key as the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredDataKey {
-    /// The key.
     Wrapped(WrappedDataKey),
-    /// That it was erased.
     Erased,
 }
 
-/// What became of a new data key.
+/// The outcome of creating a data key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataKeyCreation {
-    /// This is what the organization has now: the new key, or what somebody else was faster with.
+    /// What the organization has now: the new key, or one that another process created first.
     Has(StoredDataKey),
-    /// Another master key is current, and nothing was written. None: no key has been claimed.
+    /// Nothing was written, because another master key is current. None: no key has been claimed.
     NotCurrent(Option<String>),
 }
 
 /// A data key that was unwrapped and wrapped again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewrappedDataKey {
-    /// Whose.
     pub organization_id: OrganizationId,
-    /// Which master key it was wrapped under.
+    /// The master key that it was wrapped under.
     pub previous_master_key_id: String,
     /// The same key, wrapped under another master key.
     pub key: WrappedDataKey,
@@ -159,7 +155,7 @@ pub(crate) struct DataKeyRow {
 }
 
 impl DataKeyRow {
-    /// Whose it is, and what it says.
+    /// The organization and its data key.
     pub(crate) fn read(self) -> Result<(OrganizationId, StoredDataKey), StoreError> {
         let organization: OrganizationId =
             self.organization_id.parse().map_err(|_| unreadable(&self.organization_id))?;
@@ -175,7 +171,7 @@ impl DataKeyRow {
         Ok((organization, stored))
     }
 
-    /// The same for a row that has a key.
+    /// The same for a row that is known to have a key.
     pub(crate) fn read_wrapped(self) -> Result<(OrganizationId, WrappedDataKey), StoreError> {
         match self.read()? {
             (organization, StoredDataKey::Wrapped(key)) => Ok((organization, key)),

@@ -143,9 +143,45 @@ pub(crate) fn categories(event_types: &[v1::EventType], selected: &[String]) -> 
 
 #[cfg(test)]
 mod tests {
+    use askama::Template;
+    use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
     use keeptrusts_webhooks_domain::payload_format::PayloadKind;
+    use keeptrusts_webhooks_domain::violation::Violation;
 
     use super::*;
+
+    /// The fields that are typed as text, in the templates that the pages of both forms include.
+    #[derive(Template)]
+    #[template(
+        ext = "html",
+        source = r#"{% include "parts/configuration_fields.html" %}{% include "parts/text_fields.html" %}"#
+    )]
+    struct TypedFields {
+        form: EndpointForm,
+        errors: FormErrors,
+    }
+
+    #[test]
+    fn every_field_of_a_configuration_is_in_the_form_and_on_the_page() {
+        // Of these two, which are chosen, there are tests of their own.
+        let is_typed = |field: &&&str| !["event_types", "payload_format"].contains(*field);
+        for field in EndpointConfig::FIELDS.iter().filter(is_typed) {
+            let form = EndpointForm::read(&Fields::parse(format!("{field}=typed").as_bytes()), &[]);
+            let read = format!("{field}: \"typed\"");
+            assert!(format!("{:?}", form.endpoint).contains(&read), "{field} is not read");
+            let differences = form.differences(&v1::Endpoint::default());
+            assert_eq!(differences.len(), 1, "{field} is not compared with what is saved");
+            let mut errors = FormErrors::default();
+            errors.add_known([Violation::new(*field, "is wrong")]);
+            assert!(errors.of(field).is_some(), "{field} has no place for its error");
+            let rendered = TypedFields { form, errors }.render().expect("renders");
+            assert!(rendered.contains(&format!("name=\"{field}\"")), "{field} cannot be typed");
+            assert!(rendered.contains("typed"), "{field} is not kept in the form");
+            assert!(rendered.contains("is wrong"), "the error of {field} is not shown");
+            let page = include_str!("../../templates/endpoint.html");
+            assert!(page.contains(&format!("endpoint.{field}")), "{field} is not on the page");
+        }
+    }
 
     fn good() -> EndpointForm {
         EndpointForm {

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_store::BrokenLog;
 use keeptrusts_webhooks_store::Record;
-use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{Fold, LoadedRows};
 
 #[derive(Default)]
 pub(crate) struct Router {
@@ -50,7 +50,7 @@ impl Router {
         id: EndpointId,
         record: &Record,
     ) -> Result<&Endpoint, BrokenLog> {
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedRows::default();
         loaded.endpoints.extend(self.endpoints.get(&id).map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);
         fold.apply(record)?;

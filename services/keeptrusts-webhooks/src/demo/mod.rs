@@ -1,7 +1,6 @@
 //! `keeptrusts-webhooks demo`: the platform on a temporary database, a receiver that verifies every
-//! signature, sixteen events, a few failures, and the delivery log as it grows.
+//! signature, an event of each type, a few failures, and the delivery log as it grows.
 
-mod events;
 mod receiver;
 mod report;
 
@@ -15,7 +14,9 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_client::EndpointServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::key::Token;
+use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_process::grpc_server::Listener;
@@ -26,7 +27,6 @@ use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::transport::Channel;
 
 use crate::platform::PlatformFlags;
-use events::EVENTS;
 use receiver::Receiver;
 use report::{DeliveryLog, ExpectedCounts};
 
@@ -110,7 +110,7 @@ async fn run_scenario(
             name: "siem-all-events".to_owned(),
             url: format!("https://{}/webhooks", receiver.address),
             description: "everything that the demo publishes".to_owned(),
-            event_types: EVENTS.map(|(event_type, _)| event_type.to_owned()).to_vec(),
+            event_types: EventType::ALL.iter().map(ToString::to_string).collect(),
             secret: String::new(),
             ..Default::default()
         })
@@ -118,7 +118,11 @@ async fn run_scenario(
         .into_inner();
     receiver.expect_secret(&created.secret);
     let endpoint = created.endpoint.ok_or("no endpoint in the answer")?;
-    print_stdout!("CreateEndpoint  {} subscribes to all 16 event types", endpoint.id);
+    print_stdout!(
+        "CreateEndpoint  {} subscribes to all {} event types",
+        endpoint.id,
+        EventType::ALL.len()
+    );
 
     // Before anything is sent, so that no change is missed.
     let changes = dispatch
@@ -139,22 +143,28 @@ async fn run_scenario(
     print_stdout!("SendTest        the receiver answered {}", attempt.status_code);
 
     let started = Instant::now();
-    for (event_type, data) in EVENTS {
+    for event_type in EventType::ALL {
         ingest
             .publish_event(v1::PublishEventRequest {
                 organization_id: ORGANIZATION.to_owned(),
-                event_type: event_type.to_owned(),
-                payload: Some(v1::publish_event_request::Payload::DataJson(data.to_owned())),
+                event_type: event_type.to_string(),
+                payload: Some(v1::publish_event_request::Payload::DataJson(
+                    sample_data(*event_type).to_owned(),
+                )),
                 ..Default::default()
             })
             .await?;
     }
     let accepted = started.elapsed();
-    print_stdout!("PublishEvent    16 events accepted, durably, in {} ms", accepted.as_millis());
+    print_stdout!(
+        "PublishEvent    {} events accepted, durably, in {} ms",
+        EventType::ALL.len(),
+        accepted.as_millis()
+    );
     print_stdout!("");
 
     let expected = ExpectedCounts {
-        deliveries: EVENTS.len() + 1,
+        deliveries: EventType::ALL.len() + 1,
         failures: FAILURES.iter().map(|(_, count)| *count as usize).sum(),
     };
     let mut log = DeliveryLog::start();

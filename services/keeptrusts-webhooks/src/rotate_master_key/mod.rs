@@ -211,7 +211,7 @@ impl Rotation<'_> {
             }
         };
         let keys = self.source.load()?;
-        let caught_up = rotation::catch_up(self.store, &keys, self.source, &reached).await?;
+        let caught_up = rotation::finish_rotation(self.store, &keys, self.source, &reached).await?;
         drop(progress);
         caught_up
             .problems
@@ -240,7 +240,7 @@ impl Rotation<'_> {
 
     /// How the database uses master keys. An error if the file lacks the current one.
     async fn usage(&self, file: &KeyFile) -> Result<KeyUsage, RotationError> {
-        rotation::prove(self.store, &self.source.load()?, self.source).await?;
+        rotation::verify(self.store, &self.source.load()?, self.source).await?;
         let mut history = self.store.master_keys().await?;
         let current = match history.current.take() {
             Some(current) => current,

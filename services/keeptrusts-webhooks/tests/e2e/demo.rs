@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_testkit::process::Launch;
 
 #[tokio::test]
@@ -19,9 +20,10 @@ async fn the_demo_passes_its_checks_and_exits_with_0() {
         .expect("the delivery log has its columns");
     let log: Vec<_> = screen.lines().skip(header + 1).take_while(|line| !line.is_empty()).collect();
     let ending_with = |words: &str| log.iter().filter(|line| line.contains(words)).count();
-    assert_eq!(ending_with("Delivered"), 17, "sixteen events and a test");
+    let deliveries = EventType::ALL.len() + 1;
+    assert_eq!(ending_with("Delivered"), deliveries, "an event of each type and a test");
     assert_eq!(ending_with("Retrying"), 6, "the failures are retried, and seen");
-    assert_eq!(log.len(), 17 + 6);
+    assert_eq!(log.len(), deliveries + 6);
     for event_type in ["policy.violation", "escalation.created", "user.invited", "webhook.test"] {
         assert!(log.iter().any(|line| line.contains(event_type)), "{event_type}");
     }

@@ -1,4 +1,4 @@
-//! An endpoint's configuration in requests: CreateEndpoint, and UpdateEndpoint with its field mask.
+//! CreateEndpoint, and UpdateEndpoint with its field mask.
 
 use keeptrusts_webhooks_domain::endpoint::check_url;
 use keeptrusts_webhooks_domain::endpoint_config::{
@@ -18,22 +18,22 @@ use crate::v1;
 /// CreateEndpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateEndpoint {
-    /// Whose it will be.
+    /// The organization that will own it.
     pub organization_id: OrganizationId,
-    /// Its configuration. A template in it has not been compiled yet.
+    /// The configuration. A template in it has not been compiled yet.
     pub config: EndpointConfig<PayloadFormat<RoutingKey>>,
-    /// Its secret. None: generate one.
+    /// The secret. None: one is generated.
     pub secret: Option<Secret>,
 }
 
 /// UpdateEndpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateEndpoint {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// Only while this is its etag.
+    /// If set, the request is refused unless this is the current etag.
     pub etag: Option<String>,
     /// New values.
     pub patch: EndpointPatch<PayloadPatch<RoutingKey>>,
@@ -50,7 +50,7 @@ macro_rules! same_fields {
             }
         }
 
-        /// The request that creates such an endpoint: without organization, secret and routing key.
+        /// The request that creates such an endpoint, without organization, secret and routing key.
         impl From<v1::Endpoint> for v1::CreateEndpointRequest {
             fn from(endpoint: v1::Endpoint) -> Self {
                 v1::CreateEndpointRequest { $($field: endpoint.$field,)* ..Default::default() }
@@ -59,7 +59,7 @@ macro_rules! same_fields {
     };
 }
 
-// What a configuration has in either message.
+// The fields that a configuration has in both messages.
 same_fields!(name, url, description, event_types, payload_format, payload_template);
 
 const UPDATABLE: UpdatableFields = UpdatableFields {
@@ -68,7 +68,7 @@ const UPDATABLE: UpdatableFields = UpdatableFields {
     only_by_name: &["secret", "routing_key"],
 };
 
-/// All but the payload format, whose fields are judged together.
+/// The fields of the configuration but the payload format, whose fields are checked together.
 fn plain_fields<F>(endpoint: &v1::Endpoint, fields: &mut FieldReader<'_>) -> EndpointPatch<F> {
     EndpointPatch {
         name: fields.read("name", &endpoint.name, check_name),
@@ -121,7 +121,7 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
             return Err(violations);
         };
         let endpoint_id = violations.check(id("endpoint.id", &endpoint.id));
-        // Without a mask, which has been reported, there is no saying what else was meant.
+        // An invalid mask has been reported. Without it, the other fields cannot be checked.
         let Some(mask) = mask else { return Err(violations) };
 
         let mut fields = FieldReader::new(&mask, "endpoint.", &mut violations);
@@ -148,4 +148,22 @@ fn new_secret(field: &str, text: String) -> Result<Secret, Violation> {
         return Err(Violation::new(field, description));
     }
     Secret::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_names_every_field_that_an_update_can_change() {
+        let proto =
+            include_str!("../../../../../proto/keeptrusts/webhooks/v1/endpoint_service.proto");
+        let (_, request) =
+            proto.split_once("message UpdateEndpointRequest {").expect("its message");
+        let (before, _) = request.split_once("update_mask = ").expect("its mask");
+        let (_, comment) = before.rsplit_once("// Among ").expect("the names of the fields");
+        for name in UPDATABLE.config.iter().chain(UPDATABLE.others) {
+            assert!(comment.contains(&format!("`{name}`")), "{name} is not named at update_mask");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! PreviewPayload.
+//! The checked request of PreviewPayload.
 
 use keeptrusts_webhooks_domain::body::EventData;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -13,13 +13,13 @@ use crate::v1;
 /// PreviewPayload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviewPayload {
-    /// Whose event it would be.
+    /// The organization that would own the event.
     pub organization_id: OrganizationId,
-    /// In which form. A template in it has not been compiled yet.
+    /// The format. A template in it has not been compiled yet.
     pub payload_format: PayloadFormat<()>,
-    /// What kind of event.
+    /// The event's type.
     pub event_type: EventType,
-    /// Its data. None: the type's sample.
+    /// The event's data. None: the type's sample.
     pub data: Option<EventData>,
 }
 

@@ -1,4 +1,4 @@
-//! A channel's configuration in requests: CreateChannel, and UpdateChannel with its field mask.
+//! CreateChannel, and UpdateChannel with its field mask.
 
 use keeptrusts_webhooks_domain::channel::{ChannelConfig, ChannelPatch, check_endpoint_ids};
 use keeptrusts_webhooks_domain::endpoint_config::check_name;
@@ -14,22 +14,23 @@ use crate::v1;
 /// CreateChannel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateChannel {
-    /// Whose it will be.
+    /// The organization that will own it.
     pub organization_id: OrganizationId,
-    /// Its configuration, with the endpoints as they are given.
+    /// The configuration. The endpoints are in the order of the request; their existence is not checked
+    /// yet.
     pub config: ChannelConfig<NewDestination>,
 }
 
 /// UpdateChannel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateChannel {
-    /// Whose it is.
+    /// The organization that owns it.
     pub organization_id: OrganizationId,
-    /// Which.
+    /// The channel.
     pub channel_id: ChannelId,
-    /// Only while this is its etag.
+    /// If set, the request is refused unless this is the current etag.
     pub etag: Option<String>,
-    /// New values, with the endpoints as they are given.
+    /// New values. The endpoints are in the order of the request; their existence is not checked yet.
     pub patch: ChannelPatch<NewDestination>,
 }
 
@@ -84,7 +85,7 @@ impl TryFrom<v1::UpdateChannelRequest> for UpdateChannel {
             return Err(violations);
         };
         let channel_id = violations.check(id("channel.id", &channel.id));
-        // Without a mask, which has been reported, there is no saying what else was meant.
+        // An invalid mask has been reported. Without it, the other fields cannot be checked.
         let Some(mask) = mask else { return Err(violations) };
         let patch = patch(&channel, &mask, Secrets::MayStay, &mut violations);
         match (organization_id, channel_id) {

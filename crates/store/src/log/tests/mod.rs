@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::limits::PROBE_INTERVAL;
-use crate::log::operation::ExpectedVersion;
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, PROBE_INTERVAL};
+use crate::log::operation::{ExpectedVersion, Refusal};
 use crate::testing::conformance::given::*;
 use crate::testing::faulty_store::{Fault, FaultyStore};
 

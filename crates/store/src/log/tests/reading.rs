@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::limits::MAX_TAIL_RECORDS;
+use crate::limits::{MAX_TAIL_RECORDS, SLOW_POLL};
 
 /// Reads so many records; fails if they are not the next ones.
 async fn read_along(mut follower: Follower, last: i64) -> Vec<Arc<Record>> {

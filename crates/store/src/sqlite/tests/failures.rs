@@ -23,7 +23,7 @@ fn publish_with_body(bytes: usize) -> Operation {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_reported_and_appends_go_on_when_there_is_room_again() {
+async fn a_full_disk_is_reported_and_appends_go_on_on_conflict_is_room_again() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
     store.append(SHARD, &[publish_with_body(100)]).await.expect("appends");

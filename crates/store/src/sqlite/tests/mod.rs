@@ -11,6 +11,7 @@ mod ownership;
 mod plans;
 mod power_cut;
 mod restored_files;
+mod tables;
 
 use std::path::Path;
 use std::sync::Arc;

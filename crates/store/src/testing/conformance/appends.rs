@@ -150,7 +150,7 @@ async fn read_stream(fixture: &Fixture, stream: Stream) -> Vec<Record> {
     records.expect("the stream is read")
 }
 
-pub(crate) async fn an_operation_of_several_records_is_answered_with_the_first_and_the_last(
+pub(crate) async fn an_operation_of_several_records_returns_its_first_and_last_position(
     fixture: Fixture,
 ) {
     let (one, two, event) = (endpoint_id(), endpoint_id(), event_id());
@@ -249,7 +249,7 @@ pub(crate) async fn invariant_6_refused_operations_leave_nothing_and_take_no_pos
     assert_eq!(store.shard_state(SHARD).await.expect("reads"), state);
 }
 
-pub(crate) async fn invariant_6_a_batch_of_refused_operations_moves_nothing(fixture: Fixture) {
+pub(crate) async fn invariant_6_a_batch_of_refused_operations_changes_nothing(fixture: Fixture) {
     fixture.append(publish(event_id())).await;
     let absent = || rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     let appended = fixture.store().append(SHARD, &[absent(), absent()]).await.expect("appends");
@@ -300,7 +300,7 @@ pub(crate) async fn an_operation_sees_those_before_it_in_its_batch(fixture: Fixt
     assert_eq!(fixture.last_position().await, Position(7));
 }
 
-pub(crate) async fn what_is_another_organizations_cannot_be_changed(fixture: Fixture) {
+pub(crate) async fn entities_of_another_organization_cannot_be_changed(fixture: Fixture) {
     let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
     fixture
         .append_all(&[
@@ -384,7 +384,7 @@ pub(crate) async fn an_event_with_3_000_deliveries_is_routed_and_concluded(fixtu
     assert_eq!(due.expect("reads").deliveries.len(), 1);
 }
 
-pub(crate) async fn a_commit_that_is_only_tried_changes_nothing(fixture: Fixture) {
+pub(crate) async fn a_probing_commit_changes_nothing(fixture: Fixture) {
     let store = fixture.store();
     store.append(SHARD, &[publish(event_id())]).await.expect("appends");
     let before = store.shard_state(SHARD).await.expect("reads");

@@ -53,7 +53,7 @@ pub(crate) async fn an_attempts_body_and_an_events_body_are_told_apart(fixture: 
     assert_eq!(bodies[&attempt], "of the attempt");
 }
 
-pub(crate) async fn only_bodies_that_are_asked_for_and_exist_are_answered(fixture: Fixture) {
+pub(crate) async fn only_requested_bodies_that_exist_are_returned(fixture: Fixture) {
     let expire_time = fixture.now() + LONG;
     let (asked, first) = with_body(b"first", expire_time);
     let (_, second) = with_body(b"second", expire_time);
@@ -123,9 +123,7 @@ pub(crate) async fn a_rebuild_leaves_bodies_alone(fixture: Fixture) {
     assert_eq!(read(&fixture, &[id]).await[&id], "content");
 }
 
-pub(crate) async fn an_organizations_bodies_are_erased_page_by_page_and_nobody_elses(
-    fixture: Fixture,
-) {
+pub(crate) async fn only_the_organizations_bodies_are_erased_page_by_page(fixture: Fixture) {
     let expire_time = fixture.now() + LONG;
     let endpoint = endpoint_id();
     fixture.append(create_endpoint(endpoint)).await;

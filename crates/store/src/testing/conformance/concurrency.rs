@@ -124,7 +124,7 @@ async fn read_along(store: Arc<dyn Store>, end: watch::Receiver<Option<Position>
     }
 }
 
-pub(crate) async fn of_many_who_change_a_version_one_wins(fixture: Fixture) {
+pub(crate) async fn one_of_many_changes_of_the_same_version_wins(fixture: Fixture) {
     const LAST_VERSION: i64 = 12;
     let endpoint = endpoint_id();
     fixture.append(create_endpoint(endpoint)).await;
@@ -163,7 +163,7 @@ pub(crate) async fn of_many_who_change_a_version_one_wins(fixture: Fixture) {
     assert_eq!(row.config.name, format!("by {}", wins[&LAST_VERSION]));
 }
 
-pub(crate) async fn of_many_who_publish_with_one_key_one_is_first(fixture: Fixture) {
+pub(crate) async fn one_of_many_events_with_the_same_key_is_accepted(fixture: Fixture) {
     let mut publishers = JoinSet::new();
     for store in fixture.handles().take(2 * WRITERS) {
         publishers.spawn(async move {
@@ -185,7 +185,7 @@ pub(crate) async fn of_many_who_publish_with_one_key_one_is_first(fixture: Fixtu
     assert_eq!(fixture.last_position().await, Position(1));
 }
 
-pub(crate) async fn changes_that_expect_no_version_all_follow_each_other(fixture: Fixture) {
+pub(crate) async fn changes_that_expect_any_version_all_succeed(fixture: Fixture) {
     let endpoint = endpoint_id();
     fixture.append(create_endpoint(endpoint)).await;
     let mut writers = JoinSet::new();
@@ -200,7 +200,7 @@ pub(crate) async fn changes_that_expect_no_version_all_follow_each_other(fixture
     assert!(versions.into_iter().eq(2..=1 + 4 * WRITERS as i64));
 }
 
-pub(crate) async fn what_is_due_is_of_the_snapshot_that_it_names(fixture: Fixture) {
+pub(crate) async fn due_deliveries_are_of_the_snapshot_that_the_page_names(fixture: Fixture) {
     const EVENTS: usize = 40;
     let endpoint = endpoint_id();
     fixture.append(create_endpoint(endpoint)).await;
@@ -251,9 +251,7 @@ pub(crate) async fn what_is_due_is_of_the_snapshot_that_it_names(fixture: Fixtur
     }
 }
 
-pub(crate) async fn an_append_that_was_given_up_is_found_if_and_only_if_it_happened(
-    fixture: Fixture,
-) {
+pub(crate) async fn a_dropped_append_is_found_if_and_only_if_it_happened(fixture: Fixture) {
     const APPENDS: u64 = 60;
     let endpoint = endpoint_id();
     fixture.append(create_endpoint(endpoint)).await;

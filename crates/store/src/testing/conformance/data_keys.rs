@@ -109,7 +109,7 @@ pub(crate) async fn a_replaced_master_key_never_comes_back(fixture: Fixture) {
     assert_eq!(replaced, [FIRST, SECOND].into());
 }
 
-pub(crate) async fn of_many_who_replace_the_master_key_one_does(fixture: Fixture) {
+pub(crate) async fn one_of_many_replacements_of_the_master_key_succeeds(fixture: Fixture) {
     claim(fixture.store()).await;
     let mut replacing = JoinSet::new();
     for (number, store) in fixture.handles().enumerate().take(16) {
@@ -145,7 +145,9 @@ pub(crate) async fn an_organization_has_one_data_key_which_is_read_back_as_it_wa
     assert!(store.data_keys(SHARD, &[]).await.expect("reads").is_empty());
 }
 
-pub(crate) async fn of_many_who_create_a_data_key_one_does_and_all_learn_of_it(fixture: Fixture) {
+pub(crate) async fn one_of_many_creations_of_a_data_key_succeeds_and_all_return_that_key(
+    fixture: Fixture,
+) {
     claim(fixture.store()).await;
     for round in 0..5 {
         let mut creating = JoinSet::new();
@@ -198,7 +200,7 @@ pub(crate) async fn data_keys_are_paged_by_their_organizations_without_those_und
     assert!(page(None, Some(9), 100).await.is_empty());
 }
 
-pub(crate) async fn many_data_keys_are_wrapped_anew_at_once_and_counted(fixture: Fixture) {
+pub(crate) async fn many_data_keys_are_rewrapped_in_one_call_and_counted(fixture: Fixture) {
     const COUNT: usize = 1_000;
     let store = fixture.store();
     claim(store).await;
@@ -227,7 +229,7 @@ pub(crate) async fn many_data_keys_are_wrapped_anew_at_once_and_counted(fixture:
     }
 }
 
-pub(crate) async fn a_data_key_that_has_changed_meanwhile_is_not_wrapped_anew(fixture: Fixture) {
+pub(crate) async fn a_data_key_that_changed_meanwhile_is_not_rewrapped(fixture: Fixture) {
     let store = fixture.store();
     claim(store).await;
     create_many(store, 4).await;
@@ -286,7 +288,7 @@ pub(crate) async fn once_a_master_key_is_replaced_no_new_data_key_is_under_it(fi
     assert_eq!(counts, BTreeMap::from([(SECOND.to_owned(), all)]));
 }
 
-pub(crate) async fn of_two_who_wrap_the_same_keys_anew_one_does_it_to_each(fixture: Fixture) {
+pub(crate) async fn each_data_key_is_rewrapped_by_one_of_two_processes(fixture: Fixture) {
     const COUNT: usize = 100;
     claim(fixture.store()).await;
     create_many(fixture.store(), COUNT).await;
@@ -318,7 +320,7 @@ pub(crate) async fn an_erased_data_key_is_gone_for_ever(fixture: Fixture) {
     assert_eq!(counts, BTreeMap::from([(FIRST.to_owned(), 1)]));
 }
 
-pub(crate) async fn an_organization_without_a_data_key_is_erased_all_the_same(fixture: Fixture) {
+pub(crate) async fn an_organization_without_a_data_key_can_be_erased(fixture: Fixture) {
     let (us, store) = (organization(), fixture.store());
     claim(store).await;
     store.erase_data_key(SHARD, &us).await.expect("erases");
@@ -337,7 +339,7 @@ pub(crate) async fn a_rebuild_leaves_keys_alone(fixture: Fixture) {
     assert_eq!(stored(store, &other_organization()).await, Some(StoredDataKey::Erased));
 }
 
-pub(crate) async fn data_keys_are_their_shards(fixture: Fixture) {
+pub(crate) async fn data_keys_belong_to_their_shard(fixture: Fixture) {
     let store = fixture.store();
     if store.shard_count() == 1 {
         return;

@@ -92,7 +92,7 @@ pub(crate) async fn due_deliveries_come_by_time_and_then_by_id_page_by_page(fixt
     assert_eq!(count, expected.len() as u64 + 1);
 }
 
-pub(crate) async fn a_retry_waits_on_the_steady_clock_whatever_people_are_told(fixture: Fixture) {
+pub(crate) async fn a_retry_waits_on_the_steady_clock_and_not_for_the_shown_time(fixture: Fixture) {
     let endpoint = an_endpoint(&fixture).await;
     let ids = [
         a_delivery_to(&fixture, endpoint).await,
@@ -125,9 +125,7 @@ pub(crate) async fn a_retry_waits_on_the_steady_clock_whatever_people_are_told(f
     assert_eq!(waiting, [(endpoint, steady[0] + 60 * SECOND)]);
 }
 
-pub(crate) async fn what_is_asked_for_is_due_before_everything_that_waits_for_a_time(
-    fixture: Fixture,
-) {
+pub(crate) async fn requested_attempts_are_due_before_scheduled_ones(fixture: Fixture) {
     let endpoint = an_endpoint(&fixture).await;
     let first = a_delivery_to(&fixture, endpoint).await;
     let second = a_delivery_to(&fixture, endpoint).await;

@@ -83,7 +83,7 @@ pub(crate) async fn invariant_5_no_record_of_an_owner_comes_after_its_successors
     assert_eq!(actors.first(), Some(&1));
 }
 
-pub(crate) async fn invariant_5_an_epoch_that_never_was_is_no_fence(fixture: Fixture) {
+pub(crate) async fn invariant_5_a_future_epoch_is_no_valid_fence(fixture: Fixture) {
     for epoch in [Epoch(1), Epoch(-1), Epoch(i64::MAX)] {
         let results = fixture.results(&[publish(event_id()).fenced(epoch)]).await;
         let lost = Refusal::LeaseLost { expected: epoch, actual: Epoch(0) };
@@ -104,7 +104,7 @@ pub(crate) async fn a_lease_that_is_held_is_not_given_to_another(fixture: Fixtur
     }
 }
 
-pub(crate) async fn of_many_who_ask_for_a_lease_one_gets_it(fixture: Fixture) {
+pub(crate) async fn one_of_many_processes_acquires_a_lease(fixture: Fixture) {
     if !fixture.store().is_shared() {
         return;
     }
@@ -116,7 +116,7 @@ pub(crate) async fn of_many_who_ask_for_a_lease_one_gets_it(fixture: Fixture) {
     assert_eq!(leases, [Lease { shard: SHARD, epoch: Epoch(1) }]);
 }
 
-pub(crate) async fn a_lease_that_ran_out_passes_on_and_cannot_be_renewed(fixture: Fixture) {
+pub(crate) async fn an_expired_lease_passes_to_another_and_cannot_be_renewed(fixture: Fixture) {
     if !fixture.store().is_shared() {
         return;
     }
@@ -132,7 +132,7 @@ pub(crate) async fn a_lease_that_ran_out_passes_on_and_cannot_be_renewed(fixture
     assert_eq!(results, [Err(lost)]);
 }
 
-pub(crate) async fn a_lease_that_ran_out_but_that_nobody_took_is_renewed(fixture: Fixture) {
+pub(crate) async fn an_expired_lease_that_nobody_took_is_renewed(fixture: Fixture) {
     let lease = acquire(fixture.store(), "first", SHORT).await.expect("the lease is free");
     fixture.advance(2 * SHORT).await;
     fixture.append(publish(event_id()).fenced(lease.epoch)).await;
@@ -197,7 +197,7 @@ pub(crate) async fn invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is
     assert_eq!(checkpoint().await, Position(7), "the next owner goes on where the last one was");
 }
 
-pub(crate) async fn a_survey_says_who_is_there_and_who_holds_what(fixture: Fixture) {
+pub(crate) async fn a_heartbeat_returns_who_is_alive_and_who_holds_which_shard(fixture: Fixture) {
     let store = fixture.store();
     acquire(store, "b", LONG).await.expect("the lease is free");
     let cluster = store.heartbeat("b", LONG).await.expect("reports");
@@ -225,7 +225,7 @@ pub(crate) async fn a_survey_says_who_is_there_and_who_holds_what(fixture: Fixtu
     }
 }
 
-pub(crate) async fn a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_to_have_expired(
+pub(crate) async fn a_member_without_heartbeats_is_left_out_and_its_lease_expires(
     fixture: Fixture,
 ) {
     if !fixture.store().is_shared() {

@@ -125,7 +125,7 @@ pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(f
     }
 }
 
-pub(crate) async fn endpoints_are_searched_by_text_that_means_only_itself(fixture: Fixture) {
+pub(crate) async fn endpoints_are_searched_by_literal_text(fixture: Fixture) {
     let names =
         ["100% of events", "100 events", "snake_case", "snakeXcase", "back\\slash", "O'Hara"];
     let ids = names.map(|_| endpoint_id());

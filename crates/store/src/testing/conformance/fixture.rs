@@ -1,4 +1,4 @@
-//! What a backend gives the suite: a new database, and what the suite may do to it.
+//! The fixture of the suite: a new database, and what the suite may do to it.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -19,12 +19,12 @@ use crate::store::Store;
 
 /// How long a check may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How much time passes between two looks at something that takes time.
+/// How long to wait before a condition is checked again.
 const STEP: Duration = Duration::from_millis(10);
 
-/// A database without records, and handles on it.
+/// A database without records, and stores that are open on it.
 pub(crate) struct Fixture {
-    /// Handles as different processes would have them: at least one, all on one database.
+    /// As different processes would have them: at least one, all on one database.
     pub(crate) stores: Vec<Arc<dyn Store>>,
     clock: Option<ManualClock>,
     damage: Option<Damager>,
@@ -33,7 +33,7 @@ pub(crate) struct Fixture {
 
 type Damager = Box<dyn Fn(Damage) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
-/// Something that happens to a table behind the log's back.
+/// Damage to a table that the log does not explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Damage {
     /// Every endpoint's row has another name.
@@ -46,15 +46,15 @@ pub(crate) enum Damage {
     AttemptsMiscounted,
     /// Every endpoint's document has another description.
     EndpointsRedescribed,
-    /// Every endpoint's document has other blanks, and its fields in another order. No check minds.
+    /// Every endpoint's document has other blanks and another order of fields. That is no difference.
     EndpointsReformatted,
     /// Every endpoint's document is of a newer version.
     EndpointsOfANewerVersion,
 }
 
 impl Damage {
-    /// Those that a check finds.
-    pub(crate) const FOUND: [Damage; 5] = [
+    /// The damages that a check finds.
+    pub(crate) const DETECTED: [Damage; 5] = [
         Damage::EndpointsRenamed,
         Damage::DeliveriesLost,
         Damage::MissedEventInvented,
@@ -62,7 +62,7 @@ impl Damage {
         Damage::EndpointsRedescribed,
     ];
 
-    /// The statement that does it, on SQLite and Postgres alike.
+    /// The statement that causes it, for SQLite and Postgres.
     pub(crate) fn sql(self) -> &'static str {
         match self {
             Damage::EndpointsRenamed => "UPDATE endpoints SET name = 'damaged'",

@@ -28,7 +28,7 @@ pub(crate) async fn the_same_key_with_other_content_is_refused(fixture: Fixture)
     assert_eq!(fixture.last_position().await, Position(1));
 }
 
-pub(crate) async fn keys_of_another_organization_are_its_own(fixture: Fixture) {
+pub(crate) async fn organizations_may_use_the_same_key(fixture: Fixture) {
     let theirs = event_id();
     fixture.append(publish_with_key(event_id(), "key", "content")).await;
     let publish = |id, content| publish_with_key(id, "key", content).of(other_organization());
@@ -83,7 +83,7 @@ pub(crate) async fn keys_are_compared_byte_by_byte(fixture: Fixture) {
     }
 }
 
-pub(crate) async fn hundreds_of_keys_in_one_batch_are_each_judged(fixture: Fixture) {
+pub(crate) async fn hundreds_of_keys_in_one_batch_are_decided_one_by_one(fixture: Fixture) {
     let events: Vec<_> = (0..600).map(|_| event_id()).collect();
     let publish = |number: usize, id| publish_with_key(id, &format!("key {number}"), "content");
     let used: Vec<_> = (0..600).step_by(2).map(|number| publish(number, events[number])).collect();

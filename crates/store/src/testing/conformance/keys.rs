@@ -48,9 +48,7 @@ fn change_key(number: u8, expected: ExpectedVersion, fact: KeyFact) -> Operation
     operation(Stream::Key(key_id(number.into())), expected, Fact::Key(fact))
 }
 
-pub(crate) async fn a_key_is_found_by_its_token_until_for_ever_and_says_what_became_of_it(
-    fixture: Fixture,
-) {
+pub(crate) async fn a_key_is_found_by_its_token_even_after_it_ended(fixture: Fixture) {
     let store = fixture.store();
     assert!(!store.has_keys().await.expect("reads"));
     let parent = SessionOrigin { parent: Some(key_id(1)) };
@@ -78,7 +76,7 @@ pub(crate) async fn a_key_is_found_by_its_token_until_for_ever_and_says_what_bec
     assert_eq!((found.revoke_time, found.version), (Some(recorded_at), Version(2)));
 }
 
-pub(crate) async fn a_key_that_is_made_only_if_there_is_none_is_made_once(fixture: Fixture) {
+pub(crate) async fn a_key_that_expects_version_0_is_created_once(fixture: Fixture) {
     let none = ExpectedVersion::Exactly(Version(0));
     let results = fixture.results(&[create_key(1, none), create_key(1, none)]).await;
     assert!(results[0].is_ok());
@@ -109,7 +107,7 @@ pub(crate) async fn an_organizations_keys_are_listed_newest_first(fixture: Fixtu
     assert_eq!(list(OrganizationId::all(), None, KeyId::MAX, 9).await, [8]);
 }
 
-pub(crate) async fn keys_are_found_by_their_ids_and_by_who_made_them(fixture: Fixture) {
+pub(crate) async fn keys_are_found_by_id_and_by_creator(fixture: Fixture) {
     let made_by = |maker: u128, number: u8| {
         let mut operation = create_key(number, ExpectedVersion::New);
         operation.metadata.actor = key_id(maker).to_string();
@@ -135,7 +133,7 @@ pub(crate) async fn keys_are_found_by_their_ids_and_by_who_made_them(fixture: Fi
     assert_eq!(store.keys(&[]).await.expect("reads"), []);
 }
 
-pub(crate) async fn uses_are_noted_and_never_go_back(fixture: Fixture) {
+pub(crate) async fn the_last_use_of_a_key_never_goes_back(fixture: Fixture) {
     let (early, late) = (time("2026-04-23T10:30:00Z"), time("2026-04-23T10:31:00.5Z"));
     let store = fixture.store();
     store.note_key_uses(&[(key_id(1), late), (key_id(2), early)]).await.expect("noted");

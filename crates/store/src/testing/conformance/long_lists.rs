@@ -10,14 +10,14 @@ use ulid::Ulid;
 
 use super::Fixture;
 use super::given::*;
-use crate::limits::ROWS_LOOKED_AT;
+use crate::limits::ROWS_EXAMINED;
 use crate::log::operation::{ExpectedVersion, Operation};
 use crate::queries::{AttemptFilter, AuditFilter, DeliveryFilter, EventFilter, Interval, ListPage};
 
 const RARE: EventType = EventType::KeyRotated;
 const COMMON: EventType = EventType::PolicyBlock;
 /// More common rows than are looked at.
-const MANY: usize = ROWS_LOOKED_AT + 50;
+const MANY: usize = ROWS_EXAMINED + 50;
 
 async fn append_in_parts(fixture: &Fixture, operations: &[Operation]) {
     for part in operations.chunks(400) {
@@ -35,7 +35,7 @@ async fn assert_found_in_two_looks<Id: PartialEq + std::fmt::Debug + Copy>(
 ) {
     let first = list(end).await;
     assert_eq!(first.rows, []);
-    let last = common[common.len() - ROWS_LOOKED_AT];
+    let last = common[common.len() - ROWS_EXAMINED];
     assert_eq!(first.next, Some(last), "it ends with the last row that was looked at");
     let second = list(last).await;
     assert_eq!(second, ListPage { rows: vec![rare], next: None });
@@ -45,7 +45,9 @@ fn ids<Row, Id>(found: ListPage<Row, Id>, id: impl Fn(&Row) -> Id) -> ListPage<I
     ListPage { rows: found.rows.iter().map(id).collect(), next: found.next }
 }
 
-pub(crate) async fn a_list_of_events_looks_at_so_many_and_says_how_far_it_came(fixture: Fixture) {
+pub(crate) async fn a_list_of_events_examines_a_limited_number_and_returns_how_far_it_came(
+    fixture: Fixture,
+) {
     let rare = event_id();
     let common: Vec<_> = (0..MANY).map(|_| event_id()).collect();
     let mut published = vec![publish_type(rare, RARE)];
@@ -71,7 +73,7 @@ pub(crate) async fn a_list_of_events_looks_at_so_many_and_says_how_far_it_came(f
     assert_eq!((all.rows.len(), all.next), (MANY + 1, None), "as many as are asked for are");
 }
 
-pub(crate) async fn a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_came(
+pub(crate) async fn a_list_of_deliveries_examines_a_limited_number_and_returns_how_far_it_came(
     fixture: Fixture,
 ) {
     let (rare, common, endpoint) = rare_and_common_deliveries(&fixture).await;
@@ -87,7 +89,9 @@ pub(crate) async fn a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_ca
     }
 }
 
-pub(crate) async fn a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came(fixture: Fixture) {
+pub(crate) async fn a_list_of_attempts_examines_a_limited_number_and_returns_how_far_it_came(
+    fixture: Fixture,
+) {
     let (rare, common, endpoint) = rare_and_common_deliveries(&fixture).await;
     let store = fixture.store();
     let rows = store.deliveries(SHARD, &organization(), &[rare]).await.expect("reads");
@@ -131,7 +135,7 @@ async fn rare_and_common_deliveries(
     (rare, common, endpoint)
 }
 
-pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture) {
+pub(crate) async fn the_audit_trail_is_searched_in_parts(fixture: Fixture) {
     let endpoint = endpoint_id();
     let by = |actor: &str, mut operation: Operation| {
         operation.metadata.actor = actor.to_owned();
@@ -157,7 +161,7 @@ pub(crate) async fn the_audit_trail_is_looked_through_in_parts(fixture: Fixture)
     assert_found_in_two_looks(of_ann, end, &all[1..], rare).await;
 }
 
-pub(crate) async fn what_happened_long_before_or_after_a_time_is_not_looked_at(fixture: Fixture) {
+pub(crate) async fn rows_far_outside_the_interval_are_not_examined(fixture: Fixture) {
     // Ids have the time of what they are of: these are of the year 1970, and of long after.
     let last = Ulid(u128::MAX).0;
     let published: Vec<_> = (0..MANY).map(|_| publish_type(event_id(), COMMON)).collect();
@@ -178,7 +182,7 @@ pub(crate) async fn what_happened_long_before_or_after_a_time_is_not_looked_at(f
     assert_eq!(list(Some(start), Some(end)).await, nothing);
 }
 
-pub(crate) async fn nothing_is_looked_at_of_another_organizations_endpoint(fixture: Fixture) {
+pub(crate) async fn rows_of_another_organizations_endpoint_are_not_examined(fixture: Fixture) {
     let (_, _, endpoint) = rare_and_common_deliveries(&fixture).await;
     let (store, them) = (fixture.store(), other_organization());
     for event_type in [None, Some(COMMON)] {

@@ -1,8 +1,8 @@
-//! One suite that holds every implementation of [`Store`](crate::Store) to the contract on the trait.
+//! The conformance suite: it holds every backend to the specification on [`Store`](crate::Store).
 //!
-//! A backend hooks the whole suite up in one line of its tests: `conformance_tests!(fixture);`,
-//! where `fixture` is an `async fn() -> Fixture` that makes a database of its own each time.
-//! The checks are sorted by idea, one file for each; [`given`] builds what they append.
+//! A backend runs the whole suite with one line of its tests, `conformance_tests!(fixture);`, where
+//! `fixture` is an `async fn() -> Fixture` that creates a new database each time. Each file has the
+//! checks of one subject; [`given`] builds the operations that they append.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,19 +34,19 @@ pub(crate) mod replays;
 
 pub(crate) use fixture::{Damage, Fixture, ManualClock, without_hanging};
 
-/// Makes a test of every check, with a fixture of its own from `$make`, an `async fn() -> Fixture`.
+/// Makes each check a test, which gets a new fixture from `$make`, an `async fn() -> Fixture`.
 macro_rules! conformance_tests {
     ($make:ident) => {
         $crate::testing::conformance::conformance_tests! { $make:
             appends {
                 every_kind_of_fact_is_read_back_as_it_was_appended,
-                an_operation_of_several_records_is_answered_with_the_first_and_the_last,
+                an_operation_of_several_records_returns_its_first_and_last_position,
                 invariant_6_refused_operations_leave_nothing_and_take_no_position,
-                invariant_6_a_batch_of_refused_operations_moves_nothing,
+                invariant_6_a_batch_of_refused_operations_changes_nothing,
                 an_operation_sees_those_before_it_in_its_batch,
-                what_is_another_organizations_cannot_be_changed,
+                entities_of_another_organization_cannot_be_changed,
                 an_append_without_operations_changes_nothing,
-                a_commit_that_is_only_tried_changes_nothing,
+                a_probing_commit_changes_nothing,
                 a_batch_of_2_000_operations_is_appended,
                 an_event_with_3_000_deliveries_is_routed_and_concluded,
             }
@@ -58,57 +58,57 @@ macro_rules! conformance_tests {
             idempotency {
                 the_same_key_and_content_answer_with_the_first_event,
                 the_same_key_with_other_content_is_refused,
-                keys_of_another_organization_are_its_own,
+                organizations_may_use_the_same_key,
                 a_key_used_twice_in_one_batch_is_used_once,
                 a_refused_operation_does_not_use_its_key_up,
                 keys_are_compared_byte_by_byte,
-                hundreds_of_keys_in_one_batch_are_each_judged,
+                hundreds_of_keys_in_one_batch_are_decided_one_by_one,
                 keys_are_still_known_after_a_rebuild,
             }
             concurrency {
                 invariant_6_readers_see_no_gap_while_many_append_and_some_are_refused,
-                of_many_who_change_a_version_one_wins,
-                of_many_who_publish_with_one_key_one_is_first,
-                changes_that_expect_no_version_all_follow_each_other,
-                what_is_due_is_of_the_snapshot_that_it_names,
-                an_append_that_was_given_up_is_found_if_and_only_if_it_happened,
+                one_of_many_changes_of_the_same_version_wins,
+                one_of_many_events_with_the_same_key_is_accepted,
+                changes_that_expect_any_version_all_succeed,
+                due_deliveries_are_of_the_snapshot_that_the_page_names,
+                a_dropped_append_is_found_if_and_only_if_it_happened,
             }
             fencing_and_leases {
                 invariant_5_an_earlier_owner_cannot_append,
                 invariant_5_no_record_of_an_owner_comes_after_its_successors_first,
-                invariant_5_an_epoch_that_never_was_is_no_fence,
+                invariant_5_a_future_epoch_is_no_valid_fence,
                 a_lease_that_is_held_is_not_given_to_another,
-                of_many_who_ask_for_a_lease_one_gets_it,
-                a_lease_that_ran_out_passes_on_and_cannot_be_renewed,
-                a_lease_that_ran_out_but_that_nobody_took_is_renewed,
+                one_of_many_processes_acquires_a_lease,
+                an_expired_lease_passes_to_another_and_cannot_be_renewed,
+                an_expired_lease_that_nobody_took_is_renewed,
                 a_renewed_lease_lasts_by_its_new_time_to_live,
                 a_lease_that_was_given_back_is_free_and_its_epoch_is_not_used_again,
                 invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is_acted_on_twice,
-                a_survey_says_who_is_there_and_who_holds_what,
-                a_member_that_ran_out_of_time_is_gone_and_its_lease_is_seen_to_have_expired,
+                a_heartbeat_returns_who_is_alive_and_who_holds_which_shard,
+                a_member_without_heartbeats_is_left_out_and_its_lease_expires,
             }
             data_keys {
                 the_first_master_key_is_current_until_it_is_replaced,
                 a_replaced_master_key_never_comes_back,
-                of_many_who_replace_the_master_key_one_does,
+                one_of_many_replacements_of_the_master_key_succeeds,
                 an_organization_has_one_data_key_which_is_read_back_as_it_was_created,
-                of_many_who_create_a_data_key_one_does_and_all_learn_of_it,
+                one_of_many_creations_of_a_data_key_succeeds_and_all_return_that_key,
                 a_data_key_is_not_created_under_a_master_key_that_is_not_current,
                 data_keys_are_paged_by_their_organizations_without_those_under_one_master_key,
-                many_data_keys_are_wrapped_anew_at_once_and_counted,
-                a_data_key_that_has_changed_meanwhile_is_not_wrapped_anew,
+                many_data_keys_are_rewrapped_in_one_call_and_counted,
+                a_data_key_that_changed_meanwhile_is_not_rewrapped,
                 once_a_master_key_is_replaced_no_new_data_key_is_under_it,
-                of_two_who_wrap_the_same_keys_anew_one_does_it_to_each,
+                each_data_key_is_rewrapped_by_one_of_two_processes,
                 an_erased_data_key_is_gone_for_ever,
-                an_organization_without_a_data_key_is_erased_all_the_same,
+                an_organization_without_a_data_key_can_be_erased,
                 a_rebuild_leaves_keys_alone,
-                data_keys_are_their_shards,
+                data_keys_belong_to_their_shard,
             }
             bodies {
-                an_organizations_bodies_are_erased_page_by_page_and_nobody_elses,
+                only_the_organizations_bodies_are_erased_page_by_page,
                 bodies_of_every_size_are_read_back_byte_for_byte,
                 an_attempts_body_and_an_events_body_are_told_apart,
-                only_bodies_that_are_asked_for_and_exist_are_answered,
+                only_requested_bodies_that_exist_are_returned,
                 bodies_of_refused_and_duplicate_operations_are_not_kept,
                 an_expired_body_is_gone_before_it_is_deleted,
                 expired_bodies_are_deleted_a_limited_number_at_a_time,
@@ -118,11 +118,11 @@ macro_rules! conformance_tests {
                 an_endpoints_row_follows_each_of_its_facts,
                 an_accepted_event_and_its_delivery_have_rows_with_their_trace,
                 a_delivery_retries_until_it_fails_and_each_attempt_has_a_row,
-                a_delivery_knows_the_calls_that_asked_for_its_attempts,
+                a_delivery_keeps_the_traces_of_the_requests_for_its_attempts,
                 a_manual_retry_is_due_beside_the_schedule_and_can_deliver,
                 a_cancelled_delivery_waits_for_nothing,
                 a_test_is_an_event_and_a_delivery_of_its_own,
-                what_a_batch_makes_it_may_also_change,
+                a_batch_may_change_what_it_has_created,
                 attempts_are_counted_by_hour_outcome_and_duration_and_tests_are_not,
             }
             health {
@@ -133,51 +133,51 @@ macro_rules! conformance_tests {
             }
             pauses {
                 the_last_pause_of_an_endpoint_counts_until_something_ends_it,
-                pauses_are_their_organizations,
+                pauses_belong_to_their_organization,
                 an_expired_delivery_has_failed_and_waits_for_nothing,
             }
             due {
                 missed_events_are_read_in_the_order_of_the_log,
                 due_deliveries_come_by_time_and_then_by_id_page_by_page,
-                a_retry_waits_on_the_steady_clock_whatever_people_are_told,
-                what_is_asked_for_is_due_before_everything_that_waits_for_a_time,
+                a_retry_waits_on_the_steady_clock_and_not_for_the_shown_time,
+                requested_attempts_are_due_before_scheduled_ones,
                 the_steady_clock_never_goes_back_and_its_age_is_the_databases,
             }
             queries {
                 lists_come_newest_first_page_by_page_without_loss_or_repetition,
                 a_deleted_endpoint_is_not_listed_but_can_be_read,
-                an_organization_sees_nothing_of_anothers,
-                deliveries_are_read_by_id_and_absent_ones_left_out,
-                an_empty_database_answers_every_question,
+                an_organization_sees_nothing_of_another,
+                deliveries_are_read_by_id_and_missing_ones_are_left_out,
+                an_empty_database_answers_every_query,
             }
             filters {
                 events_are_filtered_by_type_and_time,
                 deliveries_are_filtered_by_each_of_their_columns_and_any_two,
                 attempts_are_filtered_by_each_of_their_columns_and_any_two,
-                endpoints_are_searched_by_text_that_means_only_itself,
+                endpoints_are_searched_by_literal_text,
                 endpoints_are_filtered_by_status_and_text_together,
             }
             long_lists {
-                a_list_of_events_looks_at_so_many_and_says_how_far_it_came,
-                a_list_of_deliveries_looks_at_so_many_and_says_how_far_it_came,
-                a_list_of_attempts_looks_at_so_many_and_says_how_far_it_came,
-                the_audit_trail_is_looked_through_in_parts,
-                what_happened_long_before_or_after_a_time_is_not_looked_at,
-                nothing_is_looked_at_of_another_organizations_endpoint,
+                a_list_of_events_examines_a_limited_number_and_returns_how_far_it_came,
+                a_list_of_deliveries_examines_a_limited_number_and_returns_how_far_it_came,
+                a_list_of_attempts_examines_a_limited_number_and_returns_how_far_it_came,
+                the_audit_trail_is_searched_in_parts,
+                rows_far_outside_the_interval_are_not_examined,
+                rows_of_another_organizations_endpoint_are_not_examined,
             }
             replays {
                 a_replays_row_follows_each_of_its_facts,
                 replays_are_listed_newest_first_and_running_ones_by_their_ids,
                 invariant_4_a_step_is_appended_as_a_whole_or_not_at_all,
-                each_scope_finds_what_it_is_about_page_by_page,
+                each_scope_finds_its_events_page_by_page,
                 a_replay_is_limited_by_times_events_and_types,
             }
             keys {
-                a_key_is_found_by_its_token_until_for_ever_and_says_what_became_of_it,
-                a_key_that_is_made_only_if_there_is_none_is_made_once,
+                a_key_is_found_by_its_token_even_after_it_ended,
+                a_key_that_expects_version_0_is_created_once,
                 an_organizations_keys_are_listed_newest_first,
-                keys_are_found_by_their_ids_and_by_who_made_them,
-                uses_are_noted_and_never_go_back,
+                keys_are_found_by_id_and_by_creator,
+                the_last_use_of_a_key_never_goes_back,
                 the_audit_trail_has_what_people_did_and_can_be_filtered,
                 endpoints_are_counted_but_deleted_ones_are_not,
                 keys_are_rebuilt_as_they_were,
@@ -186,26 +186,26 @@ macro_rules! conformance_tests {
                 a_channel_is_what_its_records_say,
                 channels_are_listed_and_counted_without_deleted_ones,
                 a_notification_is_what_its_records_say,
-                a_notification_that_is_raised_only_if_it_is_not_there_is_raised_once,
+                a_notification_that_expects_version_0_is_raised_once,
                 notifications_are_listed_newest_first_and_by_channel,
-                what_waits_is_found_by_channel_and_in_the_order_in_which_it_is_due,
-                what_was_told_of_exhausted_deliveries_is_known_while_it_matters,
-                an_incident_is_open_until_its_service_was_told_of_the_end,
-                mail_is_known_by_organization_while_it_counts,
+                waiting_notifications_are_found_by_channel_in_the_order_of_their_due_times,
+                exhaustion_notifications_are_found_while_they_wait_and_for_a_while_after,
+                an_incident_is_open_until_its_service_was_notified_of_its_end,
+                sent_mail_is_counted_by_organization_for_a_while,
                 channels_and_notifications_are_rebuilt_as_they_were,
             }
             rebuild {
                 invariant_7_a_long_random_history_is_rebuilt_as_it_was,
-                the_same_seeds_histories_get_the_same_answers_as_in_memory,
-                invariant_7_a_check_finds_what_the_log_does_not_say_and_changes_nothing,
+                a_random_history_gives_the_same_answers_as_in_memory,
+                invariant_7_a_check_finds_differences_from_the_log_and_changes_nothing,
                 invariant_7_another_form_of_a_document_is_no_difference,
-                a_newer_versions_document_is_neither_read_nor_folded_over,
+                a_document_of_a_newer_version_is_neither_read_nor_rebuilt,
                 an_empty_shard_is_checked_and_rebuilt,
                 progress_grows_to_the_last_position,
-                an_interrupted_rebuild_or_check_has_changed_nothing,
+                an_interrupted_rebuild_or_check_changes_nothing,
                 nothing_that_is_appended_during_a_rebuild_is_lost,
                 a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone,
-                a_rebuild_concerns_its_shard_only,
+                a_rebuild_changes_its_shard_only,
             }
         }
     };

@@ -205,9 +205,7 @@ pub(crate) async fn a_notification_is_what_its_records_say(fixture: Fixture) {
     assert_eq!((row.last_attempt, row.version), (Some(attempt(2, Some(200))), Version(4)));
 }
 
-pub(crate) async fn a_notification_that_is_raised_only_if_it_is_not_there_is_raised_once(
-    fixture: Fixture,
-) {
+pub(crate) async fn a_notification_that_expects_version_0_is_raised_once(fixture: Fixture) {
     let raise = || {
         let new = new(channel_id(1), NotificationType::WeeklySummary, "2026-04-23T10:30:00Z");
         let fact = NotificationFact::Raised(Box::new(new));
@@ -240,7 +238,7 @@ pub(crate) async fn notifications_are_listed_newest_first_and_by_channel(fixture
     assert_eq!(list(Some(channel_id(9)), NotificationId::MAX, 2).await, []);
 }
 
-pub(crate) async fn what_waits_is_found_by_channel_and_in_the_order_in_which_it_is_due(
+pub(crate) async fn waiting_notifications_are_found_by_channel_in_the_order_of_their_due_times(
     fixture: Fixture,
 ) {
     let kind = NotificationType::EndpointDegraded;
@@ -268,7 +266,7 @@ pub(crate) async fn what_waits_is_found_by_channel_and_in_the_order_in_which_it_
     assert_eq!(channels, expected);
 }
 
-pub(crate) async fn what_was_told_of_exhausted_deliveries_is_known_while_it_matters(
+pub(crate) async fn exhaustion_notifications_are_found_while_they_wait_and_for_a_while_after(
     fixture: Fixture,
 ) {
     let exhausted = NotificationType::DeliveryExhausted;
@@ -325,7 +323,9 @@ fn about_incident(channel: u128, action: IncidentAction) -> NewNotification {
     NewNotification { incident, ..new(channel_id(channel), kind, "2026-04-23T10:31:00Z") }
 }
 
-pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fixture: Fixture) {
+pub(crate) async fn an_incident_is_open_until_its_service_was_notified_of_its_end(
+    fixture: Fixture,
+) {
     let store = fixture.store();
     let open = async || {
         let found = store.open_incidents(SHARD).await.expect("reads");
@@ -391,7 +391,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_told_of_the_end(fi
     assert_eq!(open().await, before);
 }
 
-pub(crate) async fn mail_is_known_by_organization_while_it_counts(fixture: Fixture) {
+pub(crate) async fn sent_mail_is_counted_by_organization_for_a_while(fixture: Fixture) {
     let sent_to = |recipients, number| NotificationFact::Sent {
         attempt: NotificationAttempt { recipients, ..attempt(number, Some(250)) },
         count: 1,

@@ -88,7 +88,7 @@ pub(crate) async fn the_last_pause_of_an_endpoint_counts_until_something_ends_it
     assert_eq!(pause_of(&fixture, endpoint).await, None);
 }
 
-pub(crate) async fn pauses_are_their_organizations(fixture: Fixture) {
+pub(crate) async fn pauses_belong_to_their_organization(fixture: Fixture) {
     let [ours, theirs] = [organization(), other_organization()];
     let endpoint = an_endpoint_of(&fixture, theirs.clone()).await;
     let delivery = a_delivery_to(&fixture, endpoint, theirs.clone()).await;

@@ -284,7 +284,7 @@ fn noted() -> TraceContext {
     trace.with_state("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".parse().ok())
 }
 
-pub(crate) async fn a_delivery_knows_the_calls_that_asked_for_its_attempts(fixture: Fixture) {
+pub(crate) async fn a_delivery_keeps_the_traces_of_the_requests_for_its_attempts(fixture: Fixture) {
     let endpoint = an_endpoint(&fixture).await;
     let id = a_delivery_to(&fixture, endpoint).await;
     let asked = async |fact: DeliveryFact, trace: TraceContext| {
@@ -384,7 +384,7 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     assert_eq!(attempts_of(&fixture, id).await[0].details.trigger, Trigger::Test);
 }
 
-pub(crate) async fn what_a_batch_makes_it_may_also_change(fixture: Fixture) {
+pub(crate) async fn a_batch_may_change_what_it_has_created(fixture: Fixture) {
     let (endpoint, event, id) = (endpoint_id(), event_id(), delivery_id());
     let scheduled = Delivery {
         id,

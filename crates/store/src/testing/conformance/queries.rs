@@ -69,7 +69,7 @@ pub(crate) async fn a_deleted_endpoint_is_not_listed_but_can_be_read(fixture: Fi
     assert!(of_shard(deleted, ALL).await.is_empty());
 }
 
-pub(crate) async fn an_organization_sees_nothing_of_anothers(fixture: Fixture) {
+pub(crate) async fn an_organization_sees_nothing_of_another(fixture: Fixture) {
     let stories = populate(&fixture).await;
     let store = fixture.store();
     let stranger = "initech".parse().expect("an organization's id");
@@ -94,7 +94,7 @@ pub(crate) async fn an_organization_sees_nothing_of_anothers(fixture: Fixture) {
     assert_eq!(of_both.len(), 4, "dispatch works for everybody");
 }
 
-pub(crate) async fn deliveries_are_read_by_id_and_absent_ones_left_out(fixture: Fixture) {
+pub(crate) async fn deliveries_are_read_by_id_and_missing_ones_are_left_out(fixture: Fixture) {
     let stories = populate(&fixture).await;
     let read = async |ids: &[DeliveryId]| {
         let rows = fixture.store().deliveries(SHARD, &organization(), ids).await.expect("reads");
@@ -108,7 +108,7 @@ pub(crate) async fn deliveries_are_read_by_id_and_absent_ones_left_out(fixture: 
     assert_eq!(read(&[other, delivery_id(), one]).await, [one, other]);
 }
 
-pub(crate) async fn an_empty_database_answers_every_question(fixture: Fixture) {
+pub(crate) async fn an_empty_database_answers_every_query(fixture: Fixture) {
     let (store, us) = (fixture.store(), organization());
     assert!(
         endpoints(store, &us, EndpointFilter::default(), EndpointId::MAX, ALL).await.is_empty()

@@ -53,7 +53,7 @@ pub(crate) async fn invariant_7_a_long_random_history_is_rebuilt_as_it_was(fixtu
     assert_eq!(check(&fixture).await, []);
 }
 
-pub(crate) async fn the_same_seeds_histories_get_the_same_answers_as_in_memory(fixture: Fixture) {
+pub(crate) async fn a_random_history_gives_the_same_answers_as_in_memory(fixture: Fixture) {
     let mut history = History::begin(&fixture, Random::of_seed(2)).await;
     for _ in 0..10 {
         history.go_on(&fixture, 10).await;
@@ -64,13 +64,13 @@ pub(crate) async fn the_same_seeds_histories_get_the_same_answers_as_in_memory(f
     }
 }
 
-pub(crate) async fn invariant_7_a_check_finds_what_the_log_does_not_say_and_changes_nothing(
+pub(crate) async fn invariant_7_a_check_finds_differences_from_the_log_and_changes_nothing(
     fixture: Fixture,
 ) {
     let mut history = History::begin(&fixture, Random::of_seed(7)).await;
     history.go_on(&fixture, 60).await;
     let sound = Answers::of(fixture.store()).await;
-    for damage in Damage::FOUND {
+    for damage in Damage::DETECTED {
         if !fixture.damage(damage).await {
             return;
         }
@@ -118,7 +118,7 @@ pub(crate) async fn invariant_7_another_form_of_a_document_is_no_difference(fixt
     assert!(stored.contains("SealedSecret(key key-1)"), "nothing else of a secret: {stored}");
 }
 
-pub(crate) async fn a_newer_versions_document_is_neither_read_nor_folded_over(fixture: Fixture) {
+pub(crate) async fn a_document_of_a_newer_version_is_neither_read_nor_rebuilt(fixture: Fixture) {
     let endpoint = endpoint_id();
     fixture.append(create_endpoint(endpoint)).await;
     if !fixture.damage(Damage::EndpointsOfANewerVersion).await {
@@ -163,7 +163,7 @@ pub(crate) async fn progress_grows_to_the_last_position(fixture: Fixture) {
     assert_eq!(of_rebuild.last(), Some(&Position(2_500)));
 }
 
-pub(crate) async fn an_interrupted_rebuild_or_check_has_changed_nothing(fixture: Fixture) {
+pub(crate) async fn an_interrupted_rebuild_or_check_changes_nothing(fixture: Fixture) {
     let mut history = History::begin(&fixture, Random::of_seed(4)).await;
     while (fixture.last_position().await.0 as usize) < REBUILD_STEP + 1 {
         history.go_on(&fixture, 20).await;
@@ -234,7 +234,7 @@ pub(crate) async fn a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone(
     assert_eq!(cluster.shards[usize::from(SHARD.0)].owner.as_deref(), Some("us"));
 }
 
-pub(crate) async fn a_rebuild_concerns_its_shard_only(fixture: Fixture) {
+pub(crate) async fn a_rebuild_changes_its_shard_only(fixture: Fixture) {
     let store = fixture.store();
     let Some(other) = (store.shard_count() > 1).then_some(Shard(1)) else { return };
     let (here, elsewhere) = (endpoint_id(), endpoint_id());

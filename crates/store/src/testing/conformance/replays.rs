@@ -194,7 +194,7 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
 }
 
 /// Events in all states that a replay can find, and one of each that it must not.
-pub(crate) async fn each_scope_finds_what_it_is_about_page_by_page(fixture: Fixture) {
+pub(crate) async fn each_scope_finds_its_events_page_by_page(fixture: Fixture) {
     let (endpoint, other) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
     let expire_time = fixture.now() + Duration::from_secs(3_600);
     let new = async |deliveries: &[EndpointId], missed: &[EndpointId], is_kept: bool| {

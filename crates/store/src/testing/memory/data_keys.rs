@@ -1,4 +1,4 @@
-//! The keys of the secrets, in memory.
+//! The [`Vault`] of the store in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;

@@ -1,12 +1,11 @@
-//! The log in memory: the reference that the databases are held against, and what simulations
-//! run on. Nothing survives the process.
+//! The store in memory: the reference for the databases, and what simulations run on.
 
 mod data_keys;
 mod replays;
 mod selecting;
 mod tables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,13 +31,13 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::log::commits::OtherWrites;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
 };
-use crate::log::plan::{Locked, Wanted, plan};
+use crate::log::other_writes::OtherWrites;
+use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::log::projection::{
-    Changes, CountKey, Fold, HealthChange, IncidentKey, Loaded, MissedEvent, Touched,
+    AffectedRows, Changes, CountKey, Fold, HealthChange, IncidentKey, LoadedRows, MissedEvent,
 };
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
@@ -52,7 +51,7 @@ pub struct MemoryStore {
     shared: bool,
     database: Mutex<Database>,
     shards: Vec<Mutex<ShardData>>,
-    /// None fails.
+    /// Never has a failure.
     other_writes: OtherWrites,
 }
 
@@ -67,7 +66,7 @@ struct Database {
 struct ShardData {
     checkpoint: Position,
     epoch: Epoch,
-    /// The newest time of the steady clock, and when it was written by the database's.
+    /// The newest time of the steady clock, and when it was written, by the database's clock.
     steady: Option<(Timestamp, Timestamp)>,
     lease: Option<(String, Timestamp)>,
     records: Vec<Record>,
@@ -120,16 +119,16 @@ impl ShardData {
         Position(self.records.len() as i64)
     }
 
-    fn loaded(&self, touched: &Touched) -> Loaded {
+    fn loaded(&self, affected: &AffectedRows) -> LoadedRows {
         let tables = &self.tables;
-        let endpoints = touched.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
-        let deliveries = touched.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
-        let keys = touched.keys.iter().filter_map(|id| tables.keys.get(id));
-        let replays = touched.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
-        let channels = touched.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
+        let endpoints = affected.endpoints.iter().filter_map(|(_, id)| tables.endpoints.get(id));
+        let deliveries = affected.deliveries.iter().filter_map(|(_, id)| tables.deliveries.get(id));
+        let keys = affected.keys.iter().filter_map(|id| tables.keys.get(id));
+        let replays = affected.replays.iter().filter_map(|(_, id)| tables.replays.get(id));
+        let channels = affected.channels.iter().filter_map(|(_, id)| tables.channels.get(id));
         let notifications =
-            touched.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
-        Loaded {
+            affected.notifications.iter().filter_map(|(_, id)| tables.notifications.get(id));
+        LoadedRows {
             endpoints: endpoints.map(|endpoint| (endpoint.id, endpoint.clone())).collect(),
             deliveries: deliveries.map(|delivery| (delivery.id, delivery.clone())).collect(),
             keys: keys.map(|key| (key.id, key.clone())).collect(),
@@ -139,20 +138,23 @@ impl ShardData {
         }
     }
 
-    fn lock_for(&self, operations: &[Operation]) -> Locked {
-        let wanted = Wanted::by(operations);
+    fn lock_for(&self, operations: &[Operation]) -> LockedShard {
+        let wanted = ReadSet::of(operations);
+        let wanted_keys: HashSet<_> = wanted.keys.iter().map(|(owner, key)| (owner, key)).collect();
         let mut keys = HashMap::new();
-        for event in self.tables.events.values().filter(|_| !wanted.keys.is_empty()) {
-            if let Some(idempotency) = &event.idempotency {
+        for event in self.tables.events.values().filter(|_| !wanted_keys.is_empty()) {
+            if let Some(idempotency) = &event.idempotency
+                && wanted_keys.contains(&(&event.organization_id, &idempotency.key))
+            {
                 let owner = (event.organization_id.clone(), idempotency.key.clone());
                 keys.insert(owner, (event.id, idempotency.request_sha256));
             }
         }
-        Locked {
+        LockedShard {
             last_position: self.last_position(),
             checkpoint: self.checkpoint,
             epoch: self.epoch,
-            loaded: self.loaded(&wanted.touched),
+            loaded: self.loaded(&wanted.affected),
             keys,
         }
     }
@@ -168,17 +170,33 @@ impl ShardData {
 
 impl Tables {
     fn write(&mut self, changes: Changes) {
-        self.endpoints.extend(changes.endpoints);
-        self.events.extend(changes.events.into_iter().map(|event| (event.id, event)));
-        self.deliveries.extend(changes.new_deliveries);
-        self.deliveries.extend(changes.changed_deliveries);
-        self.attempts
-            .extend(changes.attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
-        self.missed.extend(changes.missed);
-        for (key, count) in changes.attempt_counts {
+        // Taken apart, so that a new table is not forgotten.
+        let Changes {
+            endpoints,
+            events,
+            new_deliveries,
+            changed_deliveries,
+            attempts,
+            missed,
+            attempt_counts,
+            health,
+            pauses,
+            keys,
+            replays,
+            channels,
+            notifications,
+            incidents,
+        } = changes;
+        self.endpoints.extend(endpoints);
+        self.events.extend(events.into_iter().map(|event| (event.id, event)));
+        self.deliveries.extend(new_deliveries);
+        self.deliveries.extend(changed_deliveries);
+        self.attempts.extend(attempts.into_iter().map(|attempt| (attempt.details.id, attempt)));
+        self.missed.extend(missed);
+        for (key, count) in attempt_counts {
             *self.attempt_counts.entry(key).or_default() += count;
         }
-        for (key, HealthChange { ended, began }) in changes.health {
+        for (key, HealthChange { ended, began }) in health {
             if ended {
                 self.failing.remove(&key);
             }
@@ -186,17 +204,17 @@ impl Tables {
                 self.failing.entry(key).or_insert(failing);
             }
         }
-        for (key, pause) in changes.pauses {
+        for (key, pause) in pauses {
             match pause {
                 Some(pause) => _ = self.pauses.insert(key, pause),
                 None => _ = self.pauses.remove(&key),
             }
         }
-        self.keys.extend(changes.keys);
-        self.replays.extend(changes.replays);
-        self.channels.extend(changes.channels);
-        self.notifications.extend(changes.notifications);
-        for (key, incident) in changes.incidents {
+        self.keys.extend(keys);
+        self.replays.extend(replays);
+        self.channels.extend(channels);
+        self.notifications.extend(notifications);
+        for (key, incident) in incidents {
             self.incidents.entry(key).or_default().merge(incident);
         }
     }
@@ -464,30 +482,40 @@ impl Store for MemoryStore {
         let data = self.shard(shard);
         let rebuilt = data.refold()?;
         progress(data.last_position());
-        let stored = &data.tables;
+        // Taken apart, so that a new table is not forgotten.
+        let Tables {
+            endpoints,
+            events,
+            deliveries,
+            attempts,
+            missed,
+            attempt_counts,
+            failing,
+            pauses,
+            keys,
+            replays,
+            channels,
+            notifications,
+            incidents,
+        } = &data.tables;
         let mut differences = Vec::new();
-        compare("endpoints", &stored.endpoints, &rebuilt.endpoints, &mut differences);
-        compare("events", &stored.events, &rebuilt.events, &mut differences);
-        compare("deliveries", &stored.deliveries, &rebuilt.deliveries, &mut differences);
-        compare("keys", &stored.keys, &rebuilt.keys, &mut differences);
-        compare("replays", &stored.replays, &rebuilt.replays, &mut differences);
-        compare("channels", &stored.channels, &rebuilt.channels, &mut differences);
-        compare("notifications", &stored.notifications, &rebuilt.notifications, &mut differences);
-        compare("incidents", &stored.incidents, &rebuilt.incidents, &mut differences);
-        compare("attempts", &stored.attempts, &rebuilt.attempts, &mut differences);
-        compare(
-            "attempt_counts",
-            &stored.attempt_counts,
-            &rebuilt.attempt_counts,
-            &mut differences,
-        );
-        compare("failing_endpoints", &stored.failing, &rebuilt.failing, &mut differences);
-        compare("endpoint_pauses", &stored.pauses, &rebuilt.pauses, &mut differences);
+        compare("endpoints", endpoints, &rebuilt.endpoints, &mut differences);
+        compare("events", events, &rebuilt.events, &mut differences);
+        compare("deliveries", deliveries, &rebuilt.deliveries, &mut differences);
+        compare("keys", keys, &rebuilt.keys, &mut differences);
+        compare("replays", replays, &rebuilt.replays, &mut differences);
+        compare("channels", channels, &rebuilt.channels, &mut differences);
+        compare("notifications", notifications, &rebuilt.notifications, &mut differences);
+        compare("incidents", incidents, &rebuilt.incidents, &mut differences);
+        compare("attempts", attempts, &rebuilt.attempts, &mut differences);
+        compare("attempt_counts", attempt_counts, &rebuilt.attempt_counts, &mut differences);
+        compare("failing_endpoints", failing, &rebuilt.failing, &mut differences);
+        compare("endpoint_pauses", pauses, &rebuilt.pauses, &mut differences);
         let numbered = |rows: &[MissedEvent]| {
             rows.iter().map(|row| ((row.endpoint_id, row.position), row.clone())).collect()
         };
         let (stored, rebuilt): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            (numbered(&stored.missed), numbered(&rebuilt.missed));
+            (numbered(missed), numbered(&rebuilt.missed));
         compare("missed_events", &stored, &rebuilt, &mut differences);
         differences.truncate(limit);
         Ok(differences)

@@ -1,4 +1,4 @@
-//! What a replay finds, said as plainly as it can be: the databases are held against this.
+//! The candidates of a replay, found in the simplest way: the reference for the databases.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Trigger};

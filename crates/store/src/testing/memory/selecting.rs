@@ -1,5 +1,6 @@
-//! Selections from the tables in memory.
+//! Selections and look-ups in the tables in memory.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::str::FromStr;
@@ -14,7 +15,7 @@ use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::queries::selection::{Comparison, Condition, ErasedSelection, Order};
 use crate::tables::{Cell, CellRow, Entity, KeyUse, Keys, Rows, Table};
 
-/// A table, whatever its rows are.
+/// A table, with the type of its rows erased.
 pub(super) trait AnyTable {
     fn select(&self, selection: &ErasedSelection) -> Rows;
 
@@ -22,18 +23,18 @@ pub(super) trait AnyTable {
 
     fn count(&self, selection: &ErasedSelection) -> u64;
 
-    /// A text and a number of each row.
+    /// Two columns of each row of a selection: a text and a number.
     fn numbers(&self, selection: &ErasedSelection, text: &str, number: &str) -> Vec<(String, i64)>;
 }
 
 /// Entities by their ids.
 struct ById<'a, Id, Row>(&'a BTreeMap<Id, Row>);
 
-/// Rows that have no id.
-struct Listed<Row>(Vec<Row>);
+/// Rows without an id.
+struct Listed<'a, Row: Clone>(Cow<'a, [Row]>);
 
 impl MemoryStore {
-    /// What `read` makes of a table.
+    /// Calls `read` with a table.
     pub(super) fn table<T>(
         &self,
         shard: Shard,
@@ -51,8 +52,8 @@ impl MemoryStore {
             "replays" => read(&ById(&tables.replays)),
             "channels" => read(&ById(&tables.channels)),
             "notifications" => read(&ById(&tables.notifications)),
-            "missed_events" => read(&Listed(tables.missed.clone())),
-            "records" => read(&Listed::<Record>(data.records.clone())),
+            "missed_events" => read(&Listed(Cow::Borrowed(&tables.missed))),
+            "records" => read(&Listed::<Record>(Cow::Borrowed(&data.records))),
             "attempt_counts" => {
                 let counts = tables.attempt_counts.iter();
                 read(&Listed(counts.map(|(key, count)| (*key, *count)).collect()))
@@ -99,7 +100,7 @@ impl<Id: FromStr + Ord, Row: Entity + Clone> AnyTable for ById<'_, Id, Row> {
     fn select(&self, selection: &ErasedSelection) -> Rows {
         let rows = self.matching(selection);
         let id = Row::TABLE.key().last().map(|column| column.name);
-        // In the order of their ids they are already: only as many are looked at as are wanted.
+        // They are in the order of their ids already: the rest need not be examined.
         let wanted = selection.skipped.saturating_add(selection.limit);
         let found = match selection.order {
             Order::Ascending(&[column]) if Some(column) == id => rows.take(wanted).collect(),
@@ -127,7 +128,7 @@ impl<Id: FromStr + Ord, Row: Entity + Clone> AnyTable for ById<'_, Id, Row> {
 }
 
 impl<Id: FromStr + Ord, Row: Entity> ById<'_, Id, Row> {
-    /// The rows that meet all conditions. Those of the id are met by the range: to compare its texts
+    /// The rows that meet all conditions. Conditions on the id become a range: comparing ids as text
     /// would take most of a simulation's time.
     fn matching<'a>(
         &'a self,
@@ -156,14 +157,14 @@ impl<Id: FromStr + Ord, Row: Entity> ById<'_, Id, Row> {
     }
 }
 
-/// What a condition says of the column that entities are kept by.
+/// The bound that a condition sets on the id.
 fn id_bound<Id: FromStr, Row: Entity>(condition: &Condition) -> Option<(Comparison, Id)> {
     let Condition::Compared { column, by, value } = condition else { return None };
     let is_id = Row::TABLE.key().last().is_some_and(|last| last.name == *column);
     is_id.then(|| Some((*by, value.as_text()?.parse().ok()?))).flatten()
 }
 
-impl<Row: Entity + Clone> AnyTable for Listed<Row> {
+impl<Row: Entity + Clone> AnyTable for Listed<'_, Row> {
     fn select(&self, selection: &ErasedSelection) -> Rows {
         page(in_order(matching(&self.0, selection).collect(), selection.order), selection)
     }
@@ -197,7 +198,7 @@ fn in_order<Row: Entity>(mut rows: Vec<&Row>, order: Order) -> Vec<&Row> {
     rows
 }
 
-/// The page that a selection asks for, of all that it has found.
+/// The page that a selection asks for, from all its rows.
 fn page<Row: Entity + Clone>(rows: Vec<&Row>, selection: &ErasedSelection) -> Rows {
     let rows = rows.into_iter().skip(selection.skipped).take(selection.limit);
     match selection.columns == Row::TABLE.read_columns() {
@@ -221,7 +222,7 @@ fn matching<'a, Row: Entity>(
     rows.iter().filter(move |row| conditions.iter().all(|holds| holds(row)))
 }
 
-/// Whether it holds of a row.
+/// The test of a row that a condition stands for.
 fn holds<Row: Entity>(condition: &Condition) -> Box<dyn Fn(&Row) -> bool + '_> {
     fn compares<Row: Entity>(
         column: &str,
@@ -263,7 +264,7 @@ fn holds<Row: Entity>(condition: &Condition) -> Box<dyn Fn(&Row) -> bool + '_> {
     }
 }
 
-/// NULL, which is the least of all cells, is no value that a condition could be met by.
+/// NULL meets no comparison, although it is the least of all cells.
 fn is_null(cell: &Cell<'_>) -> bool {
     *cell == Cell::Null
 }
@@ -286,7 +287,7 @@ fn cell<Row: Entity>(row: &Row, column: &str) -> Cell<'static> {
     cell_of::<Row>(column)(row).into_owned()
 }
 
-/// What a column holds of a row.
+/// The function that gives a column's value.
 fn cell_of<Row: Entity>(column: &str) -> for<'row> fn(&'row Row) -> Cell<'row> {
     let Table { columns, .. } = Row::TABLE;
     let found = columns.iter().find(|known| known.name == column);

@@ -1,4 +1,4 @@
-//! The tables, read.
+//! The [`Tables`] of the store in memory.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

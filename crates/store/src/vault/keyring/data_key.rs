@@ -1,4 +1,4 @@
-//! An organization's data key: seals its secrets, and is itself wrapped under a master key.
+//! An organization's data key, which seals its secrets and is itself wrapped under a master key.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::master_keys::{KEY_BYTES, MasterKey};
 use crate::random::random;
 use crate::vault::WrappedDataKey;
 
-/// A data key, in clear. Its memory is wiped on drop; its Debug shows its id only.
+/// A data key in clear. Its memory is wiped on drop; its Debug shows its id only.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct DataKey {
     id: String,
@@ -26,14 +26,14 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Whose secret it is.
+/// The owner of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretOwner {
-    /// An endpoint's.
+    /// An endpoint: the secret that signs its deliveries.
     Endpoint(EndpointId),
-    /// An endpoint's too: the routing key of its payload format, if that is PagerDuty's.
+    /// An endpoint with PagerDuty's payload format: its routing key.
     RoutingKey(EndpointId),
-    /// A notification channel's.
+    /// A notification channel.
     Channel(ChannelId),
 }
 
@@ -55,7 +55,7 @@ impl DataKey {
         DataKey { id, key: Zeroizing::new(random()) }
     }
 
-    /// Encrypted under a master key, for the database.
+    /// Encrypts the key under a master key, for the database.
     pub(super) fn wrapped(
         &self,
         organization: &OrganizationId,
@@ -67,7 +67,7 @@ impl DataKey {
         WrappedDataKey { data_key_id, master_key_id, nonce, ciphertext }
     }
 
-    /// Decrypted with the master key that it names.
+    /// Decrypts a key with the master key that it names.
     pub(super) fn unwrapped(
         organization: &OrganizationId,
         wrapped: &WrappedDataKey,
@@ -125,7 +125,7 @@ fn key_place(organization: &OrganizationId, data_key_id: &str) -> Vec<u8> {
 /// Ties a ciphertext to its place: moved to another endpoint or channel, or taken for the endpoint's
 /// other secret, it cannot be opened.
 fn secret_place(organization: &OrganizationId, owner: SecretOwner) -> Vec<u8> {
-    // Ids tell by their beginnings what they are of.
+    // The prefixes of ids tell endpoints and channels apart.
     match owner {
         SecretOwner::Endpoint(id) => format!("{organization}/{id}").into_bytes(),
         SecretOwner::RoutingKey(id) => format!("{organization}/{id}/routing_key").into_bytes(),
@@ -133,7 +133,7 @@ fn secret_place(organization: &OrganizationId, owner: SecretOwner) -> Vec<u8> {
     }
 }
 
-/// Nonces are random: far below 2^32 messages under one key, two are as good as never the same
+/// Nonces are random: far below 2^32 messages under one key, they practically never repeat
 /// (NIST SP 800-38D section 8.3).
 fn encrypt(key: &[u8; KEY_BYTES], plain: &[u8], place: &[u8]) -> ([u8; 12], Vec<u8>) {
     let nonce = random();

@@ -1,26 +1,19 @@
-//! What can be wrong with keys, and what to do about it.
+//! The errors of keys, each with what to do about it.
 
 use std::io;
 use std::path::PathBuf;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-use super::master_keys::MAX_MASTER_KEYS;
 use crate::error::StoreError;
+use crate::limits::MAX_MASTER_KEYS;
 
 /// Why there are no usable master keys. Never says anything of a key but its id.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// The file cannot be read, made or changed.
     #[error("cannot {action} the master key file {}", path.display())]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    File { action: &'static str, path: PathBuf, source: io::Error },
     /// Others can read the file.
     #[error(
         "the master key file {} can be read by others than its owner (mode {mode:04o}): chmod 600 {}",
@@ -28,7 +21,6 @@ pub enum KeyringError {
         path.display()
     )]
     Exposed {
-        /// Which file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
@@ -40,7 +32,7 @@ pub enum KeyringError {
     NotAKey {
         /// Which file or variable.
         place: String,
-        /// Which line, from 1.
+        /// From 1.
         line: usize,
     },
     /// There is no key.
@@ -104,7 +96,7 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
-    /// Whether the place that the keys are in has to be corrected, or what is in it.
+    /// Whether the file or the variable with the keys has to be corrected.
     pub fn is_about_the_keys_place(&self) -> bool {
         match self {
             KeyringError::File { .. }
@@ -127,29 +119,23 @@ impl KeyringError {
     }
 }
 
-/// Why a secret can be neither opened nor sealed. Trying again does not help by itself.
+/// Why a secret can be neither opened nor sealed. Only [`KeyProblem::MasterKeysChange`] may pass by
+/// itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyProblem {
     /// The organization was erased.
     #[error("organization {organization} was erased, and the key of its secrets with it")]
-    Erased {
-        /// Which.
-        organization: OrganizationId,
-    },
+    Erased { organization: OrganizationId },
     /// The organization has a secret, but no key.
     #[error(
         "there is no data key of organization {organization}: restore the table data_keys from a backup of this database, or give the endpoint a new secret"
     )]
-    NoDataKey {
-        /// Which.
-        organization: OrganizationId,
-    },
+    NoDataKey { organization: OrganizationId },
     /// The master key is not here.
     #[error(
         "master key {master_key_id} is not in {place}, and is needed: copy its line from another machine's file or from a backup of the file, then send this process SIGHUP"
     )]
     MasterKeyMissing {
-        /// Which key.
         master_key_id: String,
         /// Which file or variable.
         place: String,
@@ -159,9 +145,8 @@ pub enum KeyProblem {
         "the data key of organization {organization} is damaged, master key {master_key_id} does not unwrap it: restore its row of data_keys from a backup, or erase the organization"
     )]
     Damaged {
-        /// Whose key.
         organization: OrganizationId,
-        /// What it was wrapped under.
+        /// The master key that it was wrapped under.
         master_key_id: String,
     },
     /// The secret was sealed with another key, for another endpoint, or was changed.
@@ -170,7 +155,7 @@ pub enum KeyProblem {
         /// The key that it names.
         key_id: String,
     },
-    /// Others replace the master key again and again.
+    /// Other processes replace the master key again and again.
     #[error("the master key changes too fast: try again")]
     MasterKeysChange,
 }
@@ -187,7 +172,7 @@ pub enum SecretError {
     /// Its key has a problem.
     #[error(transparent)]
     Key(#[from] KeyProblem),
-    /// The database did not answer, or was in no state to.
+    /// The database failed.
     #[error("cannot read the data key")]
     Store(#[from] StoreError),
 }

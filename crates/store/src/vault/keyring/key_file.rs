@@ -1,4 +1,4 @@
-//! The file of master keys: read, made, and changed so that nobody ever reads half of it.
+//! The file of master keys: reading, creating and changing it, so that nobody ever reads half of it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -10,15 +10,15 @@ use super::error::KeyringError;
 use super::master_keys::{MasterKey, MasterKeys, key_parts};
 use crate::created_files::{CreatedFiles, sync_folder_of};
 
-/// Far more than the most keys and a comment for each take.
+/// Far more than the most keys take, with a comment each.
 const MAX_FILE_BYTES: u64 = 64 * 1_024;
 
-/// Reads the keys of a file that only its owner may read.
+/// Reads the keys of a file, which only its owner may be able to read.
 pub(super) fn load(path: &Path) -> Result<MasterKeys, KeyringError> {
     MasterKeys::parse(&read(path)?, &path.display().to_string())
 }
 
-/// A key file that this process alone may change now. It can be read all the time.
+/// A key file that only this process may change now. Anybody with the right may read it meanwhile.
 pub struct KeyFile {
     path: PathBuf,
     entries: Vec<Entry>,
@@ -39,10 +39,10 @@ impl Entry {
 }
 
 impl KeyFile {
-    /// Opens a file to change it. Whoever else wants that is refused meanwhile; the lock is on
-    /// `<file>.lock`, since the file itself is replaced.
+    /// Opens a file to change it, and locks it: other processes that want to change it are refused.
+    /// The lock is on `<file>.lock`, since the file itself is replaced.
     pub fn open(path: &Path) -> Result<KeyFile, KeyringError> {
-        // The file, not a link to it, is replaced.
+        // Replace the file and not a link to it.
         let path = fs::canonicalize(path).map_err(failed("find", path))?;
         let locked = lock(&path)?;
         let text = read(&path)?;
@@ -66,7 +66,7 @@ impl KeyFile {
         self.entries.iter().filter_map(|entry| entry.key.clone()).collect()
     }
 
-    /// Makes a key the first one, whether it is in the file or new.
+    /// Puts a key first, whether it is in the file or new.
     pub fn put_first(&mut self, key: &MasterKey) -> Result<(), KeyringError> {
         let entry = self.take(key).unwrap_or_else(|| Entry::of(key));
         self.entries.insert(self.first_key(), entry);
@@ -79,7 +79,7 @@ impl KeyFile {
         self.replace()
     }
 
-    /// Removes keys; the first one stays in any case.
+    /// Removes keys, but never the first one.
     pub fn remove(&mut self, ids: &[String]) -> Result<(), KeyringError> {
         let first = self.first_key();
         let mut number = 0;
@@ -95,7 +95,7 @@ impl KeyFile {
         self.entries.iter().position(|entry| entry.key.is_some()).unwrap_or(0)
     }
 
-    /// Takes a key's entry out, and its repetitions.
+    /// Removes a key's entries and returns the first of them.
     fn take(&mut self, key: &MasterKey) -> Option<Entry> {
         let mut taken = None;
         while let Some(at) = self.entries.iter().position(|entry| entry.key.as_ref() == Some(key)) {
@@ -105,8 +105,8 @@ impl KeyFile {
         taken
     }
 
-    /// A new file takes the old one's place, with its owner: a command that root runs must not
-    /// lock the server out.
+    /// Replaces the file by a new one with the same owner: a command that root runs must not make it
+    /// unreadable for the server.
     fn replace(&self) -> Result<(), KeyringError> {
         let draft = draft_of(&self.path);
         let written = write_draft(&draft, &self.text()).and_then(|()| {
@@ -116,7 +116,7 @@ impl KeyFile {
             sync_folder_of(&self.path)
         });
         written.map_err(|error| {
-            // It holds keys, and stands in nobody's place.
+            // The draft holds keys, and nobody uses it.
             _ = fs::remove_file(&draft);
             failed("replace", &self.path)(error)
         })
@@ -124,7 +124,7 @@ impl KeyFile {
 
     fn text(&self) -> Zeroizing<String> {
         let length = self.entries.iter().map(|entry| entry.text.len() + 1).sum();
-        // Its memory is not moved, and so nothing is left behind, if it is large enough.
+        // Large enough, so that it is never moved and leaves no copy in memory.
         let mut text = Zeroizing::new(String::with_capacity(length));
         for entry in &self.entries {
             text.push_str(&entry.text);
@@ -154,22 +154,22 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     Ok(text)
 }
 
-/// Makes a file with one key (mode 0600), unless there is one by now: another process may have
-/// been faster. What was made is removed again unless it is kept.
+/// Creates a file with one key (mode 0600), unless another process has created it first. Dropping the
+/// result removes what was created, unless it is kept.
 pub(super) fn create(path: &Path) -> Result<CreatedFiles, KeyringError> {
     let mut created = CreatedFiles::default();
     if let Some(folder) = path.parent() {
         created.create_folder(folder).map_err(failed("make the folder of", path))?;
     }
-    // Written beside and linked into place, so that nobody ever reads half a key and of two
-    // processes that start at once one wins.
+    // Written to another name and linked, so that nobody ever reads half a key, and one of two
+    // processes that start at once wins.
     let draft = draft_of(path);
     let text = Zeroizing::new(format!("{}\n", Entry::of(&MasterKey::generate()).text.as_str()));
     let linked = write_draft(&draft, &text).and_then(|()| fs::hard_link(&draft, path));
     _ = fs::remove_file(&draft);
     match linked {
         Ok(()) => created.add_file(path.to_owned()),
-        // Its maker's, not ours to remove.
+        // Another process created it, which we must not remove.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("make", path)(error)),
     }
@@ -177,7 +177,7 @@ pub(super) fn create(path: &Path) -> Result<CreatedFiles, KeyringError> {
     Ok(created)
 }
 
-/// Whether a file could be made, so that nothing else is made if it could not. Leaves nothing.
+/// Checks that a file could be created, before anything else is. Leaves nothing behind.
 pub(super) fn check_place(path: &Path) -> Result<(), KeyringError> {
     let mut created = CreatedFiles::default();
     if let Some(folder) = path.parent() {
@@ -199,7 +199,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// Durably writes a file that only its owner may read.
+/// Writes a file durably, which only its owner may read.
 fn write_draft(path: &Path, text: &str) -> io::Result<()> {
     let mut file = private().create(true).truncate(true).open(path)?;
     file.write_all(text.as_bytes())?;

@@ -1,4 +1,4 @@
-//! Master keys: what data keys are wrapped under.
+//! Master keys, under which data keys are wrapped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,14 +7,11 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::KeyringError;
+use crate::limits::MAX_MASTER_KEYS;
 use crate::random::random;
 
 /// The size of every key, AES-256's.
 pub(super) const KEY_BYTES: usize = 32;
-
-/// The most master keys at once: enough for a rotation a day for a month that nobody tidies up
-/// after.
-pub const MAX_MASTER_KEYS: usize = 32;
 
 /// A master key. Its memory is wiped on drop; its Debug shows its id only.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,7 +50,7 @@ impl MasterKey {
         Zeroizing::new(hex::encode(&self.key[..]))
     }
 
-    /// Says which key it is without saying anything about it: 16 hex digits.
+    /// Identifies the key without revealing anything of it: 16 hex digits.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -63,7 +60,7 @@ impl MasterKey {
     }
 }
 
-/// Master keys in their order: the first one is to be current, the others only unwrap.
+/// Master keys in their order: the first one is to become current, the others only unwrap.
 /// At least one, at most [`MAX_MASTER_KEYS`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterKeys(Arc<[MasterKey]>);
@@ -75,8 +72,8 @@ impl fmt::Debug for MasterKeys {
 }
 
 impl MasterKeys {
-    /// Reads keys: one a line or separated by commas, `#` begins a comment. A key that is there
-    /// twice counts once. `place` is what errors call the text.
+    /// Parses keys: one on a line, or separated by commas; `#` begins a comment. A repeated key counts
+    /// once. `place` is how errors call the text.
     pub fn parse(text: &str, place: &str) -> Result<MasterKeys, KeyringError> {
         let mut keys = Vec::<MasterKey>::new();
         for (number, line) in text.lines().enumerate() {
@@ -96,23 +93,20 @@ impl MasterKeys {
         }
     }
 
-    /// The first one.
     pub fn first(&self) -> &MasterKey {
         &self.0[0]
     }
 
-    /// The one with an id.
     pub fn get(&self, id: &str) -> Option<&MasterKey> {
         self.iter().find(|key| key.id() == id)
     }
 
-    /// All of them, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &MasterKey> {
         self.0.iter()
     }
 }
 
-/// Where a line has keys, or what should be ones.
+/// The parts of a line that are keys, or should be.
 pub(super) fn key_parts(line: &str) -> impl Iterator<Item = &str> {
     let before_comment = line.split('#').next().unwrap_or_default();
     before_comment.split(',').map(str::trim).filter(|part| !part.is_empty())
@@ -142,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_key_is_named_by_its_line_and_not_shown() {
+    fn an_invalid_key_is_reported_by_its_line_and_not_shown() {
         let error = ids(&format!("{ONE}\nhorse battery")).expect_err("not a key");
         assert!(error.to_string().starts_with("line 2 of the text is not a master key"), "{error}");
         assert!(!error.to_string().contains("horse"), "{error}");

@@ -1,18 +1,18 @@
 //! Secrets at rest: sealed with AES-256-GCM, so that neither the log nor a backup of the database
 //! shows them.
 //!
-//! In envelopes: a secret is sealed with its organization's data key, which the database holds
-//! ([`Vault`](crate::Vault)) wrapped under a master key, which it does not hold. So the
-//! master key can be replaced without touching a secret ([`rotation`]), and an organization's
-//! secrets can be erased by erasing one row, although the log never changes.
+//! Envelope encryption: a secret is sealed with its organization's data key. The database holds the
+//! data key ([`Vault`](crate::Vault)) wrapped under a master key, which it does not hold. So the
+//! master key can be replaced without sealing secrets again ([`rotation`]), and erasing one row
+//! erases an organization's secrets, although the log never changes.
 //!
 //! Decision: docs/decisions/secrets-are-sealed-in-envelopes.md
 
 mod data_key;
+mod data_key_cache;
 mod error;
 mod key_file;
 mod master_keys;
-mod opened_keys;
 pub mod rotation;
 mod source;
 
@@ -29,28 +29,28 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::vault::{DataKeyCreation, StoredDataKey, WrappedDataKey};
 use data_key::DataKey;
-use opened_keys::OpenedKeys;
-use rotation::CaughtUp;
+use data_key_cache::DataKeyCache;
+use rotation::RotationReport;
 
 pub use data_key::SecretOwner;
+pub use data_key_cache::{DATA_KEY_LIFETIME, MAX_CACHED_DATA_KEYS};
 pub use error::{KeyProblem, KeyringError, SecretError};
 pub use key_file::KeyFile;
-pub use master_keys::{MAX_MASTER_KEYS, MasterKey, MasterKeys};
-pub use opened_keys::{MAX_OPENED_KEYS, OPENED_KEY_LIFETIME};
+pub use master_keys::{MasterKey, MasterKeys};
 pub use source::{MASTER_KEY_VARIABLE, MasterKeySource};
 
-/// How often a data key is made anew because somebody replaces the master key meanwhile.
-const MAX_CREATIONS: usize = 4;
+/// How often creating a data key is attempted while other processes replace the master key.
+const MAX_CREATION_ATTEMPTS: usize = 4;
 
 /// Seals and opens secrets. Its Debug shows the ids of the master keys only.
 ///
-/// Opened data keys are kept in memory: at most [`MAX_OPENED_KEYS`], and none for longer than
-/// [`OPENED_KEY_LIFETIME`], so that this is how long an erased key is used at most.
+/// Unwrapped data keys are cached: at most [`MAX_CACHED_DATA_KEYS`], each for at most
+/// [`DATA_KEY_LIFETIME`], which is how long an erased key may still be used.
 pub struct Keyring {
     store: Arc<dyn Store>,
     source: MasterKeySource,
     master_keys: RwLock<MasterKeys>,
-    opened: Mutex<OpenedKeys>,
+    cache: Mutex<DataKeyCache>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -59,55 +59,56 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// The data keys of some organizations, opened, as they were when they were asked for.
+/// The unwrapped data keys of some organizations, as they were when they were read.
 #[derive(Debug, Clone, Default)]
 pub struct DataKeys(HashMap<OrganizationId, Result<Arc<DataKey>, KeyProblem>>);
 
 impl Keyring {
-    /// Reads the master keys, or makes a first one if there is no file and the database has none;
-    /// checks that they are this database's; and goes on with a rotation where it was left.
+    /// Reads the master keys, or creates a first one if there is no file and the database has none.
+    /// Checks that they belong to this database, and finishes a rotation that was interrupted.
     pub async fn start(
         store: Arc<dyn Store>,
         source: MasterKeySource,
     ) -> Result<Keyring, KeyringError> {
-        let master_keys = match source.load_if_there()? {
+        let master_keys = match source.load_if_exists()? {
             Some(master_keys) => master_keys,
             None => first_master_keys(store.as_ref(), &source).await?,
         };
         store.claim_master_key(master_keys.first().id()).await?;
-        rotation::prove(store.as_ref(), &master_keys, &source).await?;
+        rotation::verify(store.as_ref(), &master_keys, &source).await?;
         let keyring = Keyring {
             store,
             source,
             master_keys: RwLock::new(master_keys),
-            opened: Mutex::default(),
+            cache: Mutex::default(),
         };
-        keyring.catch_up().await?;
+        keyring.finish_rotation().await?;
         Ok(keyring)
     }
 
-    /// Reads the master keys again, forgets what was opened with them, and rotates if their first
-    /// one is new. Keys that are not this database's are refused: those from before stay in use.
-    pub async fn reload(&self) -> Result<CaughtUp, KeyringError> {
+    /// Reads the master keys again, empties the cache, and rotates if the first key is new. Keys that
+    /// do not belong to this database are refused: the previous ones stay in use.
+    pub async fn reload(&self) -> Result<RotationReport, KeyringError> {
         let master_keys = self.source.load()?;
-        rotation::prove(self.store.as_ref(), &master_keys, &self.source).await?;
+        rotation::verify(self.store.as_ref(), &master_keys, &self.source).await?;
         *self.master_keys.write().unwrap_or_else(PoisonError::into_inner) = master_keys;
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = OpenedKeys::default();
-        self.catch_up().await
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = DataKeyCache::default();
+        self.finish_rotation().await
     }
 
-    async fn catch_up(&self) -> Result<CaughtUp, KeyringError> {
+    async fn finish_rotation(&self) -> Result<RotationReport, KeyringError> {
         let (store, master_keys) = (self.store.as_ref(), self.master_keys());
         let all = |_| ControlFlow::Continue(());
-        let caught_up = rotation::catch_up(store, &master_keys, &self.source, &all).await?;
-        match caught_up.problems.iter().find(|problem| problem.is_missing_master_key()) {
+        let report = rotation::finish_rotation(store, &master_keys, &self.source, &all).await?;
+        match report.problems.iter().find(|problem| problem.is_missing_master_key()) {
             Some(missing) => Err(missing.clone().into()),
-            None => Ok(caught_up),
+            None => Ok(report),
         }
     }
 
-    /// Encrypts an endpoint's or a channel's secret. An organization whose first one it is gets a data key. The
-    /// database is asked each time: nothing is sealed for an organization that was erased.
+    /// Encrypts a secret of an endpoint or a channel. Creates the organization's data key if this is
+    /// its first secret. Reads the data key from the database each time, so that nothing is sealed
+    /// for an erased organization.
     pub async fn seal(
         &self,
         organization: &OrganizationId,
@@ -125,7 +126,7 @@ impl Keyring {
         Ok(key.seal(organization, owner.into(), secret))
     }
 
-    /// Decrypts an endpoint's or a channel's secret.
+    /// Decrypts a secret of an endpoint or a channel.
     pub async fn open(
         &self,
         organization: &OrganizationId,
@@ -136,23 +137,22 @@ impl Keyring {
         Ok(keys.open(organization, owner, sealed)?)
     }
 
-    /// The data keys of organizations, with one query for each shard that they live on, and none
-    /// for those that were opened a short time ago.
+    /// The data keys of organizations: from the cache, or with one query for each shard.
     pub async fn data_keys(
         &self,
         organizations: impl IntoIterator<Item = &OrganizationId>,
     ) -> Result<DataKeys, StoreError> {
         let mut keys = DataKeys::default();
         let mut others = HashMap::<Shard, HashSet<OrganizationId>>::new();
-        // A key may be erased as soon as it has been read: its time counts from before.
-        let asked = Instant::now();
+        // A key may be erased as soon as it was read, so its lifetime begins before the read.
+        let read_time = Instant::now();
         {
-            let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             for organization in organizations {
                 if keys.0.contains_key(organization) {
                     continue;
                 }
-                match opened.get(organization, asked) {
+                match opened.get(organization, read_time) {
                     Some(key) => _ = keys.0.insert(organization.clone(), Ok(key)),
                     None => {
                         let shard = self.shard_of(organization);
@@ -170,8 +170,8 @@ impl Keyring {
                     None => Err(KeyProblem::NoDataKey { organization: organization.clone() }),
                 };
                 if let Ok(key) = &key {
-                    let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-                    opened.put(organization.clone(), Arc::clone(key), asked);
+                    let mut opened = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+                    opened.put(organization.clone(), Arc::clone(key), read_time);
                 }
                 keys.0.insert(organization, key);
             }
@@ -179,14 +179,15 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// What an organization has in the end: a key of ours, or of whoever was faster.
+    /// Creates a data key. Returns what the organization has then: the new key, or one that another
+    /// process created first.
     async fn create_data_key(
         &self,
         shard: Shard,
         organization: &OrganizationId,
     ) -> Result<StoredDataKey, SecretError> {
         let mut current = self.master_keys().first().id().to_owned();
-        for _ in 0..MAX_CREATIONS {
+        for _ in 0..MAX_CREATION_ATTEMPTS {
             let master_key = self.master_key_or_reload(&current)?;
             let key = DataKey::generate().wrapped(organization, &master_key);
             match self.store.create_data_key(shard, organization, &key).await? {
@@ -220,8 +221,8 @@ impl Keyring {
         DataKey::unwrapped(organization, wrapped, &master_key)
     }
 
-    /// A master key. If it is not known here, the keys are read again first: another process may
-    /// have begun to use one that was added to the file. (It is small, and this is rare.)
+    /// A master key. If it is unknown, the file is read again: another process may already use a key
+    /// that was added to it. (The file is small, and this is rare.)
     fn master_key_or_reload(&self, id: &str) -> Result<MasterKey, KeyProblem> {
         if let Some(key) = self.master_keys().get(id) {
             return Ok(key.clone());
@@ -250,7 +251,7 @@ impl Keyring {
 }
 
 impl DataKeys {
-    /// Decrypts an endpoint's or a channel's secret, if its organization was among those asked for.
+    /// Decrypts a secret of an endpoint or a channel, if its organization is among these.
     pub fn open(
         &self,
         organization: &OrganizationId,
@@ -263,7 +264,7 @@ impl DataKeys {
     }
 }
 
-/// Makes a file with a first key for a database that has none.
+/// Creates a file with a first key for a database that has none.
 async fn first_master_keys(
     store: &dyn Store,
     source: &MasterKeySource,
@@ -272,17 +273,17 @@ async fn first_master_keys(
         return Err(KeyringError::Missing { place: source.to_string(), expected });
     }
     let mut created = source.create()?;
-    // What is in the file counts: another process may have been faster.
+    // Read the file again: another process may have created it first.
     let master_keys = source.load()?;
     let claimed = store.claim_master_key(master_keys.first().id()).await;
-    // Also when it is not known what became of it: the database may have the key now.
+    // Keep the file also if the outcome is unknown: the database may have the key now.
     if !claimed.as_ref().is_ok_and(|current| master_keys.get(current).is_none()) {
         created.keep();
     }
     let expected = claimed?;
     match master_keys.get(&expected) {
         Some(_) => Ok(master_keys),
-        // A process with another file was faster, on another machine perhaps.
+        // Another process claimed the key of another file first, perhaps on another machine.
         None => Err(KeyringError::Missing { place: source.to_string(), expected }),
     }
 }

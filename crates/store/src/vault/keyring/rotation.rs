@@ -1,7 +1,7 @@
-//! Replacing the master key: every data key is wrapped anew, no secret is touched.
+//! Replacing the master key: every data key is wrapped under the new one; secrets stay as they are.
 //!
-//! What a step leaves undone, whoever comes next does: each of them can be repeated, and by
-//! several processes at once.
+//! Each step can be repeated, and by several processes at once. What an interrupted rotation leaves
+//! undone, the next one does.
 
 use std::ops::ControlFlow;
 
@@ -13,26 +13,28 @@ use crate::store::Store;
 use crate::vault::RewrappedDataKey;
 use keeptrusts_webhooks_domain::log::Shard;
 
-/// The data keys that are wrapped anew in one transaction.
+/// The data keys that are rewrapped in one transaction.
 const KEYS_PER_PAGE: usize = 500;
-/// The data keys that master keys are tried on. One that is damaged does not make them wrong.
-const PROOFS: usize = 10;
-/// The problems that are told of; the others are of the same kind.
+/// The data keys of a shard that master keys are tested with. More than one, because one may be
+/// damaged.
+const SAMPLE_KEYS: usize = 10;
+/// The most problems in a report; further ones are of the same kinds.
 const MAX_PROBLEMS: usize = 20;
 
-/// What catching up has come to.
+/// The outcome of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaughtUp {
+pub struct RotationReport {
     /// The id of the master key that is current now.
     pub current: String,
-    /// How many data keys were wrapped anew.
+    /// How many data keys were rewrapped.
     pub rewrapped: u64,
     /// Why some were not: at most 20 reasons.
     pub problems: Vec<KeyProblem>,
 }
 
-/// Checks that these master keys are the database's: one is current, and unwraps a data key.
-pub async fn prove(
+/// Checks that the master keys belong to the database: they include the current one, and unwrap a
+/// data key.
+pub async fn verify(
     store: &dyn Store,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
@@ -47,12 +49,12 @@ pub async fn prove(
         });
     }
     for shard in (0..store.shard_count()).map(Shard) {
-        let samples = store.wrapped_data_keys(shard, None, None, PROOFS).await?;
+        let samples = store.wrapped_data_keys(shard, None, None, SAMPLE_KEYS).await?;
         let mut problem = None;
         for (organization, wrapped) in &samples {
             let master_key = match master_keys.get(&wrapped.master_key_id) {
                 Some(key) => key,
-                // What is missing is named when the data keys are wrapped anew.
+                // A missing key is reported when data keys are rewrapped.
                 None => continue,
             };
             match DataKey::unwrapped(organization, wrapped, master_key) {
@@ -67,33 +69,33 @@ pub async fn prove(
     Ok(())
 }
 
-/// Makes the first master key current if it is new, and wraps under the current one what is
-/// wrapped under others. `progress` is told how many data keys were wrapped anew so far, and may
-/// end it there: whoever comes next goes on.
-pub async fn catch_up(
+/// Makes the first master key current if it is new, and rewraps under the current one all data keys
+/// that are under others. `progress` gets the number of data keys that were rewrapped so far, and may
+/// stop the rotation there: the next call continues it.
+pub async fn finish_rotation(
     store: &dyn Store,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
     progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
-) -> Result<CaughtUp, KeyringError> {
+) -> Result<RotationReport, KeyringError> {
     let current = make_first_current(store, master_keys, source).await?;
-    let mut caught_up = CaughtUp { current, rewrapped: 0, problems: Vec::new() };
+    let mut report = RotationReport { current, rewrapped: 0, problems: Vec::new() };
     for shard in (0..store.shard_count()).map(Shard) {
-        // What somebody else wrapped under yet another key meanwhile is wrapped again.
+        // Repeated, because another process may have wrapped some under yet another key meanwhile.
         let mut is_complete = false;
         while !is_complete {
-            let done = rewrap_shard(store, shard, master_keys, source, &mut caught_up, progress);
+            let done = rewrap_shard(store, shard, master_keys, source, &mut report, progress);
             match done.await? {
                 ControlFlow::Continue(all) => is_complete = all,
-                ControlFlow::Break(()) => return Ok(caught_up),
+                ControlFlow::Break(()) => return Ok(report),
             }
         }
     }
-    Ok(caught_up)
+    Ok(report)
 }
 
-/// The id of the master key that is current then. A first one that has been replaced before is
-/// none to go back to: the file is an old one.
+/// Makes the first master key current, unless it was replaced before: then the file is an old one.
+/// Returns the id of the current key.
 async fn make_first_current(
     store: &dyn Store,
     master_keys: &MasterKeys,
@@ -125,20 +127,20 @@ async fn make_first_current(
             tracing::info!(previous = current, current = first, "the master key was replaced");
             return Ok(first.to_owned());
         }
-        // Somebody else was faster.
+        // Another process replaced it first.
     }
 }
 
-/// Goes through a shard once. False: others did the same, and something may be left.
+/// Rewraps the data keys of a shard once. False: other processes did the same, and some may be left.
 async fn rewrap_shard(
     store: &dyn Store,
     shard: Shard,
     master_keys: &MasterKeys,
     source: &MasterKeySource,
-    caught_up: &mut CaughtUp,
+    report: &mut RotationReport,
     progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<ControlFlow<(), bool>, KeyringError> {
-    let Some(current) = master_keys.get(&caught_up.current) else {
+    let Some(current) = master_keys.get(&report.current) else {
         return Ok(ControlFlow::Continue(true));
     };
     let mut after = None;
@@ -166,13 +168,13 @@ async fn rewrap_shard(
                     organization_id,
                     previous_master_key_id: wrapped.master_key_id,
                 }),
-                Err(problem) => note(problem, &mut caught_up.problems),
+                Err(problem) => note(problem, &mut report.problems),
             }
         }
         let changed = store.rewrap_data_keys(shard, &rewrapped).await?;
         is_complete &= changed == rewrapped.len();
-        caught_up.rewrapped += changed as u64;
-        if progress(caught_up.rewrapped).is_break() {
+        report.rewrapped += changed as u64;
+        if progress(report.rewrapped).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

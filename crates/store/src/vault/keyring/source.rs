@@ -11,15 +11,15 @@ use super::key_file;
 use super::master_keys::MasterKeys;
 use crate::created_files::CreatedFiles;
 
-/// The environment variable that may hold the master keys in the place of a file.
+/// The environment variable that may hold the master keys instead of a file.
 pub const MASTER_KEY_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_MASTER_KEY";
 
 /// A file, or the value of [`MASTER_KEY_VARIABLE`]. Its Debug and Display show no key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum MasterKeySource {
-    /// A file, which is read again when that is asked for.
+    /// A file, which [`Keyring::reload`](super::Keyring::reload) reads again.
     File(PathBuf),
-    /// The variable's value: it is what it was when the process was started.
+    /// The variable's value when the process started.
     Environment(Zeroizing<String>),
 }
 
@@ -47,8 +47,8 @@ impl MasterKeySource {
         }
     }
 
-    /// The same, but none if there is no file yet.
-    pub(super) fn load_if_there(&self) -> Result<Option<MasterKeys>, KeyringError> {
+    /// The same; None if there is no file yet.
+    pub(super) fn load_if_exists(&self) -> Result<Option<MasterKeys>, KeyringError> {
         match self.load() {
             Err(KeyringError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 Ok(None)
@@ -57,16 +57,16 @@ impl MasterKeySource {
         }
     }
 
-    /// Reads the keys, or sees whether a file with a first one could be made: before a database is
-    /// opened, and perhaps made. Leaves nothing.
+    /// Reads the keys; if there is no file, checks that one could be created. For a start that has not
+    /// yet opened, and perhaps created, a database. Leaves no file behind.
     pub fn check(&self) -> Result<(), KeyringError> {
-        match (self.load_if_there()?, self) {
+        match (self.load_if_exists()?, self) {
             (None, MasterKeySource::File(path)) => key_file::check_place(path),
             _ => Ok(()),
         }
     }
 
-    /// Makes a file with a first key (mode 0600). It is gone again unless what was made is kept.
+    /// Creates a file with a first key (mode 0600). Dropping the result removes it, unless it is kept.
     pub(super) fn create(&self) -> Result<CreatedFiles, KeyringError> {
         match self {
             MasterKeySource::File(path) => key_file::create(path),

@@ -79,8 +79,8 @@ async fn a_new_first_key_becomes_current_and_the_data_keys_are_wrapped_under_it(
     let sealed = seal(&keyring).await;
     let new = MasterKey::generate();
     keys.file().put_first(&new).expect("added");
-    let caught_up = keyring.reload().await.expect("reloaded");
-    assert_eq!((caught_up.current.as_str(), caught_up.rewrapped), (new.id(), 1));
+    let report = keyring.reload().await.expect("reloaded");
+    assert_eq!((report.current.as_str(), report.rewrapped), (new.id(), 1));
     assert_eq!(wrapped_under(&store).await, [new.id()]);
     assert_eq!(open(&keyring, &sealed).await.expect("opened"), secret());
     let again = keyring.reload().await.expect("reloaded");
@@ -212,7 +212,7 @@ async fn an_erased_key_is_used_for_five_minutes_at_most_and_nothing_is_sealed_an
     let refused = keyring.seal(&organization(), ENDPOINT, &secret()).await;
     assert_eq!(problem(refused), erased);
 
-    tokio::time::advance(OPENED_KEY_LIFETIME - Duration::from_secs(1)).await;
+    tokio::time::advance(DATA_KEY_LIFETIME - Duration::from_secs(1)).await;
     open(&keyring, &sealed).await.expect("it is still remembered");
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(problem(open(&keyring, &sealed).await), erased);

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::notification::{
     GROUPING_WINDOW, NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_store::BrokenLog;
-use keeptrusts_webhooks_store::log::projection::{Fold, Loaded};
+use keeptrusts_webhooks_store::log::projection::{Fold, LoadedRows};
 use keeptrusts_webhooks_store::{EndpointIncident, ExhaustionNotification, Record};
 
 use super::cause::NotificationCause;
@@ -104,7 +104,7 @@ impl ChannelIndex {
 
     /// Applies one more record about a channel.
     pub(crate) fn apply(&mut self, id: ChannelId, record: &Record) -> Result<(), BrokenLog> {
-        let mut loaded = Loaded::default();
+        let mut loaded = LoadedRows::default();
         let known = self.channels.get(&record.organization_id).and_then(|known| known.get(&id));
         loaded.channels.extend(known.map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);

@@ -1,0 +1,44 @@
+//! Following a shard's log as it grows, without polling.
+
+use std::sync::Arc;
+
+use keeptrusts_webhooks_domain::log::{Position, Shard};
+use tokio::sync::watch;
+
+use crate::error::StoreError;
+use crate::log::operation::Record;
+use crate::log::shards::Shards;
+
+/// Follows a shard's log as it grows, without polling.
+pub struct Follower {
+    shards: Arc<Shards>,
+    shard: Shard,
+    after: Position,
+    position: watch::Receiver<Position>,
+}
+
+impl Follower {
+    pub(crate) fn new(shards: Arc<Shards>, shard: Shard, after: Position) -> Follower {
+        let position = shards.watch(shard);
+        Follower { shards, shard, after, position }
+    }
+
+    /// The position of the last record that was read.
+    pub fn position(&self) -> Position {
+        self.after
+    }
+
+    /// The next records, at least one, at most `limit`; waits until there are some. Cancel safe.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<Arc<Record>>, StoreError> {
+        loop {
+            let after = self.after;
+            // The sender lives as long as the shards, which we hold.
+            let _ = self.position.wait_for(|position| *position > after).await;
+            let records = self.shards.read(self.shard, after, limit).await?;
+            if let Some(last) = records.last() {
+                self.after = last.position;
+                return Ok(records);
+            }
+        }
+    }
+}
