@@ -1,0 +1,3 @@
+use super::third::Third;
+
+pub struct Second(Third);
