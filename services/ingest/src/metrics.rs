@@ -10,7 +10,7 @@ use tonic_types::StatusExt;
 
 /// Has what is counted there before it happens, with 0: `rate()` needs two values, so that a
 /// counter that appears with the first failure hides that one.
-pub(crate) fn begin() {
+pub(crate) fn register() {
     for event_type in EventType::ALL {
         EVENTS_ACCEPTED.add(0, &[event_type_label(*event_type)]);
     }

@@ -70,7 +70,7 @@ pub struct Log {
 impl Log {
     /// Starts the appenders on a store.
     pub async fn start(store: Arc<dyn Store>) -> Result<Arc<Log>, StoreError> {
-        metrics::begin(store.shard_count());
+        metrics::register(store.shard_count());
         let shards = Arc::new(Shards::load(Arc::clone(&store)).await?);
         let (tasks, abandon) = (BackgroundTasks::default(), CancellationToken::new());
         let mut submissions = Vec::new();
