@@ -110,9 +110,8 @@ async fn rebuild_shards(
         let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
         let of_shard = records_of(store, shard).await?;
         if check_only {
-            let done = || {
-                format!("nothing was changed; shard {shard} and those after it are not checked")
-            };
+            let done =
+                || format!("nothing was changed; shard {shard} and those after it are not checked");
             let work = progress.during(store.check(shard, MAX_DIFFERENCES, &reached));
             let checked = interruption.run(work, || run_again(done())).await?;
             let differences = checked.map_err(|source| RebuildError { done: done(), source })?;

@@ -115,7 +115,7 @@ async fn an_alert_is_reported_as_such() {
         // No certificate was requested, so the alert is not about ours.
         (BAD_CERTIFICATE, TlsProblem::Alert("bad_certificate")),
     ] {
-        assert_eq!(said_of_answer(alert(number)).await, SendFailure::TlsFailed(problem));
+        assert_eq!(failure_of_answer(alert(number)).await, SendFailure::TlsFailed(problem));
     }
 }
 
@@ -133,7 +133,7 @@ async fn a_general_alert_is_about_the_client_certificate_only_if_one_was_asked_f
         let receiver = Receiver::tcp(move |mut stream| {
             let config = Arc::clone(&config);
             async move {
-                half_a_handshake(&mut stream, config).await.unwrap();
+                partial_handshake(&mut stream, config).await.unwrap();
                 end_with(stream, &alert(number)).await;
             }
         })
@@ -153,7 +153,7 @@ async fn hanging_up_is_about_the_client_certificate_only_if_one_was_asked_for() 
         let config = config(&authority, &TLS12, clients);
         let receiver = Receiver::tcp(move |mut stream| {
             let config = Arc::clone(&config);
-            async move { half_a_handshake(&mut stream, config).await.unwrap() }
+            async move { partial_handshake(&mut stream, config).await.unwrap() }
         })
         .await;
         let failure = failure(&sender_for(&authority), &receiver.url()).await;
