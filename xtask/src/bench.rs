@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast, how cheap, how soon.
+//! `cargo xtask bench`: measures throughput, CPU time and latency.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::failure::Result;
 use crate::tools::{self, Tool};
 use crate::{shell, workspace};
 
-/// What is measured is what is deployed: deploy/Dockerfile builds in the same profile.
+/// The profile of deploy/Dockerfile, so that the deployed program is measured.
 const PROFILE: &str = "dist";
 
 /// Measure throughput, CPU time and latency, on SQLite and on Postgres

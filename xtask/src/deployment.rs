@@ -1,5 +1,5 @@
-//! The steps that hold `deploy/` to the judgement of those who will read it: Prometheus, compose,
-//! the builder of images, the proxy. Nothing is started: no engine for containers is needed.
+//! The steps that check `deploy/` with the programs that will read it: Prometheus, compose, the linter
+//! of Dockerfiles, the proxy. Nothing is started, and no container engine is needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use std::process::Command;
 use crate::failure::{Context, Result};
 use crate::{shell, tools, workspace};
 
-/// The configuration, and the rules that it names.
+/// Checks the configuration, and the rules that it names.
 pub(crate) fn prometheus() -> Command {
     let mut command = promtool();
     command.args(["check", "config", "--lint-fatal", "prometheus.yml"]);
     command
 }
 
-/// Each alert fires when it should, and does not when it should not.
+/// Runs the tests of the alerts.
 pub(crate) fn alerts() -> Result<Option<Command>> {
     let folder = folder().join("prometheus");
     let mut tests = Vec::new();
@@ -29,8 +29,8 @@ pub(crate) fn alerts() -> Result<Option<Command>> {
     Ok(Some(command))
 }
 
-/// The compose file, with every reference resolved, by the compose that a user has, if there is
-/// one. What make-secrets.sh makes is given by hand.
+/// Checks the compose file with every reference resolved, with the machine's own compose if there is
+/// one. Empty files replace what make-secrets.sh would make.
 pub(crate) fn compose() -> Result<Option<Command>> {
     let mut users = Command::new("docker");
     users.arg("compose");
@@ -41,7 +41,7 @@ pub(crate) fn compose() -> Result<Option<Command>> {
     let secrets = scratch("compose")?;
     let first_key = secrets.join("first-key.env");
     fs::write(&first_key, "").context(|| format!("write {}", first_key.display()))?;
-    // Paths in the file are relative to where it lies, so that it is read from a copy.
+    // Paths in the file are relative to its folder, so a copy is checked.
     let copy = secrets.parent().unwrap_or(&secrets).join("compose.yaml");
     fs::copy(folder().join("compose.yaml"), &copy)
         .context(|| format!("copy compose.yaml to {}", copy.display()))?;
@@ -50,15 +50,15 @@ pub(crate) fn compose() -> Result<Option<Command>> {
     Ok(Some(command))
 }
 
-/// The Dockerfile, by hadolint.
+/// Lints the Dockerfile.
 pub(crate) fn dockerfile() -> Command {
     let mut command = Command::new(tools::deployment("hadolint"));
     command.arg("deploy/Dockerfile").current_dir(workspace::root());
     command
 }
 
-/// The proxy's configuration, by the proxy. It reads the certificates that it names, so that they
-/// are made as a user makes them; which also runs make-secrets.sh.
+/// Checks the proxy's configuration with the proxy. The proxy reads the certificates, so they are made
+/// with make-secrets.sh, as a user does.
 pub(crate) fn proxy() -> Result<Option<Command>> {
     let secrets = scratch("proxy")?;
     let directory = secrets.parent().unwrap_or(&secrets).to_owned();
@@ -94,7 +94,7 @@ fn folder() -> PathBuf {
     workspace::root().join("deploy")
 }
 
-/// A new folder `secrets` in one of the step's own.
+/// An empty folder `secrets` in a folder of the step.
 fn scratch(step: &str) -> Result<PathBuf> {
     let directory = workspace::root().join("target/tools/deployment-steps").join(step);
     if directory.exists() {

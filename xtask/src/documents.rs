@@ -1,4 +1,4 @@
-//! `cargo xtask documents`: what documents say of the programs, from the programs themselves.
+//! `cargo xtask documents`: generates parts of the documents from the programs.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! Why a task could not be done, in words for the person at the terminal.
+//! Why a task failed, in words for the person at the terminal.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Says what was being done when an I/O error happened.
+/// Adds what was attempted to an I/O error.
 pub(crate) trait Context<T> {
     fn context(self, doing: impl FnOnce() -> String) -> Result<T>;
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: the checks that run nothing.
+//! `cargo xtask lint`: the static checks.
 
 use clap::Args;
 

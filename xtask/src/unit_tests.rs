@@ -4,6 +4,7 @@
 //! that use one core, or wait for a database.
 
 use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, IsTerminal, stderr};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Context, Failure, Result};
-use crate::{shell, workspace};
+use crate::workspace;
 
 /// What is tested, for `cargo test`.
 const TARGETS: [&str; 4] = ["test", "--workspace", "--lib", "--bins"];
@@ -57,25 +58,32 @@ pub(crate) fn run() -> Result {
     Err(Failure::new(format!("unit tests failed in {}", failed.join(", "))))
 }
 
-/// Builds the test binaries; returns their paths.
+/// Builds the test binaries; returns their paths. Cargo's other lines are passed on.
 fn build() -> Result<Vec<PathBuf>> {
-    shell::run(&mut workspace::cargo(&[&TARGETS[..], &["--no-run", "--quiet"]].concat()))?;
-    // Everything is fresh now, so that this prints the binaries and nothing else of interest.
-    let mut list = workspace::cargo(&[&TARGETS[..], &["--no-run"]].concat());
-    let doing = || "list the test binaries".to_owned();
-    let output = list.stdin(Stdio::null()).output().context(doing)?;
-    let binaries = executables(&String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() || binaries.is_empty() {
-        return Err(Failure::new("cargo does not say which test binaries it has built"));
+    let color = if stderr().is_terminal() { "--color=always" } else { "--color=never" };
+    let mut command = workspace::cargo(&[&TARGETS[..], &["--no-run", color]].concat());
+    let doing = || "run cargo".to_owned();
+    let mut cargo = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().context(doing)?;
+    let mut binaries = Vec::new();
+    for line in cargo.stderr.take().into_iter().flat_map(|output| BufReader::new(output).lines()) {
+        let line = line.context(doing)?;
+        match executable(&line) {
+            Some(binary) => binaries.push(binary),
+            None => eprintln!("{line}"),
+        }
     }
-    Ok(binaries)
+    match cargo.wait().context(doing)? {
+        status if !status.success() => Err(Failure::new("the unit tests do not build")),
+        _ if binaries.is_empty() => Err(Failure::new("cargo names no test binary")),
+        _ => Ok(binaries),
+    }
 }
 
-/// The paths in lines such as `Executable unittests src/lib.rs (target/debug/deps/access-1f2e)`.
-fn executables(output: &str) -> Vec<PathBuf> {
-    let lines = output.lines().filter(|line| line.trim_start().starts_with("Executable "));
-    let paths = lines.filter_map(|line| line.rsplit_once('(')?.1.strip_suffix(')'));
-    paths.map(|path| workspace::root().join(path)).collect()
+/// The path in a line such as `Executable unittests src/lib.rs (target/debug/deps/access-1f2e)`.
+fn executable(line: &str) -> Option<PathBuf> {
+    let path = line.rsplit_once('(')?.1.strip_suffix(')')?;
+    let names_binary = line.contains("Executable") && line.contains(" unittests ");
+    names_binary.then(|| workspace::root().join(path))
 }
 
 fn run_binary(binary: &Path) -> Finished {
@@ -119,10 +127,12 @@ mod tests {
 
     #[test]
     fn the_binaries_are_read_from_what_cargo_prints() {
-        let output = "    Finished `test` profile in 0.40s\n  \
-            Executable unittests src/lib.rs (target/debug/deps/access-1f2e)\n  \
-            Executable unittests src/main.rs (/elsewhere/deps/x-task-03)\n";
-        let paths = executables(output);
+        let lines = [
+            "    Finished `test` profile [unoptimized (0)] in 0.40s (cached)",
+            "  Executable unittests src/lib.rs (target/debug/deps/access-1f2e)",
+            "\u{1b}[1m  Executable\u{1b}[0m unittests src/main.rs (/elsewhere/deps/x-task-03)",
+        ];
+        let paths: Vec<_> = lines.into_iter().filter_map(executable).collect();
         let names: Vec<_> = paths.iter().map(|path| crate_name(path)).collect();
         assert_eq!(names, ["access", "x-task"]);
         assert_eq!(paths[0], workspace::root().join("target/debug/deps/access-1f2e"));

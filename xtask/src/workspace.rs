@@ -1,4 +1,4 @@
-//! Where things are in this repository, and how its cargo is called.
+//! Paths of this repository, and its cargo.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,12 +8,11 @@ use std::process::Command;
 
 use crate::failure::{Context, Result};
 
-/// The repository's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
-/// The directory that cargo builds into, which is where we come from: `<target>/debug/xtask`.
+/// The directory that cargo builds into: this program is `<target>/debug/xtask`.
 pub(crate) fn target() -> Result<PathBuf> {
     let program = env::current_exe().context(|| "find out where xtask is".to_owned())?;
     Ok(program.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_owned))

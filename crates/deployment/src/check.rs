@@ -1,7 +1,7 @@
-//! Looks for each metric and label of a query in a scrape.
+//! Checks each metric and label of a query against a scrape.
 //!
-//! A walk over the parsed query that computes, for each part of it, the labels that its answer can
-//! have: so that `by (shard)` after an aggregation that has dropped `shard` is seen as well.
+//! The check computes the labels of the result of each part of the parsed query, so that it also finds
+//! `by (shard)` after an aggregation that has dropped `shard`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,73 +14,70 @@ use promql_parser::parser::{VectorMatchCardinality, VectorSelector};
 use crate::query::Query;
 use crate::scrape::Scrape;
 
-/// What Prometheus gives to every metric that it scrapes.
-const OF_TARGETS: [&str; 2] = ["instance", "job"];
+/// The labels that Prometheus adds to every metric that it scrapes.
+const TARGET_LABELS: [&str; 2] = ["instance", "job"];
 
-/// What Prometheus makes itself, with labels besides those of targets.
-const OF_PROMETHEUS: [(&str, &[&str]); 2] =
+/// Prometheus's own metrics, with their labels besides those of targets.
+const PROMETHEUS_METRICS: [(&str, &[&str]); 2] =
     [("up", &[]), ("ALERTS", &["alertname", "alertstate", "severity", "shard"])];
 
-/// Something that a query asks for and that is not there.
+/// Something that a query asks for and that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
-    /// The query's file and rule or panel.
+pub struct QueryProblem {
+    /// The query's file, and its rule or panel.
     pub origin: String,
-    /// What is missing.
-    pub kind: Kind,
-    /// Its name.
+    pub kind: ProblemKind,
+    /// The name of what is missing.
     pub name: String,
 }
 
-/// What can be wrong with a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It is no PromQL; the name is the parser's message.
+pub enum ProblemKind {
+    /// It is no valid PromQL; the name is the parser's message.
     Syntax,
-    /// The metric is not scraped.
     Metric,
-    /// The metric, or what is left of it there, has no such label.
+    /// The metric, or the result at that place, has no such label.
     Label,
-    /// The label has no such value. In a real scrape that may be because it has not happened.
+    /// The label has no such value. In a real scrape the event may not have happened yet.
     Value,
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for QueryProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Complaint { origin, kind, name } = self;
+        let QueryProblem { origin, kind, name } = self;
         match kind {
-            Kind::Syntax => write!(f, "{origin}: cannot be parsed: {name}"),
-            Kind::Metric => write!(f, "{origin}: nobody has a metric {name}"),
-            Kind::Label => write!(f, "{origin}: there is no label {name}"),
-            Kind::Value => write!(f, "{origin}: nothing has {name}"),
+            ProblemKind::Syntax => write!(f, "{origin}: cannot be parsed: {name}"),
+            ProblemKind::Metric => write!(f, "{origin}: nobody has a metric {name}"),
+            ProblemKind::Label => write!(f, "{origin}: there is no label {name}"),
+            ProblemKind::Value => write!(f, "{origin}: nothing has {name}"),
         }
     }
 }
 
-/// What the queries ask for that `scrape` does not have; nothing if all is well. Recording rules
-/// must come before those who use them.
-pub fn check(scrape: &Scrape, queries: &[Query]) -> Vec<Complaint> {
+/// Returns what the queries ask for and `scrape` does not have. Recording rules must come before
+/// the queries that use them.
+pub fn check(scrape: &Scrape, queries: &[Query]) -> Vec<QueryProblem> {
     let mut known = scrape.clone();
-    for (metric, labels) in OF_PROMETHEUS {
+    for (metric, labels) in PROMETHEUS_METRICS {
         known.add(metric, labels.iter().map(|label| (*label).to_owned()));
     }
-    let mut complaints = Vec::new();
+    let mut problems = Vec::new();
     for query in queries {
-        let mut walk = Walk { known: &known, origin: &query.origin, complaints: Vec::new() };
+        let mut walk = Walk { known: &known, origin: &query.origin, problems: Vec::new() };
         let labels = match parser::parse(&query.text) {
             Ok(expression) => walk.labels(&expression),
             Err(message) => {
-                walk.complain(Kind::Syntax, message);
+                walk.report(ProblemKind::Syntax, message);
                 query.shown.iter().cloned().collect()
             }
         };
-        walk.need(&query.shown, &labels);
-        complaints.append(&mut walk.complaints);
+        walk.require_labels(&query.shown, &labels);
+        problems.append(&mut walk.problems);
         if let Some(record) = &query.record {
             known.add(record, labels);
         }
     }
-    complaints
+    problems
 }
 
 type Names = BTreeSet<String>;
@@ -88,26 +85,26 @@ type Names = BTreeSet<String>;
 struct Walk<'a> {
     known: &'a Scrape,
     origin: &'a str,
-    complaints: Vec<Complaint>,
+    problems: Vec<QueryProblem>,
 }
 
 impl Walk<'_> {
-    fn complain(&mut self, kind: Kind, name: impl Into<String>) {
-        let complaint = Complaint { origin: self.origin.to_owned(), kind, name: name.into() };
-        if !self.complaints.contains(&complaint) {
-            self.complaints.push(complaint);
+    fn report(&mut self, kind: ProblemKind, name: impl Into<String>) {
+        let problem = QueryProblem { origin: self.origin.to_owned(), kind, name: name.into() };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
     }
 
-    fn need<'n>(&mut self, wanted: impl IntoIterator<Item = &'n String>, there: &Names) {
+    fn require_labels<'n>(&mut self, wanted: impl IntoIterator<Item = &'n String>, there: &Names) {
         for label in wanted {
             if !there.contains(label) {
-                self.complain(Kind::Label, label);
+                self.report(ProblemKind::Label, label);
             }
         }
     }
 
-    /// The labels that the answer can have.
+    /// The labels of the result.
     fn labels(&mut self, expression: &Expr) -> Names {
         match expression {
             Expr::VectorSelector(selector) => self.selector(selector),
@@ -125,26 +122,27 @@ impl Walk<'_> {
     fn selector(&mut self, selector: &VectorSelector) -> Names {
         let known = self.known;
         let Some(metric) = &selector.name else {
-            self.complain(Kind::Metric, "without a name");
+            self.report(ProblemKind::Metric, "without a name");
             return Names::new();
         };
         let Some(labels) = known.labels(metric) else {
-            self.complain(Kind::Metric, metric);
-            // Whatever is done with its labels is no further complaint.
+            self.report(ProblemKind::Metric, metric);
+            // Its labels are not reported as well.
             return mentioned(selector);
         };
         let mut names: Names = labels.keys().cloned().collect();
-        names.extend(OF_TARGETS.map(str::to_owned));
+        names.extend(TARGET_LABELS.map(str::to_owned));
         for matcher in matchers(selector) {
             if !names.contains(&matcher.name) {
-                self.complain(Kind::Label, format!("{} of {metric}", matcher.name));
+                self.report(ProblemKind::Label, format!("{} of {metric}", matcher.name));
                 continue;
             }
             let values = labels.get(&matcher.name).filter(|values| !values.is_empty());
             let wants = matches!(matcher.op, MatchOp::Equal | MatchOp::Re(_));
-            let found = values.is_none_or(|seen| seen.iter().any(|value| matcher.is_match(value)));
+            let found =
+                values.is_none_or(|values| values.iter().any(|value| matcher.is_match(value)));
             if wants && !found {
-                self.complain(Kind::Value, format!("{metric}{{{matcher}}}"));
+                self.report(ProblemKind::Value, format!("{metric}{{{matcher}}}"));
             }
         }
         names
@@ -158,7 +156,7 @@ impl Walk<'_> {
         );
         match &aggregation.modifier {
             Some(modifier) => {
-                self.need(&modifier.labels().labels, &inner);
+                self.require_labels(&modifier.labels().labels, &inner);
                 match modifier {
                     _ if keeps_series => inner,
                     LabelModifier::Include(by) => by.labels.iter().cloned().collect(),
@@ -177,7 +175,7 @@ impl Walk<'_> {
         let right = self.labels(&binary.rhs);
         if let Some(matching) = binary.modifier.as_ref().and_then(|it| it.matching.as_ref()) {
             for side in [&left, &right] {
-                self.need(&matching.labels().labels, side);
+                self.require_labels(&matching.labels().labels, side);
             }
         }
         if binary.op.is_set_operator() {
@@ -192,11 +190,11 @@ impl Walk<'_> {
         let Some(modifier) = &binary.modifier else { return left };
         match (&modifier.card, &modifier.matching) {
             (VectorMatchCardinality::ManyToOne(more), _) => {
-                self.need(&more.labels, &right);
+                self.require_labels(&more.labels, &right);
                 left.into_iter().chain(more.labels.iter().cloned()).collect()
             }
             (VectorMatchCardinality::OneToMany(more), _) => {
-                self.need(&more.labels, &left);
+                self.require_labels(&more.labels, &left);
                 right.into_iter().chain(more.labels.iter().cloned()).collect()
             }
             (_, Some(LabelModifier::Include(on))) => on.labels.iter().cloned().collect(),
@@ -213,7 +211,7 @@ impl Walk<'_> {
             labels.append(&mut self.labels(argument));
         }
         match call.func.name {
-            // Their answer has what they asked for, and only if they asked for one series plainly.
+            // Their result has the labels of their equality matchers, if the argument is a selector.
             "absent" | "absent_over_time" => match call.args.args.first().map(|it| &**it) {
                 Some(Expr::VectorSelector(selector)) => asked_for(selector),
                 Some(Expr::MatrixSelector(selector)) => asked_for(&selector.vs),
@@ -221,7 +219,7 @@ impl Walk<'_> {
             },
             "histogram_quantile" => {
                 if !labels.remove("le") {
-                    self.complain(Kind::Label, "le for histogram_quantile");
+                    self.report(ProblemKind::Label, "le for histogram_quantile");
                 }
                 labels
             }
@@ -244,7 +242,7 @@ fn matchers(selector: &VectorSelector) -> impl Iterator<Item = &Matcher> {
 
 fn mentioned(selector: &VectorSelector) -> Names {
     let names = matchers(selector).map(|matcher| matcher.name.clone());
-    names.chain(OF_TARGETS.map(str::to_owned)).collect()
+    names.chain(TARGET_LABELS.map(str::to_owned)).collect()
 }
 
 fn asked_for(selector: &VectorSelector) -> Names {

@@ -1,19 +1,19 @@
-//! Holds what is in `deploy/` to what our processes really say of themselves.
+//! Checks that the queries in `deploy/` ask for metrics and labels that our processes have.
 //!
-//! A query that names a metric that does not exist is no error: it answers nothing, the panel stays
-//! empty and the alert silent, for ever. So every query of alert rules, recording rules and
-//! dashboards is parsed as Prometheus parses it, and each metric and label in it is looked for in a
-//! scrape. For tests only.
+//! A query for a metric that does not exist is no error: its result is empty, so the panel stays empty
+//! and the alert never fires. So every query of alert rules, recording rules and dashboards is parsed,
+//! and each metric and label in it must be in a scrape. For tests only; those in `tests/` also hold the
+//! documents to the code, and the imports of every crate to be without circles.
 //!
 //! ```ignore
 //! let scrape = Scrape::parse(&text_of_all_processes)?;
-//! let complaints = check(&scrape, &Query::of_folder(Path::new("deploy"))?);
+//! let problems = check(&scrape, &Query::of_folder(Path::new("deploy"))?);
 //! ```
 
 mod check;
 mod query;
 mod scrape;
 
-pub use check::{Complaint, Kind, check};
-pub use query::{Query, Unreadable};
-pub use scrape::{Labels, NotAScrape, Scrape};
+pub use check::{ProblemKind, QueryProblem, check};
+pub use query::{Query, QueryFileError};
+pub use scrape::{InvalidScrape, Labels, Scrape};

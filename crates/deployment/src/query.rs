@@ -1,4 +1,4 @@
-//! The queries that stand in `deploy/`: of recording rules, alert rules and dashboards.
+//! Reads the queries of recording rules, alert rules and dashboards in `deploy/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,43 +6,36 @@ use std::path::{Path, PathBuf};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 
-/// A query and what is made of its answer.
+/// A query, and how its result is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Where it stands: file and rule, or file and panel.
+    /// The file, and the rule or panel.
     pub origin: String,
-    /// The PromQL.
+    /// PromQL.
     pub text: String,
-    /// The metric that its answer becomes, if it is a recording rule.
+    /// The metric that a recording rule makes of the result.
     pub record: Option<String>,
-    /// The labels that are shown of its answer: in an alert's annotations, in a legend.
+    /// The labels that an alert's annotations or a legend show.
     pub shown: Vec<String>,
 }
 
-/// A file without queries that can be read.
+/// Why the queries of a file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// It cannot be opened.
+pub enum QueryFileError {
     #[error("cannot read {path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not what its name says.
+    File { path: PathBuf, source: std::io::Error },
+    /// It does not have the expected format.
     #[error("{origin}: {problem}")]
     Content {
-        /// Which file, or which part of it.
+        /// The file, or a part of it.
         origin: String,
-        /// What is wrong.
         problem: String,
     },
 }
 
 impl Query {
     /// All queries below `deploy`, recording rules first.
-    pub fn of_folder(deploy: &Path) -> Result<Vec<Query>, Unreadable> {
+    pub fn of_folder(deploy: &Path) -> Result<Vec<Query>, QueryFileError> {
         let prometheus = deploy.join("prometheus");
         let mut rules = vec![prometheus.join("recording.yml")];
         rules.extend(files(&prometheus.join("alerts"), "yml")?);
@@ -56,8 +49,8 @@ impl Query {
         Ok(queries)
     }
 
-    /// Those of a file of alert rules or recording rules.
-    pub fn of_rules(file: &str, yaml: &str) -> Result<Vec<Query>, Unreadable> {
+    /// The queries of a file of alert rules or recording rules.
+    pub fn of_rules(file: &str, yaml: &str) -> Result<Vec<Query>, QueryFileError> {
         let wrong = |problem: &str| content(file, problem);
         let documents =
             Yaml::load_from_str(yaml).map_err(|error| content(file, &error.to_string()))?;
@@ -84,8 +77,8 @@ impl Query {
         Ok(queries)
     }
 
-    /// Those of a dashboard of Grafana: of panels, also within rows, and of variables.
-    pub fn of_dashboard(file: &str, json: &str) -> Result<Vec<Query>, Unreadable> {
+    /// The queries of a Grafana dashboard: of panels, also within rows, and of variables.
+    pub fn of_dashboard(file: &str, json: &str) -> Result<Vec<Query>, QueryFileError> {
         let dashboard: Value =
             serde_json::from_str(json).map_err(|error| content(file, &error.to_string()))?;
         let mut queries = Vec::new();
@@ -116,8 +109,8 @@ fn of_panels(file: &str, panels: &Value, queries: &mut Vec<Query>) {
     }
 }
 
-/// `label_values(SELECTOR, LABEL)` asks for a metric and one of its labels.
-fn of_variable(origin: String, variable: &Value) -> Result<Query, Unreadable> {
+/// A variable's `label_values(SELECTOR, LABEL)` as a query for the metric and the label.
+fn of_variable(origin: String, variable: &Value) -> Result<Query, QueryFileError> {
     let query = variable["query"].as_str().or_else(|| variable["query"]["query"].as_str());
     let inside = query
         .and_then(|query| query.trim().strip_prefix("label_values("))
@@ -129,13 +122,13 @@ fn of_variable(origin: String, variable: &Value) -> Result<Query, Unreadable> {
     Ok(Query { origin, text, record: None, shown: Vec::new() })
 }
 
-/// What Grafana puts in before it asks is always a duration here.
+/// Replaces Grafana's macros, which all are durations here.
 fn without_macros(expression: &str) -> String {
     let macros = ["$__rate_interval", "$__interval", "$__range"];
     macros.iter().fold(expression.to_owned(), |text, name| text.replace(name, "5m"))
 }
 
-/// The names after `$labels.` in a template of Prometheus.
+/// The names after `$labels.` in a Prometheus template.
 fn labels_in_template(template: &str) -> Vec<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     template
@@ -145,7 +138,7 @@ fn labels_in_template(template: &str) -> Vec<String> {
         .collect()
 }
 
-/// The names in `{{ }}` in a legend of Grafana.
+/// The names in `{{ }}` in a Grafana legend.
 fn labels_in_legend(legend: &str) -> Vec<String> {
     legend
         .split("{{")
@@ -158,20 +151,21 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn content(origin: &str, problem: &str) -> Unreadable {
-    Unreadable::Content { origin: origin.to_owned(), problem: problem.to_owned() }
+fn content(origin: &str, problem: &str) -> QueryFileError {
+    QueryFileError::Content { origin: origin.to_owned(), problem: problem.to_owned() }
 }
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn read(path: &Path) -> Result<String, Unreadable> {
-    fs::read_to_string(path).map_err(|source| Unreadable::File { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<String, QueryFileError> {
+    fs::read_to_string(path)
+        .map_err(|source| QueryFileError::File { path: path.to_owned(), source })
 }
 
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Unreadable> {
-    let unreadable = |source| Unreadable::File { path: folder.to_owned(), source };
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, QueryFileError> {
+    let unreadable = |source| QueryFileError::File { path: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -1,31 +1,30 @@
-//! What a process says at `/metrics`: which metrics there are, and with which labels.
+//! Reads the metrics and labels of a scrape of `/metrics`.
 //!
-//! The text format is Prometheus' (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
-//! Numbers are of no interest here.
+//! The format is Prometheus's text format
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Values are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Labels and the values that were seen of each.
+/// Labels with their values.
 pub type Labels = BTreeMap<String, BTreeSet<String>>;
 
-/// The metrics of one scrape or of several, by name: `…_bucket`, `…_sum` and `…_count` of a
-/// histogram each for itself, as queries name them.
+/// The metrics of one or several scrapes, by name. `…_bucket`, `…_sum` and `…_count` of a histogram are
+/// separate, as in queries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scrape {
     metrics: BTreeMap<String, Labels>,
 }
 
-/// A line that is not of the format.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {number} of the scrape is not in Prometheus' text format: {line}")]
-pub struct NotAScrape {
+pub struct InvalidScrape {
     number: usize,
     line: String,
 }
 
 impl Scrape {
-    /// Reads the text of a scrape, or of several one after another.
-    pub fn parse(text: &str) -> Result<Scrape, NotAScrape> {
+    /// Reads one scrape, or several concatenated ones.
+    pub fn parse(text: &str) -> Result<Scrape, InvalidScrape> {
         let mut scrape = Scrape::default();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -33,7 +32,7 @@ impl Scrape {
                 continue;
             }
             let (name, labels) = sample(line)
-                .ok_or_else(|| NotAScrape { number: index + 1, line: line.to_owned() })?;
+                .ok_or_else(|| InvalidScrape { number: index + 1, line: line.to_owned() })?;
             let known = scrape.metrics.entry(name).or_default();
             for (label, value) in labels {
                 known.entry(label).or_default().insert(value);
@@ -42,7 +41,7 @@ impl Scrape {
         Ok(scrape)
     }
 
-    /// The labels of a metric; none if there is no such metric.
+    /// `None`: there is no such metric.
     pub fn labels(&self, metric: &str) -> Option<&Labels> {
         self.metrics.get(metric)
     }
@@ -52,11 +51,11 @@ impl Scrape {
         self.metrics.insert(metric.to_owned(), labels.collect());
     }
 
-    /// Where this scrape, of running processes, is otherwise than `contract`: metrics that begin
-    /// with one of `prefixes` and that only one of them has, and labels of the others.
+    /// How this scrape of running processes differs from `contract`: metrics with one of `prefixes`
+    /// that only one of them has, and different labels.
     ///
-    /// Values are not compared. A metric appears when something has happened to it, so that the
-    /// processes have to have published, delivered, failed and refused before.
+    /// Label values are not compared. A metric appears when its event has happened, so the processes
+    /// must have published, delivered, failed and refused before.
     pub fn differences(&self, contract: &Scrape, prefixes: &[&str]) -> Vec<String> {
         let ours = |name: &&String| prefixes.iter().any(|prefix| name.starts_with(prefix));
         let names: BTreeSet<&String> =
@@ -108,7 +107,7 @@ fn sample(line: &str) -> Option<(String, Vec<(String, String)>)> {
     Some((name.to_owned(), labels))
 }
 
-/// The value up to its closing quote, and what comes after.
+/// The value up to its closing quote, and the rest.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();

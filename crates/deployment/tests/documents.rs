@@ -1,4 +1,4 @@
-//! What the documents lead to is there: relative links with their anchors, the decisions that
+//! The documents are consistent with the repository: relative links and anchors, the decisions that
 //! modules name, and the metrics that docs/monitoring.md lists.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The repository's files whose names end so, without what is built or hidden.
+/// The repository's files with an extension, without what is built or hidden.
 fn files(extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root()];
@@ -35,7 +35,7 @@ fn files(extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A document: where it leads, and where one can be led in it.
+/// The links of a document, and the anchors of its headings.
 struct Document {
     links: Vec<String>,
     anchors: BTreeSet<String>,
@@ -53,7 +53,7 @@ impl Document {
                 }
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
                 Event::End(TagEnd::Heading(_)) => {
-                    // Those of later headings with the same words are numbered; nothing leads there.
+                    // Later headings with the same words have numbered anchors, which no link uses.
                     anchors.insert(anchor(&heading.take().unwrap_or_default()));
                 }
                 Event::Text(words) | Event::Code(words) => {
@@ -74,7 +74,7 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>().to_lowercase()
 }
 
-/// A path without `..`; the file need not be there.
+/// A path without `..`; the file need not exist.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -87,7 +87,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn every_relative_link_leads_to_a_file_and_a_heading_that_are_there() {
+fn every_relative_link_leads_to_an_existing_file_and_heading() {
     let documents: BTreeMap<PathBuf, Document> =
         files("md").into_iter().map(|path| (path.clone(), Document::read(&path))).collect();
     assert!(documents.len() > 20, "only {} documents were found", documents.len());
@@ -112,7 +112,7 @@ fn every_relative_link_leads_to_a_file_and_a_heading_that_are_there() {
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
 }
 
-/// What a module's header says at its end: `//! Decision: docs/decisions/….md`.
+/// The decisions that modules name at the end of their headers: `//! Decision: docs/decisions/….md`.
 fn named_decisions() -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for path in files("rs") {
@@ -147,9 +147,9 @@ fn every_decision_is_listed_and_named_by_the_module_that_it_explains() {
     }
 }
 
-/// What is longer belongs on a page of docs/, which these two lead to.
+/// Anything longer belongs on a page of docs/, which these two link to.
 #[test]
-fn what_everybody_reads_first_stays_short() {
+fn the_first_pages_to_read_stay_short() {
     for (name, most) in [("README.md", 4 * 1024), ("ARCHITECTURE.md", 12 * 1024)] {
         let length = text(&root().join(name)).len();
         assert!(length <= most, "{name} has {length} bytes, more than {most}");

@@ -1,4 +1,4 @@
-//! What compose, the image and the collector must keep to, as far as their files tell.
+//! Rules for compose.yaml, the Dockerfile and the collector's configuration.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Puts in what `<<` brings along, as compose does; what stands there itself wins.
+/// Resolves `<<` as compose does: a mapping's own keys take precedence.
 fn merged<'a>(node: &Yaml<'a>) -> Yaml<'a> {
     match node {
         Yaml::Sequence(items) => Yaml::Sequence(items.iter().map(merged).collect()),
@@ -45,7 +45,7 @@ fn services(compose: &str) -> Vec<(String, Yaml<'_>)> {
 }
 
 #[test]
-fn every_container_is_limited_hardened_and_comes_back() {
+fn every_container_is_limited_and_hardened_and_restarts() {
     let compose = text("deploy/compose.yaml");
     let services = services(&compose);
     assert_eq!(services.len(), 12);
@@ -84,7 +84,7 @@ fn ports_are_published_on_the_loopback_only() {
 }
 
 #[test]
-fn the_database_is_reached_by_those_who_open_it_only() {
+fn only_the_services_that_open_the_database_reach_it() {
     let compose = text("deploy/compose.yaml");
     let on = |network: &str| -> Vec<String> {
         let member = |(name, service): (String, Yaml)| {
@@ -148,7 +148,7 @@ fn what_is_deployed_or_measured_is_built_in_the_profile_for_it() {
     assert!(text("deploy/Dockerfile").contains(copied), "{copied} is not in the image");
 }
 
-/// Those of the distribution otel/opentelemetry-collector 0.159 that one may want here.
+/// Components of the distribution otel/opentelemetry-collector 0.159 that may be used here.
 const COMPONENTS: [(&str, &[&str]); 4] = [
     ("receivers", &["otlp"]),
     ("processors", &["batch", "memory_limiter"]),

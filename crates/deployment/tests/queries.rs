@@ -1,4 +1,4 @@
-//! What alerts, recording rules and the dashboard ask for is what our processes say.
+//! Alerts, recording rules and the dashboard ask only for metrics that our processes have.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,16 +21,16 @@ fn contract() -> Scrape {
 }
 
 #[test]
-fn every_metric_label_and_value_that_is_asked_for_is_in_the_contract() {
+fn every_metric_label_and_value_in_a_query_is_in_the_contract() {
     let queries = Query::of_folder(&deploy()).expect("queries");
     assert!(queries.len() > 50, "only {} queries were found", queries.len());
-    let complaints: Vec<String> =
+    let problems: Vec<String> =
         check(&contract(), &queries).iter().map(ToString::to_string).collect();
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
-fn every_metric_of_the_contract_is_asked_for_by_somebody() {
+fn every_metric_of_the_contract_is_used_by_a_query() {
     let queries = Query::of_folder(&deploy()).expect("queries");
     let contract = include_str!("../contract.prom");
     let types = contract.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -74,7 +74,7 @@ fn alerts() -> Vec<Alert> {
 }
 
 #[test]
-fn every_alert_says_what_it_means_and_where_to_look_first() {
+fn every_alert_has_its_meaning_and_the_first_thing_to_look_at() {
     for alert in alerts() {
         assert!(["critical", "warning"].contains(&alert.severity.as_str()), "{}", alert.name);
         for wanted in ["summary", "description", "meaning", "first_look"] {
@@ -85,7 +85,7 @@ fn every_alert_says_what_it_means_and_where_to_look_first() {
 }
 
 #[test]
-fn every_alert_is_seen_to_fire_by_a_test_and_is_in_the_table() {
+fn every_alert_fires_in_a_test_and_is_in_the_table() {
     let table = text(&deploy().join("README.md"));
     for alert in alerts() {
         let tests = text(&deploy().join("prometheus/tests").join(&alert.group));
@@ -97,7 +97,7 @@ fn every_alert_is_seen_to_fire_by_a_test_and_is_in_the_table() {
 }
 
 #[test]
-fn every_panel_says_why_it_is_there_and_asks_the_chosen_data_source() {
+fn every_panel_has_a_description_and_uses_the_selected_data_source() {
     let path = deploy().join("grafana/dashboards/keeptrusts-webhooks.json");
     let dashboard: Value = serde_json::from_str(&text(&path)).expect("JSON");
     let mut ids = BTreeSet::new();

@@ -1,7 +1,7 @@
-//! A few places for work that costs much. Each organization has a part of them; those that wait
-//! take turns, organization by organization.
+//! A limited number of places for expensive work. Each organization gets a share of them, and waiting
+//! organizations take turns.
 //!
-//! [`queues`] decides whose turn it is and is pure; here is the waiting.
+//! [`queues`] decides whose turn it is, and is pure. This module waits.
 
 mod queues;
 
@@ -12,37 +12,36 @@ use tokio::sync::oneshot;
 
 use queues::{Entry, Queues};
 
-/// The places, and who waits for them. Clones share them.
+/// Clones share the places.
 #[derive(Debug, Clone)]
 pub struct FairQueue(Arc<Mutex<Queues<oneshot::Sender<Place>>>>);
 
-/// The right to run, given back when it is dropped.
+/// The right to run. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     queue: FairQueue,
     organization: OrganizationId,
 }
 
-/// As many of the organization's wait already as may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many of the organization's wait already")]
 pub struct QueueFull;
 
 impl FairQueue {
-    /// So many places, of which an organization may have `share`, and so many of an organization
-    /// that may wait. None: whoever asks limits them.
+    /// An organization may have at most `share` of the places, and at most `waiting` requests that
+    /// wait. `None`: the callers limit them.
     pub fn new(places: usize, share: usize, waiting: Option<usize>) -> FairQueue {
         FairQueue(Arc::new(Mutex::new(Queues::new(places, share, waiting))))
     }
 
-    /// A place, when it is the organization's turn. Whoever drops this future waits no more.
+    /// Waits for a place. Dropping the future stops waiting.
     pub async fn take(&self, organization: &OrganizationId) -> Result<Place, QueueFull> {
-        let (turn, turned) = oneshot::channel();
-        let entry = self.queues(|queues| queues.enter(organization, turn));
+        let (grant, granted) = oneshot::channel();
+        let entry = self.queues(|queues| queues.enter(organization, grant));
         match entry {
             Entry::Begins => Ok(self.place_of(organization)),
-            // Who waits is in the queue until it has a place, or has gone.
-            Entry::Waits => turned.await.map_err(|_| QueueFull),
+            // A waiting request stays in the queue until it has a place or is abandoned.
+            Entry::Waits => granted.await.map_err(|_| QueueFull),
             Entry::Refused => Err(QueueFull),
         }
     }
@@ -60,12 +59,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let next = self.queue.queues(|queues| {
             queues.leave(&self.organization);
-            // Those that have stopped waiting have no turn.
+            // Abandoned requests get no turn.
             queues.begin(|waiting| !waiting.is_closed())
         });
-        for (organization, turn) in next {
-            // Who stopped waiting just now gives the place back by dropping it.
-            _ = turn.send(self.queue.place_of(&organization));
+        for (organization, grant) in next {
+            // If the request was abandoned just now, dropping the place frees it.
+            _ = grant.send(self.queue.place_of(&organization));
         }
     }
 }
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_stops_waiting_has_no_turn_and_keeps_no_place() {
+    async fn an_abandoned_request_gets_no_turn_and_keeps_no_place() {
         let queue = FairQueue::new(1, 1, Some(2));
         let place = queue.take(&id("a")).await.expect("it is free");
         let waiting = |name| {

@@ -1,19 +1,19 @@
-//! Whose turn it is. Pure: it counts who runs and remembers who waits.
+//! Decides whose turn it is. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-/// Places, and queues of what waits for them, one for each organization.
+/// The places, and a queue for each organization.
 #[derive(Debug)]
 pub(crate) struct Queues<W> {
     free: usize,
-    /// How many places an organization may have.
+    /// The most places of one organization.
     share: usize,
-    /// How long its queue may be.
+    /// The longest queue of one organization.
     max_waiting: Option<usize>,
     organizations: HashMap<OrganizationId, Organization<W>>,
-    /// Those with a queue, in the order of their turns.
+    /// Organizations with a queue, in the order of their turns.
     order: VecDeque<OrganizationId>,
 }
 
@@ -23,14 +23,11 @@ struct Organization<W> {
     waiting: VecDeque<W>,
 }
 
-/// What becomes of who enters.
+/// The result of [`Queues::enter`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// It has a place.
     Begins,
-    /// It is in the queue.
     Waits,
-    /// The queue is full.
     Refused,
 }
 
@@ -45,8 +42,8 @@ impl<W> Queues<W> {
         }
     }
 
-    /// Takes a place, or remembers who waits. Nobody is overtaken by their own organization, and
-    /// nobody of another one waits for a place that they could have.
+    /// Takes a place or queues the request. Requests of one organization keep their order. No request
+    /// waits while there is a free place that it may have.
     pub(crate) fn enter(&mut self, id: &OrganizationId, waiting: W) -> Entry {
         let organization = self.organizations.entry(id.clone()).or_default();
         let is_first = organization.waiting.is_empty();
@@ -65,7 +62,7 @@ impl<W> Queues<W> {
         Entry::Waits
     }
 
-    /// Gives a place back.
+    /// Frees a place.
     pub(crate) fn leave(&mut self, id: &OrganizationId) {
         self.free += 1;
         if let Some(organization) = self.organizations.get_mut(id) {
@@ -74,11 +71,11 @@ impl<W> Queues<W> {
         self.forget(id);
     }
 
-    /// Gives the free places to those whose turn it is. Those that are not `wanted` any more are
-    /// left out.
+    /// Gives the free places to the requests whose turn it is. Drops those that are not `wanted` any
+    /// more.
     pub(crate) fn begin(&mut self, wanted: impl Fn(&W) -> bool) -> Vec<(OrganizationId, W)> {
         let mut begun = Vec::new();
-        // So many could not begin one after the other.
+        // How many organizations in a row could not start a request.
         let mut passed = 0;
         while self.free > 0 && passed < self.order.len() {
             let Some(id) = self.order.pop_front() else { break };
@@ -109,7 +106,7 @@ impl<W> Queues<W> {
         begun
     }
 
-    /// Nothing is kept of an organization that has nothing here.
+    /// Removes an organization that neither runs nor waits.
     fn forget(&mut self, id: &OrganizationId) {
         let is_idle = |it: &Organization<W>| it.running == 0 && it.waiting.is_empty();
         if self.organizations.get(id).is_some_and(is_idle) {

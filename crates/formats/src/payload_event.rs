@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_happened_when_its_record_says_or_else_its_body() {
+    fn the_time_is_the_records_or_else_the_bodys() {
         let acme: OrganizationId = "acme".parse().expect("an id");
         let time = |record: Option<&str>, timestamp: &str| {
             let body =

@@ -3,7 +3,7 @@
 //! (<https://docs.slack.dev/reference/block-kit/blocks>).
 
 use keeptrusts_webhooks_domain::rfc3339;
-use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::Truncator;
 use keeptrusts_webhooks_vendors::slack::{self, MAX_FIELD, MAX_FIELDS};
 use serde_json::json;
 
@@ -44,8 +44,10 @@ pub(crate) fn message(event: &PayloadEvent<'_>) -> Vec<u8> {
 
 fn field(name: &str, value: &str) -> String {
     const { assert!(MAX_FIELD_NAME + MAX_FIELD_VALUE < MAX_FIELD) };
-    let (name, value) =
-        (Cutting::to(MAX_FIELD_NAME).cut(name), Cutting::to(MAX_FIELD_VALUE).cut(value));
+    let (name, value) = (
+        Truncator::to(MAX_FIELD_NAME).truncate(name),
+        Truncator::to(MAX_FIELD_VALUE).truncate(value),
+    );
     format!("{name}\n{value}")
 }
 

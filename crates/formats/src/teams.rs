@@ -3,7 +3,7 @@
 //! <https://adaptivecards.io/explorer>.
 
 use keeptrusts_webhooks_domain::rfc3339;
-use keeptrusts_webhooks_vendors::{Cutting, teams};
+use keeptrusts_webhooks_vendors::{Truncator, teams};
 use serde_json::{Value, json};
 
 use crate::fields::Fields;
@@ -54,5 +54,5 @@ fn fact(name: &str, value: &str) -> Value {
 }
 
 fn plain(text: &str, limit: usize) -> String {
-    Cutting::to(limit).counting_bytes().cut(&teams::without_links(text))
+    Truncator::to(limit).counting_bytes().truncate(&teams::without_links(text))
 }

@@ -1,4 +1,4 @@
-//! Whatever an event's data is, what vendors are sent keeps to what they document.
+//! Payloads follow the vendors' documented rules, whatever an event's data is.
 
 use keeptrusts_webhooks_domain::body::EventData;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -71,15 +71,14 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn every_sample_is_within_the_vendors_rules() {
+fn every_sample_follows_the_vendors_rules() {
     let organization = organization();
     for event_type in EventType::ALL.iter().copied().chain([EventType::Test]) {
         check_all(&sample_event(&organization, event_type));
     }
 }
 
-/// JSON as publishers could write it, with what is hard to show: control characters, Markdown,
-/// mentions, characters of four bytes.
+/// JSON with difficult texts: control characters, Markdown, mentions, characters of four bytes.
 fn json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[ -~]{0,40}",
@@ -106,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_data_is_within_the_vendors_rules(
+    fn any_data_follows_the_vendors_rules(
         members in prop::collection::hash_map("[ -~é\\n]{0,200}", json(), 0..24),
         ulid in any::<u128>(),
         kind in 0..EventType::ALL.len(),
@@ -126,8 +125,8 @@ proptest! {
     }
 }
 
-/// JSON as text, with what values of a library cannot say: numbers of any size and precision, every
-/// escape, and now and then something that is none.
+/// JSON as text, with what a library's values cannot express: numbers of any size and precision, every
+/// escape, and sometimes invalid JSON.
 fn json_text() -> impl Strategy<Value = String> {
     let number = r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,9})?";
     let string = r#""([ -!#-\[\]-~é🙂]|\\u[0-9a-fA-F]{4}|\\[nrtbf/"\\]){0,20}""#;
@@ -152,7 +151,7 @@ proptest! {
     fn what_is_accepted_is_rendered_in_every_format(value in json_text(), kind in 0..EventType::ALL.len()) {
         let text = format!("{{\"a\":{value}}}");
         let Ok(data) = EventData::new("data_json", &text) else {
-            // Something of it no format has to read.
+            // Not accepted, so no format has to read it.
             return Ok(());
         };
         let data: &RawValue = serde_json::from_str(data.as_str()).expect("JSON");
@@ -162,7 +161,7 @@ proptest! {
 }
 
 #[test]
-fn the_largest_data_is_within_the_vendors_rules() {
+fn the_largest_data_follows_the_vendors_rules() {
     let (organization, sizes) = (organization(), MAX_DATA_BYTES - 20);
     let names: String = (0..sizes / 11).map(|index| format!("\"{index:06}\":1,")).collect();
     let many = format!("{{{names}\"z\":0}}");
@@ -183,7 +182,7 @@ fn the_largest_data_is_within_the_vendors_rules() {
     }
 }
 
-/// The texts in which Slack looks for mentions, links and signs of formatting.
+/// The texts in which Slack interprets mentions, links and formatting.
 fn texts_that_are_read<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "mrkdwn") => {

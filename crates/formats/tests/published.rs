@@ -1,6 +1,5 @@
-//! What vendors are sent, held against what they publish themselves: Slack's and PagerDuty's types,
-//! the CloudEvents SDK, and the schema of Adaptive Cards. Where they have no word on a limit,
-//! `limits.rs` has.
+//! Checks payloads with what vendors publish: Slack's and PagerDuty's types, the CloudEvents SDK, and
+//! the schema of Adaptive Cards. `limits.rs` checks the limits that are not in these.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +15,7 @@ use keeptrusts_webhooks_testkit::tools;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// What every sample becomes, and data of each kind of JSON.
+/// The bodies of every sample, and of data with each kind of JSON.
 fn bodies(format: PayloadFormat<()>) -> Vec<String> {
     let organization: OrganizationId = "acme".parse().expect("valid");
     let formatter = Formatter::compile(&format).expect("a format");
@@ -39,7 +38,7 @@ fn bodies(format: PayloadFormat<()>) -> Vec<String> {
     bodies
 }
 
-/// Runs a checker that complains on what it prints.
+/// Runs a checker, and shows its output if it fails.
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! What has arrived at the receiver, to be compared with what was acknowledged to publishers.
+//! Records what arrives at the receiver, and compares it with what publishers got acknowledged.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,15 +8,15 @@ use tokio::time::{sleep, timeout};
 
 use crate::publishers::AcknowledgedEvent;
 
-/// Room for this many deliveries is made at once, so that most runs never wait for more.
+/// Memory for this many deliveries is allocated at the start, so that most runs never reallocate.
 const EXPECTED_DELIVERIES: usize = 1 << 18;
-/// How often it is looked whether everything has arrived.
+/// How often to check whether everything has arrived.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Nothing has arrived for so long: nothing will. Shorter than the first retry's wait, because
-/// a delivery that needs a retry here has gone wrong.
+/// After this long without an arrival, nothing more is expected. Shorter than the first retry's wait,
+/// because a delivery that needs a retry is an error here.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// One event's way to one endpoint.
+/// One event for one endpoint.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Delivery {
     event_id: String,
@@ -29,24 +29,21 @@ struct Arrival {
     times: u32,
 }
 
-/// Everything that has arrived.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     arrivals: Mutex<HashMap<Delivery, Arrival>>,
 }
 
-/// How arrivals compare with acknowledgements.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    /// Deliveries that should have been made and have not.
+    /// Deliveries that did not arrive.
     pub(crate) missing: usize,
-    /// Requests beyond the first of each delivery.
+    /// Requests after the first of each delivery.
     pub(crate) duplicates: u64,
-    /// Deliveries of events that were not acknowledged to anyone.
+    /// Deliveries of events that were not acknowledged.
     pub(crate) unexpected: usize,
-    /// From the call to publish until the receiver had the request, shortest first.
+    /// From the publish call to the arrival, shortest first.
     pub(crate) latencies: Vec<Duration>,
-    /// When the last delivery arrived.
     pub(crate) last_arrival: Option<Instant>,
 }
 
@@ -55,7 +52,7 @@ impl Arrivals {
         Self { arrivals: Mutex::new(HashMap::with_capacity(EXPECTED_DELIVERIES)) }
     }
 
-    /// A request has arrived.
+    /// Records a request.
     pub(crate) fn enter(&self, event_id: String, endpoint: u16) {
         let now = Instant::now();
         let mut arrivals = self.arrivals();
@@ -63,7 +60,7 @@ impl Arrivals {
         arrival.or_insert(Arrival { first: now, times: 0 }).times += 1;
     }
 
-    /// Waits until so many deliveries have arrived, or none has for 30 s.
+    /// Waits until this many deliveries have arrived, or none has for 30 s.
     pub(crate) async fn wait_for(&self, deliveries: usize) {
         let mut arrived = self.arrivals().len();
         while arrived < deliveries {
@@ -79,7 +76,7 @@ impl Arrivals {
         }
     }
 
-    /// Compares with what was acknowledged, for each of so many endpoints.
+    /// Compares with the acknowledged events, for each endpoint.
     pub(crate) fn compare(&self, acknowledged: &[AcknowledgedEvent], endpoints: u16) -> Comparison {
         let arrivals = self.arrivals();
         let mut latencies = Vec::with_capacity(arrivals.len());
@@ -113,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_doubled_or_unasked_for_is_found() {
+    fn missing_duplicate_and_unexpected_deliveries_are_found() {
         let arrivals = Arrivals::new();
         let call_start = Instant::now();
         for (event_id, endpoint) in [("a", 0), ("a", 1), ("b", 1), ("b", 1), ("c", 0)] {

@@ -1,4 +1,4 @@
-//! Where databases are made: a commit that waits for memory is not a commit.
+//! Puts databases on a disk: on a file system in memory, commits would cost nothing.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::error::LoadError;
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
 
-/// Makes all temporary files of this process in `directory`, which must be on a disk.
+/// All temporary files of this process will be in `directory`, which must be on a disk.
 pub(crate) fn use_for_temporary_files(directory: &Path) -> Result<(), LoadError> {
     let place = directory.display();
     let file_system = rustix::fs::statfs(directory)

@@ -1,13 +1,12 @@
-//! The load behind `cargo xtask bench`: starts `keeptrusts-webhooks serve` on a database of its
-//! own, publishes over gRPC as fast as it goes (or at a fixed rate), receives the deliveries over
-//! HTTPS, checks that each came exactly once, and says how fast that was and what it cost.
+//! The load generator of `cargo xtask bench`. It starts `keeptrusts-webhooks serve` on a new database,
+//! publishes over gRPC as fast as possible (or at a fixed rate), receives the deliveries over HTTPS,
+//! checks that each came exactly once, and reports throughput, latency and CPU time.
 //!
-//! Everything is on the loopback, and everything that is started ends with this process. Load,
-//! receiver, server and database share the machine's cores, so figures compare only with figures
-//! of the same machine when it did nothing else.
+//! Everything runs on the loopback and ends with this process. Load, receiver, server and database
+//! share the machine's cores, so compare figures only with those of the same idle machine.
 //!
-//! Read [`run`] first; the other modules are its parts.
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "for whoever has started it")]
+//! Start reading at [`run`].
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a command-line program")]
 
 mod arrivals;
 mod disk;

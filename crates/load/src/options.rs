@@ -1,4 +1,4 @@
-//! What is measured: the command line.
+//! The command line.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -85,11 +85,11 @@ impl fmt::Display for Database {
     }
 }
 
-/// What one run is on.
+/// What one run measures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BenchmarkCase {
     pub(crate) database: Database,
-    /// The share of the traces that is recorded. None: there is no collector.
+    /// The share of the traces that is recorded. `None`: without a collector.
     pub(crate) traces: Option<f64>,
 }
 
@@ -109,7 +109,7 @@ fn ratio(text: &str) -> Result<f64, &'static str> {
 }
 
 impl Options {
-    /// What to run on, in this order.
+    /// The runs, in order.
     pub(crate) fn cases(&self) -> Vec<BenchmarkCase> {
         let databases = match self.database {
             Some(database) => vec![database],
@@ -123,7 +123,6 @@ impl Options {
         once.repeat(usize::from(self.repeat))
     }
 
-    /// How long to publish.
     pub(crate) fn publish_time(&self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }

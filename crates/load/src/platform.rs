@@ -21,13 +21,13 @@ use crate::process_usage;
 
 /// How long the server may take to start, and to stop.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
-/// A server that uses no more than a clock tick in this time has nothing left to do.
+/// A server that uses at most one clock tick in this time is idle.
 const QUIET_FOR: Duration = Duration::from_secs(1);
 const A_TICK: Duration = Duration::from_millis(10);
-/// So often is it looked whether it is quiet.
+/// How often to check whether it is idle.
 const MAX_LOOKS: u32 = 20;
 
-/// A running platform. Ends when dropped, and so does its database.
+/// A running platform. It ends when it is dropped, with its database.
 pub(crate) struct Platform {
     // Dropped in this order.
     server: Process,
@@ -44,14 +44,13 @@ struct Postgres {
 /// CPU time used since the processes started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CpuTime {
-    /// By the server.
     pub(crate) server: Duration,
-    /// By the processes of its database, if it has any.
+    /// Of the database's processes. Zero for SQLite.
     pub(crate) database: Duration,
 }
 
 impl CpuTime {
-    /// What was used since an earlier look.
+    /// The CPU time since an earlier measurement.
     pub(crate) fn since(self, earlier: CpuTime) -> CpuTime {
         CpuTime {
             server: self.server.saturating_sub(earlier.server),
@@ -61,8 +60,8 @@ impl CpuTime {
 }
 
 impl Platform {
-    /// Starts it on a new database, with its defaults but for the receiver's sake: the receiver
-    /// is on the loopback, and its certificate from an authority that nobody knows.
+    /// Starts it on a new database, with its defaults, except that it may reach the loopback and
+    /// trusts the receiver's authority.
     pub(crate) async fn start(
         case: BenchmarkCase,
         ca_file: &Path,
@@ -97,13 +96,12 @@ impl Platform {
         Ok(Platform { server, postgres, _data: data, address })
     }
 
-    /// A connection to it, as its admin has it.
+    /// A connection with an admin's key.
     pub(crate) async fn connect(&self) -> Result<AuthorizedChannel, LoadError> {
         let channel = Channel::from_shared(format!("http://{}", self.address))?.connect().await?;
         Ok(Bearer::new(FIRST_KEY)?.on(channel))
     }
 
-    /// The CPU time used so far.
     pub(crate) fn cpu_time(&self) -> Result<CpuTime, LoadError> {
         let database = match &self.postgres {
             Some(postgres) => process_usage::cpu_time_with_children(postgres.postmaster)?,
@@ -112,12 +110,12 @@ impl Platform {
         Ok(CpuTime { server: process_usage::cpu_time(self.server.id())?, database })
     }
 
-    /// The most memory that the server has had resident, in bytes.
+    /// The server's peak resident memory, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64, LoadError> {
         Ok(process_usage::peak_memory(self.server.id())?)
     }
 
-    /// Waits until the server has nothing left to do (at most 20 s).
+    /// Waits until the server is idle, for at most 20 s.
     pub(crate) async fn wait_until_quiet(&self) -> Result<(), LoadError> {
         for _ in 0..MAX_LOOKS {
             let before = self.cpu_time()?;
@@ -129,7 +127,7 @@ impl Platform {
         Ok(())
     }
 
-    /// Stops the server as an operator would; returns the warnings and errors that it has logged.
+    /// Stops the server with SIGTERM. Returns the warnings and errors that it logged.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         self.server.signal(Signal::Term);
         let status = self.server.wait_exit(TIME_LIMIT).await;

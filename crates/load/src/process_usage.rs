@@ -1,23 +1,23 @@
-//! What processes use, as the kernel counts it in `/proc`: see proc(5).
+//! CPU time and memory of processes, from `/proc` (see proc(5)).
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// CPU time of one process, in user and in kernel mode, all threads.
+/// In user and kernel mode, of all threads.
 pub(crate) fn cpu_time(process: i32) -> io::Result<Duration> {
     Ok(Stat::read(process)?.own)
 }
 
-/// CPU time of a process, of the children that it has now, and of those that it has waited for.
-/// For Postgres' postmaster that is the whole cluster.
+/// Of a process, its current children, and those that it has waited for. For Postgres's postmaster
+/// that is the whole cluster.
 pub(crate) fn cpu_time_with_children(parent: i32) -> io::Result<Duration> {
     let stat = Stat::read(parent)?;
     let mut total = stat.own + stat.waited_for;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that has ended since is among those waited for, or will be.
+        // A child that has ended since is counted among those waited for.
         if let Ok(stat) = Stat::read(process)
             && stat.parent == parent
         {
@@ -27,7 +27,7 @@ pub(crate) fn cpu_time_with_children(parent: i32) -> io::Result<Duration> {
     Ok(total)
 }
 
-/// The most memory that a process has had resident, in bytes.
+/// Peak resident memory, in bytes.
 pub(crate) fn peak_memory(process: i32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     status
@@ -39,7 +39,7 @@ pub(crate) fn peak_memory(process: i32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other("/proc/…/status has no VmHWM"))
 }
 
-/// The machine's load average over the last minute.
+/// Over the last minute.
 pub(crate) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_proc_stat_is_read_whatever_the_program_is_called() {
+    fn a_line_of_proc_stat_is_read_whatever_the_programs_name_is() {
         let line = "71 (a) (b c) S 7 71 71 0 -1 4194560 1 2 3 4 100 50 20 10 20 0 1 0 9 8 7";
         let stat = Stat::parse(line).expect("a good line");
         assert_eq!(stat.parent, 7);

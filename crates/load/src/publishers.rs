@@ -14,28 +14,25 @@ use crate::error::LoadError;
 use crate::options::Options;
 use crate::platform::Platform;
 
-/// The organization that everything belongs to: one, and so one shard.
+/// A single organization, so that everything is on one shard.
 pub(crate) const ORGANIZATION: &str = "load";
-/// The type that all events have.
 pub(crate) const EVENT_TYPE: &str = "policy.violation";
-/// Every publishing is remembered until the end, so there is an end to them.
+/// Every event is kept in memory until the end, so their number is limited.
 const MAX_EVENTS: u64 = 3_000_000;
-/// Publishers that share a connection.
 const PUBLISHERS_PER_CONNECTION: u32 = 64;
 
-/// An event that the platform has promised to deliver.
+/// An event that the platform acknowledged, and so has to deliver.
 #[derive(Debug)]
 pub(crate) struct AcknowledgedEvent {
     pub(crate) event_id: String,
-    /// When the call that published it began.
+    /// When the call that published it started.
     pub(crate) call_start: Instant,
 }
 
-/// What has been published.
 #[derive(Debug)]
 pub(crate) struct PublishResult {
     pub(crate) acknowledged: Vec<AcknowledgedEvent>,
-    /// What the calls that failed were answered: the first of each publisher, which then gave up.
+    /// The errors. A publisher stops at its first.
     pub(crate) failures: Vec<String>,
     pub(crate) started: Instant,
     /// From the first call to the last acknowledgement.
@@ -80,7 +77,7 @@ pub(crate) async fn publish(
     Ok(published)
 }
 
-/// What one publisher does; gives up at the first failure.
+/// One publisher. It stops at the first failure.
 async fn publish_in_turn(
     mut client: IngestServiceClient<AuthorizedChannel>,
     request: PublishEventRequest,
@@ -103,12 +100,12 @@ async fn publish_in_turn(
     (acknowledged, None, ended)
 }
 
-/// When the next event is published, whoever is free to do it.
+/// When events are published; any free publisher takes the next one.
 struct PublishSchedule {
     events: AtomicU64,
     started: Instant,
     end: Instant,
-    /// Events per second; none: at once.
+    /// Events per second. `None`: as fast as possible.
     rate: Option<u32>,
 }
 
@@ -118,7 +115,7 @@ impl PublishSchedule {
         Self { events: AtomicU64::new(0), started, end, rate: options.rate }
     }
 
-    /// Waits until it is time for another event; false if there is to be none.
+    /// Waits until it is time for the next event. False if there is none.
     async fn next(&self) -> bool {
         let number = self.events.fetch_add(1, Ordering::Relaxed);
         if number >= MAX_EVENTS || Instant::now() >= self.end {

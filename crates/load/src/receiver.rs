@@ -1,5 +1,5 @@
-//! The receiver: HTTPS, HTTP/1.1 and 2, answers 200 and remembers what came. It verifies no
-//! signature, because its work is not what is measured.
+//! The HTTPS receiver, with HTTP/1.1 and 2. It answers 200 and records arrivals. It verifies no
+//! signature, because its work is not measured.
 
 mod certificate;
 
@@ -23,7 +23,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::arrivals::Arrivals;
 use crate::error::LoadError;
 
-/// A running receiver.
 pub(crate) struct Receiver {
     address: SocketAddr,
     ca_file: NamedTempFile,
@@ -32,7 +31,6 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Starts on a free port of the loopback.
     pub(crate) async fn start() -> Result<Receiver, LoadError> {
         let (tls, ca_pem) = certificate::make()?;
         let ca_file = NamedTempFile::new()?;
@@ -45,17 +43,14 @@ impl Receiver {
         Ok(Receiver { address, ca_file, arrivals, accepting })
     }
 
-    /// The certificate authority to trust.
     pub(crate) fn ca_file(&self) -> &Path {
         self.ca_file.path()
     }
 
-    /// The URL of one of its endpoints.
     pub(crate) fn url(&self, endpoint: u16) -> String {
         format!("https://{}/{endpoint}", self.address)
     }
 
-    /// What has arrived.
     pub(crate) fn arrivals(&self) -> &Arrivals {
         &self.arrivals
     }
@@ -69,18 +64,18 @@ impl Drop for Receiver {
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, arrivals: Arc<Arrivals>) {
     loop {
-        // Accepting fails when a client is gone already.
+        // Accepting fails if the client has gone already.
         let Ok((connection, _)) = listener.accept().await else { continue };
         tokio::spawn(converse(connection, tls.clone(), Arc::clone(&arrivals)));
     }
 }
 
 async fn converse(connection: TcpStream, tls: TlsAcceptor, arrivals: Arc<Arrivals>) {
-    // Answers are small: they must not wait for more to send.
+    // Answers are small: they must not wait for more data.
     _ = connection.set_nodelay(true);
     let Ok(stream) = tls.accept(connection).await else { return };
     let answer = service_fn(move |request| answer(request, Arc::clone(&arrivals)));
-    // A client that goes away is an error here and none for us.
+    // An error means that the client has gone, which does not matter.
     _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
 }
 

@@ -1,4 +1,4 @@
-//! The figures, for people and for programs.
+//! Reports the figures as a table and as JSON.
 
 use std::fmt::Write;
 use std::thread;
@@ -10,10 +10,10 @@ use crate::options::{BenchmarkCase, Database, Options};
 use crate::process_usage;
 use crate::run::Measurement;
 
-/// Complaints that are printed for each database; the first ones tell most.
+/// The most problems that are printed for each database; the first ones say most.
 const MAX_PROBLEMS: usize = 10;
 
-/// What is about to be measured, and on what.
+/// What will be measured, and on what machine.
 pub(crate) fn conditions(options: &Options) -> String {
     let rate = match options.rate {
         Some(rate) => format!("at {rate} events/s"),
@@ -100,7 +100,7 @@ pub(crate) fn cost_of_traces(measured: &[Measurement]) -> String {
     lines
 }
 
-/// What was not as it must be, and on which database.
+/// The problems, with the run of each.
 pub(crate) fn problems(measured: &[Measurement]) -> Vec<(BenchmarkCase, String)> {
     let mut problems = Vec::new();
     for measured in measured {
@@ -114,7 +114,7 @@ pub(crate) fn problems(measured: &[Measurement]) -> Vec<(BenchmarkCase, String)>
     problems
 }
 
-/// Everything that the table has.
+/// All figures of the table.
 pub(crate) fn json(options: &Options, measured: &[Measurement]) -> Value {
     let runs: Vec<Value> = measured.iter().map(run_json).collect();
     json!({
@@ -168,12 +168,12 @@ impl Measurement {
         per_second(self.deliveries, self.delivery_time)
     }
 
-    /// Seconds of this CPU time for 1,000 deliveries.
+    /// In seconds for 1,000 deliveries.
     fn per_thousand(&self, cpu_time: Duration) -> f64 {
         cpu_time.as_secs_f64() * 1_000.0 / self.deliveries.max(1) as f64
     }
 
-    /// The latency that this share of deliveries did not exceed, in milliseconds.
+    /// The quantile of the latency, in milliseconds.
     fn latency_ms(&self, share: f64) -> f64 {
         let rank = (self.latencies.len() as f64 * share).ceil() as usize;
         let latency = self.latencies.get(rank.saturating_sub(1));
@@ -184,7 +184,7 @@ impl Measurement {
         self.peak_memory as f64 / (1_024.0 * 1_024.0)
     }
 
-    /// Of a core, while idle: the server's and its database's.
+    /// The shares of a core while idle: the server's and its database's.
     fn idle_share(&self) -> Option<(f64, f64)> {
         let (cpu, time) = self.idle?;
         let share = |used: Duration| used.as_secs_f64() / time.as_secs_f64();

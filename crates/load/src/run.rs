@@ -1,4 +1,4 @@
-//! One run on one database, from an empty one to the figures.
+//! One measurement on one new database.
 
 use std::time::{Duration, Instant};
 
@@ -17,33 +17,32 @@ use crate::process_usage;
 use crate::publishers::{self, EVENT_TYPE, ORGANIZATION, PublishResult};
 use crate::receiver::Receiver;
 
-/// The figures of a run.
 #[derive(Debug)]
 pub(crate) struct Measurement {
     pub(crate) case: BenchmarkCase,
     pub(crate) events: usize,
     pub(crate) deliveries: usize,
-    /// From the first call to publish to the last acknowledgement.
+    /// From the first publish call to the last acknowledgement.
     pub(crate) publish_time: Duration,
-    /// From the first call to publish to the last arrival.
+    /// From the first publish call to the last arrival.
     pub(crate) delivery_time: Duration,
-    /// From the first call to publish until the server was quiet.
+    /// From the first publish call until the server was idle.
     pub(crate) cpu: CpuTime,
-    /// Of this process, publishers and receiver, in the same time.
+    /// Of this process, with publishers and receiver, in the same time.
     pub(crate) load_cpu: Duration,
     /// The server's, in bytes.
     pub(crate) peak_memory: u64,
-    /// From the call to publish to the arrival, shortest first.
+    /// From the publish call to the arrival, shortest first.
     pub(crate) latencies: Vec<Duration>,
-    /// How many the collector got, if there was one.
+    /// How many spans the collector got, if there was one.
     pub(crate) spans: Option<usize>,
-    /// While nothing was to do, and how long that was.
+    /// The CPU time of an idle server, and how long it was measured.
     pub(crate) idle: Option<(CpuTime, Duration)>,
-    /// What was not as it must be.
+    /// Lost, duplicate or wrongly recorded deliveries, and what the server logged as warnings and
+    /// errors.
     pub(crate) problems: Vec<String>,
 }
 
-/// Starts everything, publishes, waits until all is delivered and recorded, stops everything.
 pub(crate) async fn run(options: &Options, case: BenchmarkCase) -> Result<Measurement, LoadError> {
     let receiver = Receiver::start().await?;
     let collector = case.traces.map(|_| Collector::start());
@@ -58,7 +57,7 @@ pub(crate) async fn run(options: &Options, case: BenchmarkCase) -> Result<Measur
     let expected = published.acknowledged.len() * usize::from(options.endpoints);
     receiver.arrivals().wait_for(expected).await;
     let load_cpu = own_cpu_time()?.saturating_sub(own_cpu_before);
-    // The last outcomes are still to be recorded, and a duplicate could still come.
+    // The last outcomes may not be recorded yet, and a duplicate may still arrive.
     platform.wait_until_quiet().await?;
     let cpu = platform.cpu_time()?.since(cpu_before);
 
@@ -133,7 +132,7 @@ fn delivery_problems(published: &PublishResult, comparison: &Comparison) -> Vec<
     let counts = [
         (comparison.missing as u64, "deliveries of acknowledged events were lost"),
         (comparison.duplicates, "requests were duplicates"),
-        (comparison.unexpected as u64, "deliveries were of events that nobody was told of"),
+        (comparison.unexpected as u64, "deliveries were of events that were not acknowledged"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
         problems.push(format!("{count} {what}"));
@@ -141,7 +140,7 @@ fn delivery_problems(published: &PublishResult, comparison: &Comparison) -> Vec<
     problems
 }
 
-/// Compares what the platform has recorded with what has happened.
+/// Compares the platform's statistics with what was delivered.
 async fn recording_problems(
     channel: AuthorizedChannel,
     endpoints: &[String],

@@ -1,31 +1,28 @@
-//! E-mail: what it says. Whoever sends it makes headers and encodings of it.
+//! The content of an e-mail. Its sender adds headers and encodings.
 
-use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::Truncator;
 
 use crate::message::{Message, NotificationContext};
 
-/// RFC 5322 section 2.1.1 allows lines of 998 characters; a subject of more characters than
-/// these is shown by nobody.
+/// RFC 5322 section 2.1.1 allows lines of 998 characters, but no mail client shows more of a subject
+/// than this.
 const MAX_SUBJECT: usize = 200;
 
-/// A mail to an organization's people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// To whom; addresses that were checked.
+    /// Addresses that were checked.
     pub recipients: Vec<String>,
-    /// In one line.
     pub subject: String,
-    /// Plain text.
     pub text: String,
-    /// What is before the `@` of its Message-ID. The same at each attempt, so that whoever is sent
-    /// it twice can see that it is one.
+    /// The part of the Message-ID before the `@`. The same at each attempt, so that mail clients
+    /// recognise a duplicate.
     pub message_id: String,
 }
 
-/// The mail to the recipients of a channel, whose addresses are separated by commas.
+/// `address` has the channel's recipients, separated by commas.
 pub fn mail(context: &NotificationContext<'_>, address: &str) -> Mail {
     let message = Message::of(context);
-    // A name has no line ends. If one ever had, the header would still end here.
+    // Names have no line ends. If one ever had, it could not add a header.
     let title: String =
         message.title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let text = format!(
@@ -35,7 +32,7 @@ pub fn mail(context: &NotificationContext<'_>, address: &str) -> Mail {
     );
     Mail {
         recipients: address.split(',').map(str::to_owned).collect(),
-        subject: Cutting::to(MAX_SUBJECT).cut(&format!("[Keeptrusts Webhooks] {title}")),
+        subject: Truncator::to(MAX_SUBJECT).truncate(&format!("[Keeptrusts Webhooks] {title}")),
         text,
         message_id: context.notification.id.to_string(),
     }
@@ -52,7 +49,7 @@ mod tests {
     use crate::message::tests::{notification, with_telling};
 
     #[test]
-    fn a_subject_is_one_line_whatever_an_endpoint_is_called() {
+    fn a_subject_is_one_line_whatever_the_endpoints_name_is() {
         let notification = notification(NotificationType::EndpointDegraded);
         let names =
             HashMap::from([(EndpointId::MIN, "siem\r\nBcc: everybody@example.com".to_owned())]);
@@ -70,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_everything() {
+    fn the_text_has_the_summary_and_the_channels_name() {
         let text = with_telling(NotificationType::WeeklySummary, |context| mail(context, "a@b.c"));
         assert!(text.text.contains("Delivered: 1000") && text.text.contains("on call"));
     }

@@ -1,10 +1,10 @@
-//! What channels are told, in the words and the format of each kind of service. Pure: a
-//! notification in, bytes or a mail out; who sends them, and whether they arrive, is dispatch's.
+//! Renders notifications in the format of each kind of channel. Pure: a notification in, bytes or a
+//! mail out. Sending is dispatch's.
 //!
-//! [`Message`] decides what is said, once for all kinds; each kind has a file that says it as its
-//! service's documentation asks: [`slack`], [`teams`], [`pager_duty`], [`webhook`], [`email`].
+//! [`Message`] has the content, once for all kinds. Each kind has a file for its service's format:
+//! [`slack`], [`teams`], [`pager_duty`], [`webhook`], [`email`].
 //!
-//! May depend on: the domain, what vendors accept, and value crates.
+//! May depend on the domain, on vendors and on value crates.
 
 pub mod email;
 mod message;

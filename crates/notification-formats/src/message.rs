@@ -1,4 +1,5 @@
-//! What is said: what happened, to which endpoint, since when, how often, and what to do.
+//! The content of a notification, before formatting: what happened, to which endpoint, since when,
+//! how often, and what to do.
 
 use std::collections::HashMap;
 
@@ -10,52 +11,42 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
 use keeptrusts_webhooks_domain::plural::pluralize;
 
-/// A notification, and what is known around it.
+/// A notification, with the names and URLs that its message needs.
 #[derive(Debug, Clone, Copy)]
 pub struct NotificationContext<'a> {
-    /// What is told.
     pub notification: &'a Notification,
-    /// What the channel is called.
     pub channel_name: &'a str,
-    /// What endpoints are called, as far as they are known.
+    /// As far as they are known.
     pub endpoint_names: &'a HashMap<EndpointId, String>,
-    /// How the endpoint that it is about is now: what has waited says so. None: it is about none,
-    /// or nobody knows.
+    /// The current status of its endpoint, because a notification may have waited. `None`: it is about
+    /// no endpoint, or the status is not known.
     pub endpoint_status: Option<EndpointStatus>,
-    /// Where the console is, without a slash at its end. None: nobody has said.
+    /// Without a slash at its end. `None`: it is not configured.
     pub console_url: Option<&'a str>,
 }
 
-/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Nothing is delivered any more.
     Critical,
-    /// Something was not delivered.
     Error,
-    /// Nothing is wrong.
     Info,
 }
 
-/// What is said, in plain text, before it is put into a service's format.
+/// In plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// In one line.
     pub title: String,
-    /// How bad it is.
     pub severity: Severity,
-    /// Labels and what they are of.
+    /// Labels and values.
     pub facts: Vec<(&'static str, String)>,
-    /// One line each: the endpoints of a summary.
+    /// One for each endpoint of a summary.
     pub lines: Vec<String>,
-    /// What to do.
     pub advice: String,
-    /// Where the console shows it.
+    /// The console's page about it.
     pub link: Option<String>,
 }
 
 impl Message {
-    /// What a notification says.
     pub fn of(context: &NotificationContext<'_>) -> Message {
         let notification = context.notification;
         let new = &notification.new;
@@ -127,7 +118,6 @@ impl Message {
         }
     }
 
-    /// All of it as plain text.
     pub fn plain_text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         for (label, value) in &self.facts {

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::notification::NewNotification;
 
 use super::*;
 
-/// Hostile to Slack, Markdown and HTML alike.
+/// With markup of Slack, Markdown and HTML.
 pub(crate) const NAME: &str =
     "siem <!channel> @here & *all* _is_ ~well~ `now` :tada: [x](https://evil.example)";
 
@@ -47,7 +47,7 @@ pub(crate) fn names() -> HashMap<EndpointId, String> {
     HashMap::from([(EndpointId::MIN, NAME.to_owned())])
 }
 
-/// The same for every kind.
+/// Calls `tell` with a context that is the same for every kind.
 pub(crate) fn with_telling<T>(
     notification_type: NotificationType,
     tell: impl FnOnce(&NotificationContext<'_>) -> T,
@@ -63,7 +63,7 @@ pub(crate) fn with_telling<T>(
 }
 
 #[test]
-fn every_message_says_what_where_since_when_and_what_to_do() {
+fn every_message_has_its_facts_advice_and_link() {
     for kind in NotificationType::ALL.iter().copied() {
         let message = with_telling(kind, Message::of);
         assert!(!message.title.contains('\n') && !message.advice.is_empty(), "{kind:?}");
@@ -84,7 +84,7 @@ fn every_message_says_what_where_since_when_and_what_to_do() {
 }
 
 #[test]
-fn how_many_is_said_of_exhausted_deliveries() {
+fn the_title_of_exhausted_deliveries_has_their_number() {
     let message = with_telling(NotificationType::DeliveryExhausted, Message::of);
     assert_eq!(message.title, format!("3 deliveries to {NAME} failed for good"));
     let mut one = notification(NotificationType::DeliveryExhausted);
@@ -102,9 +102,9 @@ fn how_many_is_said_of_exhausted_deliveries() {
 }
 
 #[test]
-fn what_has_waited_says_how_the_endpoint_is_now() {
+fn a_notification_that_waited_has_the_endpoints_current_status() {
     let exhausted = notification(NotificationType::DeliveryExhausted);
-    let told = |endpoint_status| {
+    let with_status = |endpoint_status| {
         let names = HashMap::new();
         Message::of(&NotificationContext {
             notification: &exhausted,
@@ -114,11 +114,11 @@ fn what_has_waited_says_how_the_endpoint_is_now() {
             console_url: None,
         })
     };
-    let well = told(Some(EndpointStatus::Active));
+    let well = with_status(Some(EndpointStatus::Active));
     assert_eq!(well.severity, Severity::Info);
     assert!(well.facts.contains(&("Now", "active again".to_owned())), "{:?}", well.facts);
     assert!(well.advice.contains("works again"), "{}", well.advice);
     for status in [None, Some(EndpointStatus::Degraded), Some(EndpointStatus::Disabled)] {
-        assert_eq!(told(status).severity, Severity::Error, "{status:?}");
+        assert_eq!(with_status(status).severity, Severity::Error, "{status:?}");
     }
 }

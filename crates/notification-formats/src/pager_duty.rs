@@ -4,16 +4,16 @@ use keeptrusts_webhooks_domain::incident::IncidentAction;
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::rfc3339;
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::Truncator;
 use keeptrusts_webhooks_vendors::pager_duty::{self, CLIENT};
 use serde_json::{Map, Value, json};
 
 use crate::message::{Message, NotificationContext, Severity};
 
-/// Each of the custom details, in characters: far less than would fill an event.
+/// Of each custom detail, in characters. Far less than fills an event.
 const MAX_DETAIL: usize = 4_000;
 
-/// The body of the POST. The key is part of it.
+/// The body of the POST. It contains the key.
 pub fn body(context: &NotificationContext<'_>, routing_key: &Secret) -> Vec<u8> {
     let new = &context.notification.new;
     let resolves = match &new.incident {
@@ -24,9 +24,9 @@ pub fn body(context: &NotificationContext<'_>, routing_key: &Secret) -> Vec<u8> 
     event(context, routing_key, resolves)
 }
 
-/// The body of a second POST, right after the first: what is about no endpoint has no end that could
-/// close its incident, and would be open for ever. None: an endpoint's incident is closed when its
-/// trouble is over.
+/// The body of a second POST, right after the first. A notification without an endpoint has no later
+/// event that could resolve its incident. `None` with an endpoint, whose incident is resolved when it
+/// works again.
 pub fn resolution(context: &NotificationContext<'_>, routing_key: &Secret) -> Option<Vec<u8>> {
     let is_about_none = context.notification.new.endpoint_id.is_none();
     is_about_none.then(|| event(context, routing_key, true))
@@ -44,10 +44,12 @@ fn event(context: &NotificationContext<'_>, routing_key: &Secret, resolves: bool
     let mut details: Map<String, Value> = message
         .facts
         .iter()
-        .map(|(label, value)| ((*label).to_owned(), json!(Cutting::to(MAX_DETAIL).cut(value))))
+        .map(|(label, value)| {
+            ((*label).to_owned(), json!(Truncator::to(MAX_DETAIL).truncate(value)))
+        })
         .collect();
     if !message.lines.is_empty() {
-        let lines = Cutting::to(MAX_DETAIL).cut(&message.lines.join("\n"));
+        let lines = Truncator::to(MAX_DETAIL).truncate(&message.lines.join("\n"));
         details.insert("Endpoints that did worst".to_owned(), json!(lines));
     }
     details.insert("What to do".to_owned(), json!(message.advice));
@@ -75,8 +77,8 @@ fn event(context: &NotificationContext<'_>, routing_key: &Secret, resolves: bool
     event.to_string().into_bytes()
 }
 
-/// What happens to an endpoint is one incident, which its recovery resolves. What is about no
-/// endpoint is one of its own. At most [`pager_duty::MAX_DEDUP_KEY`] characters.
+/// Notifications about one endpoint share an incident, which its recovery resolves. A notification
+/// without an endpoint has an incident of its own. At most [`pager_duty::MAX_DEDUP_KEY`] characters.
 fn dedup_key(context: &NotificationContext<'_>) -> String {
     let notification = context.notification;
     let organization = &notification.organization_id;
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_to_an_endpoint_is_one_incident_which_its_recovery_resolves() {
+    fn notifications_of_an_endpoint_are_one_incident_which_its_recovery_resolves() {
         let triggers = [
             NotificationType::DeliveryExhausted,
             NotificationType::EndpointDegraded,
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_trouble_resolves_whatever_it_is_told_as() {
+    fn a_closed_incident_is_resolved_whatever_the_type_of_the_notification_is() {
         let key = Secret::opened("k".repeat(32));
         let action = |incident| {
             let mut notification = notification(NotificationType::IncidentResolved);
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_organization_has_keys_that_are_short_enough() {
+    fn the_dedup_key_of_the_longest_organization_id_is_within_the_limit() {
         let key = Secret::opened("k".repeat(32));
         for kind in [NotificationType::EndpointDegraded, NotificationType::Test] {
             let mut notification = notification(kind);
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_no_endpoint_is_resolved_at_once() {
+    fn a_notification_without_an_endpoint_is_resolved_at_once() {
         let key = Secret::opened("k".repeat(32));
         for kind in NotificationType::ALL.iter().copied() {
             let second = with_telling(kind, |context| resolution(context, &key));

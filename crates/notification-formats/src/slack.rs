@@ -1,15 +1,15 @@
 //! Slack incoming webhooks: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 //! with Block Kit: <https://docs.slack.dev/reference/block-kit/blocks>.
 //!
-//! Nothing is written in `mrkdwn`, which would read what endpoints are called. The title is plain text, and all else a rich text block, whose elements say for
-//! themselves what is bold and what is a link, and whose texts mean nothing.
+//! Nothing is written in `mrkdwn`, which would interpret the names of endpoints. The title is plain
+//! text. The rest is a rich text block, whose elements state their style and whose texts are literal.
 
-use keeptrusts_webhooks_vendors::{Cutting, slack};
+use keeptrusts_webhooks_vendors::{Truncator, slack};
 use serde_json::{Value, json};
 
 use crate::message::{Message, NotificationContext};
 
-/// A fact's value, and a line, in characters. More is hard to read.
+/// Of a fact's value and of a line, in characters. More is hard to read.
 const MAX_TEXT_ELEMENT: usize = 500;
 
 /// The body of the POST.
@@ -33,7 +33,7 @@ pub fn body(context: &NotificationContext<'_>) -> Vec<u8> {
     elements.push(section(last));
     json!({
         "text": slack::text(&message.title),
-        // Of `text` alone: its `*` and `_` are shown.
+        // For `text` only: shows its `*` and `_`.
         "mrkdwn": false,
         "blocks": [
             {"type": "header", "text": slack::plain_text(&slack::header(&message.title))},
@@ -57,7 +57,7 @@ fn bold(text: &str) -> Value {
 }
 
 fn shortened(text: &str) -> String {
-    Cutting::to(MAX_TEXT_ELEMENT).cut(text)
+    Truncator::to(MAX_TEXT_ELEMENT).truncate(text)
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_name_is_shown_and_means_nothing() {
+    fn markup_in_a_name_is_shown_literally() {
         for kind in NotificationType::ALL.iter().copied() {
             let message = parsed(&with_telling(kind, body));
             let mut found = Vec::new();

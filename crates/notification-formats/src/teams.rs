@@ -2,15 +2,15 @@
 //! <https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>
 //! and <https://adaptivecards.io/explorer/AdaptiveCard.html>.
 //!
-//! A TextBlock and a fact read Markdown, and a URL in them becomes a link. A TextRun does not, and
-//! says for itself what is bold: everything is written in these.
+//! Everything is written in TextRuns, which state their style. A TextBlock and a fact read Markdown,
+//! and turn a URL into a link.
 
-use keeptrusts_webhooks_vendors::{Cutting, teams};
+use keeptrusts_webhooks_vendors::{Truncator, teams};
 use serde_json::{Value, json};
 
 use crate::message::{Message, NotificationContext, Severity};
 
-// In characters. All of them together are far below [`teams::MAX_MESSAGE_BYTES`].
+// In characters. All together they are far below [`teams::MAX_MESSAGE_BYTES`].
 const MAX_TITLE: usize = 300;
 const MAX_FACT: usize = 600;
 const MAX_LINE: usize = 300;
@@ -47,7 +47,7 @@ fn run(value: &str, limit: usize) -> Value {
 }
 
 fn text(value: &str, limit: usize) -> String {
-    Cutting::to(limit).cut(&teams::verbatim(value))
+    Truncator::to(limit).truncate(&teams::verbatim(value))
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
     use crate::message::tests::{NAME, notification, with_telling};
 
     #[test]
-    fn what_is_in_a_name_is_shown_and_means_nothing() {
+    fn markup_in_a_name_is_shown_literally() {
         for kind in NotificationType::ALL.iter().copied() {
             let body = with_telling(kind, body);
             let message: Value = serde_json::from_slice(&body).expect("JSON");

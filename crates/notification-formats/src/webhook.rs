@@ -1,4 +1,4 @@
-//! A webhook of one's own: the body has the three fields of a delivery's, and `event` begins with
+//! A plain webhook. The body has the three fields of a delivery's body, and `event` begins with
 //! `notification.`.
 
 use keeptrusts_webhooks_domain::health::AttemptTally;
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::message::{Message, NotificationContext};
 
-/// What `event` is, for example `notification.endpoint_degraded`.
+/// For example `notification.endpoint_degraded`.
 pub fn event_name(notification: &Notification) -> String {
     format!("notification.{}", notification.new.notification_type.name())
 }
 
-/// The body of the POST. It is the same at each attempt, unless more was counted meanwhile.
+/// The body of the POST. The same at each attempt, unless the count has grown meanwhile.
 pub fn body(context: &NotificationContext<'_>) -> Vec<u8> {
     let message = Message::of(context);
     let notification = context.notification;
@@ -71,7 +71,7 @@ mod tests {
     use crate::message::tests::{NAME, with_telling};
 
     #[test]
-    fn a_body_has_the_three_fields_of_a_deliverys() {
+    fn a_body_has_the_fields_of_a_deliverys_body() {
         for kind in NotificationType::ALL.iter().copied() {
             let body = with_telling(kind, body);
             let parsed: Value = serde_json::from_slice(&body).expect("JSON");

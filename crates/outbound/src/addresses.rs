@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_more_addresses_than_are_tried_each_has_its_turn() {
+    async fn every_address_is_tried_even_if_there_are_more_than_the_limit() {
         let known = AddressRotation::default();
         let all: Vec<_> = (1..=9).map(v4).collect();
         let mut tried: Vec<_> =
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_is_well_again_has_its_turn() {
+    async fn an_address_that_works_again_is_back_in_the_rotation() {
         let known = AddressRotation::default();
         known.tried(v4(1), true, Instant::now());
         known.tried(v4(1), false, Instant::now());
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_same_in_capitals_and_another_on_another_port() {
+    fn names_are_case_insensitive_and_each_port_has_its_own_rotation() {
         let book = AddressRotations::default();
         let of = |name, port| book.of(NameAndPort::new(name, port));
         assert!(Arc::ptr_eq(&of("a.example", 443), &of("A.Example", 443)));

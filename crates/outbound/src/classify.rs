@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_handshake_is_told_by_what_ended_it() {
+    fn the_end_of_a_handshake_is_reported_by_its_cause() {
         let closed = SendFailure::TlsFailed(TlsProblem::Closed);
         assert_eq!(handshake_failure(io::ErrorKind::UnexpectedEof), closed);
         assert_eq!(handshake_failure(io::ErrorKind::ConnectionReset), closed);

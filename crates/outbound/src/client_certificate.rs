@@ -26,7 +26,7 @@ pub(crate) struct NoCertificate;
 impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         // Outside of `detect_certificate_request` there is nothing to set.
-        _ = CERTIFICATE_REQUESTED.try_with(|asked| asked.set(true));
+        _ = CERTIFICATE_REQUESTED.try_with(|requested| requested.set(true));
         None
     }
 

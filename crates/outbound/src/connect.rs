@@ -114,7 +114,7 @@ impl Connector {
     }
 
     /// Opens one connection to where the URL leads, by the deadline and within the connect
-    /// timeout. If its host is a name, what it resolved to is told to the log and not to the
+    /// timeout. If its host is a name, the addresses are only logged, and not reported to the
     /// caller.
     pub(crate) async fn open(
         &self,

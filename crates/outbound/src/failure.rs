@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_address_is_blamed_for_what_is_not_its_fault() {
+    fn failures_of_the_proxy_or_our_own_are_not_blamed_on_the_address() {
         let address = SocketAddr::from(([192, 0, 2, 1], 443)).into();
         for blameless in [
             SendFailure::OutOfSockets,

@@ -152,8 +152,8 @@ impl FrameReader {
         let (before, fields) = payload.split_at(self.before_fields.min(payload.len()));
         self.before_fields -= before.len();
         self.head_size += fields.len();
-        if let Some(Some(seen)) = self.statuses.get_mut(&stream) {
-            seen.head_size = self.head_size;
+        if let Some(Some(received)) = self.statuses.get_mut(&stream) {
+            received.head_size = self.head_size;
             return;
         }
         let room = KEPT_HEAD - self.head.len();
@@ -161,9 +161,9 @@ impl FrameReader {
         // A CONTINUATION without HEADERS is left to h2, which refuses it.
         if let Some(status) = first_status(&self.head)
             && !status.is_informational()
-            && let Some(seen) = self.statuses.get_mut(&stream)
+            && let Some(received) = self.statuses.get_mut(&stream)
         {
-            *seen = Some(ReceivedStatus { status, head_size: self.head_size });
+            *received = Some(ReceivedStatus { status, head_size: self.head_size });
         }
     }
 
@@ -332,9 +332,9 @@ mod tests {
         for size in [1, 2, 9, 10, 13, bytes.len()] {
             let mut reader = read(&bytes, size);
             assert_eq!(reader.server_preface(), ServerPreface::Settings);
-            assert_eq!(reader.take_status(1).map(|seen| seen.status), Some(StatusCode::OK));
-            let seen = ReceivedStatus { status: StatusCode::TOO_MANY_REQUESTS, head_size: 10 };
-            assert_eq!(reader.take_status(3), Some(seen));
+            assert_eq!(reader.take_status(1).map(|received| received.status), Some(StatusCode::OK));
+            let received = ReceivedStatus { status: StatusCode::TOO_MANY_REQUESTS, head_size: 10 };
+            assert_eq!(reader.take_status(3), Some(received));
             assert_eq!(reader.take_status(3), None, "it is forgotten");
         }
     }

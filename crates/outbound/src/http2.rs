@@ -223,10 +223,10 @@ impl Http2 {
         };
         let id = response.stream_id().as_u32();
         let mut unsent = post.body.clone();
-        let mut progress = PartialResponse::default();
+        let mut partial = PartialResponse::default();
         // If the body cannot be sent, reading the answer says why.
         let ended = {
-            let mut answer = pin!(read_answer(response, &mut progress, deadline));
+            let mut answer = pin!(read_answer(response, &mut partial, deadline));
             tokio::select! {
                 biased;
                 () = send_body(&mut stream, &mut unsent) => answer.await,
@@ -234,17 +234,17 @@ impl Http2 {
             }
         };
         drop(stream);
-        let (has_begun, seen) = {
+        let (has_begun, received) = {
             let frames = &mut self.monitor.state().frames;
             (frames.has_begun(id), frames.take_status(id))
         };
-        match (progress.head, seen) {
+        match (partial.head, received) {
             // A head after too many informational answers does not count.
             (None, _) if matches!(ended, ReadEnd::TooManyInformational) => {
                 SendOutcome::Failed(SendFailure::TooManyInformational)
             }
-            (Some(head), _) => self.answered(head, progress.body, &ended),
-            (None, Some(seen)) => self.answered_by_status(seen, &ended),
+            (Some(head), _) => self.answered(head, partial.body, &ended),
+            (None, Some(received)) => self.answered_by_status(received, &ended),
             (None, None) => match ended {
                 ReadEnd::TimedOut if self.requests.current_max_send_streams() == 0 => {
                     SendOutcome::Failed(SendFailure::Http2WithoutStreams)
@@ -287,17 +287,17 @@ impl Http2 {
     }
 
     /// The answer with its status only: h2 refused the rest of its head, or it did not arrive.
-    fn answered_by_status(&self, seen: ReceivedStatus, ended: &ReadEnd) -> SendOutcome {
+    fn answered_by_status(&self, received: ReceivedStatus, ended: &ReadEnd) -> SendOutcome {
         self.state.has_answered.store(true, Ordering::Relaxed);
         let remark = match ended {
             ReadEnd::TimedOut => Remark::HeadersTookTooLong,
             // h2 has one error for both.
-            _ if seen.head_size > MAX_READ_HEAD => Remark::HeadersTooLarge,
+            _ if received.head_size > MAX_READ_HEAD => Remark::HeadersTooLarge,
             ReadEnd::Error(error) if error.is_library() => Remark::HeadersUnreadable,
             _ => Remark::HeadersEndedEarly,
         };
         SendOutcome::Answered(ReceivedAnswer::with_part_of_head(
-            seen.status,
+            received.status,
             HeaderMap::new(),
             remark,
         ))
@@ -384,21 +384,21 @@ enum ReadEnd {
 
 async fn read_answer(
     mut response: ResponseFuture,
-    progress: &mut PartialResponse,
+    partial: &mut PartialResponse,
     deadline: Instant,
 ) -> ReadEnd {
     let reading = async {
-        let head = match read_head(&mut response, &mut progress.informational_answers).await {
+        let head = match read_head(&mut response, &mut partial.informational_answers).await {
             Ok(Some(head)) => head,
             Ok(None) => return ReadEnd::TooManyInformational,
             Err(error) => return ReadEnd::Error(error),
         };
         let (head, mut body) = head.into_parts();
-        progress.head = Some(head);
-        while !progress.body.is_enough() {
+        partial.head = Some(head);
+        while !partial.body.is_enough() {
             match body.data().await {
                 Some(Ok(data)) => {
-                    progress.body.read(&data);
+                    partial.body.read(&data);
                     _ = body.flow_control().release_capacity(data.len());
                 }
                 Some(Err(error)) => return ReadEnd::Error(error),

@@ -44,13 +44,13 @@ impl Network {
         deadline: Instant,
     ) -> Result<Vec<SocketAddr>, SendFailure> {
         let target = self.target(url)?;
-        let found = match target.host {
+        let resolved = match target.host {
             Host::Address(address) => vec![address],
             Host::Name(name) => timeout_at(deadline, self.resolve(name))
                 .await
                 .map_err(|_| SendFailure::ResolutionTimedOut)??,
         };
-        let permitted = permitted(&self.addresses, found)?;
+        let permitted = permitted(&self.addresses, resolved)?;
         Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect())
     }
 
@@ -66,8 +66,8 @@ impl Network {
                 Err(_) => Err(SendFailure::ConnectTimedOut { address: address.into() }),
             };
         };
-        let found = timeout_at(deadline, proxy.addresses(&self.resolver)).await;
-        let proxies = found.map_err(|_| SendFailure::ProxyUnreachable)??;
+        let resolved = timeout_at(deadline, proxy.addresses(&self.resolver)).await;
+        let proxies = resolved.map_err(|_| SendFailure::ProxyUnreachable)??;
         let stream =
             first_to_connect(&proxies, deadline, async |proxy, deadline| {
                 match timeout_at(deadline, open(proxy)).await {
@@ -107,10 +107,10 @@ async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
 ///
 /// A refused address beside permitted ones is only left out: a receiver may also have an address for
 /// its own network.
-fn permitted(guard: &AddressGuard, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, SendFailure> {
+fn permitted(guard: &AddressGuard, resolved: Vec<IpAddr>) -> Result<Vec<IpAddr>, SendFailure> {
     let mut permitted = Vec::new();
     let mut first_refusal = None;
-    for address in found {
+    for address in resolved {
         match guard.check(address) {
             Ok(()) if permitted.contains(&address) => {}
             Ok(()) => permitted.push(address),
@@ -139,17 +139,17 @@ mod tests {
 
     #[test]
     fn refused_addresses_of_a_name_are_left_out() {
-        let found = addresses(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"]);
+        let resolved = addresses(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"]);
         assert_eq!(
-            permitted(&AddressGuard::default(), found),
+            permitted(&AddressGuard::default(), resolved),
             Ok(addresses(&["8.8.8.8", "2606:4700::1"]))
         );
     }
 
     #[test]
     fn a_name_with_only_refused_addresses_is_refused_with_the_reason_of_the_first() {
-        let found = addresses(&["10.0.0.1", "127.0.0.1"]);
-        let refused = permitted(&AddressGuard::default(), found);
+        let resolved = addresses(&["10.0.0.1", "127.0.0.1"]);
+        let refused = permitted(&AddressGuard::default(), resolved);
         assert!(matches!(
             refused,
             Err(SendFailure::AddressRefused(refusal)) if refusal.reason == "private address"
@@ -187,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_private_name_in_the_hosts_file_is_known_without_a_lookup() {
-        let found = network("192.0.2.7 wiki.corp\n", &[]).resolve("wiki.corp").await;
-        assert_eq!(found, Ok(addresses(&["192.0.2.7"])));
+        let resolved = network("192.0.2.7 wiki.corp\n", &[]).resolve("wiki.corp").await;
+        assert_eq!(resolved, Ok(addresses(&["192.0.2.7"])));
     }
 }

@@ -91,17 +91,17 @@ impl Resolver {
 
     /// The addresses that DNS has for a name, at least one, IPv4 before IPv6.
     pub(crate) async fn by_dns(&self, name: &str) -> Result<Vec<IpAddr>, SendFailure> {
-        let found: Vec<IpAddr> = match self.dns.lookup_ip(absolute(name)?).await {
-            Ok(found) => found.iter().collect(),
+        let resolved: Vec<IpAddr> = match self.dns.lookup_ip(absolute(name)?).await {
+            Ok(resolved) => resolved.iter().collect(),
             Err(error) if error.is_no_records_found() => return Err(SendFailure::NoAddress),
             Err(_) if is_without_sockets() => return Err(SendFailure::OutOfSockets),
             Err(NetError::Timeout) => return Err(SendFailure::ResolutionTimedOut),
             Err(_) => return Err(SendFailure::ResolutionFailed),
         };
-        if found.is_empty() {
+        if resolved.is_empty() {
             return Err(SendFailure::NoAddress);
         }
-        Ok(found)
+        Ok(resolved)
     }
 
     /// With this hosts file and without a DNS server.

@@ -1,4 +1,5 @@
-//! A process that has no socket left. Alone in its process, whose limit it lowers.
+//! A process that has no socket left. The only test of its process, because it lowers the limit of open
+//! files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,10 +16,10 @@ use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 
-/// Longer than a request may take, less than anybody notices.
+/// Longer than the request timeout, and still short for a test.
 const SHORTAGE: Duration = Duration::from_millis(1200);
 
-/// What came of a request that began when there was no socket, once there are some.
+/// The result of a request that starts without a free socket and gets one later.
 async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> HttpExchange {
     let url: Uri = url.parse().unwrap();
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
@@ -33,7 +34,7 @@ async fn post_without_sockets(sender: &Sender, group: u128, url: &str) -> HttpEx
 }
 
 #[tokio::test]
-async fn a_want_of_sockets_is_no_receivers_time_and_no_receivers_failure() {
+async fn a_lack_of_sockets_counts_neither_as_a_receivers_time_nor_as_its_failure() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let dns = DnsServer::start(|_, _| Some(DnsAnswer::addresses(["127.0.0.1"])));
     let limit = getrlimit(Resource::Nofile);
@@ -51,13 +52,13 @@ async fn a_want_of_sockets_is_no_receivers_time_and_no_receivers_failure() {
     assert_eq!(exchange.result.unwrap().status, StatusCode::OK);
     assert!(exchange.duration < SHORTAGE, "{:?}", exchange.duration);
 
-    // DNS takes sockets as well. The certificate is for no such name, which is how far it came.
+    // DNS needs sockets as well. That the certificate is for another name shows how far it came.
     let by_name = format!("https://short.example.test:{port}/hook");
     let exchange = post_without_sockets(&sender, 2, &by_name).await;
     let failure = exchange.result.unwrap_err();
     assert!(matches!(failure, SendFailure::CertificateRejected(_)), "{failure}");
 
-    // And so does the way to a proxy, and to its name: the receiver is none, and it is asked.
+    // So do the proxy's connection and its name. The receiver serves as a proxy that is none.
     for proxy in ["127.0.0.1", "proxy.example.test"] {
         let proxy = Some(format!("http://{proxy}:{port}").parse().unwrap());
         let sender = Sender::new(OutboundConfig { proxy, ..config.clone() }).unwrap();

@@ -1,4 +1,4 @@
-//! A disk that keeps what was synced.
+//! A simulated disk that keeps what was synced.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::Operation;
 
-/// What a disk cannot tear: a sector.
+/// A disk writes a sector completely or not at all, in bytes.
 const SECTOR: usize = 512;
 
-/// Files as they are on a disk, and what was done to them since they were synced.
+/// Files with their synced content and their later changes.
 #[derive(Debug, Default)]
 pub struct Disk {
     files: BTreeMap<Arc<Path>, File>,
@@ -21,19 +21,16 @@ struct File {
     later: Vec<Operation>,
 }
 
-/// What becomes of a change that was not synced.
+/// How much of a change that was not synced survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// It never reached the disk.
     Nothing,
-    /// The first sector of a write did.
+    /// The first sector of a write.
     FirstSector,
-    /// It did.
     All,
 }
 
 impl Disk {
-    /// Does one operation more.
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Note(_) => {}
@@ -51,8 +48,8 @@ impl Disk {
         }
     }
 
-    /// The files after a power cut now. `kept` decides for each change that was not synced, since
-    /// a disk writes them in any order.
+    /// The files after a power cut. `kept` decides for each unsynced change, since a disk writes them
+    /// in any order.
     pub fn after_power_cut(&self, mut kept: impl FnMut() -> Kept) -> Vec<(Arc<Path>, Vec<u8>)> {
         let files = self.files.iter().map(|(path, file)| {
             let mut bytes = file.synced.clone();
@@ -64,7 +61,6 @@ impl Disk {
         files.collect()
     }
 
-    /// How many changes are not synced.
     pub fn unsynced(&self) -> usize {
         self.files.values().map(|file| file.later.len()).sum()
     }

@@ -1,5 +1,5 @@
-//! The layer below SQLite: <https://www.sqlite.org/vfs.html>. It passes everything on to the file
-//! system of the operating system, and remembers what changes files.
+//! A SQLite VFS (<https://www.sqlite.org/vfs.html>) that passes every call on to the operating
+//! system's, and records the calls that change files.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -15,8 +15,7 @@ use crate::Operation;
 
 static OPERATIONS: Mutex<Vec<Operation>> = Mutex::new(Vec::new());
 
-/// From now on, remembers what this process's connections do to databases and write-ahead logs.
-/// Those that are open already are not concerned.
+/// Starts recording what this process's new connections do to databases and write-ahead logs.
 pub fn record() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
@@ -29,7 +28,7 @@ pub fn record() {
         layer.szOsFile += c_int::try_from(size_of::<File>()).expect("a few bytes");
         layer.pNext = std::ptr::null_mut();
         layer.zName = name.into_raw();
-        // `open` and `delete` find the real one here. Its other functions do not look at it.
+        // `open` and `delete` find the real VFS here. Its other functions do not use it.
         layer.pAppData = real.cast();
         layer.xOpen = Some(open);
         layer.xDelete = Some(delete);
@@ -39,12 +38,12 @@ pub fn record() {
     });
 }
 
-/// What was done so far, in its order.
+/// The operations so far, in order.
 pub fn operations() -> Vec<Operation> {
     OPERATIONS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Notes something between the operations.
+/// Adds a note to the operations.
 pub fn note(number: usize) {
     remember(Operation::Note(number));
 }
@@ -53,11 +52,11 @@ fn remember(operation: Operation) {
     OPERATIONS.lock().unwrap_or_else(PoisonError::into_inner).push(operation);
 }
 
-/// How SQLite sees an open file: this, and in the same memory behind it the real one.
+/// An open file. The real one follows it in the same memory.
 #[repr(C)]
 struct File {
     base: sqlite3_file,
-    /// From `Box::into_raw`. Null: a file that nobody wants to know of.
+    /// From `Box::into_raw`. Null for files that are not recorded.
     name: *mut Arc<Path>,
 }
 

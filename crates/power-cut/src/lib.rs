@@ -1,12 +1,12 @@
-//! What a power cut would leave of a SQLite database. For tests only.
+//! Simulates power cuts for SQLite. For tests only.
 //!
-//! [`record`] puts a layer below SQLite, between it and the operating system's files, that
-//! remembers every write, truncation and sync. [`Disk`] replays them like a disk that keeps what
-//! was synced, and of everything later whatever it likes. So a test can cut the power after any
-//! operation, give the files to the product, and see whether what was acknowledged is there.
+//! [`record`] installs a layer between SQLite and the operating system's files that records every
+//! write, truncation and sync. [`Disk`] replays them like a disk that keeps what was synced, and any
+//! part of what came later. So a test can cut the power after any operation, give the files to the
+//! product, and check that what was acknowledged is there.
 //!
-//! Names are taken for durable as soon as they are made: SQLite syncs the folder of a write-ahead
-//! log with the log itself, below this layer. (Of the database's own file, the product does.)
+//! File names count as durable as soon as they are made: SQLite syncs the folder of a write-ahead log
+//! with the log itself, below this layer. (The product does that for the database's own file.)
 
 mod disk;
 mod layer;
@@ -17,35 +17,27 @@ use std::sync::Arc;
 pub use disk::{Disk, Kept};
 pub use layer::{note, operations, record};
 
-/// Something that was done to a file, or that the test has noted between.
+/// A change of a file, or a note of the test.
 #[derive(Debug, Clone)]
 pub enum Operation {
-    /// Bytes were written at an offset.
     Write {
-        /// Where.
         file: Arc<Path>,
-        /// In bytes from the beginning.
+        /// In bytes.
         offset: u64,
-        /// What.
         bytes: Arc<[u8]>,
     },
-    /// A file was cut.
     Truncate {
-        /// Which.
         file: Arc<Path>,
-        /// How many bytes are left.
+        /// How many bytes remain.
         length: u64,
     },
-    /// All that was done to a file before is durable.
+    /// All earlier changes of the file are durable.
     Sync {
-        /// Which.
         file: Arc<Path>,
     },
-    /// A file was removed.
     Remove {
-        /// Which.
         file: Arc<Path>,
     },
-    /// The test noted something: that so much has been acknowledged.
+    /// A number that the test noted, for example how much has been acknowledged.
     Note(usize),
 }

@@ -1,11 +1,11 @@
-//! Where templates of customers are rendered: on a few of tokio's threads for blocking work, so that
-//! nothing else in the process waits for them.
+//! Renders customers' templates on a few of tokio's blocking threads, so that nothing else in the
+//! process waits for them.
 //!
-//! A rendering takes some fifty milliseconds at the worst, which is long for a thread that others'
-//! requests share. So no rendering runs on such a thread; so many run at a time as there are
-//! [places](RendererLimits::places); an organization has [half](RendererLimits::share) of them, and
-//! those that wait take turns, one organization after the other ([`FairQueue`]).
-//! Whoever stops waiting stops the rendering, and so does [`MAX_RENDERING_TIME`].
+//! A rendering may take some fifty milliseconds, too long for a thread that other requests share. The
+//! number of renderings at a time is limited ([`RendererLimits::places`]). An organization gets at
+//! most [half](RendererLimits::share) of the places, and waiting organizations take turns
+//! ([`FairQueue`]). A rendering stops when its caller stops waiting, and after
+//! [`MAX_RENDERING_TIME`].
 //!
 //! Decision: docs/decisions/templates-run-on-blocking-threads.md
 
@@ -15,55 +15,52 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_fair_queue::{FairQueue, QueueFull};
 use keeptrusts_webhooks_formats::Interrupt;
 
-/// What a rendering may take, of the time on the clock, from when it has a place. Its steps are
-/// limited to far less; this is for what nobody foresaw. It is long enough for a process that is
-/// short of processors.
+/// The wall-clock time of one rendering, once it has a place. Its steps limit it to far less; this is
+/// for the unforeseen. Long enough for a process that is short of CPU time.
 pub const MAX_RENDERING_TIME: Duration = Duration::from_secs(2);
 
-/// How many renderings run, and how many wait.
 #[derive(Debug, Clone, Copy)]
 pub struct RendererLimits {
-    /// So many run at a time, at least two.
+    /// How many renderings run at a time. At least two.
     pub places: usize,
-    /// So many of an organization may wait. None: whoever asks limits them.
+    /// How many renderings of one organization may wait. `None`: the callers limit them.
     pub waiting: Option<usize>,
 }
 
 impl RendererLimits {
-    /// As many places as half of the processors, and at least two.
+    /// A place for every two processors, and at least two.
     pub fn of_this_machine(waiting: Option<usize>) -> RendererLimits {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         RendererLimits { places: (processors / 2).max(2), waiting }
     }
 
-    /// How many places an organization has.
     fn share(self) -> usize {
         (self.places / 2).max(1)
     }
 }
 
-/// Renders templates. Clones share the places.
+/// Clones share the places.
 #[derive(Debug, Clone)]
 pub struct Renderer(FairQueue);
 
-/// Why a rendering has no result of its own. The text may be shown to the endpoint's owner.
+/// Why a template was not rendered. The text may be shown to the endpoint's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RenderingError {
-    /// It was stopped.
+    /// It was stopped after [`MAX_RENDERING_TIME`].
     #[error(
         "the template takes more than {} s: loop over less, and repeat less",
         MAX_RENDERING_TIME.as_secs()
     )]
     TooSlow,
-    /// So many of the organization's wait already.
+    /// Too many renderings of the organization wait already.
     #[error("too many templates of the organization are being rendered: try again")]
     Busy,
-    /// A bug of ours, which the process's log tells of.
+    /// A bug of ours, which is logged.
     #[error("the template could not be rendered, because of a fault of the server")]
     Failed,
 }
 
-/// Stops a rendering that nobody waits for any more.
+/// Stops a rendering whose caller has stopped waiting.
 struct StopWhenDropped(Interrupt);
 
 impl Drop for StopWhenDropped {
@@ -73,14 +70,13 @@ impl Drop for StopWhenDropped {
 }
 
 impl Renderer {
-    /// A renderer with places of its own.
     pub fn new(limits: RendererLimits) -> Renderer {
         Renderer(FairQueue::new(limits.places.max(2), limits.share(), limits.waiting))
     }
 
-    /// Renders for an organization, when it is its turn. `render` has to end soon after the
-    /// interrupt is raised: when [`MAX_RENDERING_TIME`] is over, or when what this returns is
-    /// dropped. It keeps its place until it has ended.
+    /// Waits for the organization's turn, and runs `render`. The interrupt is raised after
+    /// [`MAX_RENDERING_TIME`], or when this future is dropped; `render` must end soon after that, and
+    /// keeps its place until then.
     pub async fn run<T: Send + 'static>(
         &self,
         organization: &OrganizationId,

@@ -12,7 +12,7 @@ fn renderer(waiting: Option<usize>) -> Renderer {
     Renderer::new(RendererLimits { places: 2, waiting })
 }
 
-/// Goes on until it is interrupted, as templates do.
+/// Runs until it is interrupted, as templates do.
 fn endless(interrupt: &Interrupt) {
     while !interrupt.is_raised() {
         std::thread::yield_now();
@@ -20,7 +20,7 @@ fn endless(interrupt: &Interrupt) {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_stopped_and_others_go_on_meanwhile() {
+async fn a_rendering_that_takes_too_long_is_stopped_while_others_continue() {
     let renderer = renderer(None);
     let (stopped, ended) = mpsc::channel();
     let slow = {
@@ -42,7 +42,7 @@ async fn what_takes_too_long_is_stopped_and_others_go_on_meanwhile() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_stops_and_does_not_begin() {
+async fn an_abandoned_rendering_stops_or_does_not_start() {
     let renderer = renderer(None);
     let began = Arc::new(AtomicUsize::new(0));
     let (stopped, ended) = mpsc::channel();
@@ -74,7 +74,7 @@ async fn what_nobody_waits_for_stops_and_does_not_begin() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_full_refuses_and_a_panic_gives_its_place_back() {
+async fn a_full_queue_refuses_and_a_panic_frees_its_place() {
     let renderer = renderer(Some(0));
     let (go, wait) = mpsc::channel::<()>();
     let (began, begun) = tokio::sync::oneshot::channel();

@@ -24,9 +24,9 @@ pub enum StoreError {
     #[error("a row cannot be read: {0}")]
     Unreadable(String),
     /// A newer version of the program wrote a document. To read and write it without its new fields
-    /// would lose them. Nothing was changed, and nothing will be until this process is updated.
+    /// would lose them. Nothing was changed.
     #[error(
-        "a newer version of this program has written a row of {table} (version {found} of its documents; this version of the program knows them up to {known}): update this process"
+        "a newer version of this program has written a row of {table} (version {found} of its documents; this version of the program knows them up to {known}): use that version"
     )]
     Newer {
         table: &'static str,

@@ -1,10 +1,10 @@
 //! The append-only log, and the tables that are computed from it.
 //!
 //! - [`Store`] says what a database must do; its documentation is the specification.
-//! - [`log`]: what services use. Group commit, reading along, and, pure, what becomes of a batch
-//!   ([`log::plan`]) and what records change in the tables ([`log::projection`]).
+//! - [`log`]: what services use. Group commit and followers; and, pure, the outcome of a batch
+//!   ([`log::plan`]) and how records change the tables ([`log::projection`]).
 //! - `tables`: each table described once. Both databases derive their statements from it.
-//! - [`queries`]: what the tables can be asked, and `sql`: the statements that both databases share.
+//! - [`queries`]: the queries of the tables, and `sql`: the statements that both databases share.
 //! - [`vault`]: the data keys that seal an organization's secrets.
 //! - [`sqlite`] (embedded, one process) and [`postgres`] (many processes).
 //! - [`testing`]: the log in memory, and the conformance suite that holds all three to [`Store`].

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector with a memory: whatever spans and metrics it is sent over gRPC.
+//! An OpenTelemetry collector that keeps the spans and metrics that it gets over gRPC.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,33 +42,32 @@ struct Received {
 pub struct CollectedSpan {
     /// The resource's `service.name`.
     pub service: String,
-    /// As it was sent.
     pub span: Span,
 }
 
 impl CollectedSpan {
-    /// An attribute as text; panics if there is none.
+    /// As text. Panics if there is none.
     pub fn attribute(&self, key: &str) -> String {
         let found = attribute(&self.span.attributes, key);
         found.unwrap_or_else(|| panic!("{} has no attribute {key}: {self:?}", self.span.name))
     }
 
-    /// Its id in hex.
+    /// In hex.
     pub fn id(&self) -> String {
         hex(&self.span.span_id)
     }
 
-    /// The id of what it hangs below, in hex.
+    /// The parent's id, in hex.
     pub fn parent(&self) -> String {
         hex(&self.span.parent_span_id)
     }
 
-    /// The id of its trace, in hex.
+    /// In hex.
     pub fn trace(&self) -> String {
         hex(&self.span.trace_id)
     }
 
-    /// The ids of what it links to, in hex.
+    /// The ids of linked spans, in hex.
     pub fn links(&self) -> Vec<String> {
         self.span.links.iter().map(|link| hex(&link.span_id)).collect()
     }
@@ -89,12 +88,12 @@ impl Collector {
         Collector { address, received, server }
     }
 
-    /// What to give as `--otlp-endpoint`.
+    /// The value for `--otlp-endpoint`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The spans of a trace that have come so far, by the time at which they began.
+    /// The spans of a trace so far, ordered by start time.
     pub fn trace(&self, trace_id: &str) -> Vec<CollectedSpan> {
         let spans = locked(&self.received.spans);
         let mut spans: Vec<_> =
@@ -103,12 +102,12 @@ impl Collector {
         spans
     }
 
-    /// All spans that have come so far.
+    /// All spans so far.
     pub fn spans(&self) -> Vec<CollectedSpan> {
         locked(&self.received.spans).clone()
     }
 
-    /// The names of the metrics that have come so far.
+    /// The names of the metrics so far.
     pub fn metrics(&self) -> BTreeSet<String> {
         locked(&self.received.metrics).clone()
     }

@@ -1,7 +1,7 @@
-//! A DNS server on this machine, with answers that change from query to query.
+//! A DNS server with scripted answers, which may change from query to query.
 //!
-//! It speaks UDP and, for answers that are too long for that, TCP. It runs on a thread and a
-//! runtime of its own, like the receivers.
+//! It speaks UDP and, for answers that are too long for that, TCP. It has its own thread and runtime,
+//! like the receivers.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,11 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::oneshot;
 
-/// What fits into a UDP datagram without fragments on any network (DNS flag day 2020). A longer
-/// answer is sent truncated, and asked for again by TCP.
+/// The longest UDP datagram that no network fragments (DNS flag day 2020). A longer answer is sent
+/// truncated, and asked for again by TCP.
 const MAX_UDP_ANSWER: usize = 1232;
 
-/// What the server knows about a name. Not to be kept (time to live 0).
+/// The records of a name, with a time to live of 0.
 #[derive(Clone, Debug, Default)]
 pub struct DnsAnswer {
     aliases: Vec<String>,
@@ -34,15 +34,15 @@ impl DnsAnswer {
         Self { aliases: Vec::new(), addresses: addresses.into_iter().map(parse).collect() }
     }
 
-    /// The same, by way of an alias (CNAME); several make a chain.
+    /// Adds an alias (CNAME); several make a chain.
     pub fn by_alias(mut self, name: &str) -> Self {
         self.aliases.push(name.to_owned());
         self
     }
 }
 
-/// Answers by the name (in lower case, without a dot at the end) and how often it has been asked
-/// for before. `None`: there is no such name.
+/// Gets the name (in lower case, without a dot at the end) and the number of earlier queries for it.
+/// `None`: there is no such name.
 type DnsScript = dyn Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync;
 
 struct Shared {
@@ -59,8 +59,7 @@ pub struct DnsServer {
 }
 
 impl DnsServer {
-    /// Starts a server on a free port of 127.0.0.1. It is asked for A and AAAA records
-    /// separately; the script sees how often the same has been asked before.
+    /// Starts a server on a free port of 127.0.0.1. A and AAAA queries are counted separately.
     pub fn start(
         script: impl Fn(&str, usize) -> Option<DnsAnswer> + Send + Sync + 'static,
     ) -> Self {
@@ -75,18 +74,17 @@ impl DnsServer {
         Self { address, shared, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How often it has been asked for the IPv4 addresses of a name.
+    /// The number of A queries for a name.
     pub fn query_count(&self, name: &str) -> usize {
         let name = Name::from_ascii(format!("{name}.")).expect("a name");
         self.shared.lock().get(&(name, RecordType::A)).copied().unwrap_or_default()
     }
 
-    /// Every name that it has been asked for, without a dot at the end.
+    /// Without a dot at the end.
     pub fn queried_names(&self) -> Vec<String> {
         let mut names: Vec<_> =
             self.shared.lock().keys().map(|(name, _)| without_dot(name)).collect();
@@ -111,7 +109,7 @@ impl Shared {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer to a message; none if it is not one that can be answered.
+    /// `None`: the message cannot be answered.
     fn answer(&self, message: &[u8], by_tcp: bool) -> Option<Vec<u8>> {
         let request = Message::from_vec(message).ok()?;
         let query = request.queries.first()?.clone();
@@ -120,7 +118,7 @@ impl Shared {
         response.metadata.recursion_available = true;
         response.add_query(query.clone());
         let key = (query.name().to_lowercase(), query.query_type());
-        // An answer that is fetched again by TCP is the same one.
+        // A query that is repeated by TCP gets the same answer.
         let query_count = self.lock().get(&key).copied().unwrap_or_default();
         let turn = query_count.saturating_sub(usize::from(by_tcp));
         match (self.script)(&without_dot(&key.0), turn) {
@@ -161,7 +159,7 @@ fn records(query: &Query, answer: &DnsAnswer) -> Vec<Record> {
     records
 }
 
-/// A UDP and a TCP socket with the same number.
+/// A UDP and a TCP socket with the same port.
 fn sockets() -> (std::net::UdpSocket, std::net::TcpListener) {
     for _ in 0..100 {
         let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");

@@ -1,7 +1,7 @@
-//! The key with which tests administrate the platforms that they start.
+//! The admin key of the platforms that tests start.
 
-/// An admin's of all organizations. Servers are given it by [`VARIABLE`].
+/// An admin key for all organizations. Servers get it by [`VARIABLE`].
 pub const FIRST_KEY: &str = "kt_7e57000000000000000000000000000000000000000000000000000000007e57";
 
-/// The environment variable that a server takes its first key from.
+/// The environment variable with a server's first key.
 pub const VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY";

@@ -1,5 +1,5 @@
-//! Plain HTTP requests, for what a browser does not show: status codes, headers, and requests
-//! that no page would send.
+//! A plain HTTP client, for what a browser does not show: status codes, headers, and requests that no
+//! page sends.
 
 use std::time::Duration;
 
@@ -12,23 +12,20 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// Far more than any answer takes; a server that hangs must not hang the test.
+/// Far more than any response takes, so that a server that hangs does not hang the test.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A client that follows no redirect and keeps no cookie.
+/// It follows no redirect and keeps no cookie.
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
 }
 
-/// What came back.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The status code.
     pub status: u16,
-    /// Names in lower case and values, in order.
+    /// Names (in lower case) and values, in order.
     pub headers: Vec<(String, String)>,
-    /// The body's exact bytes.
     pub body: Bytes,
 }
 
@@ -39,22 +36,21 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client with connections of its own.
     pub fn new() -> Self {
         Self { pool: Pool::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// Asks for an `http` URL.
+    /// Gets an `http` URL.
     pub async fn get(&self, url: &str) -> Response {
         self.send(Method::GET, url, &[], Bytes::new()).await
     }
 
-    /// Posts a body of a type (`application/json`, for example) to an `http` URL.
+    /// Posts a body with a content type to an `http` URL.
     pub async fn post(&self, url: &str, content_type: &str, body: impl Into<Bytes>) -> Response {
         self.send(Method::POST, url, &[("content-type", content_type)], body.into()).await
     }
 
-    /// Sends a request with these headers to an `http` URL. Panics if there is no answer.
+    /// Sends a request with these headers to an `http` URL. Panics if there is no response.
     pub async fn send(
         &self,
         method: Method,
@@ -92,12 +88,11 @@ impl Client {
 }
 
 impl Response {
-    /// The first value of a header, by its name in lower case.
+    /// The first value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -1,4 +1,4 @@
-//! The receiver's side of HTTP/2 (RFC 9113), frame by frame: what no library would send.
+//! The server's side of HTTP/2 (RFC 9113), frame by frame, for what no library would send.
 
 use std::io;
 
@@ -12,7 +12,7 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-/// What a frame may carry unless the client allows more (section 6.5.2).
+/// The largest payload of a frame, unless the client allows more (section 6.5.2).
 const MAX_FRAME: usize = 16_384;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -22,19 +22,19 @@ const END_HEADERS: u8 = 4;
 pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 /// `SETTINGS_INITIAL_WINDOW_SIZE` (section 6.5.2).
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
-/// The error code of a graceful end (section 7).
+/// The error code of a graceful shutdown (section 7).
 pub const NO_ERROR: u32 = 0;
-/// The error code of a fault of the receiver's own (section 7).
+/// The error code of an internal error (section 7).
 pub const INTERNAL_ERROR: u32 = 2;
 /// The error code of a request that was not processed (section 7).
 pub const REFUSED_STREAM: u32 = 7;
-/// The error code of a request, or of all, that are to be made by HTTP/1.1 (section 7).
+/// The error code that requires HTTP/1.1, for a request or for all (section 7).
 pub const HTTP_1_1_REQUIRED: u32 = 13;
 
 /// One connection, after the client's preface.
 pub struct Connection<Stream> {
     stream: Stream,
-    /// Whether PINGs are answered, as they must be.
+    /// True by default, as the protocol requires.
     pub answers_pings: bool,
 }
 
@@ -51,7 +51,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         Ok(connection)
     }
 
-    /// The stream of the next request, once it has arrived whole; an error when there is none.
+    /// The stream of the next request, once it is complete. An error if there is none.
     pub async fn request(&mut self) -> io::Result<u32> {
         self.request_until(END_STREAM).await
     }
@@ -79,7 +79,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         }
     }
 
-    /// Sends the head of an answer; its end as well, if there is no body.
+    /// Sends the head of an answer, which ends the stream if there is no body.
     pub async fn answer(&mut self, stream: u32, status: u16, has_body: bool) -> io::Result<()> {
         let end = if has_body { 0 } else { END_STREAM };
         // A literal field whose name is entry 8 of the static table, `:status` (RFC 7541).
@@ -87,7 +87,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         self.write(HEADERS, END_HEADERS | end, stream, &field).await
     }
 
-    /// Sends a head of these bytes, as many frames as it takes, and nothing after it.
+    /// Sends a head of these bytes, in as many frames as it takes, and ends the stream.
     pub async fn head(&mut self, stream: u32, fields: &[u8]) -> io::Result<()> {
         let count = fields.chunks(MAX_FRAME).count();
         for (index, piece) in fields.chunks(MAX_FRAME).enumerate() {
@@ -101,7 +101,7 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         Ok(())
     }
 
-    /// Sends a head of which so many bytes more are announced than there are.
+    /// Sends a head that is shorter than announced.
     pub async fn part_of_head(
         &mut self,
         stream: u32,
@@ -116,17 +116,15 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         self.stream.flush().await
     }
 
-    /// Sends a part of a body.
     pub async fn body(&mut self, stream: u32, data: &[u8], is_last: bool) -> io::Result<()> {
         self.write(DATA, if is_last { END_STREAM } else { 0 }, stream, data).await
     }
 
-    /// Resets a request.
     pub async fn reset(&mut self, stream: u32, error: u32) -> io::Result<()> {
         self.write(RST_STREAM, 0, stream, &error.to_be_bytes()).await
     }
 
-    /// Sends PINGs in one go, whose answers nobody reads.
+    /// Sends PINGs in one go, and does not read the answers.
     pub async fn pings(&mut self, count: usize) -> io::Result<()> {
         let mut frame = vec![0, 0, 8, PING, 0];
         frame.extend([0; 4 + 8]);
@@ -134,13 +132,13 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         self.stream.flush().await
     }
 
-    /// Says that no request after `last_stream` has been processed, nor will be.
+    /// Says that requests after `last_stream` are not processed.
     pub async fn go_away(&mut self, last_stream: u32, error: u32) -> io::Result<()> {
         let payload = [last_stream.to_be_bytes(), error.to_be_bytes()].concat();
         self.write(GOAWAY, 0, 0, &payload).await
     }
 
-    /// Reads until the client closes the connection, so that it loses nothing to a reset.
+    /// Reads until the client closes the connection, so that no data is lost by a reset.
     pub async fn end(mut self) {
         let _ = self.stream.shutdown().await;
         let _ = tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await;

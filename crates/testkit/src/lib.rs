@@ -1,16 +1,14 @@
-//! What end-to-end and conformance tests stand on: throw-away Postgres clusters, a pooler and a
-//! relay that falls silent before them, an HTTPS receiver, an SMTP server, an OpenID Connect issuer and a DNS server that behave as scripted,
-//! what other vendors demand of messages, our own binaries
-//! as child processes, signature verification by code that is not ours, a collector of traces,
-//! and a browser.
+//! The environment of end-to-end and conformance tests: private Postgres clusters with a pooler and
+//! a relay in front of them, scripted servers (HTTPS receiver, SMTP, OpenID Connect, DNS), checks of
+//! vendors' message formats, our own binaries as child processes, signature verification by third
+//! parties' code, a collector of traces, and a browser.
 //!
-//! For tests only. It depends on none of our crates, so that it sees the platform as a
-//! customer does, from outside. Everything here panics with a message instead of returning
-//! an error: a test has nothing better to do with one. Whatever is started ends with the
-//! test process, even if that is killed (see `watchdog`).
+//! For tests only. It depends on none of our crates, so that it sees the platform from outside, as a
+//! customer does. Functions panic with a message instead of returning an error. Whatever is started
+//! ends with the test process, even if that is killed (see `watchdog`).
 //!
-//! Waits take a limit and are woken by what they wait for; they use tokio's clock, which
-//! must not be paused in tests that talk to real processes.
+//! Waits have a time limit and are woken by what they wait for. They use tokio's clock, which must not
+//! be paused in tests that talk to real processes.
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 pub mod browser;

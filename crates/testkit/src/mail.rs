@@ -1,5 +1,5 @@
-//! An SMTP server on this machine (RFC 5321): STARTTLS (RFC 3207), AUTH PLAIN (RFC 4954), and a
-//! memory of the mail that it took.
+//! An SMTP server (RFC 5321) with STARTTLS (RFC 3207) and AUTH PLAIN (RFC 4954) that keeps the mail
+//! that it accepts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,26 +16,26 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::receiver::{Authority, Certificate};
 
-/// Recipients whose address begins with it are refused.
+/// Recipients whose address begins with this are refused.
 pub const REFUSED: &str = "refused";
 
-/// A mail that was taken.
+/// An accepted mail.
 #[derive(Clone, Debug)]
 pub struct ReceivedMail {
     /// The sender of the envelope.
     pub from: String,
     /// The recipients of the envelope.
     pub to: Vec<String>,
-    /// Headers and body, with `\n` for line ends and without dot-stuffing.
+    /// Headers and body, with `\n` as line end and without dot-stuffing.
     pub content: String,
     /// Whether it came over TLS.
     pub is_encrypted: bool,
-    /// Who had said who they are.
+    /// The authenticated user.
     pub user: Option<String>,
 }
 
 impl ReceivedMail {
-    /// The value of a header, unfolded.
+    /// Unfolded.
     pub fn header(&self, name: &str) -> Option<String> {
         let (headers, _) = self.content.split_once("\n\n")?;
         let unfolded = headers.replace("\n ", " ").replace("\n\t", " ");
@@ -49,11 +49,11 @@ impl ReceivedMail {
 /// How the server behaves.
 #[derive(Clone, Debug, Default)]
 pub struct Behaviour {
-    /// Does not offer STARTTLS.
+    /// It does not offer STARTTLS.
     pub without_starttls: bool,
-    /// Speaks TLS from the first byte (RFC 8314 section 3).
+    /// It speaks TLS from the first byte (RFC 8314 section 3).
     pub implicit_tls: bool,
-    /// Takes mail only from whoever has said this user name and password.
+    /// It requires this user name and password.
     pub credentials: Option<(String, String)>,
 }
 
@@ -96,7 +96,7 @@ impl MailServer {
                         user: None,
                     };
                     let acceptor = acceptor.clone();
-                    // A client that goes away in the middle is none of the test's business.
+                    // An error means that the client has gone, which does not matter.
                     tokio::spawn(async move { _ = converse(session, stream, acceptor).await });
                 }
             }
@@ -104,17 +104,16 @@ impl MailServer {
         Self { address, taken, work: work.abort_handle() }
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has taken so far.
+    /// The accepted mails so far.
     pub fn mails(&self) -> Vec<ReceivedMail> {
         self.taken.mails.lock().expect("not poisoned").clone()
     }
 
-    /// Waits for so many mails, and returns all that there are. Panics if `within` passes.
+    /// Waits for at least `count` mails, and returns all. Panics if `within` passes.
     pub async fn wait_for(&self, count: usize, within: Duration) -> Vec<ReceivedMail> {
         let mut counted = self.taken.count.subscribe();
         let enough = counted.wait_for(|taken| *taken >= count);
@@ -265,7 +264,7 @@ impl Session {
     }
 }
 
-/// What is between the brackets of `FROM:<a@b>`.
+/// The address in the brackets of `FROM:<a@b>`.
 fn address(rest: &str) -> Option<String> {
     let (_, after) = rest.split_once('<')?;
     after.split_once('>').map(|(address, _)| address.to_owned())
@@ -291,7 +290,7 @@ where
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// RFC 5321 section 4.5.2: a line of one dot ends it, other dots at a beginning are doubled.
+/// RFC 5321 section 4.5.2: a line with one dot ends it, other leading dots are doubled.
 async fn read_content<S>(stream: &mut BufStream<S>) -> io::Result<String>
 where
     S: AsyncRead + AsyncWrite + Unpin,

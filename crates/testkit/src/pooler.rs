@@ -1,4 +1,4 @@
-//! PgBouncer, the pooler that most people put before Postgres.
+//! PgBouncer, the most common pooler for Postgres.
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
@@ -16,10 +16,10 @@ use crate::tools;
 use crate::watchdog::Watchdog;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How often a starting pooler is looked at: it notifies nobody.
+/// How often to check whether the pooler has started.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A PgBouncer before a server on 127.0.0.1; ends when it is dropped.
+/// A PgBouncer in front of a server on 127.0.0.1; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Pooler {
     child: Child,
@@ -30,8 +30,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one that lets everybody in, to all databases of the server as the user postgres.
-    /// `pool_mode` is PgBouncer's: `session`, `transaction` or `statement`.
+    /// Starts one without authentication, to all databases of the server as the user postgres.
+    /// `pool_mode` is `session`, `transaction` or `statement`.
     pub async fn start(server_port: u16, pool_mode: &str) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("keeptrusts-pooler-")
@@ -72,13 +72,13 @@ impl Pooler {
         pooler
     }
 
-    /// The port of 127.0.0.1.
+    /// On 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 }
 
-/// The user that owns nothing, on Debian.
+/// Debian's user id of nobody.
 const NOBODY: u32 = 65_534;
 
 impl Drop for Pooler {

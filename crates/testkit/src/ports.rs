@@ -1,4 +1,4 @@
-//! Ports for servers that tests start, and one where nobody answers.
+//! Ports for servers that tests start, and ports that refuse connections.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::net::TcpSocket;
 
-/// Below Linux' ephemeral ports (32768 and up), which any outgoing connection on the
-/// machine may take while a server that wants its port back is down.
+/// Below Linux's ephemeral ports (32768 and up), which any outgoing connection may take while a server
+/// that needs its port again is down.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
-/// A port of 127.0.0.1 that was free just now and is not given out again by this process.
+/// A port of 127.0.0.1 that was free just now. This process does not return it again.
 ///
-/// For servers that must come back on the same port; let others listen on port 0.
+/// For servers that must restart on the same port; let others listen on port 0.
 pub fn free_port() -> u16 {
     static GIVEN_OUT: AtomicU16 = AtomicU16::new(0);
-    // Test processes run side by side: each begins elsewhere.
+    // Test processes run in parallel, so each starts at another port.
     let start = process::id().wrapping_mul(97);
     for _ in 0..COUNT {
         let step = u32::from(GIVEN_OUT.fetch_add(1, Ordering::Relaxed));
@@ -29,15 +29,14 @@ pub fn free_port() -> u16 {
     panic!("no port is free between {FIRST} and {}", FIRST + COUNT);
 }
 
-/// A port that is taken but not listened on: connecting to it is refused for as long as
-/// this lives.
+/// A port that is bound but not listened on: it refuses connections while this lives.
 #[derive(Debug)]
 pub struct ClosedPort {
     address: SocketAddr,
     _socket: TcpSocket,
 }
 
-/// Takes a port that refuses connections.
+/// Binds a port that refuses connections.
 pub fn closed_port() -> ClosedPort {
     let socket = TcpSocket::new_v4().expect("a socket can be made");
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -46,7 +45,6 @@ pub fn closed_port() -> ClosedPort {
 }
 
 impl ClosedPort {
-    /// The port's number.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -56,7 +54,7 @@ impl ClosedPort {
         format!("https://{}{path}", self.address)
     }
 
-    /// Lets go of the port, for a server that is to come up on it.
+    /// Frees the port for a server that will listen on it.
     pub fn release(self) -> u16 {
         self.port()
     }
@@ -70,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_port_refuses_and_is_nobody_elses() {
+    fn a_closed_port_refuses_connections_and_stays_bound() {
         let refused = closed_port();
         let error = TcpStream::connect(refused.address).expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

@@ -1,8 +1,8 @@
-//! Private throw-away Postgres clusters.
+//! Private, temporary Postgres clusters.
 //!
-//! A cluster lives in a temporary directory, listens on a free port of 127.0.0.1 (and on a
-//! Unix socket in its directory), trusts everybody who reaches it, and ends with the test.
-//! No cluster that is there is touched.
+//! A cluster lives in a temporary directory, listens on a free port of 127.0.0.1 (and on a Unix socket
+//! in its directory), requires no password, and ends with the test. Other clusters of the machine are
+//! not touched.
 
 mod server;
 
@@ -12,7 +12,6 @@ use tokio::task::spawn_blocking;
 
 use self::server::Server;
 
-/// How to make a cluster.
 #[derive(Clone, Debug)]
 pub struct Builder {
     fsync: bool,
@@ -20,20 +19,20 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Whether commits wait for the disk; on by default. Without it a crash of the machine
-    /// may lose commits, a crash of Postgres does not, and everything is faster.
+    /// Whether commits wait for the disk; on by default. Off is faster. A crash of the machine may then
+    /// lose commits, a crash of Postgres does not.
     pub fn fsync(mut self, on: bool) -> Self {
         self.fsync = on;
         self
     }
 
-    /// Sets a server parameter, such as `max_connections`.
+    /// Sets a server parameter such as `max_connections`.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Makes the cluster, starts it and waits until it accepts connections.
+    /// Starts the cluster and waits until it accepts connections.
     pub async fn create(self) -> Cluster {
         blocking(move || self.create_blocking()).await
     }
@@ -49,7 +48,7 @@ impl Builder {
     }
 }
 
-/// A throw-away Postgres cluster; stopped and removed when dropped.
+/// A temporary Postgres cluster; it is stopped and removed when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     port: u16,
@@ -57,42 +56,39 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that is not like [`Cluster::create`]'s.
     pub fn builder() -> Builder {
         Builder { fsync: true, settings: Vec::new() }
     }
 
-    /// Makes and starts a cluster as it would be in production: with fsync.
+    /// Starts a cluster with fsync, as in production.
     pub async fn create() -> Self {
         Self::builder().create().await
     }
 
-    /// A cluster without fsync that all tests of this process share, made when it is first
-    /// asked for and removed when the process ends. Each test should make databases of its
-    /// own in it, and must not stop it.
+    /// A cluster without fsync for all tests of this process. It starts with the first call and is removed
+    /// when the process ends. Each test should create its own databases, and must not stop it.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         blocking(|| SHARED.get_or_init(|| Self::builder().fsync(false).create_blocking())).await
     }
 
-    /// The URL of a database in this cluster.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The port of 127.0.0.1, the same over stops and starts.
+    /// On 127.0.0.1. It survives stops and starts.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Makes an empty database and returns its URL.
+    /// Creates an empty database and returns its URL.
     pub async fn create_database(&self, name: &str) -> String {
         self.query("postgres", &format!(r#"CREATE DATABASE "{name}""#)).await;
         self.url(name)
     }
 
-    /// Runs SQL with psql and returns the rows as text, a line each, columns separated by
-    /// `|`. Panics if the SQL fails.
+    /// Runs SQL with psql. Returns a line for each row, with columns separated by `|`. Panics if the
+    /// SQL fails.
     pub async fn query(&self, database: &str, sql: &str) -> String {
         let (database, sql) = (database.to_owned(), sql.to_owned());
         let mut psql = self.with_server(move |server| server.query(&database, &sql)).await;
@@ -100,19 +96,18 @@ impl Cluster {
         blocking(move || server::run(&mut psql)).await
     }
 
-    /// Stops the server: connections are cut, transactions in progress are rolled back.
+    /// Stops the server: connections are cut, open transactions are rolled back.
     pub async fn stop(&self) {
         self.with_server(Server::stop).await;
     }
 
-    /// Stops the server as a crash would: nothing is flushed, the next start recovers from
-    /// the write-ahead log.
+    /// Stops the server like a crash: nothing is flushed, and the next start recovers from the
+    /// write-ahead log.
     pub async fn kill(&self) {
         self.with_server(Server::kill).await;
     }
 
-    /// Starts the server again, on the same data and port, and waits until it accepts
-    /// connections.
+    /// Starts the server again with the same data and port, and waits until it accepts connections.
     pub async fn start(&self) {
         self.with_server(Server::start).await;
     }
@@ -126,8 +121,8 @@ impl Cluster {
     }
 }
 
-/// Postgres' programs are run and waited for outside the test's runtime, whose other tasks
-/// (publishers, for example) must go on meanwhile.
+/// Runs Postgres's programs outside of the test's runtime, whose other tasks (publishers, for example)
+/// must continue.
 async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(act).await {
         Ok(outcome) => outcome,

@@ -1,7 +1,7 @@
-//! Our binaries (or any program) as child processes of a test.
+//! Child processes of a test: our binaries, or any program.
 //!
-//! A child's output is kept, line by line, and shown when its test fails. It runs in a
-//! process group of its own and dies with the test.
+//! A child's output is kept and shown if its test fails. The child has its own process group and ends
+//! with the test.
 
 mod output;
 
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use self::output::Output;
 use crate::watchdog::Watchdog;
 
-/// What to start, and how.
+/// A program with its arguments and environment.
 #[derive(Clone, Debug)]
 pub struct Launch {
     program: PathBuf,
@@ -35,7 +35,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A binary of this workspace, built in the profile of the running test.
+    /// A binary of this workspace, in the profile of the running test.
     pub fn binary(name: &str) -> Self {
         let test = env::current_exe().expect("the running test has a path");
         // target/<profile>/deps/<test>
@@ -49,7 +49,7 @@ impl Launch {
         Self::program(program)
     }
 
-    /// Any other program, by path or to be looked for in PATH.
+    /// Any other program, by path or from PATH.
     pub fn program(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -60,41 +60,39 @@ impl Launch {
         }
     }
 
-    /// Adds an argument.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
-    /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
         self.arguments.extend(arguments);
         self
     }
 
-    /// Sets an environment variable. The test's own environment is passed on, but for our
-    /// binaries' configuration (`KEEPTRUSTS_WEBHOOKS_*`) and `RUST_LOG`.
+    /// Sets an environment variable. The test's own environment is passed on, except our binaries'
+    /// configuration (`KEEPTRUSTS_WEBHOOKS_*`) and `RUST_LOG`.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Has its standard output in a pipe of the test's, which need not read it; not in
+    /// Redirects standard output to a pipe of the test, which need not read it. It is then not in
     /// [`Process::output`].
     pub fn stdout(mut self, pipe: &Arc<PipeWriter>) -> Self {
         self.stdout = Some(Arc::clone(pipe));
         self
     }
 
-    /// Has its standard error in a pipe of the test's, which need not read it; not in
+    /// Redirects standard error to a pipe of the test, which need not read it. It is then not in
     /// [`Process::output`].
     pub fn stderr(mut self, pipe: &Arc<PipeWriter>) -> Self {
         self.stderr = Some(Arc::clone(pipe));
         self
     }
 
-    /// Starts it from a shell that has run `script` before, such as `ulimit -n 64`.
+    /// Starts it from a shell that first runs `script`, such as `ulimit -n 64`.
     pub fn after(self, script: &str) -> Self {
         let mut arguments = vec!["-c".into(), format!("{script}; exec \"$0\" \"$@\"").into()];
         arguments.push(self.program.into_os_string());
@@ -102,7 +100,7 @@ impl Launch {
         Self { program: "sh".into(), arguments, ..self }
     }
 
-    /// Starts the process. Must be called in a tokio runtime, the one that will wait for it.
+    /// Must be called in the tokio runtime that will wait for the process.
     pub fn start(&self) -> Process {
         Process::start(self)
     }
@@ -127,20 +125,19 @@ impl Launch {
     }
 }
 
-/// What can be sent to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: please end.
+    /// SIGTERM: terminate.
     Term,
-    /// SIGINT: as by Ctrl-C.
+    /// SIGINT: Ctrl-C.
     Int,
-    /// SIGHUP: read the files again.
+    /// SIGHUP: reload files.
     Hangup,
-    /// SIGKILL: as by `kill -9`.
+    /// SIGKILL.
     Kill,
-    /// SIGSTOP: freeze.
+    /// SIGSTOP: suspend.
     Stop,
-    /// SIGCONT: go on.
+    /// SIGCONT: resume.
     Continue,
 }
 
@@ -157,7 +154,7 @@ impl From<Signal> for RawSignal {
     }
 }
 
-/// A running (or ended) child process; killed when dropped.
+/// A running or ended child process; it is killed when it is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -187,7 +184,7 @@ impl Process {
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("could not start {}: {error}", launch.program.display())
         });
-        // Our copies of the pipe's writing end: with them open, it would never end.
+        // Drops our copies of the pipe's writing end: with them open, the output would never end.
         drop(command);
 
         let leader = child
@@ -198,18 +195,17 @@ impl Process {
         Self { name, child, leader, output: Output::read(reader), watchdog }
     }
 
-    /// The process id.
     pub fn id(&self) -> i32 {
         self.leader.as_raw_nonzero().get()
     }
 
-    /// All that the process has written to standard output and standard error so far.
+    /// Standard output and standard error so far.
     pub fn output(&self) -> String {
         self.output.text()
     }
 
-    /// Waits for a line of output that matches (lines written before the call included).
-    /// Panics if the process ends without one, or `within` passes.
+    /// Waits for a line of output that matches, lines before the call included. Panics if the process
+    /// ends without one, or `within` passes.
     pub async fn wait_for_line(&self, matches: impl Fn(&str) -> bool, within: Duration) -> String {
         match timeout(within, self.output.find(matches)).await {
             Ok(Some(line)) => line,
@@ -218,8 +214,7 @@ impl Process {
         }
     }
 
-    /// Waits until the process says that it listens, in a log line that has the word
-    /// `listening` and an address, and returns the address.
+    /// Waits for a log line with the word `listening` and an address, and returns the address.
     pub async fn wait_for_listening(&self, within: Duration) -> SocketAddr {
         let line = self.wait_for_line(|line| listening_address(line).is_some(), within).await;
         listening_address(&line).expect("the line was chosen for its address")
@@ -236,7 +231,7 @@ impl Process {
     pub async fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         let ended = async {
             let status = self.child.wait().await.expect("a child can be waited for");
-            // Its id may become somebody else's from now on.
+            // From now on its id may belong to another process.
             self.watchdog.release();
             self.output.end().await;
             status
@@ -246,8 +241,7 @@ impl Process {
             .unwrap_or_else(|_| panic!("{} did not end in {within:?}", self.name))
     }
 
-    /// Sends a signal again and again, as impatient people do, until the process has ended. Panics
-    /// if `within` passes.
+    /// Sends a signal repeatedly until the process has ended. Panics if `within` passes.
     pub async fn signal_until_exit(&mut self, signal: Signal, within: Duration) -> ExitStatus {
         const AGAIN: Duration = Duration::from_millis(200);
         let ended = async {
@@ -274,10 +268,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.child.id().is_some() {
-            // It may have ended by itself; until it is waited for, its id stays its own.
+            // It may have ended by itself; until it is waited for, its id is not reused.
             let _ = kill_process_group(self.leader, RawSignal::KILL);
-            // Its files, locks and ports are free when this returns. It is not reaped by
-            // this (NOWAIT), which is tokio's to do.
+            // Its files, locks and ports are free when this returns. NOWAIT leaves reaping to tokio.
             let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             let _ = waitid(WaitId::Pid(self.leader), ended);
         }

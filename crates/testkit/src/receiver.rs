@@ -1,7 +1,6 @@
-//! A webhook receiver on this machine: HTTPS, scripted, with a memory.
+//! A webhook receiver: an HTTPS server with scripted answers that keeps the requests.
 //!
-//! It runs on a thread and a runtime of its own, so that a test that blocks delays no
-//! answer and falsifies no arrival time.
+//! It has its own thread and runtime, so that a test that blocks delays no answer and no arrival time.
 
 mod certificate;
 mod raw;
@@ -26,7 +25,6 @@ pub use self::request::ReceivedRequest;
 pub use self::script::{Reply, Script};
 use self::server::Shared;
 
-/// How to start a receiver.
 #[derive(Default)]
 pub struct Builder {
     script: Script,
@@ -37,20 +35,19 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// How to answer; 200 to everything by default.
+    /// The default answers 200 to everything.
     pub fn script(mut self, script: Script) -> Self {
         self.script = script;
         self
     }
 
-    /// Whom senders trust for this receiver, to share among several; one of its own by
-    /// default.
+    /// The issuer of its certificate, for several receivers to share. By default it has its own.
     pub fn authority(mut self, authority: &Arc<Authority>) -> Self {
         self.authority = Some(Arc::clone(authority));
         self
     }
 
-    /// Which certificate to show; a good one by default.
+    /// A valid one by default.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
         self.certificate = certificate;
         self
@@ -62,13 +59,13 @@ impl Builder {
         self
     }
 
-    /// Listens on this port of 127.0.0.1; a free one by default.
+    /// The port of 127.0.0.1; a free one by default.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Starts the receiver; it accepts connections when this returns.
+    /// It accepts connections when this returns.
     pub fn start(self) -> Receiver {
         let authority = self.authority.unwrap_or_else(|| Arc::new(Authority::new()));
         let tls = authority.server_config(self.certificate, self.http1_only);
@@ -95,7 +92,7 @@ impl Builder {
     }
 }
 
-/// A running receiver; when dropped it closes its connections and its port.
+/// A running receiver; it closes its connections and its port when it is dropped.
 pub struct Receiver {
     address: SocketAddr,
     authority: Arc<Authority>,
@@ -106,13 +103,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver other than [`Receiver::start`]'s.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// Starts a receiver on a free port of 127.0.0.1, with HTTP/1.1 and HTTP/2 and a good
-    /// certificate for 127.0.0.1 and localhost.
+    /// Starts a receiver on a free port of 127.0.0.1, with HTTP/1.1 and HTTP/2 and a valid certificate
+    /// for 127.0.0.1 and localhost.
     pub fn start(script: Script) -> Self {
         Self::builder().script(script).start()
     }
@@ -124,55 +120,52 @@ impl Receiver {
         Self::builder().certificate(Certificate::Untrusted).start()
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The https URL of a path (beginning with `/`), by address.
+    /// The https URL of a path (beginning with `/`), with the address as host.
     pub fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 
-    /// The certificate of the authority to trust, in PEM.
+    /// The authority's certificate, in PEM.
     pub fn ca_pem(&self) -> &str {
         self.authority.pem()
     }
 
-    /// A file with [`ca_pem`](Receiver::ca_pem), for `--trust-ca`. It is removed with the
-    /// receiver.
+    /// A file with [`ca_pem`](Receiver::ca_pem), for `--trust-ca`. It is removed with the receiver.
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
     }
 
-    /// Answers by another script from now on.
+    /// Replaces the script.
     pub fn set_script(&self, script: Script) {
         self.shared.set_script(script);
     }
 
-    /// The requests received completely so far, in that order.
+    /// The complete requests so far, in order.
     pub fn requests(&self) -> Vec<Arc<ReceivedRequest>> {
         self.shared.requests()
     }
 
-    /// How many requests have been received completely.
+    /// The number of complete requests so far.
     pub fn request_count(&self) -> usize {
         self.shared.request_count()
     }
 
-    /// How many TCP connections have been accepted, those whose TLS handshake failed
-    /// included.
+    /// The number of accepted TCP connections, including those whose TLS handshake failed.
     pub fn connection_count(&self) -> u64 {
         self.shared.connection_count()
     }
 
-    /// How many TLS handshakes have failed: a sender that refuses the certificate makes one.
+    /// The number of failed TLS handshakes, for example because a sender refused the certificate.
     pub fn failed_handshake_count(&self) -> u64 {
         self.shared.failed_handshake_count()
     }
 
-    /// Waits until the requests received so far satisfy the predicate, and returns them.
-    /// Panics if `within` passes.
+    /// Waits until the requests so far satisfy the predicate, and returns them. Panics if `within`
+    /// passes.
     pub async fn wait_until(
         &self,
         satisfied: impl Fn(&[Arc<ReceivedRequest>]) -> bool,
@@ -181,13 +174,12 @@ impl Receiver {
         self.wait_for_change(|| self.shared.requests_if(&satisfied), within).await
     }
 
-    /// Waits for at least so many requests, and returns all that there are.
-    /// Panics if `within` passes.
+    /// Waits for at least `count` requests, and returns all. Panics if `within` passes.
     pub async fn wait_for(&self, count: usize, within: Duration) -> Vec<Arc<ReceivedRequest>> {
         self.wait_until(|requests| requests.len() >= count, within).await
     }
 
-    /// Waits for at least so many failed TLS handshakes. Panics if `within` passes.
+    /// Waits for at least `count` failed TLS handshakes. Panics if `within` passes.
     pub async fn wait_for_failed_handshakes(&self, count: u64, within: Duration) {
         self.wait_for_change(|| (self.failed_handshake_count() >= count).then_some(()), within)
             .await;

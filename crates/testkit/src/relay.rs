@@ -1,5 +1,5 @@
-//! A TCP relay that falls silent: what a firewall does that forgets a connection, or a machine that
-//! is gone. Nobody is told.
+//! A TCP relay that can stop forwarding without closing connections, like a firewall that forgets a
+//! connection, or a machine that is gone.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -7,11 +7,11 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// A relay to a port of 127.0.0.1; ends when it is dropped.
+/// A relay to a port of 127.0.0.1; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Relay {
     port: u16,
-    /// How often it has fallen silent.
+    /// How often it has stopped forwarding.
     cuts: watch::Sender<u32>,
 }
 
@@ -37,13 +37,13 @@ impl Relay {
         Self { port, cuts }
     }
 
-    /// The port that it listens on.
+    /// The relay's own port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Passes nothing on any more, either way, on any connection that there is, and closes none.
-    /// New ones work.
+    /// Stops forwarding in both directions on all current connections, and closes none. New ones
+    /// work.
     pub fn stop_forwarding(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
@@ -55,7 +55,7 @@ async fn wait_for_end(cuts: &mut watch::Receiver<u32>) {
 
 async fn pass_on(mut client: TcpStream, server: SocketAddr, mut cuts: watch::Receiver<u32>) {
     cuts.mark_unchanged();
-    // A server that is not there ends the connection.
+    // Without a server the connection ends.
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}

@@ -1,55 +1,49 @@
-//! Programs that `cargo xtask tools` found or installed. `cargo xtask test` says where in
-//! the environment; without it they are looked for under the workspace's `target/tools`,
-//! so that plain `cargo test` works too.
+//! Paths of programs that `cargo xtask tools` found or installed. `cargo xtask test` sets them in the
+//! environment. Without it, the workspace's `target/tools` is used, so that plain `cargo test` works.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The directory with Postgres' `initdb`, `postgres`, `psql` and `pg_isready`, links
-/// resolved: an unprivileged user may be barred from the path to the link.
+/// The directory with Postgres's `initdb`, `postgres`, `psql` and `pg_isready`. Links are resolved,
+/// because an unprivileged user may have no access to the link.
 pub fn postgres_bin() -> PathBuf {
     let directory = env::var_os("KEEPTRUSTS_TEST_PG_BIN")
         .map_or_else(|| directory().join("postgres"), PathBuf::from);
     present(directory).canonicalize().expect("a directory that exists has a canonical path")
 }
 
-/// PgBouncer.
 pub fn pgbouncer() -> PathBuf {
     present(directory().join("pgbouncer"))
 }
 
-/// The Python interpreter that has the `standardwebhooks` package.
+/// The Python with the `standardwebhooks` package.
 pub fn python() -> PathBuf {
     present(directory().join("python/bin/python"))
 }
 
-/// The real grpcurl.
 pub fn grpcurl() -> PathBuf {
     present(directory().join("python/bin/grpcurl"))
 }
 
-/// Prometheus' own judge of what it would scrape.
+/// Prometheus's checker of scrapes and rules.
 pub fn promtool() -> PathBuf {
     present(directory().join("promtool"))
 }
 
-/// A Chromium.
 pub fn chromium() -> PathBuf {
     present(directory().join("browser/chromium"))
 }
 
-/// Its WebDriver.
 pub fn chromedriver() -> PathBuf {
     present(directory().join("browser/chromedriver"))
 }
 
-/// axe-core, a script that finds what keeps people from using a page.
+/// axe-core, a script of accessibility checks.
 pub fn axe() -> PathBuf {
     present(directory().join("node/node_modules/axe-core/axe.min.js"))
 }
 
-/// The folder of npm's packages: those with the types and schemas that vendors publish, among
-/// others.
+/// The folder of npm packages, among them vendors' types and schemas.
 pub fn node_modules() -> PathBuf {
     present(directory().join("node/node_modules"))
 }

@@ -1,5 +1,5 @@
-//! What services that take notifications demand of a message, as their documentation says it: a
-//! checker for each, named after the page. Each answers with everything that is wrong.
+//! Checks of notification messages against the documentation of each service. A check returns all
+//! violations.
 
 mod pager_duty;
 mod slack;
@@ -11,27 +11,27 @@ pub use teams::check_teams_message;
 
 use serde_json::Value;
 
-/// What is wrong with a message.
+/// The violations of a message.
 #[derive(Debug, Default)]
-struct Faults(Vec<String>);
+struct Violations(Vec<String>);
 
-impl Faults {
-    fn demand(&mut self, is_right: bool, what: impl Into<String>) {
+impl Violations {
+    fn require(&mut self, is_right: bool, what: impl Into<String>) {
         if !is_right {
             self.0.push(what.into());
         }
     }
 
-    /// A text of 1 to so many characters.
+    /// Requires a text of 1 to `max_chars` characters.
     fn text(&mut self, value: &Value, max_chars: usize, what: &str) {
         let length = value.as_str().map(|text| text.chars().count());
-        self.demand(
+        self.require(
             length.is_some_and(|length| (1..=max_chars).contains(&length)),
             format!("{what} is a text of 1 to {max_chars} characters, not {value}"),
         );
     }
 
-    /// Only these fields.
+    /// Requires that there are no other fields.
     fn only(&mut self, value: &Value, known: &[&str], what: &str) {
         let fields = value.as_object().into_iter().flat_map(|object| object.keys());
         for field in fields.filter(|field| !known.contains(&field.as_str())) {

@@ -1,11 +1,10 @@
-//! Verification of signatures by code that is not ours.
+//! Verifies signatures with third parties' code.
 //!
-//! - `X-Keeptrusts-Signature`: the function that the product's tutorial gives receivers, in
-//!   Node;
+//! - `X-Keeptrusts-Signature`: the Node function of the product's tutorial for receivers;
 //! - Standard Webhooks: the `standardwebhooks` package from PyPI.
 //!
-//! Each call verifies any number of requests in one process, because starting it takes
-//! longer than all of them.
+//! Each call verifies any number of requests in one process, because starting it takes longer than all
+//! the verifications.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,50 +19,45 @@ use serde_json::{Value, json};
 use crate::receiver::ReceivedRequest;
 use crate::tools;
 
-/// Whether a signature is good, and what the verifier said if it is not.
-pub type Verdict = Result<(), String>;
+/// Whether a signature is valid, or the verifier's error.
+pub type VerificationResult = Result<(), String>;
 
 /// A body with the value of `X-Keeptrusts-Signature` that came with it.
 #[derive(Clone, Copy, Debug)]
 pub struct HmacCheck<'a> {
     /// The secret whose UTF-8 bytes are the key.
     pub secret: &'a str,
-    /// The body's exact bytes.
     pub body: &'a [u8],
-    /// `sha256=` and hex.
+    /// `sha256=` and hex digits.
     pub header: &'a str,
 }
 
 impl<'a> HmacCheck<'a> {
-    /// The check of a received request; of the signature by the previous secret, give
-    /// `x-keeptrusts-signature-previous` as the header's name.
+    /// For the signature with the previous secret, pass `x-keeptrusts-signature-previous` as the
+    /// header's name.
     pub fn of(secret: &'a str, request: &'a ReceivedRequest, header_name: &str) -> Self {
         let header = request.header(header_name).unwrap_or("");
         Self { secret, body: &request.body, header }
     }
 }
 
-/// A body with the headers that came with it, among them `webhook-id`, `webhook-timestamp`
-/// and `webhook-signature`.
+/// A body with its headers, among them `webhook-id`, `webhook-timestamp` and `webhook-signature`.
 #[derive(Clone, Copy, Debug)]
 pub struct StandardWebhooksCheck<'a> {
-    /// The secret as it is shown.
+    /// As it is shown to users.
     pub secret: &'a str,
-    /// The body's exact bytes.
     pub body: &'a [u8],
-    /// Names and values.
     pub headers: &'a [(String, String)],
 }
 
 impl<'a> StandardWebhooksCheck<'a> {
-    /// The check of a received request.
     pub fn of(secret: &'a str, request: &'a ReceivedRequest) -> Self {
         Self { secret, body: &request.body, headers: &request.headers }
     }
 }
 
 /// Verifies `X-Keeptrusts-Signature` values with the tutorial's Node function.
-pub fn node_hmac(checks: &[HmacCheck<'_>]) -> Vec<Verdict> {
+pub fn node_hmac(checks: &[HmacCheck<'_>]) -> Vec<VerificationResult> {
     let lines = checks.iter().map(|check| {
         json!({
             "secret": check.secret,
@@ -79,7 +73,7 @@ pub fn node_hmac(checks: &[HmacCheck<'_>]) -> Vec<Verdict> {
 ///
 /// The package is given a secret that begins with `whsec_` as it is shown. Any other text is the key
 /// by its UTF-8 bytes, and the package is given `whsec_` and their base64, as our receivers do.
-pub fn standard_webhooks(checks: &[StandardWebhooksCheck<'_>]) -> Vec<Verdict> {
+pub fn standard_webhooks(checks: &[StandardWebhooksCheck<'_>]) -> Vec<VerificationResult> {
     let lines = checks.iter().map(|check| {
         let headers: serde_json::Map<String, Value> = check
             .headers
@@ -103,7 +97,7 @@ fn as_the_package_takes_it(secret: &str) -> String {
     }
 }
 
-/// Panics unless both signatures of every request are good.
+/// Panics unless both signatures of every request are valid.
 pub fn assert_signed(secret: &str, requests: &[Arc<ReceivedRequest>]) {
     let hmac: Vec<_> = requests
         .iter()
@@ -123,8 +117,8 @@ pub fn assert_signed(secret: &str, requests: &[Arc<ReceivedRequest>]) {
     }
 }
 
-/// Gives a program a check a line, and takes a verdict a line: null, or why not.
-fn verify(program: &Path, arguments: [&str; 2], checks: Vec<Value>) -> Vec<Verdict> {
+/// Writes one check per line to a program, and reads one result per line: null, or the error.
+fn verify(program: &Path, arguments: [&str; 2], checks: Vec<Value>) -> Vec<VerificationResult> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -134,14 +128,14 @@ fn verify(program: &Path, arguments: [&str; 2], checks: Vec<Value>) -> Vec<Verdi
     let mut input = child.stdin.take().expect("standard input is piped");
     let questions: String = checks.iter().map(|check| format!("{check}\n")).collect();
     let output = thread::scope(|scope| {
-        // It may answer before it has read everything, and both pipes are short.
+        // The program may answer before it has read everything, and both pipes are small.
         scope.spawn(move || input.write_all(questions.as_bytes()));
         child.wait_with_output().expect("a child can be waited for")
     });
     assert!(output.status.success(), "{} failed: {}", program.display(), output.status);
 
     let answers = String::from_utf8(output.stdout).expect("verdicts are UTF-8");
-    let verdicts: Vec<Verdict> = answers
+    let verdicts: Vec<VerificationResult> = answers
         .lines()
         .map(|line| match serde_json::from_str(line).expect("verdicts are JSON") {
             Some(reason) => Err(reason),

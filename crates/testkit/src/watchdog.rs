@@ -1,8 +1,8 @@
-//! Ends what a test started when the test process ends, however that ends.
+//! Ends the children of a test process when that ends, even if it is killed.
 //!
-//! Statics are not dropped, and nothing is dropped in a process that is killed. But the
-//! kernel closes its pipes. So a shell waits for the end of a pipe that only we can write
-//! to, and then kills what it was last told to guard and removes its directory.
+//! Statics are not dropped, and a killed process drops nothing. But the kernel closes its pipes. So a
+//! shell waits for the end of a pipe that only we can write to. Then it kills the guarded process
+//! group and removes its directory.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -11,9 +11,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::process::Pid;
 
-/// `$1`: the signal to send first; `$2`: the directory to remove, or nothing.
-/// Each line read is the process group to guard from now on, or empty for none. Its leader
-/// counts as ended when it is a zombie: in a container nobody may reap it.
+/// `$1`: the signal to send first; `$2`: the directory to remove, or nothing. Each line that it reads
+/// is the process group to guard from now on; an empty line is none. A zombie leader counts as ended,
+/// because in a container it may never be reaped.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 leader_runs() {
@@ -47,10 +47,10 @@ impl Watchdog {
             .args(["-c", SCRIPT, "watchdog", signal])
             .arg(directory.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
-            // Whoever reads our output waits until all its writers are gone.
+            // A reader of our output waits until all its writers are gone.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C in a terminal goes to our whole group; the watchdog must outlive it.
+            // Ctrl-C in a terminal is sent to our whole process group; the watchdog must survive it.
             .process_group(0)
             .spawn()
             .expect("sh can be started");
@@ -58,13 +58,12 @@ impl Watchdog {
         Self { shell, orders }
     }
 
-    /// Guards a child that leads a process group of its own, and nothing else any more.
+    /// Guards the process group of a child, in place of the previous one.
     pub(crate) fn guard(&mut self, leader: Pid) {
         self.order(&leader.as_raw_nonzero().to_string());
     }
 
-    /// Guards nothing: once the child has been waited for, its id may become somebody
-    /// else's.
+    /// Guards nothing. Call it once the child has been waited for: its id may then be reused.
     pub(crate) fn release(&mut self) {
         self.order("");
     }
@@ -78,7 +77,7 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.orders.take());
-        // Nothing can be done about a failure here, and the shell is gone in any case.
+        // A failure here does not matter: the shell is gone in any case.
         let _ = self.shell.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! The browser that tests drive: what it finds, what it hears, and its end with the test.
+//! The browser: finding elements, console messages, and its end with the test.
 
 use std::fs;
 use std::path::Path;
@@ -76,7 +76,7 @@ async fn elements_are_found_by_role_and_name_and_waited_for() {
 }
 
 #[tokio::test]
-async fn a_browser_is_as_wide_as_coloured_and_wherever_a_test_wants_it() {
+async fn a_test_sets_the_viewport_the_colour_scheme_and_the_time_zone() {
     let folder = folder();
     let url = page(&folder, "page.html", PAGE);
     let browser = Browser::start().await;
@@ -139,7 +139,7 @@ while (Date.now() < end);
 </script>"##;
 
 #[tokio::test]
-async fn what_is_read_after_a_click_is_the_page_that_it_led_to() {
+async fn after_a_click_the_new_page_is_read() {
     let folder = folder();
     let url = page(&folder, "form.html", FORM);
     let browser = Browser::start().await;

@@ -1,4 +1,4 @@
-//! Throw-away clusters: their life, and their end with the test.
+//! The life of temporary clusters, and their end with the test.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::path::Path;
@@ -61,7 +61,7 @@ async fn a_dropped_cluster_leaves_nothing() {
 
 #[tokio::test]
 #[should_panic(expected = "syntax error")]
-async fn failing_sql_fails_the_test_with_postgres_words() {
+async fn failing_sql_fails_the_test_with_postgress_error() {
     Cluster::shared().await.query("postgres", "SELEKT").await;
 }
 

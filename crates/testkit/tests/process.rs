@@ -1,4 +1,4 @@
-//! Child processes: output, signals, ends.
+//! Child processes: output, signals, exit.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::fs;
@@ -35,7 +35,7 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn lines_of_both_outputs_are_seen_in_order() {
+async fn lines_of_both_outputs_are_in_order() {
     let mut process = shell("echo one; echo two >&2; echo three; exit 3");
     let line = process.wait_for_line(|line| line.contains("tw"), SOON).await;
     assert_eq!(line, "two");
@@ -84,7 +84,7 @@ async fn signals_reach_the_process() {
 }
 
 #[tokio::test]
-async fn a_frozen_process_goes_on_when_told_to() {
+async fn a_suspended_process_can_be_resumed() {
     let process = shell("echo ready; read -r line </dev/zero; echo never");
     process.wait_for_line(|line| line == "ready", SOON).await;
     process.signal(Signal::Stop);
@@ -103,7 +103,7 @@ async fn killing_waits_for_the_end() {
 }
 
 #[tokio::test]
-async fn dropping_ends_the_process_even_when_it_is_frozen() {
+async fn dropping_ends_the_process_even_when_it_is_suspended() {
     let process = Launch::program("sleep").arg("100").start();
     let id = process.id();
     process.signal(Signal::Stop);

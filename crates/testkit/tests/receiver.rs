@@ -1,4 +1,4 @@
-//! The receiver, asked by an HTTPS client that is not ours.
+//! The receiver, tested with a third party's HTTPS client.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ async fn status(client: &HttpsClient, url: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_request_is_remembered_as_it_came_in() {
+async fn a_request_is_kept_as_it_arrived() {
     for (receiver, version) in [
         (Receiver::start(Script::default()), Version::HTTP_2),
         (Receiver::builder().http1_only().start(), Version::HTTP_11),
@@ -88,7 +88,7 @@ async fn a_request_is_remembered_as_it_came_in() {
 }
 
 #[tokio::test]
-async fn a_script_goes_path_by_path_and_repeats_its_last_reply() {
+async fn a_script_answers_by_path_and_repeats_its_last_reply() {
     let receiver = Receiver::start(Script::by_path([
         ("/a", Script::sequence([Reply::status(500), Reply::status(503), Reply::ok()])),
         ("/b", Script::always(Reply::status(410))),
@@ -182,12 +182,12 @@ async fn receivers_can_share_an_authority() {
 
 #[tokio::test]
 #[should_panic(expected = "the receiver got 0 requests, 0 connections")]
-async fn waiting_has_a_limit_and_says_what_there_was() {
+async fn waiting_has_a_limit_and_shows_the_requests() {
     Receiver::start(Script::default()).wait_for(1, Duration::from_millis(10)).await;
 }
 
 #[tokio::test]
-async fn a_receiver_can_come_up_on_a_port_that_refused() {
+async fn a_receiver_can_start_on_a_port_that_refused() {
     let refused = closed_port();
     let receiver = Receiver::builder().port(refused.release()).start();
     assert_eq!(status(&client(&receiver), &receiver.url("/")).await, 200);

@@ -8,7 +8,8 @@ use hyper::Version;
 use keeptrusts_webhooks_testkit::receiver::ReceivedRequest;
 use keeptrusts_webhooks_testkit::tools;
 use keeptrusts_webhooks_testkit::verify::{
-    HmacCheck, StandardWebhooksCheck, Verdict, assert_signed, node_hmac, standard_webhooks,
+    HmacCheck, StandardWebhooksCheck, VerificationResult, assert_signed, node_hmac,
+    standard_webhooks,
 };
 
 /// Not ASCII, and no base64: any text may be a secret.
@@ -31,7 +32,7 @@ print(digest.hex() if encoding == 'hex' else base64.b64encode(digest).decode())
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn accepted(verdicts: &[Verdict]) -> Vec<bool> {
+fn accepted(verdicts: &[VerificationResult]) -> Vec<bool> {
     verdicts.iter().map(Result::is_ok).collect()
 }
 

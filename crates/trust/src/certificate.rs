@@ -1,4 +1,4 @@
-//! What a certificate says of itself. rustls verifies; this is for what it does not tell.
+//! Reads the parts of a certificate that rustls does not expose. Verifying is rustls's.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -6,16 +6,14 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-/// The lengths of RSA keys, in bits, whose signatures ring verifies.
+/// The lengths of RSA keys that ring accepts, in bits.
 const RSA_KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A certificate that has been read.
 pub(crate) struct Certificate<'a> {
     parsed: X509Certificate<'a>,
     names_servers: bool,
 }
 
-/// How a certificate's validity lies to a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValidityStatus {
     Valid,
@@ -24,7 +22,7 @@ pub(crate) enum ValidityStatus {
 }
 
 impl<'a> Certificate<'a> {
-    /// None: it cannot be read, or its server names cannot.
+    /// `None`: it, or its server names, cannot be parsed.
     pub(crate) fn read(der: &'a CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let alternatives = parsed.subject_alternative_name().ok()?;
@@ -43,12 +41,12 @@ impl<'a> Certificate<'a> {
         self.names_servers
     }
 
-    /// Whether it says that it may issue others (RFC 5280 section 4.2.1.9).
+    /// Whether it is marked as an issuer (RFC 5280 section 4.2.1.9).
     pub(crate) fn is_marked_as_authority(&self) -> bool {
         self.parsed.is_ca()
     }
 
-    /// Whether its subject is its issuer. That is no proof that it has signed itself.
+    /// Whether its subject is its issuer, which does not prove that it signed itself.
     pub(crate) fn is_self_issued(&self) -> bool {
         self.subject() == self.issuer()
     }
@@ -57,7 +55,7 @@ impl<'a> Certificate<'a> {
         self.is_issued_by(self, algorithms)
     }
 
-    /// Whether it names this issuer, and has been signed with its key.
+    /// Whether it names this issuer and is signed with the issuer's key.
     pub(crate) fn is_issued_by(
         &self,
         issuer: &Certificate<'_>,
@@ -67,23 +65,23 @@ impl<'a> Certificate<'a> {
         let message = self.parsed.tbs_certificate.as_ref();
         let signature = &self.parsed.signature_value.data;
         self.issuer() == issuer.subject()
-            // Whichever algorithm it is that verifies it, the key's owner has signed it.
+            // Whichever algorithm verifies it, the owner of the key signed it.
             && algorithms.all.iter().any(|algorithm| {
                 algorithm.verify_signature(key, message, signature).is_ok()
             })
     }
 
-    /// The DER of its own name.
+    /// In DER.
     pub(crate) fn subject(&self) -> &[u8] {
         self.parsed.subject().as_raw()
     }
 
-    /// The DER of its issuer's name.
+    /// In DER.
     pub(crate) fn issuer(&self) -> &[u8] {
         self.parsed.issuer().as_raw()
     }
 
-    /// Whether its key is an RSA key that is too short or too long to verify anything with.
+    /// Whether its RSA key is too short or too long for ring.
     pub(crate) fn has_unusable_rsa_key(&self) -> bool {
         match self.parsed.public_key().parsed() {
             Ok(PublicKey::RSA(key)) => !RSA_KEY_BITS.contains(&key.key_size()),
@@ -91,8 +89,8 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// Whether it may be used for a TLS server (RFC 5280 section 4.2.1.12): it says so, or does
-    /// not say for what it may be used.
+    /// Whether a TLS server may use it (RFC 5280 section 4.2.1.12): it says so, or does not restrict
+    /// its use.
     pub(crate) fn is_for_servers(&self) -> bool {
         match self.parsed.extended_key_usage() {
             Ok(None) => true,

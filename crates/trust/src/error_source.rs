@@ -1,4 +1,4 @@
-//! Finds the error that matters among those that wrap it.
+//! Finds an error among those that wrap it.
 
 use std::error::Error;
 use std::io;
@@ -9,8 +9,8 @@ pub fn find_source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
         .find_map(|error| error.downcast_ref::<E>())
 }
 
-/// The next error in the chain. `io::Error::source` skips the error that it wraps and goes on
-/// with that one's source, so the wrapped error has to be asked for.
+/// The next error in the chain. `io::Error::source` skips the error that it wraps, so that one is
+/// asked for.
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),

@@ -1,25 +1,25 @@
-//! Whom we trust when we speak TLS as a client, and why a server is refused.
+//! Which TLS servers we trust as a client, and why a server is refused.
 //!
-//! Everything of ours that connects by TLS decides by [`TrustStore`]: deliveries to receivers, requests
-//! to the OpenID Connect issuer, mail, and the console's calls of the services. So a file of
-//! certificates means the same in each of their flags:
+//! All our TLS clients use [`TrustStore`]: deliveries to receivers, requests to the OpenID Connect
+//! issuer, mail, and the console's calls of the services. So a file of certificates means the same in
+//! each of their flags:
 //!
 //! * A certificate that names servers (`dNSName` or `iPAddress` in its subjectAltName) is trusted
-//!   **for itself**: the server that shows this very certificate is believed, for the names and in
-//!   the time that are in it, if it has its key. It is never an issuer. Whoever has the key of
-//!   such a server must not be able to speak for another one, and what `openssl req -x509` makes is
-//!   by default marked as an authority (`CA:TRUE`).
-//! * A certificate that names none is an **authority**, if it is self-issued or marked as one:
-//!   what it has issued is believed. Its own dates are not looked at (RFC 5280 section 6.1.1, input
-//!   d: a trust anchor is a name and a key); the log says when they are over.
+//!   **as a server**: a server that presents this very certificate and has its key is accepted, for
+//!   its names and within its validity. It is never accepted as an issuer: the key of one server must
+//!   not suffice to impersonate another, and `openssl req -x509` marks its certificates as
+//!   authorities (`CA:TRUE`) by default.
+//! * A certificate that names no server is an **authority**, if it is self-issued or marked as one:
+//!   the certificates that it issued are accepted. Its own validity is ignored (RFC 5280 section
+//!   6.1.1, input d: a trust anchor is a name and a key); the log says when it has ended.
 //!
-//! The system's certificates are what OpenSSL takes them for: those that name servers are believed
-//! for themselves, and are authorities only if they are marked as such.
+//! The system's certificates are treated as OpenSSL treats them: those that name servers are trusted
+//! as servers, and as authorities only if they are marked as such.
 //!
 //! Servers that ask their clients for a certificate take [`authorities_from_pem`] from a file, by the
 //! same rule, and nobody for itself.
 //!
-//! [`CertificateProblem`] says what is wrong with a certificate that was refused.
+//! [`CertificateProblem`] says why a certificate was refused.
 //!
 //! Decision: docs/decisions/a-named-certificate-is-no-authority.md
 

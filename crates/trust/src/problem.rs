@@ -1,4 +1,4 @@
-//! What is wrong with a server's certificate, in words for whoever can mend it.
+//! Why a certificate was refused, in words for those who can fix it.
 
 use std::error::Error;
 use std::fmt;
@@ -7,108 +7,81 @@ use rustls::CertificateError;
 
 use crate::error_source::find_source;
 
-/// Why a server's certificate was refused.
-///
-/// The texts are our own and hold nothing that the server sent. They go on after "the certificate
-/// was rejected:".
+/// The texts hold nothing that the server sent. They continue "the certificate was rejected:".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateProblem {
-    /// The server showed none.
     #[error("none was shown")]
     NoneShown,
-    /// It has signed itself, and nobody has said that it is to be trusted.
     #[error("it is self-signed, and none of those that are trusted")]
     SelfSigned,
-    /// No chain leads to a trusted authority.
     #[error("its issuer is not trusted")]
     UnknownIssuer,
-    /// Its issuer is trusted, but only as the server that it is itself.
     #[error(
         "its issuer is trusted as a server and not as an authority, because it has server names (subjectAltName) of its own"
     )]
     IssuerIsServer,
-    /// It has no server names at all.
     #[error(
         "it names no server: it has no DNS name or address in subjectAltName, and its common name does not count"
     )]
     NoServerNames,
-    /// It is for other names than the one that was asked for.
     #[error("it is not for the host name or address in the URL")]
     WrongName,
-    /// Its validity has ended.
     #[error("it has expired")]
     Expired,
-    /// Its validity has not begun.
     #[error("it is not valid yet (check both clocks)")]
     NotValidYet,
-    /// The validity of one of its issuers has ended.
     #[error("a certificate between it and its authority has expired")]
     IssuerExpired,
-    /// The validity of one of its issuers has not begun.
     #[error("a certificate between it and its authority is not valid yet (check both clocks)")]
     IssuerNotValidYet,
-    /// It names a trusted authority, but that authority's key has not signed it.
     #[error(
         "the trusted issuer that it names did not sign it (if a private authority was made anew, trust its new certificate)"
     )]
     NotSignedByIssuer,
-    /// A signature in the chain that the server showed is not by the issuer in that chain.
     #[error("a certificate in its chain was not signed by the issuer that is served with it")]
     BrokenChain,
-    /// The one who showed it does not have its key.
     #[error("the handshake was not signed with its key")]
     KeyNotProven,
-    /// Its issuer has revoked it.
     #[error("it has been revoked")]
     Revoked,
-    /// It, or an issuer in its chain, has an extended key usage without `serverAuth`.
     #[error(
         "it, or a certificate between it and its authority, is not meant for TLS servers (its extended key usage lacks serverAuth)"
     )]
     NotForServers,
-    /// It is marked as an authority's, and is shown by a server.
     #[error("it is an authority's certificate (CA:TRUE), not a server's")]
     AuthorityAsServer,
-    /// An issuer in its chain is not marked as an authority.
     #[error("a certificate in its chain was issued by one that is not an authority's")]
     IssuerIsNoAuthority,
-    /// An issuer in its chain may not issue certificates for such names, or not this deep.
     #[error(
         "an authority in its chain may not issue such certificates (its constraints forbid it)"
     )]
     NotPermitted,
-    /// An RSA key is outside of the lengths that are accepted.
     #[error(
         "it or its issuer has an RSA key of a length that is not accepted (2048 to 8192 bits are)"
     )]
     UnusableRsaKey,
-    /// It, an issuer's certificate or the handshake is signed by an algorithm that is not accepted.
     #[error(
         "a signature of it or of its chain is by an algorithm or a key that is not accepted (RSA with SHA-256, SHA-384 or SHA-512, ECDSA on P-256 or P-384, and Ed25519 are)"
     )]
     UnsupportedSignature,
-    /// It is no X.509 certificate of version 3.
     #[error("it is a certificate of an old version (X.509 version 3 is needed)")]
     OldVersion,
-    /// A critical extension is not known.
     #[error("it or its chain has a critical extension that is not supported")]
     UnknownExtension,
-    /// It does not follow X.509.
     #[error("it or its chain is malformed")]
     Malformed,
-    /// None of these.
     #[error("it was not accepted")]
     Other,
 }
 
 impl CertificateProblem {
-    /// The problem among the errors that `error` wraps, if it is one with a certificate.
+    /// Searches `error` and the errors that it wraps.
     pub fn find_in(error: &(dyn Error + 'static)) -> Option<Self> {
         Self::from_rustls(find_source::<rustls::Error>(error)?)
     }
 
-    /// The problem that rustls reports, if it is one with a certificate.
+    /// `None`: the error is not about a certificate.
     pub fn from_rustls(error: &rustls::Error) -> Option<Self> {
         match error {
             rustls::Error::InvalidCertificate(error) => Some(Self::from_certificate_error(error)),
@@ -117,13 +90,12 @@ impl CertificateProblem {
         }
     }
 
-    /// The same with what to do about it, for those that may be told of `flag`: the one that names
-    /// further certificates to trust.
+    /// Adds advice for operators. `flag` names further certificates to trust.
     pub fn with_advice(self, flag: &'static str) -> impl fmt::Display {
         WithAdvice { problem: self, flag }
     }
 
-    /// The problem with a certificate that a client has shown, or was to show.
+    /// The text for a client's certificate.
     pub fn client_message(self) -> String {
         match self {
             Self::NoneShown => "none was shown, and one is needed".to_owned(),
@@ -170,7 +142,7 @@ impl CertificateProblem {
         }
     }
 
-    /// What rustls has no word of its own for.
+    /// Problems for which rustls has no value of its own.
     fn from_webpki(error: &webpki::Error) -> Self {
         use webpki::Error as Webpki;
         match error {

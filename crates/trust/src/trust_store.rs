@@ -1,4 +1,4 @@
-//! The certificates that are trusted, and in what way each of them is.
+//! The trusted certificates: authorities and servers.
 
 use std::sync::Arc;
 
@@ -11,63 +11,56 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::certificate::{Certificate, ValidityStatus};
 use crate::verifier::Verifier;
 
-/// Whom a client of TLS trusts.
+/// What a TLS client trusts.
 #[derive(Clone, Debug)]
 pub struct TrustStore {
     authorities: RootCertStore,
-    /// Each is trusted for itself.
+    /// Trusted as servers only.
     servers: Vec<CertificateDer<'static>>,
 }
 
-/// Why a file of certificates cannot be used. The texts go on after the file's name.
+/// Why a file of certificates cannot be used. The texts continue the file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableCertificates {
-    /// It looks like PEM, and is not.
     #[error("is not valid PEM: copy it again, it may be cut off")]
     NotPem,
-    /// There is no certificate in it.
     #[error("has no certificate in PEM form: there must be a line -----BEGIN CERTIFICATE-----")]
     NoCertificate,
-    /// One of them is none.
     #[error("has a certificate that cannot be read (number {number})")]
     Unreadable {
-        /// Which, from 1.
+        /// From 1.
         number: usize,
     },
-    /// Nothing could be verified with one of them.
     #[error(
         "has a certificate with an RSA key of a length that is not accepted (number {number}): 2048 to 8192 bits are"
     )]
     UnusableRsaKey {
-        /// Which, from 1.
+        /// From 1.
         number: usize,
     },
-    /// One of them is a server's, where authorities are named.
     #[error(
         "has a certificate with server names (subjectAltName), number {number}: name the authority that issues the clients' certificates, which must have none"
     )]
     ServerAsAuthority {
-        /// Which, from 1.
+        /// From 1.
         number: usize,
     },
-    /// One of them could vouch for nothing.
     #[error(
         "has a certificate that is neither a server's (it has no subjectAltName) nor an authority's (it is not CA:TRUE), number {number}: name the authority that has issued it"
     )]
     NeitherServerNorAuthority {
-        /// Which, from 1.
+        /// From 1.
         number: usize,
     },
 }
 
 impl TrustStore {
-    /// In nobody yet.
     pub fn empty() -> Self {
         Self { authorities: RootCertStore::empty(), servers: Vec::new() }
     }
 
-    /// In whom the system trusts. What cannot be read of its certificates is left out with a
-    /// warning: one odd file in a directory of hundreds must not stop the process.
+    /// The system's certificates. Those that cannot be read are left out with a warning: one odd file
+    /// in a directory of hundreds must not stop the process.
     pub fn from_system() -> Self {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
@@ -85,19 +78,19 @@ impl TrustStore {
             if names_servers {
                 trust.servers.push(certificate.clone());
             }
-            // Debian's ssl-cert-snakeoil lies among the authorities, and whoever has its key must
-            // not speak for others; OpenSSL takes it for no issuer, for want of CA:TRUE.
+            // Debian's ssl-cert-snakeoil is among the authorities, and its key must not suffice to
+            // impersonate others. OpenSSL does not accept it as an issuer either, without CA:TRUE.
             if is_marked || !names_servers {
-                // Systems ship the odd certificate that is no usable trust anchor; everyone skips
-                // them.
+                // Systems ship a few certificates that are no usable trust anchors. Other programs skip
+                // them too.
                 trust.authorities.add_parsable_certificates([certificate]);
             }
         }
         trust
     }
 
-    /// Trusts the certificates in a PEM file as well, each in its way. `flag` is what the file was
-    /// named with, for the log.
+    /// Adds the certificates in a PEM file, as servers or authorities. `flag` names the file's flag in
+    /// the log.
     pub fn add_pem(&mut self, flag: &'static str, pem: &[u8]) -> Result<(), UnusableCertificates> {
         for (certificate, number) in certificates_in(pem)?.into_iter().zip(1..) {
             self.add(flag, number, certificate)?;
@@ -126,15 +119,15 @@ impl TrustStore {
         self.authorities.is_empty() && self.servers.is_empty()
     }
 
-    /// The beginning of a client's configuration: TLS 1.2 and 1.3 by ring, and servers verified by
-    /// this trust. Early data stays off (rustls' default): an attacker could replay it (RFC 8446
-    /// section 8).
+    /// Starts a client's configuration: TLS 1.2 and 1.3 with ring, and servers verified with this
+    /// store. Early data stays off (rustls's default): an attacker could replay it (RFC 8446 section
+    /// 8).
     ///
-    /// An error would be a defect of ours: ring has all that it takes.
+    /// An error would be a bug of ours: ring supports both versions.
     pub fn client_config(
         self,
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
-        // An explicit provider: the process-wide default depends on who else is linked in.
+        // An explicit provider, because the process-wide default depends on what else is linked.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = self.verifier(&provider)?;
         Ok(ClientConfig::builder_with_provider(provider)
@@ -151,11 +144,11 @@ impl TrustStore {
     }
 }
 
-/// The authorities in a PEM file whose certificates a server's clients must show. `flag` is what the
-/// file was named with, for the log.
+/// The authorities in a PEM file, for a server that requires client certificates. `flag` names the
+/// file's flag in the log.
 ///
-/// A certificate with server names is refused: as an authority, its key could make a client of any
-/// name.
+/// Refuses a certificate with server names: as an authority, its key could issue certificates for
+/// clients of any name.
 pub fn authorities_from_pem(
     flag: &'static str,
     pem: &[u8],
@@ -172,7 +165,7 @@ pub fn authorities_from_pem(
     Ok(authorities)
 }
 
-/// The certificates in a PEM file, at least one.
+/// At least one.
 fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableCertificates> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
@@ -182,7 +175,6 @@ fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableC
     }
 }
 
-/// What a certificate in a file is trusted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TrustedAs {
     Server,
@@ -219,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_among_the_systems_authorities_is_none_unless_it_is_marked_as_one() {
+    fn a_server_certificate_of_the_system_is_an_authority_only_if_it_is_marked_as_one() {
         let authority = IsCa::Ca(BasicConstraints::Unconstrained);
         for (is_ca, names, authorities, servers) in [
             (authority, vec![], 1, 0),
@@ -237,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_among_the_systems_is_left_out() {
+    fn an_unreadable_certificate_of_the_system_is_left_out() {
         let trust = TrustStore::from_system_certificates(vec![vec![0; 8].into()]);
         assert!(trust.is_empty());
     }

@@ -1,4 +1,4 @@
-//! Judges the certificate that a server shows.
+//! Verifies a server's certificate, and explains a refusal.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use crate::certificate::{Certificate, ValidityStatus};
 use crate::problem::CertificateProblem;
 
-/// How many of a server's further certificates are looked at to say what is wrong. webpki builds no
-/// longer chains; a server that sends hundreds must not have us verify them one against the other.
+/// The most intermediate certificates that are examined to explain a refusal. webpki builds no longer
+/// chains, and a server that sends hundreds must not make us verify each against each.
 const MAX_INTERMEDIATES_EXPLAINED: usize = 6;
 
-/// Accepts the servers that are trusted for themselves, and whoever has a certificate of an
-/// authority: the latter is webpki's to judge.
+/// Accepts servers that are trusted as such, and those with a certificate of an authority, which
+/// webpki verifies.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     servers: Vec<CertificateDer<'static>>,
     authorities: Arc<RootCertStore>,
-    /// None: there are no authorities.
+    /// `None` without authorities.
     chains: Option<Arc<WebPkiServerVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -50,8 +50,8 @@ impl Verifier {
         Ok(Self { servers, authorities, chains, algorithms })
     }
 
-    /// Judges a server that is trusted for itself: what is left to see is whether it is asked for
-    /// by a name of its own, in its time. That it has the key is shown in the handshake.
+    /// Verifies a server that is trusted as such: the name, the validity and the usage. The handshake
+    /// proves that it has the key.
     fn verify_trusted_server(
         &self,
         server: &CertificateDer<'_>,
@@ -91,8 +91,8 @@ impl Verifier {
         }
     }
 
-    /// What is wrong with a refused chain where webpki's error leaves it open, or is about
-    /// something that comes before the real trouble. None: webpki has said it.
+    /// Why a chain was refused, where webpki's error does not say, or reports something before the real
+    /// cause. `None`: webpki's error says it.
     fn problem(
         &self,
         error: &CertificateError,
@@ -103,7 +103,7 @@ impl Verifier {
         if server.is_self_issued() && server.has_unusable_rsa_key() {
             return Some(CertificateProblem::UnusableRsaKey);
         }
-        // Whatever else is wrong with it: as long as it is not named, nothing else matters.
+        // Reported first: nothing else matters until it is trusted.
         if server.is_self_signed(&self.algorithms) {
             return Some(match server.names_servers() {
                 true => CertificateProblem::SelfSigned,
@@ -116,14 +116,15 @@ impl Verifier {
             CertificateError::UnknownIssuer => self
                 .is_issued_by_named_server(server, &intermediates)
                 .then_some(CertificateProblem::IssuerIsServer),
-            // ring reports a key that it does not take as a signature that is wrong.
+            // ring reports a key that it does not accept as a wrong signature.
             CertificateError::BadSignature
                 if intermediates.iter().any(Certificate::has_unusable_rsa_key) =>
             {
                 Some(CertificateProblem::UnusableRsaKey)
             }
             CertificateError::BadSignature => Some(self.wrong_issuer(server, &intermediates)),
-            // The key is one that is accepted, and the signature of another kind: by another key.
+            // The key's kind is accepted, and the signature is of another kind: it was made with another
+            // key.
             CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
                 public_key_algorithm_id: key,
                 ..
@@ -145,7 +146,7 @@ impl Verifier {
         }
     }
 
-    /// What is wrong with a chain in which somebody has not signed what is said to be theirs.
+    /// Why a signature in the chain is not by the issuer that the certificate names.
     fn wrong_issuer(
         &self,
         server: &Certificate<'_>,
@@ -168,7 +169,7 @@ impl Verifier {
         }
     }
 
-    /// Whether a chain comes from a server that is trusted for itself only.
+    /// Whether a certificate in the chain was issued by one that is trusted as a server only.
     fn is_issued_by_named_server(
         &self,
         server: &Certificate<'_>,
@@ -181,9 +182,8 @@ impl Verifier {
         is_issued(server) || intermediates.iter().any(is_issued)
     }
 
-    /// What is wrong with a handshake whose signature was refused. rustls has the same errors for
-    /// it as for certificates that are badly signed. A signature of another kind than the key is
-    /// of another key.
+    /// Why the handshake's signature was refused. rustls has the same errors for it as for wrongly
+    /// signed certificates. A signature of another kind than the key was made with another key.
     fn handshake_problem(&self, error: Error, server: &CertificateDer<'_>) -> Error {
         let Error::InvalidCertificate(
             CertificateError::BadSignature
@@ -209,7 +209,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Byte for byte: a certificate that only looks like it may be about another key.
+        // Byte for byte: a similar certificate may have another key.
         if self.servers.iter().any(|trusted| trusted == server) {
             return self
                 .verify_trusted_server(server, name, now)

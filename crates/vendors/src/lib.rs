@@ -1,14 +1,14 @@
-//! What Slack, Microsoft Teams and PagerDuty accept: how long texts may be, what must be escaped in
-//! them, and the shapes that every message has. Payloads of endpoints and messages to notification
-//! channels are both made with it, so that a limit is known in one place.
+//! What Slack, Microsoft Teams and PagerDuty accept: the lengths of texts, their escaping, and the
+//! shape of messages. Both endpoint payloads and notifications use it, so that each limit is defined
+//! once.
 //!
-//! What is said, and in how many words people can read it, is not decided here.
+//! What a message says, and how much of it people can read, is decided by its users.
 //!
-//! May depend on: what writes JSON.
+//! May depend on serde_json.
 
-mod cut;
 pub mod pager_duty;
 pub mod slack;
 pub mod teams;
+mod truncate;
 
-pub use cut::Cutting;
+pub use truncate::Truncator;

@@ -1,32 +1,26 @@
-//! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. The routing
-//! key's form is the domain's, which has to check one without knowing what is sent.
+//! PagerDuty's Events API v2: <https://developer.pagerduty.com/docs/send-alert-event>. The domain
+//! checks the form of a routing key.
 
-use crate::cut::Cutting;
+use crate::truncate::Truncator;
 
-/// `payload.summary`, in characters.
+/// Of `payload.summary`, in characters.
 const MAX_SUMMARY: usize = 1_024;
-/// `dedup_key`, in characters.
+/// Of `dedup_key`, in characters.
 pub const MAX_DEDUP_KEY: usize = 255;
-/// An event, in bytes.
 pub const MAX_EVENT_BYTES: usize = 512 * 1024;
-/// `client`: what we are called where somebody looks at an incident.
+/// `client`: our name on an incident's page.
 pub const CLIENT: &str = "Keeptrusts Webhooks";
 
 /// `payload.severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Somebody is called at once.
     Critical,
-    /// Something does not work.
     Error,
-    /// Something may soon not work.
     Warning,
-    /// Nothing is wrong.
     Info,
 }
 
 impl Severity {
-    /// The word for it in an event.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Critical => "critical",
@@ -37,18 +31,31 @@ impl Severity {
     }
 }
 
-/// A summary's text.
+/// The text of `payload.summary`.
 pub fn summary(text: &str) -> String {
-    Cutting::to(MAX_SUMMARY).cut(text)
+    Truncator::to(MAX_SUMMARY).truncate(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cut::tests::assert_limit;
+    use crate::truncate::tests::assert_limit;
+
+    /// <https://developer.pagerduty.com/docs/send-alert-event>: `dedup_key` has a "maximum permitted
+    /// length of 255 characters"; the API answers larger events than 512 KB with 413.
+    #[test]
+    fn the_limits_of_an_event_are_the_documented_ones() {
+        assert_eq!((MAX_DEDUP_KEY, MAX_EVENT_BYTES), (255, 512 * 1024));
+    }
 
     #[test]
-    fn a_summary_that_is_as_long_as_pagerduty_takes_it_stays_and_a_longer_one_is_cut() {
+    fn severities_have_pagerdutys_names() {
+        let severities = [Severity::Critical, Severity::Error, Severity::Warning, Severity::Info];
+        assert_eq!(severities.map(Severity::name), ["critical", "error", "warning", "info"]);
+    }
+
+    #[test]
+    fn a_summary_is_truncated_to_pagerdutys_limit() {
         assert_limit(1_024, "x", summary);
     }
 }

@@ -4,44 +4,44 @@
 
 use serde_json::{Value, json};
 
-use crate::cut::Cutting;
+use crate::truncate::Truncator;
 
-/// The text of a header block, in characters:
+/// Of a header block's text, in characters:
 /// <https://docs.slack.dev/reference/block-kit/blocks/header-block>.
 const MAX_HEADER: usize = 150;
-/// The text of a section, in characters:
+/// Of a section's text, in characters:
 /// <https://docs.slack.dev/reference/block-kit/blocks/section-block>.
 const MAX_SECTION: usize = 3_000;
-/// The fields of a section.
+/// Of a section.
 pub const MAX_FIELDS: usize = 10;
-/// The text of a field, in characters.
+/// Of a field's text, in characters.
 pub const MAX_FIELD: usize = 2_000;
-/// `text`, which notifications show instead of the blocks, in characters. Slack advises not to
+/// Of `text`, which notifications show instead of the blocks, in characters. Slack advises not to
 /// exceed it, and cuts at ten times as many:
 /// <https://docs.slack.dev/reference/methods/chat.postMessage>.
 const MAX_TEXT: usize = 4_000;
 
 const CODE: &str = "```";
 
-/// A header's text. It is plain, and needs no escaping.
+/// A header's text, which is plain and needs no escaping.
 pub fn header(text: &str) -> String {
-    Cutting::to(MAX_HEADER).cut(text)
+    Truncator::to(MAX_HEADER).truncate(text)
 }
 
-/// The `text` of a message, in which data can neither mention anybody nor hide a link.
+/// The `text` of a message. Data in it can neither mention anybody nor hide a link.
 pub fn text(text: &str) -> String {
-    escaping(MAX_TEXT).cut(text)
+    escaping(MAX_TEXT).truncate(text)
 }
 
 /// A section's text that shows `text` as a block of code.
 pub fn code_block(text: &str) -> String {
-    // The block's own end must not be inside of it.
+    // The text must not contain the end of the block.
     let text = text.replace(CODE, "'''");
-    let code = escaping(MAX_SECTION - 2 * (CODE.len() + 1)).cut(&text);
+    let code = escaping(MAX_SECTION - 2 * (CODE.len() + 1)).truncate(&text);
     format!("{CODE}\n{code}\n{CODE}")
 }
 
-/// Text that means what it is: mrkdwn has no way to show a `*`, a `_`, a `~` or a backtick.
+/// Text without formatting: mrkdwn cannot show a `*`, a `_`, a `~` or a backtick.
 pub fn plain_text(text: &str) -> Value {
     json!({"type": "plain_text", "text": text, "emoji": false})
 }
@@ -51,10 +51,10 @@ pub fn mrkdwn(text: &str) -> Value {
     json!({"type": "mrkdwn", "text": text})
 }
 
-/// The three characters that Slack reads as its own, formatted or not:
+/// Escapes the three characters that Slack interprets in all texts:
 /// <https://docs.slack.dev/messaging/formatting-message-text#escaping>.
-fn escaping(limit: usize) -> Cutting {
-    Cutting::to(limit).escaping(|character| match character {
+fn escaping(limit: usize) -> Truncator {
+    Truncator::to(limit).escaping(|character| match character {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
         '>' => Some("&gt;"),
@@ -65,10 +65,10 @@ fn escaping(limit: usize) -> Cutting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cut::tests::assert_limit;
+    use crate::truncate::tests::assert_limit;
 
     #[test]
-    fn a_text_that_is_as_long_as_slack_takes_it_stays_and_a_longer_one_is_cut() {
+    fn texts_are_truncated_to_slacks_limits() {
         assert_limit(150, "x", header);
         assert_limit(4_000, "x", text);
         assert_limit(3_000 - 8, "x", |text| {
@@ -78,8 +78,15 @@ mod tests {
         });
     }
 
+    /// <https://docs.slack.dev/reference/block-kit/blocks/section-block>: "Maximum number of items is
+    /// 10. Maximum length for the text in each item is 2000 characters."
     #[test]
-    fn what_slack_reads_as_its_own_is_escaped_and_counts_as_it_is_written() {
+    fn the_limits_of_fields_are_the_documented_ones() {
+        assert_eq!((MAX_FIELDS, MAX_FIELD), (10, 2_000));
+    }
+
+    #[test]
+    fn characters_that_slack_interprets_are_escaped_and_count_in_their_escaped_form() {
         assert_eq!(text("<!channel> & *all*"), "&lt;!channel&gt; &amp; *all*");
         assert_eq!(text(&"&".repeat(801)), format!("{}…", "&amp;".repeat(799)));
         assert_eq!(code_block("a ``` b <"), "```\na ''' b &lt;\n```");

@@ -4,13 +4,12 @@
 
 use serde_json::{Value, json};
 
-/// The version of the schema. Teams shows cards of up to 1.5 on its desktop, and of 1.4 everywhere.
+/// Of the schema. Teams shows 1.5 on the desktop and 1.4 everywhere.
 const CARD_VERSION: &str = "1.4";
 
-/// How large a message may be:
-/// <https://learn.microsoft.com/microsoftteams/limits-specifications-teams>. Microsoft writes 28 KB
-/// and neither how many bytes a KB has nor in which encoding they are counted. A message that has
-/// less in UTF-8 and in UTF-16 is within it.
+/// <https://learn.microsoft.com/microsoftteams/limits-specifications-teams>. Microsoft writes 28 KB,
+/// without saying how many bytes a KB has or in which encoding. A message below this in UTF-8 and in
+/// UTF-16 is within the limit.
 pub const MAX_MESSAGE_BYTES: usize = 28_000;
 
 /// A message with one card.
@@ -32,18 +31,18 @@ pub fn message(body: Vec<Value>, actions: Vec<Value>) -> Value {
     json!({"type": "message", "attachments": [attachment]})
 }
 
-/// `text` as a TextRun shows it as it is, which reads no Markdown:
+/// A text for a TextRun, which shows it literally and reads no Markdown:
 /// <https://adaptivecards.io/explorer/TextRun.html>.
 ///
-/// `{{DATE(…)}}` and `{{TIME(…)}}` become dates in every text of a card
-/// (<https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features>), unless
-/// something stands between the braces: a space that has no width.
+/// Every text of a card turns `{{DATE(…)}}` and `{{TIME(…)}}` into dates
+/// (<https://learn.microsoft.com/en-us/adaptive-cards/authoring-cards/text-features>). A zero-width
+/// space between the braces prevents that.
 pub fn verbatim(text: &str) -> String {
     text.replace("{{", "{\u{200b}{")
 }
 
-/// The same for a TextBlock and a fact, which read Markdown. A link of data's own would show one
-/// address and lead to another; it is none if its two halves do not touch.
+/// A text for a TextBlock or a fact, which read Markdown. A link in the data could show one address
+/// and lead to another; a space between its two parts prevents that.
 pub fn without_links(text: &str) -> String {
     verbatim(text).replace("](", "] (")
 }
@@ -53,10 +52,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_of_datas_own_is_shown_as_it_is_written_and_so_is_a_link() {
+    fn dates_and_links_in_data_are_shown_literally() {
         assert_eq!(verbatim("{{DATE(2017-02-14T06:00Z)}}"), "{\u{200b}{DATE(2017-02-14T06:00Z)}}");
         assert_eq!(verbatim("[a](https://b)"), "[a](https://b)");
         assert_eq!(without_links("[a](https://b) {{TIME("), "[a] (https://b) {\u{200b}{TIME(");
+    }
+
+    /// <https://learn.microsoft.com/microsoftteams/limits-specifications-teams>: 28 KB, read as the
+    /// smaller of its two meanings.
+    #[test]
+    fn the_limit_of_a_message_is_the_documented_one() {
+        assert_eq!(MAX_MESSAGE_BYTES, 28_000);
+    }
+
+    #[test]
+    fn a_card_has_the_version_that_teams_shows_everywhere() {
+        assert_eq!(message(Vec::new(), Vec::new())["attachments"][0]["content"]["version"], "1.4");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-// What pages do beyond what they do without scripts: times in the viewer's zone, new entries as
-// they come, and buttons that do not reload. Everything works without any of it.
+// What scripts add to the pages: times in the viewer's zone, live updates, and buttons that do not
+// reload. Everything works without scripts, too.
 
 const readable = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
@@ -13,7 +13,7 @@ function localize(root) {
   }
 }
 
-// Times that are typed: shown in the viewer's zone, sent in UTC.
+// Time fields are shown in the viewer's zone and sent in UTC.
 function localizeFields() {
   const fields = [...document.querySelectorAll("input[data-time]")];
   for (const field of fields) {
@@ -39,7 +39,7 @@ function parse(html) {
   return template.content;
 }
 
-// A row that is there is replaced; a new one goes where its id sorts: ids grow with time.
+// An existing row is replaced; a new one is inserted by its id, since ids grow with time.
 function place(body, html) {
   const row = parse(html).firstElementChild;
   const known = document.getElementById(row.id);
@@ -53,7 +53,7 @@ function place(body, html) {
   while (body.rows.length > Number(body.dataset.most)) body.lastElementChild.remove();
 }
 
-// Only what is different is replaced, so that nobody loses the place where they were.
+// Only what is different is replaced, so that focus and scroll position stay.
 function replace(element, html) {
   const content = parse(html);
   const box = document.createElement("template");
@@ -61,8 +61,8 @@ function replace(element, html) {
   if (element.innerHTML.trim() !== box.innerHTML.trim()) element.replaceChildren(content);
 }
 
-// A page that is not looked at listens to nothing: browsers allow few connections to a host.
-// What is told first is all that it may have missed.
+// A hidden page closes its stream: browsers allow few connections to a host. A new stream begins
+// with everything that the page may have missed.
 function listen() {
   for (const element of document.querySelectorAll("[data-live]")) {
     let source;
@@ -100,7 +100,7 @@ function bad(text) {
   return notice;
 }
 
-// A form whose outcome is shown on the page it is on.
+// A form whose outcome is shown on its own page.
 async function submitInline(event) {
   const { target: form, submitter: button } = event;
   if (!form.dataset?.inline) return;
@@ -119,7 +119,7 @@ async function submitInline(event) {
       body: new URLSearchParams(new FormData(form)),
     });
     const page = parse(await answer.text());
-    // What went wrong is a page of its own.
+    // An error has a page of its own.
     const notice = answer.ok ? page : page.querySelector("main > section");
     outcome.replaceChildren(notice ?? bad(`The console answered ${answer.status}.`));
   } catch {
@@ -130,7 +130,7 @@ async function submitInline(event) {
   outcome.scrollIntoView({ block: "nearest" });
 }
 
-// A form that is on its way is not sent again by a second click.
+// A second click does not submit a form again.
 function submitOnce(event) {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
@@ -167,7 +167,7 @@ function copyButtons() {
   }
 }
 
-// The checkbox of a category stands for those below it; Select All stands for all.
+// The checkbox of a category sets those below it; Select All sets all.
 function checkboxes() {
   const categories = [...document.querySelectorAll("[name=categories]")];
   const below = (category) => [...category.closest("fieldset").querySelectorAll("[name=event_types]")];
@@ -193,13 +193,13 @@ function checkboxes() {
   }
 }
 
-// What lies above a row's link, to be pointed at, opens the row as well.
+// Elements above a row's link, such as those with a tooltip, open the row as well.
 function openRow({ target }) {
   if (target.closest("a, button, [role=menu]") || String(getSelection())) return;
   target.closest("tr")?.querySelector("a.opens")?.click();
 }
 
-// Menus open, close and let go of the focus by themselves; arrows are for us.
+// The browser opens and closes menus and handles focus; the arrow keys are handled here.
 function menus() {
   for (const menu of document.querySelectorAll("[role=menu]")) {
     const items = [...menu.querySelectorAll("[role=menuitem]")];

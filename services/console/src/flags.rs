@@ -52,7 +52,7 @@ pub struct ConsoleFlags {
     #[command(flatten)]
     pub accounts: AccountFlags,
 
-    /// What its server puts up with.
+    /// Limits of its server.
     #[command(flatten)]
     pub limits: ConsoleLimitFlags,
 }

@@ -1,18 +1,18 @@
-//! The verification code that the console and docs/receiving.md give to receivers is run, each in its
-//! own language: it takes what we sign, and nothing else.
+//! Runs the verification code that the console and docs/receiving.md show to receivers, each in its
+//! own language: it accepts our signatures, and nothing else.
 
 use std::process::Command;
 
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::signing::keeptrusts_signature;
 
-/// One of one's own, and one as it is generated.
+/// A secret of the customer's own, and one as it is generated.
 const SECRETS: [&str; 2] =
     ["a secret with ünïcode in it", "whsec_paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU="];
 const BODY: &str =
     r#"{"event":"policy.block","timestamp":"2026-04-23T10:30:00Z","data":{"é":1.0}}"#;
 
-/// Headers, and whether they are good.
+/// Headers, and whether they are valid.
 fn headers(of: &str) -> Vec<(String, bool)> {
     let secret = |text: &str| Secret::new(text.to_owned()).expect("long enough");
     let good = keeptrusts_signature(&secret(of), BODY.as_bytes());

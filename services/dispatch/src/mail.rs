@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_can_be_put_into_a_mail() {
+    fn no_header_can_be_injected_into_a_mail() {
         let wire = wire("a\r\nBcc: everybody@example.com\r\n\r\nother text");
         let (headers, _) = wire.split_once("\r\n\r\n").expect("headers and a body");
         assert!(!headers.lines().any(|line| line.starts_with("Bcc:")), "{headers}");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_mail_is_refused_without_a_server_for_it() {
+    fn mail_flags_are_refused_without_a_server() {
         #[derive(Debug, clap::Parser)]
         struct Flags {
             #[command(flatten)]

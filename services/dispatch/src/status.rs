@@ -79,7 +79,7 @@ impl DispatchStatus {
         }
         let unfit: Vec<_> = unfit.into_iter().map(ToString::to_string).collect();
         Err(format!(
-            "this process cannot work on shard {}, its log says why; another version may be able to",
+            "this process cannot work on shard {}, its log says why; a newer version may be able to, or `keeptrusts-webhooks log rebuild` may repair it",
             unfit.join(", ")
         ))
     }

@@ -27,7 +27,7 @@ impl IngestApi {
         body_retention: Duration,
         flags: &IngestFlags,
     ) -> IngestServiceServer<Self> {
-        metrics::begin();
+        metrics::register();
         let quota = Quota::new(flags.publish_quota);
         IngestServiceServer::new(IngestApi {
             log,

@@ -10,7 +10,7 @@ use tonic_types::StatusExt;
 
 /// Creates the counters with the value 0: `rate()` needs two values, so a counter that appeared with
 /// the first failure would hide it.
-pub(crate) fn begin() {
+pub(crate) fn register() {
     for event_type in EventType::ALL {
         EVENTS_ACCEPTED.add(0, &[event_type_label(*event_type)]);
     }

@@ -35,12 +35,30 @@ pub(crate) enum RebuildResult {
     Differences,
 }
 
-/// The database has ended the command; `what` says what was done.
+/// The database has ended the command.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}")]
+#[error("{done}{}", advice(.source))]
 struct RebuildError {
-    what: String,
+    /// What is as it was.
+    done: String,
     source: StoreError,
+}
+
+fn run_again(done: String) -> String {
+    format!("{done}; run the command again")
+}
+
+/// What the operator can do about it, after what was done.
+fn advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Unknown(_) => "; run the command again",
+        StoreError::Newer { .. } => "; run the command with the newer version of this program",
+        // Rows are not read, but for records and what was folded from them.
+        StoreError::BrokenLog(_) | StoreError::Unreadable(_) => {
+            "; this shard's log is damaged: restore the database from a backup"
+        }
+        StoreError::Failed(_) => "",
+    }
 }
 
 /// The exit status of a rebuild or check that was not done. (1 means differences, 2 wrong flags.)
@@ -92,27 +110,20 @@ async fn rebuild_shards(
         let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
         let of_shard = records_of(store, shard).await?;
         if check_only {
-            let unchanged = || {
-                "nothing was changed, and not everything is checked; run the command again"
-                    .to_owned()
-            };
+            let done =
+                || format!("nothing was changed; shard {shard} and those after it are not checked");
             let work = progress.during(store.check(shard, MAX_DIFFERENCES, &reached));
-            let checked = interruption.run(work, unchanged).await?;
-            let differences =
-                checked.map_err(|source| RebuildError { what: unchanged(), source })?;
+            let checked = interruption.run(work, || run_again(done())).await?;
+            let differences = checked.map_err(|source| RebuildError { done: done(), source })?;
             if !differences.is_empty() {
                 result = RebuildResult::Differences;
                 progress.beside(|| print(shard, &differences));
             }
         } else {
-            let left = || {
-                format!(
-                    "shard {shard} and those after it are as they were before; run the command again, which begins with the first shard"
-                )
-            };
+            let done = || format!("shard {shard} and those after it are as they were before");
             let work = progress.during(store.rebuild(shard, &reached));
-            let rebuilt = interruption.run(work, left).await?;
-            rebuilt.map_err(|source| RebuildError { what: left(), source })?;
+            let rebuilt = interruption.run(work, || run_again(done())).await?;
+            rebuilt.map_err(|source| RebuildError { done: done(), source })?;
         }
         before += of_shard;
     }

@@ -1,4 +1,4 @@
-//! Debian's packages, where we may install them.
+//! Installs Debian packages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,8 +8,8 @@ use std::process::Command;
 use crate::failure::{Context, Failure, Result};
 use crate::shell;
 
-/// Installs the packages that `missing` comes in, if we are root on a machine with apt;
-/// otherwise says what to do.
+/// Installs the packages with `missing`, as root on a machine with apt. Otherwise the failure says
+/// what to do.
 pub(super) fn install(missing: &str, packages: &[&str]) -> Result {
     let packages_in_words = packages.join(" ");
     if !can_install() {
@@ -26,14 +26,14 @@ pub(super) fn install(missing: &str, packages: &[&str]) -> Result {
     Ok(())
 }
 
-/// Debian asks it before it starts what it has installed; 101 means no.
+/// Debian runs this script before it starts an installed service; exit status 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs a package that brings a server with it, which Debian would start at once and at each
-/// boot. A machine should not get a server by running tests.
+/// Installs a package with a server, which Debian would start at once and at each boot. Running tests
+/// must not start a server on the machine.
 pub(super) fn install_without_a_server(missing: &str, package: &str) -> Result {
     let policy = Path::new(POLICY);
-    // Whoever has a policy knows what should be started.
+    // An existing policy is kept.
     let needs_policy = can_install() && !policy.exists();
     if needs_policy {
         fs::write(policy, "#!/bin/sh\nexit 101\n").context(|| format!("write {POLICY}"))?;

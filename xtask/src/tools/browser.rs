@@ -1,5 +1,5 @@
-//! Chromium and its WebDriver, for the tests of the console: found, or installed from the
-//! system's packages.
+//! Finds Chromium and its WebDriver for the console's tests, or installs them from the system's
+//! packages.
 
 use std::env;
 use std::fs;
@@ -14,8 +14,8 @@ use crate::shell;
 /// What the tests start, by the names of the links to them.
 const PROGRAMS: [&str; 2] = ["chromium", "chromedriver"];
 
-/// Where distributions put a program that they do not link into PATH: after PATH, because
-/// what stands there may be the bare program that a wrapper in PATH sets up.
+/// Where distributions put a program that is not in PATH. Searched after PATH, because these may be
+/// the bare programs that a wrapper in PATH sets up.
 const ELSEWHERE: [&str; 3] =
     ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/usr/lib64/chromium"];
 
@@ -54,7 +54,7 @@ fn places() -> Vec<PathBuf> {
     env::split_paths(&path).chain(ELSEWHERE.map(PathBuf::from)).collect()
 }
 
-/// The programs, each from the first of the places that has it, if every one is found.
+/// Each program from the first place that has it. `None` unless all are found.
 fn find(places: &[PathBuf]) -> Option<[PathBuf; 2]> {
     let first =
         |name: &str| places.iter().map(|place| place.join(name)).find(|path| path.is_file());

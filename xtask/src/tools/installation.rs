@@ -1,11 +1,11 @@
-//! Which pinned versions are installed in a directory.
+//! Records which pinned versions a directory has installed.
 
 use std::fs;
 use std::path::Path;
 
 use crate::failure::{Context, Result};
 
-/// Whether a directory holds what this file of pinned versions asks for.
+/// Whether a directory has the versions of a file of pinned versions.
 pub(super) fn is_installed(directory: &Path, pins: &Path) -> bool {
     match (fs::read(directory.join(STAMP)), fs::read(pins)) {
         (Ok(installed), Ok(wanted)) => installed == wanted,
@@ -13,7 +13,7 @@ pub(super) fn is_installed(directory: &Path, pins: &Path) -> bool {
     }
 }
 
-/// Notes, as the installation's last act, which pinned versions it holds.
+/// Records the pinned versions. Call it as the last step of an installation.
 pub(super) fn mark_installed(directory: &Path, pins: &Path) -> Result {
     fs::copy(pins, directory.join(STAMP))
         .context(|| format!("note in {} what is installed", directory.display()))?;

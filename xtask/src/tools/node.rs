@@ -1,5 +1,5 @@
-//! Tools from the npm registry: buf, axe-core for the browser tests, and what Slack, PagerDuty and
-//! CloudEvents publish of their formats.
+//! Installs tools from the npm registry: buf, axe-core for the browser tests, and the types that Slack,
+//! PagerDuty and CloudEvents publish.
 
 use std::fs;
 use std::path::{Path, PathBuf};

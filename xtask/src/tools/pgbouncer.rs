@@ -1,4 +1,4 @@
-//! PgBouncer: found, or installed from the system's packages.
+//! Finds PgBouncer, or installs it from the system's packages.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use super::apt;
 use crate::failure::{Context, Failure, Result};
 use crate::shell;
 
-/// Makes `link` lead to PgBouncer.
+/// Links `link` to PgBouncer.
 pub(super) fn prepare(link: &Path) -> Result<String> {
     let program = match find() {
         Some(program) => program,

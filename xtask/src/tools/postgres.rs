@@ -1,4 +1,4 @@
-//! The Postgres server's programs: found, or installed from the system's packages.
+//! Finds the Postgres server's programs, or installs them from the system's packages.
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::shell;
 /// What the tests start.
 const PROGRAMS: [&str; 4] = ["initdb", "postgres", "psql", "pg_isready"];
 
-/// Makes `link` lead to the newest Postgres' programs.
+/// Links `link` to the programs of the newest Postgres.
 pub(super) fn prepare(link: &Path) -> Result<String> {
     let directory = match find()? {
         Some(directory) => directory,
@@ -78,8 +78,8 @@ fn is_complete(directory: &Path) -> bool {
     PROGRAMS.iter().all(|program| directory.join(program).is_file())
 }
 
-/// Debian's package makes and starts a cluster named main when it is installed. The tests
-/// start their own, and a machine should not get a database server by running them.
+/// Debian's package creates and starts a cluster named main when it is installed. Running tests must
+/// not start a database server on the machine.
 fn install_without_a_cluster() -> Result {
     let install = || {
         let missing =

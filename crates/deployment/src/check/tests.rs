@@ -24,7 +24,7 @@ fn complaints_of(text: &str, shown: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn what_is_scraped_may_be_asked_for_in_every_way() {
+fn queries_for_scraped_metrics_have_no_problem() {
     for text in [
         "depth > 1",
         "sum by (result, job) (rate(requests_total{shard=~\"1|2\", instance!=\"x\"}[5m]))",
@@ -44,7 +44,7 @@ fn what_is_scraped_may_be_asked_for_in_every_way() {
 }
 
 #[test]
-fn a_metric_that_nobody_has_is_found_once_and_wherever_it_stands() {
+fn a_missing_metric_is_reported_once_at_any_place_in_a_query() {
     for text in [
         "request_total",
         "sum by (result) (rate(request_total{result=\"ok\"}[5m]))",
@@ -53,14 +53,14 @@ fn a_metric_that_nobody_has_is_found_once_and_wherever_it_stands() {
         "clamp_min(request_total, 1) / request_total",
     ] {
         let expected = "here: nobody has a metric request_total";
-        let complaints = complaints_of(text, &[]);
-        assert!(complaints.contains(&expected.to_owned()), "{text}: {complaints:?}");
+        let problems = complaints_of(text, &[]);
+        assert!(problems.contains(&expected.to_owned()), "{text}: {problems:?}");
     }
     assert_eq!(complaints_of("{job=\"a\"}", &[]), ["here: nobody has a metric without a name"]);
 }
 
 #[test]
-fn a_label_that_is_not_there_or_not_there_any_more_is_found() {
+fn a_missing_or_dropped_label_is_reported() {
     for (text, label) in [
         ("requests_total{resultt=\"ok\"}", "resultt of requests_total"),
         ("sum by (region) (requests_total)", "region"),
@@ -80,28 +80,28 @@ fn a_label_that_is_not_there_or_not_there_any_more_is_found() {
 }
 
 #[test]
-fn a_label_that_is_shown_must_be_left_in_the_answer() {
+fn a_label_that_is_shown_must_be_in_the_result() {
     assert_eq!(complaints_of("sum by (shard) (requests_total)", &["shard"]), [""; 0]);
     assert_eq!(complaints_of("requests:rate5m > 1", &["shard"]), [""; 0]);
     for text in ["sum(requests_total)", "absent(up{shard=\"1\"} == 1)", "vector(1)"] {
-        let complaints = complaints_of(text, &["shard"]);
+        let problems = complaints_of(text, &["shard"]);
         let expected = "here: there is no label shard".to_owned();
-        assert!(complaints.contains(&expected), "{text}: {complaints:?}");
+        assert!(problems.contains(&expected), "{text}: {problems:?}");
     }
 }
 
 #[test]
-fn a_value_that_nothing_has_is_found() {
+fn a_missing_value_is_reported() {
     for text in ["requests_total{result=\"okay\"}", "requests_total{result=~\"okay|fail\"}"] {
-        let complaints = complaints_of(text, &[]);
-        assert_eq!(complaints.len(), 1, "{complaints:?}");
-        assert!(complaints[0].starts_with("here: nothing has requests_total{result"));
+        let problems = complaints_of(text, &[]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("here: nothing has requests_total{result"));
     }
 }
 
 #[test]
-fn what_is_no_query_is_found() {
-    let complaints = complaints_of("sum(", &["shard"]);
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
-    assert!(complaints[0].starts_with("here: cannot be parsed: "), "{complaints:?}");
+fn an_invalid_query_is_reported() {
+    let problems = complaints_of("sum(", &["shard"]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("here: cannot be parsed: "), "{problems:?}");
 }

@@ -60,7 +60,7 @@ impl Crate {
             match item {
                 syn::Item::Mod(it) => {
                     let name = it.ident.to_string();
-                    let path = [module.as_slice(), &[name.clone()]].concat();
+                    let path = [module.as_slice(), std::slice::from_ref(&name)].concat();
                     if let Some((_, items)) = &it.content {
                         self.read_items(items, file, &folder.join(&name), path);
                     } else {

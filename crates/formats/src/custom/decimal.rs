@@ -119,7 +119,7 @@ impl Decimal {
         self.digits.is_empty()
     }
 
-    /// How many digits are in front of the point; negative: how many zeros are behind it first.
+    /// How many digits are before the point. Negative: how many zeros follow it.
     fn point(&self) -> i64 {
         length(&self.digits) + self.exponent
     }
@@ -140,7 +140,7 @@ impl Decimal {
         Decimal::of(product, left_exponent + right_exponent)
     }
 
-    /// The quotient, as a fraction, by division as it is done on paper.
+    /// The quotient, as a fraction, by long division.
     pub(super) fn divide(&self, other: &Decimal) -> Result<Decimal, Problem> {
         let ((dividend, dividend_exponent), (divisor, divisor_exponent)) =
             (self.parts()?, other.parts()?);
@@ -163,12 +163,12 @@ impl Decimal {
         Ok(quotient.into_fraction())
     }
 
-    /// The whole quotient below the exact one.
+    /// The quotient rounded down to a whole number.
     pub(super) fn floor_divide(&self, other: &Decimal) -> Result<Decimal, Problem> {
         Decimal::of(floored(self, other)?.0, 0)
     }
 
-    /// What is left of the whole quotient; it has the divisor's sign.
+    /// The remainder of the floored quotient. It has the divisor's sign.
     pub(super) fn remainder(&self, other: &Decimal) -> Result<Decimal, Problem> {
         let (_, remainder, exponent) = floored(self, other)?;
         Decimal::of(remainder, exponent)
@@ -193,7 +193,7 @@ impl Decimal {
         }
     }
 
-    /// The number without what is behind its point.
+    /// The number without its fraction.
     pub(super) fn truncated(&self) -> Decimal {
         if self.exponent >= 0 {
             return self.clone();
@@ -202,8 +202,8 @@ impl Decimal {
         Decimal { negative: self.negative, digits: self.digits[..kept].to_owned(), exponent: 0 }
     }
 
-    /// The number with so many digits behind its point at the most; negative: with so many zeros in
-    /// front of it. What was a fraction stays one.
+    /// Rounds to at most this many digits after the point. Negative: to this many zeros before it. A
+    /// number with a fraction keeps one.
     pub(super) fn rounded(&self, precision: i64, rounding: Rounding) -> Decimal {
         let excess = -self.exponent - precision;
         if excess <= 0 || self.is_zero() {
@@ -215,7 +215,7 @@ impl Decimal {
         let is_up = match rounding {
             Rounding::Ceiling => is_inexact && !self.negative,
             Rounding::Floor => is_inexact && self.negative,
-            // What begins with a zero that is not written is less than a half.
+            // A remainder with a leading zero is less than a half.
             Rounding::HalfEven if kept_length < 0 => false,
             Rounding::HalfEven => {
                 let is_odd = kept.bytes().last().is_some_and(|digit| digit % 2 == 1);
@@ -228,7 +228,7 @@ impl Decimal {
         if self.exponent < 0 { rounded.into_fraction() } else { rounded }
     }
 
-    /// The same number with a digit behind its point, unless it is too large to be written so.
+    /// The same number with a digit after its point, unless it is too large for that.
     pub(super) fn into_fraction(mut self) -> Decimal {
         if self.exponent < 0 || self.exponent > MAX_ZEROS {
             return self;
@@ -272,7 +272,7 @@ impl From<i128> for Decimal {
     }
 }
 
-/// As JSON has it. Zero has no sign.
+/// In JSON's form. Zero has no sign.
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (digits, exponent, point) = (&self.digits, self.exponent, self.point());
@@ -297,7 +297,6 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// Whether a number is negative, and its text without the sign.
 fn signed(text: &str) -> (bool, &str) {
     match text.strip_prefix('-') {
         Some(unsigned) => (true, unsigned),
@@ -318,7 +317,7 @@ fn parsed<T: std::str::FromStr>(digits: &str) -> Result<T, Problem> {
     digits.parse().map_err(|_| Problem::TooManyDigits)
 }
 
-/// None: it is beyond [`MAX_EXPONENT`].
+/// `None`: it is beyond [`MAX_EXPONENT`].
 fn parse_exponent(text: &str) -> Result<Option<i64>, Problem> {
     let (negative, digits) = signed(text);
     if digits.is_empty() || !are_digits(digits) {
@@ -346,7 +345,7 @@ fn aligned(left: &Decimal, right: &Decimal) -> Result<(i128, i128, i64), Problem
     Ok((left, right, exponent))
 }
 
-/// The quotient rounded down, what is left, and the exponent of what is left.
+/// The quotient rounded down, the remainder, and the remainder's exponent.
 fn floored(left: &Decimal, right: &Decimal) -> Result<(i128, i128, i64), Problem> {
     let (left, right, exponent) = aligned(left, right)?;
     let quotient = left.checked_div(right).ok_or(Problem::ZeroDivisor)?;
@@ -357,7 +356,7 @@ fn floored(left: &Decimal, right: &Decimal) -> Result<(i128, i128, i64), Problem
     }
 }
 
-/// One more, of digits without zeros in front.
+/// Adds one to digits without leading zeros.
 fn incremented(digits: &str) -> String {
     let kept = digits.trim_end_matches('9');
     let zeros = "0".repeat(digits.len() - kept.len());

@@ -1,6 +1,6 @@
 //! Errors of the template engine, in words for the template's author.
 
-use keeptrusts_webhooks_vendors::Cutting;
+use keeptrusts_webhooks_vendors::Truncator;
 use minijinja::{Error, ErrorKind};
 
 use super::limits::MAX_REASON_CHARS;
@@ -17,6 +17,6 @@ pub(super) fn template_error(error: &Error) -> FormatError {
             None => kind.to_string(),
         },
     };
-    let reason = Cutting::to(MAX_REASON_CHARS).cut(&reason);
+    let reason = Truncator::to(MAX_REASON_CHARS).truncate(&reason);
     FormatError::Template { line: error.line().unwrap_or(1), reason }
 }

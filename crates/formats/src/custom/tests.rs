@@ -1,4 +1,4 @@
-//! What templates make, and what they cannot do.
+//! The output of templates, and their errors.
 
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EventId;
@@ -43,7 +43,7 @@ fn refused(template: &str) -> String {
 }
 
 #[test]
-fn values_are_printed_as_json_texts_joined_ones_too() {
+fn values_are_printed_as_json_and_so_are_joined_texts() {
     assert_eq!(rendered(r#"{"t":{{ data.policy }}}"#), r#"{"t":"no \"pii\" <b>"}"#);
     assert_eq!(
         rendered(r#"{"t":{{ "policy " ~ data.policy ~ " in " ~ organization_id }}}"#),
@@ -63,7 +63,7 @@ fn values_are_printed_as_json_texts_joined_ones_too() {
 }
 
 #[test]
-fn what_is_missing_is_null_however_deep_it_is_looked_for() {
+fn a_missing_value_is_null_at_any_depth() {
     assert_eq!(
         rendered("[{{ data.no }},{{ data.no.such.thing }},{{ data.nothing }}]"),
         "[null,null,null]"
@@ -121,7 +121,7 @@ fn conditions_loops_and_filters_work() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line() {
+fn an_error_has_its_line() {
     let error = refused("{\n\"a\": {{ data.policy }\n}");
     assert!(error.starts_with("the template fails in line 2: syntax error"), "{error}");
     let error = refused("{\n\n\"a\": {{ data.policy|no_such }}}");
@@ -162,7 +162,7 @@ fn members_keep_their_order() {
 }
 
 #[test]
-fn containers_are_texts_where_texts_are_taken_and_none_where_texts_are_tested() {
+fn containers_are_converted_where_a_text_is_expected_but_are_no_strings() {
     assert_eq!(rendered("{{ data.users|upper }}"), r#""[\"ANN\",\"BOB\"]""#);
     assert_eq!(rendered("{{ data.deep is startingwith('{') }}"), "false");
     assert_eq!(rendered("{{ data.policy is startingwith('no') }}"), "true");
@@ -173,7 +173,7 @@ fn containers_are_texts_where_texts_are_taken_and_none_where_texts_are_tested() 
 
 /// Nothing of these is accepted today. An older version accepted it.
 #[test]
-fn data_that_is_not_accepted_any_more_is_an_error_and_no_crash() {
+fn data_that_is_no_longer_accepted_is_an_error_and_no_crash() {
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
     for data in [&*deep, r#"{"a":"\ud800"}"#, r#"{"a":1,"a":2}"#] {
         let wrong = render_with("{{ data }}", data).expect_err("not accepted");
@@ -193,7 +193,7 @@ fn an_interrupted_rendering_stops() {
 }
 
 #[test]
-fn what_is_made_is_json_as_publishers_may_write_it_and_where_it_is_not_is_told() {
+fn invalid_json_in_the_output_is_an_error_with_its_place() {
     for (template, reason) in [
         ("", "is not JSON: a value was expected at byte 0"),
         ("{} {}", "is not JSON: the end was expected at byte 3"),
@@ -223,7 +223,7 @@ fn what_is_made_is_json_as_publishers_may_write_it_and_where_it_is_not_is_told()
 }
 
 #[test]
-fn a_template_may_put_levels_around_data_until_receivers_would_stop() {
+fn a_template_may_nest_data_up_to_the_depth_that_receivers_read() {
     let data =
         |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
     let around = |levels: usize, data: &str| {
@@ -241,7 +241,7 @@ fn a_template_may_put_levels_around_data_until_receivers_would_stop() {
 }
 
 #[test]
-fn what_is_said_of_a_wrong_argument_is_what_was_given_and_what_is_wanted() {
+fn the_error_for_a_wrong_argument_says_what_was_given_and_what_is_expected() {
     let data = r#"{"int":1,"n":1.10,"huge":1e400,"list":[1],"map":{"a":1},"text":"x","yes":true,"none":null}"#;
     let error = |expression: &str| {
         let template = format!("{{% set x = {expression} %}}1");

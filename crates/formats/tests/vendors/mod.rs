@@ -1,5 +1,5 @@
-//! What vendors' documentation asks of a body, page by page. Nothing that a page does not name is
-//! let through, so that a field with a slip in its name fails.
+//! Checks bodies against the vendors' documentation. Fields that a page does not name are refused, so
+//! that a misspelt field fails.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ pub(crate) mod pagerduty;
 pub(crate) mod slack;
 pub(crate) mod teams;
 
-/// An object with these members and no others; those in the first list are required.
+/// Requires an object with these members and no others.
 fn object<'a>(value: &'a Value, required: &[&str], optional: &[&str]) -> &'a Map<String, Value> {
     let object = value.as_object().unwrap_or_else(|| panic!("is no object: {value}"));
     for name in required {
@@ -20,7 +20,7 @@ fn object<'a>(value: &'a Value, required: &[&str], optional: &[&str]) -> &'a Map
     object
 }
 
-/// A text that is not empty and has at most so many UTF-16 code units.
+/// Requires a text that is not empty and has at most `limit` UTF-16 code units.
 fn text(value: &Value, limit: usize) -> &str {
     let text = value.as_str().unwrap_or_else(|| panic!("is no text: {value}"));
     let units = text.encode_utf16().count();

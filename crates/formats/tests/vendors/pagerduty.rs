@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{object, one_of, text};
 
-/// Unread: data may be nested more deeply than [`Value`] follows.
+/// Not parsed: data may be nested more deeply than [`Value`] supports.
 type Members<'a> = HashMap<&'a str, &'a RawValue>;
 
 pub(crate) fn check(body: &[u8]) {

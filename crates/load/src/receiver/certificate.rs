@@ -1,4 +1,4 @@
-//! The receiver's certificate, from an authority made for it.
+//! The receiver's certificate, issued by an authority that is made for it.
 
 use std::sync::Arc;
 

@@ -195,7 +195,7 @@ fn networks_in_the_tables_have_no_bits_outside_their_prefix() {
 }
 
 #[test]
-fn an_allowed_network_is_an_exception_and_nothing_more() {
+fn allowing_a_network_opens_nothing_else() {
     let guard = guard_allowing(&["10.20.0.0/16", "fd00:1::/32", "2002::/16"]);
     for address in ["10.20.0.1", "10.20.255.255", "fd00:1::1", "2002:808:808::1"] {
         assert!(is_permitted(&guard, address), "{address}");

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-//! Addresses that stand for others are judged by what they stand for, whatever is allowed.
+//! Addresses that stand for others are checked by the other address, whatever is allowed.
 
 use super::tests::{guard_allowing, is_permitted};
 use super::*;
@@ -16,7 +16,7 @@ const fn spelling(network: &'static str, write: fn(u128) -> u128) -> Spelling {
     Spelling { network, write }
 }
 
-/// The socket itself takes these for IPv4 addresses.
+/// The socket itself connects to the IPv4 address.
 const MAPPED: Spelling = spelling("::ffff:0:0/96", |v4| v4);
 
 /// Bits 64 to 71 are no part of the address (RFC 6052 section 2.2).
@@ -36,7 +36,7 @@ const SPELLINGS: &[Spelling] = &[
     spelling("2606:4700::200:5efe:0:0/96", |v4| v4),
 ];
 
-/// Prefixes of translators that cannot be told from those of ordinary networks.
+/// Prefixes of translators that look like those of ordinary networks.
 const OWN_PREFIXES: &[Spelling] = &[
     spelling("fd64:9b::/32", |v4| v4 << 64),
     spelling("fd64:9b00::/40", |v4| ((v4 >> 8) << 64) | ((v4 & 0xff) << 48)),
@@ -71,7 +71,7 @@ fn metadata() -> impl Iterator<Item = Ipv4Addr> {
 }
 
 #[test]
-fn no_spelling_of_a_special_address_is_opened_by_a_network_around_it() {
+fn allowing_a_network_opens_no_translated_form_of_a_special_address() {
     for spelling in SPELLINGS {
         for meant in special_addresses() {
             let spelled = spelling.of(meant);
@@ -84,7 +84,7 @@ fn no_spelling_of_a_special_address_is_opened_by_a_network_around_it() {
 }
 
 #[test]
-fn what_is_allowed_as_itself_and_as_its_spelling_is_permitted() {
+fn a_translated_address_is_permitted_if_both_of_its_forms_are_allowed() {
     for spelling in SPELLINGS {
         let guard = guard_allowing(&[spelling.network, "10.0.0.0/8"]);
         let permitted = spelling.of(Ipv4Addr::new(10, 20, 0, 1));
@@ -95,7 +95,7 @@ fn what_is_allowed_as_itself_and_as_its_spelling_is_permitted() {
 }
 
 #[test]
-fn public_addresses_in_an_allowed_spelling_are_permitted() {
+fn translated_public_addresses_in_an_allowed_network_are_permitted() {
     for spelling in SPELLINGS {
         let spelled = spelling.of(Ipv4Addr::new(8, 8, 8, 8));
         assert_eq!(guard_allowing(&[spelling.network]).check(spelled), Ok(()));
@@ -103,7 +103,7 @@ fn public_addresses_in_an_allowed_spelling_are_permitted() {
 }
 
 #[test]
-fn a_metadata_address_stays_shut_behind_every_prefix() {
+fn a_metadata_address_is_refused_behind_every_prefix() {
     for spelling in SPELLINGS.iter().chain(OWN_PREFIXES).chain([&MAPPED]) {
         for meant in metadata() {
             let spelled = spelling.of(meant);
@@ -118,7 +118,7 @@ fn a_metadata_address_stays_shut_behind_every_prefix() {
 }
 
 #[test]
-fn a_metadata_address_behind_a_prefix_is_permitted_with_the_address_that_it_means() {
+fn a_metadata_address_behind_a_prefix_is_permitted_if_the_ipv4_address_is_allowed() {
     let guard = guard_allowing(&["64:ff9b::/96", "169.254.169.254/32"]);
     assert!(is_permitted(&guard, "64:ff9b::169.254.169.254"));
     assert!(!is_permitted(&guard, "64:ff9b::169.254.170.2"));

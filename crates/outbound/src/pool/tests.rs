@@ -1,4 +1,4 @@
-//! The pool with connections that are none, in virtual time.
+//! The pool with fake connections, in virtual time.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use super::*;
 const IDLE_TIME: Duration = Duration::from_secs(4);
 const KEPT: Release = Release::Reusable { idle_time: Duration::from_secs(60) };
 
-/// A connection that carries so many requests at a time; none: one, as with HTTP/1.1.
+/// A connection that carries `streams` requests at a time. `None`: one, as with HTTP/1.1.
 #[derive(Clone)]
 struct Fake {
     number: usize,
@@ -50,14 +50,14 @@ impl World {
         Self { pool: Pool::new(limits), streams, opened: 0, closed: Arc::default() }
     }
 
-    /// What a request of the group gets at once, if anything.
+    /// What a request of the group gets without waiting, if anything.
     async fn check_out(&mut self, group: u128, choice: ConnectionChoice) -> Option<Checkout<Fake>> {
         let mut waiting = self.wait(group, choice);
         settle().await;
         ended(&mut waiting).await
     }
 
-    /// A request of the group waits for its turn, in a task of its own.
+    /// Starts a task with a request of the group that waits.
     fn wait(&self, group: u128, choice: ConnectionChoice) -> JoinHandle<Checkout<Fake>> {
         let pool = Pool { shared: Arc::clone(&self.pool.shared) };
         tokio::spawn(async move { pool.check_out(&route(group), choice).await })
@@ -83,7 +83,7 @@ impl World {
         used
     }
 
-    /// A request of the group on a connection that is opened for it if need be.
+    /// A request of the group, on a connection that is opened if necessary.
     async fn request(&mut self, group: u128) -> InUse<Fake> {
         match self.check_out(group, ConnectionChoice::Any).await.expect("there is room") {
             Checkout::Use(used) => used,
@@ -100,14 +100,14 @@ fn route(group: u128) -> Route {
     Route { group: ConnectionGroup::new(group), authority: Authority::from_static("a.example") }
 }
 
-/// Lets the other tasks do what they can do now.
+/// Lets the other tasks run.
 async fn settle() {
     for _ in 0..50 {
         yield_now().await;
     }
 }
 
-/// The output of a task that has ended; otherwise it is abandoned.
+/// The output of a task that has ended. Aborts it otherwise.
 async fn ended(task: &mut JoinHandle<Checkout<Fake>>) -> Option<Checkout<Fake>> {
     if !task.is_finished() {
         task.abort();
@@ -121,7 +121,7 @@ fn number(used: &InUse<Fake>) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_request_of_a_group_is_on_the_connection_of_the_last() {
+async fn the_next_request_of_a_group_uses_the_connection_of_the_last() {
     let mut world = World::new(10, 10, None);
     let first = world.request(1).await;
     assert!(!first.was_used());
@@ -132,7 +132,7 @@ async fn the_next_request_of_a_group_is_on_the_connection_of_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_request_is_on_a_connection_of_another_group_or_host() {
+async fn no_request_uses_a_connection_of_another_group_or_host() {
     for streams in [None, Some(100)] {
         let mut world = World::new(10, 10, streams);
         world.request(1).await.end(KEPT);
@@ -247,7 +247,7 @@ async fn a_receiver_that_leaves_requests_unprocessed_gets_fewer_on_a_connection(
     for _ in 0..20 {
         used.push(world.request(1).await);
     }
-    // It answers three, and gives the others back.
+    // The receiver processes three, and rejects the others.
     for answered in used.drain(..3) {
         answered.end(KEPT);
     }
@@ -264,7 +264,7 @@ async fn a_receiver_that_leaves_requests_unprocessed_gets_fewer_on_a_connection(
         }
     }
     assert_eq!(world.opened, 1 + 17_usize.div_ceil(3));
-    // With each answer it is trusted with one more.
+    // Each answer raises its limit by one.
     for answered in used.drain(..) {
         answered.end(KEPT);
     }
@@ -305,7 +305,7 @@ async fn the_connection_that_is_idle_for_longest_is_given_up_for_a_group_without
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_for_a_group_that_waits_as_soon_as_its_request_has_ended() {
+async fn a_connection_goes_to_a_waiting_group_as_soon_as_its_request_has_ended() {
     for streams in [None, Some(100)] {
         let mut world = World::new(1, 1, streams);
         let used = world.request(1).await;
@@ -356,7 +356,7 @@ async fn a_group_with_many_connections_gives_them_up_as_long_as_others_have_fewe
     for _ in 0..4 {
         used.push(world.request(1).await);
     }
-    // Both want more than there is.
+    // Both need more than there is.
     let own: Vec<_> = (0..4).map(|_| world.wait(1, ConnectionChoice::Any)).collect();
     let others: Vec<_> = (0..4).map(|_| world.wait(2, ConnectionChoice::Any)).collect();
     settle().await;
@@ -365,7 +365,7 @@ async fn a_group_with_many_connections_gives_them_up_as_long_as_others_have_fewe
         settle().await;
     }
     let finished = |tasks: &[JoinHandle<_>]| tasks.iter().filter(|task| task.is_finished()).count();
-    // The other's first connection decides whether it needs more.
+    // The other group's first connection shows whether it needs more.
     assert_eq!((finished(&own), finished(&others)), (3, 1));
     for task in others {
         if task.is_finished()
@@ -377,9 +377,9 @@ async fn a_group_with_many_connections_gives_them_up_as_long_as_others_have_fewe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_wants_a_new_connection_gets_no_other() {
+async fn a_request_for_a_new_connection_gets_no_other() {
     for streams in [None, Some(100)] {
-        // Also where the kept one has to be given up for it.
+        // Even if the idle connection has to be given up for it.
         for connections in [1, 10] {
             let mut world = World::new(connections, connections, streams);
             world.request(1).await.end(KEPT);
@@ -394,7 +394,7 @@ async fn a_request_that_wants_a_new_connection_gets_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_granted_to_a_request_that_is_gone_is_for_the_next() {
+async fn a_grant_of_an_abandoned_request_goes_to_the_next() {
     let mut world = World::new(1, 1, None);
     let used = world.request(1).await;
     let gone = world.wait(1, ConnectionChoice::Any);

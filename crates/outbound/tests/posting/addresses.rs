@@ -1,4 +1,4 @@
-//! Names with several addresses, some of which do not serve.
+//! Names with several addresses, some of which do not work.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::certificates::Authority;
 use crate::receiver::{HTTP1, HTTP2, Receiver, empty};
 use crate::{config_for, post_as};
 
-/// What listens beside a receiver, on its port of another address.
+/// A second listener, on the receiver's port at another address.
 struct Beside {
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
@@ -78,14 +78,14 @@ async fn statuses(sender: &Sender, url: &Uri) -> Vec<Result<StatusCode, SendFail
 }
 
 #[tokio::test]
-async fn an_address_that_breaks_before_the_request_is_written_does_not_keep_it_from_the_next() {
+async fn an_address_that_fails_before_the_request_is_written_leaves_it_to_the_next() {
     let authority = Authority::new();
     let dns = dns();
     let identity = || authority.identity_for("two.example.test");
     for alpn in [HTTP1, HTTP2] {
         let receiver = Receiver::http(identity(), alpn, async |_| empty(200)).await;
         let broken = Beside::listen("127.0.0.2", &receiver, async |mut stream| {
-            // Accepts, and hangs up in the middle of the handshake.
+            // Accepts, and hangs up during the handshake.
             let _ = stream.read_exact(&mut [0; 5]).await;
         })
         .await;
@@ -98,7 +98,7 @@ async fn an_address_that_breaks_before_the_request_is_written_does_not_keep_it_f
 }
 
 #[tokio::test]
-async fn an_address_with_another_certificate_or_a_broken_preface_is_passed_over() {
+async fn an_address_with_another_certificate_or_an_invalid_preface_is_passed_over() {
     let authority = Authority::new();
     let impostor = Authority::named("another authority");
     let dns = dns();
@@ -111,7 +111,7 @@ async fn an_address_with_another_certificate_or_a_broken_preface_is_passed_over(
         let broken = Beside::listen("127.0.0.2", &receiver, move |stream| {
             let acceptor = acceptor.clone();
             async move {
-                // Hangs up when hands are shaken.
+                // Hangs up after the handshake.
                 drop(acceptor.accept(stream).await);
             }
         })
@@ -124,7 +124,7 @@ async fn an_address_with_another_certificate_or_a_broken_preface_is_passed_over(
 }
 
 #[tokio::test]
-async fn an_address_that_was_passed_over_is_a_remark_which_does_not_tell_it() {
+async fn the_remark_about_addresses_that_were_passed_over_does_not_show_them() {
     let authority = Authority::new();
     let dns = dns();
     let identity = authority.identity_for("two.example.test");

@@ -1,4 +1,4 @@
-//! What the receiver gets, and what is made of its answer.
+//! What the receiver gets, and how its answer is read.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::certificates::Authority;
 use crate::receiver::{HTTP1, HTTP2, Receiver, empty, read_request};
 use crate::{GROUP, answer, failure, post, sender_for};
 
-/// A receiver that tells in its answer what it got.
+/// A receiver that returns what it got in its answer.
 async fn echo(authority: &Authority, alpn: &[&str]) -> Receiver {
     Receiver::http(authority.identity(), alpn, async |request| {
         let (head, body) = request.into_parts();
@@ -40,7 +40,7 @@ async fn echo(authority: &Authority, alpn: &[&str]) -> Receiver {
     .await
 }
 
-/// A body without end.
+/// An endless body.
 struct Endless;
 
 impl Body for Endless {
@@ -56,7 +56,7 @@ impl Body for Endless {
     }
 }
 
-/// Whom the request is for, which each version of HTTP says in its own place.
+/// The host of the request, which each version of HTTP has in its own place.
 fn authority_of(head: &Parts) -> String {
     match head.uri.authority() {
         Some(authority) => authority.to_string(),

@@ -1,4 +1,4 @@
-//! A certificate authority of the tests' own.
+//! The certificate authority of these tests.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
@@ -10,7 +10,7 @@ pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A certificate and its key, as a receiver serves them.
+/// A receiver's certificate chain and key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
@@ -84,7 +84,7 @@ fn like_openssl(names: &[&str]) -> CertificateParams {
     params
 }
 
-/// What `openssl req -x509` makes of it, and its PEM.
+/// A certificate as `openssl req -x509` makes it, and its PEM.
 pub(crate) fn self_signed(names: &[&str]) -> (Identity, Vec<u8>) {
     let key = KeyPair::generate().unwrap();
     let certificate = like_openssl(names).self_signed(&key).unwrap();

@@ -106,7 +106,8 @@ async fn a_request_that_meets_a_kept_connection_being_closed_is_sent_once_more_o
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_is_closed_may_have_had_the_request_also_if_there_is_no_new_one() {
+async fn a_request_on_a_kept_connection_that_is_closed_may_have_been_processed_even_without_a_new_one()
+ {
     let authority = Authority::new();
     let receiver = closing_at_the_second_request(&authority).await;
     let sender = sender_for(&authority);

@@ -1,4 +1,4 @@
-//! Handshakes that the receiver ends, and what can be said of the reason.
+//! Handshakes that the receiver ends, and the reasons that are reported.
 
 use std::future::Future;
 use std::io;
@@ -35,7 +35,7 @@ fn alert(number: u8) -> [u8; 7] {
     [21, 3, 3, 0, 2, 2, number]
 }
 
-/// How a receiver of the tests is about client certificates.
+/// Whether a receiver requests or requires client certificates.
 #[derive(Clone, Copy)]
 enum ClientCertificates {
     NotAskedFor,
@@ -68,9 +68,9 @@ fn config(
     Arc::new(builder.with_single_cert(identity.chain, identity.key).unwrap())
 }
 
-/// Shakes hands up to what the client answers to the server's side of it. With TLS 1.2, what the
-/// server sends then is still in clear.
-async fn half_a_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
+/// Runs the handshake up to the client's answer to the server's messages. With TLS 1.2, what the server
+/// sends then is still in the clear.
+async fn partial_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     let mut server = ServerConnection::new(config).unwrap();
     let mut buffer = [0; 16 * 1024];
     while !server.wants_write() {
@@ -87,14 +87,14 @@ async fn half_a_handshake(stream: &mut TcpStream, config: Arc<ServerConfig>) -> 
     Ok(())
 }
 
-/// Ends with these bytes, and waits for the sender to hang up so that they are not lost to a reset.
+/// Sends these bytes, and waits for the sender to hang up, so that they are not lost by a reset.
 async fn end_with(mut stream: TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).await.unwrap();
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// What is said of a receiver that answers the first message with these bytes.
-async fn said_of_answer(bytes: [u8; 7]) -> SendFailure {
+/// The failure for a receiver that answers the first message with these bytes.
+async fn failure_of_answer(bytes: [u8; 7]) -> SendFailure {
     let receiver = Receiver::tcp(move |mut stream| async move {
         stream.read_exact(&mut [0]).await.unwrap();
         end_with(stream, &bytes).await;
@@ -104,7 +104,7 @@ async fn said_of_answer(bytes: [u8; 7]) -> SendFailure {
 }
 
 #[tokio::test]
-async fn an_alert_is_told_as_what_it_is() {
+async fn an_alert_is_reported_as_such() {
     for (number, problem) in [
         (HANDSHAKE_FAILURE, TlsProblem::HandshakeFailure),
         (PROTOCOL_VERSION, TlsProblem::VersionTooOld),
@@ -112,10 +112,10 @@ async fn an_alert_is_told_as_what_it_is() {
         (INTERNAL_ERROR, TlsProblem::Alert("internal_error")),
         (UNRECOGNIZED_NAME, TlsProblem::UnrecognisedName),
         (CERTIFICATE_REQUIRED, TlsProblem::ClientCertificateRequired),
-        // Nobody asked: it is not about ours.
+        // No certificate was requested, so the alert is not about ours.
         (BAD_CERTIFICATE, TlsProblem::Alert("bad_certificate")),
     ] {
-        assert_eq!(said_of_answer(alert(number)).await, SendFailure::TlsFailed(problem));
+        assert_eq!(failure_of_answer(alert(number)).await, SendFailure::TlsFailed(problem));
     }
 }
 
@@ -133,7 +133,7 @@ async fn a_general_alert_is_about_the_client_certificate_only_if_one_was_asked_f
         let receiver = Receiver::tcp(move |mut stream| {
             let config = Arc::clone(&config);
             async move {
-                half_a_handshake(&mut stream, config).await.unwrap();
+                partial_handshake(&mut stream, config).await.unwrap();
                 end_with(stream, &alert(number)).await;
             }
         })
@@ -153,7 +153,7 @@ async fn hanging_up_is_about_the_client_certificate_only_if_one_was_asked_for() 
         let config = config(&authority, &TLS12, clients);
         let receiver = Receiver::tcp(move |mut stream| {
             let config = Arc::clone(&config);
-            async move { half_a_handshake(&mut stream, config).await.unwrap() }
+            async move { partial_handshake(&mut stream, config).await.unwrap() }
         })
         .await;
         let failure = failure(&sender_for(&authority), &receiver.url()).await;
@@ -162,7 +162,7 @@ async fn hanging_up_is_about_the_client_certificate_only_if_one_was_asked_for() 
 }
 
 #[tokio::test]
-async fn a_receiver_that_requires_a_client_certificate_is_told_of_with_either_version_of_tls() {
+async fn a_required_client_certificate_is_reported_in_both_versions_of_tls() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
         let acceptor = TlsAcceptor::from(config(&authority, version, ClientCertificates::Required));
@@ -190,7 +190,7 @@ async fn a_receiver_that_requires_a_client_certificate_is_told_of_with_either_ve
     }
 }
 
-/// Shakes hands without a client certificate, and does with the connection as the test likes.
+/// Completes the handshake without a client certificate, and then calls `serve`.
 async fn asking<Serving>(
     authority: &Authority,
     version: &'static SupportedProtocolVersion,
@@ -213,7 +213,7 @@ async fn hang_up(mut stream: TlsStream<TcpStream>) {
 }
 
 #[tokio::test]
-async fn hanging_up_after_the_handshake_is_about_the_certificate_that_was_asked_for() {
+async fn a_connection_that_ends_after_a_certificate_request_ended_for_lack_of_one() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
         for (clients, expected) in [
@@ -229,8 +229,8 @@ async fn hanging_up_after_the_handshake_is_about_the_certificate_that_was_asked_
     }
 }
 
-/// What some proxies do (nginx's status 496 is sent as 400): the handshake is fine, the answer says
-/// that there was no certificate.
+/// Like some proxies (nginx sends its status 496 as 400): the handshake succeeds, and the answer reports
+/// the missing certificate.
 #[tokio::test]
 async fn an_answer_after_a_certificate_was_asked_for_has_a_remark_unless_it_is_a_success() {
     async fn bad_request(mut stream: TlsStream<TcpStream>) {

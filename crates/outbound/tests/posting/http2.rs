@@ -24,7 +24,7 @@ use crate::{GROUP, config_for, post, post_as, sender_for};
 
 pub(crate) type Frames = Connection<TlsStream<TcpStream>>;
 
-/// A receiver that serves each connection by frames, told the connection's number from 1 on.
+/// A receiver that serves each connection frame by frame. `serve` gets the connection's number, from 1.
 pub(crate) async fn receiver<Serve, Serving>(
     authority: &Authority,
     settings: &'static [(u16, u32)],
@@ -188,7 +188,7 @@ async fn a_request_is_not_sent_again_if_its_answer_had_begun() {
 #[tokio::test]
 async fn no_more_requests_are_on_a_connection_than_the_receiver_allows() {
     let authority = Authority::new();
-    // None is answered before all are there.
+    // None is answered before all have arrived.
     let all_are_there = Arc::new(Barrier::new(20));
     let receiver = Receiver::tls(authority.identity(), HTTP2, move |stream| {
         let all_are_there = Arc::clone(&all_are_there);
@@ -271,7 +271,7 @@ async fn invariant_8_a_flood_of_frames_that_carry_nothing_is_given_up() {
     let exchange = post(&sender_for(&authority), &receiver.url()).await;
     assert_eq!(exchange.result, Err(SendFailure::Flooded));
     assert_eq!(exchange.remarks, [], "it is not sent again");
-    // 17 bytes each, and what lies in the buffers of the network.
+    // 17 bytes each, and what is in the network's buffers.
     assert!(sent.load(Ordering::SeqCst) < 1_000_000, "{sent:?}");
 }
 
@@ -312,12 +312,12 @@ async fn a_few_informational_answers_are_skipped() {
 }
 
 #[tokio::test]
-async fn a_connection_that_went_silent_is_found_and_its_requests_are_sent_again() {
+async fn a_silent_connection_is_detected_and_its_requests_are_sent_again() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, number| {
         let first = frames.request().await?;
         frames.answer(first, 200, false).await?;
-        // As if it had vanished: no answer, no PING's acknowledgement, no end.
+        // Like a receiver that has vanished: no answer, no acknowledgement of PINGs, no end.
         frames.answers_pings = number > 1;
         loop {
             let stream = frames.request().await?;
@@ -337,7 +337,7 @@ async fn a_connection_that_went_silent_is_found_and_its_requests_are_sent_again(
 }
 
 #[tokio::test]
-async fn a_connection_that_went_silent_with_its_first_requests_is_found_as_well() {
+async fn a_connection_that_is_silent_from_its_first_requests_on_is_detected_as_well() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, number| {
         let first = frames.request().await?;
@@ -361,7 +361,7 @@ async fn a_connection_that_went_silent_with_its_first_requests_is_found_as_well(
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_slow_and_answers_pings_has_its_time() {
+async fn a_slow_receiver_that_answers_pings_is_waited_for() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, _| {
         let first = frames.request().await?;
@@ -381,7 +381,7 @@ async fn a_receiver_that_is_slow_and_answers_pings_has_its_time() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_agrees_to_http_2_and_does_not_begin_it_is_called_that() {
+async fn a_receiver_that_agrees_to_http_2_and_does_not_start_it_is_reported_as_such() {
     let authority = Authority::new();
     let config =
         OutboundConfig { connect_timeout: Duration::from_millis(500), ..config_for(&authority) };
@@ -402,7 +402,7 @@ async fn a_receiver_that_agrees_to_http_2_and_does_not_begin_it_is_called_that()
 
 /// Invariant 8.
 #[tokio::test]
-async fn what_hangs_for_one_group_delays_no_other_at_the_same_host() {
+async fn a_hanging_request_of_one_group_delays_no_other_group_at_the_same_host() {
     let authority = Authority::new();
     let receiver = Receiver::http(authority.identity(), HTTP2, async |request| {
         if request.uri().path() == "/hang" {
@@ -430,7 +430,7 @@ async fn what_hangs_for_one_group_delays_no_other_at_the_same_host() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_a_place_has_all_its_time_when_it_begins() {
+async fn a_request_that_waited_for_a_slot_has_its_full_time_limit() {
     let authority = Authority::new();
     let receiver = Receiver::http(authority.identity(), HTTP2, async |_| {
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -1,4 +1,4 @@
-//! Receivers that break the rules of HTTP/2, or let nothing be sent by it.
+//! Receivers that break the rules of HTTP/2, or block all sending.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn the_status_counts_also_if_an_earlier_answer_had_the_same() {
 #[tokio::test]
 async fn the_status_counts_however_large_its_head_is() {
     let authority = Authority::new();
-    // What h2 reads, what it refuses, and what it closes the connection for.
+    // Sizes that h2 reads, that it refuses, and for which it closes the connection.
     for size in [MAX_READ_HEAD + 1000, HTTP2_MAX_HEAD + 1000, 5 * HTTP2_MAX_HEAD] {
         let field = literal("x-large", &"x".repeat(120));
         let head = [CREATED.to_vec(), field.repeat(size / 120)].concat();
@@ -162,7 +162,7 @@ async fn the_status_counts_although_its_head_never_ends() {
 }
 
 #[tokio::test]
-async fn without_a_status_an_answer_that_breaks_the_rules_is_called_that() {
+async fn an_invalid_answer_without_a_status_is_reported_as_such() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[], async |mut frames, _| {
         let stream = frames.request().await?;
@@ -234,7 +234,7 @@ async fn a_receiver_that_asks_for_http_1_gets_it_and_is_not_asked_for_http_2_aga
 }
 
 #[tokio::test]
-async fn what_a_receiver_begins_http_2_with_is_told_as_it_was_seen() {
+async fn the_failure_says_how_the_receiver_started_http_2() {
     let authority = Authority::new();
     for (settings, failure) in [
         (&[(MAX_CONCURRENT_STREAMS, 0)], SendFailure::Http2WithoutStreams),
@@ -283,7 +283,7 @@ async fn invariant_8_a_flood_instead_of_settings_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_lets_no_body_be_sent_is_called_that() {
+async fn a_receiver_that_lets_no_body_be_sent_is_reported_as_such() {
     let authority = Authority::new();
     let receiver = receiver(&authority, &[(INITIAL_WINDOW_SIZE, 0)], async |mut frames, _| {
         frames.request_head().await?;
@@ -330,7 +330,7 @@ async fn an_answer_counts_although_the_body_was_not_let_through() {
 }
 
 #[tokio::test]
-async fn a_body_larger_than_any_window_is_sent_as_the_receiver_lets_it() {
+async fn a_body_larger_than_any_window_is_sent_within_the_receivers_flow_control() {
     let authority = Authority::new();
     let receiver = Receiver::http(authority.identity(), HTTP2, async |request| {
         let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -1,4 +1,4 @@
-//! The sender against real receivers: TLS servers on loopback, some of them ill-behaved.
+//! The sender with real receivers: TLS servers on loopback, some of them broken or malicious.
 
 #![allow(clippy::unwrap_used)]
 
@@ -43,7 +43,7 @@ fn sender_for(authority: &Authority) -> Sender {
     Sender::new(config_for(authority)).unwrap()
 }
 
-/// The group of the tests in which there is one.
+/// The group of tests that need only one.
 const GROUP: ConnectionGroup = ConnectionGroup::new(1);
 
 async fn post(sender: &Sender, url: &Uri) -> HttpExchange {

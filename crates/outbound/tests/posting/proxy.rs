@@ -1,4 +1,4 @@
-//! Requests through an HTTP proxy: what it is asked for, and what it may answer.
+//! Requests through an HTTP proxy.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that says `answer` to each request and, if that is a 200, then passes on.
+    /// A proxy that answers each request with `answer` and, if that is a 200, forwards.
     async fn answering(answer: &'static str) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
@@ -37,7 +37,7 @@ impl Proxy {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 if answer.starts_with("HTTP/1.1 200") {
                     let mut onward = TcpStream::connect(target.unwrap().unwrap()).await.unwrap();
-                    // Fails when either side hangs up without TLS' farewell.
+                    // Fails when either side hangs up without `close_notify`.
                     let _ = copy_bidirectional(&mut stream, &mut onward).await;
                 }
             }
@@ -46,7 +46,7 @@ impl Proxy {
         Self { receiver, requests }
     }
 
-    /// A proxy that connects where it can, and says 502 where it cannot.
+    /// A proxy that connects, and answers 502 if it cannot.
     async fn connecting() -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
@@ -96,7 +96,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
 const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
 #[tokio::test]
-async fn the_proxy_is_asked_for_the_address_of_a_name_and_not_for_the_name() {
+async fn the_proxy_gets_the_address_of_a_name_and_not_the_name() {
     for alpn in [HTTP1, HTTP2] {
         let authority = Authority::new();
         let receiver = Receiver::http(authority.identity(), alpn, async |_| empty(204)).await;
@@ -203,7 +203,7 @@ async fn credentials_are_for_the_proxy_only() {
 }
 
 #[tokio::test]
-async fn a_proxys_refusal_is_a_failure_of_its_own() {
+async fn a_refusal_of_the_proxy_has_a_failure_of_its_own() {
     let authority = Authority::new();
     let target = Receiver::tcp(async |_| {}).await;
     let address = target.address.into();

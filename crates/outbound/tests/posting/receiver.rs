@@ -35,7 +35,7 @@ pub(crate) const HTTP1: &[&str] = &["http/1.1"];
 pub(crate) const HTTP2: &[&str] = &["h2", "http/1.1"];
 
 impl Receiver {
-    /// Serves each TCP connection as the caller likes.
+    /// Calls `serve` with each TCP connection.
     pub(crate) async fn tcp<Serve, Serving>(serve: Serve) -> Self
     where
         Serve: Fn(TcpStream) -> Serving + Send + 'static,
@@ -55,7 +55,7 @@ impl Receiver {
         Self { address, connections, task }
     }
 
-    /// Serves each TLS connection as the caller likes, once hands are shaken.
+    /// Calls `serve` with each TLS connection, after the handshake.
     pub(crate) async fn tls<Serve, Serving>(identity: Identity, alpn: &[&str], serve: Serve) -> Self
     where
         Serve: Fn(TlsStream<TcpStream>) -> Serving + Clone + Send + Sync + 'static,
@@ -73,7 +73,7 @@ impl Receiver {
         .await
     }
 
-    /// Answers each HTTP request as the caller likes.
+    /// Calls `answer` with each HTTP request.
     pub(crate) async fn http<Answer, Answering, AnswerBody>(
         identity: Identity,
         alpn: &[&str],
@@ -139,7 +139,7 @@ pub(crate) fn empty(status: u16) -> Response<Full<Bytes>> {
     response
 }
 
-/// Reads one HTTP/1.1 request with the two-byte body that the tests send. Whether there was one.
+/// Reads one HTTP/1.1 request with the two-byte body that the tests send. Returns whether there was one.
 pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! What is not connected to, and what cannot be.
+//! Destinations that are refused, and those that cannot be reached.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Receivers that take their time. The limits here are short, on real sockets.
+//! Slow receivers, with short limits on real sockets.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::certificates::Authority;
 use crate::receiver::{HTTP1, HTTP2, Receiver, empty, read_request};
 use crate::{GENEROUS, answer, config_for, post};
 
-/// Long enough to connect and shake hands on a busy machine.
+/// Long enough for a connection and a TLS handshake on a busy machine.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn impatient_sender(authority: &Authority) -> Sender {
     Sender::new(OutboundConfig { request_timeout: SHORT, ..config_for(authority) }).unwrap()
 }
 
-/// Posts and expects to be kept waiting for the limit, but not much longer.
+/// Expects that a post takes as long as the limit, but not much longer.
 async fn timed_out(sender: &Sender, receiver: &Receiver) -> SendFailure {
     let exchange = post(sender, &receiver.url()).await;
     assert!(exchange.duration >= SHORT, "{:?}", exchange.duration);
@@ -30,7 +30,7 @@ async fn timed_out(sender: &Sender, receiver: &Receiver) -> SendFailure {
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_is_given_up() {
+async fn a_receiver_that_never_answers_times_out() {
     for alpn in [HTTP1, HTTP2] {
         let authority = Authority::new();
         let receiver = Receiver::http(authority.identity(), alpn, async |_| {
@@ -45,7 +45,7 @@ async fn a_receiver_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_drips_its_body_forever_is_given_up() {
+async fn an_endless_slow_body_times_out_and_the_status_counts() {
     let authority = Authority::new();
     let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
         read_request(&mut stream).await;
@@ -65,7 +65,7 @@ async fn a_receiver_that_drips_its_body_forever_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_drips_its_headers_forever_is_given_up() {
+async fn endless_slow_headers_time_out_and_the_status_counts() {
     let authority = Authority::new();
     let receiver = Receiver::tls(authority.identity(), HTTP1, async |mut stream| {
         read_request(&mut stream).await;
@@ -83,7 +83,7 @@ async fn a_receiver_that_drips_its_headers_forever_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_shakes_hands_is_given_up_after_the_connect_timeout() {
+async fn a_tls_handshake_without_an_answer_ends_after_the_connect_timeout() {
     let receiver = Receiver::tcp(async |stream| {
         pending::<()>().await;
         drop(stream);

@@ -1,4 +1,4 @@
-//! Which receivers are trusted, and what happens to the rest.
+//! Which receivers are trusted, and how others fail.
 
 use keeptrusts_webhooks_outbound::{
     CertificateProblem, OutboundConfig, SendFailure, Sender, TlsProblem,
@@ -50,7 +50,7 @@ async fn a_self_signed_certificate_with_server_names_is_accepted_if_it_is_config
 }
 
 #[tokio::test]
-async fn a_self_signed_certificate_that_is_not_configured_is_called_so() {
+async fn a_self_signed_certificate_that_is_not_configured_is_reported_as_such() {
     let (identity, _) = self_signed(&["127.0.0.1"]);
     let receiver = receiver(identity).await;
     let failure = failure(&sender_for(&Authority::new()), &receiver.url()).await;
@@ -63,7 +63,7 @@ async fn a_self_signed_certificate_that_is_not_configured_is_called_so() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_configured_server_vouches_for_no_other_one() {
+async fn the_key_of_a_configured_server_cannot_issue_certificates_for_others() {
     let named = Authority::with_server_names(&["receiver.example"]);
     assert_rejected(&named, named.identity(), CertificateProblem::IssuerIsServer).await;
 }

@@ -1,4 +1,4 @@
-//! Answers whose status is in order and the rest is not: the status counts.
+//! Answers with a valid status and an invalid rest: the status counts.
 
 use std::io::Write;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::{GROUP, config_for, post, sender_for};
 /// How a receiver ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// As TLS wants it: with `close_notify`.
+    /// With TLS's `close_notify`.
     Tidy,
-    /// TCP's end alone.
+    /// With TCP's FIN only.
     WithoutCloseNotify,
     /// With a reset.
     Reset,
@@ -49,7 +49,7 @@ async fn end(mut stream: TlsStream<TcpStream>, end: End) {
     }
 }
 
-/// A receiver that answers each connection with these pieces, each in a packet of its own.
+/// A receiver that answers each connection with these chunks, each in a packet of its own.
 async fn answering(authority: &Authority, pieces: Vec<Vec<u8>>, how: End) -> Receiver {
     Receiver::tls(authority.identity(), HTTP1, move |mut stream| {
         let pieces = pieces.clone();
@@ -217,10 +217,10 @@ async fn informational_answers_are_skipped_up_to_a_number() {
     );
 }
 
-/// Larger than what fits between sender and receiver.
+/// Larger than the buffers between sender and receiver.
 const LARGE: usize = 32 * 1024 * 1024;
 
-/// Posts a large body to a receiver that answers when it has read the beginning of it.
+/// Posts a large body to a receiver that answers after the first bytes of it.
 async fn answered_early(answer: &'static str, how: End) -> HttpExchange {
     let authority = Authority::new();
     let receiver = Receiver::tls(authority.identity(), HTTP1, move |mut stream| async move {

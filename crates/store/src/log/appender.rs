@@ -19,7 +19,7 @@ use crate::log::metrics;
 use crate::log::operation::{AppendOutcome, Operation, Refusal};
 use crate::store::{AppendedBatch, Store};
 
-/// An operation that waits to be appended, and who waits for its outcome.
+/// An operation that waits to be appended, and its caller.
 pub(crate) struct Submission {
     pub(crate) operation: Operation,
     pub(crate) answer: Answer,
@@ -151,7 +151,7 @@ impl Appender {
         for (operation, answer) in operations.into_iter().zip(answers) {
             match found.remove(&operation.id) {
                 Some(appended) => {
-                    self.local.key_ends.note(&operation);
+                    self.local.ended_keys.note(&operation);
                     if let AppendOutcome::Appended { last, .. } = appended {
                         self.local.raise(last);
                         self.store.announce(self.shard, last);
@@ -176,7 +176,7 @@ impl Appender {
             let accepted =
                 operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
             let accepted = accepted.map(|(operation, _)| operation);
-            let accepted = accepted.inspect(|operation| self.local.key_ends.note(operation));
+            let accepted = accepted.inspect(|operation| self.local.ended_keys.note(operation));
             let bodies = accepted.flat_map(|operation| operation.bodies);
             self.local.tail().extend(records, bodies);
             self.local.raise(last);

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use tokio::sync::watch;
 
 use crate::log::commits::Commits;
-use crate::log::key_ends::KeyEnds;
+use crate::log::ended_keys::EndedKeys;
 use crate::log::tail::Tail;
 
 /// One shard's log, as far as this process knows it.
@@ -14,14 +14,14 @@ pub(crate) struct LocalShard {
     /// The position of the last record that this process knows of.
     pub(crate) position: watch::Sender<Position>,
     pub(crate) commits: Commits,
-    pub(crate) key_ends: KeyEnds,
+    pub(crate) ended_keys: EndedKeys,
     tail: Mutex<Tail>,
 }
 
 impl LocalShard {
     pub(crate) fn new(last_position: Position) -> LocalShard {
-        let (tail, commits, key_ends) = Default::default();
-        LocalShard { position: watch::Sender::new(last_position), commits, key_ends, tail }
+        let (tail, commits, ended_keys) = Default::default();
+        LocalShard { position: watch::Sender::new(last_position), commits, ended_keys, tail }
     }
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {

@@ -13,7 +13,7 @@ use crate::error::StoreError;
 
 /// Makes the counters appear with 0: `rate()` needs two values, so that a counter that appears with
 /// the first failure hides it.
-pub(crate) fn begin(shard_count: u16) {
+pub(crate) fn register(shard_count: u16) {
     (0..shard_count).for_each(|shard| SHARD_BUSY.add(0, &[shard_label(Shard(shard))]));
     for result in [LongRead::Begun, LongRead::Refused] {
         LONG_READS.add(0, &[long_read_label(result)]);

@@ -12,9 +12,9 @@ mod appender;
 pub(crate) mod assessment;
 mod background;
 pub(crate) mod commits;
+pub(crate) mod ended_keys;
 pub(crate) mod feed;
 mod follower;
-pub(crate) mod key_ends;
 mod local_shard;
 pub(crate) mod metrics;
 pub mod operation;
@@ -70,7 +70,7 @@ pub struct Log {
 impl Log {
     /// Starts the appenders on a store.
     pub async fn start(store: Arc<dyn Store>) -> Result<Arc<Log>, StoreError> {
-        metrics::begin(store.shard_count());
+        metrics::register(store.shard_count());
         let shards = Arc::new(Shards::load(Arc::clone(&store)).await?);
         let (tasks, abandon) = (BackgroundTasks::default(), CancellationToken::new());
         let mut submissions = Vec::new();
@@ -145,12 +145,12 @@ impl Log {
     /// Whether this process has just ended a key or a session. True before the caller who ended it
     /// is answered.
     pub fn has_ended(&self, key: KeyId) -> bool {
-        self.shards.local(Shard::OF_KEYS).key_ends.contains(key)
+        self.shards.local(Shard::OF_KEYS).ended_keys.contains(key)
     }
 
     /// How many keys and sessions this process has ended, as it grows.
     pub fn ended_keys(&self) -> watch::Receiver<u64> {
-        self.shards.local(Shard::OF_KEYS).key_ends.watch()
+        self.shards.local(Shard::OF_KEYS).ended_keys.watch()
     }
 
     /// Follows a shard's log from after a position.

@@ -1,10 +1,10 @@
-//! What the conformance suite cannot see from outside.
+//! Properties of plans that the conformance suite cannot see.
 
 use super::*;
 use crate::testing::conformance::given::*;
 
 #[test]
-fn each_key_is_wanted_once_for_each_organization() {
+fn a_read_set_has_each_key_once_for_each_organization() {
     let operations = [
         publish(event_id()),
         publish_with_key(event_id(), "b", "content"),
@@ -20,7 +20,7 @@ fn each_key_is_wanted_once_for_each_organization() {
 }
 
 #[test]
-fn an_owner_that_has_lost_its_lease_hears_that_before_anything_else() {
+fn a_lost_lease_is_refused_before_anything_else() {
     let operation = rename_endpoint(endpoint_id(), version(3), "absent").advancing(5, 6);
     let operations = [operation.clone().fenced(Epoch(1)), operation.fenced(Epoch(2))];
     let locked = LockedShard { epoch: Epoch(2), ..LockedShard::default() };

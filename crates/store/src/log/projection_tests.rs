@@ -3,14 +3,14 @@ use crate::log::operation::{ExpectedVersion, Operation};
 use crate::log::plan::{LockedShard, plan};
 use crate::testing::conformance::given::*;
 
-/// The records that operations leave in an empty log.
+/// The records of operations that are appended to an empty log.
 fn records(operations: &[Operation]) -> Vec<Record> {
     let plan = plan(operations, LockedShard::default(), Timestamp::UNIX_EPOCH);
     plan.expect("the log is sound").records
 }
 
 #[test]
-fn only_rows_that_exist_already_are_to_be_loaded() {
+fn only_rows_that_exist_already_are_loaded() {
     let (endpoint, delivery) = (endpoint_id(), delivery_id());
     let us = organization();
     let operations = [
@@ -35,7 +35,7 @@ fn only_rows_that_exist_already_are_to_be_loaded() {
 }
 
 #[test]
-fn a_record_that_follows_from_nothing_breaks_the_log() {
+fn a_record_of_an_entity_that_does_not_exist_is_a_broken_log() {
     let endpoint = endpoint_id();
     let operations = [create_endpoint(endpoint), rename_endpoint(endpoint, version(1), "renamed")];
     let records = records(&operations);
@@ -50,7 +50,7 @@ fn a_record_that_follows_from_nothing_breaks_the_log() {
 }
 
 #[test]
-fn a_row_that_was_made_in_the_batch_is_inserted_as_it_is_in_the_end() {
+fn a_row_that_a_batch_creates_and_changes_is_inserted_in_its_last_state() {
     let (event, endpoint, delivery) = (event_id(), endpoint_id(), delivery_id());
     let cancelled = DeliveryFact::Cancelled { reason: "why not".to_owned() };
     let operations = [

@@ -24,7 +24,7 @@ pub(crate) struct Ulids {
 }
 
 impl Ulids {
-    /// Where a list begins that is asked for what comes before `before`.
+    /// The least of `before` and the end of the range: where a list below `before` begins.
     pub(crate) fn before(&self, before: Ulid) -> Ulid {
         before.min(Ulid(self.last.0.saturating_add(1)))
     }

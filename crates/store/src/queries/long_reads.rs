@@ -87,7 +87,7 @@ mod tests {
                 std::future::pending::<Result<(), TooManyLongReads>>().await
             }));
         }
-        // All of them have asked when this task goes on.
+        // When this task goes on, all of them wait.
         tokio::task::yield_now().await;
         assert!(reads.take(&id("busy")).await.is_err(), "too many wait");
         drop(reads.take(&id("other")).await.expect("it has a place"));

@@ -12,6 +12,9 @@ use crate::error::StoreError;
 pub(super) const VERSION: &str = "document_version";
 pub(super) const TEXT: &str = "document";
 
+/// Longer than any id.
+const MAX_ID_LENGTH: usize = 40;
+
 impl<Row: Document> Column<Row> {
     /// The version of the row's document. A column of its own, so that it is known before the text is
     /// parsed.
@@ -40,7 +43,19 @@ pub(super) fn read<Row: Entity + Document>(row: &impl StoredRow) -> Result<Row, 
 pub(super) fn decode<Row: Entity + Document>(version: i64, text: &str) -> Result<Row, StoreError> {
     let table = Row::TABLE.name;
     check_version(table, version, Row::VERSION)?;
-    serde_json::from_str(text).map_err(|error| unreadable(&format!("document of {table}:"), error))
+    serde_json::from_str(text).map_err(|error| {
+        let id = id_of(text).unwrap_or("(its id cannot be read)");
+        unreadable(&format!("the document of {table} {id}:"), error)
+    })
+}
+
+/// The id of an entity whose document cannot be read: every document begins with it.
+fn id_of(text: &str) -> Option<&str> {
+    let start = text.trim_start_matches(['{', ' ', '\n']).strip_prefix("\"id\":")?;
+    let id = start.trim_start().strip_prefix('"')?.split('"').next()?;
+    let is_id =
+        id.len() <= MAX_ID_LENGTH && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_id.then_some(id)
 }
 
 /// Refuses documents of a newer version.

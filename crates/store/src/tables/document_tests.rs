@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::*;
 use crate::tables::{Projection, projections};
 
-/// Documents of a version as they were written: the smallest, the fullest, and others that say what
-/// those cannot.
+/// The pinned documents of a version: the smallest, the fullest, and others for what those cannot
+/// contain.
 fn pinned(table: &str, version: u16) -> (PathBuf, String) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tables/documents");
     let path = PathBuf::from(format!("{folder}/{table}.v{version}.json"));
@@ -28,19 +28,19 @@ fn read<Row: Entity + Document>(version: u16, text: &str) -> Result<Vec<Row>, St
     texts.map(|text| decode(version.into(), &text)).collect()
 }
 
-/// Whether a document leaves something out that it could say.
-fn lacks_something(document: &Value) -> bool {
+/// Whether a document has an empty value.
+fn has_empty_value(document: &Value) -> bool {
     match document {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.is_empty() || values.iter().any(lacks_something),
-        Value::Object(fields) => fields.values().any(lacks_something),
+        Value::Array(values) => values.is_empty() || values.iter().any(has_empty_value),
+        Value::Object(fields) => fields.values().any(has_empty_value),
         Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
-/// The table that was looked at.
-fn hold_to_what_is_pinned<Row: Entity + Document>() -> &'static str {
+/// Checks the pinned documents of a table, and returns its name.
+fn check_pinned_documents<Row: Entity + Document>() -> &'static str {
     let (table, version) = (Row::TABLE.name, Row::VERSION);
     let (path, text) = pinned(table, version);
     let path = path.display();
@@ -55,7 +55,7 @@ fn hold_to_what_is_pinned<Row: Entity + Document>() -> &'static str {
     written.push('\n');
     assert_eq!(written, text, "{advice}");
     let documents: Vec<Value> = serde_json::from_str(&text).expect("a list of JSON values");
-    assert!(!lacks_something(&documents[1]), "{advice}");
+    assert!(!has_empty_value(&documents[1]), "{advice}");
     for older in 1..version {
         let (path, text) = pinned(table, older);
         let path = path.display();
@@ -69,11 +69,11 @@ fn hold_to_what_is_pinned<Row: Entity + Document>() -> &'static str {
 #[test]
 fn documents_are_what_they_were() {
     let pinned = BTreeSet::from([
-        hold_to_what_is_pinned::<Channel>(),
-        hold_to_what_is_pinned::<Endpoint>(),
-        hold_to_what_is_pinned::<Key>(),
-        hold_to_what_is_pinned::<Notification>(),
-        hold_to_what_is_pinned::<Replay>(),
+        check_pinned_documents::<Channel>(),
+        check_pinned_documents::<Endpoint>(),
+        check_pinned_documents::<Key>(),
+        check_pinned_documents::<Notification>(),
+        check_pinned_documents::<Replay>(),
     ]);
     let has_documents = |table: &Projection| table.columns.contains(&TEXT);
     let tables = projections().into_iter().filter(has_documents).map(|table| table.name);
@@ -81,16 +81,73 @@ fn documents_are_what_they_were() {
 }
 
 #[test]
-fn a_newer_document_and_one_with_an_unknown_field_are_refused_with_a_reason() {
+fn a_newer_document_is_refused_with_what_to_do() {
     let (_, text) = pinned("channels", Channel::VERSION);
     let newer = read::<Channel>(Channel::VERSION + 1, &text).expect_err("is newer");
     let StoreError::Newer { table: "channels", .. } = newer else { panic!("{newer:?}") };
-    assert!(newer.to_string().contains("update this process"), "{newer}");
+    assert!(newer.to_string().contains("use that version"), "{newer}");
     assert!(!newer.is_transient() && newer.problem().is_none());
+}
 
-    for place in ["\"id\":", "\"address\":", "\"nonce\":"] {
-        let unknown = text.replace(place, &format!("\"colour\": 1, {place}"));
-        let error = read::<Channel>(Channel::VERSION, &unknown).expect_err("has another field");
-        assert!(error.to_string().contains("unknown field `colour`"), "{place} {error}");
+/// JSON pointers (RFC 6901) of all objects in a document.
+fn objects(document: &Value, pointer: &str, found: &mut Vec<String>) {
+    match document {
+        Value::Object(fields) => {
+            found.push(pointer.to_owned());
+            fields
+                .iter()
+                .for_each(|(name, value)| objects(value, &format!("{pointer}/{name}"), found));
+        }
+        Value::Array(values) => {
+            let values = values.iter().enumerate();
+            values.for_each(|(index, value)| objects(value, &format!("{pointer}/{index}"), found));
+        }
+        _ => {}
     }
+}
+
+#[test]
+fn a_damaged_document_is_reported_with_the_id_that_it_begins_with() {
+    let (_, text) = pinned("channels", Channel::VERSION);
+    for channel in read::<Channel>(Channel::VERSION, &text).expect("are channels") {
+        let written = serde_json::to_string(&channel).expect("serializes");
+        let error = decode::<Channel>(1, &written[..written.len() - 5]).expect_err("is cut off");
+        let expected = format!("the document of channels {}: ", channel.id);
+        assert!(error.to_string().contains(&expected), "{error}");
+    }
+    let error = decode::<Channel>(1, "{\"id\":\"a b").expect_err("has no id");
+    assert!(error.to_string().contains("its id cannot be read"), "{error}");
+}
+
+/// The objects in a table's pinned documents that an unknown field can be added to unnoticed. Such a
+/// field would be lost when this version writes the document again.
+fn objects_that_lose_fields<Row: Entity + Document>() -> Vec<String> {
+    let (_, text) = pinned(Row::TABLE.name, Row::VERSION);
+    let documents: Value = serde_json::from_str(&text).expect("JSON");
+    let mut pointers = Vec::new();
+    objects(&documents, "", &mut pointers);
+    let loses_a_field = |pointer: &String| {
+        let mut changed = documents.clone();
+        let object = changed.pointer_mut(pointer).and_then(Value::as_object_mut);
+        object.expect("an object").insert("colour".to_owned(), Value::from(1));
+        read::<Row>(Row::VERSION, &changed.to_string()).is_ok()
+    };
+    pointers.retain(loses_a_field);
+    pointers.into_iter().map(|pointer| format!("{}{pointer}", Row::TABLE.name)).collect()
+}
+
+#[test]
+fn an_unknown_field_is_refused_in_every_object_of_a_document() {
+    let lossy = [
+        objects_that_lose_fields::<Channel>(),
+        objects_that_lose_fields::<Endpoint>(),
+        objects_that_lose_fields::<Key>(),
+        objects_that_lose_fields::<Notification>(),
+        objects_that_lose_fields::<Replay>(),
+    ];
+    assert!(lossy.iter().all(Vec::is_empty), "give these a serde(deny_unknown_fields): {lossy:#?}");
+    let (_, text) = pinned("channels", Channel::VERSION);
+    let unknown = text.replace("\"address\":", "\"colour\": 1, \"address\":");
+    let error = read::<Channel>(Channel::VERSION, &unknown).expect_err("has another field");
+    assert!(error.to_string().contains("unknown field `colour`"), "{error}");
 }

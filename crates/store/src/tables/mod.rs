@@ -14,6 +14,7 @@ mod cell;
 mod channels;
 mod deliveries;
 mod document;
+mod document_difference;
 mod endpoints;
 mod entity;
 mod events;

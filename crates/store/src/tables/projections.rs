@@ -11,6 +11,7 @@ use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
 
 use super::document::{self, TEXT, VERSION};
+use super::document_difference::{differing_fields, whole};
 use super::{Entity, Purpose, listed};
 use crate::error::StoreError;
 use crate::log::projection::{CountKey, MissedEvent};
@@ -40,7 +41,7 @@ struct StoredDocument {
 
 struct Compared {
     is_same: bool,
-    /// For people to read. Debug shows nothing of a secret.
+    /// For people to read, without secrets.
     stored: Option<String>,
     rebuilt: Option<String>,
 }
@@ -79,6 +80,8 @@ pub(crate) fn projections() -> [Projection; 13] {
     ]
 }
 
+/// A stored document that cannot be read is a difference: a rebuild replaces it. One of a newer
+/// version is an error: a rebuild would lose its new fields.
 fn compare<Row: Entity + Document>(
     stored: Option<StoredDocument>,
     rebuilt: Option<StoredDocument>,
@@ -86,10 +89,27 @@ fn compare<Row: Entity + Document>(
     let entity = |document: Option<StoredDocument>| -> Result<Option<Row>, StoreError> {
         document.map(|found| document::decode(found.version.into(), &found.text)).transpose()
     };
-    let (stored, rebuilt) = (entity(stored)?, entity(rebuilt)?);
-    let is_same = stored == rebuilt;
-    let text = |entity: Option<Row>| entity.map(|entity| format!("{TEXT}={entity:?}"));
-    Ok(Compared { is_same, stored: text(stored), rebuilt: text(rebuilt) })
+    let value = |entity: &Row| serde_json::to_value(entity).unwrap_or_default();
+    let whole = |entity: Option<Row>| entity.map(|entity| whole(&value(&entity)));
+    let rebuilt = entity(rebuilt)?;
+    Ok(match (entity(stored), rebuilt) {
+        (Ok(stored), rebuilt) if stored == rebuilt => {
+            Compared { is_same: true, stored: Some(String::new()), rebuilt: Some(String::new()) }
+        }
+        (Ok(Some(stored)), Some(rebuilt)) => {
+            let fields = differing_fields(&value(&stored), &value(&rebuilt));
+            let [stored, rebuilt] = fields.map(Some);
+            Compared { is_same: false, stored, rebuilt }
+        }
+        (Ok(stored), rebuilt) => {
+            Compared { is_same: false, stored: whole(stored), rebuilt: whole(rebuilt) }
+        }
+        (Err(StoreError::Unreadable(reason)), rebuilt) => {
+            let stored = Some(format!("{TEXT} cannot be read: {reason}"));
+            Compared { is_same: false, stored, rebuilt: whole(rebuilt) }
+        }
+        (Err(error), _) => return Err(error),
+    })
 }
 
 /// A stored row and the rebuilt one, where they differ by at least a byte.
@@ -140,7 +160,9 @@ impl Projection {
             return Ok(None);
         }
         let with = |columns: Option<String>, document: Option<String>| {
-            columns.zip(document).map(|(columns, document)| format!("{columns} {document}"))
+            columns
+                .zip(document)
+                .map(|(columns, document)| format!("{columns} {document}").trim_end().to_owned())
         };
         let stored = with(stored, compared.stored);
         let rebuilt = with(rebuilt, compared.rebuilt);

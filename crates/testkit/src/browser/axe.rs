@@ -1,4 +1,4 @@
-//! What keeps people from using a page, as far as a program can tell: axe-core's verdict.
+//! Accessibility checks with axe-core.
 
 use std::fmt;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::tools;
 /// <https://github.com/dequelabs/axe-core/blob/develop/doc/API.md#axe-core-tags>
 const TAGS: [&str; 4] = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"];
 
-/// A rule that is broken in a way that is serious or critical.
+/// A serious or critical violation of a rule.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Violation {
     /// axe-core's name for the rule, `color-contrast` for example.
@@ -36,13 +36,13 @@ pub(super) async fn violations(session: &Session) -> Vec<Violation> {
     let source = tools::axe();
     let source = fs::read_to_string(&source)
         .unwrap_or_else(|error| panic!("could not read {}: {error}", source.display()));
-    // As a script of the driver's, so that the page's policy does not hold for it.
+    // As a script of the driver, to which the page's policy does not apply.
     let injected = session.run(&source, json!([])).await;
-    injected.unwrap_or_else(|refusal| panic!("axe-core was not taken: {refusal}"));
+    injected.unwrap_or_else(|error| panic!("axe-core was not taken: {error}"));
 
     let parameters = json!({ "script": RUN, "args": [TAGS] });
     let outcome = session.post("execute/async", parameters).await;
-    let outcome = outcome.unwrap_or_else(|refusal| panic!("axe-core failed: {refusal}"));
+    let outcome = outcome.unwrap_or_else(|error| panic!("axe-core failed: {error}"));
     assert_eq!(outcome["error"], Value::Null, "axe-core failed");
     let found = outcome["violations"].as_array().expect("violations are a list");
     found.iter().map(violation).filter(Violation::is_grave).collect()

@@ -1,4 +1,4 @@
-//! A chromedriver and the Chromium that it starts, with a profile of their own.
+//! Starts a chromedriver and its Chromium, with a profile of their own.
 
 use std::fs;
 use std::path::Path;
@@ -16,15 +16,15 @@ use crate::process::{Launch, Process};
 use crate::tools;
 use crate::watchdog::Watchdog;
 
-/// How many browsers a test process runs at a time. Each is half a dozen processes that are
-/// busy while a page loads: with more of them every wait gets longer, and nothing is won.
+/// How many browsers a test process runs at a time. Each has half a dozen processes that are busy
+/// while a page loads: more of them only make every wait longer.
 const BROWSERS: usize = 2;
 static ROOM: Semaphore = Semaphore::const_new(BROWSERS);
 
 /// How long chromedriver may take to start.
 const START: Duration = Duration::from_secs(60);
 
-/// The processes, and the folder that they write to. Fields are dropped in this order.
+/// The processes and their folder. Fields are dropped in this order.
 #[derive(Debug)]
 pub(super) struct Driver {
     _chromedriver: Process,
@@ -37,8 +37,8 @@ impl Driver {
     pub(super) async fn start(any_certificate: bool) -> (Self, Session) {
         let room = ROOM.acquire().await.expect("the semaphore is never closed");
         let folder = Folder::new();
-        // Left to choose for itself, it takes a port of IPv4 that is free and ends if the same
-        // one of IPv6 is not; those that the system hands out may always be in use.
+        // By itself it takes a free IPv4 port, and ends if the same IPv6 port is in use, which can
+        // happen with the system's ephemeral ports.
         let chromedriver = Launch::program(tools::chromedriver())
             .arg(format!("--port={}", free_port()))
             // Chromium keeps a crash database at home, whatever its profile is.
@@ -78,7 +78,7 @@ fn capabilities(folder: &Path, any_certificate: bool) -> Value {
         "--lang=en-US",
         // As on a telephone, where a page that is 375 px wide has all of them.
         "--hide-scrollbars",
-        // The one thing that its log says otherwise is that there is no message bus.
+        // Otherwise its log only says that there is no message bus.
         "--log-level=3",
         &profile,
     ];
@@ -96,7 +96,7 @@ fn capabilities(folder: &Path, any_certificate: bool) -> Value {
     })
 }
 
-/// A temporary folder, removed when it is dropped and when the test process is killed.
+/// A temporary folder that is removed when it is dropped or when the test process is killed.
 #[derive(Debug)]
 struct Folder {
     folder: TempDir,
@@ -120,8 +120,8 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Chromium's processes have been sent SIGKILL, but nobody can wait for a grandchild's
-        // end, and until then it may make another file.
+        // Chromium's processes have been sent SIGKILL, but we cannot wait for grandchildren, and until
+        // they end they may make another file.
         let end = Instant::now() + Duration::from_secs(5);
         while fs::remove_dir_all(self.path()).is_err() && self.path().exists() {
             if Instant::now() > end {

@@ -1,28 +1,22 @@
-//! What a person, or a screen reader, takes an element for.
+//! The roles of elements.
 
 use std::fmt;
 
-/// What an element is to be.
+/// The role of an element, as a person or a screen reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Does something when it is pressed.
     Button,
-    /// Leads somewhere.
     Link,
-    /// An entry of a menu.
     MenuItem,
-    /// The title of a page or of a part of it.
     Heading,
-    /// Can be ticked.
     Checkbox,
-    /// One choice of several.
     Radio,
     /// Takes text, a time or a choice from a list.
     Field,
 }
 
 impl Role {
-    /// Where such elements are looked for.
+    /// CSS selectors of candidates.
     pub(super) fn selectors(self) -> &'static [&'static str] {
         match self {
             Self::Button => &["button", "summary", "input[type=submit]", "[role=button]"],
@@ -39,8 +33,7 @@ impl Role {
         }
     }
 
-    /// Whether the browser gives it to assistive technology as such (WAI-ARIA's names, and
-    /// Chromium's own for what has none there).
+    /// Whether a computed role is this one (WAI-ARIA's names, and Chromium's own where there is none).
     pub(super) fn is(self, computed: &str) -> bool {
         match self {
             Self::Button => matches!(computed, "button" | "DisclosureTriangle"),

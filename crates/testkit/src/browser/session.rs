@@ -1,8 +1,8 @@
-//! The W3C WebDriver protocol, as far as it is needed: JSON over HTTP to a chromedriver.
+//! A client of the W3C WebDriver protocol: JSON over HTTP to a chromedriver.
 //!
-//! <https://www.w3.org/TR/webdriver2/>, and for what is Chromium's own
-//! <https://chromedriver.chromium.org/extensions>. The client crates would bring twenty more
-//! packages and neither computed labels, nor the console's log, nor DevTools commands.
+//! <https://www.w3.org/TR/webdriver2/> and, for Chromium's extensions,
+//! <https://chromedriver.chromium.org/extensions>. The client crates would bring twenty more packages,
+//! and have neither computed labels, nor the console's log, nor DevTools commands.
 
 use std::fmt;
 
@@ -14,21 +14,19 @@ use crate::http::Client;
 /// The key of an element in JSON (WebDriver section 12).
 const ELEMENT_KEY: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// An open session.
 #[derive(Debug)]
 pub(super) struct Session {
     client: Client,
     url: String,
 }
 
-/// A command that was refused.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct WebDriverError {
     error: String,
     message: String,
 }
 
-/// An element of the page that was open when it was found.
+/// An element. It is valid while its page is open.
 #[derive(Clone, Debug)]
 pub(super) struct ElementId(String);
 
@@ -39,10 +37,9 @@ impl ElementId {
     }
 }
 
-impl Refusal {
-    /// Whether it may be otherwise in a moment: the page was changing, or something else was
-    /// in front of the element.
-    pub(super) fn is_passing(&self) -> bool {
+impl WebDriverError {
+    /// Whether a retry may succeed: the page was changing, or something covered the element.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(
             self.error.as_str(),
             "stale element reference"
@@ -54,7 +51,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for WebDriverError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The stack trace is chromedriver's own.
         let message = self.message.split("\nStacktrace:").next().unwrap_or_default();
@@ -69,21 +66,30 @@ impl Session {
         let mut session = Self { client, url: format!("http://127.0.0.1:{port}/session") };
         let wanted = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let opened = session.post("", wanted).await;
-        let opened = opened.unwrap_or_else(|refusal| panic!("no browser session: {refusal}"));
+        let opened = opened.unwrap_or_else(|error| panic!("no browser session: {error}"));
         let id = opened["sessionId"].as_str().expect("a session has an id");
         session.url = format!("{}/{id}", session.url);
         session
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Refusal> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, WebDriverError> {
         self.command(Method::GET, path, String::new()).await
     }
 
-    pub(super) async fn post(&self, path: &str, parameters: Value) -> Result<Value, Refusal> {
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        parameters: Value,
+    ) -> Result<Value, WebDriverError> {
         self.command(Method::POST, path, parameters.to_string()).await
     }
 
-    async fn command(&self, method: Method, path: &str, body: String) -> Result<Value, Refusal> {
+    async fn command(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Value, WebDriverError> {
         let url = if path.is_empty() { self.url.clone() } else { format!("{}/{path}", self.url) };
         let headers = [("content-type", "application/json")];
         let answer = self.client.send(method, &url, &headers, body.into()).await;
@@ -94,7 +100,7 @@ impl Session {
             return Ok(value);
         }
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        Err(Refusal { error: text("error"), message: text("message") })
+        Err(WebDriverError { error: text("error"), message: text("message") })
     }
 
     /// A command of the Chrome DevTools protocol to the window.
@@ -103,16 +109,20 @@ impl Session {
         let parameters = json!({ "cmd": command, "params": parameters });
         self.post("goog/cdp/execute", parameters)
             .await
-            .unwrap_or_else(|refusal| panic!("{command}: {refusal}"))
+            .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
     /// Runs the body of a function in the page.
-    pub(super) async fn run(&self, script: &str, arguments: Value) -> Result<Value, Refusal> {
+    pub(super) async fn run(
+        &self,
+        script: &str,
+        arguments: Value,
+    ) -> Result<Value, WebDriverError> {
         self.post("execute/sync", json!({ "script": script, "args": arguments })).await
     }
 
     /// The elements that match a CSS selector, in the page's order.
-    pub(super) async fn select(&self, selector: &str) -> Result<Vec<ElementId>, Refusal> {
+    pub(super) async fn select(&self, selector: &str) -> Result<Vec<ElementId>, WebDriverError> {
         self.find("elements", selector).await
     }
 
@@ -121,11 +131,11 @@ impl Session {
         &self,
         element: &ElementId,
         selector: &str,
-    ) -> Result<Vec<ElementId>, Refusal> {
+    ) -> Result<Vec<ElementId>, WebDriverError> {
         self.find(&format!("element/{}/elements", element.0), selector).await
     }
 
-    async fn find(&self, path: &str, selector: &str) -> Result<Vec<ElementId>, Refusal> {
+    async fn find(&self, path: &str, selector: &str) -> Result<Vec<ElementId>, WebDriverError> {
         let found = self.post(path, json!({ "using": "css selector", "value": selector })).await?;
         let id = |element: &Value| {
             let id = element[ELEMENT_KEY].as_str().expect("an element has an id");
@@ -134,8 +144,12 @@ impl Session {
         Ok(found.as_array().expect("elements are a list").iter().map(id).collect())
     }
 
-    /// Something to know about an element: `text`, `computedrole`, `attribute/href`, …
-    pub(super) async fn ask(&self, element: &ElementId, what: &str) -> Result<Value, Refusal> {
+    /// A property of an element: `text`, `computedrole`, `attribute/href`, …
+    pub(super) async fn ask(
+        &self,
+        element: &ElementId,
+        what: &str,
+    ) -> Result<Value, WebDriverError> {
         self.get(&format!("element/{}/{what}", element.0)).await
     }
 
@@ -144,18 +158,18 @@ impl Session {
         &self,
         element: &ElementId,
         what: &str,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, WebDriverError> {
         let value = self.ask(element, what).await?;
         Ok(value.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Something to do with an element: `click`, `clear` or `value`.
+    /// An action on an element: `click`, `clear` or `value`.
     pub(super) async fn act(
         &self,
         element: &ElementId,
         action: &str,
         parameters: Value,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WebDriverError> {
         self.post(&format!("element/{}/{action}", element.0), parameters).await.map(drop)
     }
 }

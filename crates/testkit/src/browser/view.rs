@@ -1,4 +1,4 @@
-//! What a page looks like: sizes, colours, pictures.
+//! The look of a page: viewport, colour scheme, pictures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,33 +9,28 @@ use serde_json::json;
 
 use super::session::Session;
 
-/// The size of what is seen of a page, in CSS pixels.
+/// The size of the viewport, in CSS pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// From left to right.
     pub width: u32,
-    /// From top to bottom.
     pub height: u32,
 }
 
 impl Size {
-    /// A window on a desk.
     pub const DESKTOP: Self = Self { width: 1280, height: 900 };
-    /// A telephone, upright.
+    /// Upright.
     pub const PHONE: Self = Self { width: 375, height: 800 };
 }
 
-/// The colours that somebody prefers.
+/// CSS `prefers-color-scheme`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorScheme {
-    /// Dark on light.
     Light,
-    /// Light on dark.
     Dark,
 }
 
 impl ColorScheme {
-    /// As CSS names them: `light`, `dark`.
+    /// As CSS names it: `light`, `dark`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Light => "light",
@@ -65,7 +60,7 @@ pub(super) async fn picture(session: &Session) -> Vec<u8> {
     BASE64_STANDARD.decode(data).expect("a picture is in base64")
 }
 
-/// Where a picture is kept: `target/screenshots/<name>.png`.
+/// `target/screenshots/<name>.png`.
 pub(super) fn path(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/screenshots");
     fs::create_dir_all(&folder)

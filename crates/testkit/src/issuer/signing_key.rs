@@ -1,4 +1,4 @@
-//! Keys that sign tokens, and what a forger would sign.
+//! Keys that sign tokens.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,15 +8,13 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
-/// A key that signs tokens.
 pub struct SigningKey {
-    /// What it is called.
+    /// The key id.
     pub kid: String,
     pair: EcdsaKeyPair,
 }
 
 impl SigningKey {
-    /// Makes a key.
     pub fn new(kid: &str) -> SigningKey {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
@@ -36,12 +34,12 @@ impl SigningKey {
         })
     }
 
-    /// The public key's bytes, for those who would take them for an HMAC's secret.
+    /// The public key's bytes, for forged tokens that use them as the secret of an HMAC.
     pub fn public_bytes(&self) -> Vec<u8> {
         self.pair.public_key().as_ref().to_vec()
     }
 
-    /// A token with this header and these claims.
+    /// Signs a token with any header.
     pub fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let signed = signing_input(header, claims);
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes());
@@ -49,7 +47,7 @@ impl SigningKey {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
 
-    /// An ordinary token.
+    /// Signs a token with the header that the issuer uses.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_with(&json!({"alg": "ES256", "typ": "JWT", "kid": self.kid}), claims)
     }
@@ -61,7 +59,7 @@ pub fn signing_input(header: &Value, claims: &Value) -> String {
     format!("{}.{}", part(header), part(claims))
 }
 
-/// Seconds since 1970, so many from now.
+/// The Unix time `seconds` from now.
 pub fn in_seconds(seconds: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     i64::try_from(now).expect("a time") + seconds

@@ -18,11 +18,11 @@ use crate::watchdog::Watchdog;
 /// Long enough for recovery on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// How often a starting or stopping server is looked at: it notifies nobody.
+/// How often to check whether the server has started or stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Fewer connections and buffers than a server of production, more connections than the
-/// default: many pools share a test's cluster.
+/// Smaller than in production, but with more connections than the default, because many pools share a
+/// test's cluster.
 const SETTINGS: [(&str, &str); 3] =
     [("listen_addresses", "127.0.0.1"), ("max_connections", "250"), ("shared_buffers", "64MB")];
 
@@ -38,7 +38,7 @@ pub(super) struct Server {
     settings: Vec<(String, String)>,
 }
 
-/// Whom the server runs as when the test is run by root, which Postgres refuses to be.
+/// The user that the server runs as if the test runs as root, which Postgres refuses.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     user: u32,
@@ -83,7 +83,7 @@ impl Server {
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"])
             .args(["--no-sync", "--no-instructions"]));
 
-        // Another process may take the port between our looking and Postgres' binding.
+        // Another process may take the port before Postgres binds it.
         let mut attempts_left = 5;
         while let Err(log) = server.try_start() {
             attempts_left -= 1;
@@ -111,12 +111,12 @@ impl Server {
     }
 
     pub(super) fn kill(&mut self) {
-        // Immediate shutdown. Unlike after SIGKILL, no backend is left behind that would
-        // keep the next start waiting.
+        // Immediate shutdown. Unlike after SIGKILL, no backend is left that would delay the next
+        // start.
         self.end(Signal::QUIT);
     }
 
-    /// psql with some SQL, to be [run].
+    /// The psql command for some SQL; see [run].
     pub(super) fn query(&self, database: &str, sql: &str) -> Command {
         assert!(self.running.is_some(), "postgres does not run");
         let port = self.port.to_string();
@@ -128,7 +128,7 @@ impl Server {
         psql
     }
 
-    /// Starts the server and waits until it accepts connections; its log if it ends instead.
+    /// Starts the server and waits until it accepts connections. Returns its log if it ends instead.
     fn try_start(&mut self) -> Result<(), String> {
         let log_path = self.directory.path().join("log");
         let log = File::create(&log_path).expect("the log can be made");
@@ -142,7 +142,7 @@ impl Server {
         for (name, value) in SETTINGS {
             command.arg("-c").arg(format!("{name}={value}"));
         }
-        // Later ones win.
+        // The last value of a setting applies.
         for (name, value) in &self.settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -194,16 +194,16 @@ impl Server {
         self.watchdog.release();
     }
 
-    /// One of Postgres' programs, as the account that owns the cluster.
+    /// One of Postgres's programs, run by the owner of the cluster.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command
-            // The account may be barred from the directory that the test runs in.
+            // The account may have no access to the test's directory.
             .current_dir(self.directory.path())
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
         if let Some(Account { user, group }) = self.account {
-            // This drops root's other groups as well.
+            // Drops root's other groups as well.
             command.uid(user).gid(group);
         }
         command
@@ -230,7 +230,7 @@ fn accepts_connections(programs: &std::path::Path, port: u16) -> bool {
         .success()
 }
 
-/// Runs a program to its end and returns what it printed; panics with all of it if it fails.
+/// Runs a program to its end. Returns its output, or panics with it if the program fails.
 pub(super) fn run(command: &mut Command) -> String {
     let output = command
         .output()

@@ -1,4 +1,4 @@
-//! What a process writes, line by line.
+//! The output of a process, line by line.
 
 use std::io::{BufRead, BufReader, PipeReader};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,12 +6,11 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 
-/// The lines that have been read from a process' pipe by a thread of its own: a test that
-/// is busy must not block a process whose pipe is full.
+/// A thread reads the pipe, so that a busy test does not block a process whose pipe is full.
 #[derive(Debug)]
 pub(super) struct Output {
     lines: Arc<Mutex<Vec<String>>>,
-    /// Changes with every line; closed at the output's end.
+    /// Changes with every line, and is closed at the output's end.
     progress: watch::Receiver<()>,
     reader: Option<JoinHandle<()>>,
 }
@@ -40,12 +39,12 @@ impl Output {
         lock(&self.lines).iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
-    /// The first line that matches, as soon as it is there; none at the output's end.
+    /// Waits for the first line that matches. `None` at the output's end.
     pub(super) async fn find(&self, matches: impl Fn(&str) -> bool) -> Option<String> {
         let mut progress = self.progress.clone();
         let mut seen = 0;
         loop {
-            // Asked before the lines are looked at, so that the last ones are.
+            // Checked before the lines are searched, so that the last ones are not missed.
             let ended = progress.has_changed().is_err();
             progress.mark_unchanged();
             {
@@ -58,7 +57,7 @@ impl Output {
             if ended {
                 return None;
             }
-            // An error means the end, which the next round notices.
+            // An error means the end, which the next iteration notices.
             let _ = progress.changed().await;
         }
     }

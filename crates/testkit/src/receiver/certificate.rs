@@ -1,4 +1,4 @@
-//! The receiver's TLS: an authority made for the test, and the certificates it issues.
+//! Certificate authorities of tests, and the certificates that they issue.
 
 use std::sync::Arc;
 
@@ -11,19 +11,17 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Which certificate a receiver shows.
+/// The certificate that a receiver presents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Certificate {
-    /// For 127.0.0.1 and localhost, in its time, from the receiver's authority.
+    /// For 127.0.0.1 and localhost, currently valid, from the receiver's authority.
     #[default]
     Valid,
-    /// The same for another name besides.
+    /// The same, and for another name.
     ValidFor(&'static str),
     /// From another authority of the same name.
     Untrusted,
-    /// No longer in its time.
     Expired,
-    /// For another host.
     WrongName,
 }
 
@@ -31,7 +29,7 @@ pub enum Certificate {
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     pem: String,
-    /// Whether servers show its own certificate.
+    /// Whether servers present its own certificate.
     is_server: bool,
 }
 
@@ -42,7 +40,6 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// Makes an authority that nobody trusts yet.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Keeptrusts test authority");
@@ -54,10 +51,9 @@ impl Authority {
         Self { issuer, pem, is_server: false }
     }
 
-    /// A server's certificate that has signed itself, with the extensions that
-    /// `openssl req -x509 -addext subjectAltName=DNS:localhost,IP:127.0.0.1` gives it: it is marked
-    /// as an authority, and says of itself what it is for in no other way. Servers show it where
-    /// they would show [`Certificate::Valid`].
+    /// A self-signed server certificate with the extensions of
+    /// `openssl req -x509 -addext subjectAltName=DNS:localhost,IP:127.0.0.1`: it is marked as an
+    /// authority and has no key usage. Servers present it in place of [`Certificate::Valid`].
     pub fn self_signed_server() -> Self {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("the names are valid");
@@ -70,12 +66,12 @@ impl Authority {
         Self { issuer, pem, is_server: true }
     }
 
-    /// Its certificate, in PEM.
+    /// The certificate, in PEM.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// A certificate for this machine, and for a client of this name, and its key; in PEM.
+    /// A certificate for this machine and for a client of this name, and its key, in PEM.
     pub fn identity_pem(&self, name: &str) -> (String, String) {
         if self.is_server {
             return self.own_identity_pem();

@@ -1,4 +1,4 @@
-//! A receiver whose every connection the test writes by itself, byte for byte.
+//! A receiver whose connections the test serves itself, byte by byte.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Authority, Certificate};
 
-/// A running receiver; when dropped it closes its connections and its port.
+/// A running receiver; it closes its connections and its port when it is dropped.
 pub struct RawReceiver {
     address: SocketAddr,
     ca_file: TempPath,
@@ -25,9 +25,8 @@ pub struct RawReceiver {
 }
 
 impl RawReceiver {
-    /// Starts a receiver on a free port of 127.0.0.1, with a good certificate. Each connection is
-    /// served as the test likes, from the end of its TLS handshake on; it is told the
-    /// connection's number, from 1 on.
+    /// Starts a receiver on a free port of 127.0.0.1. `serve` gets each connection after its TLS
+    /// handshake, with its number, from 1.
     pub fn start<Serve, Serving>(certificate: Certificate, http1_only: bool, serve: Serve) -> Self
     where
         Serve: Fn(TlsStream<TcpStream>, u64) -> Serving + Clone + Send + 'static,
@@ -55,12 +54,11 @@ impl RawReceiver {
         Self { address, ca_file, connections, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The https URL of a path (beginning with `/`), by address.
+    /// The https URL of a path (beginning with `/`), with the address as host.
     pub fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
@@ -70,7 +68,7 @@ impl RawReceiver {
         &self.ca_file
     }
 
-    /// How many TCP connections have been accepted.
+    /// The number of accepted TCP connections.
     pub fn connection_count(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }

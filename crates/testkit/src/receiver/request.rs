@@ -1,4 +1,4 @@
-//! What the receiver remembers of a request.
+//! A request as the receiver keeps it.
 
 use std::time::{Instant, SystemTime};
 
@@ -6,29 +6,26 @@ use bytes::Bytes;
 use hyper::Version;
 use hyper::http::request::Parts;
 
-/// A request as it came in.
 #[derive(Clone, Debug)]
 pub struct ReceivedRequest {
-    /// `POST`, for example.
+    /// For example `POST`.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// HTTP/1.1 or HTTP/2.
     pub version: Version,
-    /// Names in lower case and values, in order; several values of one name are together.
+    /// Names (in lower case) and values, in order; the values of one name are together.
     pub headers: Vec<(String, String)>,
-    /// The body's exact bytes.
     pub body: Bytes,
-    /// When its head had arrived, to compare with other instants of this process.
+    /// When its head had arrived, by the clock of this process.
     pub arrived: Instant,
     /// The same, by the wall clock.
     pub arrived_at: SystemTime,
-    /// Which connection it came over, counted from 1.
+    /// The number of its connection, from 1.
     pub connection: u64,
 }
 
 impl ReceivedRequest {
-    /// The first value of a header, by its name in lower case.
+    /// The first value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -55,7 +52,7 @@ impl ReceivedRequest {
     }
 }
 
-/// When and where a request came in.
+/// When and on which connection a request arrived.
 pub(super) struct Arrival {
     instant: Instant,
     time: SystemTime,

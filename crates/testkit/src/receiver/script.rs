@@ -1,4 +1,4 @@
-//! How a receiver behaves.
+//! Scripted answers of a receiver.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,32 +7,25 @@ use bytes::Bytes;
 
 use super::ReceivedRequest;
 
-/// What to do with a request.
+/// The reaction to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// Answers.
     Answer {
-        /// The status code.
         status: u16,
-        /// Headers.
         headers: Vec<(String, String)>,
-        /// The body.
         body: Bytes,
     },
-    /// Never answers, and keeps the connection open.
+    /// Never answers and keeps the connection open.
     Hang,
-    /// Answers 200 with a body that goes on for ever, a byte at a time.
+    /// Answers 200 with an endless body, a byte at a time.
     Drip {
-        /// The time between two bytes.
         every: Duration,
     },
     /// Closes the connection (in HTTP/2: resets the stream) without an answer.
     Close,
-    /// Does something, later.
+    /// Does something after a delay.
     Late {
-        /// How long to wait first.
         after: Duration,
-        /// What to do then.
         reply: Box<Reply>,
     },
 }
@@ -53,7 +46,7 @@ impl Reply {
         Self::status(302).with_header("location", location)
     }
 
-    /// Adds a header, if this is an answer.
+    /// Does nothing if this is no answer.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         if let Self::Answer { headers, .. } = &mut self {
             headers.push((name.to_owned(), value.to_owned()));
@@ -61,7 +54,7 @@ impl Reply {
         self
     }
 
-    /// Sets the body, if this is an answer.
+    /// Does nothing if this is no answer.
     pub fn with_body(mut self, content: impl Into<Bytes>) -> Self {
         if let Self::Answer { body, .. } = &mut self {
             *body = content.into();
@@ -69,13 +62,13 @@ impl Reply {
         self
     }
 
-    /// The same, later.
+    /// Delays the reply.
     pub fn after(self, after: Duration) -> Self {
         Self::Late { after, reply: Box::new(self) }
     }
 }
 
-/// Decides on the reply to each request; 200 to everything by default.
+/// Chooses the reply to each request. The default answers 200 to everything.
 pub struct Script(Box<dyn Fn(&ReceivedRequest) -> Reply + Send + Sync>);
 
 impl Default for Script {
@@ -85,7 +78,6 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Decides by code.
     pub fn new(decide: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) -> Self {
         Self(Box::new(decide))
     }
@@ -95,8 +87,7 @@ impl Script {
         Self::new(move |_| reply.clone())
     }
 
-    /// One reply after the other, in the order in which requests come in, then the last one
-    /// for ever.
+    /// One reply after the other, in the order of the requests, and then always the last one.
     pub fn sequence(replies: impl IntoIterator<Item = Reply>) -> Self {
         let replies: Vec<Reply> = replies.into_iter().collect();
         assert!(!replies.is_empty(), "a sequence needs a reply");
@@ -107,8 +98,8 @@ impl Script {
         })
     }
 
-    /// A script per path (queries included). Requests for other paths are answered with 404,
-    /// so that a mistake in a test shows.
+    /// A script for each path (with its query). Other paths are answered with 404, so that a mistake
+    /// in a test shows.
     pub fn by_path<P: Into<String>>(scripts: impl IntoIterator<Item = (P, Script)>) -> Self {
         let scripts: Vec<(String, Script)> =
             scripts.into_iter().map(|(path, script)| (path.into(), script)).collect();

@@ -24,7 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::request::Arrival;
 use super::{ReceivedRequest, Reply, Script};
 
-/// What the receiver's thread and the test both see.
+/// State of the receiver's thread and the test.
 pub(super) struct Shared {
     script: Mutex<Arc<Script>>,
     requests: Mutex<Vec<Arc<ReceivedRequest>>>,
@@ -88,7 +88,7 @@ impl Shared {
         self.changes.send_replace(());
     }
 
-    /// Remembers the request and decides on its reply.
+    /// Keeps the request and chooses the reply.
     fn received(&self, request: ReceivedRequest) -> Reply {
         let request = Arc::new(request);
         let script = Arc::clone(&lock(&self.script));
@@ -126,7 +126,7 @@ async fn accept(listener: TcpListener, tls: Arc<ServerConfig>, shared: Arc<Share
     let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is fit");
     let acceptor = TlsAcceptor::from(tls);
     loop {
-        // Accepting fails when a client is gone already.
+        // Accepting fails if the client has gone already.
         let Ok((connection, _)) = listener.accept().await else {
             continue;
         };
@@ -136,14 +136,14 @@ async fn accept(listener: TcpListener, tls: Arc<ServerConfig>, shared: Arc<Share
 }
 
 async fn converse(connection: TcpStream, number: u64, acceptor: TlsAcceptor, shared: Arc<Shared>) {
-    // Answers are small: they must not wait for more to send.
+    // Answers are small: they must not wait for more data.
     let _ = connection.set_nodelay(true);
     let Ok(connection) = acceptor.accept(connection).await else {
         shared.handshake_failed();
         return;
     };
     let service = service_fn(move |request| answer(request, number, Arc::clone(&shared)));
-    // A client that goes away, or a reply that closes, is an error here and none for us.
+    // An error means that the client has gone, or that the reply closes the connection.
     let _ = auto::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(connection), service)
         .await;

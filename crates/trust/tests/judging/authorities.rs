@@ -1,4 +1,4 @@
-//! Certificates that name no server are authorities, and what is wrong with what others show.
+//! Certificates without server names are authorities; problems with the certificates that they issued.
 
 use keeptrusts_webhooks_trust::CertificateProblem;
 use rcgen::{
@@ -15,13 +15,13 @@ fn server() -> CertificateParams {
     params("localhost", &["localhost", "127.0.0.1"])
 }
 
-/// What becomes of a server's certificate that `authority` has issued.
+/// The result for a server's certificate that `authority` issued.
 fn judged(authority: &Authority, server: &CertificateParams) -> Result<(), CertificateProblem> {
     handshake(&trust(&authority.pem()), &authority.issue(server), "localhost")
 }
 
 #[test]
-fn what_an_authority_has_issued_is_believed() {
+fn a_certificate_of_a_trusted_authority_is_accepted() {
     assert_eq!(judged(&Authority::named("private"), &server()), Ok(()));
 }
 
@@ -55,14 +55,14 @@ fn an_intermediate_authority_can_be_trusted_without_its_root() {
 }
 
 #[test]
-fn an_authority_is_trusted_after_its_time_as_trust_anchors_are() {
+fn an_authority_is_trusted_after_its_validity_as_trust_anchors_are() {
     let mut params = like_openssl("private", &[]);
     params.not_after = date_time_ymd(2020, 1, 1);
     assert_eq!(judged(&Authority::with(params), &server()), Ok(()));
 }
 
 #[test]
-fn dates_names_and_purposes_are_told_apart() {
+fn dates_names_and_purposes_have_problems_of_their_own() {
     let authority = Authority::named("private");
     let with = |change: &dyn Fn(&mut CertificateParams)| {
         let mut params = server();
@@ -91,7 +91,7 @@ fn dates_names_and_purposes_are_told_apart() {
 }
 
 #[test]
-fn what_is_wrong_with_an_intermediate_is_not_said_of_the_server() {
+fn a_problem_of_an_intermediate_is_not_reported_as_the_servers() {
     let root = Authority::named("root");
     let through = |change: &dyn Fn(&mut CertificateParams)| {
         let mut params = like_openssl("intermediate", &[]);
@@ -131,7 +131,7 @@ fn only(domain: &str) -> NameConstraints {
 }
 
 #[test]
-fn an_authority_that_shows_its_own_certificate_as_a_server_names_none() {
+fn an_authoritys_certificate_presented_by_a_server_has_no_server_names() {
     let params = like_openssl("localhost", &[]);
     let server = self_signed(&params, &KeyPair::generate().expect("a key"));
     let judged = handshake(&trust(&server.pem()), &server, "localhost");
@@ -139,7 +139,7 @@ fn an_authority_that_shows_its_own_certificate_as_a_server_names_none() {
 }
 
 #[test]
-fn issuers_are_told_apart_by_their_keys() {
+fn issuers_are_distinguished_by_their_keys() {
     let trusted = Authority::named("private");
     let trust = trust(&trusted.pem());
     let stranger = Authority::named("stranger").issue(&server());
@@ -152,7 +152,7 @@ fn issuers_are_told_apart_by_their_keys() {
 }
 
 #[test]
-fn a_namesake_with_a_key_of_another_kind_is_told_as_one() {
+fn an_issuer_of_the_same_name_with_a_key_of_another_kind_is_reported_as_the_wrong_issuer() {
     let trusted = self_signed(&like_openssl("private", &[]), &rsa_key());
     let namesake = Authority::named("private").issue(&server());
     assert_eq!(
@@ -184,13 +184,13 @@ fn made_by_openssl(server: &str) -> Result<(), CertificateProblem> {
 }
 
 #[test]
-fn a_certificate_that_is_signed_with_sha_1_is_called_so() {
+fn a_certificate_that_is_signed_with_sha_1_is_reported_as_such() {
     let judged = made_by_openssl(include_str!("data/sha1.pem"));
     assert_eq!(judged, Err(CertificateProblem::UnsupportedSignature));
 }
 
 #[test]
-fn a_certificate_of_version_1_is_called_so() {
+fn a_certificate_of_version_1_is_reported_as_such() {
     let judged = made_by_openssl(include_str!("data/version-1.pem"));
     assert_eq!(judged, Err(CertificateProblem::OldVersion));
 }

@@ -1,4 +1,4 @@
-//! Files that cannot be used say why, and which of their certificates it is.
+//! Errors for files that cannot be used.
 
 use keeptrusts_webhooks_trust::{CertificateProblem, TrustStore, UnusableCertificates};
 
@@ -22,7 +22,7 @@ fn a_file_without_a_certificate_is_refused() {
 }
 
 #[test]
-fn a_certificate_that_can_vouch_for_nothing_is_refused_with_its_number() {
+fn a_certificate_that_is_neither_server_nor_authority_is_refused_with_its_number() {
     let authority = Authority::named("private");
     let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let nameless = authority.issue(&params("localhost", &[])).pem();
@@ -40,14 +40,14 @@ fn a_certificate_that_can_vouch_for_nothing_is_refused_with_its_number() {
 }
 
 #[test]
-fn text_and_other_parts_of_pem_are_passed_over() {
+fn text_and_other_parts_of_pem_are_ignored() {
     let key = rsa_key().serialize_pem();
     let pem = Authority::named("private").pem();
     assert_eq!(added(&format!("a bundle\n{key}\n{pem}")), Ok(()));
 }
 
 #[test]
-fn who_trusts_nobody_believes_nobody() {
+fn an_empty_trust_store_refuses_every_server() {
     let trust = TrustStore::empty();
     assert!(trust.is_empty());
     let server = Authority::named("private").issue(&params("localhost", &["localhost"]));

@@ -1,4 +1,4 @@
-//! Handshakes in memory, between a client that trusts and a server that shows something.
+//! Handshakes in memory, between a client with a trust store and a server with a certificate.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustls::{ClientConnection, ConnectionCommon, ServerConfig, ServerConnection}
 
 use crate::identity::Identity;
 
-/// Shows a certificate whether or not the key is that of it.
+/// Presents a certificate even if the key does not belong to it.
 #[derive(Debug)]
 struct Shown(Arc<CertifiedKey>);
 
@@ -23,14 +23,14 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-/// A client that trusts what is in the file, and nobody else.
+/// A trust store with the certificates of a PEM file only.
 pub(crate) fn trust(pem: &str) -> TrustStore {
     let mut trust = TrustStore::empty();
     trust.add_pem("--trust-ca", pem.as_bytes()).expect("the file is right");
     trust
 }
 
-/// Shakes hands by TLS 1.2 and by TLS 1.3, which must come to the same.
+/// Runs the handshake with TLS 1.2 and TLS 1.3, which must have the same result.
 pub(crate) fn handshake(
     trust: &TrustStore,
     server: &Identity,
@@ -51,7 +51,7 @@ pub(crate) fn handshake(
         let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
         loop {
             pass(&mut client, &mut server);
-            // What the server thinks of the client's alert is not asked.
+            // The server's reaction to the client's alert does not matter.
             let _ = server.process_new_packets();
             pass(&mut server, &mut client);
             if let Err(error) = client.process_new_packets() {

@@ -6,7 +6,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// What a server shows, and the key that it shows it with.
+/// The certificates that a server presents, and its key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
@@ -53,7 +53,7 @@ pub(crate) fn like_openssl(common_name: &str, names: &[&str]) -> CertificatePara
     params
 }
 
-/// A certificate that has signed itself.
+/// A self-signed certificate.
 pub(crate) fn self_signed(params: &CertificateParams, key: &KeyPair) -> Identity {
     let certificate = params.self_signed(key).expect("a certificate");
     Identity { chain: vec![certificate.into()], key: pkcs8(key) }

@@ -1,4 +1,4 @@
-//! Which servers are believed, for which file of certificates, and why others are not.
+//! Which servers are accepted with which file of certificates, and why others are refused.
 
 mod authorities;
 mod files;

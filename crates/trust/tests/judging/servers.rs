@@ -1,4 +1,4 @@
-//! Certificates that name servers are trusted for themselves, and for nothing else.
+//! Certificates with server names are trusted as servers, and not as authorities.
 
 use keeptrusts_webhooks_trust::CertificateProblem;
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
@@ -11,7 +11,7 @@ fn localhost() -> Identity {
 }
 
 #[test]
-fn what_openssl_makes_is_trusted_for_its_names_and_addresses_when_it_is_named() {
+fn a_self_signed_certificate_of_openssl_is_trusted_for_its_names_and_addresses() {
     let server = localhost();
     let trust = trust(&server.pem());
     assert_eq!(handshake(&trust, &server, "localhost"), Ok(()));
@@ -22,7 +22,7 @@ fn what_openssl_makes_is_trusted_for_its_names_and_addresses_when_it_is_named() 
 }
 
 #[test]
-fn it_makes_no_difference_how_a_named_server_is_marked() {
+fn a_configured_server_is_trusted_however_its_certificate_is_marked() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
         let mut params = like_openssl("localhost", &["localhost"]);
         params.is_ca = is_ca;
@@ -32,7 +32,7 @@ fn it_makes_no_difference_how_a_named_server_is_marked() {
 }
 
 #[test]
-fn the_key_of_a_named_server_speaks_for_no_other_host() {
+fn the_key_of_a_configured_server_cannot_impersonate_another_host() {
     let named = Authority::with(like_openssl("localhost", &["localhost"]));
     let trust = trust(&named.pem());
     let mut forged = named.issue(&params("bank.example", &["bank.example"]));
@@ -56,7 +56,7 @@ fn the_key_of_a_named_server_speaks_for_no_other_host() {
 }
 
 #[test]
-fn a_named_server_that_does_not_have_the_key_is_refused() {
+fn a_configured_certificate_without_its_key_is_refused() {
     let params = like_openssl("localhost", &["localhost"]);
     let key = || KeyPair::generate().expect("a key");
     let stolen_with = self_signed(&params, &key()).key;
@@ -69,7 +69,7 @@ fn a_named_server_that_does_not_have_the_key_is_refused() {
 }
 
 #[test]
-fn a_certificate_that_only_looks_like_a_named_one_is_refused() {
+fn a_certificate_that_only_resembles_a_configured_one_is_refused() {
     let params = like_openssl("localhost", &["localhost"]);
     let named = self_signed(&params, &KeyPair::generate().expect("a key"));
     let double = self_signed(&params, &KeyPair::generate().expect("a key"));
@@ -78,7 +78,7 @@ fn a_certificate_that_only_looks_like_a_named_one_is_refused() {
 }
 
 #[test]
-fn a_named_server_is_trusted_in_its_time_only() {
+fn a_configured_server_is_trusted_within_its_validity_only() {
     let mut over = like_openssl("localhost", &["localhost"]);
     over.not_after = date_time_ymd(2020, 1, 1);
     let over = self_signed(&over, &rsa_key());
@@ -92,7 +92,7 @@ fn a_named_server_is_trusted_in_its_time_only() {
 }
 
 #[test]
-fn a_named_certificate_that_is_for_clients_only_is_refused() {
+fn a_configured_certificate_for_clients_only_is_refused() {
     let with_usage = |usage: &[ExtendedKeyUsagePurpose]| {
         let mut params = like_openssl("localhost", &["localhost"]);
         params.extended_key_usages = usage.to_vec();
@@ -107,7 +107,7 @@ fn a_named_certificate_that_is_for_clients_only_is_refused() {
 }
 
 #[test]
-fn a_server_that_an_authority_has_issued_can_be_named_without_its_authority() {
+fn a_server_certificate_of_an_authority_can_be_configured_without_the_authority() {
     let authority = Authority::named("private");
     let server = authority.issue(&params("localhost", &["localhost"]));
     let trust = trust(&server.pem());
@@ -119,7 +119,7 @@ fn a_server_that_an_authority_has_issued_can_be_named_without_its_authority() {
 }
 
 #[test]
-fn a_self_signed_server_that_is_not_named_is_called_so() {
+fn a_self_signed_server_that_is_not_configured_is_reported_as_self_signed() {
     let authority = Authority::named("trusted");
     let trust = trust(&authority.pem());
     let refused = Err(CertificateProblem::SelfSigned);
@@ -134,7 +134,7 @@ fn a_self_signed_server_that_is_not_named_is_called_so() {
 }
 
 #[test]
-fn a_namesake_of_its_issuer_is_not_called_self_signed() {
+fn a_certificate_with_the_subject_of_its_issuer_is_not_reported_as_self_signed() {
     let trust = trust(&Authority::named("trusted").pem());
     let issuer = Authority::named("localhost");
     let server = issuer.issue(&params("localhost", &["localhost"]));

@@ -1,4 +1,4 @@
-//! Flags for what the console's server puts up with.
+//! Flags for the limits of the console's server.
 
 use std::time::Duration;
 

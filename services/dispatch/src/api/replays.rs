@@ -17,7 +17,7 @@ use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, Repla
 use keeptrusts_webhooks_domain::limits::{
     MAX_REPLAY_COUNT, MAX_REPLAY_ROWS_COUNTED, MAX_RUNNING_REPLAYS,
 };
-use keeptrusts_webhooks_domain::log::Stream as LogStream;
+use keeptrusts_webhooks_domain::log;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope,
     ReplaySelection, ReplayState,
@@ -73,7 +73,7 @@ impl DispatchApi {
         }
         let id = ReplayId::new(new_ulid((self.clock)()));
         let record = NewRecord {
-            stream: LogStream::Replay(id),
+            stream: log::Stream::Replay(id),
             expected: ExpectedVersion::New,
             fact: Fact::Replay(ReplayFact::Requested(new.clone())),
         };
@@ -129,7 +129,7 @@ impl DispatchApi {
         }
         let endpoint_id = replay.request.selection.endpoint_id;
         let record = NewRecord {
-            stream: LogStream::Replay(*replay_id),
+            stream: log::Stream::Replay(*replay_id),
             // It takes a step several times a second, and is cancelled at any of them.
             expected: ExpectedVersion::Any,
             fact: Fact::Replay(ReplayFact::Cancelled { endpoint_id }),
@@ -324,7 +324,7 @@ struct ReplayWatcher {
 impl ReplayWatcher {
     /// Reads until the replay has taken one or more steps.
     async fn step(&mut self) -> Result<(), Status> {
-        let stream = LogStream::Replay(self.replay_id);
+        let stream = log::Stream::Replay(self.replay_id);
         loop {
             let records =
                 self.follower.next().await.map_err(database_errors::query_failed)?.records;

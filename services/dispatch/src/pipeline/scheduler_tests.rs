@@ -21,7 +21,7 @@ pub(super) const LIMITS: SchedulerLimits = SchedulerLimits {
 
 pub(super) const BEGIN: i64 = 1_776_940_200;
 
-/// Seconds after a time in our days: what waits for a time is due after
+/// Seconds after a present time: scheduled deliveries are due after
 /// [`DUE_IMMEDIATELY`](keeptrusts_webhooks_domain::delivery::DUE_IMMEDIATELY).
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(BEGIN + second).expect("in range")
@@ -147,7 +147,7 @@ fn a_request_that_is_over_makes_room_for_the_next_before_its_outcome_is_committe
     for delivery in &first {
         scheduler.request_ended(endpoint(1), delivery.id, AttemptEnd::Succeeded);
     }
-    // No more than this many would be repeated after a crash.
+    // A crash would repeat no more than these.
     let second = sent(&scheduler.poll(at(0)));
     assert_eq!(first.len() + second.len(), LIMITS.in_flight_per_endpoint);
     scheduler.outcome_committed(ended(&first[0]));
@@ -188,7 +188,7 @@ fn a_closed_endpoint_is_sent_nothing_and_goes_on_from_the_database() {
     assert_eq!(after, DueKey::MIN);
 }
 
-/// So many deliveries to endpoint 1, of which as many as may be are in flight.
+/// `count` deliveries to endpoint 1, as many of them in flight as possible.
 fn with_backlog(count: u128) -> (Scheduler, Vec<Delivery>) {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     for number in 0..count {
@@ -202,7 +202,7 @@ fn with_backlog(count: u128) -> (Scheduler, Vec<Delivery>) {
 fn a_pause_holds_the_other_deliveries_and_a_probe_goes_first_when_it_is_over() {
     let (mut scheduler, first) = with_backlog(8);
     assert_eq!(first.len(), LIMITS.requests_per_endpoint);
-    // The first answer asks for 20 seconds; of those that were under way one still succeeds.
+    // The first response asks for 20 seconds; one of the other attempts under way still succeeds.
     scheduler.pause(endpoint(1), at(20));
     finish(&mut scheduler, &first[0], AttemptEnd::Failed);
     finish(&mut scheduler, &first[1], AttemptEnd::Succeeded);
@@ -240,7 +240,7 @@ fn a_probe_that_is_answered_in_the_same_way_begins_the_next_pause() {
 }
 
 #[test]
-fn invariant_8_a_pause_is_one_endpoints() {
+fn invariant_8_a_pause_affects_one_endpoint_only() {
     let (mut scheduler, _) = with_backlog(8);
     scheduler.pause(endpoint(1), at(20));
     for number in 100..104 {
@@ -265,7 +265,7 @@ fn manual_retries_and_tests_wait_neither_for_a_pause_nor_behind_a_backlog() {
     scheduler.scheduled(Delivery { event_type: EventType::Test, ..test }, Position(2));
     let mut passed = Vec::new();
     loop {
-        // An endpoint that keeps failing has few places.
+        // An endpoint that keeps failing has few requests under way.
         let sent = sent(&scheduler.poll(at(1)));
         let Some(delivery) = sent.first() else { break };
         passed.push((delivery.id.ulid().0, delivery.due_trigger()));
@@ -302,7 +302,7 @@ fn the_next_owner_finds_a_manual_retry_of_a_paused_endpoint_in_the_database() {
 }
 
 #[test]
-fn any_number_of_manual_retries_passes_a_pause() {
+fn any_number_of_manual_retries_is_sent_during_a_pause() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     scheduler.add_backlog(endpoint(1), at(0));
     scheduler.pause(endpoint(1), at(20));
@@ -310,7 +310,7 @@ fn any_number_of_manual_retries_passes_a_pause() {
         retry_request_time: Some(at(0)),
         ..delivery(number, endpoint(1), at(500))
     };
-    // More than are in memory at once, then what is automatic.
+    // More than are in memory at once, then the automatic ones.
     let mut rows: Vec<_> = (1..=20).map(manual).collect();
     rows.extend((30..60).map(|number| delivery(number, endpoint(1), at(0))));
     let mut passed = Vec::new();
@@ -342,7 +342,7 @@ fn any_number_of_manual_retries_passes_a_pause() {
 }
 
 #[test]
-fn a_pause_that_does_not_count_any_more_is_over_at_once() {
+fn a_pause_that_is_ended_is_over_at_once() {
     let (mut scheduler, first) = with_backlog(8);
     scheduler.pause(endpoint(1), at(20));
     first.iter().for_each(|delivery| finish(&mut scheduler, delivery, AttemptEnd::Succeeded));
@@ -352,7 +352,7 @@ fn a_pause_that_does_not_count_any_more_is_over_at_once() {
 }
 
 #[test]
-fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
+fn a_delivery_that_caused_a_pause_waits_by_its_own_schedule() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(1));
     let [answered] = &sent(&scheduler.poll(at(0)))[..] else { panic!("one is sent") };
@@ -364,15 +364,15 @@ fn a_delivery_that_was_answered_waits_by_its_own_schedule() {
     assert_eq!(sent(&scheduler.poll(at(60))).len(), 1);
 }
 
-/// What a receiver's answer leaves behind that asks for `wait` seconds from second 1 on.
+/// A delivery after a response that asks for `wait` seconds from second 1 on.
 fn answered(delivery: &Delivery, wait: i64) -> Delivery {
     let state = DeliveryState::Retrying;
     Delivery { state, next_attempt_time: Some(at(1 + wait)), ..delivery.clone() }
 }
 
 #[test]
-fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
-    // More than are in memory at once, and all due before what was answered.
+fn the_oldest_answered_event_is_the_probe_if_its_own_wait_is_over() {
+    // More than are in memory at once, and all due before the delivery that was answered.
     let (mut scheduler, first) = with_backlog(30);
     scheduler.pause(endpoint(1), at(21));
     for (which, wait) in [(2, 20), (0, 60), (1, 20), (3, 19)] {
@@ -390,7 +390,7 @@ fn the_oldest_event_that_was_answered_is_the_probe_if_its_own_wait_is_over() {
 }
 
 #[test]
-fn a_probe_to_be_that_is_cancelled_or_whose_endpoint_is_closed_is_not_sent() {
+fn a_probe_that_is_cancelled_or_whose_endpoint_is_closed_is_not_sent() {
     let paused = || {
         let (mut scheduler, first) = with_backlog(1);
         scheduler.pause(endpoint(1), at(21));
@@ -432,7 +432,7 @@ fn deliveries_that_are_resumed_are_fetched_together_and_not_one_by_one() {
 }
 
 #[test]
-fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
+fn a_record_whose_delivery_was_fetched_before_schedules_nothing_again() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
     scheduler.add_backlog(endpoint(1), at(0));
     let [Effect::Fetch { fetch_id, limit, .. }] = scheduler.poll(at(0))[..] else {
@@ -443,15 +443,15 @@ fn a_record_that_the_database_had_already_shown_schedules_nothing_again() {
     for delivery in sent(&scheduler.poll(at(0))) {
         finish(&mut scheduler, &delivery, AttemptEnd::Succeeded);
     }
-    // Only now does the tail of the log come to the record that had scheduled it.
+    // Only now the tail of the log comes to the record that scheduled it.
     scheduler.scheduled(delivery(1, endpoint(1), at(0)), Position(5));
     assert_eq!(scheduler.poll(at(0)), []);
 }
 
 #[test]
-fn a_record_that_lies_below_what_was_fetched_is_not_taken_for_seen() {
+fn a_record_below_a_fetched_page_is_not_taken_for_fetched() {
     let mut scheduler = Scheduler::new(LIMITS, Position(0));
-    // As many as asked for: there may be more after them.
+    // As many as requested: there may be more after them.
     let answer = |scheduler: &mut Scheduler, effects: &[Effect], as_of, delivery: Delivery| {
         let fetch_id = effects.iter().find_map(|effect| match effect {
             Effect::Fetch { fetch_id, .. } => Some(*fetch_id),

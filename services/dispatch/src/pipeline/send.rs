@@ -108,7 +108,7 @@ async fn attempt(
     };
     let (end_time, steady_end_time) = ((shard.clock)(), shard.steady_clock.now());
     let mut evaluation = match sent {
-        Ok(exchanged) => Evaluation::of(exchanged, &target.endpoint.config.url, end_time),
+        Ok(http_exchange) => Evaluation::of(http_exchange, &target.endpoint.config.url, end_time),
         Err(reason) => Evaluation::never_sent(reason),
     };
     let current = shard.targets.get(delivery.endpoint_id);

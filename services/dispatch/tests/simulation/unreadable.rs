@@ -12,7 +12,8 @@ const SHARD: Shard = Shard(3);
 
 const UNFIT: &str = "not ok: shards (keeptrusts.webhooks.v1.DispatchService): \
                      this process cannot work on shard 3, its log says why; \
-                     another version may be able to\n";
+                     a newer version may be able to, \
+                     or `keeptrusts-webhooks log rebuild` may repair it\n";
 
 /// Processes that share four shards, with an endpoint on each.
 async fn processes(names: &[&str]) -> World {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use keeptrusts_webhooks_contracts::v1::{
     CancelDeliveryRequest, DeliveryState, RetryDeliveryRequest, SendTestRequest,
 };
-use keeptrusts_webhooks_deployment::{Kind, Query, Scrape, check};
+use keeptrusts_webhooks_deployment::{ProblemKind, Query, Scrape, check};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::tools;
@@ -155,16 +155,16 @@ async fn alerts_and_dashboard_query_existing_metrics_that_prometheus_accepts() {
 
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
     let queries = Query::of_folder(&deploy).expect("queries");
-    let complaints = check(&scrape, &queries);
-    let complaints = complaints.iter().filter(|complaint| match complaint.kind {
-        Kind::Syntax | Kind::Metric | Kind::Label => true,
+    let problems = check(&scrape, &queries);
+    let problems = problems.iter().filter(|problem| match problem.kind {
+        ProblemKind::Syntax | ProblemKind::Metric | ProblemKind::Label => true,
         // Codes and reasons appear once they have occurred.
-        Kind::Value => {
-            !["code", "reason", "rpc_method"].iter().any(|open| complaint.name.contains(open))
+        ProblemKind::Value => {
+            !["code", "reason", "rpc_method"].iter().any(|open| problem.name.contains(open))
         }
     });
-    let complaints: Vec<String> = complaints.map(ToString::to_string).collect();
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let problems: Vec<String> = problems.map(ToString::to_string).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 
     for text in &texts {
         assert_prometheus_takes(text);

@@ -1,4 +1,4 @@
-//! What templates cannot do to the process: take its time or its memory.
+//! Templates cannot use up the process's time or memory.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use keeptrusts_webhooks_domain::limits::MAX_DATA_BYTES;
 
 use super::*;
 
-/// Each would take minutes, gigabytes or the stack if nothing stopped it. With them the piece that
-/// is repeated, and how often: as often as 16 KiB have place for.
+/// Each would take minutes, gigabytes or the stack if nothing stopped it. With the piece that is
+/// repeated, and how often: as often as it fits into 16 KiB.
 fn bombs() -> Vec<(&'static str, String)> {
     let times = |piece: &str, count: usize| piece.repeat(count);
     let grown = |start: &str, growth: &str, end: &str| {
@@ -82,7 +82,7 @@ fn bombs() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Each looks cheap and reads much, again and again.
+/// Each looks cheap and repeatedly reads a lot.
 const REPEATED: [&str; 22] = [
     "data.policy|length",
     "data.policy|first",
@@ -145,7 +145,7 @@ fn no_template_takes_much_time_or_memory() {
 }
 
 #[test]
-fn a_bomb_is_told_what_it_is() {
+fn a_template_that_is_too_expensive_is_refused_with_the_reason() {
     let refusals: Vec<_> = bombs()
         .into_iter()
         .filter_map(|(name, template)| Some((name, render(&template).err()?.to_string())))
@@ -174,7 +174,7 @@ fn a_bomb_is_told_what_it_is() {
 }
 
 #[test]
-fn the_result_is_bounded_and_has_place_for_any_event() {
+fn the_output_is_bounded_and_any_event_fits() {
     let data = format!(r#"{{"a":"{}"}}"#, "x".repeat(200_000));
     let largest = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_DATA_BYTES - 8));
     assert_eq!(largest.len(), MAX_DATA_BYTES);
@@ -211,7 +211,7 @@ const KINDS: [&str; 9] =
 const LARGE: usize = 4_000;
 const SMALL: usize = 4;
 
-/// What a template costs that evaluates the expression again and again. None: it fails.
+/// The cost of a template that evaluates the expression repeatedly. `None`: it fails.
 fn steps(expression: &str, times: usize, data: &str) -> Option<u64> {
     let times = vec!["1"; times].join(",");
     let template =
@@ -224,7 +224,7 @@ fn steps(expression: &str, times: usize, data: &str) -> Option<u64> {
     run.ok().map(|(_, steps)| steps)
 }
 
-/// What evaluating it once costs.
+/// The cost of evaluating it once.
 fn cost(expression: &str, data: &str) -> Option<u64> {
     Some((steps(expression, 3, data)? - steps(expression, 1, data)?) / 2)
 }
@@ -354,7 +354,7 @@ fn every_operator_is_charged_for_what_it_reads() {
 }
 
 #[test]
-fn finding_a_name_costs_what_may_be_compared_for_it() {
+fn finding_a_member_costs_the_bytes_that_may_be_compared() {
     let data = kinds(SMALL);
     let name = "n".repeat(2_000);
     for expression in [
@@ -380,7 +380,7 @@ fn changing_the_case_of_letters_costs_more_than_reading_them() {
 
 /// 80 bytes that were not over after nine seconds.
 #[test]
-fn asking_a_container_for_its_beginning_again_and_again_costs_steps_and_no_time() {
+fn taking_the_first_item_repeatedly_costs_steps_and_little_time() {
     let list = (0..12_000).map(|index| index.to_string()).collect::<Vec<_>>().join(",");
     let data = format!(r#"{{"m":[{list}],"l":[{list}]}}"#);
     let template =

@@ -1,4 +1,4 @@
-//! What templates print and compute of numbers.
+//! Printing numbers and computing with them.
 
 use super::*;
 
@@ -43,7 +43,7 @@ fn numbers_are_printed_as_they_were_written_wherever_they_are() {
 }
 
 #[test]
-fn numbers_are_compared_and_computed_with_as_far_as_the_language_goes() {
+fn numbers_can_be_compared_and_computed_with() {
     let data = r#"{"price":1.10,"zero":-0.0,"one":1E0,"big":12345678901234567890123,"huge":1e400,"list":[2.50,"2.5"],"text":"7"}"#;
     for (expression, made) in [
         ("data.price == 1.1", "true"),
@@ -82,7 +82,7 @@ fn numbers_are_compared_and_computed_with_as_far_as_the_language_goes() {
 const LARGEST: &str = "340282366920938463463374607431768211456";
 
 #[test]
-fn nothing_is_silently_wrong_of_numbers_that_no_machine_has() {
+fn numbers_beyond_machine_precision_are_never_silently_wrong() {
     let digits = "7".repeat(60);
     let data = format!(
         r#"{{"large":{LARGEST},"digits":{digits},"fraction":0.{digits},"exact":9007199254740993,"tiny":1e-400,"zero":0e5,"huge":-1e400,"int":9223372036854775807,"far":1e99999999999999999999,"text":"{digits}.5","minus":-0}}"#
@@ -170,7 +170,7 @@ fn nothing_is_silently_wrong_of_numbers_that_no_machine_has() {
 }
 
 #[test]
-fn what_a_loop_counts_is_a_number_as_others_are() {
+fn loop_counters_are_ordinary_numbers() {
     let counted = "[{% for x in [5, 6] %}{{ loop.index|int + 0.5 }},{{ -loop.index0 }},{{ loop.length == 2.0 }}{% if not loop.last %},{% endif %}{% endfor %}]";
     assert_eq!(rendered(counted), "[1.5,0,true,2.5,-1,true]");
 }

@@ -1,11 +1,10 @@
-//! Following one organization: every record of its own, once and in order, and one question for all
-//! who do.
+//! Following an organization: each of its records once and in order, and one read for all followers.
 
 use super::*;
 use crate::limits::FEED_BATCHES;
 use crate::log::feed::{OrganizationFollower, OrganizationRecords};
 
-/// Follows what the organization of most tests has.
+/// Follows the organization of most tests.
 fn follow(log: &Arc<Log>, after: i64) -> OrganizationFollower {
     log.follow_organization(SHARD, &organization(), Position(after))
 }
@@ -14,7 +13,7 @@ fn positions_of(own: &OrganizationRecords) -> Vec<i64> {
     own.records.iter().map(|record| record.position.0).collect()
 }
 
-/// Reads until a position; where the records were.
+/// Reads up to a position; returns the positions of the records.
 async fn read_until(follower: &mut OrganizationFollower, last: i64) -> Vec<i64> {
     let mut seen = Vec::new();
     while seen.last().is_none_or(|seen| *seen < last) {
@@ -30,7 +29,7 @@ fn others(count: usize) -> Vec<Operation> {
     events(count).into_iter().map(|event| event.of(other_organization())).collect()
 }
 
-/// A log that hears of another process.
+/// A log with another process that announces positions.
 async fn shared() -> (Arc<FaultyStore>, mpsc::Sender<(Shard, Position)>, Arc<Log>) {
     let store = FaultyStore::failing([]);
     let (announce, hints) = mpsc::channel(8);
@@ -40,7 +39,7 @@ async fn shared() -> (Arc<FaultyStore>, mpsc::Sender<(Shard, Position)>, Arc<Log
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_follow_another_processs_records_are_read_once() {
+async fn records_of_another_process_are_read_once_for_all_followers() {
     let (store, announce, log) = shared().await;
     let mut followers: Vec<_> = (0..1_000).map(|_| follow(&log, 0)).collect();
     for round in 1..=3_i64 {
@@ -54,7 +53,7 @@ async fn however_many_follow_another_processs_records_are_read_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_another_organizations_wakes_nobody() {
+async fn records_of_another_organization_wake_no_follower() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let mut follower = follow(&log, 0);
@@ -69,7 +68,7 @@ async fn what_is_another_organizations_wakes_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_too_slow_reads_alone_and_misses_nothing() {
+async fn a_slow_follower_reads_the_log_itself_and_misses_nothing() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let (mut quick, mut slow) = (follow(&log, 0), follow(&log, 0));
@@ -90,7 +89,7 @@ async fn who_is_too_slow_reads_alone_and_misses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_later_begins_where_it_says() {
+async fn a_later_follower_begins_at_the_position_that_it_names() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     log.append_all(SHARD, events(3)).await;
@@ -105,11 +104,11 @@ async fn who_comes_later_begins_where_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_does_not_answer_is_told_to_each_and_followed_again() {
+async fn every_follower_gets_the_databases_error_and_can_go_on() {
     let (store, announce, log) = shared().await;
     let mut follower = follow(&log, 0);
     store.store().append(SHARD, &events(2)).await.expect("appends");
-    // The reader's, and the follower's own.
+    // One read of the feed, and one of the follower.
     store.failing_reads.store(2, Ordering::SeqCst);
     announce.send((SHARD, Position(2))).await.expect("the log listens");
     assert!(follower.next().await.is_err());
@@ -132,7 +131,7 @@ async fn invariant_11_when_nobody_follows_nothing_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn followers_that_come_and_go_while_many_append_see_everything_once() {
+async fn followers_that_come_and_go_while_many_append_see_every_record_once() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let appending = tokio::spawn({

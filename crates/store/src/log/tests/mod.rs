@@ -1,5 +1,4 @@
-//! The log over a store that fails. Time is paused: [`settle`] lets every task go as far as it
-//! can.
+//! The log over a store that fails. Time is paused: [`settle`] lets every task go as far as it can.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,8 +21,8 @@ use crate::testing::conformance::given::*;
 use crate::testing::faulty_store::{Fault, FaultyStore};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For how long after a failure no try would be believed.
-const DOUBT: Duration = Duration::from_secs(10);
+/// How long after a failure no probe would count.
+const MIN_FAILURE_AGE: Duration = Duration::from_secs(10);
 
 async fn start(store: &Arc<FaultyStore>) -> Arc<Log> {
     Log::start(Arc::clone(store) as Arc<dyn Store>).await.expect("the log starts")
@@ -47,7 +46,7 @@ fn append_all(
     tokio::spawn(async move { log.append_all(SHARD, operations).await })
 }
 
-fn asks(log: &Arc<Log>) -> JoinHandle<Result<(), DatabaseProblem>> {
+fn can_commit(log: &Arc<Log>) -> JoinHandle<Result<(), DatabaseProblem>> {
     let log = Arc::clone(log);
     tokio::spawn(async move { log.can_commit().await })
 }
@@ -124,7 +123,7 @@ async fn a_transaction_takes_no_more_bytes_than_its_limit_unless_one_operation_h
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_reach_those_whom_they_concern() {
+async fn each_caller_gets_the_refusal_of_its_own_operation() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let (endpoint, absent, keyed) = (endpoint_id(), endpoint_id(), event_id());
@@ -146,7 +145,7 @@ async fn refusals_reach_those_whom_they_concern() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_database_is_away_callers_hear_it_and_later_appends_work() {
+async fn callers_get_an_error_while_the_database_is_down_and_appends_work_afterwards() {
     let store = FaultyStore::failing([Fault::Unavailable, Fault::Unavailable]);
     let log = start(&store).await;
     let unavailable = AppendError::Unavailable(DatabaseProblem::Unreachable);
@@ -168,7 +167,7 @@ async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     assert_eq!(store.tries(), 0, "a small write has room where others have none: not asked");
-    tokio::time::advance(DOUBT).await;
+    tokio::time::advance(MIN_FAILURE_AGE).await;
     assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable), "it still is");
     assert_eq!(store.tries(), 1);
     tokio::time::advance(PROBE_INTERVAL).await;
@@ -178,13 +177,13 @@ async fn invariant_11_whether_the_database_commits_is_tried_only_while_the_last_
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_allowed() {
+async fn many_callers_cause_one_probe_at_a_time_and_no_more_often_than_allowed() {
     let store = FaultyStore::failing([Fault::Unavailable, Fault::Slow, Fault::Unavailable]);
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
-    tokio::time::advance(DOUBT).await;
-    // The try hangs: they are answered all the same, with what is known.
-    let asking: Vec<_> = (0..20).map(|_| asks(&log)).collect();
+    tokio::time::advance(MIN_FAILURE_AGE).await;
+    // The probe hangs: callers get an answer all the same, by what is known.
+    let asking: Vec<_> = (0..20).map(|_| can_commit(&log)).collect();
     for asked in asking {
         assert_eq!(asked.await.unwrap(), Err(DatabaseProblem::Unreachable));
     }
@@ -197,7 +196,7 @@ async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_all
 
     store.faults.lock().unwrap().push_front(Fault::Unavailable);
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
-    tokio::time::advance(DOUBT).await;
+    tokio::time::advance(MIN_FAILURE_AGE).await;
     for _ in 0..20 {
         assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));
     }
@@ -208,7 +207,7 @@ async fn however_many_ask_it_is_tried_once_at_a_time_and_not_more_often_than_all
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
+async fn a_locked_row_fails_its_shard_and_not_the_database() {
     let store = FaultyStore::of_shards(4, []);
     let log = start(&store).await;
     store.lock_rows([0]);
@@ -223,7 +222,7 @@ async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
     assert_eq!(store.tries(), 2, "what another shard has said counts for a while");
     log.append(Shard(1), publish(event_id())).await.expect("appended");
 
-    // If all of them are, it is the database after all.
+    // If all shards are locked, the database does not commit.
     store.lock_rows(0..4);
     for shard in 0..4 {
         assert_eq!(log.append(Shard(shard), publish(event_id())).await, Err(busy.clone()));
@@ -236,7 +235,7 @@ async fn a_locked_row_is_its_shards_trouble_and_not_the_databases() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_written_to() {
+async fn a_database_whose_every_row_is_locked_is_detected_from_one_shards_appends() {
     let store = FaultyStore::of_shards(4, []);
     let log = start(&store).await;
     store.lock_rows(0..4);
@@ -249,14 +248,14 @@ async fn a_database_that_locks_every_row_is_found_though_only_one_shard_is_writt
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
+async fn a_failed_write_that_is_no_append_counts_until_a_probe_succeeds() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let renewed = Err::<(), _>(StoreError::Unknown(DatabaseProblem::DiskFull.into()));
     store.other_writes().note(&renewed);
     assert_eq!(log.can_commit().await, Err(DatabaseProblem::DiskFull));
     assert_eq!(store.tries(), 0);
-    tokio::time::advance(DOUBT).await;
+    tokio::time::advance(MIN_FAILURE_AGE).await;
     assert_eq!(log.can_commit().await, Ok(()));
     assert_eq!(store.tries(), 1);
     store.other_writes().note(&renewed);
@@ -266,14 +265,14 @@ async fn a_write_that_is_no_append_and_failed_is_known_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
+async fn a_committed_append_shows_that_the_database_can_be_written_to() {
     let store = FaultyStore::failing([Fault::Unavailable]);
     let log = start(&store).await;
     log.append(SHARD, publish(event_id())).await.expect_err("it is away");
     // It is rolled back, and says nothing.
     let refused = rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent");
     log.append(SHARD, refused).await.expect_err("there is none");
-    tokio::time::advance(DOUBT).await;
+    tokio::time::advance(MIN_FAILURE_AGE).await;
     assert_eq!(log.can_commit().await, Ok(()));
     assert_eq!(store.tries(), 1);
 
@@ -285,7 +284,7 @@ async fn a_commit_that_succeeds_says_that_the_database_can_be_written_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_is_not_answered_is_known_without_asking() {
+async fn an_unanswered_commit_is_detected_without_a_probe() {
     let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let slow = append(&log, publish(event_id()));
@@ -341,7 +340,7 @@ async fn a_commit_that_never_happens_though_its_answer_is_lost_each_time_is_give
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
+async fn after_a_lost_answer_refusals_and_duplicates_stay_what_they_were() {
     let store = FaultyStore::failing([Fault::LostAfter]);
     let log = start(&store).await;
     let (keyed, absent) = (event_id(), endpoint_id());
@@ -362,7 +361,7 @@ async fn after_a_lost_answer_what_was_refused_or_a_duplicate_is_so_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_commit_is_found_though_others_have_been_heard_of_since() {
+async fn a_lost_commit_is_found_although_other_records_were_announced_since() {
     let store = FaultyStore::failing([Fault::SlowThenLostAfter]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);
@@ -386,7 +385,7 @@ async fn a_lost_commit_is_found_though_others_have_been_heard_of_since() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_that_fails_is_repeated_ever_more_slowly_until_it_answers() {
+async fn a_failing_look_up_is_retried_with_backoff_until_it_succeeds() {
     let store = FaultyStore::failing([Fault::LostAfter]);
     store.failing_lookups.store(8, Ordering::SeqCst);
     let log = start(&store).await;
@@ -404,7 +403,7 @@ async fn a_look_up_that_fails_is_repeated_ever_more_slowly_until_it_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_brings_its_batch_down_fails_alone() {
+async fn an_operation_that_makes_its_batch_fail_fails_alone() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let operations = events(5);
@@ -418,7 +417,7 @@ async fn an_operation_that_brings_its_batch_down_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_gave_up_waiting_is_not_appended() {
+async fn the_operation_of_a_caller_that_gave_up_is_not_appended() {
     let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
@@ -439,7 +438,7 @@ async fn whoever_gave_up_waiting_is_not_appended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
+async fn closing_finishes_waiting_operations_and_refuses_later_ones() {
     let store = FaultyStore::failing([Fault::Slow]);
     let log = start(&store).await;
     let first = append(&log, publish(event_id()));
@@ -466,7 +465,7 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_leaves_in_doubt_what_the_database_does_not_tell_in_time() {
+async fn closing_leaves_operations_in_doubt_whose_outcome_is_not_known_in_time() {
     let store = FaultyStore::failing([Fault::LostAfter]);
     store.failing_lookups.store(usize::MAX, Ordering::SeqCst);
     let log = start(&store).await;
@@ -481,12 +480,12 @@ async fn closing_leaves_in_doubt_what_the_database_does_not_tell_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_lost_commit_cannot_be_looked_up_the_database_takes_none() {
+async fn the_database_does_not_commit_while_a_lost_commit_cannot_be_looked_up() {
     let store = FaultyStore::failing([Fault::LostAfter]);
     store.failing_lookups.store(usize::MAX, Ordering::SeqCst);
     let log = start(&store).await;
     let doubtful = append(&log, publish(event_id()));
-    // For as long as it goes on, though a write that is only tried succeeds.
+    // As long as this goes on, although probes succeed.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(log.can_commit().await, Err(DatabaseProblem::Unreachable));

@@ -1,11 +1,11 @@
-//! Reading along: every record once, in order, and no question that need not be asked.
+//! Following a shard: every record once and in order, and no needless read.
 
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::limits::{MAX_TAIL_RECORDS, SLOW_POLL};
 
-/// Reads so many records; fails if they are not the next ones.
+/// Reads this many records; fails if they are not the next ones.
 async fn read_along(mut follower: Follower, last: i64) -> Vec<Arc<Record>> {
     let mut seen = Vec::<Arc<Record>>::new();
     while follower.position().0 < last {
@@ -57,7 +57,7 @@ async fn invariant_6_followers_read_every_record_once_and_in_order_while_many_ap
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_just_appended_is_read_from_memory_and_what_is_forgotten_from_the_database() {
+async fn new_records_are_read_from_memory_and_forgotten_ones_from_the_database() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let last = (MAX_TAIL_RECORDS + 1_000) as i64;
@@ -77,7 +77,7 @@ async fn what_was_just_appended_is_read_from_memory_and_what_is_forgotten_from_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_crosses_what_another_process_appended_in_between() {
+async fn a_follower_reads_across_records_of_another_process() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     log.append_all(SHARD, events(3)).await;
@@ -91,7 +91,7 @@ async fn a_reader_crosses_what_another_process_appended_in_between() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_bodies_are_answered_from_memory_and_those_of_attempts_are_not_kept() {
+async fn bodies_of_events_are_kept_in_memory_and_those_of_attempts_are_not() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
     let (event, refused) = (event_id(), event_id());
@@ -116,7 +116,7 @@ async fn events_bodies_are_answered_from_memory_and_those_of_attempts_are_not_ke
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_wakes_for_news_only() {
+async fn a_watch_wakes_only_for_new_positions() {
     let store = FaultyStore::failing([]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);
@@ -141,7 +141,7 @@ async fn a_watch_wakes_for_news_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_hears_of_other_processes_by_hints_and_by_the_slow_poll() {
+async fn a_follower_learns_of_other_processes_records_by_hints_and_by_the_slow_poll() {
     let store = FaultyStore::failing([]);
     let (announce, hints) = mpsc::channel(8);
     *store.hints.lock().unwrap() = Some(hints);

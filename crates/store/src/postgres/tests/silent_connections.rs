@@ -17,20 +17,28 @@ use crate::store::Store;
 use crate::testing::conformance::given::{SHARD, event_id, publish};
 
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
-const TIME_TO_LIVE: Duration = Duration::from_secs(10);
 
-/// Repeats a call until it succeeds. Returns how long that took.
-async fn until_success<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Duration {
-    let asked = Instant::now();
-    while let Err(error) = call().await {
-        assert!(error.is_transient(), "{error:?}");
-        assert!(asked.elapsed() < TIME_TO_LIVE, "{error:?}");
+/// Far more than a busy machine needs. Without time limits of its own, a call on a connection that was
+/// cut waits for ever: the relay closes none.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// Repeats a call until it succeeds. How long that takes depends on the machine, so only the kind of
+/// each failure is checked.
+async fn until_success<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    let start = Instant::now();
+    loop {
+        match tokio::time::timeout(TIME_LIMIT, call()).await.expect("a call has a time limit") {
+            Ok(answer) => return answer,
+            Err(error) => {
+                assert!(error.is_transient(), "{error:?}");
+                assert!(start.elapsed() < TIME_LIMIT, "the connection is not replaced: {error:?}");
+            }
+        }
     }
-    asked.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_silently_are_replaced_within_a_leases_time() {
+async fn connections_that_are_cut_silently_are_replaced() {
     let url = database().await;
     let server_port = Cluster::shared().await.port();
     let relay = Relay::start(server_port).await;
@@ -40,7 +48,7 @@ async fn connections_that_are_cut_silently_are_replaced_within_a_leases_time() {
     let store = PostgresStore::open(&relayed, options).await.expect("the database is opened");
     let other = open(&url).await;
     let mut hints = store.take_hints().expect("another process");
-    let lease = store.acquire_lease(SHARD, "us", TIME_TO_LIVE).await.expect("asks");
+    let lease = store.acquire_lease(SHARD, "us", TIME_LIMIT).await.expect("asks");
     let lease = lease.expect("it is free");
     eventually("hints are received", async || {
         other.announce(SHARD, Position(1));
@@ -56,17 +64,15 @@ async fn connections_that_are_cut_silently_are_replaced_within_a_leases_time() {
         } else {
             store.append(SHARD, &[publish(event_id())]).await.expect("appends");
             store.shard_state(SHARD).await.expect("reads");
-            assert!(store.renew_lease(lease, TIME_TO_LIVE).await.expect("asks"));
+            assert!(store.renew_lease(lease, TIME_LIMIT).await.expect("asks"));
         }
         relay.stop_forwarding();
-        let (appended, read, renewed) = tokio::join!(
+        let (_, _, is_renewed) = tokio::join!(
             until_success(async || store.append(SHARD, &[publish(event_id())]).await),
             until_success(async || store.shard_state(SHARD).await),
-            until_success(async || store.renew_lease(lease, TIME_TO_LIVE).await),
+            until_success(async || store.renew_lease(lease, TIME_LIMIT).await),
         );
-        let limit = 2 * (STATEMENT_TIMEOUT + Duration::from_secs(1));
-        assert!(appended.max(read) < limit, "{appended:?} {read:?}");
-        assert!(renewed < TIME_TO_LIVE / 2, "{renewed:?}");
+        assert!(is_renewed, "the lease outlasts the cut");
     }
     while hints.try_recv().is_ok() {}
     // Above every position in the database.
@@ -127,5 +133,5 @@ async fn a_long_statement_has_no_time_limit_until_its_answer_is_lost() {
     let (error, ()) = tokio::join!(while_server_answers(&store.readers, backend, lost), cut);
     let error = error.expect_err("the answer is lost");
     assert_eq!(error.problem(), Some(crate::DatabaseProblem::Silent), "{error:?}");
-    assert!(asked.elapsed() < TIME_TO_LIVE, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < TIME_LIMIT, "{:?}", asked.elapsed());
 }

@@ -106,8 +106,7 @@ async fn secrets_are_left_out_of_differences() {
     let stored = found[0].stored.as_deref().expect("the row stands");
     assert!(stored.starts_with("organization_id='acme' endpoint_id='ep_"), "{stored}");
     assert!(stored.contains(" name='it''s' url='https://"), "{stored}");
-    assert!(stored.contains(" secret: SealedSecret(key key-1)"), "{stored}");
-    assert!(stored.contains(" previous_secret: None"), "{stored}");
+    assert!(stored.contains("ciphertext=\"(hidden)\""), "{stored}");
     assert!(!stored.to_lowercase().contains("c0ffee"), "{stored}");
 }
 

@@ -1,5 +1,5 @@
-//! Everything that a store says about a shard, to compare it with what another says, or with
-//! what it says later.
+//! Everything that a store answers about a shard, to compare it with the answers of another store, or
+//! with later ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -17,7 +17,7 @@ use crate::store::{DueKey, Store};
 
 const ALL: usize = 1_000_000;
 
-/// Questions, each with its answer line by line.
+/// Queries, each with its answer line by line.
 pub(crate) struct Answers(BTreeMap<String, Vec<String>>);
 
 impl Answers {
@@ -92,7 +92,7 @@ impl Answers {
         answers
     }
 
-    /// What a replay would find from its beginning, and what it would find if it were about all.
+    /// The candidates of a replay from its beginning, and those of a replay of everything.
     async fn add_replay(&mut self, store: &dyn Store, replay: &Replay) {
         self.add(format!("{}", replay.id), [replay]);
         let selection = &replay.request.selection;
@@ -111,7 +111,7 @@ impl Answers {
         self.0.insert(question.into(), lines);
     }
 
-    /// Fails with the first line that is not the same.
+    /// Panics with the first line that differs.
     pub(crate) fn assert_same_as(&self, other: &Answers) {
         assert!(self.0.keys().eq(other.0.keys()), "the same questions were asked");
         for (question, answer) in &self.0 {

@@ -1,4 +1,4 @@
-//! What an append does: records in order, refusals that are local, batches of any size.
+//! Appends: records in order, local refusals, batches of any size.
 
 use std::time::Duration;
 
@@ -318,7 +318,7 @@ pub(crate) async fn entities_of_another_organization_cannot_be_changed(fixture: 
     ];
     let mut batch = vec![create_endpoint(new)];
     batch.extend(theirs.into_iter().map(|operation| operation.of(other_organization())));
-    // Rows that the same batch changes rightfully must not help.
+    // It must not help that the same batch changes its own rows.
     batch.insert(1, rename_endpoint(endpoint, version(1), "ours"));
     let results = fixture.results(&batch).await;
 

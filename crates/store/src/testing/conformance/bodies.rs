@@ -1,4 +1,4 @@
-//! Content outside the log: there with its record, gone when it expires.
+//! Bodies: there with their record, gone when they expire.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Many at once, on every handle: one order, one winner, no gap.
+//! Many callers at once, on every store of the database: one order, one winner, no gap.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::store::{AppendedBatch, DueKey, Store};
 
 const WRITERS: usize = 8;
 
-/// Appends a batch. On a machine that is busy whoever waits for the others may be told to try again:
-/// nothing was appended then.
+/// Appends a batch. On a busy machine a caller that waits for others may get an error after which it
+/// may try again: then nothing was appended.
 async fn append(store: &dyn Store, batch: &[Operation]) -> AppendedBatch {
     loop {
         match store.append(SHARD, batch).await {

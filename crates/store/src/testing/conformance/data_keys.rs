@@ -54,7 +54,7 @@ async fn stored(store: &dyn Store, id: &OrganizationId) -> Option<StoredDataKey>
     store.data_keys(SHARD, std::slice::from_ref(id)).await.expect("reads").remove(id)
 }
 
-/// So many organizations with a data key each.
+/// Creates this many organizations with a data key each.
 async fn create_many(store: &dyn Store, count: usize) {
     for number in 0..count {
         let key = wrapped(&format!("dk-{number}"), FIRST);
@@ -62,7 +62,7 @@ async fn create_many(store: &dyn Store, count: usize) {
     }
 }
 
-/// Wraps anew all that is not wrapped under a master key; says how much was.
+/// Rewraps all data keys that are not under a master key; returns how many.
 async fn rewrap_all(store: &dyn Store, under: &str) -> usize {
     let mut total = 0;
     loop {

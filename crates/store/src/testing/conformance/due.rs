@@ -1,4 +1,4 @@
-//! What waits, and what was missed: the questions that dispatch asks.
+//! Waiting deliveries and missed events: the queries of dispatch.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -100,7 +100,7 @@ pub(crate) async fn a_retry_waits_on_the_steady_clock_and_not_for_the_shown_time
         a_delivery_to(&fixture, endpoint).await,
     ];
     // The wall clock is two hours ahead when the first one fails, and right when the others do.
-    // In microseconds, as columns hold it.
+    // In microseconds, as in columns.
     let now = time("2026-04-23T10:45:00.000001Z");
     let steady = [now, now + SECOND, now + 2 * SECOND];
     let told = [now + Duration::from_secs(7_200), now + SECOND, now + 2 * SECOND];
@@ -151,13 +151,13 @@ pub(crate) async fn the_steady_clock_never_goes_back_and_its_age_is_the_database
     assert_eq!(stands().await, None, "nobody who owns the shard has written");
 
     let noon = time("2026-04-23T12:00:00Z");
-    // One batch: an operation that says nothing, and two in the wrong order.
+    // One batch: an operation without a time, and two in the wrong order.
     fixture.append_all(&[publish(event_id()), at(noon), at(noon - SECOND)]).await;
     assert_eq!(stands().await.map(|steady| steady.time), Some(noon));
     fixture.append(at(noon - SECOND)).await;
     fixture.append(publish(event_id())).await;
     assert_eq!(stands().await.map(|steady| steady.time), Some(noon));
-    // What is refused leaves nothing.
+    // A refused operation changes nothing.
     let refused =
         change_delivery(delivery_id(), ExpectedVersion::Any, DeliveryFact::RetryRequested);
     let metadata = Metadata { steady_time: Some(noon + SECOND), ..refused.metadata.clone() };

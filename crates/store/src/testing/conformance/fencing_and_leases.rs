@@ -1,4 +1,4 @@
-//! Who owns a shard, and that nobody else commits.
+//! Leases: who owns a shard, and that nobody else commits.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn acquire(store: &dyn Store, owner: &str, time_to_live: Duration) -> Opti
     store.acquire_lease(SHARD, owner, time_to_live).await.expect("the lease is asked for")
 }
 
-/// The lease of another owner, after `held` has been given back or has run out.
+/// The lease of another owner, after `held` was given back or has expired.
 async fn take_over(fixture: &Fixture, held: Lease) -> Lease {
     fixture.store().release_lease(held).await.expect("releases");
     acquire(fixture.other_store(), "another", LONG).await.expect("the lease is free")
@@ -98,7 +98,7 @@ pub(crate) async fn a_lease_that_is_held_is_not_given_to_another(fixture: Fixtur
         assert_eq!(second, None);
         assert!(fixture.store().renew_lease(lease, LONG).await.expect("renews"));
     } else {
-        // There can be no other process: the one before is dead, and the next takes its place.
+        // There can be no other process: the previous owner is dead.
         assert!(second.is_some_and(|second| second.epoch > lease.epoch));
         assert!(!fixture.store().renew_lease(lease, LONG).await.expect("answers"));
     }

@@ -1,4 +1,4 @@
-//! Which rows a filter lets through: every column alone, and any two together.
+//! Filters: every column alone, and any two together.
 
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::endpoint::{DisableCause, EndpointStatus};
@@ -12,7 +12,7 @@ use super::stories::*;
 use crate::log::operation::ExpectedVersion;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
 
-/// From the fourth story's time on, and before the tenth's.
+/// From the fourth story on, and before the tenth.
 fn middle(stories: &[Story]) -> Interval {
     Interval { start: Some(stories[3].recorded_at), end: Some(stories[9].recorded_at) }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Damage {
     AttemptsMiscounted,
     /// Every endpoint's document has another description.
     EndpointsRedescribed,
+    /// Every endpoint's document is cut off.
+    EndpointsCutOff,
     /// Every endpoint's document has other blanks and another order of fields. That is no difference.
     EndpointsReformatted,
     /// Every endpoint's document is of a newer version.
@@ -53,7 +55,7 @@ pub(crate) enum Damage {
 }
 
 impl Damage {
-    /// The damages that a check finds.
+    /// The damages that a check finds, and that leave rows readable.
     pub(crate) const DETECTED: [Damage; 5] = [
         Damage::EndpointsRenamed,
         Damage::DeliveriesLost,
@@ -76,6 +78,9 @@ impl Damage {
                 r#"UPDATE endpoints
                    SET document = replace(document, '"description":""', '"description":"damaged"')"#
             }
+            Damage::EndpointsCutOff => {
+                "UPDATE endpoints SET document = substr(document, 1, length(document) - 5)"
+            }
             // The id, which has 36 characters with its name, goes from the beginning to the end.
             Damage::EndpointsReformatted => {
                 "UPDATE endpoints
@@ -93,6 +98,7 @@ impl Damage {
         match self {
             Damage::EndpointsRenamed
             | Damage::EndpointsRedescribed
+            | Damage::EndpointsCutOff
             | Damage::EndpointsReformatted
             | Damage::EndpointsOfANewerVersion => "endpoints",
             Damage::DeliveriesLost => "deliveries",
@@ -103,9 +109,9 @@ impl Damage {
 }
 
 impl Fixture {
-    /// Handles on one database: as many as the backend allows.
+    /// Stores that are open on one database: as many as the backend allows.
     pub(crate) fn new(stores: Vec<Arc<dyn Store>>) -> Fixture {
-        assert!(!stores.is_empty(), "a fixture has at least one handle");
+        assert!(!stores.is_empty(), "a fixture has at least one store");
         Fixture { stores, clock: None, damage: None, keep: Vec::new() }
     }
 
@@ -115,13 +121,13 @@ impl Fixture {
         self
     }
 
-    /// Says that the database's clock is this one; without it, it is the real one.
+    /// The clock of the database. Without this call it is the machine's.
     pub(crate) fn with_clock(mut self, clock: ManualClock) -> Fixture {
         self.clock = Some(clock);
         self
     }
 
-    /// Says how a [`Damage`] is done, and whether it can be. SQL backends run [`Damage::sql`].
+    /// How to cause a [`Damage`]; false if the backend cannot. SQL backends run [`Damage::sql`].
     pub(crate) fn with_damage<F>(
         mut self,
         damage: impl Fn(Damage) -> F + Send + Sync + 'static,
@@ -133,33 +139,32 @@ impl Fixture {
         self
     }
 
-    /// The first handle.
+    /// The first store.
     pub(crate) fn store(&self) -> &dyn Store {
         self.stores[0].as_ref()
     }
 
-    /// The last handle: another one than the first, if the backend has more.
+    /// The last store: not the first one, if the backend has several.
     pub(crate) fn other_store(&self) -> &dyn Store {
         self.stores[self.stores.len() - 1].as_ref()
     }
 
-    /// The handles in turn, for ever.
+    /// The stores in turn, without end.
     pub(crate) fn handles(&self) -> impl Iterator<Item = Arc<dyn Store>> + '_ {
         self.stores.iter().cycle().cloned()
     }
 
-    /// What time it is in the database. On real clocks: here, which is the same machine.
-    /// The store's clock, if it can be set.
+    /// The database's clock, if a check can set it.
     pub(crate) fn clock(&self) -> Option<&ManualClock> {
         self.clock.as_ref()
     }
 
-    /// What time it is.
+    /// The time of the database's clock. A real one is this machine's.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or_else(Timestamp::now, ManualClock::now)
     }
 
-    /// Lets time pass.
+    /// Moves the manual clock, or waits.
     pub(crate) async fn advance(&self, time: Duration) {
         match &self.clock {
             Some(clock) => clock.advance(time),
@@ -167,7 +172,7 @@ impl Fixture {
         }
     }
 
-    /// Lets time pass until `look` finds something.
+    /// Lets time pass until `look` returns something.
     pub(crate) async fn eventually<T, F>(&self, what: &str, mut look: impl FnMut() -> F) -> T
     where
         F: Future<Output = Option<T>>,
@@ -177,19 +182,19 @@ impl Fixture {
                 return found;
             }
             self.advance(STEP).await;
-            // On a manual clock too, what others do takes real time.
+            // Other tasks need real time, also with a manual clock.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("{what}: not within {PATIENCE:?}");
     }
 
-    /// Does a [`Damage`]. False: this backend does not know how.
+    /// Causes a [`Damage`]. False: this backend cannot.
     pub(crate) async fn damage(&self, damage: Damage) -> bool {
         let Some(damager) = &self.damage else { return false };
         damager(damage).await
     }
 
-    /// Appends a batch; answers with what became of each operation.
+    /// Appends a batch; returns the outcome of each operation.
     pub(crate) async fn results(
         &self,
         operations: &[Operation],
@@ -197,12 +202,12 @@ impl Fixture {
         self.store().append(SHARD, operations).await.expect("the store appends").results
     }
 
-    /// Appends one operation that is not refused; answers with its records.
+    /// Appends one operation, which must not be refused; returns its records.
     pub(crate) async fn append(&self, operation: Operation) -> Vec<Record> {
         self.append_all(&[operation]).await
     }
 
-    /// Appends operations, none of which is refused; answers with their records.
+    /// Appends operations, none of which may be refused; returns their records.
     pub(crate) async fn append_all(&self, operations: &[Operation]) -> Vec<Record> {
         let appended = self.store().append(SHARD, operations).await.expect("the store appends");
         for result in &appended.results {
@@ -224,13 +229,13 @@ impl Fixture {
         self.store().shard_state(SHARD).await.expect("the shard's state is read").last_position
     }
 
-    /// An endpoint that is there.
+    /// An endpoint, which must exist.
     pub(crate) async fn endpoint(&self, id: EndpointId) -> Endpoint {
         let found = self.store().endpoint(SHARD, &organization(), id).await;
         found.expect("the endpoint is read").expect("the endpoint exists")
     }
 
-    /// A delivery that is there.
+    /// A delivery, which must exist.
     pub(crate) async fn delivery(&self, id: DeliveryId) -> Delivery {
         let mut found = self
             .store()
@@ -255,34 +260,30 @@ pub(crate) async fn read_all(store: &dyn Store, shard: Shard) -> Vec<Record> {
     }
 }
 
-/// A clock that only moves when it is told to.
+/// A clock that moves only when a check moves it.
 #[derive(Clone)]
 pub(crate) struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// A clock that stands at some time.
     pub(crate) fn new() -> ManualClock {
         let start: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
         ManualClock(Arc::new(AtomicI64::new(start.as_microsecond())))
     }
 
-    /// What time it shows.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).expect("a timestamp")
     }
 
-    /// Moves it to a time.
     pub(crate) fn set(&self, time: Timestamp) {
         self.0.store(time.as_microsecond(), Ordering::SeqCst);
     }
 
-    /// Moves it forward.
     pub(crate) fn advance(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).expect("a short time");
         self.0.fetch_add(micros, Ordering::SeqCst);
     }
 
-    /// As a memory store takes it.
+    /// For a store in memory.
     pub(crate) fn as_clock(&self) -> Clock {
         let clock = self.clone();
         Arc::new(move || clock.now())

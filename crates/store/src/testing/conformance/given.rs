@@ -1,5 +1,4 @@
-//! What the checks append: operations in the words of the domain, everything about them that
-//! a check does not care about filled in.
+//! Builders of the operations that checks append. They fill in what a check does not care about.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,21 +28,21 @@ use crate::log::operation::{
     BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
 };
 
-/// The shard that checks work on: every backend has it.
+/// The shard that checks use: every backend has it.
 pub(crate) const SHARD: Shard = Shard(0);
 
-/// What every event's type is, unless a check says otherwise.
+/// The type of every event, unless a check says otherwise.
 pub(crate) const EVENT_TYPE: EventType = EventType::PolicyViolation;
 
-/// When every event happened, unless a check says otherwise.
+/// The time of every event, unless a check says otherwise.
 pub(crate) const EVENT_TIME: &str = "2026-04-23T10:29:59.123456Z";
 
-/// Whose everything is, unless a check says otherwise.
+/// The organization of everything, unless a check says otherwise.
 pub(crate) fn organization() -> OrganizationId {
     "acme".parse().expect("an organization's id")
 }
 
-/// Somebody else, on the same shard.
+/// Another organization on the same shard.
 pub(crate) fn other_organization() -> OrganizationId {
     "globex".parse().expect("an organization's id")
 }
@@ -53,38 +52,33 @@ pub(crate) fn time(text: &str) -> Timestamp {
     text.parse().expect("a timestamp")
 }
 
-/// Each above all those before it, in the whole process.
+/// A ULID above all earlier ones of the process.
 fn next_ulid() -> Ulid {
     static LAST: AtomicU64 = AtomicU64::new(0);
     Ulid(u128::from(LAST.fetch_add(1, Ordering::SeqCst) + 1))
 }
 
-/// An endpoint's id, newer than all before.
 pub(crate) fn endpoint_id() -> EndpointId {
     EndpointId::new(next_ulid())
 }
 
-/// An event's id, newer than all before.
 pub(crate) fn event_id() -> EventId {
     EventId::new(next_ulid())
 }
 
-/// A delivery's id, newer than all before.
 pub(crate) fn delivery_id() -> DeliveryId {
     DeliveryId::new(next_ulid())
 }
 
-/// An attempt's id, newer than all before.
 pub(crate) fn attempt_id() -> AttemptId {
     AttemptId::new(next_ulid())
 }
 
-/// A replay's id, newer than all before.
 pub(crate) fn replay_id() -> ReplayId {
     ReplayId::new(next_ulid())
 }
 
-/// Everything of a scope, without a limit.
+/// A selection of everything in a scope.
 pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> ReplaySelection {
     ReplaySelection {
         endpoint_id,
@@ -98,7 +92,7 @@ pub(crate) fn replay_selection(endpoint_id: EndpointId, scope: ReplayScope) -> R
     }
 }
 
-/// Asks for a replay.
+/// Requests a replay.
 pub(crate) fn ask_replay(id: ReplayId, selection: ReplaySelection) -> Operation {
     let new = NewReplay {
         selection,
@@ -132,30 +126,30 @@ pub(crate) fn operation(stream: Stream, expected: ExpectedVersion, fact: Fact) -
 }
 
 impl Operation {
-    /// The same, of another organization.
+    /// Of another organization.
     pub(crate) fn of(self, organization_id: OrganizationId) -> Operation {
         Operation { organization_id, ..self }
     }
 
-    /// The same, as the owner of an epoch appends it.
+    /// With a fence, as the shard's owner appends it.
     pub(crate) fn fenced(self, epoch: Epoch) -> Operation {
         Operation { fence: Some(epoch), ..self }
     }
 
-    /// The same, moving the checkpoint from one position to another.
+    /// Moves the checkpoint too.
     pub(crate) fn advancing(self, from: i64, to: i64) -> Operation {
         let step = CheckpointAdvance { from: Position(from), to: Position(to) };
         Operation { checkpoint: Some(step), ..self }
     }
 
-    /// The same, with another record.
+    /// Adds a record.
     pub(crate) fn and(mut self, other: Operation) -> Operation {
         self.records.extend(other.records);
         self.bodies.extend(other.bodies);
         self
     }
 
-    /// The same, with a body.
+    /// Adds a body.
     pub(crate) fn with_body(
         mut self,
         id: BodyId,
@@ -198,7 +192,7 @@ pub(crate) fn updated(patch: EndpointPatch) -> EndpointFact {
     EndpointFact::Updated { patch, secret: None, before: EndpointPatch::default() }
 }
 
-/// A change of an endpoint's secret as well.
+/// The same, with a new secret.
 pub(crate) fn updated_with_secret(secret: SealedSecret, patch: EndpointPatch) -> EndpointFact {
     EndpointFact::Updated { patch, secret: Some(secret), before: EndpointPatch::default() }
 }
@@ -209,13 +203,13 @@ pub(crate) fn rename_endpoint(id: EndpointId, expected: ExpectedVersion, name: &
     change_endpoint(id, expected, updated(patch))
 }
 
-/// Sends an endpoint's deliveries somewhere else.
+/// Changes the URL of an endpoint.
 pub(crate) fn move_endpoint(id: EndpointId, url: &str) -> Operation {
     let patch = EndpointPatch { url: Some(url.to_owned()), ..EndpointPatch::default() };
     change_endpoint(id, ExpectedVersion::Any, updated(patch))
 }
 
-/// That a stream has so many records.
+/// Expects a stream to have this many records.
 pub(crate) fn version(version: i64) -> ExpectedVersion {
     ExpectedVersion::Exactly(Version(version))
 }
@@ -272,7 +266,7 @@ pub(crate) fn schedule_type(
     operation(Stream::Event(id), ExpectedVersion::Any, Fact::DeliveriesScheduled(scheduled))
 }
 
-/// Asks for a test of an endpoint.
+/// Requests a test of an endpoint.
 pub(crate) fn request_test(
     id: DeliveryId,
     event_id: EventId,
@@ -333,8 +327,8 @@ pub(crate) fn failure() -> RequestResult {
     RequestResult::Failed { error, retry_after: None, endpoint_pause: None }
 }
 
-/// An attempt's failure, begun at `start_time`: the receiver answered 429, and asked to be left
-/// alone for `wait`.
+/// An attempt's failure, begun at `start_time`: the receiver answered 429 and asked for a pause of
+/// `wait`.
 pub(crate) fn fail_with_pause(
     delivery: &Delivery,
     start_time: Timestamp,
@@ -350,7 +344,7 @@ pub(crate) fn fail_with_pause(
     conclude(delivery, details, request_result)
 }
 
-/// What an attempt leaves behind, by the default schedule.
+/// The fact that an attempt leads to, by the default retry schedule.
 pub(crate) fn conclude(
     delivery: &Delivery,
     details: AttemptDetails,

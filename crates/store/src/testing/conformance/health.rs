@@ -1,4 +1,4 @@
-//! How endpoints are doing: which ones only fail, and what an organization's attempts came to.
+//! Health: endpoints that only fail, and the sums of an organization's attempts.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub(crate) async fn an_endpoint_fails_from_the_first_failure_after_its_last_succ
     fixture.append(succeed(&new_delivery().await, second)).await;
     assert_eq!(failing(&fixture, endpoint).await, None);
 
-    // In one batch: what counts is what comes after the success.
+    // In one batch: the failures after the success count.
     let [before, between, after] =
         [new_delivery().await, new_delivery().await, new_delivery().await];
     fixture
@@ -152,7 +152,7 @@ pub(crate) async fn an_organizations_attempts_are_summed_over_hours(fixture: Fix
         .await;
     assert_eq!(sums(["2026-04-23T10:00:00Z", "2026-04-23T12:00:00Z"]).await, expected);
     assert_eq!(sums(["2026-04-23T13:00:00Z", "2026-04-23T14:00:00Z"]).await, []);
-    // Their names can be had, one organization's at a time.
+    // Their names can be read for one organization at a time.
     let rows = fixture.store().endpoints(SHARD, &organization(), &endpoints).await;
     let mut rows: Vec<_> = rows.expect("reads").into_iter().map(|row| row.id).collect();
     rows.sort_unstable();

@@ -1,5 +1,5 @@
-//! Long random histories, made of the domain's own decisions: the same operations go to the
-//! store that is checked and to a memory store, which must answer alike from then on.
+//! Long random histories of the domain's decisions. The same operations go to the checked store and
+//! to a store in memory, and both must answer alike.
 
 use std::sync::Arc;
 
@@ -29,24 +29,24 @@ use crate::testing::memory::MemoryStore;
 
 const EVENT_TYPES: [EventType; 3] =
     [EventType::PolicyViolation, EventType::ExportFailed, EventType::UserInvited];
-/// Those that are not deleted.
+/// The endpoints that are not deleted.
 const MAX_ENDPOINTS: usize = 12;
 const MAX_OPERATIONS_OF_A_BATCH: usize = 12;
 
-/// A history in the making.
+/// A history that is being made.
 pub(crate) struct History {
     random: Random,
-    /// Has had the same operations at the same times as the store that is checked.
+    /// The reference: it gets the same operations at the same times as the checked store.
     pub(crate) reference: Arc<dyn Store>,
     clock: ManualClock,
     epoch: Epoch,
-    /// Where the checkpoint will stand when what was decided has been appended.
+    /// The checkpoint after the operations that were decided.
     checkpoint: Position,
 }
 
 impl History {
-    /// The history of a new database, of which it takes the lease. The same seed makes the
-    /// same decisions.
+    /// Begins the history of a new database and takes its lease. The same seed makes the same
+    /// decisions.
     pub(crate) async fn begin(fixture: &Fixture, random: Random) -> History {
         let clock = ManualClock::new();
         let reference: Arc<dyn Store> = Arc::new(MemoryStore::new(1, clock.as_clock()));
@@ -58,7 +58,7 @@ impl History {
         History { random, reference, clock, epoch, checkpoint: Position::START }
     }
 
-    /// Goes on for some batches. Fails if the two stores do not do the same.
+    /// Appends some batches. Panics if the two stores answer differently.
     pub(crate) async fn go_on(&mut self, fixture: &Fixture, batches: usize) {
         for (store, _) in fixture.handles().zip(0..batches) {
             let batch = self.decide_batch().await;
@@ -74,7 +74,7 @@ impl History {
         }
     }
 
-    /// Operations that may follow from how things stand. Some will be refused.
+    /// Operations that may follow in the current state. Some will be refused.
     async fn decide_batch(&mut self) -> Vec<Operation> {
         let state = self.reference.shard_state(SHARD).await.expect("reads");
         self.checkpoint = state.checkpoint;
@@ -221,7 +221,7 @@ impl History {
         vec![operation]
     }
 
-    /// Makes an attempt that is due, and notes on the endpoint what it means for it.
+    /// Makes an attempt that is due, with its consequences for the endpoint.
     async fn attempt(&mut self) -> Vec<Operation> {
         let deliveries = self.deliveries(None).await;
         let waiting: Vec<_> = deliveries.iter().filter(|row| row.due_time().is_some()).collect();
@@ -262,7 +262,7 @@ impl History {
             Fact::Delivery(fact) if fact.is_exhaustion() => {
                 EndpointCommand::NoteExhausted { delivery_id, error: "by chance".to_owned() }
             }
-            // What the owner would do with the time that it knows.
+            // What the owner would do at this time.
             Fact::Delivery(DeliveryFact::AttemptFailed { details, .. })
                 if details.trigger != Trigger::Test && self.random.chance(20) =>
             {
@@ -392,7 +392,7 @@ impl History {
         vec![whole.of(whose.clone()).fenced(self.epoch)]
     }
 
-    /// Something that is refused.
+    /// An operation that is refused.
     fn nonsense(&mut self) -> Operation {
         match self.random.below(3) {
             0 => self.publish().fenced(Epoch(self.epoch.0 - 1)),

@@ -1,4 +1,4 @@
-//! Idempotency keys: publishing again is safe, publishing something else is noticed.
+//! Idempotency keys: publishing the same again is safe, publishing other content is refused.
 
 use keeptrusts_webhooks_domain::log::{Epoch, Position};
 

@@ -187,7 +187,7 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let late = AuditFilter { recorded: Interval { start, end: None }, ..all() };
     assert_eq!(trail(late, end, 9).await, [7, 6, 5].map(position));
 
-    // What has changed a name and the secret is found as both.
+    // A record that changes the name and the secret is found as both.
     let sealed = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
     let alone = updated_with_secret(sealed.clone(), EndpointPatch::default());
     let name = Some("renamed".to_owned());

@@ -1,4 +1,4 @@
-//! Lists whose filter passes most rows over: what they look at is limited, and where it ended is said.
+//! Lists whose filter skips most rows: they examine a limited number, and return where they ended.
 
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::endpoint::DisableCause;
@@ -16,7 +16,7 @@ use crate::queries::{AttemptFilter, AuditFilter, DeliveryFilter, EventFilter, In
 
 const RARE: EventType = EventType::KeyRotated;
 const COMMON: EventType = EventType::PolicyBlock;
-/// More common rows than are looked at.
+/// More common rows than one page examines.
 const MANY: usize = ROWS_EXAMINED + 50;
 
 async fn append_in_parts(fixture: &Fixture, operations: &[Operation]) {
@@ -25,8 +25,8 @@ async fn append_in_parts(fixture: &Fixture, operations: &[Operation]) {
     }
 }
 
-/// The oldest row is rare and all others common: the first look finds nothing and says that it went
-/// past exactly so many, the second finds the rare row at the end. `list` reads up to 10 rows.
+/// The oldest row is rare and all others are common: the first page is empty and ends exactly at the
+/// limit, the second finds the rare row at the end. `list` reads up to 10 rows.
 async fn assert_found_in_two_looks<Id: PartialEq + std::fmt::Debug + Copy>(
     list: impl AsyncFn(Id) -> ListPage<Id, Id>,
     end: Id,
@@ -162,7 +162,7 @@ pub(crate) async fn the_audit_trail_is_searched_in_parts(fixture: Fixture) {
 }
 
 pub(crate) async fn rows_far_outside_the_interval_are_not_examined(fixture: Fixture) {
-    // Ids have the time of what they are of: these are of the year 1970, and of long after.
+    // Ids contain the time of their creation: these are of the year 1970, and of long after.
     let last = Ulid(u128::MAX).0;
     let published: Vec<_> = (0..MANY).map(|_| publish_type(event_id(), COMMON)).collect();
     append_in_parts(&fixture, &published).await;

@@ -199,6 +199,7 @@ macro_rules! conformance_tests {
                 a_random_history_gives_the_same_answers_as_in_memory,
                 invariant_7_a_check_finds_differences_from_the_log_and_changes_nothing,
                 invariant_7_another_form_of_a_document_is_no_difference,
+                invariant_7_a_rebuild_replaces_documents_that_cannot_be_read,
                 a_document_of_a_newer_version_is_neither_read_nor_rebuilt,
                 an_empty_shard_is_checked_and_rebuilt,
                 progress_grows_to_the_last_position,

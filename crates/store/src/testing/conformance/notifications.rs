@@ -1,4 +1,4 @@
-//! Notification channels, and what they are told.
+//! Notification channels, notifications and incidents.
 
 use std::time::Duration;
 
@@ -354,7 +354,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_notified_of_its_en
     fixture.append(counted).await;
     fixture.append(raise(notification_id(2), about_incident(1, closes()), 14)).await;
     assert_eq!(open().await, [(channel_id(1), incident(13, 14, 0))], "it was not told yet");
-    // New trouble, before the end of the old one is told.
+    // A new failure, before the end of the old one was sent.
     fixture.append(raise(notification_id(3), about_incident(1, opens()), 15)).await;
     fixture.append(note(notification_id(2), ExpectedVersion::Any, sent(1, 1))).await;
     assert_eq!(open().await, [(channel_id(1), incident(15, 14, 14))]);
@@ -362,7 +362,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_notified_of_its_en
     fixture.append(note(notification_id(4), ExpectedVersion::Any, sent(1, 1))).await;
     assert_eq!(open().await, []);
 
-    // What is closed where the channel does not lead any more is up to the notification.
+    // Whether an incident is closed at a previous service of the channel is decided by the notification.
     let destination = Destination {
         kind: ChannelKind::PagerDuty,
         address: "https://old.example/".to_owned(),
@@ -384,7 +384,7 @@ pub(crate) async fn an_incident_is_open_until_its_service_was_notified_of_its_en
     let row = read(&fixture, notification_id(7)).await;
     assert_eq!((row.state, row.due_time), (NotificationState::Withdrawn, None));
     assert_eq!(row.error, reason);
-    // Folded in one batch they are what they were in many.
+    // Folded in one batch, they are the same as in many.
     assert_eq!(store.check(SHARD, 9, &|_| ()).await.expect("checked"), []);
     let before = open().await;
     store.rebuild(SHARD, &|_| ()).await.expect("rebuilt");

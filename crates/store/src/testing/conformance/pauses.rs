@@ -1,4 +1,4 @@
-//! Pauses that receivers have asked for, and what is held until it cannot be sent any more.
+//! Pauses that receivers asked for, and deliveries that expire.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(crate) async fn the_last_pause_of_an_endpoint_counts_until_something_ends_it
     let delivery = new_delivery().await;
     let first = paused_by(&delivery, TWENTY).await;
     assert_eq!(pause_of(&fixture, endpoint).await, first);
-    // What was under way, and failures that ask for nothing, do not end it.
+    // Attempts that were under way, and failures without a request for a pause, do not end it.
     fixture.append(succeed(&new_delivery().await, fixture.now())).await;
     fixture.append(fail(&new_delivery().await, fixture.now())).await;
     fixture.append(rename_endpoint(endpoint, ExpectedVersion::Any, "renamed")).await;
@@ -70,7 +70,7 @@ pub(crate) async fn the_last_pause_of_an_endpoint_counts_until_something_ends_it
     fixture.append(change_endpoint(endpoint, ExpectedVersion::Any, EndpointFact::Enabled)).await;
     assert_eq!(pause_of(&fixture, endpoint).await, None);
 
-    // In one batch: what comes last counts.
+    // In one batch: the last one counts.
     let [before, after] = [new_delivery().await, new_delivery().await];
     let batch = [
         fail_with_pause(&before, fixture.now(), TWENTY),

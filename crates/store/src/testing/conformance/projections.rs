@@ -1,4 +1,4 @@
-//! What the tables say after each fact.
+//! The rows of the tables after each fact.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::log::projection::{CountKey, hour_of};
 use crate::queries::AttemptFilter;
 use crate::store::DueKey;
 
-/// What a fact does to an endpoint's row, versions and times apart.
+/// How a fact changes an endpoint's row, apart from versions and times.
 type Effect = fn(&mut Endpoint);
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -48,7 +48,7 @@ pub(super) async fn a_delivery_to(fixture: &Fixture, endpoint: EndpointId) -> De
     delivery
 }
 
-/// Appends a fact to a delivery; answers with its row and the time of the record.
+/// Appends a fact to a delivery; returns its row and the time of the record.
 async fn change(fixture: &Fixture, id: DeliveryId, fact: DeliveryFact) -> (Delivery, Timestamp) {
     let records = fixture.append(change_delivery(id, ExpectedVersion::Any, fact)).await;
     (fixture.delivery(id).await, records[0].recorded_at)
@@ -278,7 +278,7 @@ pub(crate) async fn a_delivery_retries_until_it_fails_and_each_attempt_has_a_row
     assert_eq!(found, None);
 }
 
-/// A trace of which another system has noted something.
+/// A trace with the state of another system.
 fn noted() -> TraceContext {
     let trace: TraceContext = TRACE.parse().expect("valid");
     trace.with_state("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".parse().ok())
@@ -306,7 +306,7 @@ pub(crate) async fn a_delivery_keeps_the_traces_of_the_requests_for_its_attempts
     fixture.append(fail(&row, fixture.now())).await;
     let row = fixture.delivery(id).await;
     assert_eq!((&row.replay_request_trace, &row.retry_request_trace), (&of_replay, &None));
-    // What is due is read with all of it.
+    // Due deliveries are read with all of it.
     assert_eq!(due(&fixture, endpoint, DueKey::MIN, 10).await, [row]);
 }
 

@@ -1,4 +1,4 @@
-//! What the tables answer: lists in order and in pages, and nobody else's rows.
+//! Queries: lists in order and in pages, and no rows of another organization.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::fact::EndpointFact;

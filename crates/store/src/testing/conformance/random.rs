@@ -1,4 +1,4 @@
-//! Random numbers that can be had again.
+//! Random numbers that a seed reproduces.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -9,12 +9,11 @@ use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The numbers of a seed.
     pub(crate) fn of_seed(seed: u64) -> Random {
         Random(seed)
     }
 
-    /// Numbers of a new seed, which a failing test's output shows.
+    /// With a new seed, which the output of a failing test shows.
     pub(crate) fn new() -> Random {
         let seed = RandomState::new().build_hasher().finish();
         println!("seed: {seed:#x} (repeat with Random::of_seed)");
@@ -33,7 +32,7 @@ impl Random {
         (self.next() % end as u64) as usize
     }
 
-    /// True in so many of a hundred cases.
+    /// True in `percent` of a hundred cases.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

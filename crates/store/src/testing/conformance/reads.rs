@@ -1,4 +1,4 @@
-//! How the log is read: in pages, by stream, by shard, and by operation.
+//! Reading the log: in pages, by stream, by shard, and by operation.
 
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 

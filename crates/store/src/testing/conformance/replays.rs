@@ -1,4 +1,4 @@
-//! Replays: their rows, and what they find.
+//! Replays: their rows and their candidates.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn replay(fixture: &Fixture, id: ReplayId) -> Replay {
     found.expect("the replay is read").expect("the replay exists")
 }
 
-/// All candidates, read in pages of so many rows.
+/// All candidates, read in pages that examine `limit` rows.
 async fn candidates(
     fixture: &Fixture,
     selection: &ReplaySelection,
@@ -175,7 +175,7 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
             .and(change_delivery(failed, ExpectedVersion::Exactly(delivery), resumed.clone()))
             .and(advanced(id, version(replay), ReplayCursor::Event(event)))
     };
-    // Somebody has cancelled the replay, or something has happened to a delivery.
+    // Meanwhile the replay was cancelled, or a delivery changed.
     let refused = fixture.results(&[step(2, before), step(1, Version(before.0 - 1))]).await;
     assert!(refused.iter().all(|result| matches!(result, Err(Refusal::StaleVersion { .. }))));
     assert!(due(&fixture, endpoint, DueKey::MIN, 9).await.is_empty());
@@ -193,7 +193,7 @@ pub(crate) async fn invariant_4_a_step_is_appended_as_a_whole_or_not_at_all(fixt
     assert_eq!((row.attempt_count, row.due_time()), (6, Some(records[1].recorded_at)));
 }
 
-/// Events in all states that a replay can find, and one of each that it must not.
+/// Events in all states that a replay covers, and in each state that it must not cover.
 pub(crate) async fn each_scope_finds_its_events_page_by_page(fixture: Fixture) {
     let (endpoint, other) = (an_endpoint(&fixture).await, an_endpoint(&fixture).await);
     let expire_time = fixture.now() + Duration::from_secs(3_600);
@@ -222,7 +222,7 @@ pub(crate) async fn each_scope_finds_its_events_page_by_page(fixture: Fixture) {
     fixture.append(succeed(&fixture.delivery(id.expect("one")).await, fixture.now())).await;
     let (failed, id) = new(&[endpoint], &[], true).await;
     fail_for_good(id.expect("one")).await;
-    // It failed, was asked for again, and failed again: its last attempt is what counts.
+    // It failed, was requested again, and failed again: its last attempt counts.
     let failed_delivery = id.expect("one");
     let retry = DeliveryFact::RetryRequested;
     fixture.append(change_delivery(failed_delivery, ExpectedVersion::Any, retry)).await;
@@ -339,7 +339,7 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
     assert_eq!(found, expected);
 }
 
-/// A replay's fact.
+/// Appends a fact to a replay's stream.
 fn change_replay(id: ReplayId, expected: ExpectedVersion, fact: ReplayFact) -> Operation {
     operation(Stream::Replay(id), expected, Fact::Replay(fact))
 }

@@ -1,4 +1,4 @@
-//! Events and all that came of them, for the questions of `queries` and `filters`.
+//! A database of events with their deliveries and attempts, for the checks of `queries` and `filters`.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(super) async fn attempts(
     rows.expect("attempts are listed").rows.into_iter().map(|row| row.details.id).collect()
 }
 
-/// What came of one event of [`populate`].
+/// One event of [`populate`], with its deliveries and attempts.
 pub(super) struct Story {
     pub(super) event: EventId,
     pub(super) event_type: EventType,
@@ -74,7 +74,7 @@ pub(super) struct Story {
 }
 
 /// Twelve events of two types to two endpoints, in all states that attempts lead to, each
-/// recorded at a time of its own; and as much of another organization.
+/// recorded at a different time; and the same of another organization.
 pub(super) async fn populate(fixture: &Fixture) -> Vec<Story> {
     let mut stories = Vec::new();
     for whose in [organization(), other_organization()] {
@@ -98,7 +98,7 @@ async fn tell(
     number: usize,
 ) -> Story {
     let event_type = [EventType::PolicyBlock, EventType::KeyRotated][number / 2 % 2];
-    // Lists of a range of time look at ids, which have the times of what they are of.
+    // Lists of an interval compare ids, which contain the time of their creation.
     let next_id = async || {
         fixture.advance(Duration::from_millis(2)).await;
         new_ulid(fixture.now())
@@ -133,7 +133,7 @@ async fn tell(
     Story { event, event_type, endpoint, delivery, state, attempts, recorded_at }
 }
 
-/// What of each story is listed, newest first.
+/// What `list` gives of each story, newest first.
 pub(super) fn listed<T>(stories: &[Story], of: impl Fn(&Story) -> Vec<T>) -> Vec<T> {
     let mut found: Vec<_> = stories.iter().flat_map(of).collect();
     found.reverse();

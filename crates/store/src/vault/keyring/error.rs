@@ -90,7 +90,7 @@ pub enum KeyringError {
     /// A data key has a problem.
     #[error(transparent)]
     Problem(#[from] KeyProblem),
-    /// The database did not do what it was asked.
+    /// The database failed.
     #[error("cannot read or write the data keys")]
     Store(#[from] StoreError),
 }

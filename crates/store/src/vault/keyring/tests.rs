@@ -17,7 +17,7 @@ fn store() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(1, crate::clock::system_clock()))
 }
 
-/// A file that is changed as the command does it.
+/// A key file that is changed as by the command.
 struct Keys {
     folder: tempfile::TempDir,
 }
@@ -61,7 +61,7 @@ async fn wrapped_under(store: &MemoryStore) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_one_process_seals_another_opens_and_each_organization_has_a_key_of_its_own() {
+async fn another_process_opens_what_one_has_sealed_and_each_organization_has_its_own_key() {
     let (store, keys) = (store(), Keys::new());
     let (one, other) = (keys.keyring(&store).await, keys.keyring(&store).await);
     let sealed = seal(&one).await;
@@ -88,7 +88,7 @@ async fn a_new_first_key_becomes_current_and_the_data_keys_are_wrapped_under_it(
 }
 
 #[tokio::test]
-async fn a_process_that_was_told_nothing_reads_its_file_again_when_it_meets_a_new_key() {
+async fn a_process_reads_its_file_again_when_it_meets_an_unknown_key() {
     let (store, keys) = (store(), Keys::new());
     let (told, untold) = (keys.keyring(&store).await, keys.keyring(&store).await);
     let sealed = seal(&told).await;
@@ -103,7 +103,7 @@ async fn a_process_that_was_told_nothing_reads_its_file_again_when_it_meets_a_ne
 }
 
 #[tokio::test]
-async fn a_key_that_is_in_no_file_is_named_with_what_to_do() {
+async fn the_error_about_a_missing_key_names_it_and_says_what_to_do() {
     let (store, keys, elsewhere) = (store(), Keys::new(), Keys::new());
     let keyring = keys.keyring(&store).await;
     let sealed = seal(&keyring).await;
@@ -131,7 +131,7 @@ async fn a_key_that_is_in_no_file_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_old_file_does_not_bring_a_replaced_key_back() {
+async fn an_old_file_does_not_make_a_replaced_key_current_again() {
     let (store, keys) = (store(), Keys::new());
     let keyring = keys.keyring(&store).await;
     seal(&keyring).await;
@@ -146,7 +146,7 @@ async fn an_old_file_does_not_bring_a_replaced_key_back() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_the_databases_are_refused_at_start() {
+async fn keys_of_another_database_are_refused_at_start() {
     let (store, keys, others) = (store(), Keys::new(), Keys::new());
     seal(&keys.keyring(&store).await).await;
     others.keyring(&self::store()).await;
@@ -170,7 +170,7 @@ async fn keys_that_are_not_the_databases_are_refused_at_start() {
 }
 
 #[tokio::test]
-async fn a_database_without_its_key_file_is_refused_before_another_one_is_made() {
+async fn a_database_without_its_key_file_is_refused_and_no_new_file_is_created() {
     let (store, keys, elsewhere) = (store(), Keys::new(), Keys::new());
     seal(&keys.keyring(&store).await).await;
     let refused = Keyring::start(store.clone() as Arc<dyn Store>, elsewhere.source()).await;
@@ -221,7 +221,7 @@ async fn an_erased_key_is_used_for_five_minutes_at_most_and_nothing_is_sealed_an
 }
 
 #[tokio::test]
-async fn a_reload_forgets_what_was_opened() {
+async fn a_reload_empties_the_cache() {
     let (store, keys) = (store(), Keys::new());
     let keyring = keys.keyring(&store).await;
     let sealed = seal(&keyring).await;
@@ -240,10 +240,10 @@ async fn debug_output_shows_the_ids_of_master_keys_only() {
     assert_eq!(format!("{keyring:?}"), format!("Keyring([MasterKey({id})])"));
 }
 
-/// Its rules are those of the day on which it was given. A stricter one that judged it when it is
-/// opened would stop its deliveries.
+/// A secret keeps the rules of the day on which it was set. A stricter rule at opening would stop
+/// its deliveries.
 #[tokio::test]
-async fn a_secret_that_would_be_refused_today_is_opened_as_it_was_sealed() {
+async fn a_secret_that_todays_rules_would_refuse_is_still_opened() {
     let (store, keys) = (store(), Keys::new());
     let keyring = keys.keyring(&store).await;
     for text in ["short", "copied along with a line end\n", "whsec_not base64", "\u{FEFF}first"] {

@@ -49,7 +49,7 @@ fn cause(notification_type: NotificationType, position: i64) -> NotificationCaus
     }
 }
 
-/// What is decided at a time, and recorded.
+/// Decides at a time, and records the decisions.
 fn go_on(
     channel_index: &mut ChannelIndex,
     causes: &[NotificationCause],
@@ -76,7 +76,7 @@ fn row(decision: &Decision) -> Notification {
     Notification::raised(id, organization(), new, Position(1), time(0))
 }
 
-/// The trouble is over, and channels are told this of it.
+/// The trouble is over, which channels with a subscription are notified of.
 fn end(notification_type: Option<NotificationType>, position: i64) -> NotificationCause {
     let reason = "the endpoint was enabled".to_owned();
     NotificationCause {
@@ -87,7 +87,7 @@ fn end(notification_type: Option<NotificationType>, position: i64) -> Notificati
     }
 }
 
-/// The row of what was decided at a position.
+/// The row of a decision that was recorded at a position.
 fn row_at(decision: &Decision, position: i64) -> Notification {
     Notification { cause: Position(position), ..row(decision) }
 }
@@ -97,7 +97,7 @@ fn raised_of(decision: &Decision) -> &NewNotification {
     new
 }
 
-/// Why it is not sent, as far as incidents tell.
+/// Why it is withdrawn, as far as incidents decide.
 fn withdrawn(channel_index: &ChannelIndex, row: &Notification) -> Option<&'static str> {
     let incident = channel_index.incident(row.new.channel_id, EndpointId::MIN);
     withdrawn_because(row, incident, None)
@@ -107,7 +107,7 @@ const EXHAUSTED: NotificationType = NotificationType::DeliveryExhausted;
 const DEGRADED: NotificationType = NotificationType::EndpointDegraded;
 
 #[test]
-fn what_is_exhausted_at_once_is_one_record_for_each_channel() {
+fn deliveries_exhausted_together_are_one_record_for_each_channel() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(channel(1, &[EXHAUSTED, DEGRADED]));
     channel_index.put(channel(2, &[EXHAUSTED]));
@@ -125,7 +125,7 @@ fn what_is_exhausted_at_once_is_one_record_for_each_channel() {
 }
 
 #[test]
-fn what_follows_is_counted_then_told_an_hour_after_the_last_message() {
+fn later_ones_are_counted_and_sent_an_hour_after_the_last_message() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(channel(1, &[EXHAUSTED]));
     let first = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10).remove(0);
@@ -138,14 +138,14 @@ fn what_follows_is_counted_then_told_an_hour_after_the_last_message() {
     channel_index.sent(&sent, time(20), None);
     let third = go_on(&mut channel_index, &[cause(EXHAUSTED, 3)], 30).remove(0);
     assert_eq!(row(&third).new.due_time, time(20 + 3_600));
-    // An hour and more of silence later, at once again.
+    // After an hour and more without any, at once again.
     channel_index.sent(&row(&third), time(3_620), None);
     let fourth = go_on(&mut channel_index, &[cause(EXHAUSTED, 4)], 9_000).remove(0);
     assert_eq!(row(&fourth).new.due_time, time(9_000));
 }
 
 #[test]
-fn what_came_too_late_for_a_message_is_left_over_for_the_next() {
+fn deliveries_counted_too_late_for_a_message_are_in_the_next() {
     let mut channel_index = ChannelIndex::default();
     let of = channel(1, &[EXHAUSTED]);
     channel_index.put(of.clone());
@@ -165,7 +165,7 @@ fn what_came_too_late_for_a_message_is_left_over_for_the_next() {
 }
 
 #[test]
-fn the_next_owner_knows_what_waits_and_what_was_told() {
+fn the_next_owner_knows_waiting_and_sent_notifications() {
     let mut channel_index = ChannelIndex::default();
     let of = channel(1, &[EXHAUSTED]);
     channel_index.put(of.clone());
@@ -198,7 +198,7 @@ fn the_next_owner_knows_what_waits_and_what_was_told() {
 }
 
 #[test]
-fn groups_that_do_not_matter_any_more_are_forgotten() {
+fn groups_that_no_longer_matter_are_dropped() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(channel(1, &[EXHAUSTED]));
     for number in 0..5_000_i64 {
@@ -212,7 +212,7 @@ fn groups_that_do_not_matter_any_more_are_forgotten() {
 }
 
 #[test]
-fn what_a_service_was_told_of_is_closed_whatever_its_channel_is_subscribed_to() {
+fn an_open_incident_is_closed_whatever_its_channel_subscribes_to() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(pager(1, &[EXHAUSTED]));
     channel_index.put(pager(2, &[NotificationType::EndpointRecovered]));
@@ -238,7 +238,7 @@ fn what_a_service_was_told_of_is_closed_whatever_its_channel_is_subscribed_to() 
 }
 
 #[test]
-fn a_channel_that_is_subscribed_to_it_hears_of_the_end_once() {
+fn a_channel_that_subscribes_to_recoveries_gets_one_notification_of_the_end() {
     let recovered = NotificationType::EndpointRecovered;
     let mut channel_index = ChannelIndex::default();
     channel_index.put(pager(1, &[DEGRADED, recovered]));
@@ -250,7 +250,7 @@ fn a_channel_that_is_subscribed_to_it_hears_of_the_end_once() {
 }
 
 #[test]
-fn an_end_that_was_not_told_is_withdrawn_when_there_is_new_trouble() {
+fn an_unsent_resolution_is_withdrawn_when_there_is_new_trouble() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(pager(1, &[EXHAUSTED]));
     go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10);
@@ -259,14 +259,14 @@ fn an_end_that_was_not_told_is_withdrawn_when_there_is_new_trouble() {
     assert_eq!(raised_of(&again).due_time, time(30), "another incident is told at once");
     assert_eq!(withdrawn(&channel_index, &resolve), Some("there is new trouble"));
     assert_eq!(withdrawn(&channel_index, &row_at(&again, 3)), None);
-    // It was under way when the new trouble came: what it has closed is open again.
+    // It was under way when the new trouble came: the incident that it closed is open again.
     channel_index.sent(&resolve, time(31), None);
     let last = row_at(&go_on(&mut channel_index, &[end(None, 4)], 40)[0], 4);
     assert_eq!(withdrawn(&channel_index, &last), None);
 }
 
 #[test]
-fn what_is_held_back_is_not_told_of_an_endpoint_that_is_well() {
+fn delayed_notifications_about_a_recovered_endpoint_are_withdrawn() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(pager(1, &[EXHAUSTED]));
     let first = go_on(&mut channel_index, &[cause(EXHAUSTED, 1)], 10).remove(0);
@@ -279,7 +279,7 @@ fn what_is_held_back_is_not_told_of_an_endpoint_that_is_well() {
 }
 
 #[test]
-fn what_comes_of_the_last_attempts_at_an_endpoint_that_is_left_alone_opens_nothing() {
+fn the_last_attempts_at_an_endpoint_stopped_by_hand_open_no_incident() {
     let mut channel_index = ChannelIndex::default();
     channel_index.put(pager(1, &[EXHAUSTED]));
     channel_index.put(channel(2, &[EXHAUSTED]));
@@ -290,7 +290,7 @@ fn what_comes_of_the_last_attempts_at_an_endpoint_that_is_left_alone_opens_nothi
 }
 
 #[test]
-fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
+fn a_channel_with_a_new_destination_closes_its_incidents_at_the_old_one() {
     for is_deleted in [false, true] {
         let mut channel_index = ChannelIndex::default();
         let of = pager(1, &[EXHAUSTED]);
@@ -333,7 +333,7 @@ fn a_channel_that_leads_elsewhere_closes_what_was_opened_where_it_led() {
 }
 
 #[test]
-fn the_next_owner_knows_what_is_open_and_what_was_over() {
+fn the_next_owner_knows_which_incidents_are_open() {
     let of = pager(1, &[EXHAUSTED]);
     let known = |incident| EndpointIncident {
         organization_id: organization(),

@@ -222,8 +222,8 @@ async fn post(
     headers: HeaderMap,
     body: Vec<u8>,
 ) -> PostResult {
-    let exchanged = shard.transport.post(connections, url, headers, body.into()).await;
-    match exchanged.result {
+    let exchange = shard.transport.post(connections, url, headers, body.into()).await;
+    match exchange.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
         // The body is not stored: it may echo what was sent.
         Ok(answer) => {

@@ -1,4 +1,4 @@
-//! A model of everything that happens to a scheduler, in any order.
+//! A model of everything that can happen to a scheduler, in random order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,16 +10,16 @@ use super::queue::due_key;
 use super::tests::{BEGIN, LIMITS, at, delivery, endpoint, organization};
 use super::*;
 
-/// A database with one row for each waiting delivery, and read_results that come late.
+/// A database with one row for each waiting delivery, and reads that return late.
 struct Model {
     scheduler: Scheduler,
     now: i64,
     position: i64,
     rows: BTreeMap<DeliveryId, Delivery>,
     in_flight: HashMap<DeliveryId, Delivery>,
-    /// Deliveries after outcomes that are committed, of which the scheduler has not heard.
+    /// Deliveries after committed outcomes that the scheduler has not been given yet.
     unreported: Vec<Outcome>,
-    /// Answers that have been read from the database but not delivered.
+    /// Results of reads that the scheduler has not been given yet.
     read_results: Vec<ReadResult>,
     /// Records that the tail of the log has not come to.
     unread_records: Vec<UnreadRecord>,
@@ -28,7 +28,8 @@ struct Model {
     pauses: BTreeMap<EndpointId, i64>,
     /// The events of deliveries that came back during a pause and wait no longer than it.
     answered: BTreeMap<EndpointId, BTreeSet<EventId>>,
-    /// Read again when their attempt has ended: the tail came to their resumption only then.
+    /// To be read again when their attempt has ended, because the tail came to their resumption
+    /// only then.
     read_again: BTreeSet<DeliveryId>,
 }
 
@@ -149,7 +150,7 @@ impl Model {
                     .push(UnreadRecord::Scheduled(delivery, Position(self.position)));
             }
             Step::Resume { which } => {
-                // A manual attempt may be under way, or yet to come.
+                // A manual attempt may be under way, or be requested already.
                 let ended = self.rows.values_mut().filter(|row| row.next_attempt_time.is_none());
                 let mut ended: Vec<_> = ended.collect();
                 let count = ended.len().max(1);
@@ -186,11 +187,11 @@ impl Model {
                     let row = self.rows.get_mut(id).expect("a row");
                     row.version = row.version.next();
                     row.attempt_count += 1;
-                    // A retry that was asked for meanwhile is still to come.
+                    // A retry that was requested meanwhile is still to be made.
                     if sent.retry_request_time.is_some() {
                         row.retry_request_time = None;
                     }
-                    // A manual attempt leaves the schedule as it is, which may have begun anew.
+                    // A manual attempt does not change the schedule, which may have been restarted.
                     if sent.next_attempt_time.is_some() {
                         row.next_attempt_time = again.map(|delay| at(self.now + delay));
                     }
@@ -240,7 +241,7 @@ impl Model {
         self.act();
     }
 
-    /// A delivery's attempt has ended. If that is during a pause, it may be the probe.
+    /// A delivery's attempt has ended. During a pause it may become the probe.
     fn note_outcome(&mut self, Outcome { delivery, trigger }: &Outcome) {
         let row = &self.rows[&delivery.id];
         let pause_end = self.pauses.get(&delivery.endpoint_id).filter(|end| **end > self.now);
@@ -264,7 +265,7 @@ impl Model {
         }
     }
 
-    /// Another owner begins with what is in the database.
+    /// Another owner begins with the database's rows.
     fn restart(&mut self) {
         self.in_flight.clear();
         self.unreported.clear();
@@ -287,7 +288,7 @@ impl Model {
         }
     }
 
-    /// Lets everything come to its end: every receiver read_results well from now on.
+    /// Lets everything end: every receiver answers well from now on.
     fn finish(&mut self) {
         for _ in 0..10_000 {
             self.step(Step::Tail);
@@ -340,7 +341,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn invariants_3_4_and_9_no_delivery_is_forgotten_sent_twice_or_hoarded(steps in steps()) {
+    fn invariants_3_4_and_9_no_delivery_is_lost_sent_twice_or_kept_beyond_the_limits(steps in steps()) {
         let mut model = Model::new();
         for step in steps {
             model.step(step);

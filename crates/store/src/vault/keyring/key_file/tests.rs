@@ -34,7 +34,7 @@ fn a_key_file_is_made_once_and_only_its_owner_may_read_it() {
 }
 
 #[test]
-fn a_key_file_that_is_not_kept_is_gone_with_its_folder_and_only_its_maker_removes_it() {
+fn a_key_file_that_is_not_kept_is_removed_with_its_folder_by_its_creator_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("data/deeper/master.key");
     drop(create(&path).expect("made"));
@@ -45,7 +45,7 @@ fn a_key_file_that_is_not_kept_is_gone_with_its_folder_and_only_its_maker_remove
 }
 
 #[test]
-fn whether_a_file_could_be_made_is_known_without_making_anything() {
+fn checking_whether_a_file_could_be_created_creates_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("data/master.key");
     check_place(&path).expect("it could");
@@ -56,7 +56,7 @@ fn whether_a_file_could_be_made_is_known_without_making_anything() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_may_read_is_refused_with_the_command_that_mends_it() {
+fn a_file_that_others_may_read_is_refused_with_the_command_that_repairs_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("master.key");
     make(&path);
@@ -127,7 +127,7 @@ fn keys_on_one_line_get_lines_of_their_own() {
 }
 
 #[test]
-fn one_at_a_time_changes_a_file() {
+fn one_process_at_a_time_changes_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("master.key");
     make(&path);
@@ -140,7 +140,7 @@ fn one_at_a_time_changes_a_file() {
 
 #[cfg(unix)]
 #[test]
-fn through_a_link_the_file_itself_is_changed() {
+fn a_change_through_a_link_changes_the_file_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, link) = (folder.path().join("master.key"), folder.path().join("link.key"));
     make(&path);

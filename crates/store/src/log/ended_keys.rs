@@ -22,19 +22,19 @@ const END_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The recent ends of one shard's keys.
 #[derive(Debug, Default)]
-pub(crate) struct KeyEnds {
-    recent: Mutex<Recent>,
+pub(crate) struct EndedKeys {
+    recent: Mutex<RecentIds>,
     /// How many ends there were, ever.
     count: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentIds {
     ids: HashSet<KeyId>,
     by_time: VecDeque<(Instant, KeyId)>,
 }
 
-impl KeyEnds {
+impl EndedKeys {
     /// Notes the keys that a committed operation has ended. Called before its caller is answered.
     pub(crate) fn note(&self, operation: &Operation) {
         let records = operation.records.iter();
@@ -57,7 +57,7 @@ impl KeyEnds {
     }
 }
 
-impl Recent {
+impl RecentIds {
     fn add(&mut self, id: KeyId, now: Instant) {
         while let Some((time, old)) = self.by_time.front()
             && now.duration_since(*time) > END_LIFETIME
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn ends_are_remembered_for_a_while() {
-        let (mut recent, begin) = (Recent::default(), Instant::now());
+        let (mut recent, begin) = (RecentIds::default(), Instant::now());
         let [one, two] = [1, 2].map(|number| KeyId::new(Ulid(number)));
         recent.add(one, begin);
         recent.add(one, begin + END_LIFETIME);

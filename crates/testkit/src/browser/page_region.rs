@@ -1,4 +1,4 @@
-//! A page, or a part of it, as its reader uses it.
+//! A page or a part of it, with the actions of a person.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use tokio::time::{Instant, sleep};
 
 use super::navigation;
 use super::role::Role;
-use super::session::{ElementId, Refusal, Session};
+use super::session::{ElementId, Session, WebDriverError};
 use super::view;
 
-/// How long something is waited for that should be there at once. Far more than it takes: the
+/// How long to wait for something that should be there at once. Far more than it takes, because the
 /// machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two looks at what is waited for.
+/// The interval of checks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Everything, or what is inside the first element that matches a selector. Elements are
-/// found by what they are and what they are called; of several that match, the first is meant.
+/// The whole page, or the inside of the first element that matches a selector. Elements are found by
+/// role and name; of several matches, the first is used.
 ///
-/// What is not there yet is waited for, up to 30 seconds; then the test fails with a
-/// screenshot and with the page's text.
+/// Waits up to 30 seconds for what is not there yet. Then the test fails with a screenshot and the
+/// page's text.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct PageRegion {
     session: Arc<Session>,
     scope: Option<String>,
 }
 
-impl Part {
+impl PageRegion {
     pub(super) fn whole(session: Arc<Session>) -> Self {
         Self { session, scope: None }
     }
@@ -40,12 +40,10 @@ impl Part {
         &self.session
     }
 
-    /// The part of the page inside an element.
     pub fn within(&self, selector: &str) -> Self {
         Self { session: Arc::clone(&self.session), scope: Some(selector.to_owned()) }
     }
 
-    /// Waits until there is such an element.
     pub async fn see(&self, role: Role, name: &str) {
         self.eventually(&format!("there is a {role} {name:?}"), async || {
             self.find(role, name).await.map(|found| found.map(drop))
@@ -53,7 +51,6 @@ impl Part {
         .await;
     }
 
-    /// Waits until there is no such element.
     pub async fn see_no(&self, role: Role, name: &str) {
         self.eventually(&format!("there is no {role} {name:?}"), async || {
             Ok(self.find(role, name).await?.is_none().then_some(()))
@@ -61,13 +58,13 @@ impl Part {
         .await;
     }
 
-    /// Whether there is such an element now.
+    /// Whether there is such an element now, without waiting.
     pub async fn shows(&self, role: Role, name: &str) -> bool {
         let found = self.find(role, name).await;
-        found.unwrap_or_else(|refusal| panic!("{role} {name:?}: {refusal}")).is_some()
+        found.unwrap_or_else(|error| panic!("{role} {name:?}: {error}")).is_some()
     }
 
-    /// Clicks it. If that leads to another page, that page has been loaded when this returns.
+    /// If this leads to another page, that page has been loaded when it returns.
     pub async fn click(&self, role: Role, name: &str) {
         self.with(role, name, "click", async |element| {
             navigation::click(&self.session, element).await
@@ -75,8 +72,8 @@ impl Part {
         .await;
     }
 
-    /// Clicks the first element that matches a selector: for what has a name that a test
-    /// cannot know, such as the time at which something has happened.
+    /// Clicks the first element that matches a selector: for names that a test cannot know, such as a
+    /// time.
     pub async fn click_first(&self, selector: &str) {
         let scoped = self.scoped(&[selector]);
         self.eventually(&format!("one can click {scoped}"), async || {
@@ -88,7 +85,7 @@ impl Part {
         .await;
     }
 
-    /// Replaces what is in a field by typing.
+    /// Replaces a field's content by typing.
     pub async fn fill(&self, label: &str, text: &str) {
         self.with(Role::Field, label, "fill", async |element| {
             self.session.act(element, "clear", json!({})).await?;
@@ -97,8 +94,7 @@ impl Part {
         .await;
     }
 
-    /// Presses Enter in a field. If that leads to another page, that page has been loaded when
-    /// this returns.
+    /// If this leads to another page, that page has been loaded when it returns.
     pub async fn press_enter(&self, label: &str) {
         self.with(Role::Field, label, "press Enter in", async |element| {
             navigation::press_enter(&self.session, element).await
@@ -106,7 +102,6 @@ impl Part {
         .await;
     }
 
-    /// What is in a field.
     pub async fn value(&self, label: &str) -> String {
         self.with(Role::Field, label, "read", async |element| {
             self.session.ask_text(element, "property/value").await
@@ -130,7 +125,7 @@ impl Part {
         assert!(found.await, "the field {label:?} has no entry {option:?}");
     }
 
-    /// Sets a field that is not simply typed into, such as a time, to a value in HTML's form.
+    /// Sets a field that cannot simply be typed into, such as a time, to a value in HTML's form.
     pub async fn set(&self, label: &str, value: &str) {
         self.with(Role::Field, label, "set", async |element| {
             let script = "const [element, value] = arguments;
@@ -143,7 +138,7 @@ impl Part {
         .await;
     }
 
-    /// Ticks a checkbox, or takes the tick away.
+    /// Ticks or unticks a checkbox.
     pub async fn tick(&self, label: &str, on: bool) {
         self.with(Role::Checkbox, label, "tick", async |element| {
             if self.session.ask(element, "selected").await? != on {
@@ -154,7 +149,6 @@ impl Part {
         .await;
     }
 
-    /// Whether a checkbox is ticked.
     pub async fn is_ticked(&self, label: &str) -> bool {
         self.with(Role::Checkbox, label, "look at", async |element| {
             Ok(self.session.ask(element, "selected").await? == true)
@@ -162,7 +156,6 @@ impl Part {
         .await
     }
 
-    /// An attribute of an element; none if it has none.
     pub async fn attribute(&self, role: Role, name: &str, attribute: &str) -> Option<String> {
         self.with(role, name, "look at", async |element| {
             let value = self.session.ask(element, &format!("attribute/{attribute}")).await?;
@@ -171,12 +164,12 @@ impl Part {
         .await
     }
 
-    /// The text that can be seen in the first element that matches a selector.
+    /// The visible text of the first element that matches a selector.
     pub async fn text(&self, selector: &str) -> String {
         self.text_when(selector, "is there", |_| true).await
     }
 
-    /// The same, as soon as it is as expected. `what` says in words what is expected of it.
+    /// The same, once it is as expected. `what` describes the expectation in a failure.
     pub async fn text_when(
         &self,
         selector: &str,
@@ -193,8 +186,8 @@ impl Part {
         .await
     }
 
-    /// The texts of a table's cells, row by row, at one moment. The selector is that of the
-    /// rows; spaces are as a reader sees them.
+    /// The texts of a table's cells, by row, all read at once. The selector matches the rows. White
+    /// space is as it is rendered.
     pub async fn rows(&self, selector: &str) -> Vec<Vec<String>> {
         let scoped = self.scoped(&[selector]);
         let script = "return Array.from(document.querySelectorAll(arguments[0]), (row) =>
@@ -203,7 +196,7 @@ impl Part {
         serde_json::from_value(rows).expect("rows are lists of texts")
     }
 
-    /// The same, as soon as they are as expected. `what` says in words what is expected.
+    /// The same, once they are as expected. `what` describes the expectation in a failure.
     pub async fn rows_when(
         &self,
         selector: &str,
@@ -216,19 +209,19 @@ impl Part {
         .await
     }
 
-    /// Runs the body of a function in the page, whatever it allows or has switched off itself.
+    /// Runs the body of a function in the page, whatever its policy allows.
     pub async fn run(&self, script: &str, arguments: Value) -> Value {
         let outcome = self.session.run(script, arguments).await;
-        outcome.unwrap_or_else(|refusal| panic!("the script failed: {refusal}\n{script}"))
+        outcome.unwrap_or_else(|error| panic!("the script failed: {error}\n{script}"))
     }
 
-    /// Does something with an element, again if the page changed meanwhile.
+    /// Does something with an element, and repeats it if the page changed meanwhile.
     async fn with<T>(
         &self,
         role: Role,
         name: &str,
         doing: &str,
-        act: impl AsyncFn(&ElementId) -> Result<T, Refusal>,
+        act: impl AsyncFn(&ElementId) -> Result<T, WebDriverError>,
     ) -> T {
         self.eventually(&format!("one can {doing} the {role} {name:?}"), async || {
             match self.find(role, name).await? {
@@ -239,7 +232,7 @@ impl Part {
         .await
     }
 
-    async fn find(&self, role: Role, name: &str) -> Result<Option<ElementId>, Refusal> {
+    async fn find(&self, role: Role, name: &str) -> Result<Option<ElementId>, WebDriverError> {
         for candidate in self.session.select(&self.scoped(role.selectors())).await? {
             let label = self.session.ask_text(&candidate, "computedlabel").await?;
             if label.trim() != name {
@@ -261,19 +254,19 @@ impl Part {
         scoped.collect::<Vec<_>>().join(", ")
     }
 
-    /// Looks until there is something to be seen.
+    /// Repeats `look` until it finds something.
     pub(super) async fn eventually<T>(
         &self,
         what: &str,
-        mut look: impl AsyncFnMut() -> Result<Option<T>, Refusal>,
+        mut look: impl AsyncFnMut() -> Result<Option<T>, WebDriverError>,
     ) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
             let obstacle = match look().await {
                 Ok(Some(seen)) => return seen,
                 Ok(None) => None,
-                Err(refusal) if refusal.is_passing() => Some(refusal),
-                Err(refusal) => panic!("{refusal}; waited until {what}"),
+                Err(error) if error.is_transient() => Some(error),
+                Err(error) => panic!("{error}; waited until {what}"),
             };
             if Instant::now() > end {
                 self.give_up(what, obstacle).await;
@@ -282,8 +275,8 @@ impl Part {
         }
     }
 
-    async fn give_up(&self, what: &str, obstacle: Option<Refusal>) -> ! {
-        let obstacle = obstacle.map_or_else(String::new, |refusal| format!(" ({refusal})"));
+    async fn give_up(&self, what: &str, obstacle: Option<WebDriverError>) -> ! {
+        let obstacle = obstacle.map_or_else(String::new, |error| format!(" ({error})"));
         let script = "return location.href + '\\n' + document.body.innerText;";
         let page = self.run(script, json!([])).await;
         let test = thread::current().name().unwrap_or("unnamed").replace("::", "-");

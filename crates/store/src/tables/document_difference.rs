@@ -1,0 +1,95 @@
+//! Where two documents of one entity differ, for people to read.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::document::TEXT;
+
+/// Fields whose values are not for people: ciphertext, and digests of tokens.
+const HIDDEN_FIELDS: [&str; 2] = ["ciphertext", "token"];
+
+/// The whole document in one line.
+pub(super) fn whole(document: &Value) -> String {
+    format!("{TEXT}={}", shown(TEXT, document))
+}
+
+/// The fields that differ, as `document.field=value`, of each side. A field that one side lacks is
+/// absent on it.
+pub(super) fn differing_fields(stored: &Value, rebuilt: &Value) -> [String; 2] {
+    let mut fields = [Vec::new(), Vec::new()];
+    collect(TEXT, [Some(stored), Some(rebuilt)], &mut fields);
+    fields.map(|fields| fields.join(" "))
+}
+
+fn collect(path: &str, sides: [Option<&Value>; 2], fields: &mut [Vec<String>; 2]) {
+    match sides {
+        [stored, rebuilt] if stored == rebuilt => {}
+        [Some(Value::Object(stored)), Some(Value::Object(rebuilt))] => {
+            let names: BTreeSet<&String> = stored.keys().chain(rebuilt.keys()).collect();
+            for name in names {
+                let sides = [stored.get(name), rebuilt.get(name)];
+                collect(&format!("{path}.{name}"), sides, fields);
+            }
+        }
+        sides => {
+            for (fields, value) in fields.iter_mut().zip(sides) {
+                fields.extend(value.map(|value| format!("{path}={}", shown(path, value))));
+            }
+        }
+    }
+}
+
+/// A value without what is hidden.
+fn shown(path: &str, value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let shown = |(name, value)| (String::clone(name), shown(name, value));
+            Value::Object(fields.iter().map(shown).collect())
+        }
+        Value::Array(values) => values.iter().map(|value| shown(path, value)).collect(),
+        Value::String(_) if HIDDEN_FIELDS.iter().any(|field| path.ends_with(field)) => {
+            Value::from("(hidden)")
+        }
+        value => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_fields_that_differ_are_shown_with_the_path_to_them() {
+        let stored = json!({ "id": "ep_1", "config": { "name": "a", "url": "u" }, "types": [1] });
+        let rebuilt =
+            json!({ "id": "ep_1", "config": { "name": "b", "url": "u" }, "types": [1, 2] });
+        assert_eq!(
+            differing_fields(&stored, &rebuilt),
+            [
+                "document.config.name=\"a\" document.types=[1]",
+                "document.config.name=\"b\" document.types=[1,2]",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_field_that_one_side_lacks_is_absent_on_it() {
+        let [stored, rebuilt] = differing_fields(&json!({ "a": 1 }), &json!({ "a": 1, "b": null }));
+        assert_eq!((stored.as_str(), rebuilt.as_str()), ("", "document.b=null"));
+    }
+
+    #[test]
+    fn ciphertext_and_digests_of_tokens_are_not_shown() {
+        let sealed = |text: &str| json!({ "secret": { "key_id": "key-1", "ciphertext": text } });
+        let hidden = "document.secret.ciphertext=\"(hidden)\"";
+        assert_eq!(differing_fields(&sealed("c0ffee"), &sealed("dead")), [hidden, hidden]);
+        let document = json!({ "secrets": [sealed("c0ffee")], "token": "beef", "tokens": 1 });
+        assert_eq!(
+            whole(&document).replace(r#"{"ciphertext":"(hidden)","key_id":"key-1"}"#, "S"),
+            r#"document={"secrets":[{"secret":S}],"token":"(hidden)","tokens":1}"#
+        );
+    }
+}
