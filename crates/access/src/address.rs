@@ -1,4 +1,4 @@
-//! Where a call comes from.
+//! The address that a call comes from, through trusted proxies.
 
 use std::net::IpAddr;
 
@@ -7,19 +7,19 @@ use http::request::Parts;
 use ipnet::IpNet;
 use keeptrusts_webhooks_process::grpc_server::Peer;
 
-/// The address at the other end of the connection. None: this process itself.
+/// The client of the connection. None: this process itself.
 pub(crate) fn peer(request: &Parts) -> Option<IpAddr> {
     Some(Peer::of(&request.extensions)?.address?.ip().to_canonical())
 }
 
-/// Whom a call is made for.
+/// See [`forwarded_for`].
 pub(crate) fn caller(request: &Parts, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
     forwarded_for(&request.headers, peer, trusted)
 }
 
-/// Whom a request is made for: the peer, unless it is one that may speak for others. Then it is
-/// the last address of `x-forwarded-for`, the one that the peer itself has added. A `peer` of
-/// None is this process itself, which may.
+/// The client that a request is made for. If the peer is a trusted proxy, or this process itself
+/// (None), it is the last address of `x-forwarded-for`, which the peer has added. Otherwise it is
+/// the peer.
 pub fn forwarded_for(
     headers: &HeaderMap,
     peer: Option<IpAddr>,
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_trusted_may_speak_for_others() {
+    fn only_trusted_proxies_may_name_another_address() {
         let peer: Option<IpAddr> = "10.0.0.1".parse().ok();
         let trusted: [IpNet; 1] = ["10.0.0.0/8".parse().expect("a network")];
         let told = request(&["192.0.2.9, 198.51.100.7"]);

@@ -1,4 +1,4 @@
-//! The token of a request: the metadata `authorization: Bearer …` (RFC 6750 section 2.1).
+//! Reads the token of a request: the metadata `authorization: Bearer …` (RFC 6750 section 2.1).
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -6,19 +6,17 @@ use keeptrusts_webhooks_domain::key::{TOKEN_PREFIX, Token};
 
 use crate::limits::MAX_TOKEN_BYTES;
 
-/// What a request shows.
+/// The credential in a request.
 pub(crate) enum Bearer<'a> {
     /// The token of a key or of a session.
     Key(Token),
-    /// What looks like a JSON Web Token.
+    /// A text that looks like a JSON Web Token.
     WebToken(&'a str),
-    /// Something that is neither; why.
     Unreadable(Unreadable),
-    /// Nothing.
     Missing,
 }
 
-/// Why what a request shows is no token.
+/// Why a request's credential is not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("there are several headers `authorization`, wanted is one")]
@@ -37,7 +35,7 @@ pub(crate) enum Unreadable {
     NoToken,
 }
 
-/// The token of a request. Several are as good as none that can be read.
+/// The token of a request. Several headers are [`Unreadable`].
 pub(crate) fn bearer(headers: &HeaderMap) -> Bearer<'_> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Bearer::Missing };
@@ -83,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_stands_behind_the_word_bearer_and_there_is_only_one() {
+    fn the_token_follows_the_word_bearer_in_a_single_header() {
         let key = format!("kt_{}", "0".repeat(64));
         assert_eq!(kind(&[]), "missing");
         assert_eq!(kind(&[&format!("Bearer {key}")]), "key");

@@ -1,4 +1,4 @@
-//! The first key, with which all others are made.
+//! Creates the first key of a database, with which all other keys are made.
 
 use std::sync::Arc;
 
@@ -14,20 +14,17 @@ use keeptrusts_webhooks_store::{
 };
 use ulid::Ulid;
 
-/// Why there is no first key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FirstKeyError {
-    /// The keys cannot be read.
     #[error("cannot look up the first key")]
     Query(#[from] StoreError),
-    /// It cannot be made.
     #[error("cannot make the first key")]
     Append(#[from] AppendError),
 }
 
-/// Makes sure that there is a key: the given one, or, in a database that has never had any, a new
-/// one, whose token is returned to be shown once. Of several processes that do this at once, one
-/// makes it.
+/// Makes sure that the given key exists. Without one, creates a key in a database that has never had
+/// any, and returns its token to be shown once. If several processes do this at the same time, one
+/// of them creates the key.
 pub(crate) async fn ensure(
     log: &Arc<Log>,
     clock: &Clock,
@@ -36,7 +33,7 @@ pub(crate) async fn ensure(
     let store = log.store();
     if let Some(token) = given {
         match store.key_by_token(token.digest()).await? {
-            // Every process that is given it comes to the same id.
+            // The id follows from the token, so that all processes with the flag use the same one.
             None => drop(create(log, clock, id_of(token.digest()), token).await?),
             Some(key) if !key.is_valid_at(clock()) => {
                 tracing::warn!(key_id = %key.id, "the key of --bootstrap-admin-key was revoked and stays so: give another one");
@@ -53,13 +50,13 @@ pub(crate) async fn ensure(
     Ok(was_first.then_some(token))
 }
 
-/// An id below all that carry a time.
+/// An id that sorts before all ids with a time.
 fn id_of(digest: TokenDigest) -> KeyId {
     let [a, b, c, d, e, f, g, h, ..] = digest.0;
     KeyId::new(Ulid(u64::from_be_bytes([a, b, c, d, e, f, g, h]).into()))
 }
 
-/// False: somebody else has made it.
+/// False: another process has created it.
 async fn create(log: &Log, clock: &Clock, id: KeyId, token: &Token) -> Result<bool, FirstKeyError> {
     let new = NewKey {
         name: "the first key".to_owned(),

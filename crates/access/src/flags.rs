@@ -1,4 +1,4 @@
-//! The flags of the gate, and what they make of it.
+//! The flags of the gate, and how the gate is built from them.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -20,19 +20,18 @@ use keeptrusts_webhooks_telemetry::output;
 use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 
-use crate::failures::Failures;
+use crate::failed_logins::FailedLogins;
+use crate::fetcher::{TrustError, is_acceptable};
 use crate::first_key;
-use crate::gate::Access;
-use crate::https::{TrustError, is_acceptable};
-use crate::issuer::{IssuerKeys, IssuerSettings, SignedTokens, Source};
-use crate::keys::Keys;
-use crate::refusals::Refusals;
+use crate::gate::AccessGate;
+use crate::issuer::{IssuerKeys, IssuerSettings, KeySource, TokenVerifier};
+use crate::keys::KeyCache;
+use crate::refused_tokens::RefusedTokenLog;
 use crate::web_tokens::{ClaimNames, RoleName, WebTokens};
 
-/// What makes web tokens acceptable: without it nobody would read what else is said of them.
+/// The flags that make the gate accept web tokens. Other flags about web tokens require one of them.
 const WEB_TOKENS: &str = "web_tokens";
 
-/// Who may ask.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Access", group = ArgGroup::new(WEB_TOKENS).multiple(true))]
 pub struct AccessFlags {
@@ -102,25 +101,22 @@ pub struct AccessFlags {
     pub no_reflection: bool,
 }
 
-/// Flags that have been checked: see [`AccessFlags::prepare`].
+/// Checked flags: see [`AccessFlags::prepare`].
 pub struct PreparedAccess {
     flags: AccessFlags,
     web_tokens: Option<WebTokens>,
 }
 
-/// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessSetupError {
-    /// A name would mean two roles, or was meant to be another one.
     #[error("--oidc-role-map has {0} twice: a name means one role")]
     RoleMappedTwice(String),
-    /// The issuer cannot be trusted.
     #[error("cannot prepare to fetch the issuer's keys (--oidc-ca)")]
     Trust(#[from] TrustError),
 }
 
 impl AccessFlags {
-    /// Checks what can be checked before a database is opened, and perhaps made.
+    /// Checks the flags, so that wrong ones fail before a database is created.
     pub fn prepare(self) -> Result<PreparedAccess, AccessSetupError> {
         let mut mapped = BTreeSet::new();
         for RoleName { name, .. } in &self.oidc_role_map {
@@ -131,8 +127,8 @@ impl AccessFlags {
         Ok(PreparedAccess { web_tokens: self.web_tokens()?, flags: self })
     }
 
-    /// The issuer of the accounts whose tokens are accepted. None: tokens are accepted of nobody,
-    /// or of whoever has the keys in a file.
+    /// The issuer whose tokens are accepted. None: no web tokens are accepted, or those of any issuer
+    /// that signs with the keys in `--oidc-jwks-file`.
     pub fn issuer(&self) -> Option<IssuerSettings> {
         Some(IssuerSettings {
             identifier: self.oidc_issuer.clone()?,
@@ -146,7 +142,7 @@ impl AccessFlags {
         let tokens = match (self.issuer(), &self.oidc_jwks_file) {
             (Some(issuer), _) => issuer.tokens(&issuer.fetcher()?, audiences),
             (None, Some(path)) => {
-                SignedTokens::new(IssuerKeys::new(Source::File(path.clone())), None, audiences)
+                TokenVerifier::new(IssuerKeys::new(KeySource::File(path.clone())), None, audiences)
             }
             (None, None) => return Ok(None),
         };
@@ -165,42 +161,42 @@ impl PreparedGate for PreparedAccess {
         !self.flags.no_reflection
     }
 
-    /// A first key that had to be made is printed on standard output: once, and not in the logs.
+    /// Prints a newly created first key on standard output, once and not in the logs.
     async fn start(self, database: &Database, clock: Clock) -> Result<Arc<dyn Gate>, Failure> {
         let PreparedAccess { flags, web_tokens } = self;
         let given = flags.bootstrap_admin_key.as_ref();
         if let Some(token) = first_key::ensure(&database.log, &clock, given).await? {
-            show(token).await;
+            print_first_key(token).await;
         }
-        let keys = Arc::new(Keys::new(Arc::clone(&database.log), Arc::clone(&clock)));
+        let keys = Arc::new(KeyCache::new(Arc::clone(&database.log), Arc::clone(&clock)));
         let stop = CancellationToken::new();
-        let noting = {
+        let recording_uses = {
             let (keys, stop) = (Arc::clone(&keys), stop.clone());
-            tokio::spawn(async move { keys.note_uses(stop).await })
+            tokio::spawn(async move { keys.record_uses(stop).await })
         };
-        Ok(Arc::new(Access {
+        Ok(Arc::new(AccessGate {
             keys,
             web_tokens,
-            failures: Failures::per_minute(flags.failed_logins_per_minute),
-            refusals: Refusals::default(),
+            failed_logins: FailedLogins::per_minute(flags.failed_logins_per_minute),
+            refused_tokens: RefusedTokenLog::default(),
             trusted_proxies: flags.trusted_proxy,
             clock,
             stop,
-            noting: Some(noting).into(),
+            recording_uses: Some(recording_uses).into(),
         }))
     }
 }
 
-/// How long the first key may take to be written.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How long printing the first key may take.
+const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Shows the first key, or says how to get in without it.
-async fn show(token: Token) {
-    let show = move || {
+/// Prints the first key, or logs how to get in without it.
+async fn print_first_key(token: Token) {
+    let print = move || {
         let text = "The first key, an admin's of all organizations. It is shown only now:";
-        output::result_line_within(format_args!("{text}\n\n  {}\n", token.expose()), SHOWN_WITHIN)
+        output::result_line_within(format_args!("{text}\n\n  {}\n", token.expose()), PRINT_TIMEOUT)
     };
-    if !tokio::task::spawn_blocking(show).await.unwrap_or(false) {
+    if !tokio::task::spawn_blocking(print).await.unwrap_or(false) {
         tracing::error!(
             "the first key was made and could not be shown, since nobody reads standard output: start again with KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY set to a key of your own, and revoke \"the first key\""
         );
@@ -214,7 +210,7 @@ fn token(text: &str) -> Result<Token, String> {
     })
 }
 
-/// Reads an issuer's identifier: for the flag of a process that has no gate.
+/// Parses an issuer's identifier. Also for the flag of the console, which has no gate.
 pub fn issuer_address(text: &str) -> Result<String, String> {
     let url: Option<Uri> = text.parse().ok();
     match url.is_some_and(|url| is_acceptable(&url)) {
@@ -238,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_web_tokens_is_refused_if_none_would_be_accepted() {
+    fn flags_about_web_tokens_require_one_that_accepts_them() {
         let parsed = |flags: &[&str]| {
             Flags::try_parse_from(["program"].iter().chain(flags))
                 .map_err(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! The gate: from a request to the caller that may make it.
+//! The gate: finds the caller of a request, and checks whether it may call the method.
 
 use std::fmt::Display;
 use std::future::pending;
@@ -19,33 +19,34 @@ use tonic::Status;
 
 use crate::address;
 use crate::bearer::{Bearer, bearer};
-use crate::failures::Failures;
-use crate::keys::Keys;
-use crate::limits::{CLOCK_SKEW, ISSUER_KEYS_PAUSE, KEY_MEMORY};
-use crate::refusals::Refusals;
+use crate::failed_logins::FailedLogins;
+use crate::keys::KeyCache;
+use crate::limits::{CLOCK_SKEW, ISSUER_KEYS_RETRY_DELAY, KEY_CACHE_TTL};
+use crate::refused_tokens::RefusedTokenLog;
 use crate::rules::{Rule, rule_of};
-use crate::web_tokens::{NoCaller, WebTokens};
+use crate::web_tokens::{WebTokenError, WebTokens};
 
-/// Who may ask what in this process.
-pub(crate) struct Access {
-    pub(crate) keys: Arc<Keys>,
+pub(crate) struct AccessGate {
+    pub(crate) keys: Arc<KeyCache>,
     pub(crate) web_tokens: Option<WebTokens>,
-    pub(crate) failures: Failures,
-    pub(crate) refusals: Refusals,
+    pub(crate) failed_logins: FailedLogins,
+    pub(crate) refused_tokens: RefusedTokenLog,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) clock: Clock,
+    /// Stops `recording_uses`.
     pub(crate) stop: CancellationToken,
-    pub(crate) noting: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// None: the gate has stopped.
+    pub(crate) recording_uses: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Access {
-    /// Whose the request's token is.
+impl AccessGate {
+    /// The caller that a request's token belongs to.
     async fn authenticate(&self, request: &Parts) -> Result<Caller, Status> {
         let peer = address::peer(request);
-        // Failures are counted by whom a call is made for: one browser's wrong keys must not
-        // keep out everybody who uses the same console.
+        // Wrong tokens are counted by the address that a call is made for: one browser's wrong keys
+        // must not block everybody who uses the same console.
         let address = address::caller(request, peer, &self.trusted_proxies);
-        let wrong = |kind, why: &dyn Display| self.failed(address, kind, why);
+        let wrong = |kind, why: &dyn Display| self.wrong_token(address, kind, why);
         let found = match bearer(&request.headers) {
             Bearer::Key(token) => match self.keys.caller(&token).await? {
                 Some(caller) => Ok(caller),
@@ -53,48 +54,54 @@ impl Access {
             },
             Bearer::WebToken(token) => match &self.web_tokens {
                 Some(web_tokens) => {
-                    web_tokens.caller(token).await.map_err(|why| self.no_caller(address, why))
+                    let found = web_tokens.caller(token).await;
+                    found.map_err(|error| self.wrong_web_token(address, error))
                 }
                 None => Err(wrong("flags", &"web tokens are accepted with --oidc-issuer only")),
             },
             Bearer::Unreadable(why) => Err(wrong("authorization", &why)),
-            // Who shows nothing guesses nothing.
+            // Not counted: a request without a token is not an attempt to guess one.
             Bearer::Missing => return Err(status::unauthenticated(NO_TOKEN)),
         };
         Ok(Caller { address, ..found? })
     }
 
-    /// The answer to a web token that makes nobody a caller.
-    fn no_caller(&self, address: Option<IpAddr>, why: NoCaller) -> Status {
-        match why {
-            NoCaller::Invalid(defect) => self.failed(address, defect.kind(), &defect),
-            NoCaller::Insufficient(lacks) => {
-                self.refusals.log(lacks.kind, &lacks.what, address);
-                status::permission_denied(lacks.what)
+    fn wrong_web_token(&self, address: Option<IpAddr>, error: WebTokenError) -> Status {
+        match error {
+            WebTokenError::Invalid(defect) => self.wrong_token(address, defect.kind(), &defect),
+            WebTokenError::Insufficient(problem) => {
+                self.refused_tokens.log(problem.kind, &problem.message, address);
+                status::permission_denied(problem.message)
             }
-            NoCaller::NoKeys => {
+            WebTokenError::NoKeys => {
                 let message =
                     "the keys of the issuer of web tokens cannot be had: try again, or use a key";
-                status::unavailable(Reason::IssuerUnavailable, message, ISSUER_KEYS_PAUSE)
+                status::unavailable(Reason::IssuerUnavailable, message, ISSUER_KEYS_RETRY_DELAY)
             }
         }
     }
 
-    /// Counts a wrong token, and tells the operator why it is; the answer to it, which does not. A
-    /// right one is always right: whoever shares an address with somebody who guesses is not locked
-    /// out. (Guessing 256 bits is hopeless; the limit is for the noise that it makes, and for
-    /// programs that should look at their token.)
-    fn failed(&self, address: Option<IpAddr>, kind: &'static str, why: &dyn Display) -> Status {
-        if let Some(left) = address.and_then(|address| self.failures.blocked_for(address)) {
+    /// Counts a wrong token and logs why it is wrong. The returned status does not say why.
+    ///
+    /// Right tokens are never blocked, so sharing an address with somebody who guesses does no harm.
+    /// Guessing 256 bits is hopeless; the limit reduces noise, and makes programs with a wrong token
+    /// noticeable.
+    fn wrong_token(
+        &self,
+        address: Option<IpAddr>,
+        kind: &'static str,
+        why: &dyn Display,
+    ) -> Status {
+        if let Some(left) = address.and_then(|address| self.failed_logins.blocked_for(address)) {
             let message =
                 "too many tokens from this address were wrong: wait, and correct the token";
-            // Whole seconds, so that nobody tries a moment too early.
+            // Rounded up, so that clients do not try a moment too early.
             let delay = Duration::from_secs(left.as_secs() + 1);
             return status::resource_exhausted_for(delay, Reason::TooManyFailedLogins, message);
         }
-        self.refusals.log(kind, why, address);
+        self.refused_tokens.log(kind, why, address);
         if let Some(address) = address {
-            self.failures.note(address);
+            self.failed_logins.record(address);
             tracing::info!(%address, "refused a call without a valid token");
         }
         status::unauthenticated(WRONG_TOKEN)
@@ -103,11 +110,11 @@ impl Access {
 
 const NO_TOKEN: &str =
     "there is no token: send the metadata `authorization: Bearer kt_…` with a key of AccessService";
-/// One text for all that can be wrong with a token, so that nothing can be learned from it.
+/// The same text for everything that can be wrong with a token, so that attackers learn nothing.
 const WRONG_TOKEN: &str = "the token is not valid: it is wrong, has expired or was revoked";
 
 #[tonic::async_trait]
-impl Gate for Access {
+impl Gate for AccessGate {
     async fn admit(&self, request: &Parts) -> Result<Option<Caller>, Status> {
         let path = request.uri.path();
         let permission = match rule_of(path) {
@@ -123,17 +130,17 @@ impl Gate for Access {
         }
     }
 
-    async fn lapse(&self, caller: Caller) -> Status {
+    async fn access_ended(&self, caller: Caller) -> Status {
         let expires = async {
             let end = end_of(&caller);
             while end.is_none_or(|end| end > (self.clock)()) {
-                tokio::time::sleep(KEY_MEMORY).await;
+                tokio::time::sleep(KEY_CACHE_TTL).await;
             }
         };
         let is_revoked = async {
             match caller.credential {
-                Credential::Key(id) => self.keys.is_revoked(id, None).await,
-                Credential::Session { id, parent } => self.keys.is_revoked(id, parent).await,
+                Credential::Key(id) => self.keys.revoked(id, None).await,
+                Credential::Session { id, parent } => self.keys.revoked(id, parent).await,
                 Credential::WebToken => pending().await,
             }
         };
@@ -144,17 +151,17 @@ impl Gate for Access {
         status::unauthenticated(WRONG_TOKEN)
     }
 
-    async fn stop(&self, patience: Duration) {
+    async fn stop(&self, limit: Duration) {
         self.stop.cancel();
-        if let Some(noting) = self.noting.lock().await.take() {
-            // An error says that it panicked, which has been logged.
-            _ = tokio::time::timeout(patience, noting).await;
+        if let Some(recording_uses) = self.recording_uses.lock().await.take() {
+            // An error means that the task has panicked, which is logged already.
+            _ = tokio::time::timeout(limit, recording_uses).await;
         }
     }
 }
 
-/// Until when a caller is let in. None: for ever. What has been let in with the issuer's clock taken
-/// for slow must not lapse at once because it is taken for right.
+/// When a caller's access ends. None: never. Web tokens are admitted with a tolerance for clock skew,
+/// which holds here as well: otherwise a token could be admitted and lose access at once.
 fn end_of(caller: &Caller) -> Option<Timestamp> {
     let skew = match caller.credential {
         Credential::WebToken => CLOCK_SKEW,
@@ -180,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_web_token_lets_in_for_as_long_as_it_is_accepted() {
+    fn access_by_a_web_token_ends_when_the_token_would_be_refused() {
         let caller = |credential, end: i64| Caller {
             actor: "oidc:u".into(),
             name: "u".into(),

@@ -1,4 +1,4 @@
-//! API keys and sessions: looked up by their token, remembered for a moment.
+//! Looks up API keys and sessions by their token, and caches them for a moment.
 //!
 //! Decision: docs/decisions/keys-are-facts-in-the-log.md
 
@@ -10,103 +10,101 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential};
 use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::key::{Key, SessionOrigin, Token, TokenDigest};
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::{Clock, Log};
 use moka::future::Cache;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::limits::{KEY_MEMORY, MAX_KEYS_REMEMBERED, MAX_USES_WAITING, USES_INTERVAL};
+use crate::limits::{KEY_CACHE_TTL, KEY_USES_INTERVAL, MAX_CACHED_KEYS, MAX_PENDING_KEY_USES};
 
-/// The keys of the database.
-pub(crate) struct Keys {
+pub(crate) struct KeyCache {
     log: Arc<Log>,
     clock: Clock,
-    /// What became of the tokens that were seen last. Wrong ones, too, so that repeating one
-    /// costs the database nothing.
-    remembered: Cache<TokenDigest, Option<Known>>,
-    uses: Uses,
-    /// Keys for whose end somebody waits: whether they are valid.
-    in_use: Mutex<HashMap<KeyId, watch::Sender<bool>>>,
+    /// By token. None: the token is wrong, so that repeating it costs no query.
+    cached: Cache<TokenDigest, Option<CachedKey>>,
+    uses: KeyUses,
+    /// Keys whose revocation somebody waits for, and whether they are valid.
+    watched: Mutex<HashMap<KeyId, watch::Sender<bool>>>,
 }
 
 /// A key that was valid when it was looked up.
 #[derive(Clone)]
-struct Known {
+struct CachedKey {
     caller: Caller,
     id: KeyId,
-    /// The key that it ends with.
+    /// The key that has opened this session. The session ends with it.
     parent: Option<KeyId>,
 }
 
-/// When keys were used, until it is noted.
+/// The last uses of keys that are not written to the database yet.
 #[derive(Default)]
-struct Uses {
-    waiting: Mutex<HashMap<KeyId, Timestamp>>,
-    some: Notify,
+struct KeyUses {
+    pending: Mutex<HashMap<KeyId, Timestamp>>,
+    not_empty: Notify,
 }
 
-impl Keys {
-    pub(crate) fn new(log: Arc<Log>, clock: Clock) -> Keys {
-        let remembered =
-            Cache::builder().max_capacity(MAX_KEYS_REMEMBERED).time_to_live(KEY_MEMORY).build();
-        Keys { log, clock, remembered, uses: Uses::default(), in_use: Mutex::default() }
+impl KeyCache {
+    pub(crate) fn new(log: Arc<Log>, clock: Clock) -> KeyCache {
+        let cached =
+            Cache::builder().max_capacity(MAX_CACHED_KEYS).time_to_live(KEY_CACHE_TTL).build();
+        KeyCache { log, clock, cached, uses: KeyUses::default(), watched: Mutex::default() }
     }
 
-    /// Whose a token is. None: it is wrong, revoked or expired.
+    /// The caller that a token belongs to. None: the token is wrong, revoked or expired.
     pub(crate) async fn caller(&self, token: &Token) -> Result<Option<Caller>, Status> {
         let digest = token.digest();
-        // Of many that ask at once, one looks it up.
-        let found = self.remembered.try_get_with(digest, self.look_up(digest)).await;
-        let known = found.map_err(|status| Status::clone(&status))?;
-        // What this process has ended is over at once, whatever is remembered, or was read before.
-        let valid = known.filter(|known| !self.has_ended(known.id, known.parent));
-        Ok(self.used(valid.map(|known| known.caller)))
+        // Concurrent calls with the same token share one query.
+        let found = self.cached.try_get_with(digest, self.look_up(digest)).await;
+        let cached = found.map_err(|status| Status::clone(&status))?;
+        // Revocations by this process take effect at once, whatever is cached.
+        let valid = cached.filter(|key| !self.has_ended(key.id, key.parent));
+        Ok(self.record_use(valid.map(|key| key.caller)))
     }
 
-    /// Whether this process has ended a key a moment ago, or the one that it ends with.
+    /// Whether this process has just revoked a key or its parent.
     fn has_ended(&self, id: KeyId, parent: Option<KeyId>) -> bool {
         self.log.has_ended(id) || parent.is_some_and(|parent| self.log.has_ended(parent))
     }
 
-    /// Waits until a key that was valid is so no longer, by itself or with its `parent`. However many
-    /// wait for one key, it is looked up once every [`KEY_MEMORY`]; what this process ends itself is
-    /// known at once.
-    pub(crate) async fn is_revoked(self: &Arc<Self>, id: KeyId, parent: Option<KeyId>) {
+    /// Waits until a valid key or its `parent` is revoked or expires. Checks the key once every
+    /// [`KEY_CACHE_TTL`], however many tasks wait for it; revocations by this process are noticed at
+    /// once.
+    pub(crate) async fn revoked(self: &Arc<Self>, id: KeyId, parent: Option<KeyId>) {
         let mut validity = self.validity(id, parent);
-        // An error: whoever looked has panicked, which is no reason to end anything.
+        // An error means that the checking task has panicked, which revokes nothing.
         if validity.wait_for(|is_valid| !is_valid).await.is_err() {
             pending().await
         }
     }
 
     fn validity(self: &Arc<Self>, id: KeyId, parent: Option<KeyId>) -> watch::Receiver<bool> {
-        let mut in_use = self.in_use();
-        if let Some(validity) = in_use.get(&id) {
+        let mut watched = self.watched();
+        if let Some(validity) = watched.get(&id) {
             return validity.subscribe();
         }
         let (sender, receiver) = watch::channel(true);
-        in_use.insert(id, sender);
-        tokio::spawn(Arc::clone(self).look_at(id, parent));
+        watched.insert(id, sender);
+        tokio::spawn(Arc::clone(self).check_while_watched(id, parent));
         receiver
     }
 
-    /// Looks whether a key is still valid, for as long as somebody waits.
-    async fn look_at(self: Arc<Self>, id: KeyId, parent: Option<KeyId>) {
+    /// Checks periodically whether a key is still valid, as long as somebody waits for it.
+    async fn check_while_watched(self: Arc<Self>, id: KeyId, parent: Option<KeyId>) {
         let mut ended = self.log.ended_keys();
         loop {
             let has_ended = async {
-                // An error: the log is gone, and with it this process.
+                // An error means that the log is closed and the process is ending.
                 while !self.has_ended(id, parent) && ended.changed().await.is_ok() {}
             };
-            _ = tokio::time::timeout(KEY_MEMORY, has_ended).await;
-            if self.is_unused(id) {
+            _ = tokio::time::timeout(KEY_CACHE_TTL, has_ended).await;
+            if self.remove_if_unwatched(id) {
                 return;
             }
-            // A database that does not answer revokes nothing.
+            // A failed query revokes nothing.
             if self.has_ended(id, parent) || matches!(self.is_still_valid(id).await, Ok(false)) {
-                if let Some(validity) = self.in_use().remove(&id) {
+                if let Some(validity) = self.watched().remove(&id) {
                     validity.send_replace(false);
                 }
                 return;
@@ -114,38 +112,37 @@ impl Keys {
         }
     }
 
-    /// Whether nobody waits for a key any more, which is then forgotten.
-    fn is_unused(&self, id: KeyId) -> bool {
-        let mut in_use = self.in_use();
-        let is_unused = in_use.get(&id).is_none_or(|validity| validity.receiver_count() == 0);
-        if is_unused {
-            in_use.remove(&id);
+    /// Stops watching a key that nobody waits for any more. Whether it did.
+    fn remove_if_unwatched(&self, id: KeyId) -> bool {
+        let mut watched = self.watched();
+        let is_unwatched = watched.get(&id).is_none_or(|validity| validity.receiver_count() == 0);
+        if is_unwatched {
+            watched.remove(&id);
         }
-        is_unused
+        is_unwatched
     }
 
-    fn in_use(&self) -> MutexGuard<'_, HashMap<KeyId, watch::Sender<bool>>> {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched(&self) -> MutexGuard<'_, HashMap<KeyId, watch::Sender<bool>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a key that was valid still is.
     async fn is_still_valid(&self, id: KeyId) -> Result<bool, Status> {
-        let key = self.log.store().key(id).await.map_err(answer::query_failed)?;
+        let key = self.log.store().key(id).await.map_err(database_errors::query_failed)?;
         Ok(match key {
             Some(key) => self.valid_until(&key).await?.is_some(),
             None => false,
         })
     }
 
-    /// Notes uses now and then, until it is told to stop; what waits then is noted as well.
-    pub(crate) async fn note_uses(&self, stop: CancellationToken) {
+    /// Writes the last uses of keys periodically, and a last time when it is stopped.
+    pub(crate) async fn record_uses(&self, stop: CancellationToken) {
         loop {
-            let some = async {
-                self.uses.some.notified().await;
-                tokio::time::sleep(USES_INTERVAL).await;
+            let interval = async {
+                self.uses.not_empty.notified().await;
+                tokio::time::sleep(KEY_USES_INTERVAL).await;
             };
-            let go_on = stop.run_until_cancelled(some).await.is_some();
-            let uses = std::mem::take(&mut *self.uses.waiting());
+            let go_on = stop.run_until_cancelled(interval).await.is_some();
+            let uses = std::mem::take(&mut *self.uses.pending());
             let uses: Vec<_> = uses.into_iter().collect();
             if !uses.is_empty()
                 && let Err(error) = self.log.store().note_key_uses(&uses).await
@@ -158,8 +155,9 @@ impl Keys {
         }
     }
 
-    async fn look_up(&self, digest: TokenDigest) -> Result<Option<Known>, Status> {
-        let key = self.log.store().key_by_token(digest).await.map_err(answer::query_failed)?;
+    async fn look_up(&self, digest: TokenDigest) -> Result<Option<CachedKey>, Status> {
+        let key =
+            self.log.store().key_by_token(digest).await.map_err(database_errors::query_failed)?;
         let Some(key) = key else { return Ok(None) };
         let Some(until) = self.valid_until(&key).await? else { return Ok(None) };
         let (id, parent) = (key.id, key.parent());
@@ -167,7 +165,7 @@ impl Keys {
             Some(_) => Credential::Session { id, parent },
             None => Credential::Key(key.id),
         };
-        // Whoever has opened a session acts in it: the key, or the subject of a web token.
+        // In a session acts who has opened it: the key, or the subject of a web token.
         let actor = match key.session {
             Some(_) => key.creator,
             None => key.id.to_string(),
@@ -181,11 +179,10 @@ impl Keys {
             credential,
             address: None,
         };
-        Ok(Some(Known { caller, id, parent }))
+        Ok(Some(CachedKey { caller, id, parent }))
     }
 
-    /// Until when a key is valid, unless it is revoked: with the key that it was opened with, if
-    /// it is a session. None: it is not valid.
+    /// The expiry of a key, or of a session with its parent. None: it is not valid.
     async fn valid_until(&self, key: &Key) -> Result<Option<Timestamp>, Status> {
         let now = (self.clock)();
         let until =
@@ -194,33 +191,33 @@ impl Keys {
         let Some(SessionOrigin { parent: Some(parent) }) = key.session else {
             return Ok(Some(own));
         };
-        let parent = self.log.store().key(parent).await.map_err(answer::query_failed)?;
+        let parent = self.log.store().key(parent).await.map_err(database_errors::query_failed)?;
         Ok(parent.as_ref().and_then(until).map(|parents| parents.min(own)))
     }
 
-    /// Notes that a caller's key is used now, if it is still valid.
-    fn used(&self, caller: Option<Caller>) -> Option<Caller> {
+    /// Records that a caller's key is used now. None: it has expired.
+    fn record_use(&self, caller: Option<Caller>) -> Option<Caller> {
         let now = (self.clock)();
         let caller = caller?;
         if caller.expire_time.is_some_and(|expire_time| expire_time <= now) {
             return None;
         }
         if let Credential::Key(id) | Credential::Session { id, .. } = caller.credential {
-            let mut waiting = self.uses.waiting();
-            if waiting.is_empty() {
-                self.uses.some.notify_one();
+            let mut pending = self.uses.pending();
+            if pending.is_empty() {
+                self.uses.not_empty.notify_one();
             }
-            if waiting.len() < MAX_USES_WAITING || waiting.contains_key(&id) {
-                waiting.insert(id, now);
+            if pending.len() < MAX_PENDING_KEY_USES || pending.contains_key(&id) {
+                pending.insert(id, now);
             }
         }
         Some(caller)
     }
 }
 
-impl Uses {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, Timestamp>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl KeyUses {
+    fn pending(&self) -> MutexGuard<'_, HashMap<KeyId, Timestamp>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

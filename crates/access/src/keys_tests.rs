@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use super::*;
 
-/// A log, and a clock that stands until it is moved.
+/// A log, and a clock that the tests move.
 struct Stage {
     store: Arc<MemoryStore>,
     log: Arc<Log>,
@@ -42,9 +42,9 @@ impl Stage {
         self.second.store(second, Ordering::SeqCst);
     }
 
-    /// The keys as a process sees them that has not looked any up yet.
-    fn keys(&self) -> Keys {
-        Keys::new(Arc::clone(&self.log), Self::clock_of(&self.second))
+    /// The empty cache of another process.
+    fn keys(&self) -> KeyCache {
+        KeyCache::new(Arc::clone(&self.log), Self::clock_of(&self.second))
     }
 
     async fn append(&self, id: KeyId, fact: KeyFact) {
@@ -64,7 +64,7 @@ impl Stage {
         self.log.append(Shard::OF_KEYS, operation).await.expect("appends");
     }
 
-    /// Makes a key or a session, whose token is made of its number.
+    /// Creates a key or a session. Its token is made from its number.
     async fn create(&self, number: u8, expire_second: Option<i64>, parent: Option<u8>) {
         let new = NewKey {
             name: format!("key {number}"),
@@ -90,12 +90,12 @@ fn token(number: u8) -> Token {
     Token::from_random([number; 32])
 }
 
-async fn is_valid(keys: &Keys, number: u8) -> bool {
+async fn is_valid(keys: &KeyCache, number: u8) -> bool {
     keys.caller(&token(number)).await.expect("the store answers").is_some()
 }
 
 #[tokio::test]
-async fn a_token_is_whose_it_is_until_it_expires_even_if_it_is_remembered() {
+async fn a_cached_key_is_valid_until_it_expires() {
     let stage = Stage::new().await;
     stage.create(1, Some(2_000), None).await;
     let keys = stage.keys();
@@ -109,7 +109,7 @@ async fn a_token_is_whose_it_is_until_it_expires_even_if_it_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_by_who_looks_it_up() {
+async fn a_revoked_key_is_refused_when_it_is_looked_up() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     assert!(is_valid(&stage.keys(), 1).await);
@@ -121,7 +121,7 @@ async fn a_revoked_key_is_refused_by_who_looks_it_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_remembered() {
+async fn a_key_that_this_process_revokes_is_refused_at_once_although_it_is_cached() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     stage.create(2, None, Some(1)).await;
@@ -133,9 +133,9 @@ async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_reme
     }
     let stream = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { keys.is_revoked(id(2), Some(id(1))).await }
+        async move { keys.revoked(id(2), Some(id(1))).await }
     });
-    tokio::time::sleep(KEY_MEMORY / 10).await;
+    tokio::time::sleep(KEY_CACHE_TTL / 10).await;
     let end = tokio::time::Instant::now();
     stage.append(KeyId::new(Ulid(2)), KeyFact::SessionEnded).await;
     assert!(!is_valid(&keys, 2).await, "signed out");
@@ -144,9 +144,9 @@ async fn what_this_process_ends_is_refused_from_that_moment_on_though_it_is_reme
     assert!(is_valid(&keys, 3).await && is_valid(&keys, 1).await, "others are as they were");
     let stream = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { keys.is_revoked(id(3), Some(id(1))).await }
+        async move { keys.revoked(id(3), Some(id(1))).await }
     });
-    tokio::time::sleep(KEY_MEMORY / 10).await;
+    tokio::time::sleep(KEY_CACHE_TTL / 10).await;
     let revoked = tokio::time::Instant::now();
     stage.revoke(1).await;
     assert!(!is_valid(&keys, 1).await && !is_valid(&keys, 3).await, "with its sessions");
@@ -168,50 +168,50 @@ async fn a_session_is_valid_no_longer_than_its_parent() {
 }
 
 #[tokio::test]
-async fn a_session_whose_parent_nobody_knows_is_not_valid() {
+async fn a_session_with_an_unknown_parent_is_not_valid() {
     let stage = Stage::new().await;
     stage.create(2, None, Some(1)).await;
     assert!(!is_valid(&stage.keys(), 2).await);
 }
 
 #[tokio::test]
-async fn uses_are_noted_when_the_process_stops() {
+async fn uses_are_recorded_when_the_process_stops() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
     let keys = stage.keys();
     assert!(is_valid(&keys, 1).await);
     let stopped = CancellationToken::new();
     stopped.cancel();
-    keys.note_uses(stopped).await;
+    keys.record_uses(stopped).await;
     let id = KeyId::new(Ulid(1));
     let uses = stage.log.store().key_uses(&[id]).await.expect("reads");
     assert_eq!(uses.get(&id).map(|time| time.as_second()), Some(1_000));
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
+async fn tasks_that_wait_for_the_same_keys_revocation_share_its_checks() {
     let stage = Stage::new().await;
     stage.create(1, None, None).await;
-    // Each look at a key asks what time it is.
+    // Each check of a key reads the clock.
     let looks = Arc::new(AtomicI64::new(0));
     let (counted, clock) = (Arc::clone(&looks), Stage::clock_of(&stage.second));
     let clock: Clock = Arc::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         clock()
     });
-    let keys = Arc::new(Keys::new(Arc::clone(&stage.log), clock));
+    let keys = Arc::new(KeyCache::new(Arc::clone(&stage.log), clock));
     let id = KeyId::new(Ulid(1));
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let keys = Arc::clone(&keys);
-        waiting.spawn(async move { keys.is_revoked(id, None).await });
+        waiting.spawn(async move { keys.revoked(id, None).await });
     }
-    let long = KEY_MEMORY * 10 + KEY_MEMORY / 2;
+    let long = KEY_CACHE_TTL * 10 + KEY_CACHE_TTL / 2;
     assert!(tokio::time::timeout(long, waiting.join_next()).await.is_err(), "it is valid");
     assert_eq!(looks.load(Ordering::SeqCst), 10);
 
     stage.elsewhere().await.revoke(1).await;
-    let ended = tokio::time::timeout(KEY_MEMORY, async {
+    let ended = tokio::time::timeout(KEY_CACHE_TTL, async {
         let mut ended = 0;
         while waiting.join_next().await.is_some() {
             ended += 1;
@@ -219,12 +219,12 @@ async fn however_many_wait_for_a_keys_end_it_is_looked_up_once_at_a_time() {
         ended
     });
     assert_eq!(ended.await.expect("within the time that a key is remembered"), 100);
-    assert!(keys.in_use().is_empty());
+    assert!(keys.watched().is_empty());
 
-    // Who has gone is not looked for any more.
+    // Keys that nobody waits for are not checked any more.
     let begun = looks.load(Ordering::SeqCst);
-    assert!(tokio::time::timeout(KEY_MEMORY / 2, keys.is_revoked(id, None)).await.is_err());
-    tokio::time::sleep(KEY_MEMORY * 10).await;
+    assert!(tokio::time::timeout(KEY_CACHE_TTL / 2, keys.revoked(id, None)).await.is_err());
+    tokio::time::sleep(KEY_CACHE_TTL * 10).await;
     assert_eq!(looks.load(Ordering::SeqCst), begun);
-    assert!(keys.in_use().is_empty());
+    assert!(keys.watched().is_empty());
 }

@@ -1,7 +1,6 @@
-//! Signatures of web tokens, verified by ring: the library reads and checks the tokens, and asks
-//! here for the one thing that is cryptography. (Its own providers are a second copy of every
-//! algorithm that rustls has brought in already.) Symmetric algorithms are not here: a public
-//! key must never be taken for an HMAC's.
+//! Verifies signatures of web tokens with ring. jsonwebtoken parses and checks the tokens, and calls
+//! this provider for the cryptography; its own providers would be a second copy of what rustls brings
+//! in. There are no symmetric algorithms: a public key must never be used as an HMAC key.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind, new_error};
@@ -15,7 +14,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Algorithms whose signatures are verified.
+/// The supported algorithms.
 pub(crate) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -28,9 +27,9 @@ pub(crate) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-/// Makes the library use ring. May be called again.
+/// Registers the provider. May be called more than once.
 pub(crate) fn install() {
-    // An error says that it is there already.
+    // An error means that it is registered already.
     let _ = PROVIDER.install_default();
 }
 

@@ -1,17 +1,17 @@
-//! Which permission each method takes. A method without a rule is answered to nobody.
+//! The permission that each method requires. A method without a rule is refused.
 //!
 //! Decision: docs/decisions/no-server-without-a-gate.md
 
 use keeptrusts_webhooks_domain::access::Permission;
 
-/// What it takes to call a method.
+/// What a caller needs to call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Nothing: health and reflection.
+    /// No token: health and reflection.
     Open,
-    /// A valid token, whose role has this permission.
+    /// A token whose role has this permission.
     Needs(Permission),
-    /// There is no rule, so that nobody may.
+    /// There is no rule: nobody may call the method.
     Missing,
 }
 
@@ -22,7 +22,7 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
-/// The rule of a method, by the path of its requests (`/package.Service/Method`).
+/// The rule for a request's path (`/package.Service/Method`).
 pub fn rule_of(path: &str) -> Rule {
     if OPEN.iter().any(|service| path.starts_with(service)) {
         return Rule::Open;
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// The methods that docs/api.md lists, each with its roles.
+    /// The methods in docs/api.md with their roles.
     fn listed_methods() -> BTreeMap<String, String> {
         let page = include_str!("../../../docs/api.md");
         let mut service = "";
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_contracts_is_answered_to_nobody() {
+    fn methods_outside_the_contracts_have_no_rule() {
         for path in [
             "/keeptrusts.webhooks.v1.EndpointService/Steal",
             "/keeptrusts.webhooks.v1.EndpointService/",

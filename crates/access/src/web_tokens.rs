@@ -1,45 +1,33 @@
-//! JSON Web Tokens of an OpenID Connect issuer, as the gate reads them.
+//! Callers from JSON Web Tokens of an OpenID Connect issuer.
 
+mod access_claims;
 mod claims;
-mod organizations_and_roles;
+mod web_token_error;
 
 use keeptrusts_webhooks_domain::access::Caller;
 
+pub use access_claims::RoleName;
 pub(crate) use claims::ClaimNames;
-pub(crate) use organizations_and_roles::Lack;
-pub use organizations_and_roles::RoleName;
+pub(crate) use web_token_error::WebTokenError;
 
-use crate::issuer::{Defect, NotVerified, SignedTokens};
+use crate::issuer::{TokenVerifier, VerificationError};
 
-/// Whose tokens are accepted, and what they must say.
 pub(crate) struct WebTokens {
-    tokens: SignedTokens,
+    verifier: TokenVerifier,
     names: ClaimNames,
 }
 
-/// Why a token makes nobody a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NoCaller {
-    /// It is not valid. That is the operator's to know, and not the sender's.
-    Invalid(Defect),
-    /// It is valid, but does not say what its subject may do. Its sender is told what it lacks: it is
-    /// the issuer's own, and whoever asks for one has to know what goes into it.
-    Insufficient(Lack),
-    /// The issuer's keys cannot be had.
-    NoKeys,
-}
-
 impl WebTokens {
-    pub(crate) fn new(tokens: SignedTokens, names: ClaimNames) -> WebTokens {
-        WebTokens { tokens, names }
+    pub(crate) fn new(verifier: TokenVerifier, names: ClaimNames) -> WebTokens {
+        WebTokens { verifier, names }
     }
 
-    /// Whose a token is.
-    pub(crate) async fn caller(&self, token: &str) -> Result<Caller, NoCaller> {
-        match self.tokens.verify(token).await {
+    /// The caller that a token belongs to.
+    pub(crate) async fn caller(&self, token: &str) -> Result<Caller, WebTokenError> {
+        match self.verifier.verify(token).await {
             Ok(verified) => self.names.caller(&verified.claims),
-            Err(NotVerified::Invalid(defect)) => Err(NoCaller::Invalid(defect)),
-            Err(NotVerified::NoKeys) => Err(NoCaller::NoKeys),
+            Err(VerificationError::Invalid(defect)) => Err(WebTokenError::Invalid(defect)),
+            Err(VerificationError::NoKeys) => Err(WebTokenError::NoKeys),
         }
     }
 }

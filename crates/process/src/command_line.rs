@@ -1,5 +1,5 @@
-//! Reading flags from the command line and from the environment, in the same way in every program:
-//! each flag is also a variable, whose name is made of the flag's.
+//! Parses flags from the command line and from the environment, the same in every program. Each flag
+//! `--data-dir` is also a variable `KEEPTRUSTS_WEBHOOKS_DATA_DIR`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,10 +11,10 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, Error, FromArgMatches};
 use keeptrusts_webhooks_store::vault::keyring::MASTER_KEY_VARIABLE;
 use keeptrusts_webhooks_telemetry::print_stderr;
 
-/// Which flags the environment has given, so that what is said about them names the variable and
-/// not a flag that nobody wrote.
+/// The flags that the environment has given. Errors name their variables instead of flags that
+/// nobody wrote.
 #[derive(Debug, Clone, Default)]
-pub struct FromEnvironment {
+pub struct EnvironmentFlags {
     variables: Vec<Variable>,
 }
 
@@ -25,23 +25,23 @@ struct Variable {
     name: String,
 }
 
-/// How the variables of all our programs begin.
 const PREFIX: &str = "KEEPTRUSTS_WEBHOOKS_";
 
-/// Flags that say what to do now. They have no variable: in an environment they would be a trap.
-pub const WITHOUT_VARIABLE: [&str; 4] = ["check", "prepare", "retire", "yes"];
+/// Flags that tell a command what to do. They have no variable: one that is left in the environment
+/// would be dangerous.
+pub const FLAGS_WITHOUT_VARIABLE: [&str; 4] = ["check", "prepare", "retire", "yes"];
 
-/// Reads the flags of this process. If they are wrong, or help is asked for, it says so and ends.
+/// Parses the flags of this process. Prints errors or help and exits if there are any.
 ///
-/// A variable that is empty is not given: `X=` is what compose files and unit files pass on when
-/// nobody has set `X`.
-pub fn read<F: CommandFactory + FromArgMatches>() -> (F, FromEnvironment) {
-    let read = read_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
+/// An empty variable counts as not set: compose files and unit files pass on `X=` when nobody has
+/// set `X`.
+pub fn parse<F: CommandFactory + FromArgMatches>() -> (F, EnvironmentFlags) {
+    let parsed = parse_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
     let set = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     for (name, meant) in misspelt(set, &variables_of(&command_of::<F>())) {
         print_stderr!("warning: {name} is set, which means nothing here: is {meant} meant?");
     }
-    read
+    parsed
 }
 
 /// The command of a program, with a variable for each flag.
@@ -59,73 +59,72 @@ fn with_variables(command: Command) -> Command {
 
 /// `KEEPTRUSTS_WEBHOOKS_DATA_DIR` for `--data-dir`.
 fn variable_for(argument: &Arg) -> Option<String> {
-    let flag = argument.get_long().filter(|flag| !WITHOUT_VARIABLE.contains(flag))?;
+    let flag = argument.get_long().filter(|flag| !FLAGS_WITHOUT_VARIABLE.contains(flag))?;
     Some(format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase()))
 }
 
-/// All variables that the command and its subcommands read.
+/// The variables of the command and its subcommands.
 fn variables_of(command: &Command) -> BTreeSet<String> {
     let own = command.get_arguments().filter_map(Arg::get_env);
     let own = own.map(|name| name.to_string_lossy().into_owned());
     own.chain(command.get_subcommands().flat_map(variables_of)).collect()
 }
 
-/// Names that are nearly those of variables of ours, with the ones that they are near to. (Others
-/// that begin as ours do may be another program's: services share their environment files.)
+/// Names that look like typing errors, each with the variable that was probably meant. Other names
+/// with our prefix may belong to another program: services share their environment files.
 fn misspelt(set: impl Iterator<Item = String>, known: &BTreeSet<String>) -> Vec<(String, String)> {
-    /// Letters that are wrong, missing, too many, or in the wrong order.
-    const NEAR: usize = 2;
+    const MAX_EDIT_DISTANCE: usize = 2;
     let is_unknown = |name: &String| {
         name.starts_with(PREFIX) && name != MASTER_KEY_VARIABLE && !known.contains(name)
     };
     let nearest = |name: String| {
         let distance = |known: &String| strsim::damerau_levenshtein(&name, known);
         let meant = known.iter().min_by_key(|known| distance(known))?;
-        (distance(meant) <= NEAR).then(|| (name.clone(), meant.clone()))
+        (distance(meant) <= MAX_EDIT_DISTANCE).then(|| (name.clone(), meant.clone()))
     };
     set.filter(is_unknown).filter_map(nearest).collect()
 }
 
-fn read_from<F>(arguments: Vec<OsString>) -> Result<(F, FromEnvironment), Error>
+fn parse_from<F>(arguments: Vec<OsString>) -> Result<(F, EnvironmentFlags), Error>
 where
     F: CommandFactory + FromArgMatches,
 {
     let mut command = without_empty_variables(command_of::<F>());
     let matched = command.try_get_matches_from_mut(&arguments);
     let mut matches = matched.map_err(|error| match error.kind() {
-        // Help names the variables that are empty, too.
+        // Help lists empty variables as well.
         ErrorKind::DisplayHelp => {
             command_of::<F>().try_get_matches_from(&arguments).err().unwrap_or(error)
         }
         _ => naming_variables(error, &command, &arguments),
     })?;
-    let given = FromEnvironment::of(&command, &matches);
+    let given = EnvironmentFlags::of(&command, &matches);
     let flags = F::from_arg_matches_mut(&mut matches);
     Ok((flags.map_err(|error| error.format(&mut command))?, given))
 }
 
 fn without_empty_variables(command: Command) -> Command {
-    let forget_empty = |argument: Arg| match variable_of(&argument) {
+    let reset_empty = |argument: Arg| match variable_of(&argument) {
         Some((_, value)) if value.is_empty() => argument.env(Resettable::Reset),
         _ => argument,
     };
-    command.mut_args(forget_empty).mut_subcommands(without_empty_variables)
+    command.mut_args(reset_empty).mut_subcommands(without_empty_variables)
 }
 
-/// The variable of an argument, if it is set.
+/// The name and value of an argument's variable, if it is set.
 fn variable_of(argument: &Arg) -> Option<(String, OsString)> {
     let name = argument.get_env()?;
     Some((name.to_string_lossy().into_owned(), std::env::var_os(name)?))
 }
 
-/// clap's errors name flags, also if a variable was at fault.
+/// Replaces flags in clap's error by the variables that they came from.
 fn naming_variables(mut error: Error, command: &Command, arguments: &[OsString]) -> Error {
     let command = subcommand_of(command, arguments);
-    let set = FromEnvironment::set_for(command, arguments);
+    let set = EnvironmentFlags::of_refused(command, arguments);
     if let Some(ContextValue::String(usage)) = error.get(ContextKind::InvalidArg)
         && argument_of(command, usage).is_some_and(Arg::is_hide_env_values_set)
     {
-        // What help does not show is shown to nobody.
+        // Help hides this value because it may be secret.
         let hidden = ContextValue::String("(not shown)".to_owned());
         error.insert(ContextKind::InvalidValue, hidden);
     }
@@ -140,7 +139,7 @@ fn naming_variables(mut error: Error, command: &Command, arguments: &[OsString])
         error.insert(kind, named);
     }
     if error.kind() == ErrorKind::MissingRequiredArgument {
-        let tips = set.with_the_same_heading(command, &error);
+        let tips = set.related_variables(command, &error);
         if !tips.is_empty() {
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
         }
@@ -164,15 +163,14 @@ fn first_word(usage: &str) -> Option<String> {
     Some(flag_in(usage).strip_prefix("--")?.split('-').next()?.to_owned())
 }
 
-/// The subcommand that the arguments lead to.
 fn subcommand_of<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
     let names = arguments.iter().skip(1);
     names.fold(command, |command, name| command.find_subcommand(name).unwrap_or(command))
 }
 
-impl FromEnvironment {
-    fn of(command: &Command, matches: &ArgMatches) -> FromEnvironment {
-        let mut given = FromEnvironment::default();
+impl EnvironmentFlags {
+    fn of(command: &Command, matches: &ArgMatches) -> EnvironmentFlags {
+        let mut given = EnvironmentFlags::default();
         for argument in command.get_arguments() {
             let source = |_| matches.value_source(argument.get_id().as_str());
             if argument.get_env().and_then(source) == Some(ValueSource::EnvVariable) {
@@ -182,14 +180,14 @@ impl FromEnvironment {
         if let Some((name, matches)) = matches.subcommand()
             && let Some(command) = command.find_subcommand(name)
         {
-            given.variables.extend(FromEnvironment::of(command, matches).variables);
+            given.variables.extend(EnvironmentFlags::of(command, matches).variables);
         }
         given
     }
 
-    /// The same where there are no matches, because something was wrong.
-    fn set_for(command: &Command, arguments: &[OsString]) -> FromEnvironment {
-        let mut given = FromEnvironment::default();
+    /// Like [`of`](Self::of), for command lines that clap has refused.
+    fn of_refused(command: &Command, arguments: &[OsString]) -> EnvironmentFlags {
+        let mut given = EnvironmentFlags::default();
         for variable in command.get_arguments().filter_map(Variable::of) {
             let is_written = arguments.iter().any(|argument| {
                 let argument = argument.to_string_lossy();
@@ -202,21 +200,21 @@ impl FromEnvironment {
         given
     }
 
-    /// A text in which flags that the environment has given have their variables' names.
-    pub fn name_in(&self, text: &str) -> String {
-        let mut said = String::with_capacity(text.len());
+    /// Replaces flags in a text by the variables that they came from.
+    pub fn with_variables(&self, text: &str) -> String {
+        let mut replaced = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find("--") {
             let (before, from) = rest.split_at(at);
             let is_of_a_flag = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             let end = from.find(|c| !is_of_a_flag(c)).unwrap_or(from.len());
             let (flag, after) = from.split_at(end);
-            said.push_str(before);
-            said.push_str(self.variable(flag).unwrap_or(flag));
+            replaced.push_str(before);
+            replaced.push_str(self.variable(flag).unwrap_or(flag));
             rest = after;
         }
-        said.push_str(rest);
-        said
+        replaced.push_str(rest);
+        replaced
     }
 
     fn variable(&self, flag: &str) -> Option<&str> {
@@ -229,13 +227,9 @@ impl FromEnvironment {
         self.variable(flag_in(usage)).unwrap_or(usage).to_owned()
     }
 
-    /// What is missing may be needed because of a variable: those of the same kind are named, which
-    /// have the same heading and begin with the same word.
-    fn with_the_same_heading(
-        &self,
-        command: &Command,
-        error: &Error,
-    ) -> Vec<clap::builder::StyledStr> {
+    /// Hints for a missing flag, which may be required because a related variable is set: one whose
+    /// flag has the same heading and begins with the same word.
+    fn related_variables(&self, command: &Command, error: &Error) -> Vec<clap::builder::StyledStr> {
         let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
             return Vec::new();
         };
@@ -287,14 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_has_a_variable_but_those_that_say_what_to_do_now() {
+    fn every_flag_has_a_variable_except_those_that_tell_a_command_what_to_do() {
         let variables = variables_of(&command_of::<Program>());
         let expected = ["DATA_DIR", "LOG_LEVEL"].map(|name| format!("{PREFIX}{name}"));
         assert_eq!(variables, BTreeSet::from(expected));
     }
 
     #[test]
-    fn a_variable_that_is_nearly_one_of_ours_is_misspelt_and_others_are_not_ours() {
+    fn a_variable_is_misspelt_if_it_is_close_to_a_known_one() {
         let known = ["DATABASE_URL", "DATA_DIR", "LISTEN"].map(|name| format!("{PREFIX}{name}"));
         let known = BTreeSet::from(known);
         for (name, meant) in [
@@ -312,9 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_the_environment_has_given_are_called_by_their_variables() {
+    fn flags_from_the_environment_are_replaced_by_their_variables() {
         let variable = |flag: &str, name: &str| Variable { flag: flag.into(), name: name.into() };
-        let given = FromEnvironment {
+        let given = EnvironmentFlags {
             variables: vec![variable("--listen", "X_LISTEN"), variable("--tls-cert", "X_CERT")],
         };
         for (text, named) in [
@@ -323,7 +317,7 @@ mod tests {
             ("the --tls-cert file -- is not one --", "the X_CERT file -- is not one --"),
             ("nothing", "nothing"),
         ] {
-            assert_eq!(given.name_in(text), named);
+            assert_eq!(given.with_variables(text), named);
         }
         assert_eq!(given.name_for("--listen <ADDRESS>"), "X_LISTEN");
         assert_eq!(given.name_for("--tls-key <FILE>"), "--tls-key <FILE>");

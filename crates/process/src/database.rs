@@ -1,20 +1,21 @@
-//! Where the log is kept: flags, and what opening it takes.
+//! Opens the database that the flags name: SQLite or Postgres.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flags::{positive_duration, whole_number};
 use clap::Args;
 use keeptrusts_webhooks_store::postgres::{self, MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use keeptrusts_webhooks_store::sqlite::{self, SqliteOptions, SqliteStore};
 use keeptrusts_webhooks_store::vault::keyring::{Keyring, KeyringError, MasterKeySource};
 use keeptrusts_webhooks_store::{Log, OpenMode, Store, StoreError};
 
-/// The data folder of who names none: it is made at the first start.
+use crate::flags::{positive_duration, whole_number};
+
+/// The only data folder that is created if it is missing.
 const DEFAULT_DATA_DIR: &str = "keeptrusts-webhooks-data";
 
-/// Which database, and the key that its secrets are sealed with.
+/// The database, and the keys that its secrets are sealed with.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseFlags {
@@ -80,107 +81,86 @@ pub struct RetentionFlags {
     pub body_retention: Duration,
 }
 
-/// A database that is open.
+/// An open database.
 pub struct Database {
-    /// Its log.
     pub log: Arc<Log>,
-    /// What its secrets are sealed with.
+    /// Seals and opens secrets.
     pub keyring: Arc<Keyring>,
-    /// What it is, for people; never with a password.
+    /// For people. Contains no password.
     pub description: String,
-    /// How long a statement may take, and how long a connection that is cut without a word may go
-    /// unnoticed, but for a second. None: there is no connection.
+    /// How long a statement may take. A lost connection is noticed at most a second later.
+    /// None: SQLite, which has no connection.
     pub statement_timeout: Option<Duration>,
 }
 
-/// A database for administration that does not concern the log.
-pub struct Administered {
-    /// The keys of its secrets and its bodies may be changed; the log is the holder's.
+/// A database for administration. Only the keys of secrets and the bodies may be changed: the log
+/// belongs to the server that may be running.
+pub struct AdministrationAccess {
     pub store: Arc<dyn Store>,
-    /// What it is, for people; never with a password.
+    /// For people. Contains no password.
     pub description: String,
-    /// Who has a SQLite database open. None: this process alone, or it is on Postgres.
-    pub holder: Option<Holder>,
+    /// The process that has the SQLite database open. None: no other process has, or the database
+    /// is on Postgres.
+    pub running_server: Option<RunningServer>,
 }
 
 /// A process that has a SQLite database open.
 #[derive(Debug, Clone)]
-pub struct Holder {
-    /// What it says that it is.
+pub struct RunningServer {
+    /// As the process describes itself.
     pub description: String,
-    /// Its id, if that is certain.
+    /// None: not known for certain.
     pub process_id: Option<u32>,
 }
 
-/// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The URL is of no kind that is known.
     #[error(
         "--database-url must begin with postgres:// or sqlite:, for example postgres://webhooks@localhost/webhooks"
     )]
     UnknownUrl,
-    /// The URL names no file.
     #[error(
         "--database-url names no file: write the file's path behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db"
     )]
     NoSqliteFile,
-    /// What is acknowledged is kept.
     #[error(
         "--database-url names a SQLite database in memory, which would keep nothing: write the path of a file behind sqlite:, for example sqlite:/var/lib/keeptrusts-webhooks/webhooks.db"
     )]
     SqliteInMemory,
-    /// A file is named by its path.
     #[error(
         "--database-url has {what}, which is not supported for SQLite: write the file's path behind sqlite:, and nothing else"
     )]
-    SqliteUrl {
-        /// What is too much.
-        what: &'static str,
-    },
-    /// A folder that was named is not there.
+    SqliteUrl { what: &'static str },
+    /// `flag` names the folder, or something in it.
     #[error("the folder {} that {flag} names does not exist: make it, or correct {flag}", folder.display())]
-    NoFolder {
-        /// Which folder.
-        folder: PathBuf,
-        /// The flag that names it or something in it.
-        flag: &'static str,
-    },
-    /// The file with the master keys that was named.
+    NoFolder { folder: PathBuf, flag: &'static str },
     #[error("the keys of --master-key-file cannot be used")]
     MasterKeyFile(#[source] KeyringError),
-    /// Services of their own cannot share a file.
     #[error(
         "a SQLite database belongs to one process, and this service is one of several: give --database-url postgres://…, or run `keeptrusts-webhooks serve`, which is all of them in one process"
     )]
     NeedsPostgres,
-    /// It is not there, or has no tables, and only a server makes one.
     #[error(
         "there is no database of this program at {place}: correct {flag}; only a server makes a new one"
     )]
     Missing {
         /// The file, or the database and its server.
         place: String,
-        /// The flag that names it.
         flag: &'static str,
     },
-    /// SQLite.
     #[error("cannot open the database")]
     Sqlite(#[from] sqlite::OpenError),
-    /// Postgres.
     #[error("cannot open the database")]
     Postgres(#[from] postgres::OpenError),
-    /// The master key.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The log cannot be read.
     #[error("cannot read the log")]
     Log(#[from] StoreError),
 }
 
 impl DatabaseFlags {
-    /// Opens whatever database the flags name, brings its tables up to date, checks the key. A
-    /// key that cannot be one is refused before anything is made.
+    /// Opens the database, migrates its tables, and checks the master keys. Malformed keys are
+    /// refused before anything is created.
     pub async fn open(&self) -> Result<Database, DatabaseError> {
         let source = self.checked_master_key_source()?;
         let (store, description) = self.open_store(OpenMode::Create).await?;
@@ -189,14 +169,14 @@ impl DatabaseFlags {
         match start(&store, source).await {
             Ok((log, keyring)) => Ok(Database { log, keyring, description, statement_timeout }),
             Err(error) => {
-                // Otherwise the next start would find that it was not.
+                // Otherwise the next start would find a database that was not closed.
                 store.close().await;
                 Err(self.naming_the_key_file(error))
             }
         }
     }
 
-    /// Where the master keys are, or can be made.
+    /// The source of the master keys, which exist there or can be created.
     fn checked_master_key_source(&self) -> Result<MasterKeySource, DatabaseError> {
         let source = self.master_key_source()?;
         if let MasterKeySource::File(path) = &source {
@@ -209,7 +189,7 @@ impl DatabaseFlags {
         Ok(source)
     }
 
-    /// Who has named a file is told that it was this one.
+    /// Names --master-key-file in an error, if the flag was given.
     pub fn naming_the_key_file(&self, error: DatabaseError) -> DatabaseError {
         match (error, &self.master_key_file) {
             (DatabaseError::Keyring(error), Some(_)) if error.is_about_the_keys_place() => {
@@ -226,7 +206,8 @@ impl DatabaseFlags {
         }
     }
 
-    /// The same for a service that shares its database with others: Postgres only.
+    /// Like [`open`](Self::open), for a service that shares its database with other processes:
+    /// Postgres only.
     pub async fn open_shared(&self) -> Result<Database, DatabaseError> {
         match &self.database_url {
             Some(url) if is_postgres(url) => self.open().await,
@@ -235,7 +216,7 @@ impl DatabaseFlags {
         }
     }
 
-    /// The store alone, without appenders: for administration.
+    /// Opens the store without a log, for administration.
     pub async fn open_store(
         &self,
         mode: OpenMode,
@@ -270,18 +251,20 @@ impl DatabaseFlags {
         }
     }
 
-    /// The store for administration that does not concern the log: also if it is a SQLite
-    /// database that a running process has open. It must be there.
-    pub async fn open_for_administration(&self) -> Result<Administered, DatabaseError> {
+    /// Opens an existing database for administration, also if it is a SQLite database that another
+    /// process has open.
+    pub async fn open_for_administration(&self) -> Result<AdministrationAccess, DatabaseError> {
         match self.open_store(OpenMode::Existing).await {
-            Ok((store, description)) => Ok(Administered { store, description, holder: None }),
+            Ok((store, description)) => {
+                Ok(AdministrationAccess { store, description, running_server: None })
+            }
             Err(DatabaseError::Sqlite(sqlite::OpenError::InUse { path, holder, process_id })) => {
                 let store =
                     SqliteStore::open_for_administration(&path, SqliteOptions::default()).await?;
-                Ok(Administered {
+                Ok(AdministrationAccess {
                     store: Arc::new(store),
                     description: format!("sqlite {}", path.display()),
-                    holder: Some(Holder { description: holder, process_id }),
+                    running_server: Some(RunningServer { description: holder, process_id }),
                 })
             }
             Err(error) => Err(error),
@@ -299,7 +282,7 @@ async fn start(
 }
 
 impl DatabaseError {
-    /// Who names a database that is not there is told by which flag.
+    /// Names the flag in an error about a missing database.
     fn naming(self, flag: &'static str) -> DatabaseError {
         let place = match self {
             DatabaseError::Sqlite(sqlite::OpenError::Missing { path }) => {
@@ -322,7 +305,6 @@ async fn open_sqlite(
     Ok((Arc::new(store), format!("sqlite {}", path.display())))
 }
 
-/// The file that a URL names.
 fn sqlite_path(url: &str) -> Result<&Path, DatabaseError> {
     let path = url.strip_prefix("sqlite:").ok_or(DatabaseError::UnknownUrl)?;
     let path = path.strip_prefix("//").unwrap_or(path);
@@ -348,7 +330,7 @@ fn check_folder_of(file: &Path, flag: &'static str) -> Result<(), DatabaseError>
     }
 }
 
-/// What else may be wrong with it is told by what opens something in it.
+/// Checks only that the folder exists. Other errors appear when a file in it is opened.
 fn check_folder(folder: &Path, flag: &'static str) -> Result<(), DatabaseError> {
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -360,7 +342,7 @@ fn check_folder(folder: &Path, flag: &'static str) -> Result<(), DatabaseError> 
 
 fn statement_timeout(text: &str) -> Result<Duration, String> {
     let time = positive_duration(text)?;
-    // A multiple of it in milliseconds is a 32-bit number of the server's.
+    // The server gets a multiple of it in milliseconds, as a 32-bit number.
     match (Duration::from_secs(1)..=Duration::from_secs(60 * 60)).contains(&time) {
         true => Ok(time),
         false => Err("must be from 1s to 1h".to_owned()),
@@ -376,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_may_take_what_the_server_can_count() {
+    fn the_statement_timeout_fits_the_servers_number() {
         for (text, time) in [("1s", 1), ("1h", 3_600)] {
             assert_eq!(statement_timeout(text), Ok(Duration::from_secs(time)));
         }
@@ -386,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sqlite_url_is_a_path_and_nothing_else() {
+    fn a_sqlite_url_contains_only_a_path() {
         for (url, path) in [
             ("sqlite:webhooks.db", "webhooks.db"),
             ("sqlite://webhooks.db", "webhooks.db"),

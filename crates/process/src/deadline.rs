@@ -1,27 +1,26 @@
-//! A caller's deadline: the header `grpc-timeout`.
+//! The deadline of a gRPC call, from the header `grpc-timeout`.
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 //!
-//! The [`grpc_server`](crate::grpc_server) answers DEADLINE_EXCEEDED when it passes, whatever
-//! the handler is doing, and drops the handler. (tonic's own layer would answer CANCELLED.)
-//! Handlers that want to know the time that is left can ask here.
+//! When it passes, the [`grpc_server`](crate::grpc_server) drops the handler and answers
+//! DEADLINE_EXCEEDED; tonic's own layer would answer CANCELLED. Handlers can ask for the time that
+//! is left.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
 
-/// The deadline, as the server leaves it in a request's extensions.
+/// The server puts it into the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(pub(crate) Instant);
 
-/// How long the caller will still wait. None: as long as it takes.
+/// How long the caller will still wait. None: the request has no deadline.
 pub fn remaining<T>(request: &tonic::Request<T>) -> Option<Duration> {
     let Deadline(deadline) = request.extensions().get()?;
     Some(deadline.saturating_duration_since(Instant::now()))
 }
 
-/// The deadline of a request that has just arrived. What is not a valid timeout is none, as
-/// for tonic.
+/// The deadline of a request that has just arrived. An invalid timeout is ignored, as tonic does.
 pub(crate) fn of(headers: &HeaderMap) -> Option<Deadline> {
     let timeout = timeout(headers.get("grpc-timeout")?.to_str().ok()?)?;
     Instant::now().checked_add(timeout).map(Deadline)
@@ -50,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_are_read_as_the_protocol_writes_them() {
+    fn timeouts_have_the_protocols_units() {
         assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
         assert_eq!(timeout("3M"), Some(Duration::from_secs(180)));
         assert_eq!(timeout("0S"), Some(Duration::ZERO));

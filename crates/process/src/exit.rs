@@ -1,4 +1,4 @@
-//! The frame of a `main`, and a process's last word.
+//! Runs a `main`: reads flags, prints the error, waits for the last lines, returns the exit status.
 //!
 //! Decision: docs/decisions/the-end-has-one-limit.md
 
@@ -6,33 +6,25 @@ use std::error::Error;
 use std::fmt::Write;
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use keeptrusts_webhooks_telemetry::{output, print_stderr};
 use tokio::runtime;
 
-use crate::command_line::{self, FromEnvironment};
-use crate::shutdown;
+use crate::command_line::{self, EnvironmentFlags};
+use crate::shutdown::{self, LAST_LINES};
 
-/// Why a program ends before it was asked to, for people.
+/// Why a program ends before it was asked to. Printed with its causes.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// How long the last lines may take to be written.
-pub const LAST_LINES: Duration = Duration::from_millis(500);
-
-/// How long results that nobody reads keep a command that was asked to stop.
-pub const UNREAD_RESULTS: Duration = Duration::from_secs(2);
-
-/// The `main` of a program that serves: reads its flags, and runs it to its end.
+/// The `main` of a server: reads its flags and runs it.
 pub fn main<Flags: Parser>(program: impl AsyncFnOnce(Flags) -> Result<(), Failure>) -> ExitCode {
-    let (flags, given) = command_line::read();
-    run(async { with(program(flags).await, &given) })
+    let (flags, given) = command_line::parse();
+    run(async { status(program(flags).await, &given) })
 }
 
-/// Runs a process that serves. When it has ended nothing is waited for any more but its last
-/// lines, and those for [`LAST_LINES`]: not a thread that asks a name server or a collector, and
-/// not whoever should read its output.
+/// Runs a server. Afterwards the process waits only for its last log lines, and no longer than
+/// [`LAST_LINES`]: not for threads that ask a name server or a collector.
 pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
     run_until(main, |code| {
         output::finish(LAST_LINES);
@@ -40,8 +32,9 @@ pub fn run(main: impl Future<Output = ExitCode>) -> ExitCode {
     })
 }
 
-/// Runs a command. Its results are waited for until they are read, or it is asked to stop: then
-/// for [`UNREAD_RESULTS`], and its status is the signal's if they are not read.
+/// Runs a command. Afterwards the process waits until its results have been read. If a signal asks
+/// it to stop, it waits no longer than [`UNREAD_RESULTS`](shutdown::UNREAD_RESULTS); results that
+/// are unread then make the exit status that of the signal.
 pub fn run_command(main: impl Future<Output = ExitCode>) -> ExitCode {
     run_until(main, |code| match output::finish_results(LAST_LINES) {
         true => code,
@@ -49,7 +42,7 @@ pub fn run_command(main: impl Future<Output = ExitCode>) -> ExitCode {
     })
 }
 
-/// Whoever listens to signals still does so while the last lines are written.
+/// The runtime, and with it the handlers of signals, stays up while the last lines are written.
 fn run_until(
     main: impl Future<Output = ExitCode>,
     write_last_lines: impl FnOnce(ExitCode) -> ExitCode,
@@ -57,39 +50,39 @@ fn run_until(
     let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return write_last_lines(with(Err(error.into()), &FromEnvironment::default()));
+            return write_last_lines(status(Err(error.into()), &EnvironmentFlags::default()));
         }
     };
     let code = write_last_lines(runtime.block_on(main));
-    // Dropped, it would wait for every blocking call that is under way.
+    // Dropping the runtime would wait for every blocking call.
     runtime.shutdown_background();
     code
 }
 
-/// The exit status of a `main`: 0, or 1 with the error and what caused it on stderr, in which
-/// flags that the environment has given are called by their variables' names.
-pub fn with(result: Result<(), Failure>, given: &FromEnvironment) -> ExitCode {
+/// The exit status of a `main`: 0, or 1 after printing the error and its causes on stderr. Flags
+/// that the environment has given are printed as their variables.
+pub fn status(result: Result<(), Failure>, given: &EnvironmentFlags) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_stderr!("{}", given.name_in(&explained(error.as_ref())));
+            print_stderr!("{}", given.with_variables(&with_causes(error.as_ref())));
             ExitCode::FAILURE
         }
     }
 }
 
-/// `error: …` and a line for each cause that the lines before do not tell already.
-fn explained(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut text = format!("error: {said}");
+/// `error: …` and a line for each cause, unless the line before contains it already.
+fn with_causes(error: &dyn Error) -> String {
+    let mut last = error.to_string();
+    let mut text = format!("error: {last}");
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
-        if !said.contains(&next) {
+        if !last.contains(&next) {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  because: {next}");
         }
-        said = next;
+        last = next;
         cause = error.source();
     }
     text
@@ -113,17 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_with_its_causes() {
+    fn an_error_is_printed_with_its_causes() {
         let error = chain(&["cannot open the database", "cannot read the file", "not permitted"]);
         assert_eq!(
-            explained(&error),
+            with_causes(&error),
             "error: cannot open the database\n  because: cannot read the file\n  because: not permitted"
         );
     }
 
     #[test]
-    fn a_cause_that_was_told_already_is_not_repeated() {
+    fn a_cause_that_the_error_contains_is_not_repeated() {
         let error = chain(&["cannot open: not permitted", "not permitted"]);
-        assert_eq!(explained(&error), "error: cannot open: not permitted");
+        assert_eq!(with_causes(&error), "error: cannot open: not permitted");
     }
 }

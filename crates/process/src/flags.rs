@@ -1,4 +1,4 @@
-//! Parsers for flags whose types are not clap's.
+//! Parsers for the values of flags: durations, numbers in a range, networks, addresses.
 //!
 //! [`RetrySchedule`] needs none: clap reads it through its own `FromStr`.
 //!
@@ -12,10 +12,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use keeptrusts_webhooks_domain::retry::parse_duration;
 
-/// No flag means more than this: a thousand years. Sums and parts of it can be computed.
+/// A thousand years. Sums and multiples of it do not overflow.
 const MAX_DURATION: Duration = Duration::from_secs(1_000 * 366 * 24 * 60 * 60);
 
-/// A duration: `500ms`, `10s`, `1h30m`, `30d`. Zero is one.
+/// A duration: `500ms`, `10s`, `1h30m`, `30d`. May be zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text).ok_or_else(|| {
         "write a number and ms, s, m, h or d, for example 500ms, 10s, 1h30m or 30d".to_owned()
@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// A duration that is longer than nothing: a limit, an interval.
+/// A duration that is not zero.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     if duration.is_zero() {
@@ -35,8 +35,7 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// A whole number in a range, which errors tell. (clap's own parser tells what Rust's says of a
-/// wrong digit.)
+/// A whole number in a range. Unlike clap's own parser, errors name the range.
 pub fn whole_number<N: TryFrom<u64>>(
     range: impl RangeBounds<u64> + Clone + Send + Sync + 'static,
 ) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static {
@@ -62,7 +61,7 @@ fn write_a_number(range: &impl RangeBounds<u64>) -> String {
     }
 }
 
-/// A whole number, so much or more, but at least 1.
+/// A whole number of at least `least`, and at least 1.
 pub fn positive_number(
     least: u32,
 ) -> impl Fn(&str) -> Result<NonZeroU32, String> + Clone + Send + Sync + 'static {
@@ -78,8 +77,8 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     })
 }
 
-/// Where to listen: an IP address and a port. `localhost:50051` is this machine alone (RFC 6761
-/// section 6.3), and `:50051` every IPv4 address that it has.
+/// An IP address and a port. `localhost:50051` is the loopback address (RFC 6761 section 6.3),
+/// `:50051` is every IPv4 address of the machine.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -90,7 +89,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
         host if host.eq_ignore_ascii_case("localhost") => Ipv4Addr::LOCALHOST,
         _ => return Err(WRITE_AN_ADDRESS.to_owned()),
     };
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     if !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(WRITE_AN_ADDRESS.to_owned());
     }
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_to_listen_on_is_read_or_said_how_to_write() {
+    fn a_wrong_listen_address_is_answered_with_the_right_form() {
         for (text, address) in [
             ("127.0.0.1:50051", "127.0.0.1:50051"),
             ("localhost:50051", "127.0.0.1:50051"),
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_read_or_said_how_to_write() {
+    fn a_wrong_network_is_answered_with_the_right_form() {
         assert_eq!(network("10.20.0.0/16").map(|it| it.to_string()).as_deref(), Ok("10.20.0.0/16"));
         for text in ["10.0.0.0/33", "foo", "10.0.0.1", ""] {
             let error = network(text).expect_err("wrong");
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_can_be_multiplied_and_added_up() {
+    fn the_largest_duration_does_not_overflow_in_sums() {
         assert_eq!(duration("366000d"), Ok(MAX_DURATION));
         for text in ["366001d", "2000000000000000h"] {
             assert_eq!(duration(text), Err("must be at most 366000d".to_owned()), "{text}");
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_or_said_how_to_write() {
+    fn a_wrong_number_is_answered_with_the_range() {
         let any = whole_number::<u32>(1..);
         assert_eq!(any("4294967295"), Ok(u32::MAX));
         for text in ["", "0", "-1", "1.5", "many", "4294967296", "99999999999999999999"] {
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_flag_is_answered_with_what_would_be_right() {
+    fn a_wrong_duration_is_answered_with_examples() {
         let prefix = "error: invalid value '10' for '--request-timeout <REQUEST_TIMEOUT>': ";
         assert_eq!(
             error("--request-timeout=10"),

@@ -1,28 +1,28 @@
-//! A gRPC server with what every process's clients expect of it: health, reflection, limits,
-//! deadlines, TLS, and an orderly end.
+//! The gRPC server of every process: health, reflection, limits, deadlines, TLS, graceful shutdown.
 
-mod accepting;
-mod answer_body;
+mod acceptor;
+mod backpressure_body;
 mod call_telemetry;
+mod compressed_body;
 mod compression;
 mod connection;
-mod ending;
+mod decode_errors;
 mod frames;
 mod gate;
 mod guard;
-mod health;
 mod in_process;
 pub mod limits;
 mod message_size;
 mod methods;
-mod paced_body;
 mod peer;
-mod receiving;
+mod receive;
 mod reflection;
 mod request_body;
-mod sharing;
-mod single_answer;
-mod undecodable;
+mod request_pools;
+mod service_health;
+mod shutting_down;
+mod streaming_answer;
+mod unary_answer;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -40,12 +40,12 @@ use tonic::transport::Server;
 use tower_service::Service;
 
 pub use gate::Gate;
-pub use health::Health;
 pub use in_process::InProcess;
 pub use limits::LimitFlags;
 pub use peer::Peer;
+pub use service_health::ServiceHealth;
 
-use accepting::Accepting;
+use acceptor::Acceptor;
 use connection::Connection;
 use guard::Guard;
 
@@ -54,19 +54,18 @@ pub use crate::connections::{ListenError, Listener};
 use crate::readiness::Readiness;
 use crate::tls::ServerTlsFlags;
 
-/// The flags of a process that serves gRPC, but for where; flatten them into its own.
+/// The flags of a process that serves gRPC, without the address (see
+/// [`ListenFlag`](crate::program::ListenFlag)).
 #[derive(Debug, Clone, Default, Args)]
 pub struct GrpcFlags {
-    /// How it is encrypted.
     #[command(flatten)]
     pub tls: ServerTlsFlags,
 
-    /// What it puts up with.
     #[command(flatten)]
     pub limits: LimitFlags,
 }
 
-/// A generated service, with which a server answers.
+/// A generated service.
 pub trait GrpcService
 where
     Self: Service<
@@ -91,10 +90,9 @@ where
 {
 }
 
-/// The services of a process, ready to be served.
 pub struct GrpcServer {
     routes: RoutesBuilder,
-    health: Health,
+    health: ServiceHealth,
     readiness: Option<Readiness>,
     service_names: Vec<&'static str>,
     grace_period: Duration,
@@ -105,24 +103,23 @@ pub struct GrpcServer {
     connections: mpsc::Receiver<Connection>,
 }
 
-/// The server stopped for a reason other than having been asked to.
+/// Why the server stopped before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The descriptors that reflection serves cannot be read: the build is broken.
+    /// The build is broken.
     #[error("cannot read the descriptors for reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport failed.
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
 }
 
 impl GrpcServer {
-    /// A server without services of its own yet, behind a gate.
+    /// A server that has no services yet, behind a gate.
     pub fn new(gate: Arc<dyn Gate>) -> Self {
         let (incoming, connections) = mpsc::channel(limits::WAITING_CONNECTIONS);
         GrpcServer {
             routes: RoutesBuilder::default(),
-            health: Health::new(),
+            health: ServiceHealth::new(),
             readiness: None,
             service_names: Vec::new(),
             grace_period: limits::GRACE_PERIOD,
@@ -134,51 +131,48 @@ impl GrpcServer {
         }
     }
 
-    /// One more service. It counts as healthy until [`Health::set`] says otherwise.
+    /// Adds a service. It counts as healthy until [`ServiceHealth::set`] says otherwise.
     pub fn service<S: GrpcService>(mut self, service: S) -> Self {
         self.routes.add_service(service);
         self.service_names.push(S::NAME);
         self
     }
 
-    /// How long requests in flight may take to finish after the shutdown has begun.
+    /// How long requests in flight may take after the shutdown has begun.
     pub fn grace_period(mut self, grace_period: Duration) -> Self {
         self.grace_period = grace_period;
         self
     }
 
-    /// Whether everybody may ask what can be called (gRPC reflection). They may, by default.
+    /// Whether the server answers gRPC reflection, which needs no key. It does by default.
     pub fn reflection(mut self, reflection: bool) -> Self {
         self.reflection = reflection;
         self
     }
 
-    /// What its services need: while that is not there, health says NOT_SERVING.
+    /// While the process is not ready, health says NOT_SERVING.
     pub fn readiness(mut self, readiness: Readiness) -> Self {
         self.readiness = Some(readiness);
         self
     }
 
-    /// What it puts up with, in place of the defaults.
     pub fn limits(mut self, limits: LimitFlags) -> Self {
         self.limits = limits;
         self
     }
 
-    /// A way to connect to it from within the process.
+    /// Connects to the server from within the process.
     pub fn in_process(&self) -> InProcess {
         InProcess::new(self.incoming.clone())
     }
 
-    /// The handle by which a process says how its services are.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> ServiceHealth {
         self.health.clone()
     }
 
-    /// Serves until `shutdown` is cancelled, and then to an orderly end: health says
-    /// NOT_SERVING, no connection is accepted, open ones take no new request, streams end, and
-    /// requests in flight have the grace period to finish; those that do not are answered
-    /// UNAVAILABLE.
+    /// Serves until `shutdown` is cancelled. Then health says NOT_SERVING, the server accepts no
+    /// connections, open connections take no new requests, and streams end. Requests in flight have
+    /// the grace period to finish; the others are answered UNAVAILABLE.
     pub async fn serve(
         mut self,
         listener: Listener,
@@ -198,23 +192,24 @@ impl GrpcServer {
         let address = listener.local_address();
         let tls = listener.tls().is_some();
         tracing::info!(%address, tls, services = ?self.service_names, "listening");
-        let accepting_ends = shutdown.child_token();
-        let _accepting_ends_with_us = accepting_ends.clone().drop_guard();
+        let stop_accepting = shutdown.child_token();
+        let _stop_accepting_on_drop = stop_accepting.clone().drop_guard();
         let limits = self.limits.clone();
-        let accepting = Accepting::new(listener, limits, self.incoming, accepting_ends);
-        tokio::spawn(accepting.run());
+        let acceptor = Acceptor::new(listener, limits, self.incoming, stop_accepting);
+        tokio::spawn(acceptor.run());
 
         let health = self.health.clone();
         let begun = shutdown.clone();
         let begin_shutdown = async move {
             begun.cancelled().await;
             health.shut_down().await;
-            // After that, so that watchers of the health hear of it before their streams end.
+            // In this order, so that watchers of health hear of the shutdown before their streams
+            // end.
             streams_end.cancel();
         };
         let mut connections = self.connections;
-        // When no more can come, tonic is not to notice: it would close those that are open, and
-        // never begin the shutdown.
+        // Never ends: when tonic's listener ends, it closes open connections and does not begin the
+        // shutdown.
         let connections = poll_fn(move |context| match ready!(connections.poll_recv(context)) {
             Some(connection) => Poll::Ready(Some(Ok::<_, Infallible>(connection))),
             None => Poll::Pending,
@@ -225,17 +220,17 @@ impl GrpcServer {
             begin_shutdown,
         );
         let grace_period = self.grace_period;
-        let out_of_patience = async {
+        let grace_ends = async {
             shutdown.cancelled().await;
             tokio::time::sleep(grace_period).await;
             tracing::warn!(?grace_period, "requests are still in flight; answering them now");
             grace_over.cancel();
-            // For the answers to reach their callers.
+            // Time for the answers to reach their callers.
             tokio::time::sleep(limits::LAST_ANSWERS).await;
         };
         tokio::select! {
             served = served => served?,
-            () = out_of_patience => tracing::warn!("connections are still open; leaving them"),
+            () = grace_ends => tracing::warn!("connections are still open; leaving them"),
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! An HTTP/1 server that nobody can hold up: the console's, and that of those who watch a process.
-//! Who opens connections and says nothing, sends half a head or half a body, or does not read the
-//! answer, is dropped in time, and has no more connections than its share.
+//! An HTTP/1 server for the console and for monitoring, with limits against slow clients. Clients
+//! that send no request, half a head or half a body, or do not read the answer, are disconnected in
+//! time, and have no more connections than their share.
 //!
 //! Decision: docs/decisions/connections-are-accepted-by-our-own-loop.md
 
@@ -27,27 +27,26 @@ use tower_service::Service;
 
 pub use timed_body::{BodyTimeout, TimedBody, TimedBodyError};
 
-use crate::connections::{Admission, Limit, Listener, StallGuard};
+use crate::connections::{Admission, Limit, Listener, WriteTimeout};
 use crate::grpc_server::Peer;
 
-/// How long a connection on which there was a request may wait for the next one, and how long
-/// that one's head may take. Longer than proxies keep connections (a minute, most often), so that
-/// they do not send a request into one that we are closing.
+/// How long a connection may wait for its next request, including the request's head. Longer than
+/// proxies keep idle connections (mostly a minute), so that they do not send a request into a
+/// connection that the server is closing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long a client may take none of an answer.
+/// How long a client may read nothing of an answer.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a request's head may take up, in bytes. One that takes more is answered 431.
+/// Bytes of a request's head. A larger one is answered 431.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// What a server puts up with.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
-    /// Connections in all; further ones are closed at once. An address has at most as many as are
+    /// All connections; further ones are closed at once. An address has at most as many as are
     /// left for others.
     pub max_connections: Limit,
     /// Connections from one address, or from one IPv6 network of 64 bits.
     pub max_connections_per_peer: Limit,
-    /// Networks of proxies: their connections count in all only.
+    /// Networks of proxies. Only `max_connections` limits their connections.
     pub proxies: Vec<IpNet>,
     /// From connecting to the end of the first request's head.
     pub header_timeout: Duration,
@@ -55,10 +54,10 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
 }
 
-/// Serves until `shutdown` is cancelled. Then no connection is accepted, idle ones are closed, and
-/// requests under way have the grace period, which is asked for then, to finish.
+/// Serves until `shutdown` is cancelled. Then the server accepts no connections, closes idle ones,
+/// and calls `grace_period` for the time that requests in flight have left.
 ///
-/// The service finds the [`Peer`] among a request's extensions. It is always ready.
+/// Requests have the [`Peer`] among their extensions. The service must always be ready.
 pub async fn serve<S, B>(
     listener: Listener,
     limits: HttpLimits,
@@ -74,11 +73,11 @@ pub async fn serve<S, B>(
 {
     let HttpLimits { max_connections, max_connections_per_peer, proxies, .. } = limits.clone();
     let admission = Admission::new(max_connections, max_connections_per_peer, proxies);
-    // Connections end with this future, even if it is dropped.
+    // Connections end with this future, also when it is dropped.
     let end = CancellationToken::new();
     let _connections_end = end.clone().drop_guard();
     let connections = TaskTracker::new();
-    while let Some((stream, address, place)) =
+    while let Some((stream, address, permit)) =
         shutdown.run_until_cancelled(admission.accept(&listener)).await
     {
         let served =
@@ -86,7 +85,7 @@ pub async fn serve<S, B>(
         let end = end.clone();
         connections.spawn(async move {
             _ = end.run_until_cancelled(served).await;
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -115,7 +114,7 @@ async fn serve_connection<S, B>(
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(
-            TokioIo::new(StallGuard::new(stream, STALL_TIMEOUT)),
+            TokioIo::new(WriteTimeout::new(stream, STALL_TIMEOUT)),
             service_fn({
                 let begun = begun.clone();
                 move |request: Request<Incoming>| {
@@ -132,7 +131,7 @@ async fn serve_connection<S, B>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = first_head_is_late(limits.header_timeout, begun) => {
+        () = no_request_within(limits.header_timeout, begun) => {
             tracing::debug!(%peer, "closed a connection without a request");
             return;
         }
@@ -141,15 +140,15 @@ async fn serve_connection<S, B>(
             connection.await
         }
     };
-    // A client that breaks off is its own affair.
+    // Clients may disconnect at any time: nothing to repair here.
     if let Err(error) = ended {
         tracing::debug!(%peer, error = &error as &dyn Error, "a connection of HTTP ended");
     }
 }
 
-/// Never ends once a request has begun.
-async fn first_head_is_late(patience: Duration, begun: CancellationToken) {
-    if timeout(patience, begun.cancelled()).await.is_ok() {
+/// Resolves after `limit` unless a request has begun.
+async fn no_request_within(limit: Duration, begun: CancellationToken) {
+    if timeout(limit, begun.cancelled()).await.is_ok() {
         std::future::pending::<()>().await;
     }
 }

@@ -1,40 +1,41 @@
-//! What every process of ours needs: flags, a way to stop, a gRPC server, TLS, a last word,
-//! and an allocator.
+//! What every process needs: flags, servers for gRPC and HTTP, TLS, the database, readiness,
+//! graceful shutdown, exit statuses, and the allocator.
 //!
-//! The `main` of a service gives its gate and its services to a [`service_process`], which starts
-//! and ends all of it in order; [`exit`] reads its flags and tells what went wrong.
+//! The `main` of a service passes its gate and its services to a [`service_process`], which starts
+//! and stops everything in order. [`exit`] reads the flags and prints errors.
 //!
-//! May depend on: the domain, the contracts, the telemetry, the store (only for what its errors
-//! mean to a caller), tokio, tonic, rustls, clap and tracing. Never on a service.
-#![deny(missing_docs)]
+//! May depend on: the domain, the contracts, the telemetry, the store, tokio, tonic, rustls, clap
+//! and tracing. Never on a service.
 
-pub mod answer;
-mod awaited_body;
 pub mod command_line;
 pub mod connections;
 pub mod database;
+pub mod database_errors;
 pub mod deadline;
 pub mod exit;
 pub mod flags;
 pub mod grpc_server;
+pub mod hangup;
 pub mod http_server;
-pub mod lanes;
+pub mod keyed_semaphore;
 pub mod lifecycle;
 pub mod log_writer;
-pub mod mail_limits;
+pub mod long_reads;
+
+pub mod mail_limit_flags;
 pub mod master_keys;
 pub mod monitoring;
 pub mod program;
 pub mod readiness;
-pub mod refusals;
-pub mod reload;
+pub mod refused_requests;
 pub mod request_outcome;
 pub mod service_process;
 pub mod shares;
 pub mod shutdown;
+mod timeout_body;
 pub mod tls;
 
-/// A delivery is thousands of small allocations on many threads, and their memory must go back
-/// when the load ends: with the C library's allocator they are a quarter of the CPU time.
+/// A delivery makes thousands of small allocations on many threads, and memory must be returned when
+/// the load ends. With the C library's allocator this takes a quarter of the CPU time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

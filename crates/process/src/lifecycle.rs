@@ -1,4 +1,4 @@
-//! A process from its start to its end: logs and traces, signals, and the listener for watchers.
+//! What every long-running process starts first and stops last: telemetry, signals, monitoring.
 
 use std::time::Duration;
 
@@ -7,73 +7,66 @@ use keeptrusts_webhooks_telemetry::TelemetryFlags;
 use tokio::sync::watch;
 
 use crate::exit::Failure;
-use crate::monitoring::{Monitored, Monitoring, MonitoringFlags};
+use crate::hangup;
+use crate::monitoring::{MonitoringFlags, MonitoringListener, RunningMonitoring};
 use crate::readiness::Readiness;
-use crate::reload;
 use crate::shutdown::{self, Phase, Shutdown, ShutdownFlags};
 
-/// The flags of every process that runs until it is asked to stop.
+/// The flags of every long-running process.
 #[derive(Debug, Args)]
 pub struct ProcessFlags {
-    /// What it tells of itself.
     #[command(flatten)]
     pub telemetry: TelemetryFlags,
 
-    /// Where that can be seen.
     #[command(flatten)]
     pub monitoring: MonitoringFlags,
 
-    /// How it ends.
     #[command(flatten)]
     pub shutdown: ShutdownFlags,
 }
 
 /// A process that runs until it is asked to stop.
 pub struct Process {
-    /// Its end, when it is asked to stop.
     pub shutdown: Shutdown,
-    /// What it needs to work.
     pub readiness: Readiness,
-    /// Counts how often it was asked to read its files again.
     hangups: watch::Receiver<u64>,
-    /// None: it is part of another program, which has logs and watchers of its own.
-    monitored: Option<Monitored>,
+    /// None: the process is embedded in a program with telemetry and monitoring of its own.
+    monitoring: Option<RunningMonitoring>,
 }
 
 impl ProcessFlags {
-    /// Starts the logs, listens to signals, and lets the process be watched: from now on, so that a
-    /// long migration is not taken for a process that hangs. `name` is the one that traces and
-    /// metrics carry.
+    /// Starts telemetry, signal handlers and monitoring. Monitoring starts this early so that a long
+    /// migration does not look like a process that hangs. `name` appears in traces and metrics.
     pub async fn start(self, name: &'static str) -> Result<Process, Failure> {
         let telemetry = self.telemetry.start(name)?;
         let shutdown = shutdown::on_signals(&self.shutdown)?;
-        let hangups = reload::on_hangup()?;
-        let readiness = Readiness::new(shutdown.asked().clone());
-        let monitored = Monitoring::bind(&self.monitoring).await?;
-        let monitored = Some(monitored.serve(telemetry, readiness.clone()));
-        Ok(Process { shutdown, readiness, hangups, monitored })
+        let hangups = hangup::on_hangup()?;
+        let readiness = Readiness::new(shutdown.requested().clone());
+        let listener = MonitoringListener::bind(&self.monitoring).await?;
+        let monitoring = Some(listener.serve(telemetry, readiness.clone()));
+        Ok(Process { shutdown, readiness, hangups, monitoring })
     }
 }
 
 impl Process {
-    /// A part of a program that has its own logs and ends by itself: no signal reaches it and nobody
-    /// watches it. Its end may take `limit`.
-    pub fn within_a_program(limit: Duration) -> Process {
+    /// A process that is embedded in a program: without telemetry, signals or monitoring of its own.
+    /// Its shutdown may take `limit`.
+    pub fn embedded(limit: Duration) -> Process {
         let shutdown = Shutdown::within(limit);
-        let readiness = Readiness::new(shutdown.asked().clone());
+        let readiness = Readiness::new(shutdown.requested().clone());
         let (_, hangups) = watch::channel(0);
-        Process { shutdown, readiness, hangups, monitored: None }
+        Process { shutdown, readiness, hangups, monitoring: None }
     }
 
-    /// Changes each time that the process is asked to read its files again.
+    /// Changes on each SIGHUP: see [`hangup`].
     pub fn hangups(&self) -> watch::Receiver<u64> {
         self.hangups.clone()
     }
 
-    /// The last step: exports what has not been exported yet.
+    /// The last step of a shutdown: stops monitoring and exports the last spans and metrics.
     pub async fn end(self) {
-        if let Some(monitored) = self.monitored {
-            monitored.stop(self.shutdown.left(Phase::Telemetry)).await;
+        if let Some(monitoring) = self.monitoring {
+            monitoring.stop(self.shutdown.remaining(Phase::Telemetry)).await;
         }
     }
 }

@@ -1,8 +1,17 @@
-//! How calls write to the log: they read, decide and append, and begin again if another change of
-//! the same thing was recorded first.
+//! How gRPC calls write to the log: optimistic concurrency control, in one place for all services.
+//!
+//! ```text
+//! read the entity at version 7 -> decide which fact follows -> append it as version 8
+//!      ^                                                            |
+//!      +------ conflict: somebody else has appended version 8 ------+
+//! ```
+//!
+//! The domain decides ([`Entity`]), the store detects conflicts
+//! ([`NewRecord::following`]), and [`retry_on_conflict`] is the only loop.
+
+use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
@@ -10,14 +19,18 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_store::{
     AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal,
 };
+use tokio::time::timeout;
 use tonic::Status;
 
-use crate::answer;
+use crate::database_errors;
 
-/// How often a call decides before it gives up.
-const MAX_DECISIONS: usize = 16;
+/// How long a call waits for a commit. Afterwards nobody knows whether it happens.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a call reads and decides before it gives up.
+const MAX_ATTEMPTS: usize = 16;
 
-/// Writes one organization's records to the log, and waits until they are durable.
+/// Writes one organization's records to one shard. Every method returns after the commit, so what
+/// it has written is durable.
 pub struct LogWriter<'a> {
     log: &'a Log,
     clock: &'a Clock,
@@ -25,13 +38,22 @@ pub struct LogWriter<'a> {
     organization: &'a OrganizationId,
 }
 
+/// Why one attempt to write has failed.
+#[derive(Debug)]
+pub enum WriteError {
+    /// Somebody else has changed the entity since it was read. Reading and deciding again helps.
+    Conflict,
+    /// Another attempt would fail as well: the call ends with this status.
+    Failed(Status),
+}
+
 impl<'a> LogWriter<'a> {
-    /// Writes to the shard that the organization lives on.
+    /// Writes to the organization's own shard.
     pub fn new(log: &'a Log, clock: &'a Clock, organization: &'a OrganizationId) -> LogWriter<'a> {
         LogWriter { log, clock, shard: log.shard_of(organization), organization }
     }
 
-    /// Writes to the shard that all keys live on.
+    /// Writes to the shard that holds the keys of all organizations.
     pub fn of_keys(
         log: &'a Log,
         clock: &'a Clock,
@@ -40,35 +62,33 @@ impl<'a> LogWriter<'a> {
         LogWriter { log, clock, shard: Shard::OF_KEYS, organization }
     }
 
-    /// Changes an entity: `decide` reads it and says which fact follows from how it is (None: nothing
-    /// has to change), which is appended. Returns the entity afterwards.
+    /// Changes an entity and returns it as it is after the change.
     ///
-    /// If another change of the entity was recorded since it was read, it is read and decided again,
-    /// but not for ever: then the answer is `outpaced`.
+    /// `decide` reads the entity and returns it with the fact that follows, or with None if
+    /// nothing has to change. It runs again after a conflict. When it has run [`MAX_ATTEMPTS`]
+    /// times, the call fails with the status `conflict`.
     pub async fn change<E: Entity, F>(
         &self,
         decide: impl Fn() -> F,
         metadata: impl Fn(&E) -> Metadata,
-        outpaced: impl FnOnce() -> Status,
+        conflict: impl FnOnce() -> Status,
     ) -> Result<E, Status>
     where
         F: Future<Output = Result<(E, Option<E::Fact>), Status>>,
     {
         let attempt = || async {
             let (mut entity, decided) = decide().await?;
-            let Some(fact) = decided else { return Ok(Ok(entity)) };
+            let Some(fact) = decided else { return Ok(entity) };
             let record = NewRecord::following(&entity, fact.clone());
-            let appended = self.try_append(vec![record], metadata(&entity)).await?;
-            Ok(appended.map(|recorded_at| {
-                entity.apply(&fact, recorded_at);
-                entity
-            }))
+            let recorded_at = self.try_append(vec![record], metadata(&entity)).await?;
+            entity.apply(&fact, recorded_at);
+            Ok(entity)
         };
-        retry_when_outpaced(attempt, outpaced).await
+        retry_on_conflict(attempt, conflict).await
     }
 
-    /// Appends a record that no other change can come before: a new entity's first one, or one that
-    /// is right whatever else has happened. Says where it is, and when it was recorded.
+    /// Appends a record that cannot conflict: the first one of a new entity, or one that is right
+    /// whatever else was recorded. Returns its position and the time at which it was recorded.
     pub async fn append(
         &self,
         record: NewRecord,
@@ -77,7 +97,7 @@ impl<'a> LogWriter<'a> {
         self.append_with_bodies(record, Vec::new(), metadata).await
     }
 
-    /// The same with content for the body table.
+    /// Like [`append`](Self::append), with rows for the body table in the same transaction.
     pub async fn append_with_bodies(
         &self,
         record: NewRecord,
@@ -85,60 +105,78 @@ impl<'a> LogWriter<'a> {
         metadata: Metadata,
     ) -> Result<(Position, Timestamp), Status> {
         let operation = Operation { bodies, ..self.operation(vec![record], metadata) };
-        self.commit(operation).await?.map_err(refused)
+        self.commit(operation).await.map_err(database_errors::append_failed)
     }
 
-    /// Appends records together, unless one of them is refused. Says when they were recorded.
+    /// Appends all of the records, or none. Returns the time at which they were recorded.
     pub async fn try_append(
         &self,
         records: Vec<NewRecord>,
         metadata: Metadata,
-    ) -> Result<Result<Timestamp, Refusal>, Status> {
-        let committed = self.commit(self.operation(records, metadata)).await?;
-        Ok(committed.map(|(_, recorded_at)| recorded_at))
+    ) -> Result<Timestamp, WriteError> {
+        let (_, recorded_at) = self.commit(self.operation(records, metadata)).await?;
+        Ok(recorded_at)
     }
 
     fn operation(&self, records: Vec<NewRecord>, metadata: Metadata) -> Operation {
         Operation::recording(self.organization, records, metadata, (self.clock)())
     }
 
-    async fn commit(
-        &self,
-        operation: Operation,
-    ) -> Result<Result<(Position, Timestamp), Refusal>, Status> {
-        Ok(match answer::append(self.log, self.shard, operation).await? {
-            Ok(AppendOutcome::Appended { first, recorded_at, .. }) => Ok((first, recorded_at)),
-            Ok(AppendOutcome::Duplicate { .. }) => {
+    /// Returns the position of the first record.
+    async fn commit(&self, operation: Operation) -> Result<(Position, Timestamp), AppendError> {
+        match append_operation(self.log, self.shard, operation).await? {
+            AppendOutcome::Appended { first, recorded_at, .. } => Ok((first, recorded_at)),
+            AppendOutcome::Duplicate { .. } => {
                 tracing::error!("only an event can be a duplicate");
-                return Err(status::internal());
+                Err(AppendError::Failed)
             }
-            Err(refusal) => Err(refusal),
-        })
-    }
-}
-
-/// Reads, decides and appends until no other change was recorded between reading and appending, but
-/// not for ever: then the answer is `outpaced`.
-pub async fn retry_when_outpaced<T, F>(
-    attempt: impl Fn() -> F,
-    outpaced: impl FnOnce() -> Status,
-) -> Result<T, Status>
-where
-    F: Future<Output = Result<Result<T, Refusal>, Status>>,
-{
-    for _ in 0..MAX_DECISIONS {
-        match attempt().await? {
-            Ok(done) => return Ok(done),
-            Err(Refusal::StaleVersion { .. }) => {}
-            Err(refusal) => return Err(refused(refusal)),
         }
     }
-    Err(outpaced())
 }
 
-/// The status of a refusal that no other decision helps against.
-fn refused(refusal: Refusal) -> Status {
-    answer::append_failed(AppendError::Refused(refusal))
+impl From<Status> for WriteError {
+    fn from(status: Status) -> WriteError {
+        WriteError::Failed(status)
+    }
+}
+
+impl From<AppendError> for WriteError {
+    fn from(error: AppendError) -> WriteError {
+        match error {
+            AppendError::Refused(Refusal::StaleVersion { .. }) => WriteError::Conflict,
+            error => WriteError::Failed(database_errors::append_failed(error)),
+        }
+    }
+}
+
+/// Runs `attempt`, which reads, decides and appends, until it does not conflict: at most
+/// [`MAX_ATTEMPTS`] times. Then the call fails with the status `conflict`.
+pub async fn retry_on_conflict<T, F>(
+    attempt: impl Fn() -> F,
+    conflict: impl FnOnce() -> Status,
+) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, WriteError>>,
+{
+    for _ in 0..MAX_ATTEMPTS {
+        match attempt().await {
+            Ok(written) => return Ok(written),
+            Err(WriteError::Conflict) => {}
+            Err(WriteError::Failed(status)) => return Err(status),
+        }
+    }
+    Err(conflict())
+}
+
+/// Appends an operation and waits for its commit, but no longer than [`COMMIT_TIMEOUT`].
+/// [`AppendError::InDoubt`]: the commit may still happen.
+pub async fn append_operation(
+    log: &Log,
+    shard: Shard,
+    operation: Operation,
+) -> Result<AppendOutcome, AppendError> {
+    let committed = timeout(COMMIT_TIMEOUT, log.append(shard, operation)).await;
+    committed.unwrap_or(Err(AppendError::InDoubt))
 }
 
 #[cfg(test)]

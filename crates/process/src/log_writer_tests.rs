@@ -13,12 +13,12 @@ use tonic::Code;
 
 use super::*;
 
-/// A key in the log, which is changed by being revoked: again and again, if a test wants it.
+/// A key in the log. Tests change it by revoking it, as often as they want.
 struct Fixture {
     log: Arc<Log>,
     clock: Clock,
     organization: OrganizationId,
-    /// The versions of the key that something was decided from.
+    /// The version of the key at each decision.
     decided_from: RefCell<Vec<i64>>,
 }
 
@@ -55,8 +55,8 @@ impl Fixture {
         self.log.store().key(ID).await.expect("it can be read").expect("it is there")
     }
 
-    /// Changes the key while something else is decided from what it was before.
-    async fn is_outpaced(&self) {
+    /// Changes the key, as somebody else would.
+    async fn change_concurrently(&self) {
         let record = NewRecord::following(&self.key().await, KeyFact::Revoked);
         self.writer().append(record, metadata()).await.expect("it is appended");
     }
@@ -71,11 +71,11 @@ impl Fixture {
             let decided = decide(&key).await?;
             Ok((key, decided))
         };
-        let outpaced = || Status::aborted("outpaced");
-        self.writer().change(decide, |_| metadata(), outpaced).await
+        let conflict = || Status::aborted("conflict");
+        self.writer().change(decide, |_| metadata(), conflict).await
     }
 
-    /// How often it was decided, and how many records the key has.
+    /// The number of decisions, and of the key's records.
     async fn decisions_and_records(&self) -> (usize, i64) {
         let records = self.key().await.version.0;
         (self.decided_from.borrow().len(), records)
@@ -87,7 +87,7 @@ fn metadata() -> Metadata {
 }
 
 #[tokio::test]
-async fn what_was_decided_is_appended_and_shown() {
+async fn the_decided_fact_is_appended_and_the_changed_entity_returned() {
     let fixture = Fixture::new().await;
     let changed = fixture.change(async |key| Ok(key.revoke())).await.expect("it is revoked");
     assert_eq!(changed, fixture.key().await);
@@ -96,42 +96,42 @@ async fn what_was_decided_is_appended_and_shown() {
 }
 
 #[tokio::test]
-async fn nothing_is_appended_when_nothing_has_to_change() {
+async fn nothing_is_appended_if_nothing_has_to_change() {
     let fixture = Fixture::new().await;
-    let unchanged = fixture.change(async |_| Ok(None)).await.expect("it is as it was");
+    let unchanged = fixture.change(async |_| Ok(None)).await.expect("it is unchanged");
     assert_eq!(unchanged, fixture.key().await);
     assert_eq!(fixture.decisions_and_records().await, (1, 1));
 }
 
 #[tokio::test]
-async fn a_change_that_is_outpaced_is_decided_again_from_what_is_there_now() {
+async fn after_a_conflict_the_change_is_decided_again_from_the_current_entity() {
     let fixture = Fixture::new().await;
     let decide = async |key: &Key| {
         if key.version == Version(1) {
-            fixture.is_outpaced().await;
+            fixture.change_concurrently().await;
         }
         Ok(Some(KeyFact::Revoked))
     };
-    let changed = fixture.change(decide).await.expect("the second time");
+    let changed = fixture.change(decide).await.expect("the second attempt succeeds");
     assert_eq!(*fixture.decided_from.borrow(), [1, 2]);
     assert_eq!((changed.version, &changed), (Version(3), &fixture.key().await));
 }
 
 #[tokio::test]
-async fn a_change_that_is_always_outpaced_is_given_up() {
+async fn a_change_that_always_conflicts_fails_after_the_last_attempt() {
     let fixture = Fixture::new().await;
     let decide = async |_: &Key| {
-        fixture.is_outpaced().await;
+        fixture.change_concurrently().await;
         Ok(Some(KeyFact::Revoked))
     };
-    let status = fixture.change(decide).await.expect_err("it is given up");
-    assert_eq!((status.code(), status.message()), (Code::Aborted, "outpaced"));
-    let others = i64::try_from(MAX_DECISIONS).expect("a small number");
-    assert_eq!(fixture.decisions_and_records().await, (MAX_DECISIONS, 1 + others));
+    let status = fixture.change(decide).await.expect_err("every attempt conflicts");
+    assert_eq!((status.code(), status.message()), (Code::Aborted, "conflict"));
+    let conflicts = i64::try_from(MAX_ATTEMPTS).expect("a small number");
+    assert_eq!(fixture.decisions_and_records().await, (MAX_ATTEMPTS, 1 + conflicts));
 }
 
 #[tokio::test]
-async fn a_check_that_takes_its_time_refuses_before_anything_is_appended() {
+async fn nothing_is_appended_if_the_decision_fails() {
     let fixture = Fixture::new().await;
     let decide = async |_: &Key| {
         tokio::task::yield_now().await;
@@ -143,7 +143,7 @@ async fn a_check_that_takes_its_time_refuses_before_anything_is_appended() {
 }
 
 #[tokio::test]
-async fn what_no_other_decision_helps_against_is_tried_once() {
+async fn a_refusal_that_is_no_conflict_is_not_retried() {
     let fixture = Fixture::new().await;
     let stranger = "globex".parse().expect("an id");
     let writer = LogWriter::of_keys(&fixture.log, &fixture.clock, &stranger);
@@ -152,13 +152,13 @@ async fn what_no_other_decision_helps_against_is_tried_once() {
         fixture.decided_from.borrow_mut().push(key.version.0);
         Ok((key, Some(KeyFact::Revoked)))
     };
-    let status = writer.change(decide, |_| metadata(), || Status::aborted("outpaced")).await;
+    let status = writer.change(decide, |_| metadata(), || Status::aborted("conflict")).await;
     assert_eq!(status.expect_err("the key is not theirs").code(), Code::Internal);
     assert_eq!(fixture.decisions_and_records().await, (1, 1));
 }
 
 #[tokio::test]
-async fn a_log_that_is_closed_is_not_tried_again() {
+async fn a_closed_log_is_not_retried() {
     let fixture = Fixture::new().await;
     fixture.log.close(Duration::ZERO).await;
     let status = fixture.change(async |key| Ok(key.revoke())).await.expect_err("it is closed");

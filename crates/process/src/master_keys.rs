@@ -1,4 +1,4 @@
-//! The master keys of a process: where they come from, and when they are read again.
+//! The source of a process's master keys, and reloading them on SIGHUP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tokio::sync::watch;
 
 use crate::database::DatabaseFlags;
 
-/// The waits while the database is away.
+/// Between attempts while the database is unavailable.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
 
 impl DatabaseFlags {
-    /// Where the master keys are: in the file that is named, in the environment, or else in
-    /// `master.key` in the data folder. An error if both of the first are given.
+    /// The file that --master-key-file names, or the environment variable, or else `master.key` in
+    /// the data folder. An error if both of the first are given.
     pub fn master_key_source(&self) -> Result<MasterKeySource, KeyringError> {
-        // Not a flag: command lines are for everybody to see.
+        // Not a flag: everybody on the machine can see command lines.
         let variable = std::env::var(MASTER_KEY_VARIABLE).ok().filter(|text| !text.is_empty());
         match (&self.master_key_file, variable) {
             (Some(_), Some(_)) => Err(KeyringError::TwoSources),
@@ -29,8 +29,8 @@ impl DatabaseFlags {
     }
 }
 
-/// Reads the master keys again each time that `hangups` changes, and rotates if their first one
-/// is new. Returns at once; goes on for as long as the process.
+/// Starts a task that reads the master keys again each time `hangups` changes. If the first key is
+/// new, data keys are encrypted with it again.
 pub fn reload_on_hangup(keyring: Arc<Keyring>, mut hangups: watch::Receiver<u64>) {
     tokio::spawn(async move {
         while hangups.changed().await.is_ok() {

@@ -1,6 +1,6 @@
-//! The listener for those who watch a process: `GET /metrics` for Prometheus, `GET /livez` and
-//! `GET /readyz` for orchestrators. Plain HTTP without a token, so on an address of its own that
-//! only they can reach; it tells nothing of any organization.
+//! The monitoring endpoint: `GET /metrics` for Prometheus, `GET /livez` and `GET /readyz` for
+//! orchestrators. Plain HTTP without a key, so it has an address of its own, which only they should
+//! be able to reach. It reveals nothing about organizations.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -22,20 +22,18 @@ use crate::flags::listen_address;
 use crate::http_server::{self, HttpLimits, TimedBody};
 use crate::readiness::Readiness;
 
-/// The flag that limits who reaches it.
 const LISTEN_FLAG: &str = "--metrics-listen";
-/// Watchers are few: a Prometheus or two, an orchestrator.
+/// Clients are few: a Prometheus or two, an orchestrator.
 const MAX_CONNECTIONS: u32 = 64;
-/// So that one that misbehaves does not keep the others out.
+/// One misbehaving client must not keep the others out.
 const MAX_CONNECTIONS_PER_PEER: u32 = 16;
-/// How long a request's head may take. Watchers send it at once.
+/// Monitoring clients send their head at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Their requests have none.
+/// Their requests have no body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// What answers under way may take when the process has nothing left to do.
+/// How long answers may take when everything else in the process has ended.
 const GRACE_PERIOD: Duration = Duration::from_millis(200);
 
-/// Where a process is watched.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Telemetry")]
 pub struct MonitoringFlags {
@@ -46,51 +44,52 @@ pub struct MonitoringFlags {
     pub metrics_listen: Option<SocketAddr>,
 }
 
-/// A listener for watchers.
 #[derive(Debug)]
-pub struct Monitoring {
+pub struct MonitoringListener {
+    /// None: --metrics-listen is not given.
     listener: Option<Listener>,
 }
 
-impl Monitoring {
-    /// Listens where the flags say, if they do.
-    pub async fn bind(flags: &MonitoringFlags) -> Result<Monitoring, ListenError> {
-        let Some(address) = flags.metrics_listen else { return Ok(Monitoring { listener: None }) };
+impl MonitoringListener {
+    pub async fn bind(flags: &MonitoringFlags) -> Result<MonitoringListener, ListenError> {
+        let Some(address) = flags.metrics_listen else {
+            return Ok(MonitoringListener { listener: None });
+        };
         let listener = Listener::bind(address, LISTEN_FLAG).await?;
         tracing::info!(address = %listener.local_address(), "serving metrics and health");
-        Ok(Monitoring { listener: Some(listener) })
+        Ok(MonitoringListener { listener: Some(listener) })
     }
 
-    /// Answers, in a task of its own, until it is stopped.
-    pub fn serve(self, telemetry: Telemetry, readiness: Readiness) -> Monitored {
+    /// Answers in a task until it is [stopped](RunningMonitoring::stop).
+    pub fn serve(self, telemetry: Telemetry, readiness: Readiness) -> RunningMonitoring {
         let stop = CancellationToken::new();
-        let watched = Watched(Arc::new(Shown { scrape: telemetry.scrape(), readiness }));
-        let answering = self.listener.map(|listener| {
+        let state = MonitoringState { scrape: telemetry.scrape(), readiness };
+        let service = MonitoringService(Arc::new(state));
+        let task = self.listener.map(|listener| {
             let served =
-                http_server::serve(listener, limits(), watched, stop.clone(), || GRACE_PERIOD);
+                http_server::serve(listener, limits(), service, stop.clone(), || GRACE_PERIOD);
             tokio::spawn(served)
         });
-        Monitored { telemetry, stop, answering }
+        RunningMonitoring { telemetry, stop, task }
     }
 }
 
-/// A process that is watched.
+/// The monitoring endpoint while it answers, and the telemetry that it serves.
 #[must_use = "what has not been exported yet is lost unless it is stopped"]
-pub struct Monitored {
+pub struct RunningMonitoring {
     telemetry: Telemetry,
     stop: CancellationToken,
-    answering: Option<JoinHandle<()>>,
+    task: Option<JoinHandle<()>>,
 }
 
-impl Monitored {
-    /// The process has nothing left to do: nobody is answered any more, and what has not been
-    /// exported yet is, within `patience`.
-    pub async fn stop(self, patience: Duration) {
+impl RunningMonitoring {
+    /// Stops answering, then exports the last spans and metrics for at most `limit`.
+    pub async fn stop(self, limit: Duration) {
         self.stop.cancel();
-        if let Some(answering) = self.answering {
-            _ = answering.await;
+        if let Some(task) = self.task {
+            _ = task.await;
         }
-        self.telemetry.stop(patience).await;
+        self.telemetry.stop(limit).await;
     }
 }
 
@@ -105,17 +104,15 @@ fn limits() -> HttpLimits {
     }
 }
 
-/// A process, as its watchers see it.
 #[derive(Clone)]
-struct Watched(Arc<Shown>);
+struct MonitoringService(Arc<MonitoringState>);
 
-/// What is shown to watchers.
-struct Shown {
+struct MonitoringState {
     scrape: Scrape,
     readiness: Readiness,
 }
 
-impl Service<Request<TimedBody>> for Watched {
+impl Service<Request<TimedBody>> for MonitoringService {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
@@ -125,12 +122,12 @@ impl Service<Request<TimedBody>> for Watched {
     }
 
     fn call(&mut self, request: Request<TimedBody>) -> Self::Future {
-        let shown = Arc::clone(&self.0);
-        Box::pin(async move { Ok(shown.answer(request.method(), request.uri().path()).await) })
+        let state = Arc::clone(&self.0);
+        Box::pin(async move { Ok(state.answer(request.method(), request.uri().path()).await) })
     }
 }
 
-impl Shown {
+impl MonitoringState {
     async fn answer(&self, method: &Method, path: &str) -> Response<String> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());

@@ -1,5 +1,5 @@
-//! Whether a process can do its work, for those who ask: an orchestrator, a load balancer, grpc's
-//! own health service. Nobody asks, nothing is looked at.
+//! Readiness of a process, for orchestrators, load balancers and gRPC health checks. Checks run only
+//! when somebody asks.
 //!
 //! Decision: docs/decisions/health-is-looked-at-when-somebody-asks.md
 
@@ -17,25 +17,25 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 
-/// How long a look takes at most: something that hangs is not ready.
-const LOOK_PATIENCE: Duration = Duration::from_secs(3);
-/// How long of it the database may take for an answer: what keeps it from one is then known, and
-/// there is time to see whether it commits.
-const ANSWER_PATIENCE: Duration = Duration::from_millis(1_800);
-/// How long what was seen is believed, however many ask.
-const BELIEVED_FOR: Duration = Duration::from_secs(1);
+/// A check that takes longer has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the database may take to answer. Less than [`CHECK_TIMEOUT`], so that the check still
+/// has time to learn why it does not answer, or whether it commits.
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(1_800);
+/// How long a report is reused, however many clients ask.
+const REPORT_LIFETIME: Duration = Duration::from_secs(1);
 
-type Look = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// Something without which a process cannot work.
+/// Checks something that a process cannot work without.
 struct Check {
     name: &'static str,
-    /// The one service that needs it, by its gRPC name; None: all of them.
+    /// The gRPC name of the only service that needs it. None: all services do.
     service: Option<&'static str>,
-    look: Box<dyn Fn() -> Look + Send + Sync>,
+    run: Box<dyn Fn() -> CheckFuture + Send + Sync>,
 }
 
-/// What a process needs to do its work. Clones are the same.
+/// The checks of a process. Clones share them.
 #[derive(Clone)]
 pub struct Readiness {
     inner: Arc<Inner>,
@@ -45,40 +45,41 @@ struct Inner {
     checks: Mutex<Vec<Arc<Check>>>,
     is_started: AtomicBool,
     shutdown: CancellationToken,
-    seen: AsyncMutex<Option<(Instant, Report)>>,
+    last_report: AsyncMutex<Option<(Instant, ReadinessReport)>>,
 }
 
-/// What was seen.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report(Vec<Seen>);
+pub struct ReadinessReport(Vec<CheckResult>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+struct CheckResult {
     name: &'static str,
     service: Option<&'static str>,
     result: Result<(), String>,
 }
 
-impl Report {
-    /// Everything is as it must be.
+impl ReadinessReport {
     pub fn is_ready(&self) -> bool {
-        self.0.iter().all(|seen| seen.result.is_ok())
+        self.0.iter().all(|check| check.result.is_ok())
     }
 
-    /// Everything that a service needs is.
+    /// Ignores the checks of other services.
     pub fn is_ready_for(&self, service: &str) -> bool {
-        let concerns = |seen: &&Seen| seen.service.is_none_or(|needed_by| needed_by == service);
-        self.0.iter().filter(concerns).all(|seen| seen.result.is_ok())
+        let concerns =
+            |check: &&CheckResult| check.service.is_none_or(|needed_by| needed_by == service);
+        self.0.iter().filter(concerns).all(|check| check.result.is_ok())
     }
 
     fn add(&mut self, name: &'static str, problem: &str) {
-        self.0.push(Seen { name, service: None, result: Err(problem.to_owned()) });
+        self.0.push(CheckResult { name, service: None, result: Err(problem.to_owned()) });
     }
 }
 
-impl fmt::Display for Report {
+/// One line for each check, for `/readyz`.
+impl fmt::Display for ReadinessReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Seen { name, service, result } in &self.0 {
+        for CheckResult { name, service, result } in &self.0 {
             let service = service.map(|service| format!(" ({service})")).unwrap_or_default();
             match result {
                 Ok(()) => writeln!(f, "ok: {name}{service}")?,
@@ -90,65 +91,64 @@ impl fmt::Display for Report {
 }
 
 impl Readiness {
-    /// Of a process that is about to start.
+    /// The readiness of a process that has not [started](Self::started) yet.
     pub fn new(shutdown: CancellationToken) -> Readiness {
         Readiness {
             inner: Arc::new(Inner {
                 checks: Mutex::default(),
                 is_started: AtomicBool::new(false),
                 shutdown,
-                seen: AsyncMutex::default(),
+                last_report: AsyncMutex::default(),
             }),
         }
     }
 
-    /// One more thing that all services need. The problem that it tells is shown to everybody.
-    pub fn needs<F>(&self, name: &'static str, look: impl Fn() -> F + Send + Sync + 'static)
+    /// Adds a check that concerns all services. Its error message is public.
+    pub fn add_check<F>(&self, name: &'static str, run: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.add(name, None, look);
+        self.add(name, None, run);
     }
 
-    /// The same of something that one service needs.
-    pub fn needs_for<S: NamedService, F>(
+    /// Adds a check that concerns the service `S` only.
+    pub fn add_service_check<S: NamedService, F>(
         &self,
         name: &'static str,
-        look: impl Fn() -> F + Send + Sync + 'static,
+        run: impl Fn() -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.add(name, Some(S::NAME), look);
+        self.add(name, Some(S::NAME), run);
     }
 
     fn add<F>(
         &self,
         name: &'static str,
         service: Option<&'static str>,
-        look: impl Fn() -> F + Send + Sync + 'static,
+        run: impl Fn() -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let look = Box::new(move || Box::pin(look()) as Look);
-        let check = Arc::new(Check { name, service, look });
+        let run = Box::new(move || Box::pin(run()) as CheckFuture);
+        let check = Arc::new(Check { name, service, run });
         self.inner.checks.lock().unwrap_or_else(PoisonError::into_inner).push(check);
     }
 
-    /// The database is needed, with its tables as this program knows them: it must answer, and
-    /// take commits.
-    pub fn needs_database(&self, log: &Arc<Log>) {
+    /// The database must answer, take commits, and have the tables that this program needs.
+    pub fn add_database_checks(&self, log: &Arc<Log>) {
         let answering = Arc::clone(log);
-        self.needs("database", move || {
+        self.add_check("database", move || {
             let log = Arc::clone(&answering);
             async move {
-                let answers = log.store().answers(ANSWER_PATIENCE).await;
+                let answers = log.store().answers(DATABASE_TIMEOUT).await;
                 answers.map_err(|error| no_answer(&error))?;
                 let commits = log.can_commit().await;
                 commits.map_err(|problem| format!("it takes no commits: {problem}"))
             }
         });
         let migrated = Arc::clone(log);
-        self.needs("migrations", move || {
+        self.add_check("migrations", move || {
             let log = Arc::clone(&migrated);
             async move {
                 let versions = log.store().table_versions().await;
@@ -156,7 +156,7 @@ impl Readiness {
                     versions.map_err(|_| "it is not known which were applied".to_owned())?;
                 match found >= needed {
                     true => Ok(()),
-                    // It was put back to an older state, under our feet.
+                    // Somebody has restored an older backup while the process was running.
                     false => Err(format!(
                         "the tables are of version {found}, and this program needs {needed}: start it again"
                     )),
@@ -165,28 +165,29 @@ impl Readiness {
         });
     }
 
-    /// The process has all that it needs to begin, and serves.
+    /// The process serves from now on. Before this it is not ready, whatever the checks say.
     pub fn started(&self) {
         self.inner.is_started.store(true, Ordering::Relaxed);
     }
 
-    /// Looks, unless somebody has done so a moment ago.
-    pub async fn report(&self) -> Report {
-        let Inner { checks, is_started, shutdown, seen } = &*self.inner;
+    /// Runs the checks, or reuses the last report if it is younger than [`REPORT_LIFETIME`].
+    pub async fn report(&self) -> ReadinessReport {
+        let Inner { checks, is_started, shutdown, last_report } = &*self.inner;
         let mut report = if is_started.load(Ordering::Relaxed) {
-            let mut seen = seen.lock().await;
-            let is_fresh = |time: &Instant| time.elapsed() < BELIEVED_FOR;
-            match seen.as_ref().filter(|(time, _)| is_fresh(time)) {
+            let mut last_report = last_report.lock().await;
+            let is_fresh = |time: &Instant| time.elapsed() < REPORT_LIFETIME;
+            match last_report.as_ref().filter(|(time, _)| is_fresh(time)) {
                 Some((_, report)) => report.clone(),
                 None => {
                     let checks = checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    let report = Report(join_all(checks.iter().map(|check| check.look())).await);
-                    *seen = Some((Instant::now(), report.clone()));
+                    let results = join_all(checks.iter().map(|check| check.result())).await;
+                    let report = ReadinessReport(results);
+                    *last_report = Some((Instant::now(), report.clone()));
                     report
                 }
             }
         } else {
-            let mut report = Report(Vec::new());
+            let mut report = ReadinessReport(Vec::new());
             report.add("started", "the process is still starting");
             report
         };
@@ -197,7 +198,7 @@ impl Readiness {
     }
 }
 
-/// Why the database does not answer: what it says besides is for the logs.
+/// Why the database does not answer, in public words. Details are for the log only.
 fn no_answer(error: &StoreError) -> String {
     tracing::warn!(error = %ErrorChain(error), "the database does not answer as it should");
     match error.problem() {
@@ -207,11 +208,11 @@ fn no_answer(error: &StoreError) -> String {
 }
 
 impl Check {
-    async fn look(&self) -> Seen {
-        let result = timeout(LOOK_PATIENCE, (self.look)()).await;
-        let late = || Err(format!("nothing is known after {LOOK_PATIENCE:?}"));
+    async fn result(&self) -> CheckResult {
+        let result = timeout(CHECK_TIMEOUT, (self.run)()).await;
+        let late = || Err(format!("nothing is known after {CHECK_TIMEOUT:?}"));
         let result = result.unwrap_or_else(|_| late());
-        Seen { name: self.name, service: self.service, result }
+        CheckResult { name: self.name, service: self.service, result }
     }
 }
 
@@ -228,26 +229,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_hangs_is_not_ready_and_the_others_are_still_told() {
+    async fn a_check_that_hangs_fails_and_the_others_are_still_reported() {
         let readiness = started();
-        readiness.needs("good", async || Ok(()));
-        readiness.needs("hanging", async || std::future::pending().await);
-        readiness.needs("bad", async || Err("it is away".to_owned()));
+        readiness.add_check("good", async || Ok(()));
+        readiness.add_check("hanging", async || std::future::pending().await);
+        readiness.add_check("bad", async || Err("it is away".to_owned()));
         let report = readiness.report().await;
         assert!(!report.is_ready());
-        let told =
+        let lines =
             "ok: good\nnot ok: hanging: nothing is known after 3s\nnot ok: bad: it is away\n";
-        assert_eq!(report.to_string(), told);
+        assert_eq!(report.to_string(), lines);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_one_service_lacks_does_not_keep_another_from_its_work() {
+    async fn a_check_of_one_service_does_not_concern_another() {
         struct Working;
         impl NamedService for Working {
             const NAME: &'static str = "a.Working";
         }
         let readiness = started();
-        readiness.needs_for::<Working, _>("tools", async || Err("there are none".to_owned()));
+        readiness
+            .add_service_check::<Working, _>("tools", async || Err("there are none".to_owned()));
         let report = readiness.report().await;
         assert!(!report.is_ready() && !report.is_ready_for("a.Working"));
         assert!(report.is_ready_for("a.Resting"));
@@ -255,25 +257,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn however_many_ask_it_is_looked_once_a_second() {
-        let looks = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&looks);
+    async fn checks_run_once_a_second_however_many_clients_ask() {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
         let readiness = started();
-        readiness.needs("counted", move || {
+        readiness.add_check("counted", move || {
             counted.fetch_add(1, Ordering::SeqCst);
             async { Ok(()) }
         });
         for _ in 0..10 {
             assert!(readiness.report().await.is_ready());
         }
-        assert_eq!(looks.load(Ordering::SeqCst), 1);
-        tokio::time::advance(BELIEVED_FOR).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        tokio::time::advance(REPORT_LIFETIME).await;
         readiness.report().await;
-        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
-    async fn a_process_is_not_ready_before_it_has_started_and_when_it_is_about_to_end() {
+    async fn a_process_is_not_ready_before_it_has_started_and_after_the_shutdown_has_begun() {
         let shutdown = CancellationToken::new();
         let readiness = Readiness::new(shutdown.clone());
         assert!(!readiness.report().await.is_ready());

@@ -1,4 +1,5 @@
-//! Waits for what a shard's owner records about a request that a call has appended.
+//! Waits for the outcome of a request that a call has appended to the log. The shard's owner
+//! records the outcome, in this process or in another one.
 
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use keeptrusts_webhooks_store::{AppendError, Log};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::answer;
+use crate::database_errors;
 
-/// An outcome to be. Made before the request is appended, so that it cannot be missed.
+/// An outcome that is not recorded yet. Created before the request is appended, so that the outcome
+/// cannot be missed.
 pub struct RequestOutcome<'a> {
     log: &'a Arc<Log>,
     shard: Shard,
@@ -22,7 +24,7 @@ pub struct RequestOutcome<'a> {
 }
 
 impl<'a> RequestOutcome<'a> {
-    /// Of a request that is appended from now on; `shutdown` ends the waiting.
+    /// For a request that is appended after this call. `shutdown` ends the waiting.
     pub fn of_next_request(
         log: &'a Arc<Log>,
         organization: &'a OrganizationId,
@@ -33,7 +35,8 @@ impl<'a> RequestOutcome<'a> {
         RequestOutcome { log, shard, organization, before, shutdown }
     }
 
-    /// Waits until the outcome is in a stream.
+    /// Waits for a record in `stream` whose fact is the outcome. UNAVAILABLE when the process shuts
+    /// down first.
     pub async fn wait(
         self,
         stream: Stream,
@@ -43,8 +46,8 @@ impl<'a> RequestOutcome<'a> {
         let mut follower = log.follow_organization(shard, organization, before);
         loop {
             let next = shutdown.run_until_cancelled(follower.next()).await;
-            let own = next.ok_or_else(|| answer::append_failed(AppendError::Closed))?;
-            let records = own.map_err(answer::query_failed)?.records;
+            let own = next.ok_or_else(|| database_errors::append_failed(AppendError::Closed))?;
+            let records = own.map_err(database_errors::query_failed)?.records;
             if records.iter().any(|record| record.stream == stream && is_outcome(&record.fact)) {
                 return Ok(());
             }
@@ -68,8 +71,7 @@ mod tests {
     const STREAM: Stream = Stream::Key(KeyId::MIN);
 
     #[tokio::test]
-    async fn an_outcome_that_comes_before_anybody_waits_is_not_missed_and_a_shutdown_ends_the_wait()
-    {
+    async fn an_outcome_before_the_wait_is_not_missed_and_a_shutdown_ends_the_wait() {
         let (clock, shutdown) = (system_clock(), CancellationToken::new());
         let store = Arc::new(MemoryStore::new(1, Arc::clone(&clock)));
         let log = Log::start(store).await.expect("it starts");

@@ -1,9 +1,11 @@
-//! A process that serves gRPC on a database, whatever its gate and its services are: the one order
-//! in which it starts and ends.
+//! A process that serves gRPC on a database: the order in which every one of them starts and stops.
 //!
-//! [`ServiceProcessFlags::listen`] starts the logs and listens; then whoever calls it checks the
-//! flags that can be wrong, before [`Listening::open`] opens the database and perhaps makes it;
-//! [`ServiceProcess::service`] adds services; [`ServiceProcess::serve`] answers until the end.
+//! 1. [`ServiceProcessFlags::listen`] starts telemetry and listens.
+//! 2. The caller checks its own flags, so that wrong ones fail before a database is created.
+//! 3. [`ListeningProcess::open`] opens or creates the database and starts the gate.
+//! 4. [`ServiceProcess::service`] adds services.
+//! 5. [`ServiceProcess::serve`] serves until the process is asked to stop, then stops clients,
+//!    services, background work, the gate, the database and telemetry, in this order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,42 +26,38 @@ use crate::readiness::Readiness;
 use crate::shutdown::{Phase, Shutdown};
 use crate::{master_keys, tls};
 
-/// The flags of a process that serves gRPC on a database, but for where it listens
-/// ([`ListenFlag`]), its gate's and its services'.
+/// The flags that all of these processes have. Each adds [`ListenFlag`] with its default port, and
+/// the flags of its gate and of its services.
 #[derive(Debug, Args)]
 pub struct ServiceProcessFlags {
-    /// How it is served.
     #[command(flatten)]
     pub grpc: GrpcFlags,
 
-    /// Where the log is.
     #[command(flatten)]
     pub database: DatabaseFlags,
 
-    /// How it starts, is watched and ends.
     #[command(flatten)]
     pub process: ProcessFlags,
 }
 
-/// A process that listens, and has neither opened nor made anything yet.
-pub struct Listening {
+/// A process that listens, but has not opened or created a database yet.
+pub struct ListeningProcess {
     process: Process,
     listener: Listener,
     grpc: GrpcFlags,
     database: DatabaseFlags,
 }
 
-/// A gate whose flags were checked. It starts when there is a database.
+/// A gate whose flags have been checked, and which needs a database to start.
 #[tonic::async_trait]
 pub trait PreparedGate: Send {
-    /// Whether everybody may ask what can be called (gRPC reflection).
+    /// Whether the server answers gRPC reflection, which needs no key.
     fn permits_reflection(&self) -> bool;
 
-    /// The gate of a process that has this database open.
     async fn start(self, database: &Database, clock: Clock) -> Result<Arc<dyn Gate>, Failure>;
 }
 
-/// A process that is ready to serve.
+/// A process with an open database.
 pub struct ServiceProcess {
     process: Process,
     database: Database,
@@ -67,149 +65,164 @@ pub struct ServiceProcess {
     gate: Arc<dyn Gate>,
     listener: Listener,
     server: GrpcServer,
-    /// Cancelled when services take nothing new.
+    /// See [`closing`](Self::closing).
     closing: CancellationToken,
-    work: Vec<EndOfWork>,
+    background_work: Vec<FinishWork>,
 }
 
-type EndOfWork = Box<dyn FnOnce(Duration) -> BoxFuture<'static, ()> + Send>;
+type FinishWork = Box<dyn FnOnce(Duration) -> BoxFuture<'static, ()> + Send>;
 
 impl ServiceProcessFlags {
-    /// Starts the logs, and listens. Nothing is answered yet.
+    /// Starts telemetry and listens. Clients wait until the process serves.
     pub async fn listen<const PORT: u16>(
         self,
         program: &Program,
         listen: ListenFlag<PORT>,
-    ) -> Result<Listening, Failure> {
+    ) -> Result<ListeningProcess, Failure> {
         let ServiceProcessFlags { grpc, database, process } = self;
         let process = process.start(program.name).await?;
         let listener = Listener::bind_secured(listen.listen, "--listen", &grpc.tls).await?;
         tls::reload_on_hangup(listener.tls().cloned(), process.hangups());
-        Ok(Listening { process, listener, grpc, database })
+        Ok(ListeningProcess { process, listener, grpc, database })
     }
 }
 
-impl Listening {
-    /// A part of a program, with the default limits.
-    pub fn within_a_program(
+impl ListeningProcess {
+    /// A process that is embedded in a program, with the default limits.
+    pub fn embedded(
         process: Process,
         listener: Listener,
         database: DatabaseFlags,
-    ) -> Listening {
-        Listening { process, listener, grpc: GrpcFlags::default(), database }
+    ) -> ListeningProcess {
+        ListeningProcess { process, listener, grpc: GrpcFlags::default(), database }
     }
 
-    /// Opens the database, whichever it is, brings its tables up to date, and starts the gate.
+    /// Opens the database, migrates its tables, and starts the gate.
     pub async fn open(self, gate: impl PreparedGate) -> Result<ServiceProcess, Failure> {
         let database = self.database.open().await?;
-        self.on(database, gate).await
+        self.with_database(database, gate).await
     }
 
-    /// The same for one of several processes on a database: Postgres only.
+    /// Like [`open`](Self::open), for one of several processes on a database: Postgres only.
     pub async fn open_shared(self, gate: impl PreparedGate) -> Result<ServiceProcess, Failure> {
         let database = self.database.open_shared().await?;
-        self.on(database, gate).await
+        self.with_database(database, gate).await
     }
 
-    async fn on(
+    async fn with_database(
         self,
         database: Database,
         gate: impl PreparedGate,
     ) -> Result<ServiceProcess, Failure> {
-        let Listening { process, listener, grpc, .. } = self;
+        let ListeningProcess { process, listener, grpc, .. } = self;
         tracing::info!(database = %database.description, "opened the database");
         master_keys::reload_on_hangup(Arc::clone(&database.keyring), process.hangups());
         let (clock, reflection) = (system_clock(), gate.permits_reflection());
         let gate = gate.start(&database, Arc::clone(&clock)).await?;
-        process.readiness.needs_database(&database.log);
+        process.readiness.add_database_checks(&database.log);
         let server = GrpcServer::new(Arc::clone(&gate))
             .reflection(reflection)
             .limits(grpc.limits)
             .grace_period(process.shutdown.grace_period())
             .readiness(process.readiness.clone());
-        let (closing, work) = (CancellationToken::new(), Vec::new());
-        Ok(ServiceProcess { process, database, clock, gate, listener, server, closing, work })
+        Ok(ServiceProcess {
+            process,
+            database,
+            clock,
+            gate,
+            listener,
+            server,
+            closing: CancellationToken::new(),
+            background_work: Vec::new(),
+        })
     }
 }
 
 impl ServiceProcess {
-    /// The database.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Its log.
     pub fn log(&self) -> Arc<Log> {
         Arc::clone(&self.database.log)
     }
 
-    /// What its secrets are sealed with.
     pub fn keyring(&self) -> Arc<Keyring> {
         Arc::clone(&self.database.keyring)
     }
 
-    /// What time it is.
     pub fn clock(&self) -> Clock {
         Arc::clone(&self.clock)
     }
 
-    /// Cancelled when services take nothing new: what waits in them is answered then.
+    /// Cancelled when the services accept no new calls. Calls that wait for something must then be
+    /// answered.
     pub fn closing(&self) -> CancellationToken {
         self.closing.clone()
     }
 
-    /// What the process needs to work; add to it what a service needs besides.
+    /// To add the checks of a service.
     pub fn readiness(&self) -> &Readiness {
         &self.process.readiness
     }
 
-    /// The end of the process, when it is asked to stop.
     pub fn shutdown(&self) -> Shutdown {
         self.process.shutdown.clone()
     }
 
-    /// Where it listens, with the actual port.
+    /// The listening address with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_address()
     }
 
-    /// A way to its services from within the process.
+    /// Connects to the services from within the process.
     pub fn in_process(&self) -> InProcess {
         self.server.in_process()
     }
 
-    /// One more service.
+    /// Adds a service.
     pub fn service(self, service: impl GrpcService) -> ServiceProcess {
         ServiceProcess { server: self.server.service(service), ..self }
     }
 
-    /// Work that goes on beside the services. When nothing is answered any more, `end` finishes it
-    /// in the time that it is given.
-    pub fn work<F>(mut self, end: impl FnOnce(Duration) -> F + Send + 'static) -> ServiceProcess
+    /// Registers work that runs beside the services. After the last call has been answered,
+    /// `finish` gets the time that is left to finish it.
+    pub fn background_work<F>(
+        mut self,
+        finish: impl FnOnce(Duration) -> F + Send + 'static,
+    ) -> ServiceProcess
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.work.push(Box::new(|left| Box::pin(end(left))));
+        self.background_work.push(Box::new(|left| Box::pin(finish(left))));
         self
     }
 
-    /// Serves until the process is asked to stop. Then what was asked is answered, work under way is
-    /// finished, and the database is closed.
+    /// Serves until the process is asked to stop, and stops everything in order.
     pub async fn serve(self) -> Result<(), Failure> {
-        let asked = self.process.shutdown.asked().clone();
-        self.serve_until(asked.cancelled_owned()).await
+        let requested = self.process.shutdown.requested().clone();
+        self.serve_until(requested.cancelled_owned()).await
     }
 
-    /// Serves until `client` ends, which asks the services itself and ends when the process is asked
-    /// to stop: a console answers its last page before the services take nothing new. If the
-    /// services fail, the process is asked to stop, and the client with it.
+    /// Serves until `client` ends, and returns its result. The client calls the services itself,
+    /// and must end when the process is asked to stop: so the console can answer its last pages
+    /// while the services still accept calls. If the services fail, the process is asked to stop.
     pub async fn serve_until<T>(self, client: impl Future<Output = T>) -> Result<T, Failure> {
-        let ServiceProcess { process, database, gate, listener, server, closing, work, .. } = self;
+        let ServiceProcess {
+            process,
+            database,
+            gate,
+            listener,
+            server,
+            closing,
+            background_work,
+            ..
+        } = self;
         process.readiness.started();
         let shutdown = process.shutdown.clone();
         let serving = async {
             let served = server.serve(listener, closing.clone()).await;
-            shutdown.asked().cancel();
+            shutdown.requested().cancel();
             served
         };
         let client = async {
@@ -218,11 +231,11 @@ impl ServiceProcess {
             ended
         };
         let (served, ended) = tokio::join!(serving, client);
-        for end in work {
-            end(shutdown.left(Phase::Attempts)).await;
+        for finish in background_work {
+            finish(shutdown.remaining(Phase::Attempts)).await;
         }
-        gate.stop(shutdown.left(Phase::Appends)).await;
-        database.log.close(shutdown.left(Phase::Appends)).await;
+        gate.stop(shutdown.remaining(Phase::Appends)).await;
+        database.log.close(shutdown.remaining(Phase::Appends)).await;
         process.end().await;
         served?;
         Ok(ended)
@@ -251,33 +264,37 @@ mod tests {
         database: DatabaseFlags,
     }
 
-    /// What has ended, in that order. It is a gate, too, which lets everybody in.
+    /// Records what has stopped, in that order. It is also a gate that admits everybody.
     #[derive(Clone, Default)]
-    struct Ended(Arc<Mutex<Vec<&'static str>>>);
+    struct StopOrder(Arc<Mutex<Vec<&'static str>>>);
 
-    impl Ended {
-        fn note(&self, name: &'static str) {
+    impl StopOrder {
+        fn record(&self, name: &'static str) {
             self.0.lock().expect("no panic").push(name);
+        }
+
+        fn recorded(&self) -> Vec<&'static str> {
+            self.0.lock().expect("no panic").clone()
         }
     }
 
     #[tonic::async_trait]
-    impl Gate for Ended {
+    impl Gate for StopOrder {
         async fn admit(&self, _: &Parts) -> Result<Option<Caller>, Status> {
             Ok(None)
         }
 
-        async fn lapse(&self, _: Caller) -> Status {
+        async fn access_ended(&self, _: Caller) -> Status {
             std::future::pending().await
         }
 
         async fn stop(&self, _: Duration) {
-            self.note("gate");
+            self.record("gate");
         }
     }
 
     #[tonic::async_trait]
-    impl PreparedGate for Ended {
+    impl PreparedGate for StopOrder {
         fn permits_reflection(&self) -> bool {
             false
         }
@@ -287,44 +304,44 @@ mod tests {
         }
     }
 
-    async fn opened(folder: &Path, gate: &Ended) -> ServiceProcess {
+    async fn opened(folder: &Path, gate: &StopOrder) -> ServiceProcess {
         let arguments = ["test".as_ref(), "--data-dir".as_ref(), folder.as_os_str()];
         let Flags { database } = Flags::try_parse_from(arguments).expect("right");
         let address = "127.0.0.1:0".parse().expect("an address");
         let listener = Listener::bind(address, "--listen").await.expect("a free port");
-        let process = Process::within_a_program(Duration::from_secs(10));
-        let listening = Listening::within_a_program(process, listener, database);
+        let process = Process::embedded(Duration::from_secs(10));
+        let listening = ListeningProcess::embedded(process, listener, database);
         listening.open(gate.clone()).await.expect("a new database")
     }
 
     #[tokio::test]
-    async fn clients_end_before_services_and_work_before_the_gate_and_the_database() {
-        let (folder, ended) = (tempfile::tempdir().expect("a folder"), Ended::default());
-        let process = opened(folder.path(), &ended).await;
-        let (closing, work) = (process.closing(), ended.clone());
-        let process = process.work(move |_| async move { work.note("work") });
+    async fn clients_stop_before_services_and_background_work_before_the_gate_and_the_database() {
+        let (folder, order) = (tempfile::tempdir().expect("a folder"), StopOrder::default());
+        let process = opened(folder.path(), &order).await;
+        let (closing, work) = (process.closing(), order.clone());
+        let process = process.background_work(move |_| async move { work.record("work") });
         let channel = Endpoint::from_static("http://this-process")
             .connect_with_connector_lazy(process.in_process());
         let client = async {
             let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
             answer.expect("services answer");
             assert!(!closing.is_cancelled(), "as long as a client is there");
-            ended.note("client");
+            order.record("client");
         };
         process.serve_until(client).await.expect("an orderly end");
         assert!(closing.is_cancelled());
-        assert_eq!(*ended.0.lock().expect("no panic"), ["client", "work", "gate"]);
-        // It belongs to one process at a time.
-        opened(folder.path(), &ended).await;
+        assert_eq!(order.recorded(), ["client", "work", "gate"]);
+        // It can be opened again only if it was closed: it belongs to one process at a time.
+        opened(folder.path(), &order).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn streams_end_as_soon_as_the_process_is_asked_to_stop() {
-        // Whichever is seen first: that no connection comes any more, or that the end has begun.
+    async fn streams_end_when_the_process_is_asked_to_stop() {
+        // Repeated, because two tasks race: the end of the listener and the begin of the shutdown.
         for _ in 0..30 {
-            let (folder, gate) = (tempfile::tempdir().expect("a folder"), Ended::default());
+            let (folder, gate) = (tempfile::tempdir().expect("a folder"), StopOrder::default());
             let process = opened(folder.path(), &gate).await;
-            let (address, asked) = (process.address(), process.shutdown().asked().clone());
+            let (address, asked) = (process.address(), process.shutdown().requested().clone());
             let watcher = async move {
                 let server = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
                 let mut client = HealthClient::new(server.connect_lazy());
@@ -344,10 +361,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_is_asked_to_stop_ends() {
-        let (folder, ended) = (tempfile::tempdir().expect("a folder"), Ended::default());
-        let process = opened(folder.path(), &ended).await;
-        process.shutdown().asked().cancel();
+        let (folder, order) = (tempfile::tempdir().expect("a folder"), StopOrder::default());
+        let process = opened(folder.path(), &order).await;
+        process.shutdown().requested().cancel();
         process.serve().await.expect("an orderly end");
-        assert_eq!(*ended.0.lock().expect("no panic"), ["gate"]);
+        assert_eq!(order.recorded(), ["gate"]);
     }
 }

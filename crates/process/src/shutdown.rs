@@ -1,4 +1,4 @@
-//! Stopping: first in order, then at once.
+//! Graceful shutdown on a first signal, and an immediate end on a second one or after a time limit.
 //!
 //! Decision: docs/decisions/the-end-has-one-limit.md
 
@@ -13,15 +13,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::{LAST_LINES, UNREAD_RESULTS};
 use crate::flags::positive_duration;
 use crate::grpc_server::limits::LAST_ANSWERS;
 
-/// Signals that come this soon after the first one are the same request: `timeout` and others send
-/// one to a process and another to its group, and people's fingers repeat.
+/// How long the last log lines may take to be written.
+pub const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long a command that was asked to stop waits for somebody to read its results.
+pub const UNREAD_RESULTS: Duration = Duration::from_secs(2);
+/// Signals this soon after the first one are the same request: `timeout` and others send one to a
+/// process and another to its group, and people press keys twice.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// How long the end of a process may take: less than the 10 s after which containers are killed.
+/// The time limit of a shutdown: less than the 10 s after which containers are killed.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct ShutdownFlags {
@@ -35,32 +38,31 @@ pub struct ShutdownFlags {
     pub shutdown_timeout: Duration,
 }
 
-/// The end of a process, and how much time it has. Clones are the same.
+/// The shutdown of a process, and how much time it has. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    asked: CancellationToken,
-    /// When it was asked for.
+    requested: CancellationToken,
     began: Arc<OnceLock<Instant>>,
     limit: Duration,
 }
 
-/// What a process does at its end, in this order. Each has until a part of the limit is over.
+/// The phases of a shutdown, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Pages of the console are finished.
+    /// The console finishes its pages.
     Pages,
-    /// Calls are answered.
+    /// The server answers its calls.
     Calls,
-    /// Attempts are finished and recorded.
+    /// Dispatch finishes and records attempts.
     Attempts,
-    /// Appends are committed, and the database is closed.
+    /// The log commits what was appended, and the database is closed.
     Appends,
     /// Spans and metrics are exported.
     Telemetry,
 }
 
 impl Phase {
-    /// When it is over at the latest, in percent of the limit.
+    /// The latest end of the phase, in percent of the limit.
     const fn end(self) -> u32 {
         match self {
             Phase::Pages => 15,
@@ -73,25 +75,25 @@ impl Phase {
 }
 
 impl Shutdown {
-    /// An end that nobody has asked for.
+    /// A shutdown that has not begun, and may take `limit`.
     pub fn within(limit: Duration) -> Shutdown {
-        Shutdown { asked: CancellationToken::new(), began: Arc::default(), limit }
+        Shutdown { requested: CancellationToken::new(), began: Arc::default(), limit }
     }
 
     /// Cancelled when the process is asked to stop.
-    pub fn asked(&self) -> &CancellationToken {
-        &self.asked
+    pub fn requested(&self) -> &CancellationToken {
+        &self.requested
     }
 
-    /// How long a phase may still take. The end begins now if nobody has asked for it: when
-    /// something has failed.
-    pub fn left(&self, phase: Phase) -> Duration {
+    /// How long a phase may still take. If nobody has asked for the shutdown, because something has
+    /// failed, it begins with this call.
+    pub fn remaining(&self, phase: Phase) -> Duration {
         let began = *self.began.get_or_init(Instant::now);
         (began + self.limit * phase.end() / 100).saturating_duration_since(Instant::now())
     }
 
-    /// How long calls may take before they are answered that the process is shutting down, from
-    /// when the phase before is over.
+    /// How long calls may run after the phase [`Pages`](Phase::Pages), before the server answers
+    /// them UNAVAILABLE.
     pub fn grace_period(&self) -> Duration {
         let calls = self.limit * (Phase::Calls.end() - Phase::Pages.end()) / 100;
         calls.saturating_sub(LAST_ANSWERS)
@@ -99,16 +101,16 @@ impl Shutdown {
 
     fn begin(&self) {
         self.began.get_or_init(Instant::now);
-        self.asked.cancel();
+        self.requested.cancel();
     }
 }
 
-/// The end of this process, which SIGTERM or SIGINT asks for.
+/// The shutdown of this process, which SIGTERM or SIGINT requests.
 ///
-/// Whoever works in the process watches its token, finishes what is in hand, and returns. A second
-/// signal, a second or more after the first, ends the process at once, with status 143 (SIGTERM)
-/// or 130 (SIGINT): what is not in the log by then has not happened, and what is in it is safe. If whatever it may be has not
-/// ended within the limit, the process ends all the same, with status 1.
+/// Everything that runs in the process watches [`Shutdown::requested`], finishes its work and
+/// returns. A second signal, a second or more after the first, ends the process at once with status
+/// 143 (SIGTERM) or 130 (SIGINT). After the limit the process ends with status 1. Neither loses what
+/// is in the log.
 ///
 /// From this call on the signals no longer end the process by themselves. Must be called
 /// within a tokio runtime; fails only if the operating system refuses a handler.
@@ -126,7 +128,7 @@ pub fn on_signals(flags: &ShutdownFlags) -> io::Result<Shutdown> {
         );
         begun.begin();
         let status = tokio::select! {
-            (second, status) = signals.another() => {
+            (second, status) = signals.next_request() => {
                 tracing::warn!(signal = second, "ending at once");
                 i32::from(status)
             }
@@ -141,18 +143,18 @@ pub fn on_signals(flags: &ShutdownFlags) -> io::Result<Shutdown> {
     Ok(shutdown)
 }
 
-/// Calls `stop` when a command is asked to stop, as [`on_signals`] has it but without a limit, with
-/// the status to exit with.
+/// Calls `stop` with the exit status on the first signal, for commands. Like [`on_signals`], but
+/// without a time limit.
 pub fn on_first_signal(stop: impl FnOnce(u8) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let (first, status) = signals.next().await;
         tracing::info!(signal = first, "stopping; a second signal ends the process at once");
-        // Who asks for the end need not read what the command has found.
+        // Whoever stops the command may not read its results.
         _ = STOPPED_BY.set(status);
         output::give_results_up_after(UNREAD_RESULTS);
         stop(status);
-        let (second, status) = signals.another().await;
+        let (second, status) = signals.next_request().await;
         tracing::warn!(signal = second, "ending at once");
         output::finish(LAST_LINES);
         exit(i32::from(status));
@@ -160,10 +162,9 @@ pub fn on_first_signal(stop: impl FnOnce(u8) + Send + 'static) -> io::Result<()>
     Ok(())
 }
 
-/// The exit status of the first signal that has asked a command to stop.
 static STOPPED_BY: OnceLock<u8> = OnceLock::new();
 
-/// With which status a command ends whose results nobody has read: that of the signal.
+/// The exit status of the signal that has asked a command to stop. None: there was no signal.
 pub(crate) fn status_of_signal() -> Option<u8> {
     STOPPED_BY.get().copied()
 }
@@ -181,8 +182,8 @@ impl Signals {
         })
     }
 
-    /// The next one that is not the same request as one that has come just now.
-    async fn another(&mut self) -> (&'static str, u8) {
+    /// The next signal that is not the [same request](SAME_REQUEST) as the last one.
+    async fn next_request(&mut self) -> (&'static str, u8) {
         let first = Instant::now();
         loop {
             let signal = self.next().await;
@@ -192,7 +193,7 @@ impl Signals {
         }
     }
 
-    /// The name of the next one, and the exit status that shells report for a process that it has
+    /// The name of the next signal, and the exit status that shells report for a process that it has
     /// ended.
     async fn next(&mut self) -> (&'static str, u8) {
         tokio::select! {
@@ -207,13 +208,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn every_phase_has_its_end_within_the_limit() {
+    async fn every_phase_ends_within_the_limit() {
         let shutdown = Shutdown::within(Duration::from_secs(10));
         shutdown.begin();
-        assert_eq!(shutdown.left(Phase::Attempts), Duration::from_millis(7_800));
+        assert_eq!(shutdown.remaining(Phase::Attempts), Duration::from_millis(7_800));
         tokio::time::advance(Duration::from_secs(8)).await;
-        assert_eq!(shutdown.left(Phase::Attempts), Duration::ZERO);
-        assert_eq!(shutdown.left(Phase::Telemetry), Duration::from_millis(1_500));
+        assert_eq!(shutdown.remaining(Phase::Attempts), Duration::ZERO);
+        assert_eq!(shutdown.remaining(Phase::Telemetry), Duration::from_millis(1_500));
         assert!(shutdown.grace_period() + LAST_ANSWERS < Duration::from_secs(5));
     }
 }

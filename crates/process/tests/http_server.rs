@@ -1,4 +1,4 @@
-//! The HTTP server against clients that hold it up.
+//! The HTTP server with slow, silent and greedy clients.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -19,21 +19,21 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-/// Far more than anything here takes.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A limit that is not meant to be met.
+/// A limit that no test reaches.
 const LONG: Duration = Duration::from_secs(600);
-/// One that is.
+/// A limit that tests reach.
 const SHORT: Duration = Duration::from_millis(200);
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const HALF_A_HEAD: &str = "GET / HTTP/1.1\r\nHost: x\r\n";
 const HALF_A_BODY: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345";
 
-/// More than the buffers between two sockets take.
+/// More bytes than the buffers between two sockets hold.
 const LARGE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Answers with how many bytes it was sent, and by whom; at `/large`, with many.
+/// Answers with the number of bytes that it got, and the peer. The answer of `/large` is large.
 #[derive(Clone)]
 struct Counting;
 
@@ -96,7 +96,7 @@ impl Server {
         TcpStream::connect(self.address).await.expect("it listens")
     }
 
-    /// A connection on which something was sent.
+    /// A connection that has sent these bytes.
     async fn sent(&self, text: &str) -> TcpStream {
         let mut connection = self.connect().await;
         connection.write_all(text.as_bytes()).await.expect("it is sent");
@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-/// What comes next; empty at the end.
+/// The next bytes; empty at the end.
 async fn read_some(connection: &mut TcpStream) -> Result<String, Box<dyn Error>> {
     let mut bytes = vec![0; 4_096];
     let count = timeout(PATIENCE, connection.read(&mut bytes)).await??;
@@ -118,7 +118,7 @@ async fn read_some(connection: &mut TcpStream) -> Result<String, Box<dyn Error>>
     Ok(String::from_utf8(bytes)?)
 }
 
-/// A connection that is closed may be reset, if it had sent something.
+/// A closed connection may also be reset.
 async fn assert_is_closed(connection: &mut TcpStream) {
     let mut rest = Vec::new();
     let read = timeout(PATIENCE, connection.read_to_end(&mut rest)).await;
@@ -127,7 +127,7 @@ async fn assert_is_closed(connection: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn who_says_nothing_or_half_a_head_is_dropped_in_time() {
+async fn a_client_that_sends_nothing_or_half_a_head_is_disconnected_in_time() {
     let server = Server::start(|limits| limits.header_timeout = SHORT).await;
     let (mut silent, mut half) = (server.connect().await, server.sent(HALF_A_HEAD).await);
     assert_is_closed(&mut silent).await;
@@ -135,9 +135,9 @@ async fn who_says_nothing_or_half_a_head_is_dropped_in_time() {
     server.assert_answers().await;
 }
 
-/// Time is paused: it passes when nobody has anything to do.
+/// Time is paused: it passes when all tasks are idle.
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_kept_for_longer_than_proxies_keep_theirs_and_not_for_ever() {
+async fn an_idle_connection_is_kept_for_longer_than_proxies_keep_theirs_but_not_for_ever() {
     let server = Server::start(|_| {}).await;
     for more in ["", HALF_A_HEAD] {
         let mut idle = server.sent(GET).await;
@@ -152,7 +152,7 @@ async fn a_connection_is_kept_for_longer_than_proxies_keep_theirs_and_not_for_ev
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_the_answer_is_dropped_in_time() {
+async fn a_client_that_does_not_read_the_answer_is_disconnected_in_time() {
     let server = Server::start(|_| {}).await;
     let mut deaf = server.sent("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
@@ -175,7 +175,7 @@ async fn a_head_that_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_is_answered_408() {
     let server = Server::start(|limits| limits.body_timeout = SHORT).await;
     let mut half = server.sent(HALF_A_BODY).await;
     let head = read_some(&mut half).await.expect("an answer");
@@ -184,11 +184,11 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_later_than_a_connection_may_be_silent_is_taken() {
+async fn a_body_may_take_longer_than_a_connection_may_be_idle() {
     let server = Server::start(|limits| limits.header_timeout = SHORT).await;
     let mut slow = server.sent(HALF_A_BODY).await;
     let mut other = server.connect().await;
-    // By now the time for its head is over as well.
+    // By now the time limit of the head has passed as well.
     assert_is_closed(&mut other).await;
     slow.write_all(b"67890").await.expect("it is still taken");
     let answer = read_some(&mut slow).await.expect("an answer");
@@ -197,7 +197,7 @@ async fn a_body_that_comes_later_than_a_connection_may_be_silent_is_taken() {
 }
 
 #[tokio::test]
-async fn half_open_requests_keep_nobody_else_out() {
+async fn unfinished_requests_keep_no_other_client_out() {
     let server = Server::start(|limits| limits.max_connections_per_peer.number = 5).await;
     let mut held = Vec::new();
     for _ in 0..5 {
@@ -214,7 +214,7 @@ async fn half_open_requests_keep_nobody_else_out() {
     assert!(read_some(&mut other).await.expect("an answer").starts_with("HTTP/1.1 200"));
 
     held.clear();
-    // Its places come back as the server notices.
+    // The server releases its permits when it notices.
     let answered = async {
         loop {
             let mut again = server.sent(GET).await;
@@ -228,7 +228,7 @@ async fn half_open_requests_keep_nobody_else_out() {
 }
 
 #[tokio::test]
-async fn a_proxys_connections_count_in_all_only() {
+async fn only_the_total_limit_counts_for_a_proxy() {
     let server = Server::start(|limits| {
         limits.max_connections_per_peer.number = 1;
         limits.max_connections.number = 3;
@@ -242,7 +242,7 @@ async fn a_proxys_connections_count_in_all_only() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_may_finish_when_the_server_ends_and_an_idle_connection_is_closed() {
+async fn at_shutdown_a_request_in_flight_may_finish_and_idle_connections_are_closed() {
     let server = Server::start(|_| {}).await;
     let mut idle = server.sent(GET).await;
     assert!(read_some(&mut idle).await.expect("an answer").starts_with("HTTP/1.1 200"));

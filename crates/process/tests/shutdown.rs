@@ -1,4 +1,4 @@
-//! Signals, sent to a process of their own: this very program, running only the ignored test.
+//! Signals to a child process, which is this test binary running only the ignored test.
 #![allow(clippy::print_stdout, reason = "a test is read by whoever runs it")]
 
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Whether the process stays after the first signal.
 const STAYS: &str = "TEST_STAYS_AFTER_THE_FIRST_SIGNAL";
-/// How long it may take to end then, in milliseconds.
+/// Its time limit for the shutdown, in milliseconds.
 const LIMIT: &str = "TEST_SHUTDOWN_LIMIT";
 
 #[tokio::test]
@@ -20,14 +20,14 @@ async fn process_under_test() {
     let flags = ShutdownFlags { shutdown_timeout: Duration::from_millis(limit) };
     let shutdown = shutdown::on_signals(&flags).expect("handlers");
     println!("\nready");
-    shutdown.asked().cancelled().await;
+    shutdown.requested().cancelled().await;
     println!("asked to stop");
     if std::env::var_os(STAYS).is_some() {
         std::future::pending::<()>().await;
     }
 }
 
-/// How long a process is waited for that was asked to end.
+/// How long the test waits for the process to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Process {
@@ -64,8 +64,8 @@ impl Process {
         kill_process(pid, signal).expect("the process is there");
     }
 
-    /// Sends the signal until the process ends: what comes within a second of the first one is the
-    /// same request.
+    /// Sends the signal until the process ends. Signals within a second of the first one are the same
+    /// request.
     fn exit_status_on(mut self, signal: Signal) -> Option<i32> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -117,7 +117,7 @@ fn a_signal_that_comes_with_the_first_is_the_same_request() {
 }
 
 #[test]
-fn what_does_not_end_by_itself_is_ended_at_the_limit() {
+fn a_process_that_does_not_end_by_itself_is_ended_at_the_limit() {
     let mut process = Process::ending_within(true, 100);
     process.send(Signal::TERM);
     process.says("asked to stop");

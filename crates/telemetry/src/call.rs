@@ -1,4 +1,4 @@
-//! The span of a call while it is answered.
+//! The span of a gRPC call while it is answered.
 
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use opentelemetry::Context;
@@ -10,15 +10,15 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::finished_span::span_context;
-use crate::started;
+use crate::global_telemetry;
 
-/// The target of the spans that the layer of traces takes.
+/// The target of spans that are exported.
 pub(crate) const RECORDED: &str = "keeptrusts_webhooks::recorded";
 
 /// A call that is being answered.
 ///
-/// Its span is of the level ERROR, so that whatever line is logged while it is entered has the
-/// trace's id: also at `--log-level error`, and whether the trace is recorded or not.
+/// Its span has the level ERROR, so that every line that is logged within it has the trace's id:
+/// also at `--log-level error`, and whether the trace is recorded or not.
 #[derive(Debug)]
 pub struct Call {
     trace: TraceContext,
@@ -27,18 +27,18 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of a method, such as `keeptrusts.webhooks.v1.IngestService/PublishEvent`, in the
-    /// caller's trace if it has one.
+    /// `method` is a full name, such as `keeptrusts.webhooks.v1.IngestService/PublishEvent`. `parent`
+    /// is the caller's span, if it has one.
     pub fn begin(method: &str, parent: Option<TraceContext>) -> Call {
         let new = new_trace();
-        match started::sampling() {
+        match global_telemetry::sampling() {
             Some(ratio) if ratio.records(parent.as_ref(), &new) => Call::recorded(method, parent),
-            // Nobody would find a span of ours: what follows hangs where the call hangs.
+            // No span is exported, so later spans hang below the caller's.
             _ => Call::unrecorded(method, parent.unwrap_or(new)),
         }
     }
 
-    /// With a span of its own. Attributes: OpenTelemetry's semantic conventions for RPC.
+    /// Attributes follow OpenTelemetry's semantic conventions for RPC.
     fn recorded(method: &str, parent: Option<TraceContext>) -> Call {
         let span = tracing::error_span!(
             target: RECORDED,
@@ -53,7 +53,7 @@ impl Call {
         );
         if let Some(parent) = &parent {
             let parent = Context::new().with_remote_span_context(span_context(parent, true));
-            // It fails only if the logs were started by somebody else, as tests do.
+            // Fails only with another subscriber, as in tests.
             _ = span.set_parent(parent);
         }
         let context = span.context();
@@ -76,24 +76,24 @@ impl Call {
         Call { trace, span, is_recorded: false }
     }
 
-    /// Where it hangs in its trace; what it causes hangs below.
+    /// The parent of everything that the call causes.
     pub fn trace(&self) -> &TraceContext {
         &self.trace
     }
 
-    /// What is logged within this span belongs to the call.
+    /// Lines that are logged within this span belong to the call.
     pub fn span(&self) -> &Span {
         &self.span
     }
 
-    /// It was answered.
+    /// Records the status code of the answer.
     pub fn answered(&self, code: Code) {
         if !self.is_recorded {
             return;
         }
         self.span.record("rpc.response.status_code", code_name(code));
-        // For a server only these are errors: of the others the caller is the cause. (Semantic
-        // conventions for gRPC.)
+        // Only these are errors of the server; the others are caused by the caller (semantic
+        // conventions for gRPC).
         let is_error = matches!(
             code,
             Code::Unknown
@@ -109,7 +109,8 @@ impl Call {
     }
 }
 
-/// A trace of its own, for what belongs to no caller's. Not sampled: nobody records its root.
+/// A new trace, for work that belongs to no caller's trace. It is not sampled, because nobody would
+/// record its root.
 pub fn new_trace() -> TraceContext {
     let ids = RandomIdGenerator::default();
     TraceContext {
@@ -120,12 +121,11 @@ pub fn new_trace() -> TraceContext {
     }
 }
 
-/// The id of a span below another one.
 pub fn new_span_id() -> [u8; 8] {
     RandomIdGenerator::default().new_span_id().to_bytes()
 }
 
-/// A status code as protocols write it, such as NOT_FOUND.
+/// The name of a status code, such as NOT_FOUND.
 pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

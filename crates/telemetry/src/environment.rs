@@ -1,8 +1,7 @@
-//! OpenTelemetry's own variables of the environment:
+//! Reads OpenTelemetry's environment variables:
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 //! Empty ones count as not set.
 
-/// The value of a variable.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
@@ -15,7 +14,7 @@ pub(crate) fn is(name: &str, value: &str) -> bool {
     variable(name).is_some_and(|set| set.eq_ignore_ascii_case(value))
 }
 
-/// A number; what is none counts as not set, says the specification, with a warning.
+/// The specification demands that a value that is no number is ignored with a warning.
 pub(crate) fn number(name: &str) -> Option<usize> {
     let value = variable(name)?;
     let number = value.trim().parse();

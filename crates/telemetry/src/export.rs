@@ -1,4 +1,4 @@
-//! Where spans and metrics go: to a collector by OTLP over gRPC.
+//! Exports spans and metrics to a collector, by OTLP over gRPC.
 //!
 //! Decision: docs/decisions/spans-go-out-as-appends-do.md
 
@@ -23,51 +23,51 @@ use crate::environment;
 use crate::error::TelemetryError;
 use crate::metrics::SCOPE;
 
-/// How long spans wait for others after some have gone out (OTEL_BSP_SCHEDULE_DELAY). The first
-/// one after a while waits for nobody: a process that is killed loses what it has told since its
-/// last export began, and with a pause of seconds that would be all that it has done.
-const PAUSE: Duration = Duration::from_millis(20);
-/// How many may wait (OTEL_BSP_MAX_QUEUE_SIZE); more are dropped. At full speed thousands of
-/// deliveries end between two exports, and each has several spans.
-const MAX_WAITING_SPANS: usize = 32_768;
-/// However many are asked for: about a gigabyte.
-const MOST_WAITING_SPANS: usize = 1_048_576;
-/// How many go out at once (OTEL_BSP_MAX_EXPORT_BATCH_SIZE). Far below the 4 MiB that a collector
-/// takes.
-const MAX_BATCH_SPANS: usize = 2_048;
-/// A collector that is away is complained about so often.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+/// The default pause after an export (OTEL_BSP_SCHEDULE_DELAY). The first span after a while is
+/// exported at once: a process that is killed loses all spans since its last export, and with a pause
+/// of seconds that would be everything that it has done.
+const EXPORT_PAUSE: Duration = Duration::from_millis(20);
+/// The default size of the queue (OTEL_BSP_MAX_QUEUE_SIZE); further spans are dropped. At full speed
+/// thousands of deliveries end between two exports, and each has several spans.
+const DEFAULT_QUEUE_SPANS: usize = 32_768;
+/// The largest queue that can be configured: about a gigabyte.
+const MAX_QUEUE_SPANS: usize = 1_048_576;
+/// The default size of an export (OTEL_BSP_MAX_EXPORT_BATCH_SIZE). Far below the 4 MiB that a
+/// collector accepts.
+const BATCH_SPANS: usize = 2_048;
+/// Between two warnings that spans are lost.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The way of spans to a collector: a bounded queue, and a task that takes all that waits into the
-/// next export while the last one is under way, as the log's appender does. (OpenTelemetry's own
-/// batch processor exports by a clock, in a thread that it wakes for nothing when there is
-/// nothing to do.)
+/// A bounded queue of spans, and a task that exports them. While one export is under way, spans
+/// collect for the next one, as in the log's appender. (OpenTelemetry's own batch processor exports
+/// by a timer, in a thread that wakes up also when there is nothing to do.)
 #[derive(Debug)]
-pub(crate) struct Exporting {
-    waiting: mpsc::Sender<SpanData>,
+pub(crate) struct SpanQueue {
+    sender: mpsc::Sender<SpanData>,
+    /// Lost spans since the last warning.
     lost: AtomicU64,
     scope: InstrumentationScope,
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Exporting {
-    fn start(exporter: SpanExporter) -> Arc<Exporting> {
-        let max_waiting = environment::number("OTEL_BSP_MAX_QUEUE_SIZE");
-        let max_waiting = max_waiting.unwrap_or(MAX_WAITING_SPANS).clamp(1, MOST_WAITING_SPANS);
-        let (waiting, spans) = mpsc::channel(max_waiting);
+impl SpanQueue {
+    fn start(exporter: SpanExporter) -> Arc<SpanQueue> {
+        let capacity = environment::number("OTEL_BSP_MAX_QUEUE_SIZE");
+        let capacity = capacity.unwrap_or(DEFAULT_QUEUE_SPANS).clamp(1, MAX_QUEUE_SPANS);
+        let (sender, spans) = mpsc::channel(capacity);
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION"));
         let (scope, stop) = (scope.build(), CancellationToken::new());
         let lost = AtomicU64::new(0);
-        let exporting = Arc::new(Exporting { waiting, lost, scope, stop, task: Mutex::default() });
-        let task = tokio::spawn(export_all(Arc::clone(&exporting), exporter, spans));
-        *exporting.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        exporting
+        let queue = Arc::new(SpanQueue { sender, lost, scope, stop, task: Mutex::default() });
+        let task = tokio::spawn(export_all(Arc::clone(&queue), exporter, spans));
+        *queue.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        queue
     }
 
-    /// Hands a span over. Never waits: without room it is dropped, and counted.
+    /// Never waits: if the queue is full, the span is dropped and counted.
     pub(crate) fn send(&self, span: SpanData) {
-        if self.waiting.try_send(span).is_err() {
+        if self.sender.try_send(span).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -76,12 +76,12 @@ impl Exporting {
         self.scope.clone()
     }
 
-    /// Exports what waits, for at most `patience`.
-    pub(crate) async fn stop(&self, patience: Duration) {
+    /// Exports the spans in the queue, for at most `limit`.
+    pub(crate) async fn stop(&self, limit: Duration) {
         self.stop.cancel();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
-            && timeout(patience, task).await.is_err()
+            && timeout(limit, task).await.is_err()
         {
             tracing::warn!("the last spans were not exported: the collector does not answer");
         }
@@ -89,23 +89,24 @@ impl Exporting {
 }
 
 async fn export_all(
-    exporting: Arc<Exporting>,
+    queue: Arc<SpanQueue>,
     exporter: SpanExporter,
     mut spans: mpsc::Receiver<SpanData>,
 ) {
-    let most = environment::number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(MAX_BATCH_SPANS);
+    let most = environment::number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(BATCH_SPANS);
     let pause = environment::number("OTEL_BSP_SCHEDULE_DELAY");
-    let pause = pause.map_or(PAUSE, |milliseconds| Duration::from_millis(milliseconds as u64));
+    let pause =
+        pause.map_or(EXPORT_PAUSE, |milliseconds| Duration::from_millis(milliseconds as u64));
     let mut batch = Vec::new();
-    let mut complained: Option<Instant> = None;
+    let mut last_warning: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
             count = spans.recv_many(&mut batch, most.max(1)) => if count == 0 {
                 return;
             },
-            () = exporting.stop.cancelled(), if !spans.is_closed() => {
-                // What waits still goes out; nothing new is taken.
+            () = queue.stop.cancelled(), if !spans.is_closed() => {
+                // Spans in the queue are still exported; new ones are dropped.
                 spans.close();
                 continue;
             }
@@ -113,24 +114,24 @@ async fn export_all(
         let count = batch.len() as u64;
         let exported = exporter.export(std::mem::take(&mut batch)).await;
         if exported.is_err() {
-            exporting.lost.fetch_add(count, Ordering::Relaxed);
+            queue.lost.fetch_add(count, Ordering::Relaxed);
         }
-        let lost = exporting.lost.load(Ordering::Relaxed);
-        if lost > 0 && complained.is_none_or(|time| time.elapsed() >= COMPLAINT_PAUSE) {
-            exporting.lost.fetch_sub(lost, Ordering::Relaxed);
-            complained = Some(Instant::now());
+        let lost = queue.lost.load(Ordering::Relaxed);
+        if lost > 0 && last_warning.is_none_or(|time| time.elapsed() >= WARNING_INTERVAL) {
+            queue.lost.fetch_sub(lost, Ordering::Relaxed);
+            last_warning = Some(Instant::now());
             let error = exported.err().map(tracing::field::display);
             tracing::warn!(spans = lost, error, "spans were lost on their way to the collector");
         }
-        _ = exporting.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        _ = queue.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
-/// Finished spans and spans that tracing has seen take the same way.
+/// Puts the spans of tracing into the queue, where [`FinishedSpan`](crate::FinishedSpan)s go as well.
 #[derive(Debug)]
-struct Shared(Arc<Exporting>);
+struct QueueProcessor(Arc<SpanQueue>);
 
-impl SpanProcessor for Shared {
+impl SpanProcessor for QueueProcessor {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -142,17 +143,17 @@ impl SpanProcessor for Shared {
     }
 
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        // The way is closed by whoever has opened it.
+        // `SpanQueue::stop` does this.
         Ok(())
     }
 }
 
-/// The way for spans; the endpoint is None if OpenTelemetry's variables name it. Nothing is
-/// connected to before there is something to send.
+/// Starts the export of spans. `endpoint` is None if OpenTelemetry's variables name it. The first
+/// span connects to the collector.
 pub(crate) fn spans(
     endpoint: Option<&str>,
     resource: &Resource,
-) -> Result<(Arc<Exporting>, SdkTracerProvider), TelemetryError> {
+) -> Result<(Arc<SpanQueue>, SdkTracerProvider), TelemetryError> {
     let exporter = SpanExporter::builder().with_tonic();
     let exporter = match endpoint {
         Some(endpoint) => exporter.with_endpoint(endpoint),
@@ -164,17 +165,16 @@ pub(crate) fn spans(
     };
     let mut exporter = exporter.build().map_err(TelemetryError::Exporter)?;
     exporter.set_resource(resource);
-    let exporting = Exporting::start(exporter);
+    let queue = SpanQueue::start(exporter);
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(Shared(Arc::clone(&exporting)))
-        // Calls are chosen before they have a span.
+        .with_span_processor(QueueProcessor(Arc::clone(&queue)))
+        // Sampling is decided before a call gets a span: see `Call::begin`.
         .with_sampler(Sampler::AlwaysOn)
         .with_resource(resource.clone())
         .build();
-    Ok((exporting, provider))
+    Ok((queue, provider))
 }
 
-/// The way for metrics.
 pub(crate) fn metrics(endpoint: Option<&str>) -> Result<MetricExporter, TelemetryError> {
     let exporter = MetricExporter::builder().with_tonic();
     let exporter = match endpoint {
@@ -188,8 +188,8 @@ pub(crate) fn metrics(endpoint: Option<&str>) -> Result<MetricExporter, Telemetr
     exporter.build().map_err(TelemetryError::Exporter)
 }
 
-/// For a collector at an https address: whom to trust, and what to show. (OpenTelemetry's exporter
-/// does not read these variables itself.)
+/// TLS for a collector at an https address. OpenTelemetry's exporter does not read these variables
+/// itself.
 fn tls(endpoint: Option<&str>, signal: &str) -> Result<Option<ClientTlsConfig>, TelemetryError> {
     let of_signal = |rest: &str| {
         environment::variable(&format!("OTEL_EXPORTER_OTLP_{signal}_{rest}"))

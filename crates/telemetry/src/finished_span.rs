@@ -1,9 +1,9 @@
-//! Spans that are made and exported when they are over.
+//! Spans that are made and exported when their work is over.
 //!
-//! What happens to an event happens in several processes and takes hours; nobody holds a span
-//! open for that. But the log has it all: when each step began and ended, where it hangs in its
-//! trace, what came of it. So a span is made of that, in one piece, and only if its trace is
-//! recorded: of the others not even the attributes are made.
+//! An event is processed by several processes over hours, and no process can hold a span open for so
+//! long. But the log knows when each step began and ended, its place in the trace, and its result. So
+//! a span is made from that, and only if its trace is recorded: otherwise not even its attributes are
+//! made.
 //!
 //! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
@@ -18,45 +18,41 @@ use opentelemetry::trace::TraceState;
 use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::started;
+use crate::global_telemetry;
 
-/// A span that is over.
 #[derive(Debug)]
 pub struct FinishedSpan {
-    /// The span itself.
     pub context: TraceContext,
-    /// The span in the same trace that it hangs below.
+    /// A span in the same trace.
     pub parent: TraceContext,
-    /// What it is called; of few different values.
+    /// One of few values.
     pub name: Cow<'static, str>,
-    /// What kind of work it was.
     pub kind: SpanKind,
-    /// When it began.
     pub start: Timestamp,
-    /// When it ended.
     pub end: Timestamp,
-    /// What else is known of it; never a secret, a body or an endpoint's path.
+    /// Must not contain a secret, a body or the path of an endpoint's URL.
     pub attributes: Vec<KeyValue>,
-    /// The span in the same trace that it follows, and whose call asked for it, in another.
+    /// The span before it in the same trace, and the span of the call in another trace that asked
+    /// for the work.
     pub links: Vec<TraceContext>,
-    /// Why it failed, if it did.
+    /// None: the work has succeeded.
     pub error: Option<String>,
 }
 
 impl FinishedSpan {
-    /// Hands the span to the exporter, unless its trace is not recorded. Never waits: if the
-    /// exporter cannot keep up, spans are dropped, and the exporter says so.
+    /// Exports the span if its trace is recorded. Never waits: if the exporter cannot keep up, spans
+    /// are dropped with a warning.
     pub fn export(self) {
         if !self.context.sampled {
             return;
         }
-        let Some(exporting) = started::exporting() else { return };
+        let Some(queue) = global_telemetry::span_queue() else { return };
         let mut links = SpanLinks::default();
         let others = self.links.iter();
         links
             .links
             .extend(others.map(|other| Link::new(span_context(other, false), Vec::new(), 0)));
-        exporting.send(SpanData {
+        queue.send(SpanData {
             span_context: span_context(&self.context, false),
             parent_span_id: SpanId::from_bytes(self.parent.span_id),
             parent_span_is_remote: false,
@@ -69,14 +65,14 @@ impl FinishedSpan {
             events: SpanEvents::default(),
             links,
             status: self.error.map_or(Status::Unset, Status::error),
-            instrumentation_scope: exporting.scope(),
+            instrumentation_scope: queue.scope(),
         });
     }
 }
 
-/// Whether spans of this trace go anywhere, so that it is worth while to make one.
+/// Whether spans of this trace are exported. Otherwise there is no need to make one.
 pub fn is_recorded(trace: Option<&TraceContext>) -> bool {
-    trace.is_some_and(|trace| trace.sampled) && started::exporting().is_some()
+    trace.is_some_and(|trace| trace.sampled) && global_telemetry::span_queue().is_some()
 }
 
 pub(crate) fn span_context(context: &TraceContext, is_remote: bool) -> SpanContext {
@@ -89,8 +85,7 @@ pub(crate) fn span_context(context: &TraceContext, is_remote: bool) -> SpanConte
     )
 }
 
-/// OpenTelemetry's form. Its grammar is a little narrower than that of W3C: what it does not take is
-/// left out.
+/// OpenTelemetry's grammar is a little narrower than W3C's. A state that does not fit is dropped.
 fn trace_state(context: &TraceContext) -> TraceState {
     let Some(state) = &context.state else { return TraceState::NONE };
     TraceState::from_str(state.as_str()).unwrap_or_default()
@@ -105,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tracestate_is_the_same_in_opentelemetrys_form() {
+    fn a_tracestate_survives_the_conversion_to_opentelemetry() {
         let trace: TraceContext =
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("a context");
         assert_eq!(span_context(&trace, false).trace_state().header(), "");

@@ -1,4 +1,4 @@
-//! The flags of telemetry, and what they start.
+//! The flags of telemetry, and starting it.
 
 use std::time::Duration;
 
@@ -9,17 +9,16 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::Registry;
 use tonic::transport::Uri;
 
+use crate::collection_hooks;
 use crate::environment::{self, is, is_set, variable};
 use crate::error::TelemetryError;
 use crate::export;
+use crate::global_telemetry::{self, GlobalTelemetry, Telemetry};
 use crate::logging::LoggingFlags;
-use crate::metrics::{SCOPE, Scrape, tell_of_log_lines};
-use crate::refresh;
+use crate::metrics::{SCOPE, Scrape, observe_log_lines};
 use crate::resource::resource;
 use crate::sampling::SamplingRatio;
-use crate::started::{self, Started, Telemetry};
 
-/// The flags of a process's telemetry; flatten them into its own.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryFlags {
@@ -42,29 +41,28 @@ pub struct TelemetryFlags {
     #[arg(long, value_name = "RATIO")]
     pub trace_sampling: Option<SamplingRatio>,
 
-    /// What is logged, and how it looks.
     #[command(flatten)]
     pub logging: LoggingFlags,
 }
 
 impl TelemetryFlags {
-    /// Starts the logs, and what else the flags and the environment say. `name` is the service's,
-    /// unless OTEL_SERVICE_NAME has another. Needs a tokio runtime.
+    /// Starts logs, traces and metrics. `name` is the service's, unless OTEL_SERVICE_NAME is set. Must
+    /// be called within a tokio runtime.
     pub fn start(&self, name: &'static str) -> Result<Telemetry, TelemetryError> {
         let resource = resource(name);
         let exports = self.exports();
         let endpoint = self.otlp_endpoint.as_deref();
-        let exporting = match exports.spans {
+        let spans = match exports.spans {
             true => Some(export::spans(endpoint, &resource)?),
             false => None,
         };
-        let tracer = exporting.as_ref().map(|(_, provider)| provider.tracer(SCOPE));
+        let tracer = spans.as_ref().map(|(_, provider)| provider.tracer(SCOPE));
         self.logging.start(tracer)?;
-        let exporting = exporting.map(|(exporting, _)| exporting);
-        if let Some(exporting) = exporting.clone() {
+        let span_queue = spans.map(|(queue, _)| queue);
+        if let Some(span_queue) = span_queue.clone() {
             let sampling = self.sampling();
             tracing::info!(collector = self.collector(), %sampling, "sending traces");
-            started::set(Started { sampling, exporting });
+            global_telemetry::set(GlobalTelemetry { sampling, span_queue });
         }
 
         let registry = Registry::new();
@@ -79,8 +77,8 @@ impl TelemetryFlags {
         };
         let meters = meters.build();
         global::set_meter_provider(meters.clone());
-        tell_of_log_lines();
-        let pushing = exports.metrics.then(|| tokio::spawn(refresh_for_pushes()).abort_handle());
+        observe_log_lines();
+        let hooks = exports.metrics.then(|| tokio::spawn(run_hooks_for_pushes()).abort_handle());
         if exports.metrics {
             tracing::info!(collector = self.collector(), "sending metrics");
         }
@@ -90,7 +88,7 @@ impl TelemetryFlags {
         {
             tracing::warn!(protocol, "OTEL_EXPORTER_OTLP_PROTOCOL is ignored: it is grpc here");
         }
-        Ok(Telemetry { exporting, meters, scrape: Scrape(registry), pushing })
+        Ok(Telemetry { span_queue, meters, scrape: Scrape(registry), hooks })
     }
 
     fn exports(&self) -> Exports {
@@ -140,13 +138,13 @@ impl TelemetryFlags {
     }
 }
 
-/// Metrics that are pushed are collected by a clock, in a thread that cannot look anything up.
-async fn refresh_for_pushes() {
-    // As OpenTelemetry reads it; a minute is its default.
+/// OpenTelemetry collects pushed metrics by a timer, in a thread that cannot run the hooks itself.
+async fn run_hooks_for_pushes() {
+    // Parsed as OpenTelemetry does, with its default of a minute.
     let interval = variable("OTEL_METRIC_EXPORT_INTERVAL").and_then(|text| text.parse().ok());
     let interval = Duration::from_millis(interval.unwrap_or(60_000).max(1_000));
     loop {
-        refresh::refresh().await;
+        collection_hooks::run().await;
         tokio::time::sleep(interval).await;
     }
 }
@@ -163,7 +161,7 @@ fn endpoint(text: &str) -> Result<String, &'static str> {
         return Err("write http://host:port or https://host:port, such as http://localhost:4317");
     };
     match url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        // It would not be used, and be seen in logs.
+        // They would not be used, and would appear in logs.
         true => Err("write no user or password: give them by OTEL_EXPORTER_OTLP_HEADERS"),
         false => Ok(text.to_owned()),
     }

@@ -1,5 +1,5 @@
-//! Logs: structured, to stderr, off the threads that do the work ([`crate::output`]), and without
-//! endless repetitions ([`crate::repeats`]).
+//! Structured logs on stderr. A thread of their own writes them ([`crate::output`]), and repeated
+//! lines are summed up ([`crate::repeated_lines`]).
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -15,10 +15,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::output::LogLines;
-use crate::repeats::Unrepeated;
-use crate::{call, panics, repeats};
+use crate::repeated_lines::RepeatLayer;
+use crate::{call, panics, repeated_lines};
 
-/// The flags of the logs; flatten them into a process's own.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LoggingFlags {
@@ -31,7 +30,6 @@ pub struct LoggingFlags {
     pub log_level: LogLevel,
 }
 
-/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people: a line of text each
@@ -60,8 +58,7 @@ impl FromStr for LogLevel {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // EnvFilter would take a misspelt level for the name of a module, and log nothing of
-        // the others.
+        // EnvFilter would take a misspelt level for the name of a module, and log nothing else.
         let has_level = text.split(',').all(|directive| {
             let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim();
             !level.is_empty() && level.parse::<LevelFilter>().is_ok()
@@ -74,32 +71,31 @@ impl FromStr for LogLevel {
 }
 
 impl LoggingFlags {
-    /// Starts the logs and nothing else, for commands that end soon.
+    /// Starts the logs without traces and metrics, for commands.
     pub fn start_alone(&self) -> Result<(), TryInitError> {
         self.start(None)
     }
 
-    /// Starts the logs, and beside them the traces of what tracing sees. An error if this process
-    /// has done so before.
+    /// Starts the logs, and the export of tracing's spans. An error if the process has done so before.
     pub(crate) fn start(&self, tracer: Option<SdkTracer>) -> Result<(), TryInitError> {
         let lines = tracing_subscriber::fmt::layer().with_writer(|| LogLines);
         let lines = match self.log_format {
             LogFormat::Human => lines.with_ansi(wants_colours()).boxed(),
-            // The span is the call's: its trace id is what lines are looked for by.
+            // With the current span only: it has the trace id that lines are searched by.
             LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         };
-        // What OpenTelemetry tells of itself at info is for its developers.
+        // OpenTelemetry's own lines at info are for its developers.
         let quiet =
             if self.log_level.0.contains("opentelemetry") { "" } else { ",opentelemetry=warn" };
-        // What is left out of the log is told whatever else is chosen.
-        let level = format!("{}{quiet},{}=info", self.log_level.0, repeats::TARGET);
-        let lines = Unrepeated::new(lines).with_filter(EnvFilter::new(level));
+        // The lines about lines that are left out are always logged.
+        let level = format!("{}{quiet},{}=info", self.log_level.0, repeated_lines::TARGET);
+        let lines = RepeatLayer::new(lines).with_filter(EnvFilter::new(level));
         let traces = tracer.map(|tracer| {
             let traces = tracing_opentelemetry::layer().with_tracer(tracer);
-            // Where it happened and on which thread is the logs' to say.
+            // Source locations and threads are in the logs.
             let traces = traces.with_location(false).with_threads(false);
             let traces = traces.with_tracked_inactivity(false);
-            // With a hint, so that finer events of libraries cost nothing.
+            // The hint makes debug events of libraries free.
             let filter = filter_fn(is_for_traces).with_max_level_hint(LevelFilter::INFO);
             traces.with_filter(filter)
         });
@@ -109,7 +105,7 @@ impl LoggingFlags {
     }
 }
 
-/// Calls that are recorded, and what is worth a line while they are answered.
+/// Recorded calls, and the lines that are logged at info or above within them.
 fn is_for_traces(metadata: &Metadata<'_>) -> bool {
     match metadata.is_span() {
         true => metadata.target() == call::RECORDED,
@@ -117,7 +113,7 @@ fn is_for_traces(metadata: &Metadata<'_>) -> bool {
     }
 }
 
-/// Colours are for terminals whose users have not declined them (https://no-color.org).
+/// Only on terminals, and unless NO_COLOR is set (<https://no-color.org>).
 fn wants_colours() -> bool {
     let declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stderr().is_terminal() && !declined
@@ -128,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_stands_alone_or_for_a_module() {
+    fn a_level_is_for_all_modules_or_for_one() {
         for right in
             ["info", "off", "WARN", "info,sqlx=warn", "warn,keeptrusts_webhooks_store=debug"]
         {

@@ -1,12 +1,12 @@
-//! Standard output and standard error of a process that must not stop because nobody reads them.
+//! Standard output and standard error that never block the process.
 //!
-//! A pipe that nobody reads (a log driver that is stuck, a terminal that was halted) takes 64 KiB,
-//! and then stops whoever writes to it. So nobody writes here but a thread of its own for each of
-//! the two. What is to be written waits in a queue that is bounded in bytes; what finds no room on
-//! standard error is dropped and counted, and a line tells of it when the lines flow again.
+//! A pipe that nobody reads (a stuck log driver, a halted terminal) buffers 64 KiB and then blocks
+//! every writer. So each of the two streams has a thread that writes, and a queue that is bounded in
+//! bytes. Lines for standard error that find no room are dropped and counted, and a line reports them
+//! when writing is possible again.
 //!
-//! tracing-appender has such a queue as well. At the end of the process, with its queue full, it
-//! says so on standard output: by `println!`, which waits for ever.
+//! tracing-appender has such a queue as well. But if the queue is full at the end of the process, it
+//! reports that by `println!`, which blocks for ever.
 //!
 //! Decision: docs/decisions/logs-never-wait.md
 
@@ -21,28 +21,27 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::repeats;
+use crate::repeated_lines;
 
-/// What may wait to be written, with what is being written: some thousand lines.
-const MAX_WAITING_BYTES: usize = 1024 * 1024;
-/// What a line in the queue takes besides its text.
+/// Bytes in the queue, including the line that is being written: some thousand lines.
+const MAX_QUEUED_BYTES: usize = 1024 * 1024;
+/// Bytes that a queued line takes besides its text.
 const LINE_OVERHEAD: usize = 32;
-/// Between two attempts to write to a file that others have set to `O_NONBLOCK`.
+/// Between two attempts to write to a file that another process has set to `O_NONBLOCK`.
 const NOT_READY_PAUSE: Duration = Duration::from_millis(10);
 
 static STDERR: OnceLock<Output> = OnceLock::new();
 static STDOUT: OnceLock<Output> = OnceLock::new();
-/// Of all lines that were to be written to standard error.
+/// Of standard error.
 static LOST_LINES: AtomicU64 = AtomicU64::new(0);
 
-/// How many log lines were lost because nobody read them, since the process began.
+/// Log lines that were lost because nobody read them, since the process began.
 pub(crate) fn lost_lines() -> u64 {
     LOST_LINES.load(Ordering::Relaxed)
 }
 
-/// Prints a line to standard output, as `println!` does, for the results of a command. Waits while
-/// a megabyte waits to be read, unless [`output::give_results_up_after`] says for how long; does
-/// not fail when nobody reads any more.
+/// Prints a line to standard output, like `println!`, for the results of a command. Waits while a
+/// megabyte is unread, but no longer than [`output::give_results_up_after`] permits. Never fails.
 ///
 /// [`output::give_results_up_after`]: crate::output::give_results_up_after
 #[macro_export]
@@ -50,7 +49,7 @@ macro_rules! print_stdout {
     ($($text:tt)*) => { $crate::output::result_line(format_args!($($text)*)) };
 }
 
-/// Prints a line to standard error, as `eprintln!` does. Never waits and never fails.
+/// Prints a line to standard error, like `eprintln!`. Never waits and never fails.
 #[macro_export]
 macro_rules! print_stderr {
     ($($text:tt)*) => { $crate::output::note_line(format_args!($($text)*)) };
@@ -61,8 +60,8 @@ pub fn result_line(text: fmt::Arguments<'_>) {
     stdout().push_waiting(format!("{text}\n").into_bytes());
 }
 
-/// Prints a line to standard output that will not be said again, and waits until it is written:
-/// `limit` at most. Whether somebody may have it. Blocks its thread.
+/// Prints a line to standard output and waits until it is written, for at most `limit`. Whether
+/// somebody may have read it. Blocks the thread.
 pub fn result_line_within(text: fmt::Arguments<'_>, limit: Duration) -> bool {
     if own_file(io::stdout()).is_ok_and(|file| is_null_device(&file)) {
         return false;
@@ -71,7 +70,7 @@ pub fn result_line_within(text: fmt::Arguments<'_>, limit: Duration) -> bool {
     stdout().write_by(format!("{text}\n").into_bytes(), end)
 }
 
-/// Also what a program finds that was started with its output closed.
+/// Also true for a program that was started with its output closed.
 fn is_null_device(file: &File) -> bool {
     let device = |metadata: Metadata| metadata.rdev();
     let null = fs::metadata("/dev/null").map(device).ok();
@@ -83,30 +82,30 @@ pub fn note_line(text: fmt::Arguments<'_>) {
     stderr().push(format!("{text}\n").into_bytes());
 }
 
-/// Waits until everything is written, `limit` for all of it at most: for the end of a process.
-/// Blocks its thread.
+/// Waits until everything is written, for at most `limit` in total: for the end of a process. Blocks
+/// the thread.
 pub fn finish(limit: Duration) {
-    repeats::tell_all();
+    repeated_lines::report_all();
     let end = Instant::now() + limit;
     for output in [&STDERR, &STDOUT].into_iter().filter_map(OnceLock::get) {
         output.wait_until_written(Some(end));
     }
 }
 
-/// The same for a command, whose results are waited for as long as their reader takes, or until
-/// they are given up. Whether all that it had to say was taken.
+/// Like [`finish`], for a command: waits for its results as long as the reader takes, or until they
+/// are given up. Whether all of them were written.
 pub fn finish_results(limit: Duration) -> bool {
     let is_written = STDOUT.get().is_none_or(|output| output.wait_until_written(None));
     finish(limit);
     is_written
 }
 
-/// From now on, results are waited for no longer than this: for a command that was asked to end.
+/// Stops waiting for results after `limit` from now: for a command that was asked to stop.
 pub fn give_results_up_after(limit: Duration) {
     stdout().give_up_at(Instant::now() + limit);
 }
 
-/// Where log lines are written to: a line is one call of `write`.
+/// The writer of log lines. Each call of `write` is one line.
 pub(crate) struct LogLines;
 
 impl Write for LogLines {
@@ -122,18 +121,18 @@ impl Write for LogLines {
 
 fn stderr() -> &'static Output {
     STDERR.get_or_init(|| {
-        Output::start("stderr", || own_file(io::stderr()), &LOST_LINES, repeats::tell_of_lost)
+        Output::start("stderr", || own_file(io::stderr()), &LOST_LINES, repeated_lines::report_lost)
     })
 }
 
 fn stdout() -> &'static Output {
     static UNCOUNTED: AtomicU64 = AtomicU64::new(0);
     STDOUT.get_or_init(|| {
-        Output::start("stdout", || own_file(io::stdout()), &UNCOUNTED, repeats::tell_of_lost)
+        Output::start("stdout", || own_file(io::stdout()), &UNCOUNTED, repeated_lines::report_lost)
     })
 }
 
-/// Without std's lock and buffer, at which the process would wait when it ends.
+/// Without std's lock and buffer, which would block the end of the process.
 fn own_file(stream: impl AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
 }
@@ -145,35 +144,35 @@ struct Output {
 
 struct Queue {
     state: Mutex<State>,
-    /// There is something to write, or there is room again, or everything is written.
+    /// Notified on every change of the state.
     changed: Condvar,
-    /// Of this output, ever.
-    lost_in_all: &'static AtomicU64,
+    /// Since the process began.
+    total_lost: &'static AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     lines: VecDeque<Vec<u8>>,
-    /// Of the lines that wait and of those that are being written.
+    /// Of the queued lines, and of the line that is being written.
     bytes: usize,
-    /// Lines that were lost and that nobody has been told of.
+    /// Lost lines that are not reported yet.
     lost: u64,
-    /// How many times writing has failed.
+    /// Failed writes.
     failed: u64,
-    /// When nothing is waited for any more.
-    given_up_at: Option<Instant>,
+    /// Nobody waits after this time.
+    give_up_at: Option<Instant>,
 }
 
 impl Output {
-    /// Begins to write, to what `open` opens. Without a thread or a file all lines are lost.
+    /// Starts the thread, which opens the file. If either fails, all lines are lost.
     fn start<W: Write>(
         name: &str,
         open: impl FnOnce() -> io::Result<W> + Send + 'static,
-        lost_in_all: &'static AtomicU64,
-        tell_of_lost: impl Fn(u64) + Send + 'static,
+        total_lost: &'static AtomicU64,
+        report_lost: impl Fn(u64) + Send + 'static,
     ) -> Output {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let queue = Arc::new(Queue { state, changed, lost_in_all });
+        let queue = Arc::new(Queue { state, changed, total_lost });
         let written = Arc::clone(&queue);
         let write = move || {
             let mut file = open().ok();
@@ -181,14 +180,14 @@ impl Output {
                 Some(file) => write_line(file, line),
                 None => Err(ErrorKind::NotConnected.into()),
             };
-            written.write_all(write, tell_of_lost);
+            written.write_all(write, report_lost);
         };
-        // If there is no thread, the queue fills, and lines are dropped.
+        // Without a thread the queue fills up, and lines are dropped.
         _ = thread::Builder::new().name(name.to_owned()).spawn(write);
         Output { queue }
     }
 
-    /// Takes a line, or drops it if there is no room.
+    /// Queues a line, or drops it if there is no room.
     fn push(&self, line: Vec<u8>) {
         let mut state = self.queue.state();
         if state.has_room_for(&line) {
@@ -196,11 +195,11 @@ impl Output {
             self.queue.changed.notify_all();
         } else {
             state.lost += 1;
-            self.queue.lost_in_all.fetch_add(1, Ordering::Relaxed);
+            self.queue.total_lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Takes a line when there is room, or drops it if that is given up.
+    /// Waits for room, then queues a line. Drops it if the waiting is given up.
     fn push_waiting(&self, line: Vec<u8>) {
         let (mut state, has_room) =
             self.wait_until(self.queue.state(), None, |state| state.has_room_for(&line));
@@ -209,11 +208,11 @@ impl Output {
             self.queue.changed.notify_all();
         } else {
             state.lost += 1;
-            self.queue.lost_in_all.fetch_add(1, Ordering::Relaxed);
+            self.queue.total_lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Takes a line if there is room. Whether it was written, with those before it, by `end`.
+    /// Queues a line if there is room. Whether it and all lines before it were written by `end`.
     fn write_by(&self, line: Vec<u8>, end: Instant) -> bool {
         let mut state = self.queue.state();
         if !state.has_room_for(&line) {
@@ -226,31 +225,30 @@ impl Output {
         is_over && state.failed == failed
     }
 
-    /// Waits until nothing waits, and nothing is being written; until `end` at most. Whether
-    /// everything was taken.
+    /// Waits until the queue is empty and nothing is being written, but not after `end`. Whether all
+    /// lines were written.
     fn wait_until_written(&self, end: Option<Instant>) -> bool {
         let (state, is_written) =
             self.wait_until(self.queue.state(), end, |state| state.bytes == 0);
-        is_written && state.given_up_at.is_none_or(|_| state.lost == 0)
+        is_written && state.give_up_at.is_none_or(|_| state.lost == 0)
     }
 
-    /// Nobody waits any more from then on.
+    /// Nobody waits after `end`.
     fn give_up_at(&self, end: Instant) {
-        self.queue.state().given_up_at.get_or_insert(end);
+        self.queue.state().give_up_at.get_or_insert(end);
         self.queue.changed.notify_all();
     }
 
-    /// Waits until the state is as it should be; until `end` at most, and until it is given up.
-    /// Whether it is.
+    /// Waits for a condition, but not after `end` or after the waiting is given up. Whether it holds.
     fn wait_until<'a>(
         &self,
         mut state: MutexGuard<'a, State>,
         end: Option<Instant>,
-        is_as_it_should_be: impl Fn(&State) -> bool,
+        condition: impl Fn(&State) -> bool,
     ) -> (MutexGuard<'a, State>, bool) {
         let changed = &self.queue.changed;
-        while !is_as_it_should_be(&state) {
-            let end = end.into_iter().chain(state.given_up_at).min();
+        while !condition(&state) {
+            let end = end.into_iter().chain(state.give_up_at).min();
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             state = match left {
                 Some(Duration::ZERO) => return (state, false),
@@ -270,12 +268,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes whatever comes, for ever.
-    fn write_all(
-        &self,
-        mut write: impl FnMut(&[u8]) -> io::Result<()>,
-        tell_of_lost: impl Fn(u64),
-    ) {
+    /// Writes lines for ever.
+    fn write_all(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>, report_lost: impl Fn(u64)) {
         loop {
             let line = self.next();
             let written = write(&line);
@@ -284,15 +278,15 @@ impl Queue {
             if written.is_err() {
                 state.lost += 1;
                 state.failed += 1;
-                self.lost_in_all.fetch_add(1, Ordering::Relaxed);
+                self.total_lost.fetch_add(1, Ordering::Relaxed);
             }
-            // Told when there is room, and by a line that is not lost as well.
-            let flows = written.is_ok() && state.bytes < MAX_WAITING_BYTES / 2;
+            // Reported only when there is room again, so that the report is not lost as well.
+            let flows = written.is_ok() && state.bytes < MAX_QUEUED_BYTES / 2;
             let lost = if flows { std::mem::take(&mut state.lost) } else { 0 };
             drop(state);
             self.changed.notify_all();
             if lost > 0 {
-                tell_of_lost(lost);
+                report_lost(lost);
             }
         }
     }
@@ -309,9 +303,9 @@ impl Queue {
 }
 
 impl State {
-    /// However long the first line is, there is room for it.
+    /// An empty queue takes a line of any length.
     fn has_room_for(&self, line: &[u8]) -> bool {
-        self.bytes == 0 || self.bytes + cost(line) <= MAX_WAITING_BYTES
+        self.bytes == 0 || self.bytes + cost(line) <= MAX_QUEUED_BYTES
     }
 
     fn take(&mut self, line: Vec<u8>) {
@@ -324,7 +318,7 @@ fn cost(line: &[u8]) -> usize {
     line.len() + LINE_OVERHEAD
 }
 
-/// As `write_all` does, but waits if the file cannot take more now.
+/// Like `write_all`, but waits if the file is not ready.
 fn write_line(file: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match file.write(line) {
@@ -345,10 +339,10 @@ mod tests {
     use super::*;
 
     static LOST: AtomicU64 = AtomicU64::new(0);
-    /// Far more than anything here takes.
+    /// Longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A file that takes nothing before it is told to.
+    /// A file that blocks writers until the test lets them go on.
     struct Stuck {
         flows: mpsc::Receiver<()>,
         written: mpsc::Sender<Vec<u8>>,
@@ -356,7 +350,7 @@ mod tests {
 
     impl Write for Stuck {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-            // An error: it flows from now on.
+            // An error means that the test has let it flow for ever.
             _ = self.flows.recv();
             _ = self.written.send(line.to_vec());
             Ok(line.len())
@@ -372,9 +366,9 @@ mod tests {
         let (written, lines) = mpsc::channel();
         let (told, lost) = mpsc::channel();
         let open = || Ok(Stuck { flows, written });
-        // An error: the test is over.
-        let tell_of_lost = move |lines| _ = told.send(lines);
-        (Output::start("stuck", open, &LOST, tell_of_lost), flow, lines, lost)
+        // An error means that the test is over.
+        let report_lost = move |lines| _ = told.send(lines);
+        (Output::start("stuck", open, &LOST, report_lost), flow, lines, lost)
     }
 
     fn soon() -> Option<Instant> {
@@ -382,16 +376,16 @@ mod tests {
     }
 
     #[test]
-    fn whoever_writes_waits_for_nobody_and_what_has_no_room_is_counted() {
+    fn writing_never_waits_and_lines_without_room_are_counted() {
         let (output, flow, lines, told) = stuck();
-        let count = 4 * MAX_WAITING_BYTES / 1_000;
+        let count = 4 * MAX_QUEUED_BYTES / 1_000;
         for _ in 0..count {
             output.push(vec![b'x'; 1_000]);
         }
         output.wait_until_written(soon());
         let (waiting, lost) = {
             let state = output.queue.state();
-            assert!(state.bytes <= MAX_WAITING_BYTES, "{}", state.bytes);
+            assert!(state.bytes <= MAX_QUEUED_BYTES, "{}", state.bytes);
             (state.bytes / cost(&[0; 1_000]), state.lost)
         };
         assert_eq!(waiting as u64 + lost, count as u64);
@@ -404,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_for_what_is_written_and_not_for_what_is_stuck() {
+    fn finishing_waits_for_lines_that_are_written_but_not_for_a_stuck_reader() {
         let (output, flow, lines, _told) = stuck();
         output.push(b"the last line\n".to_vec());
         output.wait_until_written(soon());
@@ -418,7 +412,7 @@ mod tests {
     fn results_wait_for_room_and_none_is_lost() {
         let (output, flow, lines, _told) = stuck();
         let output = Arc::new(output);
-        let count = 2 * MAX_WAITING_BYTES / 1_000;
+        let count = 2 * MAX_QUEUED_BYTES / 1_000;
         let pushing = {
             let output = Arc::clone(&output);
             thread::spawn(move || (0..count).for_each(|_| output.push_waiting(vec![b'x'; 1_000])))
@@ -430,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_and_told_of_with_the_next_line() {
+    fn failed_writes_are_counted_and_reported_with_the_next_line() {
         static LOST: AtomicU64 = AtomicU64::new(0);
         struct Full(bool);
         impl Write for Full {
@@ -446,8 +440,8 @@ mod tests {
             }
         }
         let (told, lost) = mpsc::channel();
-        let tell_of_lost = move |lines| _ = told.send(lines);
-        let output = Output::start("full", || Ok(Full(true)), &LOST, tell_of_lost);
+        let report_lost = move |lines| _ = told.send(lines);
+        let output = Output::start("full", || Ok(Full(true)), &LOST, report_lost);
         for line in [b"lost\n", b"kept\n"] {
             output.push(line.to_vec());
             output.wait_until_written(None);
@@ -456,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_will_not_be_said_again_is_written_or_known_to_be_lost() {
+    fn a_line_that_is_printed_once_is_written_or_known_to_be_lost() {
         let (output, flow, lines, _told) = stuck();
         let soon = || Instant::now() + Duration::from_millis(20);
         assert!(!output.write_by(b"nobody reads\n".to_vec(), soon()));
@@ -472,16 +466,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_to_the_null_device_is_read_by_nobody() {
+    fn the_null_device_is_recognized() {
         assert!(is_null_device(&File::open("/dev/null").expect("it is there")));
         assert!(!is_null_device(&File::open("/dev/zero").expect("it is there")));
     }
 
     #[test]
-    fn results_that_nobody_reads_are_given_up_when_the_command_is_asked_to_end() {
+    fn unread_results_are_given_up_when_the_command_is_asked_to_stop() {
         let (output, _flow, _lines, _told) = stuck();
         let output = Arc::new(output);
-        let count = 2 * MAX_WAITING_BYTES / 1_000;
+        let count = 2 * MAX_QUEUED_BYTES / 1_000;
         let pushing = {
             let output = Arc::clone(&output);
             thread::spawn(move || (0..count).for_each(|_| output.push_waiting(vec![b'x'; 1_000])))
@@ -492,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_made_non_blocking_gets_the_whole_line() {
+    fn a_non_blocking_file_gets_the_whole_line() {
         struct NotReady(Vec<u8>, bool);
         impl Write for NotReady {
             fn write(&mut self, line: &[u8]) -> io::Result<usize> {

@@ -1,11 +1,11 @@
-//! Panics are lines of the log: std would write them to standard error itself, and wait for its
-//! reader on the thread that panics.
+//! Logs panics. Otherwise std would write them to standard error, and block the panicking thread if
+//! nobody reads.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-/// From now on, for the whole process.
+/// Sets the panic hook of the process.
 pub(crate) fn log_them() {
     panic::set_hook(Box::new(log));
 }
@@ -15,7 +15,7 @@ fn log(panic: &PanicHookInfo<'_>) {
     let thread = thread.name().unwrap_or("unnamed");
     let location = panic.location().map(tracing::field::display);
     let message = panic.payload_as_str().unwrap_or("without a message");
-    // If RUST_BACKTRACE asks for one.
+    // Empty unless RUST_BACKTRACE is set.
     let backtrace = Backtrace::capture();
     let is_captured = backtrace.status() == BacktraceStatus::Captured;
     let backtrace = is_captured.then(|| tracing::field::display(&backtrace));
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_a_line_of_the_log() {
+    fn a_panic_is_logged() {
         let seen = Seen::default();
         let subscriber = tracing_subscriber::registry().with(seen.clone());
         let before = panic::take_hook();

@@ -1,4 +1,4 @@
-//! Which process it is that tells something.
+//! The resource attributes of the process, for traces and metrics.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
@@ -6,8 +6,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use crate::environment::{is_set, variable};
 
-/// The attributes of this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before what
-/// we say.
+/// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence over our own values.
 pub(crate) fn resource(name: &'static str) -> Resource {
     let given = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     let resource = Resource::builder();
@@ -29,8 +28,8 @@ fn names(attributes: &str, key: &str) -> bool {
     keys.into_iter().any(|(other, _)| other.trim() == key)
 }
 
-/// A random UUID (version 4), as the semantic conventions ask for. Two processes of one service
-/// on one host are told apart by nothing else.
+/// A random UUID (version 4), as the semantic conventions demand. Nothing else distinguishes two
+/// processes of one service on one host.
 fn instance_id() -> String {
     let mut bytes = RandomIdGenerator::default().new_trace_id().to_bytes();
     // RFC 9562 section 5.4.

@@ -1,5 +1,5 @@
-//! Which traces are recorded. Parent based: whoever began a trace has decided; only the traces
-//! that begin here are chosen by a ratio.
+//! Decides which traces are recorded. Parent based: callers decide for their traces, and a ratio
+//! decides for the traces that begin here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,14 +14,14 @@ impl SamplingRatio {
     pub(crate) const ALL: SamplingRatio = SamplingRatio(1.0);
     pub(crate) const NONE: SamplingRatio = SamplingRatio(0.0);
 
-    /// Whether one more trace is recorded, by the random bits of an id that was just made.
+    /// Whether a new trace is recorded, by the random bits of its id.
     fn takes(self, id: TraceId) -> bool {
         // The lower 56 bits are random (W3C Trace Context level 2, section 3.2.2.3).
         let random = u128::from_be_bytes(id.0) & ((1 << 56) - 1);
         self == SamplingRatio::ALL || (random as f64) < self.0 * (1_u64 << 56) as f64
     }
 
-    /// Whether the trace of a call is recorded: a new one, or one that has begun elsewhere.
+    /// Whether the trace of a call is recorded: the caller's (`parent`), or a new one.
     pub(crate) fn records(self, parent: Option<&TraceContext>, new: &TraceContext) -> bool {
         match parent {
             Some(parent) => parent.sampled,
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_began_a_trace_has_decided() {
+    fn the_caller_decides_about_its_trace() {
         for ratio in [SamplingRatio::NONE, SamplingRatio::ALL] {
             assert!(ratio.records(Some(&trace(1, true)), &trace(2, false)));
             assert!(!ratio.records(Some(&trace(1, false)), &trace(2, false)));
@@ -63,9 +63,9 @@ mod tests {
     }
 
     #[test]
-    fn of_new_traces_the_ratio_is_taken() {
+    fn new_traces_are_sampled_by_the_ratio() {
         let taken = |ratio: SamplingRatio| {
-            // Multiples of an odd number go through all remainders: as good as random here.
+            // Multiples of an odd number take all remainders, which is random enough here.
             let ids = (1..=10_000_u128).map(|number| number * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced);
             ids.filter(|id| ratio.records(None, &trace(*id, false))).count()
         };

@@ -1,4 +1,4 @@
-//! AuditService: the audit trail, from the log's own records.
+//! The gRPC AuditService: the audit trail, read from the log's own records.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,32 +14,30 @@ use keeptrusts_webhooks_domain::audit::{AuditTarget, action_of, changes_of};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
-use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::{AuditFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{Log, Record};
 use tonic::{Request, Response, Status};
 
-use crate::trail::{Entry, Merged, Part, merge};
+use crate::merged_trail::{LogPage, TrailEntry, TrailPage, merge};
 
-/// The gRPC service.
 pub struct AuditApi {
     log: Arc<Log>,
 }
 
 impl AuditApi {
-    /// The service on a log.
     pub fn server(log: Arc<Log>) -> AuditServiceServer<Self> {
-        AuditServiceServer::new(AuditApi { log }).max_decoding_message_size(UNLIMITED_HERE)
+        AuditServiceServer::new(AuditApi { log }).max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
-    /// The first entries that both logs have below a cursor.
+    /// A page of the trail below a cursor.
     async fn read(
         &self,
         request: &ListAuditEntries,
         from: AuditCursor,
         limit: usize,
-    ) -> Result<Merged, Status> {
+    ) -> Result<TrailPage, Status> {
         let ListAuditEntries { organization_id, action, actor, endpoint_id, .. } = request;
         let filter = AuditFilter {
             action: *action,
@@ -47,48 +45,49 @@ impl AuditApi {
             endpoint_id: *endpoint_id,
             recorded: Interval { start: request.start_time, end: request.end_time },
         };
-        // What is of every organization is in the keys' log only.
+        // Records about all organizations are in the keys' log only.
         let own_shard = match organization_id.is_all() {
             true => Shard::OF_KEYS,
             false => self.log.shard_of(organization_id),
         };
-        let own = self.part(own_shard, organization_id, &filter, from.own, limit).await?;
+        let own = self.log_page(own_shard, organization_id, &filter, from.own, limit).await?;
         let keys = match own_shard == Shard::OF_KEYS {
-            true => Part::default(),
+            true => LogPage::default(),
             false => {
                 let shard = Shard::OF_KEYS;
-                self.part(shard, organization_id, &filter, from.keys, limit).await?
+                self.log_page(shard, organization_id, &filter, from.keys, limit).await?
             }
         };
         Ok(merge(own, keys, from, limit))
     }
 
-    /// What one log has below a record.
-    async fn part(
+    /// A page of one log below a record.
+    async fn log_page(
         &self,
         shard: Shard,
         organization: &OrganizationId,
         filter: &AuditFilter,
         below: Option<RecordName>,
         limit: usize,
-    ) -> Result<Part, Status> {
+    ) -> Result<LogPage, Status> {
         let store = self.log.store();
         let below = self.position(shard, organization, below).await?;
         let found = store.list_audit_records(shard, organization, filter, below, limit).await;
-        let ListPage { rows: records, next } = found.map_err(answer::query_failed)?;
+        let ListPage { rows: records, next } = found.map_err(database_errors::query_failed)?;
         let end = match next {
-            // A cursor names a record.
+            // A cursor must name a record.
             Some(end) if records.last().is_none_or(|last| last.position != end) => {
                 let found = store.read(shard, Position(end.0 - 1), 1).await;
-                found.map_err(answer::query_failed)?.pop()
+                found.map_err(database_errors::query_failed)?.pop()
             }
             Some(_) => records.last().cloned(),
             None => None,
         };
-        Ok(Part { records, end })
+        Ok(LogPage { records, end })
     }
 
-    /// What a log is read from below of, to go on after a record.
+    /// The position of the last record of the page before. INVALID_ARGUMENT: the log has no such
+    /// record, so the page token is from somewhere else.
     async fn position(
         &self,
         shard: Shard,
@@ -97,17 +96,17 @@ impl AuditApi {
     ) -> Result<Position, Status> {
         let Some(last) = last else { return Ok(Position(i64::MAX)) };
         let found = self.log.position_of(shard, organization, last).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         found.ok_or_else(|| status::invalid_argument(vec![invalid_page_token()]))
     }
 
-    /// The deliveries that entries are about, to say which endpoint and which event is meant.
+    /// The deliveries that entries are about, to add their endpoints and events.
     async fn deliveries(
         &self,
         organization: &OrganizationId,
-        entries: &[Entry],
+        entries: &[TrailEntry],
     ) -> Result<HashMap<DeliveryId, Delivery>, Status> {
-        let named = entries.iter().filter_map(|Entry { record, .. }| {
+        let named = entries.iter().filter_map(|TrailEntry { record, .. }| {
             AuditTarget::of(record.stream, &record.fact).delivery_id
         });
         let mut ids: Vec<_> = named.collect();
@@ -118,7 +117,7 @@ impl AuditApi {
         }
         let shard = self.log.shard_of(organization);
         let found = self.log.store().deliveries(shard, organization, &ids).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         Ok(found.into_iter().map(|delivery| (delivery.id, delivery)).collect())
     }
 }
@@ -132,18 +131,18 @@ impl AuditService for AuditApi {
         let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListAuditEntries>::of(request)?;
         let request = &request;
         let read = |from, limit| async move {
-            let Merged { entries, next } = self.read(request, from, limit).await?;
+            let TrailPage { entries, next } = self.read(request, from, limit).await?;
             let deliveries = self.deliveries(&request.organization_id, &entries).await?;
-            let shown = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
-            Ok::<_, Status>(ListChunk { items: shown.collect(), next })
+            let messages = entries.iter().map(|entry| (entry.after, message(entry, &deliveries)));
+            Ok::<_, Status>(ListChunk { items: messages.collect(), next })
         };
-        let turn = answer::long_read(&self.log, &request.organization_id);
-        let (entries, next_page_token) = request.page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, &request.organization_id);
+        let (entries, next_page_token) = request.page.fill(permit, read).await?;
         Ok(Response::new(v1::ListAuditEntriesResponse { entries, next_page_token }))
     }
 }
 
-fn message(entry: &Entry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::AuditEntry {
+fn message(entry: &TrailEntry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1::AuditEntry {
     let record = &entry.record;
     let Record { fact, metadata, .. } = record;
     let target = AuditTarget::of(record.stream, fact);

@@ -1,4 +1,4 @@
-//! AccessService: keys and sessions.
+//! The gRPC AccessService: keys and sessions.
 //!
 //! Decision: docs/decisions/a-session-is-a-key.md
 
@@ -27,31 +27,29 @@ use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
-use crate::pace::Pace;
+use crate::rate_limit::CreationRateLimit;
 
-/// The gRPC service.
 pub struct AccessApi {
     pub(crate) log: Arc<Log>,
     clock: Clock,
-    pace: Pace,
+    rate_limit: CreationRateLimit,
 }
 
 impl AccessApi {
-    /// The service on a log.
     pub fn server(log: Arc<Log>, clock: Clock) -> AccessServiceServer<Self> {
-        AccessServiceServer::new(AccessApi { log, clock, pace: Pace::new() })
-            .max_decoding_message_size(UNLIMITED_HERE)
+        AccessServiceServer::new(AccessApi { log, clock, rate_limit: CreationRateLimit::new() })
+            .max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
-    /// Makes a key or a session, and its token.
+    /// Creates a key or a session with a new token.
     async fn create(
         &self,
         organization: OrganizationId,
@@ -59,7 +57,7 @@ impl AccessApi {
         caller: &Caller,
         metadata: impl FnOnce(KeyId) -> Metadata,
     ) -> Result<(Key, Token), Status> {
-        self.pace.keep(&caller.actor)?;
+        self.rate_limit.check(&caller.actor)?;
         let id = KeyId::new(new_ulid((self.clock)()));
         let token = Token::from_random(random());
         let new = new(&token);
@@ -81,38 +79,40 @@ impl AccessApi {
         (self.clock)().checked_add(life).unwrap_or(Timestamp::MAX)
     }
 
-    /// Keys as they are answered: with how they stand, and when they were last used.
-    async fn shown(&self, keys: &[Key]) -> Result<Vec<v1::Key>, Status> {
+    /// The messages of keys, with their state and the time of their last use.
+    async fn messages(&self, keys: &[Key]) -> Result<Vec<v1::Key>, Status> {
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
-        let uses = self.log.store().key_uses(&ids).await.map_err(answer::query_failed)?;
+        let uses = self.log.store().key_uses(&ids).await.map_err(database_errors::query_failed)?;
         let mut parents: Vec<_> = keys.iter().filter_map(Key::parent).collect();
         parents.sort_unstable();
         parents.dedup();
         let parents = match parents.is_empty() {
             true => Vec::new(),
-            false => self.log.store().keys(&parents).await.map_err(answer::query_failed)?,
+            false => {
+                self.log.store().keys(&parents).await.map_err(database_errors::query_failed)?
+            }
         };
         let parents: HashMap<_, _> = parents.iter().map(|key| (key.id, key)).collect();
         let now = (self.clock)();
-        let shown = keys.iter().map(|key| {
+        let messages = keys.iter().map(|key| {
             let parent = key.parent().and_then(|id| parents.get(&id).copied());
             key_message(key, KeyValidity::of(key, parent, now), uses.get(&key.id).copied())
         });
-        Ok(shown.collect())
+        Ok(messages.collect())
     }
 
-    /// Until when something is valid that a caller makes keys with; None: for ever. Read anew: a
-    /// key that was revoked a moment ago makes no other one.
-    async fn makers_end(&self, caller: &Caller) -> Result<Option<Timestamp>, Status> {
+    /// The expiry of the credential that a caller makes a key with. None: it does not expire. Reads
+    /// the key again, so that one that was revoked a moment ago makes no other.
+    async fn maker_expire_time(&self, caller: &Caller) -> Result<Option<Timestamp>, Status> {
         let id = match caller.credential {
             Credential::Key(id) | Credential::Session { id, .. } => id,
-            // It is short-lived, but its issuer gives new ones.
+            // The token is short-lived, but its issuer gives the user new ones.
             Credential::WebToken => return Ok(None),
         };
         let store = self.log.store();
-        let key = store.key(id).await.map_err(answer::query_failed)?;
+        let key = store.key(id).await.map_err(database_errors::query_failed)?;
         let parent = match key.as_ref().and_then(Key::parent) {
-            Some(parent) => store.key(parent).await.map_err(answer::query_failed)?,
+            Some(parent) => store.key(parent).await.map_err(database_errors::query_failed)?,
             None => None,
         };
         let valid = key.as_ref().filter(|key| {
@@ -122,7 +122,7 @@ impl AccessApi {
         let Some(key) = valid else {
             return Err(status::unauthenticated("the token has just ceased to be valid"));
         };
-        // A session is a way to use what it was opened with.
+        // A session stands for the credential that has opened it.
         match (key.session, &parent) {
             (None, _) => Ok(key.expire_time),
             (Some(_), Some(parent)) => Ok(parent.expire_time),
@@ -139,8 +139,8 @@ impl AccessService for AccessApi {
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let call = AuthorizedRequest::<CreateKey>::of(request)?;
         let CreateKey { organization_id, name, role, life } = call.request.clone();
-        let end = self.makers_end(&call.caller).await?;
-        let expire_time = check_life_within_key("time_to_live", life, end, (self.clock)());
+        let limit = self.maker_expire_time(&call.caller).await?;
+        let expire_time = check_life_within_key("time_to_live", life, limit, (self.clock)());
         let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let new = |token: &Token| NewKey {
             name,
@@ -152,7 +152,7 @@ impl AccessService for AccessApi {
         let metadata = |id| call.metadata(id);
         let (key, token) = self.create(organization_id, new, &call.caller, metadata).await?;
         Ok(Response::new(v1::CreateKeyResponse {
-            key: self.shown(&[key]).await?.pop(),
+            key: self.messages(&[key]).await?.pop(),
             token: token.expose().to_owned(),
         }))
     }
@@ -167,13 +167,13 @@ impl AccessService for AccessApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let keys = self.log.store().list_keys(organization, filter, before, limit).await;
-            let keys = keys.map_err(answer::query_failed)?;
-            let shown = self.shown(&keys).await?;
-            let things = keys.iter().map(|key| key.id).zip(shown).collect();
-            Ok::<_, Status>(ListChunk::of_all(things, limit))
+            let keys = keys.map_err(database_errors::query_failed)?;
+            let messages = self.messages(&keys).await?;
+            let items = keys.iter().map(|key| key.id).zip(messages).collect();
+            Ok::<_, Status>(ListChunk::of_all(items, limit))
         };
-        let turn = answer::long_read(&self.log, organization);
-        let (keys, next_page_token) = page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, organization);
+        let (keys, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListKeysResponse { keys, next_page_token }))
     }
 
@@ -188,7 +188,7 @@ impl AccessService for AccessApi {
         if *cascade {
             self.revoke_made_by(*key_id, &call.caller, metadata).await?;
         }
-        let key = self.shown(&[key]).await?.pop();
+        let key = self.messages(&[key]).await?.pop();
         Ok(Response::new(v1::RevokeKeyResponse { key }))
     }
 
@@ -216,13 +216,13 @@ impl AccessService for AccessApi {
                 ));
             }
         };
-        // No longer than what it is opened with.
+        // A session does not outlive the key that opens it.
         let wanted = self.time_after(call.request.life);
         let expire_time = match (parent, caller.expire_time) {
             (Some(_), Some(end)) => end.min(wanted),
             (Some(_), None) => wanted,
-            // A web token is short-lived and shows who signs in. The session may outlast it, but
-            // nobody can revoke what it was opened with.
+            // A web token is short-lived and only proves who signs in, so the session may outlive
+            // it. But nobody can revoke a web token, hence the default limit.
             (None, _) => wanted.min(self.time_after(DEFAULT_SESSION_LIFE)),
         };
         let new = |token: &Token| NewKey {
@@ -235,7 +235,7 @@ impl AccessService for AccessApi {
         let metadata = |id| call.metadata(id);
         let (session, token) = self.create(organization_id, new, caller, metadata).await?;
         Ok(Response::new(v1::CreateSessionResponse {
-            session: self.shown(&[session]).await?.pop(),
+            session: self.messages(&[session]).await?.pop(),
             token: token.expose().to_owned(),
         }))
     }
@@ -257,7 +257,7 @@ impl AccessService for AccessApi {
     }
 }
 
-/// The organization that a session is for: the caller's only one, or the one that it names.
+/// The organization of a new session: the one that the request names, or the caller's only one.
 fn session_organization(
     caller: &Caller,
     request: &CreateSession,

@@ -1,12 +1,12 @@
-//! The access service: keys and sessions, and the audit trail. A key is made, used and revoked
-//! like everything else here: a decision of the domain, a fact in the log, and what the log's
-//! projection then says. The audit trail is read from the log's own records.
+//! The access service: keys and sessions, and the audit trail. Each change is decided by the domain,
+//! appended to the log as a fact, and read back from the log's projections. The audit trail is read
+//! from the log's own records.
 
 mod audit;
 mod keys;
-mod pace;
-mod revoking;
-mod trail;
+mod merged_trail;
+mod rate_limit;
+mod revocation;
 
 pub use audit::AuditApi;
 pub use keys::AccessApi;

@@ -1,4 +1,4 @@
-//! `access-service`: keys and the audit trail in a process of its own, on Postgres.
+//! `access-service`: the access service in a process of its own, on Postgres.
 
 use std::process::ExitCode;
 

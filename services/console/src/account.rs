@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keeptrusts_webhooks_access::issuer::{
-    Discovery, Fetcher, IssuerSettings, NotVerified, SelfDescription, SignedTokens, TrustError,
+    Discovery, DiscoveryCache, Fetcher, IssuerSettings, TokenVerifier, TrustError,
+    VerificationError,
 };
 use keeptrusts_webhooks_access::limits::MAX_TOKEN_BYTES;
 use moka::sync::Cache;
@@ -50,9 +51,9 @@ pub(crate) struct Accounts {
     /// The console's address, without a slash at the end.
     home: String,
     registration: Registration,
-    issuer: SelfDescription,
+    issuer: DiscoveryCache,
     fetcher: Arc<Fetcher>,
-    tokens: SignedTokens,
+    tokens: TokenVerifier,
     used: Cache<String, ()>,
     exchanges: Semaphore,
 }
@@ -188,8 +189,8 @@ impl Accounts {
             )));
         }
         let verified = self.tokens.verify(&tokens.id_token).await.map_err(|why| match why {
-            NotVerified::NoKeys => SignInError::IssuerUnavailable,
-            NotVerified::Invalid(defect) => invalid_token(&defect),
+            VerificationError::NoKeys => SignInError::IssuerUnavailable,
+            VerificationError::Invalid(defect) => invalid_token(&defect),
         })?;
         let expected = ExpectedClaims {
             client_id: &self.registration.client_id,

@@ -7,7 +7,7 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use keeptrusts_webhooks_process::refusals;
+use keeptrusts_webhooks_process::refused_requests;
 use keeptrusts_webhooks_process::shares::{Pool, Purpose};
 
 use crate::error_page::ErrorPage;
@@ -25,7 +25,7 @@ pub(crate) struct ResponseMemory(Arc<Pool<String>>);
 
 impl Default for ResponseMemory {
     fn default() -> ResponseMemory {
-        refusals::begin(NAME);
+        refused_requests::register(NAME);
         ResponseMemory(Pool::new(MAX_BYTES))
     }
 }
@@ -39,9 +39,9 @@ impl ResponseMemory {
         }
         let taken = self.0.take(organization.to_owned(), Purpose::Other, bytes.len() as u64);
         match taken {
-            Ok(share) => Ok(share.held_by(bytes)),
+            Ok(share) => Ok(share.attach_to(bytes)),
             Err(exhausted) => {
-                refusals::tell(NAME, &organization, exhausted, "whose limit is fixed");
+                refused_requests::record(NAME, &organization, exhausted, "whose limit is fixed");
                 Err(ErrorPage::Busy)
             }
         }

@@ -85,7 +85,7 @@ impl Console {
 
     /// Serves until the process is asked to stop; pages under way are finished.
     pub async fn serve(self, services: Services, ending: Shutdown) {
-        let shutdown = ending.asked().clone();
+        let shutdown = ending.requested().clone();
         match &self.flags.console_public_url {
             Some(url) => tracing::info!(listening = %self.address(), "the console is at {url}/"),
             None => tracing::info!("the console is at http://{}/", self.address()),
@@ -114,7 +114,7 @@ impl Console {
             shutdown: shutdown.clone(),
         };
         let router = router(Arc::new(app));
-        let grace_period = move || ending.left(Phase::Pages);
+        let grace_period = move || ending.remaining(Phase::Pages);
         http_server::serve(self.listener, limits, router, shutdown, grace_period).await;
     }
 }

@@ -21,7 +21,7 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchService;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
@@ -59,11 +59,11 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
+            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
             let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
             Ok(ListChunk { items: things, next })
         };
-        let turn = answer::long_read(&self.log, organization);
+        let turn = long_reads::acquire(&self.log, organization);
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
@@ -109,11 +109,11 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_attempts(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
+            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
             let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
             Ok(ListChunk { items: things, next })
         };
-        let turn = answer::long_read(&self.log, organization);
+        let turn = long_reads::acquire(&self.log, organization);
         let (attempts, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }
@@ -133,7 +133,8 @@ impl DispatchService for DispatchApi {
         }
         let shard = self.log.shard_of(&organization_id);
         let body_id = BodyId::Event(delivery.event_id);
-        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(answer::query_failed)?;
+        let bodies =
+            self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
         if bodies.is_empty() {
             return Err(status::failed_precondition(
                 Reason::BodyExpired,
@@ -174,16 +175,16 @@ impl DispatchService for DispatchApi {
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
         let endpoint = store.endpoint(shard, &organization_id, endpoint_id).await;
-        if endpoint.map_err(answer::query_failed)?.is_none() {
+        if endpoint.map_err(database_errors::query_failed)?.is_none() {
             return Err(status::not_found(Resource::Endpoint, endpoint_id));
         }
         let _place = match hours > SHORT_STATS_HOURS {
-            true => Some(answer::long_read(&self.log, &organization_id).await?),
+            true => Some(long_reads::acquire(&self.log, &organization_id).await?),
             false => None,
         };
         let from_hour = stats::first_hour((self.clock)(), hours);
         let counts = store.attempt_counts(shard, endpoint_id, from_hour).await;
-        Ok(Response::new(stats::response(&counts.map_err(answer::query_failed)?)))
+        Ok(Response::new(stats::response(&counts.map_err(database_errors::query_failed)?)))
     }
 
     async fn get_health_summary(
@@ -196,12 +197,12 @@ impl DispatchService for DispatchApi {
         let shard = self.log.shard_of(&organization_id);
         let store = self.log.store();
         // A week of every endpoint.
-        let _place = answer::long_read(&self.log, &organization_id).await?;
+        let _place = long_reads::acquire(&self.log, &organization_id).await?;
         let sums = store.attempt_sums(shard, &organization_id, week.clone()).await;
-        let summary = summarize(week, &sums.map_err(answer::query_failed)?);
+        let summary = summarize(week, &sums.map_err(database_errors::query_failed)?);
         let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();
         let endpoints = store.endpoints(shard, &organization_id, &ids).await;
-        let endpoints = endpoints.map_err(answer::query_failed)?;
+        let endpoints = endpoints.map_err(database_errors::query_failed)?;
         Ok(Response::new(summary::response(&summary, &endpoints)))
     }
 

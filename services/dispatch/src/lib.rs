@@ -72,7 +72,7 @@ impl Dispatch {
     /// being able to work on every shard that it takes.
     pub fn needed_by(&self, readiness: &Readiness) {
         let (status, ended) = (Arc::clone(&self.status), self.work.abort_handle());
-        readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
+        readiness.add_service_check::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
             let seen = match ended.is_finished() {
                 // A defect of ours, which was logged: only a restart helps.
                 true => Err("the work has ended: start the process again".to_owned()),
@@ -81,7 +81,7 @@ impl Dispatch {
             std::future::ready(seen)
         });
         let status = Arc::clone(&self.status);
-        readiness.needs_for::<DispatchServiceServer<DispatchApi>, _>("shards", move || {
+        readiness.add_service_check::<DispatchServiceServer<DispatchApi>, _>("shards", move || {
             std::future::ready(status.check_shards())
         });
     }

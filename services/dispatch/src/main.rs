@@ -8,7 +8,7 @@ use keeptrusts_webhooks_dispatch_service::flags::DispatchFlags;
 use keeptrusts_webhooks_dispatch_service::mail::SmtpFlags;
 use keeptrusts_webhooks_process::database::RetentionFlags;
 use keeptrusts_webhooks_process::exit::{self, Failure};
-use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
+use keeptrusts_webhooks_process::mail_limit_flags::MailLimitFlags;
 use keeptrusts_webhooks_process::program::{DISPATCH, ListenFlag};
 use keeptrusts_webhooks_process::service_process::ServiceProcessFlags;
 

@@ -18,7 +18,7 @@ impl PreparedDispatch {
         dispatch.needed_by(process.readiness());
         let (log, closing) = (process.log(), process.closing());
         let api = DispatchApi::server(log, process.clock(), retention, closing);
-        process.service(api).work(|left| dispatch.stop(left))
+        process.service(api).background_work(|left| dispatch.stop(left))
     }
 }
 

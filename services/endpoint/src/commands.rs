@@ -1,4 +1,4 @@
-//! From a command to a fact in the log.
+//! Executes commands on endpoints: the domain decides, the log records the fact.
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
@@ -8,10 +8,11 @@ use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use tonic::Status;
 
-use crate::{EndpointApi, payloads};
+use crate::api::EndpointApi;
+use crate::payloads;
 
 impl EndpointApi {
-    /// Carries out a command; the endpoint after it. With an etag, only if it is the current one.
+    /// Executes a command and returns the endpoint after it. An etag must be the current one.
     pub(crate) async fn execute(
         &self,
         organization: &OrganizationId,

@@ -1,9 +1,8 @@
-//! The endpoint service's flags.
+//! The flags of the endpoint service.
 
 use clap::Args;
 use keeptrusts_webhooks_process::flags::whole_number;
 
-/// What organizations may have.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct EndpointFlags {

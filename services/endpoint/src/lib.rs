@@ -1,93 +1,34 @@
-//! The endpoint service: management of endpoints. Each change is a decision of the domain, a
-//! fact in the log, and what the log's projection then says.
+//! The endpoint service: manages endpoints. Each change is decided by the domain, appended to the log
+//! as a fact, and read back from the log's projections.
 
+mod api;
 mod commands;
 pub mod flags;
+mod messages;
 mod payloads;
+mod rendering_limits;
 mod secrets;
-mod shown;
-
-use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
     ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
-use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::endpoint_service_server::{
-    EndpointService, EndpointServiceServer,
-};
+use keeptrusts_webhooks_contracts::v1::endpoint_service_server::EndpointService;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
-use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
-use keeptrusts_webhooks_process::{answer, refusals};
-use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::EndpointFilter;
-use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
 
-use crate::flags::EndpointFlags;
-
-/// The gRPC service.
-pub struct EndpointApi {
-    log: Arc<Log>,
-    keyring: Arc<Keyring>,
-    clock: Clock,
-    max_endpoints: u32,
-    renderer: Renderer,
-}
-
-impl EndpointApi {
-    /// The service on a log; `keyring` seals and opens the endpoints' secrets, of which an
-    /// organization may have so many as the flags say.
-    pub fn server(
-        log: Arc<Log>,
-        keyring: Arc<Keyring>,
-        clock: Clock,
-        flags: &EndpointFlags,
-    ) -> EndpointServiceServer<Self> {
-        let max_endpoints = flags.max_endpoints_per_organization;
-        let limits = RendererLimits::of_this_machine(Some(payloads::MAX_WAITING));
-        let renderer = Renderer::new(limits);
-        refusals::begin(payloads::RENDERINGS);
-        EndpointServiceServer::new(EndpointApi { log, keyring, clock, max_endpoints, renderer })
-            .max_decoding_message_size(UNLIMITED_HERE)
-    }
-
-    /// Those that are created at the same moment do not see each other, and may exceed the limit
-    /// by their number.
-    async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
-        let shard = self.log.shard_of(organization);
-        let count = self.log.store().count_endpoints(shard, organization).await;
-        if count.map_err(answer::query_failed)? < u64::from(self.max_endpoints) {
-            return Ok(());
-        }
-        let message = format!(
-            "the organization has {} endpoints and may not have more: delete some, or ask an operator for a larger --max-endpoints-per-organization",
-            self.max_endpoints
-        );
-        Err(status::resource_exhausted(Reason::TooManyEndpoints, message))
-    }
-
-    async fn read(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-    ) -> Result<Endpoint, Status> {
-        let shard = self.log.shard_of(organization);
-        let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(answer::query_failed)?;
-        let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
-        existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
-    }
-}
+pub use api::EndpointApi;
 
 #[tonic::async_trait]
 impl EndpointService for EndpointApi {
@@ -112,7 +53,7 @@ impl EndpointService for EndpointApi {
         let sealed = self.seal(&organization_id, id, &secret).await?;
         let key = config.payload_format.routing_key();
         let key = self.seal_routing_key(&organization_id, id, key).await?;
-        // A format that has a key has had it sealed.
+        // Never None: the key of a format that has one was sealed above.
         let format = config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
         let config = config.with_payload_format(format);
         let record = NewRecord {
@@ -139,7 +80,8 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<EndpointRef>::of(request)?;
         let EndpointRef { organization_id, endpoint_id } = call.request;
         let endpoint = self.read(&organization_id, endpoint_id).await?;
-        Ok(Response::new(v1::GetEndpointResponse { endpoint: Some(self.shown(&endpoint).await?) }))
+        let endpoint = Some(self.message(&endpoint).await?);
+        Ok(Response::new(v1::GetEndpointResponse { endpoint }))
     }
 
     async fn list_endpoints(
@@ -152,13 +94,13 @@ impl EndpointService for EndpointApi {
         let (organization, filter) = (&organization_id, &EndpointFilter { status, search });
         let read = |before, limit| async move {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
-            let endpoints = endpoints.map_err(answer::query_failed)?;
-            let shown = self.all_shown(organization, &endpoints).await?;
-            let things = endpoints.iter().map(|endpoint| endpoint.id).zip(shown).collect();
-            Ok::<_, Status>(ListChunk::of_all(things, limit))
+            let endpoints = endpoints.map_err(database_errors::query_failed)?;
+            let messages = self.messages(organization, &endpoints).await?;
+            let items = endpoints.iter().map(|endpoint| endpoint.id).zip(messages).collect();
+            Ok::<_, Status>(ListChunk::of_all(items, limit))
         };
-        let turn = answer::long_read(&self.log, organization);
-        let (endpoints, next_page_token) = page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, organization);
+        let (endpoints, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListEndpointsResponse { endpoints, next_page_token }))
     }
 
@@ -178,7 +120,7 @@ impl EndpointService for EndpointApi {
         let endpoint =
             self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
         }))
     }
 
@@ -192,7 +134,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::Enable;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::EnableEndpointResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
         }))
     }
 
@@ -206,7 +148,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::Disable { reason };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::DisableEndpointResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
         }))
     }
 
@@ -238,7 +180,7 @@ impl EndpointService for EndpointApi {
         let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         Ok(Response::new(v1::RotateSecretResponse {
-            endpoint: Some(self.changed(&endpoint).await),
+            endpoint: Some(self.message_after_change(&endpoint).await),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
         }))
@@ -251,7 +193,7 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<EndpointRef>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
         let EndpointRef { organization_id, endpoint_id } = call.request;
-        // Recorded first: nobody sees a secret without leaving a trace.
+        // Recorded first, so that nobody sees a secret without an entry in the audit trail.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
         let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;

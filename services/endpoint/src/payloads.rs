@@ -1,6 +1,4 @@
-//! Payload formats: what is tried before it is saved, what is sealed, and what is shown.
-
-use std::time::Duration;
+//! Payload formats of endpoints: checks templates, seals routing keys, renders previews.
 
 use keeptrusts_webhooks_contracts::api::PreviewPayload;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
@@ -18,24 +16,17 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_formats::{
     FormatError, Formatter, Interrupt, PayloadEvent, check, sample_event,
 };
-use keeptrusts_webhooks_process::refusals;
-use keeptrusts_webhooks_process::shares::Exhausted;
+use keeptrusts_webhooks_process::refused_requests;
+use keeptrusts_webhooks_process::shares::LimitReached;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
 use keeptrusts_webhooks_store::vault::keyring::SecretOwner;
 use tonic::Status;
 
-use crate::{EndpointApi, secrets};
+use crate::api::EndpointApi;
+use crate::rendering_limits::{METRIC_NAME, RETRY_DELAY};
+use crate::secrets;
 
-/// So many previews and checks of an organization wait for their turn.
-pub(crate) const MAX_WAITING: usize = 16;
-
-/// What has run out then, for metrics.
-pub(crate) const RENDERINGS: &str = "renderings";
-
-/// When somebody who was refused may try again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Refuses a template that fails for one of the types.
+/// Refuses a template that fails for one of the event types.
 pub(crate) async fn check_template<K>(
     renderer: &Renderer,
     format: &PayloadFormat<K>,
@@ -53,9 +44,9 @@ pub(crate) async fn check_template<K>(
         .map_err(|problem| status::invalid_argument(vec![Violation::new(fields.template, problem)]))
 }
 
-/// Refuses an update after which the endpoint's template fails for one of its types: because it is
-/// another template, or because there are other types. What does not touch them is not held up by
-/// a template that was saved when more was allowed.
+/// Refuses an update after which the endpoint's template would fail for one of its event types. Only
+/// updates of the template or of the types are checked: others must succeed also with a template
+/// that was saved when more was permitted.
 pub(crate) async fn check_update(
     renderer: &Renderer,
     endpoint: &Endpoint,
@@ -71,7 +62,7 @@ pub(crate) async fn check_update(
     check_template(renderer, format, PayloadFields::IN_ENDPOINT, organization, event_types).await
 }
 
-/// What an endpoint of the format would be sent. Only a template waits for its turn.
+/// Renders what an endpoint with this format would be sent. Only templates have to wait.
 pub(crate) async fn preview(
     renderer: &Renderer,
     request: PreviewPayload,
@@ -101,7 +92,7 @@ fn rendered(
     let given = given.map_err(|error| failed(FormatError::Data { reason: error.to_string() }))?;
     let event = PayloadEvent { data: given.unwrap_or(sample.data), ..sample };
     let formatter = Formatter::compile(payload_format).map_err(failed)?;
-    // Whoever looks at a preview has no key, and need not have one.
+    // A preview contains no routing key, and needs none.
     let masked = RoutingKey::placeholder();
     let payload = formatter.render(&event, Some(&masked), interrupt).map_err(failed)?;
     let body = String::from_utf8(payload.masked()).map_err(|_| status::internal())?;
@@ -115,7 +106,8 @@ fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationI
             status::invalid_argument(vec![Violation::new(field, error.to_string())])
         }
         RenderingError::Busy => {
-            refusals::tell(RENDERINGS, organization, Exhausted::Own, "whose limit is fixed");
+            let (limit, remedy) = (LimitReached::Share, "whose limit is fixed");
+            refused_requests::record(METRIC_NAME, organization, limit, remedy);
             let message = error.to_string();
             status::resource_exhausted_for(RETRY_DELAY, Reason::Overloaded, message)
         }
@@ -124,7 +116,7 @@ fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationI
 }
 
 impl EndpointApi {
-    /// The patch for an endpoint that must be there, with the routing key sealed, if it has one.
+    /// Seals the routing key of a patch, if it has one. The endpoint must exist.
     pub(crate) async fn seal_patch(
         &self,
         organization: &OrganizationId,
@@ -136,14 +128,14 @@ impl EndpointApi {
         };
         let PayloadPatch { kind, template, routing_key } = payload;
         if routing_key.is_some() {
-            // Whoever names an endpoint that is not there leaves no data key behind.
+            // Otherwise a request for a missing endpoint would leave a data key behind.
             self.read(organization, id).await?;
         }
         let routing_key = self.seal_routing_key(organization, id, routing_key.as_ref()).await?;
         Ok(patch.with_payload_format(Some(PayloadPatch { kind, template, routing_key })))
     }
 
-    /// Encrypts PagerDuty's routing key, if there is one.
+    /// Encrypts a routing key of PagerDuty.
     pub(crate) async fn seal_routing_key(
         &self,
         organization: &OrganizationId,

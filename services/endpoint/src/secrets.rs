@@ -1,16 +1,15 @@
-//! Secrets, on their way into the log and out of it.
+//! Seals the signing secrets of endpoints, and turns failures into statuses.
 
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tonic::Status;
 
-use crate::EndpointApi;
+use crate::api::EndpointApi;
 
-/// A secret for those who do not bring one.
 pub(crate) fn generate() -> Secret {
     Secret::from_random(random())
 }
@@ -27,8 +26,8 @@ impl EndpointApi {
         sealed.map_err(|error| failed(organization, error))
     }
 
-    /// The same for an endpoint that must be there: whoever names one that is not leaves no data
-    /// key behind.
+    /// Encrypts a secret of an existing endpoint. A request for a missing endpoint must not leave a
+    /// data key behind.
     pub(crate) async fn seal_anew(
         &self,
         organization: &OrganizationId,
@@ -40,10 +39,10 @@ impl EndpointApi {
     }
 }
 
-/// The status of a secret that was neither sealed nor opened.
+/// The status of a secret that could not be sealed or opened.
 pub(crate) fn failed(organization: &OrganizationId, error: SecretError) -> Status {
     match error {
-        SecretError::Store(error) => answer::query_failed(error),
+        SecretError::Store(error) => database_errors::query_failed(error),
         SecretError::Key(KeyProblem::Erased { .. }) => status::failed_precondition(
             Reason::OrganizationErased,
             "the organization was erased, and there are no secrets in it any more: use another organization_id",

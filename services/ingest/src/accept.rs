@@ -1,4 +1,4 @@
-//! From a publishing to an operation on the log: the body is rendered here, once.
+//! Turns a published event into an operation on the log. The event's body is rendered here, once.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::fact::{EventAccepted, Fact};
 use keeptrusts_webhooks_domain::ids::{EventId, OperationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::{
     AppendError, AppendOutcome, BodyId, ExpectedVersion, NewBody, NewRecord, Operation, Refusal,
     new_ulid,
@@ -23,62 +23,62 @@ use keeptrusts_webhooks_store::{
 use keeptrusts_webhooks_telemetry::{is_recorded, new_trace};
 use tonic::Status;
 
-use crate::spans::{self, Publishing};
-use crate::{IngestApi, metrics};
+use crate::api::IngestApi;
+use crate::metrics;
+use crate::spans::{self, PublishSpans};
 
-/// An event that is about to be accepted. It is counted and traced in any case, also when nobody
-/// waits for the answer any more: then it may be committed all the same, and what follows from it
-/// hangs below its span.
-pub(crate) struct Accepting {
+/// An event whose append is not finished. It is counted and traced in any case. If the caller has
+/// gone, the event may be committed all the same, and later spans hang below its span.
+pub(crate) struct PendingEvent {
     pub(crate) event_id: EventId,
     event_type: EventType,
-    /// The spans to export when it is over.
-    publishing: Option<Publishing>,
-    is_over: bool,
+    /// None: the trace is not recorded.
+    spans: Option<PublishSpans>,
+    is_finished: bool,
 }
 
-/// The reason by which those are counted whose caller has gone.
+/// The value of the label `reason` if the caller has gone.
 const CALLER_GONE: &str = "CALLER_GONE";
 
-impl Accepting {
-    /// It was accepted, or not.
-    pub(crate) fn over(mut self, answer: &Result<v1::PublishEventResponse, Status>) {
-        self.is_over = true;
+impl PendingEvent {
+    /// Counts and traces the result.
+    pub(crate) fn finish(mut self, answer: &Result<v1::PublishEventResponse, Status>) {
+        self.is_finished = true;
         match answer {
             Ok(answer) if answer.duplicate => {}
             Ok(_) => metrics::accepted(self.event_type),
             Err(status) => metrics::not_accepted(status),
         }
-        if let Some(publishing) = self.publishing.take() {
+        if let Some(spans) = self.spans.take() {
             match answer {
-                Ok(answer) if answer.duplicate => publishing.was_there(&answer.event_id),
-                Ok(_) => publishing.over(None),
-                Err(status) => publishing.over(Some(status.message())),
+                Ok(answer) if answer.duplicate => spans.export_duplicate(&answer.event_id),
+                Ok(_) => spans.export(None),
+                Err(status) => spans.export(Some(status.message())),
             }
         }
     }
 }
 
-impl Drop for Accepting {
+impl Drop for PendingEvent {
     fn drop(&mut self) {
-        if self.is_over {
+        if self.is_finished {
             return;
         }
         metrics::not_accepted_because(CALLER_GONE);
-        if let Some(publishing) = self.publishing.take() {
-            publishing.over(Some("nobody waits for the answer any more; it may be accepted"));
+        if let Some(spans) = self.spans.take() {
+            spans.export(Some("nobody waits for the answer any more; it may be accepted"));
         }
     }
 }
 
 impl IngestApi {
-    /// The event, and the operation that accepts it.
+    /// The operation that accepts an event.
     pub(crate) fn accept(
         &self,
         publish: Publish,
         publisher: &Caller,
         trace: Option<TraceContext>,
-    ) -> (Accepting, Operation) {
+    ) -> (PendingEvent, Operation) {
         let now = (self.clock)();
         let Publish { organization_id, event_type, data, event_time, idempotency_key } = publish;
         let idempotency = idempotency_key.map(|key| Idempotency {
@@ -95,8 +95,8 @@ impl IngestApi {
             idempotency,
         };
         let call = trace.unwrap_or_else(new_trace);
-        let trace = spans::place(&call);
-        let publishing = is_recorded(Some(&trace)).then(|| Publishing {
+        let trace = spans::event_context(&call);
+        let spans = is_recorded(Some(&trace)).then(|| PublishSpans {
             parent: call,
             context: trace.clone(),
             event_id,
@@ -127,34 +127,22 @@ impl IngestApi {
             fence: None,
             checkpoint: None,
         };
-        (Accepting { event_id, event_type, publishing, is_over: false }, operation)
+        (PendingEvent { event_id, event_type, spans, is_finished: false }, operation)
     }
 }
 
-/// What the publisher is told.
+/// The answer to the publisher of one event.
 pub(crate) fn answer(
     event_id: EventId,
-    appended: Result<AppendOutcome, Refusal>,
+    appended: Result<AppendOutcome, AppendError>,
 ) -> Result<v1::PublishEventResponse, Status> {
     let (event_id, duplicate) = match appended {
         Ok(AppendOutcome::Appended { .. }) => (event_id, false),
         Ok(AppendOutcome::Duplicate { event_id }) => (event_id, true),
-        Err(Refusal::IdempotencyKeyReused { .. }) => {
+        Err(AppendError::Refused(Refusal::IdempotencyKeyReused { .. })) => {
             return Err(status::already_exists_idempotency_key());
         }
-        Err(refusal) => return Err(answer::append_failed(AppendError::Refused(refusal))),
+        Err(error) => return Err(database_errors::append_failed(error)),
     };
     Ok(v1::PublishEventResponse { event_id: event_id.to_string(), duplicate })
-}
-
-/// The same for one of a batch.
-pub(crate) fn answered(
-    event_id: EventId,
-    appended: Result<AppendOutcome, AppendError>,
-) -> Result<v1::PublishEventResponse, Status> {
-    match appended {
-        Ok(appended) => answer(event_id, Ok(appended)),
-        Err(AppendError::Refused(refusal)) => answer(event_id, Err(refusal)),
-        Err(error) => Err(answer::append_failed(error)),
-    }
 }

@@ -1,4 +1,4 @@
-//! The ingest service's flags.
+//! The flags of the ingest service.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,6 @@ use keeptrusts_webhooks_process::flags::positive_number;
 /// A smaller quota would refuse a whole batch for ever.
 const LARGEST_BATCH: u32 = 1_000;
 
-/// What organizations may do.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct IngestFlags {

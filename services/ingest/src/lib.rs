@@ -1,15 +1,13 @@
-//! The ingest service: accepts events. An event is answered with OK once it is in the log,
-//! durable; everything that comes of it comes of that record.
+//! The ingest service: accepts events. It answers OK when the event is durable in the log. Everything
+//! that happens to the event later follows from that record.
 
 mod accept;
+mod api;
+mod commit_permits;
 pub mod flags;
 mod metrics;
-mod places;
 mod quota;
 mod spans;
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
@@ -17,58 +15,25 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
-    IngestService, IngestServiceServer,
-};
+use keeptrusts_webhooks_contracts::v1::ingest_service_server::IngestService;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
 use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
-use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Clock, Log, Operation};
+use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Operation};
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use crate::flags::IngestFlags;
-use crate::places::{CommitPlaces, MAX_EVENTS_AT_ONCE};
-use crate::quota::Quota;
+use crate::commit_permits::MAX_EVENTS_PER_APPEND;
 
-/// What became of a batch.
-struct Appending {
-    /// Of the first events.
+pub use api::IngestApi;
+
+/// The result of appending a batch.
+struct BatchResult {
+    /// The results of the first events.
     results: Vec<Result<AppendOutcome, AppendError>>,
-    /// Why there is none of the rest.
-    ended: Option<Status>,
-}
-
-/// The gRPC service.
-pub struct IngestApi {
-    log: Arc<Log>,
-    clock: Clock,
-    body_retention: Duration,
-    quota: Quota,
-    places: CommitPlaces,
-}
-
-impl IngestApi {
-    /// The service on a log. Bodies are kept for `body_retention`; an organization may publish as
-    /// fast as the flags say.
-    pub fn server(
-        log: Arc<Log>,
-        clock: Clock,
-        body_retention: Duration,
-        flags: &IngestFlags,
-    ) -> IngestServiceServer<Self> {
-        metrics::register();
-        let quota = Quota::new(flags.publish_quota);
-        IngestServiceServer::new(IngestApi {
-            log,
-            clock,
-            body_retention,
-            quota,
-            places: CommitPlaces::new(),
-        })
-        .max_decoding_message_size(UNLIMITED_HERE)
-    }
+    /// Why the other events have no result. None: all events have one.
+    error: Option<Status>,
 }
 
 impl IngestApi {
@@ -81,17 +46,17 @@ impl IngestApi {
             call.inspect_err(metrics::not_accepted)?;
         let taken = self.quota.take(&publish.organization_id, 1);
         taken.inspect_err(metrics::not_accepted)?;
-        let places = self.places.take(&publish.organization_id, 1).await;
-        let _places = places.inspect_err(metrics::not_accepted)?;
+        let permit = self.permits.acquire(&publish.organization_id, 1).await;
+        let _permit = permit.inspect_err(metrics::not_accepted)?;
         let shard = self.log.shard_of(&publish.organization_id);
-        let (accepting, operation) = self.accept(publish, &caller, trace);
-        let appended = answer::append(&self.log, shard, operation).await;
-        let answer = appended.and_then(|appended| accept::answer(accepting.event_id, appended));
-        accepting.over(&answer);
+        let (event, operation) = self.accept(publish, &caller, trace);
+        let appended = log_writer::append_operation(&self.log, shard, operation).await;
+        let answer = accept::answer(event.event_id, appended);
+        event.finish(&answer);
         answer
     }
 
-    /// An answer for each event; an error if none of them was looked at.
+    /// An answer for each event. An error if it is the same for all of them.
     async fn publish_batch(
         &self,
         request: Request<v1::PublishEventsRequest>,
@@ -103,54 +68,60 @@ impl IngestApi {
         let taken = self.quota.take(&organization_id, events.len());
         taken.inspect_err(metrics::not_accepted)?;
         let mut operations = Vec::with_capacity(events.len());
-        let accepted: Vec<Result<_, Status>> = events
+        let pending: Vec<Result<_, Status>> = events
             .into_iter()
             .map(|event| {
-                let (accepting, operation) = self.accept(event?, &caller, trace.clone());
+                let (event, operation) = self.accept(event?, &caller, trace.clone());
                 operations.push(operation);
-                Ok(accepting)
+                Ok(event)
             })
             .collect();
-        let Appending { results, ended } = self.append(&organization_id, operations).await;
+        let BatchResult { results, error } = self.append_batch(&organization_id, operations).await;
         let is_any_known = !results.is_empty();
         let mut results = results.into_iter();
-        let answers = accepted.into_iter().map(|item| {
-            let accepting = item.inspect_err(metrics::not_accepted)?;
-            let answer = match (results.next(), &ended) {
-                (Some(result), _) => accept::answered(accepting.event_id, result),
+        let answers = pending.into_iter().map(|event| {
+            let event = event.inspect_err(metrics::not_accepted)?;
+            let answer = match (results.next(), &error) {
+                (Some(result), _) => accept::answer(event.event_id, result),
                 (None, Some(status)) => Err(status.clone()),
                 (None, None) => Err(status::internal()),
             };
-            accepting.over(&answer);
+            event.finish(&answer);
             answer
         });
         let answers = answers.collect();
-        match ended {
-            // It is the same for all of them, and the caller hears it once.
+        match error {
+            // The error is the same for all events, so the caller gets it once.
             Some(status) if !is_any_known => Err(status),
             _ => Ok(answers),
         }
     }
 
-    /// Appends a batch, some events at a time so that others have their turn, until the first of
-    /// them is not known to be appended.
-    async fn append(&self, organization: &OrganizationId, operations: Vec<Operation>) -> Appending {
+    /// Appends a batch in parts, so that other calls have their turn. Stops when a part fails.
+    async fn append_batch(
+        &self,
+        organization: &OrganizationId,
+        operations: Vec<Operation>,
+    ) -> BatchResult {
         let shard = self.log.shard_of(organization);
         let mut results = Vec::with_capacity(operations.len());
         let mut operations = operations.into_iter();
         while operations.len() > 0 {
-            let part: Vec<_> = operations.by_ref().take(MAX_EVENTS_AT_ONCE).collect();
-            let _places = match self.places.take(organization, part.len()).await {
-                Ok(places) => places,
-                Err(status) => return Appending { results, ended: Some(status) },
+            let part: Vec<_> = operations.by_ref().take(MAX_EVENTS_PER_APPEND).collect();
+            let _permit = match self.permits.acquire(organization, part.len()).await {
+                Ok(permit) => permit,
+                Err(status) => return BatchResult { results, error: Some(status) },
             };
             let appended = self.log.append_all(shard, part);
-            match tokio::time::timeout(answer::COMMIT_PATIENCE, appended).await {
+            match timeout(log_writer::COMMIT_TIMEOUT, appended).await {
                 Ok(appended) => results.extend(appended),
-                Err(_) => return Appending { results, ended: Some(answer::in_doubt()) },
+                Err(_) => {
+                    let error = Some(database_errors::commit_unknown());
+                    return BatchResult { results, error };
+                }
             }
         }
-        Appending { results, ended: None }
+        BatchResult { results, error: None }
     }
 }
 
@@ -186,13 +157,14 @@ impl IngestService for IngestApi {
         let EventRef { organization_id, event_id } = request;
         let shard = self.log.shard_of(&organization_id);
         let event = self.log.store().event(shard, &organization_id, event_id).await;
-        let event = event.map_err(answer::query_failed)?;
+        let event = event.map_err(database_errors::query_failed)?;
         let may_read =
             |event: &Event| caller.only_events_of().is_none_or(|actor| actor == event.publisher);
         let event = event.filter(may_read);
         let event = event.ok_or_else(|| status::not_found(Resource::Event, event_id))?;
         let body_id = BodyId::Event(event_id);
-        let bodies = self.log.bodies(shard, &[body_id]).await.map_err(answer::query_failed)?;
+        let bodies =
+            self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
         let event = event_with_body(&event, bodies.get(&body_id).map(AsRef::as_ref));
         Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
     }
@@ -211,12 +183,12 @@ impl IngestService for IngestApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let found = store.list_events(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = found.map_err(answer::query_failed)?;
-            let things = rows.iter().map(|event| (event.id, event.into())).collect();
-            Ok(ListChunk { items: things, next })
+            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
+            let items = rows.iter().map(|event| (event.id, event.into())).collect();
+            Ok(ListChunk { items, next })
         };
-        let turn = answer::long_read(&self.log, organization);
-        let (events, next_page_token) = page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, organization);
+        let (events, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListEventsResponse { events, next_page_token }))
     }
 }

@@ -1,4 +1,4 @@
-//! What ingest tells of its work, in numbers.
+//! The metrics of the ingest service.
 
 use std::sync::LazyLock;
 
@@ -8,20 +8,19 @@ use keeptrusts_webhooks_telemetry::{Counter, KeyValue, Value, code_name, counter
 use tonic::Status;
 use tonic_types::StatusExt;
 
-/// Has what is counted there before it happens, with 0: `rate()` needs two values, so that a
-/// counter that appears with the first failure hides that one.
+/// Creates the counters with the value 0: `rate()` needs two values, so a counter that appeared with
+/// the first failure would hide it.
 pub(crate) fn register() {
     for event_type in EventType::ALL {
         EVENTS_ACCEPTED.add(0, &[event_type_label(*event_type)]);
     }
-    for reason in OUR_FAULTS {
+    for reason in ALERTED_REASONS {
         PUBLISH_ERRORS.add(0, &[KeyValue::new("reason", reason.name())]);
     }
 }
 
-/// The reasons that somebody is called for. There are more, of publishers' mistakes and of
-/// whatever stands before us.
-const OUR_FAULTS: [Reason; 5] = [
+/// The reasons that alerts ask for. Other reasons are mistakes of publishers.
+const ALERTED_REASONS: [Reason; 5] = [
     Reason::DatabaseUnavailable,
     Reason::Overloaded,
     Reason::ShuttingDown,
@@ -29,7 +28,7 @@ const OUR_FAULTS: [Reason; 5] = [
     Reason::Internal,
 ];
 
-/// An event is durable, and was not before.
+/// Counts an event that has become durable.
 pub(crate) fn accepted(event_type: EventType) {
     EVENTS_ACCEPTED.add(1, &[event_type_label(event_type)]);
 }
@@ -38,8 +37,8 @@ fn event_type_label(event_type: EventType) -> KeyValue {
     KeyValue::new("event_type", event_type.name())
 }
 
-/// A publishing was refused, or failed. (What the gate refuses has not come here: it is among the
-/// calls that the server counts.)
+/// Counts an event that was refused or has failed. Calls that the gate refuses are not among them:
+/// the gRPC server counts those.
 pub(crate) fn not_accepted(status: &Status) {
     match status.get_details_error_info() {
         Some(info) => count(info.reason),
@@ -47,7 +46,7 @@ pub(crate) fn not_accepted(status: &Status) {
     }
 }
 
-/// The same for a reason that is no status.
+/// Like [`not_accepted`], for a reason that is not a status.
 pub(crate) fn not_accepted_because(reason: &'static str) {
     count(reason);
 }

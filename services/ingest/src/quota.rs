@@ -1,4 +1,4 @@
-//! How fast an organization may publish.
+//! The rate limit for publishing, for each organization.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,10 +10,9 @@ use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use tonic::Status;
 
-/// The organizations whose speed is remembered; those that are slow again are forgotten first.
+/// Above this many organizations, those that are below the limit again are removed.
 const MAX_ORGANIZATIONS: usize = 100_000;
 
-/// Events a second for each organization.
 pub(crate) struct Quota {
     limiter: RateLimiter<OrganizationId, HashMapStateStore<OrganizationId>, MonotonicClock>,
 }
@@ -24,7 +23,7 @@ impl Quota {
         Quota { limiter: RateLimiter::hashmap_with_clock(quota, MonotonicClock) }
     }
 
-    /// Takes so many events. RESOURCE_EXHAUSTED, with when to try again: too fast.
+    /// Counts events. RESOURCE_EXHAUSTED with a retry delay if the organization is too fast.
     pub(crate) fn take(&self, organization: &OrganizationId, events: usize) -> Result<(), Status> {
         if self.limiter.len() > MAX_ORGANIZATIONS {
             self.limiter.retain_recent();
@@ -35,7 +34,8 @@ impl Quota {
         match self.limiter.check_key_n(organization, events) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(too_fast(wait(&not_until))),
-            // More at once than a second's: never, since a batch fits into the smallest quota.
+            // Never happens: this is more than the quota of a second, and a batch fits into the
+            // smallest quota.
             Err(_) => Err(too_fast(Duration::from_secs(1))),
         }
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_too_fast_is_told_when_to_go_on_and_others_are_not_slowed_down() {
+    fn an_organization_that_is_too_fast_gets_a_retry_delay_and_others_are_not_limited() {
         let quota = Quota::new(NonZeroU32::new(1_000).expect("not zero"));
         let fast: OrganizationId = "fast".parse().expect("an id");
         let other: OrganizationId = "other".parse().expect("an id");

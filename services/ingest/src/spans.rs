@@ -1,5 +1,4 @@
-//! The spans of a publishing, exported when it is over: the event becomes durable, and the commit
-//! that makes it so.
+//! The spans of a published event: `publish`, and below it `commit`. Exported after the commit.
 //!
 //! Decision: docs/decisions/spans-are-made-when-they-are-over.md
 
@@ -9,11 +8,12 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Clock;
 use keeptrusts_webhooks_telemetry::{
-    FinishedSpan, KeyValue, SpanKind, is_recorded, message, new_span_id,
+    FinishedSpan, KeyValue, SpanKind, event_attributes, is_recorded, new_span_id,
 };
 
-/// An event on its way into the log, whose trace is recorded.
-pub(crate) struct Publishing {
+/// The data of an event's spans. Exists only if its trace is recorded.
+pub(crate) struct PublishSpans {
+    /// The call's span.
     pub(crate) parent: TraceContext,
     pub(crate) context: TraceContext,
     pub(crate) event_id: EventId,
@@ -23,18 +23,18 @@ pub(crate) struct Publishing {
     pub(crate) clock: Clock,
 }
 
-/// Where an event hangs in the trace of the call that publishes it: below a span of its own, if
-/// that is recorded, so that the events of a batch are told apart.
-pub(crate) fn place(call: &TraceContext) -> TraceContext {
+/// The span of an event in the trace of the call that publishes it. If the trace is recorded, it is
+/// a span of its own, which tells the events of a batch apart; otherwise the call's.
+pub(crate) fn event_context(call: &TraceContext) -> TraceContext {
     match is_recorded(Some(call)) {
         true => call.child(new_span_id()),
         false => call.clone(),
     }
 }
 
-impl Publishing {
-    /// It is over: durable, or not because of an error.
-    pub(crate) fn over(self, error: Option<&str>) {
+impl PublishSpans {
+    /// Exports both spans. `error`: why the event is not durable.
+    pub(crate) fn export(self, error: Option<&str>) {
         let end = (self.clock)();
         let commit = FinishedSpan {
             context: self.context.child(new_span_id()),
@@ -48,21 +48,21 @@ impl Publishing {
             error: error.map(str::to_owned),
         };
         let event_id = self.event_id.to_string();
-        self.publish(event_id, end, error).export();
+        self.publish_span(event_id, end, error).export();
         commit.export();
     }
 
-    /// An event with its idempotency key was there already, and nothing was committed.
-    pub(crate) fn was_there(self, event_id: &str) {
+    /// An event with the same idempotency key exists, and nothing was committed.
+    pub(crate) fn export_duplicate(self, event_id: &str) {
         let end = (self.clock)();
-        let mut publish = self.publish(event_id.to_owned(), end, None);
+        let mut publish = self.publish_span(event_id.to_owned(), end, None);
         publish.attributes.push(KeyValue::new("keeptrusts.event.duplicate", true));
         publish.export();
     }
 
-    fn publish(self, event_id: String, end: Timestamp, error: Option<&str>) -> FinishedSpan {
-        let Publishing { parent, context, event_type, organization_id, start, .. } = self;
-        let mut attributes = message(event_id, event_type, &organization_id);
+    fn publish_span(self, event_id: String, end: Timestamp, error: Option<&str>) -> FinishedSpan {
+        let PublishSpans { parent, context, event_type, organization_id, start, .. } = self;
+        let mut attributes = event_attributes(event_id, event_type, &organization_id);
         attributes.push(KeyValue::new("messaging.operation.name", "publish"));
         attributes.push(KeyValue::new("messaging.operation.type", "send"));
         FinishedSpan {

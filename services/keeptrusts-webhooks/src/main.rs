@@ -13,7 +13,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use keeptrusts_webhooks_process::command_line::{self, FromEnvironment};
+use keeptrusts_webhooks_process::command_line::{self, EnvironmentFlags};
 use keeptrusts_webhooks_process::exit;
 
 use crate::interruption::exit_status;
@@ -69,14 +69,14 @@ enum LogCommand {
 }
 
 fn main() -> ExitCode {
-    let (program, given) = command_line::read::<Program>();
+    let (program, given) = command_line::parse::<Program>();
     match program.command {
         command @ Command::Serve(_) => exit::run(run(command, &given)),
         command => exit::run_command(run(command, &given)),
     }
 }
 
-async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
+async fn run(command: Command, given: &EnvironmentFlags) -> ExitCode {
     let is_of_log = matches!(command, Command::Log(_));
     let ran = match command {
         Command::Serve(command) => serve::run(*command).await,
@@ -92,6 +92,6 @@ async fn run(command: Command, given: &FromEnvironment) -> ExitCode {
     // An interrupted command has the exit status of its signal.
     let interrupted = ran.as_ref().err().and_then(|error| exit_status(error.as_ref()));
     let not_done = (ran.is_err() && is_of_log).then(|| ExitCode::from(rebuild::EXIT_NOT_DONE));
-    let status = exit::with(ran, given);
+    let status = exit::status(ran, given);
     interrupted.or(not_done).unwrap_or(status)
 }

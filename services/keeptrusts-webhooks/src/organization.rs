@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use keeptrusts_webhooks_domain::fact::OperatorFact;
 use keeptrusts_webhooks_domain::ids::{EventId, KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags};
+use keeptrusts_webhooks_process::database::{AdministrationAccess, DatabaseFlags};
 use keeptrusts_webhooks_process::exit::Failure;
-use keeptrusts_webhooks_process::reload;
+use keeptrusts_webhooks_process::hangup;
 use keeptrusts_webhooks_store::queries::{EventFilter, KeyFilter};
 use keeptrusts_webhooks_store::{Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
@@ -108,9 +108,10 @@ pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
         return Err(NotConfirmed(organization).into());
     }
     // SIGHUP for the server that has the database open may hit this process.
-    let _hangups = reload::on_hangup()?;
+    let _hangups = hangup::on_hangup()?;
     let interruption = Interruption::listen()?;
-    let Administered { store, description, holder } = database.open_for_administration().await?;
+    let AdministrationAccess { store, description, running_server } =
+        database.open_for_administration().await?;
     let shard = Shard::of(&organization, store.shard_count());
     if !exists(store.as_ref(), shard, &organization).await? {
         return Err(NoSuchOrganization { organization, description }.into());
@@ -129,7 +130,7 @@ pub(crate) async fn run(command: OrganizationCommand) -> Result<(), Failure> {
         store.close().await;
     }
     print_stdout!("{} bodies of its events and attempts were erased", erased?);
-    if store.is_shared() || holder.is_some() {
+    if store.is_shared() || running_server.is_some() {
         print_stdout!(
             "running processes use its key for 5 minutes more at most, until SIGHUP at best"
         );

@@ -13,8 +13,8 @@ use keeptrusts_webhooks_ingest_service::flags::IngestFlags;
 use keeptrusts_webhooks_notification_service::NotificationApi;
 use keeptrusts_webhooks_process::database::RetentionFlags;
 use keeptrusts_webhooks_process::exit::Failure;
-use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
-use keeptrusts_webhooks_process::service_process::{Listening, ServiceProcess};
+use keeptrusts_webhooks_process::mail_limit_flags::MailLimitFlags;
+use keeptrusts_webhooks_process::service_process::{ListeningProcess, ServiceProcess};
 
 /// The flags of all services and of the gate before them.
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ impl PlatformFlags {
 
 impl PreparedPlatform {
     /// Opens the database, and adds all services to the process.
-    pub(crate) async fn open(self, listening: Listening) -> Result<ServiceProcess, Failure> {
+    pub(crate) async fn open(self, listening: ListeningProcess) -> Result<ServiceProcess, Failure> {
         let process = listening.open(self.access).await?;
         let (log, keyring, clock) = (|| process.log(), || process.keyring(), || process.clock());
         let retention = self.retention.body_retention;

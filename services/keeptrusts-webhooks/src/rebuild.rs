@@ -4,7 +4,7 @@ use clap::Args;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_process::database::DatabaseFlags;
 use keeptrusts_webhooks_process::exit::Failure;
-use keeptrusts_webhooks_process::reload;
+use keeptrusts_webhooks_process::hangup;
 use keeptrusts_webhooks_store::{OpenMode, RebuildDifference, Store, StoreError};
 use keeptrusts_webhooks_telemetry::LoggingFlags;
 use keeptrusts_webhooks_telemetry::{print_stderr, print_stdout};
@@ -70,7 +70,7 @@ const MAX_DIFFERENCES: usize = 100;
 pub(crate) async fn run(command: RebuildCommand) -> Result<RebuildResult, Failure> {
     command.logging.start_alone()?;
     // SIGHUP for the server that has the database open may hit this process.
-    let _hangups = reload::on_hangup()?;
+    let _hangups = hangup::on_hangup()?;
     let interruption = Interruption::listen()?;
     let mode = if command.check { OpenMode::Unchanged } else { OpenMode::Existing };
     let (store, description) = command.database.open_store(mode).await?;

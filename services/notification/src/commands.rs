@@ -1,4 +1,4 @@
-//! From a command to a fact in the log.
+//! Executes commands on channels: the domain decides, the log records the fact.
 
 use keeptrusts_webhooks_contracts::api::{CHANNEL_ENDPOINT_IDS, channel_secret_field};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
@@ -8,14 +8,14 @@ use keeptrusts_webhooks_domain::channel::{
 };
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use tonic::Status;
 
 use crate::NotificationApi;
 
 impl NotificationApi {
-    /// Carries out a command; the channel after it. With an etag, only if it is the current one.
+    /// Executes a command and returns the channel after it. An etag must be the current one.
     pub(crate) async fn execute(
         &self,
         organization: &OrganizationId,
@@ -38,8 +38,8 @@ impl NotificationApi {
         LogWriter::new(&self.log, &self.clock, organization)
     }
 
-    /// Refuses endpoints that the organization does not have, whoever else has them. The channel is
-    /// told about the `current` ones already: one that was deleted since need not be taken out.
+    /// Refuses endpoints that do not belong to the organization. Deleted endpoints among `current`,
+    /// which the channel has already, are permitted.
     pub(crate) async fn refuse_unknown_endpoints(
         &self,
         organization: &OrganizationId,
@@ -48,7 +48,7 @@ impl NotificationApi {
     ) -> Result<(), Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().endpoints(shard, organization, ids).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         let existing = found.iter().filter(|endpoint| endpoint.delete_time.is_none());
         let existing: Vec<_> = existing.map(|endpoint| endpoint.id).collect();
         check_endpoints_exist(CHANNEL_ENDPOINT_IDS, ids, &existing, current)

@@ -1,10 +1,10 @@
-//! The notification service: management of channels, and what was sent to them. Each change is a
-//! decision of the domain, a fact in the log, and what the log's projection then says. Whoever
-//! owns the shard does the sending; see dispatch.
+//! The notification service: manages channels, and lists the notifications that were sent to them.
+//! Each change is decided by the domain, appended to the log as a fact, and read back from the log's
+//! projections. The dispatch service sends notifications.
 
+mod channel_test;
 mod commands;
 mod secrets;
-mod testing;
 
 use std::sync::Arc;
 
@@ -25,27 +25,24 @@ use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
-use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-/// The gRPC service.
 pub struct NotificationApi {
     log: Arc<Log>,
     keyring: Arc<Keyring>,
     clock: Clock,
-    /// How much mail dispatch sends for an organization. None: it sends none.
     mail_limits: Option<MailLimits>,
-    /// Ends the waiting for a test's outcome, which would otherwise hold up a shutdown.
     shutdown: CancellationToken,
 }
 
 impl NotificationApi {
-    /// The service on a log; `keyring` seals the channels' secrets, `mail_limits` are dispatch's (none:
-    /// it has no server for mail), and `shutdown` ends the waiting for a test's outcome.
+    /// `mail_limits` are those of the dispatch service. None: it sends no mail. `shutdown` ends
+    /// calls that wait for the outcome of a test, so that they do not delay the shutdown.
     pub fn server(
         log: Arc<Log>,
         keyring: Arc<Keyring>,
@@ -54,15 +51,15 @@ impl NotificationApi {
         shutdown: CancellationToken,
     ) -> NotificationServiceServer<Self> {
         let api = NotificationApi { log, keyring, clock, mail_limits, shutdown };
-        NotificationServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
+        NotificationServiceServer::new(api).max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
-    /// Those that are created at the same moment do not see each other, and may exceed the limit
-    /// by their number.
+    /// Channels that are created at the same moment do not see each other, so that together they
+    /// may exceed the limit.
     async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
         let shard = self.log.shard_of(organization);
         let count = self.log.store().count_channels(shard, organization).await;
-        if count.map_err(answer::query_failed)? < MAX_CHANNELS {
+        if count.map_err(database_errors::query_failed)? < MAX_CHANNELS {
             return Ok(());
         }
         let message = format!(
@@ -82,7 +79,7 @@ impl NotificationApi {
     async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().channel(shard, organization, id).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         let existing = found.filter(|channel| channel.delete_time.is_none());
         existing.ok_or_else(|| status::not_found(Resource::Channel, id))
     }
@@ -132,12 +129,12 @@ impl NotificationService for NotificationApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let channels = store.list_channels(shard, organization, before, limit).await;
-            let channels = channels.map_err(answer::query_failed)?;
-            let things = channels.iter().map(|channel| (channel.id, channel.into())).collect();
-            Ok(ListChunk::of_all(things, limit))
+            let channels = channels.map_err(database_errors::query_failed)?;
+            let items = channels.iter().map(|channel| (channel.id, channel.into())).collect();
+            Ok(ListChunk::of_all(items, limit))
         };
-        let turn = answer::long_read(&self.log, organization);
-        let (channels, next_page_token) = page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, organization);
+        let (channels, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListChannelsResponse { channels, next_page_token }))
     }
 
@@ -149,7 +146,7 @@ impl NotificationService for NotificationApi {
         let metadata = call.metadata(call.request.channel_id);
         let UpdateChannel { organization_id: organization, channel_id: id, etag, mut patch } =
             call.request;
-        // Whoever names a channel that is not there leaves no data key behind.
+        // First, so that a request for a missing channel leaves no data key behind.
         let current = self.read(&organization, id).await?.config;
         if let Some(ids) = &patch.endpoint_ids {
             self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
@@ -195,11 +192,11 @@ impl NotificationService for NotificationApi {
         let read = |before, limit| async move {
             let rows =
                 store.list_notifications(shard, organization, channel_id, before, limit).await;
-            let rows = rows.map_err(answer::query_failed)?;
+            let rows = rows.map_err(database_errors::query_failed)?;
             Ok(ListChunk::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
         };
-        let turn = answer::long_read(&self.log, organization);
-        let (notifications, next_page_token) = page.fill(turn, read).await?;
+        let permit = long_reads::acquire(&self.log, organization);
+        let (notifications, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListNotificationsResponse { notifications, next_page_token }))
     }
 }

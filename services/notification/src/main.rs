@@ -6,7 +6,7 @@ use clap::Parser;
 use keeptrusts_webhooks_access::AccessFlags;
 use keeptrusts_webhooks_notification_service::NotificationApi;
 use keeptrusts_webhooks_process::exit::{self, Failure};
-use keeptrusts_webhooks_process::mail_limits::MailLimitFlags;
+use keeptrusts_webhooks_process::mail_limit_flags::MailLimitFlags;
 use keeptrusts_webhooks_process::program::{ListenFlag, NOTIFICATION};
 use keeptrusts_webhooks_process::service_process::ServiceProcessFlags;
 

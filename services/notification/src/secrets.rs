@@ -1,17 +1,17 @@
-//! Secrets of channels, on their way into the log. No answer shows them again.
+//! Seals the secrets of channels. No answer contains them again.
 
 use keeptrusts_webhooks_contracts::api::NewDestination;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::channel::Destination;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tonic::Status;
 
 use crate::NotificationApi;
 
 impl NotificationApi {
-    /// A destination with its secret encrypted, if it has one.
+    /// Encrypts the secret of a destination, if it has one.
     pub(crate) async fn seal(
         &self,
         organization: &OrganizationId,
@@ -32,7 +32,7 @@ impl NotificationApi {
 
 fn failed(organization: &OrganizationId, error: SecretError) -> Status {
     match error {
-        SecretError::Store(error) => answer::query_failed(error),
+        SecretError::Store(error) => database_errors::query_failed(error),
         SecretError::Key(KeyProblem::Erased { .. }) => status::failed_precondition(
             Reason::OrganizationErased,
             "the organization was erased, and there are no secrets in it any more: use another organization_id",

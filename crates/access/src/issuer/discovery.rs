@@ -1,67 +1,40 @@
-//! What an issuer says of itself (OpenID Connect Discovery 1.0).
+//! The discovery document of an issuer (OpenID Connect Discovery 1.0).
 
 use std::sync::Arc;
 
 use http::Uri;
 use serde::Deserialize;
 
-use super::remembered::Remembered;
-use crate::https::{FetchError, Fetcher, is_acceptable};
-use crate::limits::ISSUER_SELF_PAUSE;
+use super::cache::IssuerCache;
+use crate::fetcher::{FetchError, Fetcher, is_acceptable};
+use crate::limits::DISCOVERY_RETRY_DELAY;
 
-/// The discovery document, as far as somebody here reads it (section 3, RFC 9207 section 3).
+/// The fields that are used here (section 3, RFC 9207 section 3). Signing in needs the endpoints;
+/// verifying tokens does not.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Discovery {
-    /// The issuer's identifier, as it writes it itself.
     pub issuer: String,
-    /// Where its keys are.
     pub jwks_uri: String,
-    /// Where people sign in. Who only checks tokens needs none.
     pub authorization_endpoint: Option<String>,
-    /// Where a code is exchanged for tokens.
     pub token_endpoint: Option<String>,
-    /// How clients prove there who they are. None: the document does not say.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
-    /// Whether its answers to authorization requests always say who answers.
+    /// Whether answers to authorization requests always name the issuer.
     #[serde(default)]
     pub authorization_response_iss_parameter_supported: bool,
 }
 
-/// Why it is not known what an issuer says.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// A document cannot be had.
     #[error("cannot fetch {url}")]
-    Fetch {
-        /// Which one.
-        url: String,
-        /// Why not.
-        source: FetchError,
-    },
-    /// It is none.
+    Fetch { url: String, source: FetchError },
     #[error("what {from} says is not what it should be")]
-    Unreadable {
-        /// Where it is from.
-        from: String,
-        /// Why it cannot be read.
-        source: serde_json::Error,
-    },
-    /// It is another issuer's.
+    Unreadable { from: String, source: serde_json::Error },
     #[error("{url} says that it is of the issuer {found}, not of {expected}")]
-    OtherIssuer {
-        /// Where it is.
-        url: String,
-        /// Whose it says that it is.
-        found: String,
-        /// Whose it should be.
-        expected: String,
-    },
-    /// An address that it names would be asked in clear.
+    OtherIssuer { url: String, found: String, expected: String },
     #[error("{0} is not an https address")]
     NotHttps(String),
 }
 
-/// The discovery document of an issuer, fetched now.
 pub(crate) async fn discover(
     fetcher: &Fetcher,
     identifier: &str,
@@ -71,7 +44,7 @@ pub(crate) async fn discover(
     let text = fetch(fetcher, &address).await?;
     let discovery: Discovery = serde_json::from_slice(&text)
         .map_err(|source| DiscoveryError::Unreadable { from: address.clone(), source })?;
-    // Section 4.3: it must be the issuer that was asked.
+    // Section 4.3: the document must be about the issuer that was asked.
     if discovery.issuer.trim_end_matches('/') != identifier {
         let (found, expected) = (discovery.issuer, identifier.to_owned());
         return Err(DiscoveryError::OtherIssuer { url: address, found, expected });
@@ -79,7 +52,7 @@ pub(crate) async fn discover(
     Ok(discovery)
 }
 
-/// A document, at an address that may be asked.
+/// Fetches a document from an https address.
 pub(crate) async fn fetch(
     fetcher: &Fetcher,
     address: &str,
@@ -90,27 +63,28 @@ pub(crate) async fn fetch(
     fetched.map_err(|source| DiscoveryError::Fetch { url: address.to_owned(), source })
 }
 
-/// What an issuer says of itself: fetched when it is needed, and remembered.
-pub struct SelfDescription {
+/// Fetches the discovery document when it is needed, and caches it.
+pub struct DiscoveryCache {
     identifier: String,
     fetcher: Arc<Fetcher>,
-    remembered: Remembered<Discovery>,
+    cache: IssuerCache<Discovery>,
 }
 
-impl SelfDescription {
-    pub(super) fn new(identifier: String, fetcher: Arc<Fetcher>) -> SelfDescription {
-        let remembered = Remembered::nothing_yet(ISSUER_SELF_PAUSE);
-        SelfDescription { identifier, fetcher, remembered }
+impl DiscoveryCache {
+    pub(super) fn new(identifier: String, fetcher: Arc<Fetcher>) -> DiscoveryCache {
+        let cache = IssuerCache::empty(DISCOVERY_RETRY_DELAY);
+        DiscoveryCache { identifier, fetcher, cache }
     }
 
-    /// What it says now, or has said, if it does not answer. None: it has never answered.
+    /// The current document, or the last one if the issuer does not answer. None: it has never
+    /// answered, or not for too long.
     pub async fn current(&self) -> Option<Arc<Discovery>> {
-        let known = self.remembered.known().await;
-        if let Some(fresh) = known.as_ref().filter(|known| known.is_fresh()) {
-            return Some(Arc::clone(&fresh.what));
+        let cached = self.cache.get().await;
+        if let Some(fresh) = cached.as_ref().filter(|cached| cached.is_fresh()) {
+            return Some(Arc::clone(&fresh.value));
         }
-        let look = async || discover(&self.fetcher, &self.identifier).await;
-        match self.remembered.refresh(look).await {
+        let fetch = async || discover(&self.fetcher, &self.identifier).await;
+        match self.cache.refresh(fetch).await {
             Ok(Some(discovery)) => return Some(discovery),
             Ok(None) => {}
             Err(error) => {
@@ -118,6 +92,6 @@ impl SelfDescription {
                 tracing::warn!(%error, cause, "cannot get what the issuer says of itself");
             }
         }
-        known.map(|known| known.what)
+        cached.map(|cached| cached.value)
     }
 }

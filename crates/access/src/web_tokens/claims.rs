@@ -1,4 +1,4 @@
-//! What a token's claims say of its subject.
+//! Turns the claims of a valid token into a caller.
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential};
@@ -7,34 +7,35 @@ use keeptrusts_webhooks_domain::limits::MAX_ACTOR_CHARS;
 use keeptrusts_webhooks_domain::text::is_line;
 use serde_json::Value;
 
-use super::NoCaller;
-use super::organizations_and_roles::{Lack, RoleName, claim_at, reach_in, role_in};
-use crate::issuer::{Claims, Defect};
+use super::access_claims::{ClaimProblem, RoleName, claim_at, reach_in, role_in};
+use super::web_token_error::WebTokenError;
+use crate::issuer::{Claims, TokenDefect};
 
-/// In which claims the organization and the role are, and what roles are called there.
+/// The claims with the organization and the role, and the names of roles in them.
 #[derive(Debug, Clone)]
 pub(crate) struct ClaimNames {
-    /// A claim's name, or a path to one in others: `realm_access.roles`.
+    /// A claim's name, or the path to a nested one: `realm_access.roles`.
     pub(crate) organization: String,
-    /// The same.
+    /// Likewise.
     pub(crate) role: String,
-    /// A provider's own names. Empty: roles are called what they are called here.
+    /// The provider's names of roles. Empty: it uses ours.
     pub(crate) role_map: Vec<RoleName>,
 }
 
 impl ClaimNames {
-    /// Whose a token is, whose signature, audience and times have been checked.
-    pub(crate) fn caller(&self, claims: &Claims) -> Result<Caller, NoCaller> {
-        let invalid = |claim, wanted| NoCaller::Invalid(Defect::claim(claims, claim, wanted));
+    /// The caller of a verified token.
+    pub(crate) fn caller(&self, claims: &Claims) -> Result<Caller, WebTokenError> {
+        let invalid =
+            |claim, wanted| WebTokenError::Invalid(TokenDefect::claim(claims, claim, wanted));
         let subject = text(claims, "sub").filter(|text| is_nameable(text));
         let subject = subject.ok_or_else(|| {
             invalid("sub", format!("a line of 1 to {MAX_ACTOR_CHARS} visible characters"))
         })?;
-        // An end that no clock will ever show is none that the issuer can have meant.
+        // An expiry beyond the range of timestamps must be a mistake of the issuer.
         let expire_time = expire_time(claims);
         let expire_time =
             expire_time.ok_or_else(|| invalid("exp", "a time before the year 10000".to_owned()))?;
-        let (role, reach) = self.place(claims).map_err(NoCaller::Insufficient)?;
+        let (role, reach) = self.role_and_reach(claims).map_err(WebTokenError::Insufficient)?;
         let named = ["email", "preferred_username", "name"].iter();
         let name = named.filter_map(|claim| text(claims, claim)).find(|text| is_nameable(text));
         Ok(Caller {
@@ -48,19 +49,18 @@ impl ClaimNames {
         })
     }
 
-    /// What its subject may do, and where. The error: what the token lacks.
-    fn place(&self, claims: &Claims) -> Result<(Role, Reach), Lack> {
+    fn role_and_reach(&self, claims: &Claims) -> Result<(Role, Reach), ClaimProblem> {
         let named = |name: &str| claim_at(claims, name);
         let role = role_in(named(&self.role), &self.role_map)
             .map_err(|lacks| lacks.in_claim(&self.role))?;
         let reach = reach_in(named(&self.organization))
             .map_err(|lacks| lacks.in_claim(&self.organization))?;
         if role == Role::Platform && reach != Reach::Everywhere {
-            let what = format!(
+            let message = format!(
                 "the token's role is platform, which is for every organization: its claim `{}` must be *",
                 self.organization
             );
-            return Err(Lack::new("platform", what));
+            return Err(ClaimProblem::new("platform", message));
         }
         Ok((role, reach))
     }
@@ -70,7 +70,7 @@ fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
 }
 
-/// Whether a text can stand in the log and in a table for people.
+/// Whether a text is fit for the log and for tables.
 fn is_nameable(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_ACTOR_CHARS && is_line(text)
 }
@@ -78,7 +78,7 @@ fn is_nameable(text: &str) -> bool {
 /// RFC 7519 section 2: seconds since 1970, possibly with a fraction.
 fn expire_time(claims: &Claims) -> Option<Timestamp> {
     let seconds = claims.get("exp")?.as_f64()?;
-    // `as` would cut what is too large.
+    // `as` would saturate.
     let fits = seconds.abs() < Timestamp::MAX.as_second() as f64;
     fits.then(|| Timestamp::from_second(seconds as i64).ok()).flatten()
 }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn caller(claims: Value) -> Result<Caller, NoCaller> {
+fn caller(claims: Value) -> Result<Caller, WebTokenError> {
     let names = ClaimNames {
         organization: "organization".to_owned(),
         role: "role".to_owned(),
@@ -12,7 +12,7 @@ fn caller(claims: Value) -> Result<Caller, NoCaller> {
 }
 
 #[test]
-fn claims_say_who_where_and_what() {
+fn claims_give_the_callers_name_organization_and_role() {
     let claims = json!({
         "sub": "u-1", "email": "ann@acme.example", "organization": "acme",
         "role": ["offline_access", "viewer"], "exp": 4_000_000_000.5,
@@ -25,9 +25,9 @@ fn claims_say_who_where_and_what() {
 }
 
 #[test]
-fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
+fn a_token_that_gives_no_access_is_answered_with_the_problem() {
     let says = |claims, what: &str| match caller(claims).expect_err("not enough") {
-        NoCaller::Insufficient(lacks) => assert!(lacks.what.contains(what), "{lacks:?}"),
+        WebTokenError::Insufficient(lacks) => assert!(lacks.message.contains(what), "{lacks:?}"),
         other => panic!("{other:?}"),
     };
     says(json!({"sub": "u", "exp": 4e9, "role": "viewer"}), "`organization`");
@@ -45,19 +45,19 @@ fn a_token_that_does_not_say_enough_is_told_what_it_lacks() {
 }
 
 #[test]
-fn an_end_that_no_clock_will_show_is_none() {
+fn an_expiry_beyond_the_range_of_timestamps_is_invalid() {
     for end in [json!(9_223_372_036_854_775_808_u64), json!(1e300), json!(-1e300), json!("4e9")] {
         let claims = json!({"sub": "u", "exp": end, "organization": "acme", "role": "viewer"});
-        let Err(NoCaller::Invalid(defect)) = caller(claims) else { panic!("it has no end") };
+        let Err(WebTokenError::Invalid(defect)) = caller(claims) else { panic!("it has no end") };
         assert_eq!(defect.kind(), "exp", "{defect}");
     }
 }
 
 #[test]
-fn a_subject_that_cannot_be_named_is_nobody() {
+fn a_subject_that_is_not_a_short_line_is_invalid() {
     for subject in [json!(""), json!("a\nb"), json!("x".repeat(201)), json!(7)] {
         let claims = json!({"sub": subject, "exp": 4e9, "organization": "acme", "role": "viewer"});
-        let Err(NoCaller::Invalid(defect)) = caller(claims) else { panic!("it is nobody's") };
+        let Err(WebTokenError::Invalid(defect)) = caller(claims) else { panic!("it is nobody's") };
         assert_eq!(defect.kind(), "sub", "{defect}");
     }
 }

@@ -1,41 +1,44 @@
-//! Who is let in.
+//! Accepts connections while the limits permit it.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 
+use super::limiter::{AtLimit, ConnectionLimiter, ConnectionPermit, Limit};
 use super::listener::Listener;
-use super::places::{Limit, NoPlace, Place, Places};
 
-/// Lets connections in while there are places, and closes the others at once.
+/// Closes connections above the limits at once.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    places: Places,
+    limiter: ConnectionLimiter,
     proxies: Vec<IpNet>,
 }
 
 impl Admission {
-    /// `max` in all, and from one address as many as are left for others and at most
-    /// `max_per_peer`, unless it is in one of `proxies`: such an address stands for many others.
+    /// At most `max` in total. One address may have as many as are left for others, and at most
+    /// `max_per_peer`. Addresses in `proxies` stand for many clients, so only `max` limits them.
     pub(crate) fn new(max: Limit, max_per_peer: Limit, proxies: Vec<IpNet>) -> Admission {
-        Admission { places: Places::new(max, max_per_peer), proxies }
+        Admission { limiter: ConnectionLimiter::new(max, max_per_peer), proxies }
     }
 
-    /// The next connection that has a place, and where it comes from.
-    pub(crate) async fn accept(&self, listener: &Listener) -> (TcpStream, SocketAddr, Place) {
+    /// The next connection within the limits, and the client's address.
+    pub(crate) async fn accept(
+        &self,
+        listener: &Listener,
+    ) -> (TcpStream, SocketAddr, ConnectionPermit) {
         loop {
             let (stream, address) = listener.accept().await;
             let is_proxy = is_in(&self.proxies, address);
-            match self.places.take(address.ip(), is_proxy) {
-                Ok(place) => return (stream, address, place),
-                Err(NoPlace(flag)) => Admission::turned_away(address, flag),
+            match self.limiter.take(address.ip(), is_proxy) {
+                Ok(permit) => return (stream, address, permit),
+                Err(AtLimit(flag)) => Admission::log_refused(address, flag),
             }
         }
     }
 
-    /// Says that a connection was closed for want of a place, and which limit that is.
-    pub(crate) fn turned_away(peer: SocketAddr, limit: &'static str) {
+    /// Logs that a connection was closed, and which flag limits it.
+    pub(crate) fn log_refused(peer: SocketAddr, limit: &'static str) {
         tracing::warn!(%peer, "turned a connection away, see {limit}");
     }
 }
@@ -50,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxys_address_may_be_written_as_ipv6() {
+    fn a_proxy_is_recognized_by_its_ipv4_mapped_address() {
         let proxies = ["192.0.2.0/24".parse().expect("a network")];
         let address = |text: &str| text.parse().expect("an address");
         assert!(is_in(&proxies, address("[::ffff:192.0.2.7]:1")));

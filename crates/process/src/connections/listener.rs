@@ -1,4 +1,4 @@
-//! The address that a server listens on.
+//! A listening socket, with TLS or without.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::ACCEPT_PAUSE;
 use crate::tls::{Reloadable, ServerTlsFlags, TlsFileError};
 
-/// A bound address. Connections wait in the kernel's queue until the server serves.
+/// A bound socket. Connections wait in the kernel's queue until the server accepts them.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -18,45 +18,25 @@ pub struct Listener {
     tls: Option<Arc<Reloadable<ServerConfig>>>,
 }
 
-/// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else does.
     #[error(
         "cannot listen on {address}: another process does; stop it, or choose another address with {flag}"
     )]
-    InUse {
-        /// The address.
-        address: SocketAddr,
-        /// The flag that it came from.
-        flag: &'static str,
-    },
-    /// The operating system has another objection.
+    InUse { address: SocketAddr, flag: &'static str },
     #[error("cannot listen on {address}; choose another address with {flag}")]
-    Refused {
-        /// The address.
-        address: SocketAddr,
-        /// The flag that it came from.
-        flag: &'static str,
-        /// The objection.
-        source: io::Error,
-    },
-    /// What is said there could be read and changed on the way.
+    Refused { address: SocketAddr, flag: &'static str, source: io::Error },
     #[error(
         "cannot listen on {address} without TLS: other machines can reach it, and nothing would be encrypted; give --tls-cert and --tls-key, or permit it with --insecure if the network is private"
     )]
-    NotEncrypted {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The files of TLS cannot be used.
+    NotEncrypted { address: SocketAddr },
     #[error(transparent)]
     Tls(#[from] TlsFileError),
 }
 
 impl Listener {
-    /// Binds `address` for gRPC, encrypted as `tls` says. What is not encrypted must be for
-    /// this machine only, unless `--insecure` permits it.
+    /// Binds `address` for gRPC, encrypted as `tls` says. Without TLS the address must be a loopback
+    /// address, unless `--insecure` permits others.
     pub async fn bind_secured(
         address: SocketAddr,
         flag: &'static str,
@@ -69,8 +49,8 @@ impl Listener {
         Ok(Listener { tls: files, ..Listener::bind(address, flag).await? })
     }
 
-    /// Binds `address` without TLS; port 0 means any that is free. `flag` is the one that the address came
-    /// from, such as `--listen`, for the error.
+    /// Binds `address` without TLS; port 0 is any free port. Errors name `flag`, which the address
+    /// was given with.
     pub async fn bind(address: SocketAddr, flag: &'static str) -> Result<Listener, ListenError> {
         let refused = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse { address, flag },
@@ -86,16 +66,16 @@ impl Listener {
         self.address
     }
 
-    /// What it is encrypted with, for [`reload_on_hangup`](crate::tls::reload_on_hangup). None:
-    /// it is not.
+    /// The TLS configuration, for [`reload_on_hangup`](crate::tls::reload_on_hangup). None: the
+    /// listener does not encrypt.
     pub fn tls(&self) -> Option<&Arc<Reloadable<ServerConfig>>> {
         self.tls.as_ref()
     }
 
-    /// The next connection, and where it comes from.
+    /// The next connection, and the client's address.
     pub(super) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
-            // Small answers must not wait for the acknowledgement of earlier ones.
+            // Otherwise small answers wait until earlier ones are acknowledged.
             let connection = self.socket.accept().await.and_then(|(connection, peer)| {
                 connection.set_nodelay(true)?;
                 Ok((connection, peer))

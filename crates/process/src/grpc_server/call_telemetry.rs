@@ -1,5 +1,4 @@
-//! Telemetry of each call: its span, how long it took, and, in errors, by which trace it can
-//! be found.
+//! Telemetry of each gRPC call: its span, its duration, and its trace's id in errors.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -18,47 +17,45 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tracing::Span;
 
-use super::{methods, undecodable};
+use super::{decode_errors, methods};
 
-/// Reports a call when it has been answered, or when its caller has gone.
+/// Reports a call when its answer has been sent, or when the client has gone.
 pub(super) struct CallTelemetry {
     call: Call,
     method: &'static str,
     began: Instant,
-    is_over: bool,
+    is_finished: bool,
 }
 
 impl CallTelemetry {
-    /// A call begins. Handlers find where it hangs in its trace among the request's extensions.
+    /// Adds the call's trace context to the request's extensions, for handlers.
     pub(super) fn begin(request: &mut Request<Body>) -> CallTelemetry {
         let method = known_method(request.uri().path());
         let call = Call::begin(method, trace_context_of(request.headers()));
         request.extensions_mut().insert(call.trace().clone());
-        CallTelemetry { call, method, began: Instant::now(), is_over: false }
+        CallTelemetry { call, method, began: Instant::now(), is_finished: false }
     }
 
-    /// What is logged while the call is answered is logged within this span.
+    /// Lines that are logged while the call is answered belong to this span.
     pub(super) fn span(&self) -> Span {
         self.call.span().clone()
     }
 
-    /// The answer as it goes out. It ends the call at once if it is an error, otherwise when its
-    /// last byte has gone.
+    /// An error finishes the call at once; another answer does when its last byte has been sent.
     pub(super) fn answer(mut self, response: Response<Body>) -> Response<Body> {
-        match Status::from_header_map(response.headers()).map(undecodable::answer) {
+        match Status::from_header_map(response.headers()).map(decode_errors::as_invalid_argument) {
             Some(status) if status.code() != Code::Ok => {
-                self.over(status.code());
-                self.findable(status).unwrap_or(response)
+                self.finish(status.code());
+                self.with_request_info(status).unwrap_or(response)
             }
             _ => response.map(|body| Body::new(ReportedBody { body, telemetry: self })),
         }
     }
 
-    /// An error with google.rpc.RequestInfo, whose request_id is the trace's.
-    fn findable(&self, status: Status) -> Option<Response<Body>> {
+    /// Adds google.rpc.RequestInfo to an error. Its request_id is the trace's id.
+    fn with_request_info(&self, status: Status) -> Option<Response<Body>> {
         let mut details = status.check_error_details().ok()?;
-        // What the generated servers, and the router before them, answer by themselves. (Encodings
-        // they are not asked about.)
+        // The router and the generated servers answer this by themselves, for unknown methods.
         if status.code() == Code::Unimplemented && details.error_info().is_none() {
             let reason = Reason::MethodNotFound.name();
             details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
@@ -70,8 +67,8 @@ impl CallTelemetry {
         Some(status.into_http())
     }
 
-    fn over(&mut self, code: Code) {
-        if std::mem::replace(&mut self.is_over, true) {
+    fn finish(&mut self, code: Code) {
+        if std::mem::replace(&mut self.is_finished, true) {
             return;
         }
         self.call.answered(code);
@@ -87,12 +84,12 @@ impl CallTelemetry {
 
 impl Drop for CallTelemetry {
     fn drop(&mut self) {
-        // Nobody has waited for the answer, or for its end.
-        self.over(Code::Cancelled);
+        // The client has gone before the end of the answer.
+        self.finish(Code::Cancelled);
     }
 }
 
-/// An answer's body, whose trailers say what became of the call.
+/// Finishes the call with the status in the answer's trailers.
 struct ReportedBody {
     body: Body,
     telemetry: CallTelemetry,
@@ -110,11 +107,11 @@ impl http_body::Body for ReportedBody {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    self.telemetry.over(code_of(trailers));
+                    self.telemetry.finish(code_of(trailers));
                 }
             }
-            Some(Err(status)) => self.telemetry.over(status.code()),
-            None => self.telemetry.over(Code::Ok),
+            Some(Err(status)) => self.telemetry.finish(status.code()),
+            None => self.telemetry.finish(Code::Ok),
         }
         Poll::Ready(frame)
     }
@@ -132,10 +129,10 @@ fn code_of(trailers: &HeaderMap) -> Code {
     Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code())
 }
 
-/// The method of a path; one word for all that we do not have, as callers can make up as many as
-/// they like.
+/// The method of a path, for metrics. Unknown methods share one name, because clients can make up as
+/// many as they like.
 fn known_method(path: &str) -> &'static str {
-    // `_OTHER` is what the semantic conventions for RPC say.
+    // The name is from the semantic conventions for RPC.
     methods::of(path).map_or("_OTHER", |method| method.name.as_str())
 }
 
@@ -150,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_that_callers_make_up_are_all_called_the_same() {
+    fn unknown_methods_share_one_name() {
         let publish = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
         assert_eq!(known_method(&format!("/{publish}")), publish);
         for other in ["/", "", "/keeptrusts.webhooks.v1.IngestService/Nothing", "/a/b"] {

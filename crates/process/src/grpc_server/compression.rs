@@ -1,10 +1,10 @@
-//! Compressed messages, <https://github.com/grpc/grpc/blob/master/doc/compression.md>: requests
-//! are inflated before anything else is done with them, within the limits that hold for those that
-//! come as they are; answers are compressed for who asks for that.
+//! Compression of messages, <https://github.com/grpc/grpc/blob/master/doc/compression.md>. Requests
+//! are inflated before anything else, within the limits for uncompressed requests. Answers are
+//! compressed if the client accepts it.
 //!
-//! One place for all services, so that neither a limit nor a secret can be forgotten: an answer
-//! with a secret in it is never compressed, since its length would tell of it to whoever sees the
-//! connection and chooses a part of what is answered (CRIME, BREACH).
+//! One place for all services, so that no limit and no secret is forgotten. An answer that contains
+//! a secret is never compressed: its length would reveal the secret to an attacker who sees the
+//! connection and controls a part of the answer (CRIME, BREACH).
 //!
 //! Decision: docs/decisions/messages-are-inflated-in-one-place.md
 
@@ -22,32 +22,30 @@ use tonic::metadata::MetadataValue;
 use zstd::zstd_safe;
 
 use super::message_size::PREFIX_BYTES;
-use super::sharing::Memory;
+use super::request_pools::RequestMemory;
 
-/// The header that says how a message is compressed.
+/// The header with the encoding of the messages.
 pub(super) const ENCODING: &str = "grpc-encoding";
-/// The header that says what its sender reads.
+/// The header with the encodings that its sender can read.
 pub(super) const ACCEPTED: &str = "grpc-accept-encoding";
 const ALL_ACCEPTED: &str = "identity,gzip,zstd";
-/// What is inflated at a time, and charged to its sender, in bytes.
+/// Bytes that are inflated, and charged to the sender, at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How many times its length a message may grow to, but for the first [`RATIO_FREE_BYTES`]. Events
-/// of a kind, a thousand in a batch, reach some 50.
+/// How many times its compressed length a message may grow to, beyond [`RATIO_FREE_BYTES`]. A batch
+/// of a thousand similar events reaches about 50.
 const MAX_RATIO: usize = 200;
-/// One event's text may repeat itself a thousand times, and is no attack: with all that surrounds
-/// it, and several of its kind, it has less. What grows is charged in any case; the ratio bounds
-/// the time that inflating it takes.
+/// Up to this size any ratio is permitted: the text of one event may repeat itself a thousand times
+/// without being an attack. Memory is charged in any case; the ratio limits the time that inflating
+/// takes.
 const RATIO_FREE_BYTES: usize = 1024 * 1024;
 const _: () = assert!(RATIO_FREE_BYTES >= 2 * MAX_DATA_BYTES);
-/// The most memory that zstd may ask for by itself, as RFC 8878 section 3.1.1.1.2 has it; more only
-/// for messages that may be longer.
+/// The largest zstd window (RFC 8878 section 3.1.1.1.2), unless messages may be larger.
 const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
-/// Shorter messages are answered as they are.
+/// Shorter messages are not compressed.
 const MIN_COMPRESSED_BYTES: usize = 1024;
-/// Fast; the next levels cost twice the time for a few percent.
+/// The next levels take twice the time and save a few percent.
 const ZSTD_LEVEL: i32 = 1;
 
-/// How messages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     Gzip,
@@ -55,7 +53,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// In the order in which we like them.
+    /// The best one first.
     const ALL: [Encoding; 2] = [Encoding::Zstd, Encoding::Gzip];
 
     pub(super) const fn name(self) -> &'static str {
@@ -65,7 +63,7 @@ impl Encoding {
         }
     }
 
-    /// How a request says that its message may be compressed. None: it is not.
+    /// The encoding of a request. None: it is not compressed. UNIMPLEMENTED: an unknown encoding.
     pub(super) fn of_request(headers: &HeaderMap) -> Result<Option<Encoding>, Status> {
         let Some(name) = headers.get(ENCODING) else { return Ok(None) };
         if name == "identity" {
@@ -83,7 +81,7 @@ impl Encoding {
         }
     }
 
-    /// The one of those that a caller reads that we like best. None: none of them.
+    /// The best encoding that the client accepts. None: it accepts none.
     pub(super) fn for_answer(headers: &HeaderMap) -> Option<Encoding> {
         let accepted: Vec<&str> = headers
             .get_all(ACCEPTED)
@@ -100,22 +98,21 @@ impl Encoding {
     }
 }
 
-/// The body of a request with its message as it was before it was compressed. What it grows to is
-/// charged while it grows.
+/// The body of a request with its message inflated. Its memory is charged while it grows.
 pub(super) fn inflated(
     body: Bytes,
     encoding: Option<Encoding>,
     max_bytes: u32,
-    memory: &mut Memory,
+    memory: &mut RequestMemory,
 ) -> Result<Bytes, Status> {
     let Some(([1, length @ ..], rest)) = body.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(body);
     };
-    // "If a message is compressed and there is no grpc-encoding, it is INTERNAL"; the fault is the
-    // caller's, and is told as all of its faults are.
+    // gRPC's document demands INTERNAL for a compressed message without grpc-encoding. The mistake
+    // is the client's, so it gets INVALID_ARGUMENT.
     let encoding = encoding.ok_or_else(|| unreadable("it is compressed and does not say how"))?;
     let length = u32::from_be_bytes(*length) as usize;
-    // Only of a method that is not known: no service reads it.
+    // Happens for unknown methods only, whose framing is not checked. No service reads it.
     let Some(compressed) = rest.get(..length) else { return Ok(body) };
     let message = match encoding {
         Encoding::Gzip => {
@@ -126,7 +123,7 @@ pub(super) fn inflated(
             if window > MAX_WINDOW_BYTES.max(u64::from(max_bytes)) {
                 return Err(unreadable("its zstd window is too large: 8 MiB are enough"));
             }
-            let _window = memory.borrow(window)?;
+            let _window = memory.take_temporarily(window)?;
             let decoder = zstd::Decoder::with_buffer(compressed).and_then(|mut decoder| {
                 decoder.window_log_max(window.next_power_of_two().ilog2().max(10))?;
                 Ok(decoder)
@@ -138,7 +135,7 @@ pub(super) fn inflated(
     Ok(message)
 }
 
-/// Inflates a message, which has `compressed` bytes, into one with its prefix.
+/// Inflates a message of `compressed` bytes, and puts its prefix before it.
 fn grow(
     mut from: impl Read,
     compressed: usize,
@@ -173,8 +170,8 @@ fn grow(
     Ok(message.freeze())
 }
 
-/// The largest window among zstd's frames, in bytes: what inflating them one after the other takes
-/// up besides the message. None: they are no frames.
+/// The largest window of the zstd frames, in bytes: what inflating them needs besides the message.
+/// None: these are not zstd frames.
 fn window_of(mut frames: &[u8]) -> Option<u64> {
     let mut largest = 0;
     while !frames.is_empty() {
@@ -190,7 +187,7 @@ fn window_of_frame(frame: &[u8]) -> Option<u64> {
     const SINGLE_SEGMENT: u8 = 0x20;
     let (magic, header) = frame.split_first_chunk::<4>()?;
     match header {
-        // One that is skipped.
+        // A skippable frame.
         _ if *magic != MAGIC => Some(0),
         [descriptor, ..] if descriptor & SINGLE_SEGMENT != 0 => {
             zstd_safe::get_frame_content_size(frame).ok().flatten()
@@ -207,7 +204,7 @@ fn damaged() -> Status {
     unreadable("its compressed bytes are damaged")
 }
 
-/// INVALID_ARGUMENT: the request is not what gRPC has, for this reason.
+/// INVALID_ARGUMENT: the request is not valid gRPC.
 pub(super) fn unreadable(why: &str) -> Status {
     status::invalid_argument(vec![Violation::new("request", format!("cannot be read: {why}"))])
 }
@@ -217,7 +214,7 @@ fn grows_too_much(limit_and_remedy: &str) -> Status {
     status::resource_exhausted(Reason::RequestTooLarge, message)
 }
 
-/// A message of an answer with its prefix: compressed, if that makes it shorter.
+/// Compresses a message with its prefix, if that makes it shorter.
 pub(super) fn compressed(message: Bytes, encoding: Encoding) -> Bytes {
     if message.len() < MIN_COMPRESSED_BYTES {
         return message;
@@ -245,7 +242,7 @@ pub(super) fn compressed(message: Bytes, encoding: Encoding) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::super::limits::LimitFlags;
-    use super::super::sharing::{Holder, Sharing};
+    use super::super::request_pools::{Holder, RequestPools};
     use super::*;
     use crate::shares::Purpose;
 
@@ -262,7 +259,7 @@ mod tests {
         }
     }
 
-    /// The message, or what its sender is told; and how many bytes were charged.
+    /// The message or the status, and the number of bytes that were charged.
     fn inflate(bytes: &[u8], encoding: Encoding) -> (Result<Bytes, Status>, usize) {
         let mut charged = 0;
         let charge = |bytes| {
@@ -280,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_what_it_was_and_is_charged_as_what_it_is() {
+    fn an_inflated_message_equals_the_original_and_is_charged_in_full() {
         let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
         for encoding in Encoding::ALL {
             let (message, charged) = inflate(&squeezed(&content, encoding), encoding);
@@ -291,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_too_much_is_stopped_before_it_has_grown() {
+    fn inflating_stops_at_the_limits() {
         let bomb = vec![0; 100 * 1024 * 1024];
         let large: Vec<u8> = (0..MAX_BYTES / 3).flat_map(u32::to_be_bytes).collect();
         for encoding in Encoding::ALL {
@@ -299,7 +296,7 @@ mod tests {
             let status = stopped.expect_err("a bomb");
             assert!(status.message().contains("inflates to more than"), "{status}");
             assert!(charged <= MAX_BYTES as usize, "{charged}");
-            // The ratio holds before the limit, and each says what helps against it.
+            // The ratio is checked before the limit, and each message names its own remedy.
             let small = squeezed(&bomb[..RATIO_FREE_BYTES + 1], encoding);
             let (stopped, charged) = inflate(&small, encoding);
             let status = stopped.expect_err("200 times");
@@ -316,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_event_is_taken_however_often_it_repeats_itself() {
+    fn the_largest_event_is_accepted_at_any_ratio() {
         let event = vec![b'a'; MAX_DATA_BYTES + 16 * 1024];
         for encoding in Encoding::ALL {
             let compressed = squeezed(&event, encoding);
@@ -327,7 +324,7 @@ mod tests {
         }
     }
 
-    /// A frame of somebody who does not know how long it becomes.
+    /// A frame that does not say how long its content is.
     fn streamed(content: &[u8], window_log: u32) -> Vec<u8> {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("it begins");
         encoder.window_log(window_log).expect("a window");
@@ -336,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_zstd_takes_up_besides_the_message_is_charged_meanwhile_and_bounded() {
+    fn the_window_of_zstd_is_charged_meanwhile_and_limited() {
         const WINDOW_LOG: u32 = 20;
         let content: Vec<u8> = (0..2_000_u32).flat_map(u32::to_be_bytes).collect();
         let limits = |max_request_memory| LimitFlags {
@@ -344,16 +341,17 @@ mod tests {
             max_request_memory,
             ..LimitFlags::default()
         };
-        let inflate = |frames: &[u8], memory: &mut Memory| {
+        let inflate = |frames: &[u8], memory: &mut RequestMemory| {
             let mut body = vec![1];
             body.extend_from_slice(&(frames.len() as u32).to_be_bytes());
             body.extend_from_slice(frames);
             inflated(body.into(), Some(Encoding::Zstd), MAX_BYTES, memory)
         };
-        let memory =
-            |bytes| Sharing::new(&limits(bytes)).memory(Holder::Address(None), Purpose::Publishing);
+        let memory = |bytes| {
+            RequestPools::new(&limits(bytes)).memory(Holder::Address(None), Purpose::Publishing)
+        };
 
-        // Half of it is for one holder, and twenty windows are more.
+        // One holder gets half of it, which is less than twenty windows.
         let mut few = memory(4 << WINDOW_LOG);
         for _ in 0..20 {
             let message =
@@ -362,7 +360,7 @@ mod tests {
         }
         let refused = inflate(&streamed(&content, 23), &mut few).expect_err("8 MiB are too many");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
-        // Whichever frame has it, and whatever is skipped before.
+        // Also in a later frame, and after a skippable one.
         let mut frames = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"skp"].concat();
         frames.extend(streamed(b"short", 10));
         assert_eq!(window_of(&frames), Some(1 << 10));
@@ -379,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_bytes_are_the_senders_fault() {
+    fn damaged_bytes_are_answered_invalid_argument() {
         for encoding in Encoding::ALL {
             let mut bytes = squeezed(&[7; 5_000], encoding);
             bytes.truncate(bytes.len() - 3);
@@ -389,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_are_chosen_by_what_both_sides_read() {
+    fn the_best_encoding_that_the_client_accepts_is_chosen() {
         let headers = |name: &'static str, value: &'static str| {
             HeaderMap::from_iter([(
                 http::HeaderName::from_static(name),

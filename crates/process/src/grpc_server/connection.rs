@@ -1,4 +1,4 @@
-//! One connection, as the server reads and writes it.
+//! One connection to the gRPC server: plain TCP, TLS, or within the process.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tonic::transport::server::Connected;
 
 use super::frames::{Flood, FrameMeter};
 use super::peer::Peer;
-use crate::connections::Place;
+use crate::connections::ConnectionPermit;
 use crate::tls::ClientCertificate;
 
 /// A connection that is ready for HTTP/2.
@@ -22,8 +22,8 @@ use crate::tls::ClientCertificate;
 pub(super) struct Connection {
     transport: Transport,
     peer: Peer,
-    /// None: from within the process.
-    watch: Option<Watch>,
+    /// None: the client is this process.
+    monitor: Option<ClientMonitor>,
 }
 
 #[derive(Debug)]
@@ -33,19 +33,19 @@ enum Transport {
     InProcess(DuplexStream),
 }
 
-/// What is held against a client that misbehaves.
+/// Closes the connection of a client that is too slow in its handshakes, or floods the server with
+/// frames.
 #[derive(Debug)]
-struct Watch {
+struct ClientMonitor {
     meter: FrameMeter,
-    /// Until HTTP/2 has begun.
+    /// None: HTTP/2 has begun.
     handshake: Option<Handshake>,
-    _place: Place,
+    _permit: ConnectionPermit,
 }
 
-/// The time that a client has left for its handshakes, and its place among those that are in
-/// them.
 #[derive(Debug)]
 pub(super) struct Handshake {
+    /// The time limit of all handshakes together (TLS, HTTP/2).
     pub(super) end: Pin<Box<Sleep>>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -54,39 +54,40 @@ impl Connection {
     pub(super) fn plain(
         stream: TcpStream,
         address: SocketAddr,
-        admitted: (Place, Handshake),
+        admitted: (ConnectionPermit, Handshake),
         meter: FrameMeter,
     ) -> Connection {
         let peer = Peer { address: Some(address), certificate: None };
-        Connection { transport: Transport::Plain(stream), peer, watch: watch(admitted, meter) }
+        let monitor = Some(ClientMonitor::new(admitted, meter));
+        Connection { transport: Transport::Plain(stream), peer, monitor }
     }
 
     pub(super) fn tls(
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
-        admitted: (Place, Handshake),
+        admitted: (ConnectionPermit, Handshake),
         meter: FrameMeter,
     ) -> Connection {
         let (_, session) = stream.get_ref();
-        // rustls has verified it, or there would be no connection.
+        // rustls has verified it: otherwise the handshake would have failed.
         let certificate = session.peer_certificates().and_then(|chain| chain.first());
         let certificate = certificate.and_then(ClientCertificate::of);
         let peer = Peer { address: Some(address), certificate };
         let transport = Transport::Tls(Box::new(stream));
-        Connection { transport, peer, watch: watch(admitted, meter) }
+        Connection { transport, peer, monitor: Some(ClientMonitor::new(admitted, meter)) }
     }
 
     pub(super) fn in_process(stream: DuplexStream) -> Connection {
         let peer = Peer { address: None, certificate: None };
-        Connection { transport: Transport::InProcess(stream), peer, watch: None }
+        Connection { transport: Transport::InProcess(stream), peer, monitor: None }
     }
 }
 
-fn watch((place, handshake): (Place, Handshake), meter: FrameMeter) -> Option<Watch> {
-    Some(Watch { meter, handshake: Some(handshake), _place: place })
-}
+impl ClientMonitor {
+    fn new((permit, handshake): (ConnectionPermit, Handshake), meter: FrameMeter) -> ClientMonitor {
+        ClientMonitor { meter, handshake: Some(handshake), _permit: permit }
+    }
 
-impl Watch {
     fn received(&mut self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
         self.meter.received(bytes).map_err(|Flood| {
             tracing::warn!(%peer, "closed a connection that floods us with frames that carry nothing, see --max-control-frames");
@@ -98,8 +99,12 @@ impl Watch {
         Ok(())
     }
 
-    /// Nothing has come. Ready when it should have.
-    fn poll_waiting(&mut self, context: &mut Context<'_>, peer: &Peer) -> Poll<io::Error> {
+    /// Ready with an error when the handshakes have taken too long.
+    fn poll_handshake_timeout(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: &Peer,
+    ) -> Poll<io::Error> {
         let Some(handshake) = &mut self.handshake else { return Poll::Pending };
         handshake.end.as_mut().poll(context).map(|()| {
             tracing::debug!(%peer, "closed a connection that has not begun HTTP/2 in time, see --handshake-timeout");
@@ -116,7 +121,7 @@ impl Connected for Connection {
     }
 }
 
-/// The method of whatever stream it is.
+/// Calls a method of the stream within a [`Transport`].
 macro_rules! on_stream {
     ($transport:expr, $method:ident $(, $argument:expr)*) => {
         match $transport {
@@ -133,14 +138,16 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Connection { transport, peer, watch } = &mut *self;
+        let Connection { transport, peer, monitor } = &mut *self;
         let before = buffer.filled().len();
         let read = on_stream!(transport, poll_read, context, buffer);
-        match (read, watch) {
-            (Poll::Ready(Ok(())), Some(watch)) => {
-                Poll::Ready(watch.received(&buffer.filled()[before..], peer))
+        match (read, monitor) {
+            (Poll::Ready(Ok(())), Some(monitor)) => {
+                Poll::Ready(monitor.received(&buffer.filled()[before..], peer))
             }
-            (Poll::Pending, Some(watch)) => watch.poll_waiting(context, peer).map(Err),
+            (Poll::Pending, Some(monitor)) => {
+                monitor.poll_handshake_timeout(context, peer).map(Err)
+            }
             (read, _) => read,
         }
     }

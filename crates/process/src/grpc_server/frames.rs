@@ -1,27 +1,25 @@
-//! What a client sends, counted as it is read: HTTP/2 frames that carry nothing cost it little
-//! and us something, and h2 answers them for ever.
+//! Counts the HTTP/2 frames without content that a client sends. They are cheap for the client, but
+//! cost the server time, and h2 answers them for ever.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// `PRI * HTTP/2.0` and so on (RFC 9113 section 3.4), in bytes.
+/// Bytes of the preface, `PRI * HTTP/2.0…` (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
-/// Length, type, flags and stream of a frame (RFC 9113 section 4.1), in bytes.
+/// Bytes of a frame's header: length, type, flags and stream (RFC 9113 section 4.1).
 const HEAD_BYTES: usize = 9;
 /// Frame types (RFC 9113 section 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-/// The flag of DATA without which an empty frame says nothing.
+/// Without this flag an empty DATA frame has no effect.
 const END_STREAM: u8 = 1;
-/// What counts together.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Reads along and counts. It reads no more than where frames begin, and leaves it to h2 to
-/// judge them.
+/// Parses only where frames begin. Whether they are valid is left to h2.
 #[derive(Debug)]
 pub(super) struct FrameMeter {
-    next: Next,
+    state: ParserState,
     max_per_window: u32,
     in_window: u32,
     window_begin: Instant,
@@ -29,44 +27,44 @@ pub(super) struct FrameMeter {
 
 /// What the next byte belongs to.
 #[derive(Debug)]
-enum Next {
+enum ParserState {
     Preface { missing: usize },
     Head { bytes: [u8; HEAD_BYTES], filled: usize },
     Payload { missing: usize },
 }
 
-/// More frames that carry nothing than a client may send.
+/// The client has sent too many frames without content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flood;
 
 impl FrameMeter {
     pub(super) fn new(max_per_second: u32) -> FrameMeter {
         FrameMeter {
-            next: Next::Preface { missing: PREFACE_BYTES },
+            state: ParserState::Preface { missing: PREFACE_BYTES },
             max_per_window: max_per_second,
             in_window: 0,
             window_begin: Instant::now(),
         }
     }
 
-    /// Whether the client has said that it speaks HTTP/2. From then on keep-alive watches it.
+    /// Whether the client has sent HTTP/2's preface. From then on keep-alive watches it.
     pub(super) fn has_begun(&self) -> bool {
-        !matches!(self.next, Next::Preface { .. })
+        !matches!(self.state, ParserState::Preface { .. })
     }
 
-    /// The next bytes of the client, cut anywhere.
+    /// Takes the next bytes from the client. They may begin and end anywhere in a frame.
     pub(super) fn received(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         while !bytes.is_empty() {
-            let taken = match &mut self.next {
-                Next::Preface { missing } | Next::Payload { missing } => {
+            let taken = match &mut self.state {
+                ParserState::Preface { missing } | ParserState::Payload { missing } => {
                     let taken = bytes.len().min(*missing);
                     *missing -= taken;
                     if *missing == 0 {
-                        self.next = Next::head();
+                        self.state = ParserState::head();
                     }
                     taken
                 }
-                Next::Head { bytes: head, filled } => {
+                ParserState::Head { bytes: head, filled } => {
                     let taken = bytes.len().min(HEAD_BYTES - *filled);
                     head[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
                     *filled += taken;
@@ -85,13 +83,13 @@ impl FrameMeter {
     fn frame_begins(&mut self, head: [u8; HEAD_BYTES]) -> Result<(), Flood> {
         let [length_high, length_mid, length_low, kind, flags, ..] = head;
         let length = u32::from_be_bytes([0, length_high, length_mid, length_low]);
-        self.next = match length {
-            0 => Next::head(),
-            _ => Next::Payload { missing: length as usize },
+        self.state = match length {
+            0 => ParserState::head(),
+            _ => ParserState::Payload { missing: length as usize },
         };
-        let carries_something =
+        let has_content =
             kind == HEADERS || kind == DATA && (length > 0 || flags & END_STREAM != 0);
-        match carries_something {
+        match has_content {
             true => Ok(()),
             false => self.count(),
         }
@@ -108,9 +106,9 @@ impl FrameMeter {
     }
 }
 
-impl Next {
-    fn head() -> Next {
-        Next::Head { bytes: [0; HEAD_BYTES], filled: 0 }
+impl ParserState {
+    fn head() -> ParserState {
+        ParserState::Head { bytes: [0; HEAD_BYTES], filled: 0 }
     }
 }
 
@@ -123,7 +121,7 @@ mod tests {
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
         let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
-        // Payload that would be the head of a frame, if it were taken for one.
+        // A payload that looks like the head of a frame.
         frame.extend(std::iter::repeat_n(0, usize::from(length)));
         frame
     }
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_that_carry_nothing_are_limited_per_second() {
+    async fn frames_without_content_are_limited_per_second() {
         let mut meter = begun(3);
         let ping = frame(PING, 0, 8);
         for _ in 0..3 {
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_and_their_data_are_not() {
+    async fn requests_and_their_data_are_not_limited() {
         let mut meter = begun(1);
         for _ in 0..1_000 {
             assert_eq!(meter.received(&frame(HEADERS, 0, 20)), Ok(()));
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_does_not_matter_where_reads_cut() {
+    async fn frames_are_counted_wherever_reads_are_cut() {
         let stream =
             [PREFACE.as_slice(), &frame(PING, 0, 8), &frame(DATA, 0, 50), &frame(PING, 0, 8)]
                 .concat();
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_has_begun_with_the_whole_preface() {
+    async fn http2_has_begun_after_the_whole_preface() {
         let mut meter = FrameMeter::new(1);
         assert_eq!(meter.received(&PREFACE[..PREFACE_BYTES - 1]), Ok(()));
         assert!(!meter.has_begun());

@@ -1,4 +1,4 @@
-//! Who stands before the services and decides which requests reach them.
+//! The gate: decides which requests reach the services.
 //!
 //! Decision: docs/decisions/no-server-without-a-gate.md
 
@@ -8,20 +8,19 @@ use http::request::Parts;
 use keeptrusts_webhooks_domain::access::Caller;
 use tonic::Status;
 
-/// Lets requests in, or turns them away. A server has one from the start, so that none is open
-/// by oversight; handlers find the [`Caller`] that it has let in among the request's extensions,
-/// and answer nobody without one.
+/// Authenticates and authorizes requests. Every server has a gate, so that none is open by oversight.
+/// Handlers find the admitted [`Caller`] among the request's extensions, and answer nobody else.
 #[tonic::async_trait]
 pub trait Gate: Send + Sync + 'static {
-    /// Who asks, if the request may go on. None: a method that everybody may call, health and
-    /// reflection. The status with which it is turned away otherwise.
+    /// The caller of a request. None: a method that needs no key (health and reflection). An error
+    /// is the status that the request is refused with.
     async fn admit(&self, request: &Parts) -> Result<Option<Caller>, Status>;
 
-    /// Waits until a caller that was let in may not be there any more, because its key was
-    /// revoked or its token has expired, and says so. A stream that it watches then ends.
-    async fn lapse(&self, caller: Caller) -> Status;
+    /// Waits until an admitted caller loses access, because its key was revoked or its token has
+    /// expired. Its open streams end with the returned status.
+    async fn access_ended(&self, caller: Caller) -> Status;
 
-    /// Finishes what the gate still has to write, if the database takes it within `patience`. Nobody
-    /// is let in any more; the log is closed afterwards.
-    async fn stop(&self, _patience: Duration) {}
+    /// Writes what the gate still has to write to the database, for at most `limit`. Called after
+    /// the last request, and before the log is closed.
+    async fn stop(&self, _limit: Duration) {}
 }

@@ -1,5 +1,5 @@
-//! What stands between the transport and the services: each request is admitted or turned
-//! away, and answered by its deadline and before the process ends.
+//! The way of every request from the transport to its service: limits, the gate, deadlines, and an
+//! answer before the process ends.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -19,34 +19,37 @@ use tonic::service::Routes;
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
-use super::answer_body::CompressedBody;
 use super::call_telemetry::CallTelemetry;
+use super::compressed_body::CompressedBody;
 use super::compression::{ENCODING, Encoding};
-use super::ending::{EndingBody, Ends};
 use super::gate::Gate;
-use super::limits::{CALLS_AT_ONCE, LimitFlags, RETRY_DELAY};
+use super::limits::{LimitFlags, MAX_CONCURRENT_CALLS};
 use super::message_size::MeasuredBody;
-use super::methods::{self, Kind};
-use super::paced_body::PacedBody;
+use super::methods::{self, CallKind};
 use super::peer::Peer;
-use super::receiving::receive;
+use super::receive::receive;
 use super::request_body::request_body;
-use super::sharing::{Holder, Share, Sharing, What};
-use super::single_answer::{self, Terms};
+use super::request_pools::{Holder, PoolKind, RequestPools, Share};
+use super::shutting_down::shutting_down;
+use super::streaming_answer::{StreamingAnswer, StreamingCall};
+use super::unary_answer::{self, UnaryCall};
 use crate::deadline::{self, Deadline};
-use crate::lanes::Lanes;
+use crate::keyed_semaphore::KeyedSemaphore;
 use crate::shares::Purpose;
 
 #[derive(Clone)]
 pub(super) struct Guard {
     routes: Routes,
     gate: Arc<dyn Gate>,
-    sharing: Arc<Sharing>,
-    lanes: Arc<Lanes<Holder>>,
+    pools: Arc<RequestPools>,
+    /// How many calls of one holder run at the same time.
+    concurrency: Arc<KeyedSemaphore<Holder>>,
     max_headers: u32,
     max_request_bytes: u32,
     request_body_timeout: Duration,
+    /// Ends streams.
     shutdown: CancellationToken,
+    /// Ends every other call.
     grace_over: CancellationToken,
 }
 
@@ -62,8 +65,8 @@ impl Guard {
         Guard {
             routes: routes.prepare(),
             gate,
-            sharing: Sharing::new(limits),
-            lanes: Arc::new(Lanes::new(CALLS_AT_ONCE)),
+            pools: RequestPools::new(limits),
+            concurrency: Arc::new(KeyedSemaphore::new(MAX_CONCURRENT_CALLS)),
             max_headers,
             max_request_bytes,
             request_body_timeout,
@@ -87,13 +90,13 @@ impl Service<Request<Body>> for Guard {
             return Box::pin(async { Ok(refused) });
         }
         let mut request = request;
-        // Health is asked for every few seconds, by orchestrators that trace nothing.
+        // Orchestrators check health every few seconds and trace nothing.
         let is_health = methods::is_health(request.uri().path());
         let telemetry = (!is_health).then(|| CallTelemetry::begin(&mut request));
         let headers = request.headers().len();
         if headers > self.max_headers as usize {
             let refused = too_many_headers(headers, self.max_headers).into_http();
-            return Box::pin(async { Ok(answered(telemetry, refused)) });
+            return Box::pin(async { Ok(with_telemetry(telemetry, refused)) });
         }
 
         let max_request_bytes = self.max_request_bytes;
@@ -102,9 +105,9 @@ impl Service<Request<Body>> for Guard {
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        // Set here and not in the future: tonic sets its own after this call, so that ours is
-        // the first to ring and the answer is DEADLINE_EXCEEDED, not tonic's CANCELLED.
-        let alarm = deadline.map(|Deadline(time)| sleep_until(time));
+        // Created here and not in the future: tonic creates its own timer after this call, so ours
+        // fires first and the answer is DEADLINE_EXCEEDED, not tonic's CANCELLED.
+        let timer = deadline.map(|Deadline(time)| sleep_until(time));
         let span = telemetry.as_ref().map_or_else(Span::none, CallTelemetry::span);
         let answer = self.clone().answer(request, deadline).instrument(span);
         let grace_over = self.grace_over.clone();
@@ -112,15 +115,15 @@ impl Service<Request<Body>> for Guard {
             let response = tokio::select! {
                 biased;
                 answer = answer => answer.unwrap_or_else(Status::into_http),
-                () = rings(alarm) => status::deadline_exceeded().into_http(),
+                () = fires(timer) => status::deadline_exceeded().into_http(),
                 () = grace_over.cancelled() => shutting_down().into_http(),
             };
-            Ok(answered(telemetry, response))
+            Ok(with_telemetry(telemetry, response))
         })
     }
 }
 
-fn answered(telemetry: Option<CallTelemetry>, response: Response<Body>) -> Response<Body> {
+fn with_telemetry(telemetry: Option<CallTelemetry>, response: Response<Body>) -> Response<Body> {
     match telemetry {
         Some(telemetry) => telemetry.answer(response),
         None => response,
@@ -128,8 +131,8 @@ fn answered(telemetry: Option<CallTelemetry>, response: Response<Body>) -> Respo
 }
 
 impl Guard {
-    /// Asks the gate, receives all of the request, and asks the service then. What the request
-    /// takes is its address's until the gate has said whose it is.
+    /// Asks the gate, receives the whole request, then calls the service. Until the gate has named
+    /// the caller, what the request takes is charged to the client's address.
     async fn answer(
         mut self,
         request: Request<Body>,
@@ -138,36 +141,36 @@ impl Guard {
         let (mut parts, body) = request.into_parts();
         let kind = methods::kind_of(parts.uri.path());
         let purpose = match kind {
-            Kind::Publish => Purpose::Publishing,
+            CallKind::Publish => Purpose::Publishing,
             _ => Purpose::Other,
         };
         let address = Holder::at(Peer::of(&parts.extensions));
-        // Whether a process is alive must be answered when it is busy, too: what needs no key has
-        // places of its own.
-        let what = match kind {
-            Kind::Open => What::Open,
-            Kind::Health => What::Health,
-            _ => What::Arriving,
+        // Health must be answered when the process is busy, too: methods that need no key have
+        // pools of their own.
+        let pool = match kind {
+            CallKind::Open => PoolKind::Open,
+            CallKind::Health => PoolKind::Health,
+            _ => PoolKind::Arriving,
         };
-        let share = self.sharing.take(what, &address, purpose)?;
+        let share = self.pools.take(pool, &address, purpose)?;
         let caller = self.gate.admit(&parts).await?;
         let gate = Arc::clone(&self.gate);
         let body = request_body(body, gate, caller.clone(), self.request_body_timeout);
         if let Some(caller) = &caller {
             parts.extensions.insert(caller.clone());
         }
-        if what != What::Arriving {
+        if pool != PoolKind::Arriving {
             let request = Request::from_parts(parts, Body::new(body));
             return self.stream(request, caller, deadline, None, vec![share]).await;
         }
 
         let holder = caller.as_ref().map_or(address, Holder::of);
-        let arriving = self.sharing.pass(share, what, &holder, purpose)?;
-        let mut memory = self.sharing.memory(holder.clone(), purpose);
+        let arriving = self.pools.transfer(share, pool, &holder, purpose)?;
+        let mut memory = self.pools.memory(holder.clone(), purpose);
         let method = methods::of(parts.uri.path());
         let encoding = Encoding::of_request(&parts.headers)?;
         let body = receive(body, method, encoding, self.max_request_bytes, &mut memory).await?;
-        // What the service reads is not compressed any more, and it compresses nothing itself.
+        // The service gets the inflated message, and compresses nothing itself.
         parts.headers.remove(ENCODING);
         let encoding = match method {
             Some(method) if !method.answers_secrets => Encoding::for_answer(&parts.headers),
@@ -175,51 +178,52 @@ impl Guard {
         };
         drop(arriving);
 
-        let running = self.sharing.take(What::Running, &holder, purpose)?;
+        let running = self.pools.take(PoolKind::Running, &holder, purpose)?;
         let request = Request::from_parts(parts, body);
-        let mut held = vec![running];
+        let mut shares = vec![running];
         match (kind, &caller) {
-            (Kind::Watch, Some(watcher)) => {
-                let watching = self.sharing.watch(&holder, watcher)?;
+            (CallKind::Watch, Some(watcher)) => {
+                let watching = self.pools.take_watch(&holder, watcher)?;
                 return self.stream(request, caller, deadline, encoding, watching.into()).await;
             }
-            (Kind::Wait, _) => held.push(self.sharing.take(What::Waiting, &holder, purpose)?),
+            (CallKind::Wait, _) => {
+                shares.push(self.pools.take(PoolKind::Waiting, &holder, purpose)?)
+            }
             _ => {}
         }
-        // What an organization asks for waits for what it has asked for before, and so leaves the
-        // connections to the database to others, whatever they read.
-        let _lane = match kind {
-            Kind::Answer => Some(self.lanes.enter(&holder, 1).await),
+        // Calls of one organization queue behind each other, so that they leave connections to the
+        // database to other organizations.
+        let _permit = match kind {
+            CallKind::Answer => Some(self.concurrency.acquire(&holder, 1).await),
             _ => None,
         };
         let Ok(answer) = self.routes.call(request).await;
-        // What is not known is not done.
+        // An unknown method has changed nothing.
         let may_refuse = method.is_none_or(|method| method.reads);
-        single_answer::held(answer, Terms { memory, may_refuse, encoding, deadline, held }).await
+        let call = UnaryCall { memory, may_refuse, encoding, deadline, shares };
+        unary_answer::buffered(answer, call).await
     }
 
-    /// Asks the service for a stream. What is held is so to its end.
+    /// Calls a method that streams. Its shares are held until the stream ends.
     async fn stream(
         &mut self,
         request: Request<Body>,
         caller: Option<Caller>,
         deadline: Option<Deadline>,
         encoding: Option<Encoding>,
-        held: Vec<Share>,
+        shares: Vec<Share>,
     ) -> Result<Response<Body>, Status> {
         let Ok(answer) = self.routes.call(request).await;
-        let answer = compressing(answer, encoding);
+        let answer = compressed(answer, encoding);
         let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
-        let ends = Ends { shutdown, deadline, gate, caller, held };
-        let answer = answer.map(|body| Body::new(PacedBody::new(body)));
-        Ok(answer.map(|body| Body::new(EndingBody::new(body, ends))))
+        let call = StreamingCall { shutdown, deadline, gate, caller, _shares: shares };
+        Ok(answer.map(|body| Body::new(StreamingAnswer::new(body, call))))
     }
 }
 
-/// The answer, with its messages compressed in this way.
-fn compressing(mut answer: Response<Body>, encoding: Option<Encoding>) -> Response<Body> {
+fn compressed(mut answer: Response<Body>, encoding: Option<Encoding>) -> Response<Body> {
     let Some(encoding) = encoding else { return answer };
-    // A status without a message.
+    // An answer with this header is a status without a message.
     if answer.headers().contains_key("grpc-status") {
         return answer;
     }
@@ -227,13 +231,13 @@ fn compressing(mut answer: Response<Body>, encoding: Option<Encoding>) -> Respon
     answer.map(|body| Body::new(CompressedBody::new(body, encoding)))
 }
 
-/// What a request is answered that is none of gRPC: in HTTP's words, since it does not know ours.
-/// A page of another site can send such a request, and cannot send one of gRPC.
+/// The answer to a request that is not gRPC: an HTTP status, which its client understands. Pages of
+/// other sites can make a browser send such requests, but not gRPC requests.
 ///
-/// The method is POST, and "if Content-Type does not begin with "application/grpc", gRPC servers
+/// gRPC uses POST, and "if Content-Type does not begin with "application/grpc", gRPC servers
 /// SHOULD respond with HTTP status of 415":
-/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>. Messages are protobuf
-/// here, whatever follows: other subtypes would be taken for what they are not.
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>. Our messages are
+/// protobuf, so other subtypes, such as `application/grpc+json`, are refused as well.
 fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     let mut refused = Response::new(Body::empty());
     if request.method() != Method::POST {
@@ -245,7 +249,7 @@ fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.map_or(&b""[..], HeaderValue::as_bytes);
     let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    // Media types have no upper or lower case (RFC 9110 section 8.3.1).
+    // Media types are case-insensitive (RFC 9110 section 8.3.1).
     let media_type = media_type.trim_ascii().to_ascii_lowercase();
     if matches!(&media_type[..], b"application/grpc" | b"application/grpc+proto") {
         return None;
@@ -254,9 +258,9 @@ fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     Some(refused)
 }
 
-async fn rings(alarm: Option<Sleep>) {
-    match alarm {
-        Some(alarm) => alarm.await,
+async fn fires(timer: Option<Sleep>) {
+    match timer {
+        Some(timer) => timer.await,
         None => pending().await,
     }
 }
@@ -266,9 +270,4 @@ fn too_many_headers(headers: usize, max_headers: u32) -> Status {
         "the request has {headers} headers and may have {max_headers}: send less metadata; operators can permit more with --max-headers"
     );
     status::resource_exhausted(Reason::TooManyHeaders, message)
-}
-
-pub(super) fn shutting_down() -> Status {
-    let message = "this process is shutting down, and what was asked for may or may not have been done: ask again, another one will answer";
-    status::unavailable(Reason::ShuttingDown, message, RETRY_DELAY)
 }

@@ -1,5 +1,5 @@
-//! Connections from within the process: no socket, and so no TLS, no certificates' names and
-//! no limits of connections. What they carry is HTTP/2 as on any other.
+//! Connections to the gRPC server from within the process: HTTP/2 without a socket, TLS or limits on
+//! connections.
 //!
 //! Decision: docs/decisions/the-embedded-console-has-no-socket.md
 

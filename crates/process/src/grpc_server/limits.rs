@@ -1,5 +1,5 @@
-//! Every limit of the server, in one place: what operators may change as flags, with its
-//! default, and what they have no reason to.
+//! Every limit of the gRPC server: the flags with their defaults, and the constants that operators
+//! have no reason to change.
 
 use std::time::Duration;
 
@@ -7,78 +7,75 @@ use clap::Args;
 
 use crate::flags::{positive_duration, whole_number};
 
-/// A request message, in bytes. A whole PublishEvents batch has to fit.
+/// Bytes of a request message. A whole PublishEvents batch has to fit.
 pub const MAX_REQUEST_BYTES: u32 = 4 * 1024 * 1024;
-/// The requests in flight on one connection.
+/// Requests in flight on one connection.
 pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;
-/// The requests in flight on all of them.
+/// Requests in flight on all connections.
 pub const MAX_REQUESTS_IN_FLIGHT: u32 = 4_096;
-/// What the requests in flight take up, in bytes: their messages, as sent and as read, and then
-/// their answers.
+/// Bytes of the requests in flight: their messages, encoded and decoded, and then their answers.
 pub const MAX_REQUEST_MEMORY: u32 = 512 * 1024 * 1024;
 /// Streams (WatchDeliveries, WatchReplay).
 pub const MAX_WATCHES: u32 = 2_048;
 /// Streams of one key, or of one subject of web tokens.
 pub const MAX_WATCHES_PER_KEY: u32 = 256;
-/// How long the body of a request is waited for.
+/// How long the server waits for the body of a request.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The headers of a request. gRPC itself needs about ten.
+/// Headers of a request. gRPC itself needs about ten.
 pub const MAX_HEADERS: u32 = 100;
-/// The headers of a request, in bytes.
+/// Bytes of a request's headers.
 pub const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// Connections.
 pub const MAX_CONNECTIONS: u32 = 4_096;
 /// Connections from one address.
 pub const MAX_CONNECTIONS_PER_PEER: u32 = 512;
-/// Connections that have not said yet what they are. More than one address may have, so that
-/// none can keep all others out.
+/// Connections that have not finished their handshakes. More than one address may have, so that no
+/// address can keep all others out.
 pub const MAX_HANDSHAKES: u32 = 1_024;
-/// How long they have to.
+/// From accepting a connection to the end of its handshakes.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a connection is checked with a PING, so that those of dead clients end.
+/// How often the server sends a PING, so that connections of dead clients end.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the client has to answer it.
+/// How long the client has to answer the PING.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Frames that carry nothing, per second and connection. Clients that measure the line send a
-/// PING for every answer, so that this is above the requests of the busiest connection.
+/// Frames without content, per second and connection. Clients that measure bandwidth send a PING
+/// for every answer, so this is above the request rate of the busiest connection.
 pub const MAX_CONTROL_FRAMES: u32 = 10_000;
-/// Requests that were taken back before they were looked at. It is h2's default.
+/// Requests that were reset before the server has looked at them. The default of h2.
 pub const MAX_EARLY_RESETS: u32 = 20;
-/// Requests of one connection that broke HTTP/2's rules. It is hyper's default, which tonic
+/// Requests of one connection that broke HTTP/2's rules. The default of hyper, which tonic
 /// would switch off.
 pub const MAX_STREAM_ERRORS: u32 = 1_024;
 
-/// What a service gives its generated server as `max_decoding_message_size`, which would be 4 MiB
-/// otherwise: [`LimitFlags::max_request_bytes`] holds for all services of a process, and is
-/// checked before they see anything.
-pub const UNLIMITED_HERE: usize = usize::MAX;
-/// The streams that need no key and are open, and as many calls that ask for the health.
+/// For `max_decoding_message_size` of every generated server, whose default is 4 MiB. The server
+/// checks [`LimitFlags::max_request_bytes`] for all services of a process before they see anything.
+pub const NO_DECODING_LIMIT: usize = usize::MAX;
+/// Open streams that need no key. Health checks in flight have the same limit.
 pub const MAX_OPEN_CALLS: u64 = 1_024;
-/// The calls of one organization that are answered at the same time, but for those that publish,
-/// watch or wait for what somebody else does; the others wait.
-pub const CALLS_AT_ONCE: u32 = 32;
-/// The part of the requests in flight that may wait for what somebody else does (SendTest,
-/// TestChannel, PreviewPayload): one in so many.
-pub const WAITING_PART: u64 = 8;
-/// The memory of requests is at least so many times what one may have.
-pub const SMALLEST_MEMORY: u64 = 16;
-/// Answers of at most so many bytes take nothing of the memory, and larger ones are sent in such
-/// pieces. It is what an HTTP/2 frame has by default.
+/// Calls of one organization that run at the same time; further ones queue. Calls that publish,
+/// stream, or wait for somebody else do not count.
+pub const MAX_CONCURRENT_CALLS: u32 = 32;
+/// One in this many requests in flight may wait for somebody else (SendTest, TestChannel,
+/// PreviewPayload).
+pub const WAITING_DIVISOR: u64 = 8;
+/// The memory of requests holds at least this many requests of the largest size.
+pub const MIN_REQUESTS_IN_MEMORY: u64 = 16;
+/// Answers up to this size do not count against the memory; larger ones are sent in pieces of it.
+/// The default size of an HTTP/2 frame.
 pub const FREE_ANSWER_BYTES: usize = 16 * 1024;
 /// How long a client may take to read an answer that counts, unless its deadline is earlier.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests in flight may take to finish when the process shuts down.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(15);
-/// How long the answers to those that did not finish have to reach their callers.
+/// How long the UNAVAILABLE answers after the grace period have to reach their callers.
 pub const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// When a caller that was turned away should try again.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Connections that wait for the server to take them.
 pub const WAITING_CONNECTIONS: usize = 64;
-/// What one side of a connection within the process may be ahead of the other, in bytes.
+/// Bytes that one side of a connection within the process may be ahead of the other.
 pub const IN_PROCESS_BUFFER: usize = 256 * 1024;
 
-/// What the gRPC server puts up with; flatten them into a process's own.
+/// The limits of the gRPC server.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitFlags {
@@ -289,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_have_the_defaults_of_a_server_without_flags() {
+    fn the_flags_have_the_same_defaults_as_the_limits() {
         let flags = Flags::try_parse_from(["program"]).expect("defaults");
         assert_eq!(format!("{:?}", flags.limits), format!("{:?}", LimitFlags::default()));
     }

@@ -1,4 +1,4 @@
-//! How large a request message may be, for all services in one place.
+//! The size limit of request messages, for all services in one place.
 //!
 //! Decision: docs/decisions/requests-are-counted-on-the-wire.md
 
@@ -15,46 +15,45 @@ use tonic::body::Body;
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
 pub(super) const PREFIX_BYTES: usize = 5;
 
-/// The body of a request. It is passed on as it is, until a message says that it is larger than
-/// it may be: then the service is given our status in its place, which is what it answers.
+/// The body of a request. It fails when a message's prefix announces more than `max_bytes`.
 ///
-/// tonic would refuse it as well, but by a limit that is set on each generated server, and in
-/// words that do not say who can change it. The services lift theirs.
+/// tonic has such a limit for each generated server, but its error does not say who can change it.
+/// The services switch it off ([`NO_DECODING_LIMIT`](super::limits::NO_DECODING_LIMIT)).
 pub(super) struct MeasuredBody {
     body: Body,
     max_bytes: u32,
-    next: Next,
+    state: ParserState,
 }
 
 /// What the next byte belongs to.
-enum Next {
+enum ParserState {
     Prefix { bytes: [u8; PREFIX_BYTES], filled: usize },
     Message { missing: usize },
 }
 
 impl MeasuredBody {
     pub(super) fn new(body: Body, max_bytes: u32) -> MeasuredBody {
-        MeasuredBody { body, max_bytes, next: Next::prefix() }
+        MeasuredBody { body, max_bytes, state: ParserState::prefix() }
     }
 
     fn measure(&mut self, mut bytes: &[u8]) -> Result<(), Status> {
         while !bytes.is_empty() {
-            let taken = match &mut self.next {
-                Next::Message { missing } => {
+            let taken = match &mut self.state {
+                ParserState::Message { missing } => {
                     let taken = bytes.len().min(*missing);
                     *missing -= taken;
                     if *missing == 0 {
-                        self.next = Next::prefix();
+                        self.state = ParserState::prefix();
                     }
                     taken
                 }
-                Next::Prefix { bytes: prefix, filled } => {
+                ParserState::Prefix { bytes: prefix, filled } => {
                     let taken = bytes.len().min(PREFIX_BYTES - *filled);
                     prefix[*filled..*filled + taken].copy_from_slice(&bytes[..taken]);
                     *filled += taken;
                     if *filled == PREFIX_BYTES {
                         let [_, length @ ..] = *prefix;
-                        self.next = self.message_begins(u32::from_be_bytes(length))?;
+                        self.state = self.message_begins(u32::from_be_bytes(length))?;
                     }
                     taken
                 }
@@ -64,20 +63,20 @@ impl MeasuredBody {
         Ok(())
     }
 
-    fn message_begins(&self, length: u32) -> Result<Next, Status> {
+    fn message_begins(&self, length: u32) -> Result<ParserState, Status> {
         if length > self.max_bytes {
             return Err(too_large(length, self.max_bytes));
         }
         Ok(match length {
-            0 => Next::prefix(),
-            _ => Next::Message { missing: length as usize },
+            0 => ParserState::prefix(),
+            _ => ParserState::Message { missing: length as usize },
         })
     }
 }
 
-impl Next {
-    fn prefix() -> Next {
-        Next::Prefix { bytes: [0; PREFIX_BYTES], filled: 0 }
+impl ParserState {
+    fn prefix() -> ParserState {
+        ParserState::Prefix { bytes: [0; PREFIX_BYTES], filled: 0 }
     }
 }
 
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_of_a_stream_is_measured_wherever_it_is_cut() {
+    fn every_message_of_a_body_is_measured_wherever_frames_are_cut() {
         let stream = [message(0), message(10), message(1), message(11)].concat();
         for size in 1..=stream.len() {
             let mut body = MeasuredBody::new(Body::empty(), 10);

@@ -1,4 +1,4 @@
-//! What the server knows of a method before it is called, from the contracts' descriptors.
+//! Properties of each gRPC method, from the contracts' descriptors.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,48 +10,45 @@ use prost_types::{
     MethodDescriptorProto,
 };
 
-/// A method of the contracts.
 #[derive(Debug)]
 pub(super) struct Method {
     /// `package.Service/Method`.
     pub(super) name: String,
-    /// Its request message, by its full name.
+    /// The full name of the request message.
     pub(super) request: String,
-    /// What a call of it takes.
-    pub(super) kind: Kind,
-    /// It changes nothing, so that it can be called again if its answer is refused.
+    pub(super) kind: CallKind,
+    /// The method changes nothing, so clients may call it again if its answer is refused.
     pub(super) reads: bool,
-    /// Its answer can have a secret in it.
+    /// The answer may contain a secret.
     pub(super) answers_secrets: bool,
 }
 
-/// What a call takes, and for how long.
+/// Which pools and limits a call is subject to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Publishes: has a reserve.
+pub(super) enum CallKind {
+    /// Publishes, and may use the pools' reserve.
     Publish,
     /// Answers as soon as it can.
     Answer,
-    /// Waits for something that somebody else does: a receiver, a renderer.
+    /// Waits for somebody else: a receiver, a renderer.
     Wait,
-    /// Streams until its caller has enough.
+    /// Streams until the client ends it.
     Watch,
-    /// Reflection and whoever watches the health, which need no key.
+    /// Streams without a key: reflection, and watches of health.
     Open,
-    /// Asks for the health.
+    /// A health check.
     Health,
 }
 
-/// The calls that publish, and those that wait. That a call streams is in its descriptor.
-const KINDS: [(&str, Kind); 5] = [
-    ("IngestService/PublishEvent", Kind::Publish),
-    ("IngestService/PublishEvents", Kind::Publish),
-    ("DispatchService/SendTest", Kind::Wait),
-    ("NotificationService/TestChannel", Kind::Wait),
-    ("EndpointService/PreviewPayload", Kind::Wait),
+/// The calls that publish or wait. Streaming is in the descriptors.
+const KINDS: [(&str, CallKind); 5] = [
+    ("IngestService/PublishEvent", CallKind::Publish),
+    ("IngestService/PublishEvents", CallKind::Publish),
+    ("DispatchService/SendTest", CallKind::Wait),
+    ("NotificationService/TestChannel", CallKind::Wait),
+    ("EndpointService/PreviewPayload", CallKind::Wait),
 ];
-/// How the names of methods begin that change nothing (AIP-131 and AIP-132), and of those that
-/// stream what changes.
+/// The prefixes of methods that change nothing: AIP-131 and AIP-132, and those that stream changes.
 const READS: [&str; 3] = ["Get", "List", "Watch"];
 const PACKAGE: &str = "keeptrusts.webhooks.v1.";
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -65,13 +62,14 @@ pub(super) fn of(path: &str) -> Option<&'static Method> {
     METHODS.get(path.strip_prefix('/')?)
 }
 
-/// What a call of a path takes.
-pub(super) fn kind_of(path: &str) -> Kind {
+pub(super) fn kind_of(path: &str) -> CallKind {
     match of(path) {
         Some(method) => method.kind,
-        None if path == HEALTH_CHECK => Kind::Health,
-        None if is_health(path) || REFLECTION.iter().any(|it| path.starts_with(it)) => Kind::Open,
-        None => Kind::Answer,
+        None if path == HEALTH_CHECK => CallKind::Health,
+        None if is_health(path) || REFLECTION.iter().any(|it| path.starts_with(it)) => {
+            CallKind::Open
+        }
+        None => CallKind::Answer,
     }
 }
 
@@ -81,15 +79,15 @@ pub(super) fn is_health(path: &str) -> bool {
 
 fn read() -> HashMap<String, Method> {
     let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default().file;
-    let secretive = Secretive::of(&files);
+    let messages = Messages::of(&files);
     let services = files
         .iter()
         .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
     let methods = services.flat_map(|(package, service)| {
         let service_name = format!("{package}.{}", service.name());
-        let secretive = &secretive;
+        let messages = &messages;
         service.method.iter().map(move |method| {
-            let answers_secrets = secretive.contains(method.output_type(), MAX_LEVELS);
+            let answers_secrets = messages.have_secret(method.output_type(), MAX_LEVELS);
             let name = format!("{service_name}/{}", method.name());
             let request = method.input_type().trim_start_matches('.').to_owned();
             let kind = kind(&name, method);
@@ -100,20 +98,20 @@ fn read() -> HashMap<String, Method> {
     methods.collect()
 }
 
-/// How deep messages are looked into; ours do not contain themselves.
+/// How many levels of nested messages are searched. Our messages are not recursive.
 const MAX_LEVELS: usize = 16;
 
-/// Fields that are credentials, by their names. (Tokens of pages and of watches are none.)
+/// Whether a field is a credential, by its name. Page tokens and watch tokens are not.
 fn is_secret(field: &FieldDescriptorProto) -> bool {
     let name = field.name();
     name == "token" || name == "routing_key" || name.ends_with("secret")
 }
 
-/// The messages of the contracts, by their full names with a dot before, as fields have them.
-struct Secretive<'a>(HashMap<String, &'a DescriptorProto>);
+/// The messages of the contracts by their full names, which begin with a dot as in descriptors.
+struct Messages<'a>(HashMap<String, &'a DescriptorProto>);
 
-impl<'a> Secretive<'a> {
-    fn of(files: &'a [FileDescriptorProto]) -> Secretive<'a> {
+impl<'a> Messages<'a> {
+    fn of(files: &'a [FileDescriptorProto]) -> Messages<'a> {
         let mut messages = HashMap::new();
         let mut left: Vec<_> = files
             .iter()
@@ -126,11 +124,11 @@ impl<'a> Secretive<'a> {
             left.extend(message.nested_type.iter().map(|nested| (name.clone(), nested)));
             messages.insert(name, message);
         }
-        Secretive(messages)
+        Messages(messages)
     }
 
-    /// Whether a message has a secret in it. What is too deep to be looked at counts as one.
-    fn contains(&self, message: &str, levels: usize) -> bool {
+    /// Whether a message contains a secret. Below the last level everything counts as one.
+    fn have_secret(&self, message: &str, levels: usize) -> bool {
         if message.starts_with(".google.protobuf.") {
             return false;
         }
@@ -139,17 +137,17 @@ impl<'a> Secretive<'a> {
             message
                 .field
                 .iter()
-                .any(|field| is_secret(field) || self.contains(field.type_name(), levels))
+                .any(|field| is_secret(field) || self.have_secret(field.type_name(), levels))
         })
     }
 }
 
-fn kind(name: &str, method: &MethodDescriptorProto) -> Kind {
+fn kind(name: &str, method: &MethodDescriptorProto) -> CallKind {
     let short = name.strip_prefix(PACKAGE).unwrap_or(name);
     match KINDS.iter().find(|(known, _)| *known == short) {
         Some((_, kind)) => *kind,
-        None if method.server_streaming() => Kind::Watch,
-        None => Kind::Answer,
+        None if method.server_streaming() => CallKind::Watch,
+        None => CallKind::Answer,
     }
 }
 
@@ -160,34 +158,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_call_takes_is_known_from_its_path() {
+    fn the_kind_of_a_call_follows_from_its_path() {
         let kind = |method: &str| kind_of(&format!("/{PACKAGE}{method}"));
         for (method, expected) in KINDS {
             assert!(of(&format!("/{PACKAGE}{method}")).is_some(), "{method} is in the contracts");
             assert_eq!(kind(method), expected, "{method}");
         }
-        assert_eq!(kind("DispatchService/WatchDeliveries"), Kind::Watch);
-        assert_eq!(kind("DispatchService/WatchReplay"), Kind::Watch);
-        assert_eq!(kind("IngestService/GetEvent"), Kind::Answer);
-        assert_eq!(kind("IngestService/Nothing"), Kind::Answer);
-        assert_eq!(kind_of("/grpc.health.v1.Health/Watch"), Kind::Open);
-        assert_eq!(kind_of("/grpc.health.v1.Health/Check"), Kind::Health);
+        assert_eq!(kind("DispatchService/WatchDeliveries"), CallKind::Watch);
+        assert_eq!(kind("DispatchService/WatchReplay"), CallKind::Watch);
+        assert_eq!(kind("IngestService/GetEvent"), CallKind::Answer);
+        assert_eq!(kind("IngestService/Nothing"), CallKind::Answer);
+        assert_eq!(kind_of("/grpc.health.v1.Health/Watch"), CallKind::Open);
+        assert_eq!(kind_of("/grpc.health.v1.Health/Check"), CallKind::Health);
         assert_eq!(
             kind_of("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
-            Kind::Open
+            CallKind::Open
         );
     }
 
     #[test]
-    fn answers_with_secrets_are_known_from_the_contracts() {
+    fn answers_with_secrets_are_found_in_the_contracts() {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
-        let secretive = Secretive::of(&files);
+        let messages = Messages::of(&files);
         let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
         let secret: Vec<_> = methods
-            .filter(|method| secretive.contains(method.output_type(), MAX_LEVELS))
+            .filter(|method| messages.have_secret(method.output_type(), MAX_LEVELS))
             .map(MethodDescriptorProto::name)
             .collect();
-        // A channel has a place for one, deep in its destination.
+        // A channel has a field for a secret, deep in its destination.
         for name in [
             "CreateEndpoint",
             "RotateSecret",
@@ -203,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Fields that sound like credentials and are none.
+    /// Fields that sound like credentials, but are not.
     const NO_SECRETS: [&str; 8] = [
         "has_routing_key",
         "idempotency_key",
@@ -216,9 +214,9 @@ mod tests {
     ];
 
     #[test]
-    fn every_field_of_an_answer_that_sounds_like_a_credential_is_one_or_is_known_to_be_none() {
+    fn every_field_that_sounds_like_a_credential_is_one_or_listed_as_harmless() {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
-        let messages = Secretive::of(&files).0;
+        let messages = Messages::of(&files).0;
         let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
         let mut waiting: Vec<_> = methods.map(|it| it.output_type().to_owned()).collect();
         let (mut seen, mut found) = (HashSet::new(), HashSet::new());
@@ -244,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn what_has_pages_or_streams_changes_nothing() {
-        // Their answers are the large ones, and can be refused for want of memory.
+    fn methods_with_pages_or_streams_change_nothing() {
+        // Their answers are large, and may be refused if there is no memory.
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let paged: HashSet<_> = files
             .iter()
@@ -256,7 +254,7 @@ mod tests {
         let methods = read();
         let large = methods.values().filter(|method| {
             let request = method.request.rsplit('.').next().unwrap_or_default();
-            method.kind == Kind::Watch || paged.contains(request)
+            method.kind == CallKind::Watch || paged.contains(request)
         });
         assert!(large.clone().count() > 8);
         for method in large {
@@ -270,8 +268,7 @@ mod tests {
 
     #[test]
     fn no_request_is_a_stream() {
-        // Requests are received whole before they take a place; one that streams would need
-        // another way.
+        // Requests are received whole before they run, which streamed requests could not be.
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
         let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
         assert!(methods.clone().count() > 25);

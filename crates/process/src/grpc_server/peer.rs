@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The client of a connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,22 +8,21 @@ use http::Extensions;
 
 use crate::tls::ClientCertificate;
 
-/// The other end of the connection that a request came by. Every request has it among its
-/// extensions, with TLS and without, so that layers and handlers can ask [`Peer::of`].
+/// The client of the connection that a request came over. Every request has it among its
+/// extensions, with TLS and without: see [`Peer::of`].
 ///
-/// (tonic's `Request::remote_addr` knows tonic's own kinds of connections only, and is None.)
+/// tonic's `Request::remote_addr` is always None here: it knows only tonic's own connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address. None: it is a part of this process, such as the console of `serve`.
+    /// None: the client is part of this process, such as the console of `serve`.
     pub address: Option<SocketAddr>,
-    /// Its certificate, verified, if clients must have one (`--tls-client-ca`).
+    /// The verified certificate, if clients must have one (`--tls-client-ca`).
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Peer {
-    /// The peer of a request, by the request's extensions. None only for a request that did not
-    /// come through a [`GrpcServer`](super::GrpcServer) or an
-    /// [HTTP server](crate::http_server).
+    /// Looks in a request's extensions. None only for requests that did not come through a
+    /// [`GrpcServer`](super::GrpcServer) or an [HTTP server](crate::http_server).
     pub fn of(extensions: &Extensions) -> Option<&Peer> {
         extensions.get()
     }

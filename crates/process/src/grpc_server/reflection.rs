@@ -1,4 +1,4 @@
-//! Reflection, by which grpcurl and its like learn what can be called.
+//! gRPC reflection, for clients such as grpcurl.
 
 use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use tonic::service::RoutesBuilder;
@@ -9,8 +9,8 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// Adds reflection v1, and v1alpha, which is all that older clients know (grpcurl before 1.8.8).
-/// Both list the services that this process has, not all that there are.
+/// Adds reflection v1, and v1alpha for older clients (grpcurl before 1.8.8). Both list the services
+/// of this process only.
 pub(super) fn add_to(routes: &mut RoutesBuilder, services: &[&'static str]) -> Result<(), Error> {
     routes.add_service(builder(services).build_v1()?);
     routes.add_service(builder(services).build_v1alpha()?);
@@ -20,12 +20,12 @@ pub(super) fn add_to(routes: &mut RoutesBuilder, services: &[&'static str]) -> R
 fn builder(services: &[&'static str]) -> Builder<'static> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
-        // What errors carry (google.rpc.BadRequest and others), so that clients can show it.
+        // The details of errors (google.rpc.BadRequest and others), so that clients can show them.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
-        // Registered above: both, whichever of them is asked.
+        // Both versions are registered above.
         .include_reflection_service(false);
     let names = services.iter().copied().chain([HEALTH]).chain(REFLECTION);
     names.fold(builder, Builder::with_service_name)

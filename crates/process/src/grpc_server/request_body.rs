@@ -1,4 +1,4 @@
-//! The body of a request, as long as it may be waited for.
+//! The body of a gRPC request, with a time limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,55 +10,54 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::gate::Gate;
-use crate::awaited_body::{AwaitedBody, Patience};
+use crate::timeout_body::{TimeLimit, TimeoutBody};
 
-/// Who was let in by the headers of a request has not sent its body yet. It is waited for, but
-/// not for ever, and only as long as its caller may be there: otherwise a request whose headers
-/// came before a revocation could be made good at any time after it.
-pub(super) type RequestBody = AwaitedBody<Body, CallersTime>;
+/// The gate admits a request by its headers, before the body has arrived. The body must arrive in
+/// time and while its caller has access: otherwise a request whose headers were sent before a
+/// revocation could be completed at any time after it.
+pub(super) type RequestBody = TimeoutBody<Body, CallerTimeLimit>;
 
-/// How long a caller's request is waited for.
-pub(super) struct CallersTime {
+pub(super) struct CallerTimeLimit {
     gate: Arc<dyn Gate>,
     caller: Option<Caller>,
     timeout: Duration,
 }
 
-/// The body of a request that `gate` has let in, waited for until `timeout` is over from when there
-/// is something to wait for.
+/// Limits the body of a request that `gate` has admitted. `timeout` counts from when the server
+/// first has to wait for the body.
 pub(super) fn request_body(
     body: Body,
     gate: Arc<dyn Gate>,
     caller: Option<Caller>,
     timeout: Duration,
 ) -> RequestBody {
-    AwaitedBody::new(body, CallersTime { gate, caller, timeout })
+    TimeoutBody::new(body, CallerTimeLimit { gate, caller, timeout })
 }
 
-impl Patience for CallersTime {
+impl TimeLimit for CallerTimeLimit {
     type Error = Status;
 
-    fn wait(&self) -> BoxFuture<'static, Status> {
-        Box::pin(end(Arc::clone(&self.gate), self.caller.clone(), self.timeout))
+    fn expired(&self) -> BoxFuture<'static, Status> {
+        Box::pin(expired(Arc::clone(&self.gate), self.caller.clone(), self.timeout))
     }
 }
 
-async fn end(gate: Arc<dyn Gate>, caller: Option<Caller>, patience: Duration) -> Status {
-    let lapse = async {
+async fn expired(gate: Arc<dyn Gate>, caller: Option<Caller>, timeout: Duration) -> Status {
+    let access_ended = async {
         match caller {
-            Some(caller) => gate.lapse(caller).await,
+            Some(caller) => gate.access_ended(caller).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        status = lapse => status,
-        () = tokio::time::sleep(patience) => too_slow(patience),
+        status = access_ended => status,
+        () = tokio::time::sleep(timeout) => too_slow(timeout),
     }
 }
 
-fn too_slow(patience: Duration) -> Status {
+fn too_slow(timeout: Duration) -> Status {
     status::deadline_exceeded_for(format!(
-        "the request had not come after {patience:?}, and nothing was done: send all of it at once; operators can permit more with --request-body-timeout"
+        "the request had not come after {timeout:?}, and nothing was done: send all of it at once; operators can permit more with --request-body-timeout"
     ))
 }
 
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
     use crate::grpc_server::limits::REQUEST_BODY_TIMEOUT;
 
-    /// Lets callers lapse when it is told to.
+    /// Revokes the caller's key when it is notified.
     #[derive(Default)]
     struct Revoking(Notify);
 
@@ -89,13 +88,13 @@ mod tests {
             Ok(None)
         }
 
-        async fn lapse(&self, _: Caller) -> Status {
+        async fn access_ended(&self, _: Caller) -> Status {
             self.0.notified().await;
             status::unauthenticated("revoked")
         }
     }
 
-    /// A body that never comes.
+    /// A body that never arrives.
     struct Nothing;
 
     impl http_body::Body for Nothing {
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    async fn a_body_that_does_not_arrive_times_out() {
         let begun = tokio::time::Instant::now();
         let mut body = request_body(
             Body::new(Nothing),
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_not_waited_for_when_its_caller_may_not_be_there_any_more() {
+    async fn a_body_fails_when_its_caller_loses_access() {
         let gate = Arc::<Revoking>::default();
         let mut body =
             request_body(Body::new(Nothing), gate.clone(), Some(caller()), REQUEST_BODY_TIMEOUT);
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_there_is_passed_on() {
+    async fn a_body_that_is_ready_is_passed_on() {
         let there = Body::new(http_body_util::Full::new(Bytes::from_static(b"request")));
         let mut body =
             request_body(there, Arc::<Revoking>::default(), Some(caller()), REQUEST_BODY_TIMEOUT);

@@ -1,4 +1,4 @@
-//! The body of a request, as long as it may be waited for.
+//! The body of an HTTP request, with a time limit.
 
 use std::time::Duration;
 
@@ -6,30 +6,29 @@ use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
-use crate::awaited_body::{AwaitedBody, Patience};
+use crate::timeout_body::{TimeLimit, TimeoutBody};
 
-/// A body that fails when it is not there in time.
-pub type TimedBody = AwaitedBody<Incoming, BodyTimeout>;
+pub type TimedBody = TimeoutBody<Incoming, BodyTimeout>;
 
-/// How long a body is waited for, from when there is something to wait for.
+/// Counts from when the server first has to wait for the body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout(pub(super) Duration);
 
-/// Why there is no more of a body.
+/// Why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum TimedBodyError {
     /// It took too long. The answer is 408 (RFC 9110 section 15.5.9).
     #[error("the body was not there in time")]
     TooSlow,
-    /// The client broke off, or what it sent is not HTTP.
+    /// The client has disconnected, or sent something that is not HTTP.
     #[error("the body broke off")]
     Broken(#[from] hyper::Error),
 }
 
-impl Patience for BodyTimeout {
+impl TimeLimit for BodyTimeout {
     type Error = TimedBodyError;
 
-    fn wait(&self) -> BoxFuture<'static, TimedBodyError> {
+    fn expired(&self) -> BoxFuture<'static, TimedBodyError> {
         let BodyTimeout(timeout) = *self;
         Box::pin(async move {
             sleep(timeout).await;

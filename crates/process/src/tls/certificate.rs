@@ -1,4 +1,4 @@
-//! What certificates say about themselves.
+//! Reads names and validity from certificates.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::file::PemFile;
 
-/// Whom a client's verified certificate names.
+/// The names in a client's verified certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The subject, such as `CN=ingest, O=Keeptrusts`. May be empty (RFC 5280 section 4.1.2.6).
+    /// Such as `CN=ingest, O=Keeptrusts`. May be empty (RFC 5280 section 4.1.2.6).
     pub subject: String,
-    /// The DNS names and URIs among its alternative names, such as
+    /// The DNS names and URIs among the alternative names, such as
     /// `spiffe://keeptrusts.example/ingest`.
     pub alternative_names: Vec<String>,
 }
 
 impl ClientCertificate {
-    /// Reads what rustls has verified. None only for what rustls reads and X.509 does not know.
+    /// None: rustls has verified the certificate, but the X.509 parser cannot read it.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Arc<ClientCertificate>> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let alternatives = certificate.subject_alternative_name().ok().flatten();
@@ -36,9 +36,9 @@ impl ClientCertificate {
     }
 }
 
-/// Says in the log when a certificate is not in its time. It is served all the same: clocks are
-/// wrong more often than whoever started this process, and only the peers decide.
-pub(super) fn warn_if_out_of_time(file: &PemFile, certificate: &CertificateDer<'_>) {
+/// Logs when a certificate has expired or is not valid yet. It is used all the same: the clock may
+/// be wrong, and only the peers decide.
+pub(super) fn warn_if_not_valid_now(file: &PemFile, certificate: &CertificateDer<'_>) {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return };
     let validity = certificate.validity();
     if validity.is_valid() {

@@ -1,4 +1,4 @@
-//! The connections of a process that asks services.
+//! Connects clients of the services, with TLS or without.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -19,8 +19,7 @@ use super::reload::Reloadable;
 
 /// Connects to `https://` with TLS, and to `http://` without.
 ///
-/// tonic's own TLS would do as much, but reads its files once; hyper-rustls is in the tree
-/// already, and each connection takes the configuration that is current then.
+/// Each connection takes the current TLS configuration. tonic's own TLS reads its files only once.
 #[derive(Debug, Clone)]
 pub struct ServiceConnector {
     tcp: HttpConnector,
@@ -28,34 +27,33 @@ pub struct ServiceConnector {
 }
 
 impl ServiceConnector {
-    /// A connector that speaks TLS as `tls` says.
     pub fn new(tls: Arc<Reloadable<ClientConfig>>) -> ServiceConnector {
         let mut tcp = HttpConnector::new();
-        // Whether it is http or https is for the layer above to know.
+        // The TLS layer above handles the scheme.
         tcp.enforce_http(false);
-        // Small requests must not wait for the acknowledgement of earlier ones.
+        // Otherwise small requests wait until earlier ones are acknowledged.
         tcp.set_nodelay(true);
         ServiceConnector { tcp, tls }
     }
 
-    /// A channel to the service at `address`, connected when it is first needed; `settle` says
-    /// what else there is to it, such as time limits.
-    pub fn channel(self, address: Uri, settle: impl FnOnce(Endpoint) -> Endpoint) -> Channel {
-        // Where tonic is built with its own TLS, as it is for whoever sends traces, it refuses to
-        // let anybody else connect to `https`. So the endpoint's own address is nobody's, and in
-        // clear; requests say where they really go to.
-        let endpoint = settle(Endpoint::from_static("http://service")).origin(address.clone());
-        endpoint.connect_with_connector_lazy(To { connector: self, address })
+    /// A channel to the service at `address`, which connects on first use. `configure` sets time
+    /// limits and the like.
+    pub fn channel(self, address: Uri, configure: impl FnOnce(Endpoint) -> Endpoint) -> Channel {
+        // tonic refuses custom connectors for `https` addresses if it is built with its own TLS,
+        // which the export of traces needs. So the endpoint has a placeholder address, and the
+        // requests have the real one as their origin.
+        let endpoint = configure(Endpoint::from_static("http://service")).origin(address.clone());
+        endpoint.connect_with_connector_lazy(FixedAddress { connector: self, address })
     }
 }
 
-/// Connections to one address, whichever is asked for.
-struct To {
+/// Connects to one address, whatever address is asked for.
+struct FixedAddress {
     connector: ServiceConnector,
     address: Uri,
 }
 
-impl Service<Uri> for To {
+impl Service<Uri> for FixedAddress {
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
     type Error = Box<dyn Error + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
@@ -77,7 +75,6 @@ impl Service<Uri> for To {
     }
 }
 
-/// The certificate of a service was refused.
 #[derive(Debug, thiserror::Error)]
 #[error("the service's certificate was rejected: {}", .0.with_advice("--services-ca"))]
 struct NotTrusted(CertificateProblem);

@@ -1,4 +1,4 @@
-//! PEM files that flags name.
+//! Reads PEM files that flags name.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,88 +8,44 @@ use rustls::RootCertStore;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A file, and the flag that names it.
+/// A file and the flag that names it.
 #[derive(Debug, Clone)]
 pub(super) struct PemFile {
     pub(super) flag: &'static str,
     pub(super) path: PathBuf,
 }
 
-/// A file of TLS cannot be used. All of them name the flag and the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFileError {
-    /// The operating system does not give it to us.
     #[error("cannot read the {flag} file {path}: check that it is there and that this user may read it", path = path.display())]
-    Unreadable {
-        /// The flag that names it.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// It has no part of the kind that is needed.
+    Unreadable { flag: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "the {flag} file {path} has no {wanted} in PEM form: there must be a line -----BEGIN {label}-----", path = path.display()
     )]
-    Missing {
-        /// The flag that names it.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is needed.
-        wanted: &'static str,
-        /// What its first line says.
-        label: &'static str,
-    },
-    /// It looks like PEM, and is not.
+    Missing { flag: &'static str, path: PathBuf, wanted: &'static str, label: &'static str },
     #[error("the {flag} file {path} is not valid PEM: copy it again, it may be cut off", path = path.display())]
-    NotPem {
-        /// The flag that names it.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
-    /// What the PEM wraps cannot be used.
+    NotPem { flag: &'static str, path: PathBuf },
+    /// The PEM is valid, but not the certificate or key within.
     #[error("the {flag} file {path} cannot be used", path = path.display())]
-    Unusable {
-        /// The flag that names it.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: rustls::Error,
-    },
-    /// Its certificates say of nobody that they are to be trusted.
+    Unusable { flag: &'static str, path: PathBuf, source: rustls::Error },
+    /// None of the certificates can be used as an authority.
     #[error("the {flag} file {path} {reason}", path = path.display())]
-    NotToTrust {
-        /// The flag that names it.
-        flag: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: UnusableCertificates,
-    },
+    NoAuthority { flag: &'static str, path: PathBuf, reason: UnusableCertificates },
     /// The certificate belongs to another key.
     #[error(
         "the {key_flag} file {key} does not fit the first certificate of the {certificate_flag} file {certificate}: give the key that this certificate was issued for", key = key.display(), certificate = certificate.display()
     )]
     KeyMismatch {
-        /// The flag that names the key.
         key_flag: &'static str,
-        /// The key.
         key: PathBuf,
-        /// The flag that names the certificate.
         certificate_flag: &'static str,
-        /// The certificate.
         certificate: PathBuf,
     },
-    /// The system trusts nobody.
     #[error(
         "the system has no root certificates: install them (ca-certificates), or name the authority of the services with --services-ca"
     )]
     NoSystemRoots,
-    /// A defect of ours: rustls and its provider do not fit.
+    /// A defect of ours: the provider does not support what rustls needs.
     #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
@@ -99,7 +55,7 @@ impl PemFile {
         PemFile { flag, path: path.to_owned() }
     }
 
-    /// Its certificates in their order, at least one.
+    /// The certificates in their order, at least one.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
         let text = self.read()?;
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -110,7 +66,6 @@ impl PemFile {
         Ok(found)
     }
 
-    /// Its private key.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsFileError> {
         PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|error| match error {
             pem::Error::NoItemsFound => self.missing("private key", "PRIVATE KEY"),
@@ -118,27 +73,27 @@ impl PemFile {
         })
     }
 
-    /// Whom its certificates say to trust.
+    /// Trust in the certificates of the file, for a client.
     pub(super) fn trust(&self) -> Result<TrustStore, TlsFileError> {
         let mut trust = TrustStore::empty();
-        trust.add_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))?;
+        trust.add_pem(self.flag, &self.read()?).map_err(|reason| self.no_authority(reason))?;
         Ok(trust)
     }
 
-    /// Its certificates, as authorities of clients.
+    /// The certificates of the file as authorities of clients, for a server.
     pub(super) fn authorities(&self) -> Result<RootCertStore, TlsFileError> {
-        authorities_from_pem(self.flag, &self.read()?).map_err(|reason| self.not_to_trust(reason))
+        authorities_from_pem(self.flag, &self.read()?).map_err(|reason| self.no_authority(reason))
     }
 
-    fn not_to_trust(&self, reason: UnusableCertificates) -> TlsFileError {
-        TlsFileError::NotToTrust { flag: self.flag, path: self.path.clone(), reason }
+    fn no_authority(&self, reason: UnusableCertificates) -> TlsFileError {
+        TlsFileError::NoAuthority { flag: self.flag, path: self.path.clone(), reason }
     }
 
     pub(super) fn unusable(&self, source: rustls::Error) -> TlsFileError {
         TlsFileError::Unusable { flag: self.flag, path: self.path.clone(), source }
     }
 
-    /// What rustls has said to this certificate and this key, together.
+    /// The error of rustls for this certificate with this key.
     pub(super) fn refused_with(&self, key: &PemFile, error: rustls::Error) -> TlsFileError {
         match error {
             rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {

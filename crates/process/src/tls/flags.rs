@@ -1,4 +1,4 @@
-//! Flags, and the configurations that they make.
+//! The TLS flags of servers and of clients, and the configurations of rustls made from them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::ALPN_HTTP2;
-use super::certificate::warn_if_out_of_time;
+use super::alpn::HTTP2;
+use super::certificate::warn_if_not_valid_now;
 use super::file::{PemFile, TlsFileError};
 use super::reload::Reloadable;
 
-/// How a process's gRPC server is encrypted; flatten them into a process's own.
+/// TLS of a gRPC server.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "TLS")]
 pub struct ServerTlsFlags {
@@ -38,7 +38,7 @@ pub struct ServerTlsFlags {
     pub insecure: bool,
 }
 
-/// How a process that asks the services speaks TLS with them; flatten them into its own.
+/// TLS of a client of the services.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Services")]
 pub struct ServiceTlsFlags {
@@ -57,9 +57,9 @@ pub struct ServiceTlsFlags {
 }
 
 impl ServerTlsFlags {
-    /// Reads the files. None if there are none: TLS is off.
+    /// Reads the files. None: no flag is given, and TLS is off.
     pub fn load(&self) -> Result<Option<Arc<Reloadable<ServerConfig>>>, TlsFileError> {
-        // clap lets none of them come alone.
+        // clap has checked that certificate and key come together.
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return Ok(None);
         };
@@ -73,7 +73,7 @@ impl ServerTlsFlags {
 }
 
 impl ServiceTlsFlags {
-    /// Reads the files, and the system's roots if no others are given.
+    /// Reads the files, or the system's authorities without `--services-ca`.
     pub fn load(&self) -> Result<Arc<Reloadable<ClientConfig>>, TlsFileError> {
         let authorities = self.services_ca.as_deref();
         let authorities = authorities.map(|path| PemFile::of("--services-ca", path));
@@ -84,9 +84,9 @@ impl ServiceTlsFlags {
         Reloadable::start(move || client_config(authorities.as_ref(), identity.as_ref()))
     }
 
-    /// The first of the flags that is given.
+    /// The name of the first of these flags that is given.
     pub fn first_given(&self) -> Option<&'static str> {
-        // A key never comes alone.
+        // clap has checked that a key comes with a certificate.
         let ca = self.services_ca.as_ref().map(|_| "--services-ca");
         ca.or(self.services_cert.as_ref().map(|_| "--services-cert"))
     }
@@ -112,11 +112,11 @@ fn server_config(
         }
     };
     let chain = certificate.certificates()?;
-    warn_if_out_of_time(certificate, &chain[0]);
+    warn_if_not_valid_now(certificate, &chain[0]);
     let mut config = config
         .with_single_cert(chain, key.key()?)
         .map_err(|error| certificate.refused_with(key, error))?;
-    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec()];
     Ok(config)
 }
 
@@ -136,17 +136,17 @@ fn client_config(
         None => config.with_no_client_auth(),
         Some((certificate, key)) => {
             let chain = certificate.certificates()?;
-            warn_if_out_of_time(certificate, &chain[0]);
+            warn_if_not_valid_now(certificate, &chain[0]);
             config
                 .with_client_auth_cert(chain, key.key()?)
                 .map_err(|error| certificate.refused_with(key, error))?
         }
     };
-    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec()];
     Ok(config)
 }
 
-/// An explicit provider: the process-wide default depends on who else is linked in.
+/// Explicit, because the process-wide default depends on the crates that are linked in.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! What is read from files, and read again on SIGHUP.
+//! Configurations that are loaded from files, and again on SIGHUP.
 
 use std::error::Error;
 use std::fmt;
@@ -10,15 +10,15 @@ use super::file::TlsFileError;
 
 type Load<T> = dyn Fn() -> Result<T, TlsFileError> + Send + Sync;
 
-/// Something made of files that may change. Whoever needs it asks for what is current each
-/// time, so that connections that are open go on as they were begun.
+/// A value that is loaded from files. New connections take the current one; open connections keep
+/// the one that they began with.
 pub struct Reloadable<T> {
     load: Box<Load<T>>,
     current: RwLock<Arc<T>>,
 }
 
 impl<T> Reloadable<T> {
-    /// Loads it for the first time; an error if that fails.
+    /// Loads the first value.
     pub(super) fn start(
         load: impl Fn() -> Result<T, TlsFileError> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, TlsFileError> {
@@ -26,13 +26,13 @@ impl<T> Reloadable<T> {
         Ok(Arc::new(Reloadable { load: Box::new(load), current }))
     }
 
-    /// What was loaded last.
+    /// The value that was loaded last.
     pub fn current(&self) -> Arc<T> {
-        // An Arc cannot be left half written.
+        // A panic cannot leave an Arc half written.
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Loads it again. If that fails, what was loaded before stays.
+    /// Loads a new value. The old one stays if that fails.
     pub fn reload(&self) -> Result<(), TlsFileError> {
         let loaded = Arc::new((self.load)()?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
@@ -46,8 +46,7 @@ impl<T> fmt::Debug for Reloadable<T> {
     }
 }
 
-/// Loads `files` again each time that `hangups` changes, for as long as the process runs.
-/// Without files there is nothing to do.
+/// Starts a task that loads `files` again each time `hangups` changes. Does nothing without files.
 pub fn reload_on_hangup<T>(files: Option<Arc<Reloadable<T>>>, mut hangups: watch::Receiver<u64>)
 where
     T: Send + Sync + 'static,

@@ -19,12 +19,12 @@ fn publish(data_bytes: usize) -> v1::PublishEventRequest {
 
 #[tokio::test]
 async fn a_request_may_be_as_large_as_the_limit_and_no_larger() {
-    // 4 MiB unless it is said otherwise; and more than that, which is tonic's own limit.
+    // The default of 4 MiB, and a larger limit, which exceeds tonic's own.
     for max_request_bytes in [MAX_REQUEST_BYTES, 2 * MAX_REQUEST_BYTES] {
         let limits = LimitFlags { max_request_bytes, ..LimitFlags::default() };
         let fixture = Fixture::with_limits(limits).await;
         let mut client = fixture.client().await;
-        // A field of this length has 5 bytes before it.
+        // The prefix of a field of this length has 5 bytes.
         let largest = max_request_bytes as usize - 5;
         let answer = client.publish_event(publish(largest)).await.expect("it fits");
         assert_eq!(answer.into_inner().event_id, largest.to_string());
@@ -82,9 +82,9 @@ async fn a_request_may_have_as_many_bytes_of_headers_as_the_limit_says() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_is_told_by_its_own_code_and_reason() {
+async fn a_deadline_that_passes_has_its_own_code_and_reason() {
     let fixture = Fixture::start().await;
-    // tonic's own channel would give up by itself, with CANCELLED.
+    // tonic's own channel would cancel the call first.
     let channel = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
     let origin = format!("http://{}", fixture.address).parse().expect("a URI");
     let mut client = IngestServiceClient::with_origin(channel, origin);
@@ -112,7 +112,7 @@ async fn a_handler_can_ask_how_much_time_is_left() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_in_use_is_told_with_the_flag_to_change() {
+async fn an_error_about_an_address_in_use_names_the_flag() {
     let first = listener("127.0.0.1:0").await;
     let address = first.local_address();
     let error = Listener::bind(address, "--listen").await.expect_err("in use");

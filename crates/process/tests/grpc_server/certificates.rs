@@ -1,4 +1,4 @@
-//! Authorities of the tests' own, and what they issue, in files.
+//! Certificate authorities for tests, with the files that they issue.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ impl Authority {
         Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
     }
 
-    /// A server's certificate that has signed itself, as `openssl req -x509` makes it.
+    /// A self-signed server certificate, as `openssl req -x509` makes it.
     pub(crate) fn self_signed_server() -> Authority {
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let mut params = CertificateParams::new(names).expect("valid names");
@@ -43,7 +43,7 @@ impl Authority {
         Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
     }
 
-    /// Its own certificate, for a server to show.
+    /// The authority's own certificate, used by a server.
     pub(crate) fn own_identity(&self) -> Identity {
         Identity { certificate: self.pem(), key: self.issuer.key().serialize_pem() }
     }
@@ -52,7 +52,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// For a server on the loopback, or a client of this name.
+    /// A certificate for a server on the loopback address, or for a client with this name.
     pub(crate) fn identity(&self, name: &str) -> Identity {
         self.issue(name, |_| {})
     }
@@ -100,7 +100,7 @@ impl Files {
         }
     }
 
-    /// The same for a server that asks clients for a certificate of `clients`.
+    /// Flags of a server that demands certificates of the authority `clients`.
     pub(crate) fn mutual(&self, identity: &Identity, clients: &Authority) -> ServerTlsFlags {
         let ca = self.write("client-ca.pem", &clients.pem());
         ServerTlsFlags { tls_client_ca: Some(ca), ..self.server(identity) }
@@ -112,7 +112,7 @@ impl Files {
         ServiceTlsFlags { services_ca: Some(ca), ..Default::default() }
     }
 
-    /// The same with a certificate of its own.
+    /// Flags of a client with a certificate.
     pub(crate) fn client_with(&self, servers: &Authority, own: &Identity) -> ServiceTlsFlags {
         ServiceTlsFlags {
             services_cert: Some(self.write("client.pem", &own.certificate)),

@@ -29,7 +29,7 @@ fn gzip(message: &[u8]) -> Vec<u8> {
     encoder.finish().expect("into memory")
 }
 
-/// Calls a method with such headers; the answer's headers, body and trailers.
+/// Calls a method with these headers. Returns the answer's headers, body and trailers.
 pub(crate) async fn call(
     channel: &mut Channel,
     method: &str,
@@ -65,7 +65,7 @@ pub(crate) fn publish(bytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_compressed_request_is_what_it_was_and_held_to_the_same_limits() {
+async fn a_compressed_request_is_inflated_and_has_the_same_limits() {
     let fixture = Fixture::start().await;
     let mut channel = fixture.connect().await;
     let message = publish(50_000);
@@ -95,7 +95,7 @@ async fn a_compressed_request_is_what_it_was_and_held_to_the_same_limits() {
 }
 
 #[tokio::test]
-async fn what_follows_the_first_message_counts_as_well() {
+async fn bytes_after_the_first_message_count_as_well() {
     let limits = LimitFlags { max_request_bytes: 10_000, ..LimitFlags::default() };
     let fixture = Fixture::with_limits(limits).await;
     let mut channel = fixture.connect().await;
@@ -107,7 +107,7 @@ async fn what_follows_the_first_message_counts_as_well() {
     assert_eq!(head.get("grpc-status").expect("a status"), "8", "RESOURCE_EXHAUSTED");
 }
 
-/// The reason that programs match.
+/// The machine-readable reason.
 pub(crate) fn reason_of(head: &HeaderMap) -> String {
     let status = tonic::Status::from_header_map(head).expect("a status");
     status.get_details_error_info().expect("every error has one").reason
@@ -126,7 +126,7 @@ async fn health_takes_no_compressed_requests_and_says_so() {
 }
 
 #[tokio::test]
-async fn answers_are_compressed_for_who_asks() {
+async fn answers_are_compressed_for_clients_that_accept_it() {
     let fixture = Fixture::start().await;
     let mut channel = fixture.connect().await;
     let request = v1::ListEventsRequest { page_size: 500, ..Default::default() };

@@ -1,4 +1,4 @@
-//! How many connections there may be, how long they may take to begin, and how old they become.
+//! Limits on connections: their number, their handshakes, their age.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::fixture::{Fixture, PATIENCE, peer};
 use crate::raw::RawClient;
 
-/// Waits until a client is served, because a place has become free.
+/// Waits until a permit is free and a client is served.
 async fn served_in_the_end(fixture: &Fixture) {
     let served = async {
         loop {
@@ -24,7 +24,7 @@ async fn served_in_the_end(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_or_half_a_word_is_dropped_in_time() {
+async fn a_client_that_sends_nothing_or_half_a_preface_is_disconnected_in_time() {
     let handshake_timeout = Duration::from_secs(1);
     let fixture =
         Fixture::with_limits(LimitFlags { handshake_timeout, ..LimitFlags::default() }).await;
@@ -42,7 +42,7 @@ async fn a_client_that_says_nothing_or_half_a_word_is_dropped_in_time() {
 #[tokio::test]
 async fn there_are_no_more_connections_than_allowed() {
     for limits in [
-        // Half of them are for one address.
+        // One address gets half of them.
         LimitFlags { max_connections: 4, ..LimitFlags::default() },
         LimitFlags { max_connections_per_peer: 2, ..LimitFlags::default() },
     ] {
@@ -51,7 +51,7 @@ async fn there_are_no_more_connections_than_allowed() {
         peer(first.clone()).await.expect("served");
         let mut second = RawClient::begun(fixture.address).await;
         second.hears_something().await;
-        // Closed at once, without a word.
+        // Closed at once, without a GOAWAY.
         RawClient::begun(fixture.address).await.ends_without_a_word().await;
         let mut elsewhere = RawClient::begun_from("127.0.0.2:0", fixture.address).await;
         elsewhere.hears_something().await;
@@ -67,7 +67,7 @@ async fn there_are_no_more_handshakes_at_once_than_allowed() {
         Fixture::with_limits(LimitFlags { max_handshakes: 1, ..LimitFlags::default() }).await;
     let first = fixture.connect().await;
     peer(first.clone()).await.expect("served, so that its handshakes are over");
-    // The server is the first to speak, even to a client that is silent.
+    // The server sends its SETTINGS first, also to a silent client.
     let mut silent = RawClient::silent(fixture.address).await;
     silent.hears_something().await;
     RawClient::begun(fixture.address).await.ends_without_a_word().await;
@@ -77,7 +77,7 @@ async fn there_are_no_more_handshakes_at_once_than_allowed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_old_enough_ends_in_order() {
+async fn a_connection_of_the_maximum_age_ends_gracefully() {
     let limits = LimitFlags {
         max_connection_age: Some(Duration::from_millis(500)),
         ..LimitFlags::default()

@@ -1,4 +1,4 @@
-//! A server with one service, whose every answer waits until a test opens the gate.
+//! A server with one service, and a call that waits until the test lets it finish.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
 };
 use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
 use keeptrusts_webhooks_process::deadline;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::grpc_server::{
-    GrpcServer, Health, InProcess, LimitFlags, Listener, Peer, ServeError,
+    GrpcServer, InProcess, LimitFlags, Listener, Peer, ServeError, ServiceHealth,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -29,19 +29,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fixture {
     pub(crate) address: SocketAddr,
-    pub(crate) health: Health,
+    pub(crate) health: ServiceHealth,
     pub(crate) shutdown: CancellationToken,
     pub(crate) gate: Gate,
     pub(crate) in_process: InProcess,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
 }
 
-/// Nobody has to show anything; who says so is of an organization.
+/// Admits every request. The header [`ORGANIZATION`] makes its caller a member of an organization.
 struct LetsAllIn;
 
-/// The metadata that says which.
 pub(crate) const ORGANIZATION: &str = "x-organization";
-/// One whose key is let in and revoked at once.
+/// The organization whose key is admitted and revoked at once.
 pub(crate) const REVOKED: &str = "revoked";
 
 #[tonic::async_trait]
@@ -60,7 +59,7 @@ impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
         }))
     }
 
-    async fn lapse(&self, caller: Caller) -> Status {
+    async fn access_ended(&self, caller: Caller) -> Status {
         if &*caller.actor != REVOKED {
             std::future::pending::<()>().await;
         }
@@ -68,7 +67,7 @@ impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
     }
 }
 
-/// GetEvent waits here.
+/// Holds calls of GetEvent.
 #[derive(Clone)]
 pub(crate) struct Gate {
     arrived: Arc<Semaphore>,
@@ -76,7 +75,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Waits until a request stands at the gate.
+    /// Waits until a call arrives.
     pub(crate) async fn arrival(&self) {
         let arrival = tokio::time::timeout(PATIENCE, self.arrived.acquire()).await;
         arrival.expect("a request arrives").expect("never closed").forget();
@@ -113,7 +112,7 @@ impl Fixture {
         let server = GrpcServer::new(Arc::new(LetsAllIn))
             .service(
                 IngestServiceServer::new(GatedIngest(gate.clone()))
-                    .max_decoding_message_size(UNLIMITED_HERE),
+                    .max_decoding_message_size(NO_DECODING_LIMIT),
             )
             .limits(limits)
             .grace_period(grace_period);
@@ -132,7 +131,7 @@ impl Fixture {
         IngestServiceClient::new(self.connect().await)
     }
 
-    /// A request that stands at the gate.
+    /// A call that has arrived and waits.
     pub(crate) async fn request_in_flight(&self) -> JoinHandle<Result<String, Status>> {
         let mut client = self.client().await;
         let request = tokio::spawn(async move {
@@ -155,7 +154,7 @@ pub(crate) async fn listener(address: &str) -> Listener {
     Listener::bind(address, "--listen").await.expect("a free port")
 }
 
-/// Who the server says that a client is; an error if it does not answer.
+/// The client's peer as the server sees it.
 pub(crate) async fn peer(channel: Channel) -> Result<String, Status> {
     let asked = async {
         let mut client = IngestServiceClient::new(channel);
@@ -173,7 +172,7 @@ struct GatedIngest(Gate);
 
 #[tonic::async_trait]
 impl IngestService for GatedIngest {
-    /// Answers at once; the event's id is how many bytes of data it had.
+    /// Answers at once. The event's id is the number of bytes of its data.
     async fn publish_event(
         &self,
         request: Request<v1::PublishEventRequest>,
@@ -197,7 +196,7 @@ impl IngestService for GatedIngest {
         Ok(Response::new(v1::PublishEventsResponse { results }))
     }
 
-    /// Waits at the gate.
+    /// Waits until the test opens the gate.
     async fn get_event(
         &self,
         _: Request<v1::GetEventRequest>,
@@ -208,8 +207,8 @@ impl IngestService for GatedIngest {
         Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
     }
 
-    /// Answers at once; the token is the time that is left, in seconds, and the events, as many as
-    /// are asked for and at least one, have the peer's name as their id.
+    /// Answers at once, with the requested number of events and at least one. The page token is the
+    /// time that is left, in seconds; the id of each event is the peer's name.
     async fn list_events(
         &self,
         request: Request<v1::ListEventsRequest>,

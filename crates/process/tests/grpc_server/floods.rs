@@ -1,4 +1,4 @@
-//! Clients that keep the server busy with what costs them nothing.
+//! Clients that flood the server with frames that cost them nothing.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ async fn a_flood_of_pings_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn requests_that_are_taken_back_again_and_again_end_their_connection() {
+async fn requests_that_are_reset_again_and_again_end_their_connection() {
     let limits = LimitFlags { max_control_frames: 100, ..LimitFlags::default() };
     let fixture = Fixture::with_limits(limits).await;
     let other = fixture.connect().await;
     let mut flood = RawClient::begun(fixture.address).await;
     for stream in streams(1_000) {
-        // Each by itself, so that the server has looked at it before it is taken back.
+        // One by one, so that the server has started each before it is reset.
         flood.send(&request(stream, "/keeptrusts.webhooks.v1.IngestService/GetEvent")).await;
         flood.send(&reset(stream)).await;
     }
@@ -40,12 +40,12 @@ async fn requests_that_are_taken_back_again_and_again_end_their_connection() {
 
 /// Rapid reset, CVE-2023-44487.
 #[tokio::test]
-async fn requests_that_are_taken_back_at_once_end_their_connection() {
+async fn requests_that_are_reset_at_once_end_their_connection() {
     let limits = LimitFlags { max_early_resets: 5, ..LimitFlags::default() };
     let fixture = Fixture::with_limits(limits).await;
     let other = fixture.connect().await;
     let mut flood = RawClient::begun(fixture.address).await;
-    // Fewer than without the flag.
+    // The flag sets a lower limit.
     let pairs = streams(15).map(|stream| [request(stream, "/"), reset(stream)].concat());
     flood.send(&pairs.collect::<Vec<_>>().concat()).await;
     assert_eq!(flood.read_to_end().await, [ENHANCE_YOUR_CALM]);

@@ -1,4 +1,4 @@
-//! Clients that are a part of the process.
+//! Clients within the process.
 
 use keeptrusts_webhooks_process::grpc_server::LimitFlags;
 use tonic::transport::Endpoint;
@@ -6,7 +6,7 @@ use tonic::transport::Endpoint;
 use crate::fixture::{Fixture, peer};
 
 #[tokio::test]
-async fn a_client_within_the_process_needs_no_place_and_says_so() {
+async fn a_client_within_the_process_needs_no_connection_permit_and_has_no_address() {
     let limits = LimitFlags { max_connections: 1, ..LimitFlags::default() };
     let fixture = Fixture::with_limits(limits).await;
     let taken = fixture.connect().await;
@@ -19,7 +19,7 @@ async fn a_client_within_the_process_needs_no_place_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_ended_accepts_nobody_from_within_either() {
+async fn a_server_that_has_ended_refuses_clients_within_the_process() {
     let fixture = Fixture::start().await;
     let in_process = fixture.in_process.clone();
     fixture.shutdown.cancel();

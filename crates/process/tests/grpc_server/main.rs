@@ -1,4 +1,4 @@
-//! The real server on a real socket, and the clients that a process has.
+//! The gRPC server on a real socket, with the clients that our processes use.
 
 mod admission;
 mod answers;
@@ -13,7 +13,7 @@ mod in_process;
 mod not_grpc;
 mod raw;
 mod reflection;
-mod sharing;
+mod request_pools;
 mod shutdown;
 mod tls;
 mod tls_files;

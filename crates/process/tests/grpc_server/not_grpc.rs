@@ -1,4 +1,4 @@
-//! Requests that are none of gRPC, by a client that speaks HTTP/2 and knows nothing more.
+//! HTTP/2 requests that are not gRPC.
 
 use http::{Method, Request, StatusCode, header};
 use tokio::net::TcpStream;
@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use crate::fixture::Fixture;
 
 #[tokio::test]
-async fn what_is_not_grpc_is_refused_in_the_words_of_http_before_anything_else_is_looked_at() {
+async fn a_request_that_is_not_grpc_is_answered_with_an_http_status_before_anything_else() {
     let fixture = Fixture::start().await;
     let stream = TcpStream::connect(fixture.address).await.expect("the server accepts");
     let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
@@ -17,7 +17,7 @@ async fn what_is_not_grpc_is_refused_in_the_words_of_http_before_anything_else_i
         if !content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
-        // More headers than are taken, which is the first thing that is looked at otherwise.
+        // Too many headers, which would be refused first in a gRPC request.
         for _ in 0..200 {
             request = request.header("x-label", "value");
         }

@@ -1,4 +1,4 @@
-//! Clients below HTTP, which can do what no library lets them: frames as bytes.
+//! A client that writes HTTP/2 frames as bytes, to do what libraries do not permit.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::fixture::PATIENCE;
 
-/// What a client begins with, and empty SETTINGS (RFC 9113 section 3.4).
+/// The preface and empty SETTINGS (RFC 9113 section 3.4).
 const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// ENHANCE_YOUR_CALM (RFC 9113 section 7).
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
@@ -27,23 +27,23 @@ pub(crate) struct RawClient {
     stream: TcpStream,
 }
 
-/// Why a server has ended a connection, as far as it said so: the codes of its GOAWAYs.
+/// The codes of the GOAWAYs with which the server has closed a connection.
 pub(crate) type LastWords = Vec<u32>;
 
 impl RawClient {
-    /// Connects, and says nothing.
+    /// Connects without sending anything.
     pub(crate) async fn silent(server: SocketAddr) -> RawClient {
         RawClient { stream: TcpStream::connect(server).await.expect("the server accepts") }
     }
 
-    /// Connects, and has said that it speaks HTTP/2.
+    /// Connects and sends the preface.
     pub(crate) async fn begun(server: SocketAddr) -> RawClient {
         let mut client = RawClient::silent(server).await;
         client.send(PREFACE_AND_SETTINGS).await;
         client
     }
 
-    /// The same from another address of this machine.
+    /// Connects from another address of this machine, and sends the preface.
     pub(crate) async fn begun_from(address: &str, server: SocketAddr) -> RawClient {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(address.parse().expect("an address")).expect("it is loopback's");
@@ -53,12 +53,12 @@ impl RawClient {
         client
     }
 
-    /// Sends what the server may no longer want to read.
+    /// Sends bytes. Errors are ignored: the server may have closed the connection.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         _ = self.stream.write_all(bytes).await;
     }
 
-    /// Reads, and answers nothing, until the server closes the connection.
+    /// Reads without answering until the server closes the connection.
     pub(crate) async fn read_to_end(mut self) -> LastWords {
         let mut read = Vec::new();
         // A reset is an end as well.
@@ -66,14 +66,13 @@ impl RawClient {
         goaways(&read)
     }
 
-    /// Waits until the server closes the connection without having been asked to, and without
-    /// a word.
+    /// Waits until the server closes the connection without a GOAWAY.
     pub(crate) async fn ends_without_a_word(self) {
         let last_words = self.read_to_end().await;
         assert!(last_words.is_empty(), "{last_words:?}");
     }
 
-    /// Waits until the server has said something, so that it has certainly accepted.
+    /// Waits for the first bytes of the server, which prove that it has accepted the connection.
     pub(crate) async fn hears_something(&mut self) {
         let mut byte = [0];
         let heard = timeout(PATIENCE, self.stream.peek(&mut byte)).await;
@@ -91,7 +90,7 @@ pub(crate) fn ping() -> Vec<u8> {
     frame(kind::PING, 0, 0, &[0; 8])
 }
 
-/// HEADERS of a whole request, as HPACK's static table has them (RFC 7541 appendix A):
+/// HEADERS of a whole request, with indexes of HPACK's static table (RFC 7541 appendix A):
 /// `:method POST`, `:scheme http`, and the path.
 pub(crate) fn request(stream: u32, path: &str) -> Vec<u8> {
     let length = u8::try_from(path.len()).expect("short");
@@ -108,7 +107,7 @@ fn headers(stream: u32, block: &[u8]) -> Vec<u8> {
     frame(kind::HEADERS, END_STREAM_AND_HEADERS, stream, block)
 }
 
-/// The client no longer wants the answer: CANCEL.
+/// RST_STREAM with CANCEL.
 pub(crate) fn reset(stream: u32) -> Vec<u8> {
     frame(kind::RST_STREAM, 0, stream, &[0, 0, 0, 8])
 }

@@ -1,4 +1,4 @@
-//! grpcurl's questions. Clients before 1.8.8 ask in v1alpha only.
+//! Reflection as grpcurl uses it. Versions before 1.8.8 know v1alpha only.
 
 use tonic_reflection::pb::{v1, v1alpha};
 
@@ -11,8 +11,7 @@ const SERVICES: [&str; 4] = [
     SERVICE,
 ];
 
-/// Asks reflection of one version: for the list of services, and for the files that a symbol
-/// needs.
+/// Lists the services, and the files that a symbol needs, with one version of reflection.
 macro_rules! ask {
     ($version:ident, $channel:expr) => {{
         use $version::server_reflection_client::ServerReflectionClient;

@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::fixture::{Fixture, PATIENCE, reason};
 
-/// Waits until the listening socket is closed, which is what a shutdown begins with.
+/// Waits until the listening socket is closed, which is the first step of a shutdown.
 async fn no_longer_listening(fixture: &Fixture) {
     let refused = async {
         while TcpStream::connect(fixture.address).await.is_ok() {
@@ -40,7 +40,7 @@ async fn a_request_that_outlasts_the_grace_period_is_told_to_ask_again() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_hold_up_the_shutdown() {
+async fn idle_connections_do_not_delay_the_shutdown() {
     let fixture = Fixture::start().await;
     let mut client = fixture.client().await;
     client.list_events(v1::ListEventsRequest::default()).await.expect("an answer");

@@ -1,4 +1,4 @@
-//! TLS and mutual TLS, with the clients that our own processes are.
+//! TLS and mutual TLS, with the connector of our own processes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn client(server: SocketAddr, flags: &ServiceTlsFlags) -> Channel {
     channel(server, flags.load().expect("the files are right"))
 }
 
-/// The certificate that a new connection is shown.
+/// The certificate that a new connection gets.
 async fn shown_to(server: SocketAddr, flags: &ServiceTlsFlags) -> CertificateDer<'static> {
     let connector = TlsConnector::from(flags.load().expect("the files are right").current());
     let stream = TcpStream::connect(server).await.expect("accepted");
@@ -66,7 +66,7 @@ async fn a_client_without_tls_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_authority_is_not_trusted() {
+async fn a_server_with_a_certificate_of_another_authority_is_not_trusted() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let flags = files.server(&authority.identity("server"));
     let (fixture, _) = serve(&flags, LimitFlags::default()).await;
@@ -87,7 +87,7 @@ async fn a_self_signed_server_is_trusted_for_itself_if_it_is_named() {
     let said = format!("{refused:?}");
     assert!(said.contains("self-signed"), "{said}");
 
-    // Its key vouches for no other server.
+    // Its key cannot sign for another server.
     let (fixture, _) = serve(&files.server(&own.identity("server")), LimitFlags::default()).await;
     let refused = peer(client(fixture.address, &files.client(&own))).await;
     let said = format!("{:?}", refused.expect_err("it is not trusted"));
@@ -127,7 +127,7 @@ async fn a_client_within_the_process_needs_no_certificate() {
 }
 
 #[tokio::test]
-async fn new_files_are_for_new_connections_and_open_ones_go_on() {
+async fn new_tls_files_apply_to_new_connections_only() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let flags = files.server(&authority.identity("server"));
     let (fixture, tls) = serve(&flags, LimitFlags::default()).await;
@@ -144,13 +144,13 @@ async fn new_files_are_for_new_connections_and_open_ones_go_on() {
 }
 
 #[tokio::test]
-async fn files_that_are_wrong_leave_what_was_there_before() {
+async fn wrong_tls_files_leave_the_old_configuration_in_use() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let flags = files.server(&authority.identity("server"));
     let (fixture, tls) = serve(&flags, LimitFlags::default()).await;
     let trusting = files.client(&authority);
     let before = shown_to(fixture.address, &trusting).await;
-    // Half of a renewal.
+    // A renewal that is half done.
     files.write("server.pem", &authority.identity("server").certificate);
     let error = tls.reload().expect_err("the key is that of the old certificate");
     assert!(error.to_string().contains("does not fit"), "{error}");
@@ -203,7 +203,7 @@ async fn tls_1_2_is_spoken_as_well_and_nothing_but_http_2_by_it() {
 }
 
 #[tokio::test]
-async fn slow_handshakes_hold_up_nobody_and_end_in_time() {
+async fn slow_handshakes_delay_nobody_and_end_in_time() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let flags = files.server(&authority.identity("server"));
     let limits = LimitFlags { handshake_timeout: Duration::from_secs(1), ..LimitFlags::default() };
@@ -224,14 +224,14 @@ async fn there_are_no_more_tls_handshakes_at_once_than_allowed() {
     let flags = files.server(&authority.identity("server"));
     let limits = LimitFlags { max_handshakes: 1, ..LimitFlags::default() };
     let (fixture, _) = serve(&flags, limits).await;
-    // Accepted in their order: the second is closed because the first has said nothing yet.
+    // Accepted in order: the second is closed because the first is still in its handshake.
     let first = RawClient::silent(fixture.address).await;
     RawClient::silent(fixture.address).await.ends_without_a_word().await;
     drop(first);
 }
 
 #[tokio::test]
-async fn handshakes_under_way_do_not_hold_up_the_shutdown() {
+async fn handshakes_do_not_delay_the_shutdown() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let flags = files.server(&authority.identity("server"));
     let (fixture, _) = serve(&flags, LimitFlags::default()).await;

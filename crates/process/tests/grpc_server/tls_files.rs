@@ -1,4 +1,4 @@
-//! What is said at the start about files and addresses that will not do.
+//! Errors at the start about unusable files and addresses.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ async fn refusal(address: &str, flags: &ServerTlsFlags) -> String {
 }
 
 #[tokio::test]
-async fn a_file_that_will_not_do_is_named_with_its_flag() {
+async fn an_unusable_file_is_named_with_its_flag() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let right = files.mutual(&authority.identity("server"), &authority);
     let missing = files.path("missing.pem");
@@ -101,7 +101,7 @@ async fn a_file_that_will_not_do_is_named_with_its_flag() {
 }
 
 #[test]
-fn a_file_that_names_no_service_to_trust_is_named_with_its_flag() {
+fn a_file_without_a_usable_authority_is_named_with_its_flag() {
     let files = Files::new();
     let load = |path| ServiceTlsFlags { services_ca: Some(path), ..Default::default() }.load();
     let text = files.write("text.pem", "hello");
@@ -114,7 +114,7 @@ fn a_file_that_names_no_service_to_trust_is_named_with_its_flag() {
     );
 }
 
-/// What is logged meanwhile, on this thread.
+/// The lines that this thread logs meanwhile.
 fn logged(act: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -151,7 +151,7 @@ fn a_certificate_that_has_expired_is_used_with_a_warning() {
 }
 
 #[tokio::test]
-async fn other_machines_are_listened_to_with_tls_or_with_insecure_only() {
+async fn an_address_for_other_machines_needs_tls_or_insecure() {
     let (authority, files) = (Authority::new("authority"), Files::new());
     let encrypted = files.server(&authority.identity("server"));
     let insecure = ServerTlsFlags { insecure: true, ..Default::default() };
@@ -173,7 +173,7 @@ async fn other_machines_are_listened_to_with_tls_or_with_insecure_only() {
 }
 
 #[test]
-fn files_come_together_or_not_at_all() {
+fn certificate_and_key_must_be_given_together() {
     #[derive(Debug, Parser)]
     struct Flags {
         #[command(flatten)]

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::attempt::Attempt;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId};
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::AttemptFilter;
 use tonic::Status;
@@ -40,7 +40,7 @@ impl DispatchApi {
         let store = self.log.store();
         let attempts =
             store.list_attempts(shard, organization, &filter, AttemptId::MAX, MAX_ATTEMPTS).await;
-        let mut attempts = attempts.map_err(answer::query_failed)?.rows;
+        let mut attempts = attempts.map_err(database_errors::query_failed)?.rows;
         // Attempts that were made since the delivery was read would contradict it.
         attempts.retain(|attempt| attempt.details.number <= delivery.attempt_count);
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.details.number));
@@ -54,7 +54,7 @@ impl DispatchApi {
         let read = as_far_as_read(&attempts, room.left());
         let size: usize = read.iter().map(|attempt| attempt.details.exchange.size as usize).sum();
         let _place = match size > SHORT_CONTENT_BYTES {
-            true => Some(answer::long_read(&self.log, organization).await?),
+            true => Some(long_reads::acquire(&self.log, organization).await?),
             false => None,
         };
         let contents = self.with_content(shard, delivery.event_id, read).await?;
@@ -69,7 +69,7 @@ impl DispatchApi {
         let AttemptRef { organization_id, attempt_id } = request;
         let shard = self.log.shard_of(organization_id);
         let found = self.log.store().attempt(shard, organization_id, *attempt_id).await;
-        let attempt = found.map_err(answer::query_failed)?;
+        let attempt = found.map_err(database_errors::query_failed)?;
         let attempt = attempt.ok_or_else(|| status::not_found(Resource::Attempt, attempt_id))?;
         let event_id = attempt.details.event_id;
         let shown = self.with_content(shard, event_id, std::slice::from_ref(&attempt)).await?;
@@ -86,7 +86,7 @@ impl DispatchApi {
         let event = BodyId::Event(event_id);
         let exchanges = attempts.iter().map(|attempt| BodyId::Attempt(attempt.details.id));
         let ids: Vec<_> = exchanges.chain([event]).collect();
-        let bodies = self.log.bodies(shard, &ids).await.map_err(answer::query_failed)?;
+        let bodies = self.log.bodies(shard, &ids).await.map_err(database_errors::query_failed)?;
         let event_body = bodies.get(&event).map(AsRef::as_ref);
         let with_content = attempts.iter().map(|attempt| {
             let exchange = bodies.get(&BodyId::Attempt(attempt.details.id));

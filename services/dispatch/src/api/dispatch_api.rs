@@ -11,8 +11,8 @@ use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_process::answer;
-use keeptrusts_webhooks_process::grpc_server::limits::UNLIMITED_HERE;
+use keeptrusts_webhooks_process::database_errors;
+use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::{Clock, Log};
@@ -42,7 +42,7 @@ impl DispatchApi {
     ) -> DispatchServiceServer<Self> {
         let watched = WatchedOrganizations::default();
         let api = DispatchApi { log, clock, body_retention, watched, shutdown };
-        DispatchServiceServer::new(api).max_decoding_message_size(UNLIMITED_HERE)
+        DispatchServiceServer::new(api).max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
     pub(super) async fn delivery(
@@ -52,7 +52,7 @@ impl DispatchApi {
     ) -> Result<Delivery, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().deliveries(shard, organization, &[id]).await;
-        let found = found.map_err(answer::query_failed)?.pop();
+        let found = found.map_err(database_errors::query_failed)?.pop();
         found.ok_or_else(|| status::not_found(Resource::Delivery, id))
     }
 
@@ -75,7 +75,7 @@ impl DispatchApi {
     ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(answer::query_failed)?;
+        let found = found.map_err(database_errors::query_failed)?;
         Ok(found.filter(|endpoint| endpoint.delete_time.is_none()))
     }
 
@@ -94,7 +94,7 @@ impl DispatchApi {
             allowed(&delivery)?;
             Ok((delivery, Some(fact.clone())))
         };
-        self.writer(organization_id).change(decide, metadata, answer::in_doubt).await
+        self.writer(organization_id).change(decide, metadata, database_errors::commit_unknown).await
     }
 
     pub(super) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {

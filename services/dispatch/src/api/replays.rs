@@ -23,7 +23,7 @@ use keeptrusts_webhooks_domain::replay::{
     ReplaySelection, ReplayState,
 };
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
@@ -58,7 +58,7 @@ impl DispatchApi {
             self.check_running(organization, endpoint.id).await?;
         }
         let (counts, is_whole) = {
-            let _place = answer::long_read(&self.log, organization).await?;
+            let _place = long_reads::acquire(&self.log, organization).await?;
             self.count(organization, &selection).await?
         };
         let new = NewReplay {
@@ -91,7 +91,9 @@ impl DispatchApi {
     ) -> Result<Replay, Status> {
         let shard = self.log.shard_of(organization);
         let found = self.log.store().replay(shard, organization, id).await;
-        found.map_err(answer::query_failed)?.ok_or_else(|| status::not_found(Resource::Replay, id))
+        found
+            .map_err(database_errors::query_failed)?
+            .ok_or_else(|| status::not_found(Resource::Replay, id))
     }
 
     pub(super) async fn replays(
@@ -103,11 +105,11 @@ impl DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let replays = store.list_replays(shard, organization, endpoint_id, before, limit).await;
-            let replays = replays.map_err(answer::query_failed)?;
+            let replays = replays.map_err(database_errors::query_failed)?;
             let things = replays.iter().map(|replay| (replay.id, replay.into())).collect();
             Ok(ListChunk::of_all(things, limit))
         };
-        let turn = answer::long_read(&self.log, organization);
+        let turn = long_reads::acquire(&self.log, organization);
         let (replays, next_page_token) = page.fill(turn, read).await?;
         Ok(v1::ListReplaysResponse { replays, next_page_token })
     }
@@ -192,7 +194,7 @@ impl DispatchApi {
         let Some(event_id) = event_id else { return Ok(None) };
         let shard = self.log.shard_of(organization);
         let found = self.log.store().event(shard, organization, event_id).await;
-        let event = found.map_err(answer::query_failed)?;
+        let event = found.map_err(database_errors::query_failed)?;
         let event = event.ok_or_else(|| status::not_found(Resource::Event, event_id))?;
         Ok(Some(ReplayBound { event_id, position: event.position }))
     }
@@ -207,7 +209,7 @@ impl DispatchApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(organization));
         let limit = MAX_RUNNING_REPLAYS;
         let running = store.running_replays(shard, Some(organization), ReplayId::MIN, limit).await;
-        let running = running.map_err(answer::query_failed)?;
+        let running = running.map_err(database_errors::query_failed)?;
         let of_endpoint =
             running.iter().find(|replay| replay.request.selection.endpoint_id == endpoint_id);
         if let Some(replay) = of_endpoint {
@@ -235,7 +237,7 @@ impl DispatchApi {
     ) -> Result<(ReplayCounts, bool), Status> {
         let (store, shard) = (self.log.store(), self.log.shard_of(organization));
         // Events that are accepted from now on are not counted.
-        let state = store.shard_state(shard).await.map_err(answer::query_failed)?;
+        let state = store.shard_state(shard).await.map_err(database_errors::query_failed)?;
         let before = state.last_position.next();
         let mut count = Count::default();
         let mut after = ReplayCursor::start(selection.scope);
@@ -249,7 +251,7 @@ impl DispatchApi {
                 ROWS_PER_COUNT,
             );
             let page = page.await;
-            match count.add(selection, &page.map_err(answer::query_failed)?) {
+            match count.add(selection, &page.map_err(database_errors::query_failed)?) {
                 Ok(next) => after = next,
                 Err(CountEnded { is_whole }) => return Ok((count.counts, is_whole)),
             }
@@ -324,11 +326,12 @@ impl ReplayWatcher {
     async fn step(&mut self) -> Result<(), Status> {
         let stream = log::Stream::Replay(self.replay_id);
         loop {
-            let records = self.follower.next().await.map_err(answer::query_failed)?.records;
+            let records =
+                self.follower.next().await.map_err(database_errors::query_failed)?.records;
             let step = records.iter().rfind(|record| record.stream == stream);
             if let Some(step) = step {
                 let found = self.changes.replay(self.replay_id, step.position).await;
-                let found = found.map_err(answer::query_failed)?;
+                let found = found.map_err(database_errors::query_failed)?;
                 self.replay =
                     found.ok_or_else(|| status::not_found(Resource::Replay, self.replay_id))?;
                 return Ok(());

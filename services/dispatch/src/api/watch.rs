@@ -10,7 +10,7 @@ use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::Position;
-use keeptrusts_webhooks_process::answer;
+use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::{OrganizationFollower, StoreError};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -39,7 +39,7 @@ impl DispatchApi {
             None => *self.log.watch(shard).borrow(),
             Some(ResumePoint { record, is_finished }) => {
                 let found = self.log.position_of(shard, &organization, record).await;
-                let at = found.map_err(answer::query_failed)?;
+                let at = found.map_err(database_errors::query_failed)?;
                 let at =
                     at.ok_or_else(|| status::invalid_argument(vec![invalid_resume_token()]))?;
                 if is_finished { at } else { Position(at.0 - 1) }
@@ -55,7 +55,7 @@ impl DispatchApi {
             let mut watcher = watcher?;
             match watcher.next().await {
                 Ok(answer) => Some((Ok(answer), Some(watcher))),
-                Err(error) => Some((Err(answer::query_failed(error)), None)),
+                Err(error) => Some((Err(database_errors::query_failed(error)), None)),
             }
         });
         Ok(Box::pin(answers))

@@ -13,7 +13,9 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_store::Operation;
-use keeptrusts_webhooks_telemetry::{FinishedSpan, KeyValue, SpanKind, is_recorded, message};
+use keeptrusts_webhooks_telemetry::{
+    FinishedSpan, KeyValue, SpanKind, event_attributes, is_recorded,
+};
 
 use super::owned_shard::OwnedShard;
 use super::send_result::CompletedAttempt;
@@ -31,7 +33,8 @@ pub(crate) fn export_routing(
     if !is_recorded(Some(&context)) {
         return;
     }
-    let mut attributes = message(event_id.to_string(), event_type, &operation.organization_id);
+    let mut attributes =
+        event_attributes(event_id.to_string(), event_type, &operation.organization_id);
     attributes.push(KeyValue::new("messaging.operation.name", "route"));
     attributes.push(KeyValue::new("messaging.operation.type", "process"));
     attributes.push(KeyValue::new("keeptrusts.deliveries", deliveries as i64));
@@ -62,7 +65,7 @@ pub(crate) fn export_attempt(shard: &OwnedShard, attempted: &CompletedAttempt, a
     let links = follows.into_iter().chain(attempted.request_trace.clone()).collect();
 
     let mut attributes =
-        message(details.event_id.to_string(), details.event_type, &after.organization_id);
+        event_attributes(details.event_id.to_string(), details.event_type, &after.organization_id);
     let mut add = |key: &'static str, value: String| attributes.push(KeyValue::new(key, value));
     add("keeptrusts.delivery.id", after.id.to_string());
     add("keeptrusts.endpoint.id", details.endpoint_id.to_string());

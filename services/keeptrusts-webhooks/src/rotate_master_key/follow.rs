@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use keeptrusts_webhooks_process::database::Holder;
+use keeptrusts_webhooks_process::database::RunningServer;
 use keeptrusts_webhooks_store::Store;
 use keeptrusts_webhooks_telemetry::print_stderr;
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,7 +23,7 @@ const TIMEOUT_FOR_MANUAL_SIGNAL: Duration = Duration::from_secs(600);
 /// there is no progress any more.
 pub(super) async fn wait_until_rotated(
     store: &dyn Store,
-    server: &Holder,
+    server: &RunningServer,
     master_key_id: &str,
     path: &Path,
 ) -> Result<(), RotationError> {
@@ -60,7 +60,7 @@ pub(super) async fn wait_until_rotated(
     }
 }
 
-fn send_hangup(server: &Holder) -> Result<(), String> {
+fn send_hangup(server: &RunningServer) -> Result<(), String> {
     let id = server.process_id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let id = id.ok_or("it is not certain which process that is")?;
     kill_process(id, Signal::HUP).map_err(|error| error.to_string())

@@ -12,7 +12,7 @@ use clap::Args;
 use keeptrusts_webhooks_domain::fact::OperatorFact;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_process::database::{Administered, DatabaseFlags, Holder};
+use keeptrusts_webhooks_process::database::{AdministrationAccess, DatabaseFlags, RunningServer};
 use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_store::Store;
 use keeptrusts_webhooks_store::vault::keyring::{
@@ -97,7 +97,8 @@ pub(crate) async fn run(command: RotateMasterKeyCommand) -> Result<(), Failure> 
     logging.start_alone()?;
     let source = database.master_key_source()?;
     let MasterKeySource::File(path) = &source else { return Err(RotationError::NoFile.into()) };
-    let Administered { store, description, holder } = database.open_for_administration().await?;
+    let AdministrationAccess { store, description, running_server } =
+        database.open_for_administration().await?;
     // Opened only now: this creates a lock file, for which there must be a database.
     let mut file = match KeyFile::open(path) {
         Ok(file) => file,
@@ -108,7 +109,8 @@ pub(crate) async fn run(command: RotateMasterKeyCommand) -> Result<(), Failure> 
     };
     print_stderr!("master keys in {}, data keys in {description}", path.display());
     let interruption = Interruption::listen()?;
-    let rotation = Rotation { store: store.as_ref(), source: &source, path, holder, interruption };
+    let rotation =
+        Rotation { store: store.as_ref(), source: &source, path, running_server, interruption };
     let done = match (prepare, retire) {
         (true, _) => rotation.prepare(&mut file).await,
         (_, true) => rotation.retire(&mut file).await,
@@ -122,7 +124,7 @@ struct Rotation<'a> {
     store: &'a dyn Store,
     source: &'a MasterKeySource,
     path: &'a Path,
-    holder: Option<Holder>,
+    running_server: Option<RunningServer>,
     interruption: Interruption,
 }
 
@@ -165,7 +167,7 @@ impl Rotation<'_> {
         }
         file.put_first(&target)?;
         print_stdout!("master key {} is the first in {}", target.id(), self.path.display());
-        match &self.holder {
+        match &self.running_server {
             Some(server) => {
                 let work = follow::wait_until_rotated(self.store, server, target.id(), self.path);
                 let what =

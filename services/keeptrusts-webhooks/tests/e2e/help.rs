@@ -5,7 +5,7 @@ mod configuration;
 use std::collections::BTreeSet;
 use std::fs;
 
-use keeptrusts_webhooks_process::command_line::WITHOUT_VARIABLE;
+use keeptrusts_webhooks_process::command_line::FLAGS_WITHOUT_VARIABLE;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 
@@ -44,7 +44,7 @@ fn flags_in(help: &str) -> BTreeSet<&str> {
 /// Whether a flag exists on the command line only.
 fn is_only_written(flag: &str) -> bool {
     let name = flag.trim_start_matches("--");
-    ["help", "version"].contains(&name) || WITHOUT_VARIABLE.contains(&name)
+    ["help", "version"].contains(&name) || FLAGS_WITHOUT_VARIABLE.contains(&name)
 }
 
 fn variable_of(flag: &str) -> String {
