@@ -37,9 +37,6 @@ enum Task {
     Bench(bench::Arguments),
     Documents(documents::Arguments),
     Tools(tools::Arguments),
-    /// What the step `unit` runs, with the tools prepared.
-    #[command(hide = true)]
-    UnitTests,
 }
 
 fn main() -> ExitCode {
@@ -49,7 +46,6 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Documents(arguments) => documents::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
-        Task::UnitTests => unit_tests::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

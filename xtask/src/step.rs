@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::tools::{self, Tool};
-use crate::{deployment, shell, supply_chain, workspace};
+use crate::{deployment, shell, supply_chain, unit_tests, workspace};
 
 /// One command that must succeed.
 pub(crate) struct Step {
@@ -20,8 +20,15 @@ pub(crate) struct Step {
     needs_build: bool,
     /// Needs what CI does not have, so that it runs only when it is named.
     on_request: bool,
-    /// What to run; nothing if there is nothing to check yet.
-    command: fn() -> Result<Option<Command>>,
+    work: Work,
+}
+
+/// What a step does.
+enum Work {
+    /// Runs a command; none if there is nothing to check yet.
+    Command(fn() -> Result<Option<Command>>),
+    /// Runs the unit tests, in this process.
+    UnitTests,
 }
 
 /// Every step, the quickest verdicts first.
@@ -39,7 +46,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[],
         needs_build: false,
         on_request: false,
-        command: || cargo(&["fmt", "--all", "--check"]),
+        work: Work::Command(|| cargo(&["fmt", "--all", "--check"])),
     },
     Step {
         name: "buf",
@@ -47,11 +54,11 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Node],
         needs_build: false,
         on_request: false,
-        command: || {
+        work: Work::Command(|| {
             let mut command = Command::new(tools::buf());
             command.arg("lint").current_dir(workspace::root());
             Ok(Some(command))
-        },
+        }),
     },
     Step {
         name: "deny",
@@ -59,7 +66,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Python],
         needs_build: false,
         on_request: false,
-        command: || Ok(Some(supply_chain::rules())),
+        work: Work::Command(|| Ok(Some(supply_chain::rules()))),
     },
     Step {
         name: "yanked",
@@ -67,7 +74,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Python],
         needs_build: false,
         on_request: false,
-        command: || supply_chain::yanked().map(Some),
+        work: Work::Command(|| supply_chain::yanked().map(Some)),
     },
     Step {
         name: "advisories",
@@ -75,7 +82,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Python],
         needs_build: false,
         on_request: true,
-        command: || Ok(Some(supply_chain::advisories())),
+        work: Work::Command(|| Ok(Some(supply_chain::advisories()))),
     },
     Step {
         name: "prometheus",
@@ -83,7 +90,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Prometheus],
         needs_build: false,
         on_request: false,
-        command: || Ok(Some(deployment::prometheus())),
+        work: Work::Command(|| Ok(Some(deployment::prometheus()))),
     },
     Step {
         name: "alerts",
@@ -91,7 +98,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Prometheus],
         needs_build: false,
         on_request: false,
-        command: deployment::alerts,
+        work: Work::Command(deployment::alerts),
     },
     Step {
         name: "compose",
@@ -99,7 +106,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Deployment],
         needs_build: false,
         on_request: false,
-        command: deployment::compose,
+        work: Work::Command(deployment::compose),
     },
     Step {
         name: "dockerfile",
@@ -107,7 +114,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Deployment],
         needs_build: false,
         on_request: false,
-        command: || Ok(Some(deployment::dockerfile())),
+        work: Work::Command(|| Ok(Some(deployment::dockerfile()))),
     },
     Step {
         name: "proxy",
@@ -115,7 +122,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Deployment],
         needs_build: false,
         on_request: false,
-        command: deployment::proxy,
+        work: Work::Command(deployment::proxy),
     },
     Step {
         name: "clippy",
@@ -123,7 +130,9 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[],
         needs_build: false,
         on_request: false,
-        command: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        work: Work::Command(|| {
+            cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        }),
     },
     Step {
         name: "build",
@@ -131,7 +140,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[],
         needs_build: false,
         on_request: false,
-        command: || cargo(&["build", "--workspace", "--bins", "--tests"]),
+        work: Work::Command(|| cargo(&["build", "--workspace", "--bins", "--tests"])),
     },
     Step {
         name: "unit",
@@ -140,7 +149,7 @@ pub(crate) const STEPS: &[Step] = &[
         // They start no binary: after a change, only what they are made of is built.
         needs_build: false,
         on_request: false,
-        command: || workspace::xtask(&["unit-tests"]).map(Some),
+        work: Work::UnitTests,
     },
     Step {
         name: "conformance",
@@ -148,7 +157,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Python],
         needs_build: true,
         on_request: false,
-        command: || cargo_integration_tests("crates"),
+        work: Work::Command(|| cargo_integration_tests("crates")),
     },
     Step {
         name: "e2e",
@@ -156,7 +165,7 @@ pub(crate) const STEPS: &[Step] = &[
         tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Prometheus, Tool::Python],
         needs_build: true,
         on_request: false,
-        command: || cargo_integration_tests("services"),
+        work: Work::Command(|| cargo_integration_tests("services")),
     },
 ];
 
@@ -215,13 +224,22 @@ pub(crate) fn run_all(steps: &[&Step]) -> Result {
 
     for step in steps {
         let began = Instant::now();
-        let Some(mut command) = (step.command)()? else {
-            println!("==> {}: nothing to run yet", step.name);
-            continue;
+        let result = match step.work {
+            Work::UnitTests => {
+                println!("==> {}: {}", step.name, step.about);
+                unit_tests::run(&tools::environment())
+            }
+            Work::Command(command) => {
+                let Some(mut command) = command()? else {
+                    println!("==> {}: nothing to run yet", step.name);
+                    continue;
+                };
+                println!("==> {}: {}", step.name, shell::words(&command));
+                command.envs(tools::environment());
+                shell::run(&mut command)
+            }
         };
-        println!("==> {}: {}", step.name, shell::words(&command));
-        command.envs(tools::environment());
-        shell::run(&mut command).map_err(|failure| {
+        result.map_err(|failure| {
             Failure::new(format!(
                 "step `{name}` failed after {}: {failure}\n\
                  to run only this step: cargo xtask test {name}",

@@ -25,9 +25,12 @@ struct Finished {
     duration: Duration,
 }
 
+/// Variables that say where the tools are.
+type Environment = [(&'static str, PathBuf)];
+
 /// Builds and runs them. All of them run, even if one fails.
-pub(crate) fn run() -> Result {
-    let mut binaries = build()?;
+pub(crate) fn run(environment: &Environment) -> Result {
+    let mut binaries = build(environment)?;
     // The largest belong to the crates with the longest tests, which should not begin last.
     binaries.sort_by_key(|binary| binary.metadata().map_or(0, |metadata| metadata.len()));
     let queue = Mutex::new(VecDeque::from_iter(binaries.into_iter().rev()));
@@ -40,7 +43,7 @@ pub(crate) fn run() -> Result {
             scope.spawn(move || {
                 while let Some(binary) = next() {
                     // The receiver outlives the senders.
-                    _ = sender.send(run_binary(&binary));
+                    _ = sender.send(run_binary(&binary, environment));
                 }
             });
         }
@@ -59,10 +62,11 @@ pub(crate) fn run() -> Result {
 }
 
 /// Builds the test binaries; returns their paths. Cargo's other lines are passed on.
-fn build() -> Result<Vec<PathBuf>> {
+fn build(environment: &Environment) -> Result<Vec<PathBuf>> {
     let color = if stderr().is_terminal() { "--color=always" } else { "--color=never" };
     let mut command = workspace::cargo(&[&TARGETS[..], &["--no-run", color]].concat());
     let doing = || "run cargo".to_owned();
+    command.envs(environment.iter().cloned());
     let mut cargo = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().context(doing)?;
     let mut binaries = Vec::new();
     for line in cargo.stderr.take().into_iter().flat_map(|output| BufReader::new(output).lines()) {
@@ -86,10 +90,11 @@ fn executable(line: &str) -> Option<PathBuf> {
     names_binary.then(|| workspace::root().join(path))
 }
 
-fn run_binary(binary: &Path) -> Finished {
+fn run_binary(binary: &Path, environment: &Environment) -> Finished {
     let start = Instant::now();
     let mut command = Command::new(binary);
-    let output = command.current_dir(workspace::root()).stdin(Stdio::null()).output();
+    command.envs(environment.iter().cloned()).current_dir(workspace::root());
+    let output = command.stdin(Stdio::null()).output();
     Finished { name: crate_name(binary), output, duration: start.elapsed() }
 }
 
@@ -143,7 +148,7 @@ mod tests {
     fn a_binary_that_fails_or_cannot_be_started_fails_the_step() {
         for (program, succeeds) in [("/bin/true", true), ("/bin/false", false), ("/no/such", false)]
         {
-            assert_eq!(report(&run_binary(Path::new(program))), succeeds, "{program}");
+            assert_eq!(report(&run_binary(Path::new(program), &[])), succeeds, "{program}");
         }
     }
 }

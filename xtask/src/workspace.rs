@@ -38,14 +38,6 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// This program with other arguments.
-pub(crate) fn xtask(arguments: &[&str]) -> Result<Command> {
-    let program = env::current_exe().context(|| "find out where xtask is".to_owned())?;
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(root());
-    Ok(command)
-}
-
 /// The names of the integration tests (`<package>/tests/<name>.rs` or
 /// `<package>/tests/<name>/main.rs`) of the packages under a folder of the root, sorted.
 pub(crate) fn integration_tests(folder: &str) -> Result<Vec<String>> {

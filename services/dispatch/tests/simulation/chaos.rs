@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
-use crate::world::{EVENT_TYPE, Random, ReceiverAnswer, World, hours, minutes, seconds};
+use crate::world::{EVENT_TYPE, Random, ReceiverAnswer, World, hours, minutes, seconds, seeds};
 
 const STEPS: usize = 120;
 
@@ -29,14 +29,14 @@ const SHARDS: u16 = 3;
 
 #[test]
 fn chaos_in_one_process() {
-    for seed in 0..24 {
+    for seed in seeds(0..24) {
         run(seed, async |seed| Chaos::begin(seed, World::embedded().await, &[]).await);
     }
 }
 
 #[test]
 fn chaos_among_processes_that_share_a_database() {
-    for seed in 100..112 {
+    for seed in seeds(100..112) {
         run(seed, async |seed| {
             let mut world = World::shared(SHARDS).await;
             for name in PROCESSES {
@@ -49,7 +49,7 @@ fn chaos_among_processes_that_share_a_database() {
 
 #[test]
 fn chaos_in_one_process_while_clocks_step() {
-    for seed in 200..206 {
+    for seed in seeds(200..206) {
         run(seed, async |seed| {
             Chaos::begin(seed, World::embedded().await, &[]).await.with_clock_steps()
         });
@@ -58,7 +58,7 @@ fn chaos_in_one_process_while_clocks_step() {
 
 #[test]
 fn chaos_among_processes_while_clocks_step() {
-    for seed in 300..304 {
+    for seed in seeds(300..304) {
         run(seed, async |seed| {
             let mut world = World::shared(SHARDS).await;
             for name in PROCESSES {
