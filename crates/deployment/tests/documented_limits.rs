@@ -64,8 +64,8 @@ const FIGURES: &[(&str, &str, Source)] = &[
 
     ("events a second", "20,000", Flag("publish-quota")),
     ("events of one organization that wait", "512", Constant("services/ingest", "MAX_WAITING_EVENTS")),
-    ("events of one organization that wait", "2 s", Constant("services/ingest", "PATIENCE")),
-    ("calls of one organization", "32", Constant(PROCESS, "CALLS_AT_ONCE")),
+    ("events of one organization that wait", "2 s", Constant("services/ingest", "ACQUIRE_TIMEOUT")),
+    ("calls of one organization", "32", Constant(PROCESS, "MAX_CONCURRENT_CALLS")),
     ("requests in flight", "4,096", Flag("max-requests-in-flight")),
     ("memory of requests", "512 MiB", Flag("max-request-memory")),
     ("streams", "2,048", Flag("max-watches")),

@@ -264,6 +264,8 @@ mod tests {
         assert_eq!(patch.clone().complete(), Some(sample()));
         assert_eq!(SamplePatch { name: None, ..patch }.complete(), None);
         assert!(SamplePatch::<Hidden>::default().is_empty());
+        let numbers = Some(Vec::new());
+        assert!(!SamplePatch::<Hidden> { numbers, ..SamplePatch::default() }.is_empty());
         assert_eq!(SampleConfig::FIELDS, ["name", "key", "numbers"]);
     }
 
@@ -278,7 +280,8 @@ mod tests {
     fn a_change_has_before_and_after_and_a_secret_has_neither() {
         let patch = SamplePatch::from(SampleConfig { numbers: Vec::new(), ..sample() });
         let created = patch.changes(&SamplePatch::default());
-        assert_eq!(created, [change("name", None, "one"), FieldChange::of_secret("key")]);
+        let secret = FieldChange { field: "key", before: None, after: None };
+        assert_eq!(created, [change("name", None, "one"), secret]);
         let before = sample().before(&patch);
         let changed = patch.changes(&before);
         assert_eq!(changed, [FieldChange::of_secret("key"), change("numbers", Some("1, 2"), "")]);

@@ -193,11 +193,17 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<EndpointRef>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
         let EndpointRef { organization_id, endpoint_id } = call.request;
-        // Recorded first, so that nobody sees a secret without an entry in the audit trail.
+        let open = async |endpoint: &Endpoint| {
+            let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;
+            opened.map_err(|error| secrets::failed(&organization_id, error))
+        };
+        // What cannot be opened is not revealed, and leaves no entry in the audit trail.
+        open(&self.read(&organization_id, endpoint_id).await?).await?;
+        // Nobody sees a secret without an entry. The secret is the one of that moment, in case it was
+        // rotated in between.
         let command = EndpointCommand::RevealSecret;
         let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-        let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;
-        let secret = opened.map_err(|error| secrets::failed(&organization_id, error))?;
+        let secret = open(&endpoint).await?;
         Ok(Response::new(v1::RevealSecretResponse {
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),

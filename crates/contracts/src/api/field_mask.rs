@@ -157,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn something_new_has_every_field_whether_it_is_empty_or_not() {
+        assert_eq!(included(&Mask::Everything, true), ["name", "url", "secret"]);
+        assert_eq!(included(&Mask::Everything, false), ["name", "url", "secret"]);
+    }
+
+    #[test]
+    fn without_a_mask_a_reader_reads_the_fields_that_are_not_empty() {
+        let mut violations = Violations::default();
+        let accept = |_: &str, text: String| Ok::<_, Violation>(text);
+        let mut fields = FieldReader::new(&Mask::NotEmpty, "", &mut violations);
+        assert_eq!(fields.read("name", &"siem".to_owned(), accept).as_deref(), Some("siem"));
+        assert_eq!(fields.read("url", &String::new(), accept), None);
+    }
+
+    #[test]
     fn an_unknown_path_is_refused_with_the_names_of_the_known_ones() {
         let wrong = mask(&["name", "status"]).err().expect("refused");
         assert_eq!(wrong.len(), 1);

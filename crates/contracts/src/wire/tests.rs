@@ -1,4 +1,4 @@
-//! Requests of every kind, and what a walk over their bytes says.
+//! Requests of every kind, checked in their bytes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -139,7 +139,7 @@ fn the_values_of_a_structure_are_counted_together_on_all_levels() {
 }
 
 #[test]
-fn what_a_message_takes_up_is_estimated_from_its_elements() {
+fn the_memory_of_a_message_is_estimated_from_its_elements() {
     let one = Struct { fields: BTreeMap::from([("a".to_owned(), null())]) };
     let nested = ListValue { values: vec![Value { kind: Some(Kind::StructValue(one)) }; 10_000] };
     let nested = Value { kind: Some(Kind::ListValue(nested)) };
@@ -153,7 +153,7 @@ fn what_a_message_takes_up_is_estimated_from_its_elements() {
 }
 
 #[test]
-fn nothing_can_be_hidden_behind_what_is_not_known() {
+fn entries_after_an_unknown_field_are_counted() {
     let request =
         v1::CreateEndpointRequest { event_types: vec![String::new(); 101], ..Default::default() };
     let many = request.encode_to_vec();
@@ -174,7 +174,7 @@ fn nothing_can_be_hidden_behind_what_is_not_known() {
 }
 
 #[test]
-fn what_is_no_message_is_left_to_whoever_decodes_it() {
+fn bytes_that_are_no_message_are_accepted_for_decoding_to_refuse() {
     for bytes in [&b"{}"[..], &[0xff; 20], &[0x2a, 0x7f], &[0x0c], &[0x07], &[0x80]] {
         assert!(examine("keeptrusts.webhooks.v1.CreateEndpointRequest", bytes).is_ok());
     }

@@ -147,7 +147,7 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
 }
 
 #[test]
-fn why_a_delivery_ended_without_an_attempt_is_told_by_its_state() {
+fn the_reason_for_an_end_without_an_attempt_is_in_the_field_of_its_state() {
     let shown = |state| {
         let reason = "the event's body is no longer kept".to_owned();
         let delivery = Delivery { state, end_reason: reason, ..delivery() };
@@ -176,7 +176,7 @@ fn a_pause_is_shown_as_long_as_it_lasts() {
 }
 
 #[test]
-fn an_attempt_is_shown_with_as_much_content_as_there_is() {
+fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
     let details = AttemptDetails {
         id: AttemptId::MIN,
         event_id: event_id(),

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::log::{RecordName, Stream, Version};
 use crate::{delivery_id, endpoint_id, event_id, proto_time, time, wrong_fields};
 
 #[test]
-fn deliveries_are_listed_by_all_that_they_are_known_by() {
+fn deliveries_can_be_filtered_by_every_field_of_the_request() {
     let request = v1::ListDeliveriesRequest {
         organization_id: "default".to_owned(),
         page_size: 7,
@@ -43,7 +43,7 @@ fn deliveries_are_listed_by_all_that_they_are_known_by() {
 }
 
 #[test]
-fn attempts_are_listed_by_all_that_they_are_known_by() {
+fn attempts_can_be_filtered_by_every_field_of_the_request() {
     let request = v1::ListAttemptsRequest {
         organization_id: "default".to_owned(),
         delivery_id: delivery_id().to_string(),

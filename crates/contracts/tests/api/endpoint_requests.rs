@@ -50,7 +50,7 @@ fn with_mask(paths: &[&str]) -> v1::UpdateEndpointRequest {
 }
 
 #[test]
-fn a_right_endpoint_is_taken_as_it_is_meant() {
+fn a_valid_endpoint_is_normalized() {
     let created = CreateEndpoint::try_from(create()).expect("right");
     assert_eq!(created.organization_id.as_str(), "default");
     assert_eq!(created.config.event_types, [EventType::PolicyBlock, EventType::UserInvited]);
@@ -61,7 +61,7 @@ fn a_right_endpoint_is_taken_as_it_is_meant() {
 }
 
 #[test]
-fn all_wrong_fields_of_a_request_are_reported_at_once() {
+fn all_invalid_fields_of_a_request_are_reported_at_once() {
     let request = v1::CreateEndpointRequest {
         organization_id: String::new(),
         name: String::new(),
@@ -106,7 +106,7 @@ fn a_request_has_the_configuration_of_the_endpoint_that_it_creates() {
 }
 
 #[test]
-fn an_update_without_a_mask_changes_what_is_not_empty() {
+fn an_update_without_a_mask_changes_the_fields_that_are_not_empty() {
     let updated = UpdateEndpoint::try_from(update()).expect("right");
     assert_eq!(updated.endpoint_id, endpoint_id());
     assert_eq!(updated.etag.as_deref(), Some("\"1\""));
@@ -131,7 +131,7 @@ fn an_update_without_a_mask_changes_what_is_not_empty() {
 }
 
 #[test]
-fn an_update_with_a_mask_changes_what_the_mask_names() {
+fn an_update_with_a_mask_changes_the_fields_that_it_names() {
     let updated = UpdateEndpoint::try_from(with_mask(&["description"])).expect("right");
     assert_eq!(updated.patch.description.as_deref(), Some("notes"));
     assert!(
@@ -145,7 +145,7 @@ fn an_update_with_a_mask_changes_what_the_mask_names() {
 }
 
 #[test]
-fn a_star_is_everything_but_the_secret() {
+fn a_star_means_every_field_but_the_secret() {
     let updated = UpdateEndpoint::try_from(with_mask(&["*"])).expect("right");
     assert!(updated.patch.name.is_some() && updated.patch.url.is_some());
     assert!(updated.patch.description.is_some() && updated.patch.event_types.is_some());
@@ -156,13 +156,13 @@ fn a_star_is_everything_but_the_secret() {
 }
 
 #[test]
-fn a_mask_names_only_what_can_be_updated() {
+fn a_mask_with_a_field_that_cannot_be_updated_is_refused() {
     let wrong = UpdateEndpoint::try_from(with_mask(&["name", "status", "endpoint.url"]));
     assert_eq!(wrong_fields(wrong), ["update_mask.paths[1]", "update_mask.paths[2]"]);
 }
 
 #[test]
-fn what_a_mask_names_must_be_given() {
+fn a_required_field_that_a_mask_names_must_be_given() {
     let request = v1::UpdateEndpointRequest {
         endpoint: Some(v1::Endpoint { id: "evt_1".to_owned(), ..Default::default() }),
         secret: String::new(),

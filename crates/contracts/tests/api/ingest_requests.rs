@@ -37,7 +37,7 @@ fn data_is_taken_as_text_or_as_a_structure() {
 }
 
 #[test]
-fn wrong_data_is_named_by_the_form_and_path_that_it_has() {
+fn a_violation_of_data_has_its_form_and_path() {
     let wrong =
         |payload| wrong_fields(Publish::try_from(v1::PublishEventRequest { payload, ..publish() }));
     assert_eq!(wrong(None), ["data"]);
@@ -118,7 +118,7 @@ fn an_events_time_lies_in_the_years_1_to_9999_and_is_cut_to_the_microsecond() {
 }
 
 #[test]
-fn everything_wrong_with_an_event_is_reported_at_once() {
+fn all_invalid_fields_of_an_event_are_reported_at_once() {
     let request = v1::PublishEventRequest {
         event_time: Some(Timestamp { seconds: 0, nanos: -1 }),
         idempotency_key: "k".repeat(257),
@@ -131,7 +131,7 @@ fn everything_wrong_with_an_event_is_reported_at_once() {
 }
 
 #[test]
-fn a_batchs_events_are_checked_each_for_itself() {
+fn each_event_of_a_batch_is_checked_on_its_own() {
     let of = |organization_id: &str| v1::PublishEventRequest {
         organization_id: organization_id.to_owned(),
         ..publish()

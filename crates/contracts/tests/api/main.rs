@@ -1,4 +1,4 @@
-//! What the API is asked and what it answers, as messages and as the domain's types.
+//! Requests and responses of the API, as messages and as the domain's types.
 
 mod answers;
 mod dispatch_requests;
@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use ulid::Ulid;
 
-/// The paths of the fields that are wrong, in order.
+/// The paths of the invalid fields, in order.
 fn wrong_fields<T: std::fmt::Debug>(checked: Result<T, Violations>) -> Vec<String> {
     let violations = checked.expect_err("something is wrong").into_vec();
     violations.into_iter().map(|violation| violation.field).collect()

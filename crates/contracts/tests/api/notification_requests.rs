@@ -43,7 +43,7 @@ fn webhook(url: &str, secret: &str) -> Destination {
 }
 
 #[test]
-fn of_a_url_that_is_a_secret_only_the_host_may_be_shown() {
+fn only_the_host_of_a_secret_url_is_shown() {
     for (url, address) in [
         ("https://hooks.slack.com/services/T/B/x", "https://hooks.slack.com"),
         ("https://hooks.example:8443/?sig=x", "https://hooks.example:8443"),
@@ -60,7 +60,7 @@ fn of_a_url_that_is_a_secret_only_the_host_may_be_shown() {
 }
 
 #[test]
-fn pager_duty_is_where_the_account_is() {
+fn the_region_of_pager_duty_decides_the_url() {
     let address = |region: i32, url: &str| {
         let created = CreateChannel::try_from(create(pager_duty(ROUTING_KEY, region, url)));
         created.expect("right").config.destination.address
@@ -71,7 +71,7 @@ fn pager_duty_is_where_the_account_is() {
 }
 
 #[test]
-fn every_wrong_field_of_a_destination_is_named() {
+fn every_invalid_field_of_a_destination_is_named() {
     let wrong = |destination| wrong_fields(CreateChannel::try_from(create(destination)));
     assert_eq!(wrong(slack("http://hooks.slack.com/x")), ["channel.slack.url"]);
     assert_eq!(
@@ -112,7 +112,7 @@ fn update(destination: Option<Destination>, paths: &[&str]) -> v1::UpdateChannel
 }
 
 #[test]
-fn an_update_changes_what_its_mask_names_and_a_secret_that_is_not_said_stays() {
+fn an_update_changes_the_fields_of_its_mask_and_keeps_a_secret_that_is_not_given() {
     let moved = webhook("https://new.example/", "");
     let implied = UpdateChannel::try_from(update(Some(moved.clone()), &[])).expect("right");
     assert_eq!((implied.patch.name.as_deref(), implied.patch.subscriptions), (Some("new"), None));

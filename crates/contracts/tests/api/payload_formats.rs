@@ -27,7 +27,7 @@ fn created(format: v1::PayloadFormat, template: &str, key: &str) -> PayloadForma
 }
 
 #[test]
-fn a_new_endpoint_has_the_format_that_is_given_and_ours_if_none_is() {
+fn a_new_endpoint_has_the_given_format_or_by_default_ours() {
     use v1::PayloadFormat as Format;
     assert_eq!(created(Format::Unspecified, "", ""), PayloadFormat::Keeptrusts);
     assert_eq!(created(Format::Teams, "", ""), PayloadFormat::Teams);
@@ -78,7 +78,7 @@ fn updated(request: v1::UpdateEndpointRequest) -> PayloadPatch<RoutingKey> {
 }
 
 #[test]
-fn an_update_changes_of_the_format_what_its_mask_names() {
+fn an_update_changes_the_parts_of_the_format_that_its_mask_names() {
     use v1::PayloadFormat as Format;
     assert_eq!(updated(update(&["name"], Format::Slack, "{}", KEY)), PayloadPatch::default());
     let kind = updated(update(&["payload_format"], Format::Slack, "{}", KEY));

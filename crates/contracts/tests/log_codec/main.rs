@@ -1,4 +1,4 @@
-//! What is written to the log can be read from it, now and by every later version.
+//! Records of the log can be decoded, by this version and by every later one.
 
 mod pinned;
 mod refusals;

@@ -1,5 +1,5 @@
-//! The bytes themselves. A line of `pinned.txt` never changes: there are logs out there that
-//! hold it. A new field is left empty in the old samples, and gets a sample of its own.
+//! Pins the bytes of records. A line of `pinned.txt` never changes, because existing logs contain it. A new
+//! field is left empty in the old samples, and gets a sample of its own.
 
 use std::time::Duration;
 

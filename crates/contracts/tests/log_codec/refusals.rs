@@ -1,4 +1,4 @@
-//! What cannot be a record is told apart from what can.
+//! Bytes that are no record are refused.
 
 use keeptrusts_webhooks_contracts::log::v1 as pb;
 use keeptrusts_webhooks_contracts::log_codec::{DecodeError, Metadata, decode, encode};
@@ -32,7 +32,7 @@ fn a_fact_about_another_kind_of_thing_is_refused() {
 }
 
 #[test]
-fn a_kind_of_a_newer_version_is_said_to_be_one() {
+fn a_fact_of_a_newer_version_is_refused_as_unknown() {
     let stream = Stream::Event(EventId::MIN);
     // Field 999, an empty message.
     let newer = [0xba, 0x3e, 0x00];
@@ -41,7 +41,7 @@ fn a_kind_of_a_newer_version_is_said_to_be_one() {
 }
 
 #[test]
-fn a_wrong_value_is_named_with_its_field() {
+fn an_invalid_value_is_refused_with_the_name_of_its_field() {
     let recovered = pb::EndpointRecovered { delivery_id: "dlv_1".to_owned() };
     let bytes = data(pb::record_data::Fact::EndpointRecovered(recovered));
     let error = decode(Stream::Endpoint(EndpointId::MIN), &bytes).expect_err("not an id");

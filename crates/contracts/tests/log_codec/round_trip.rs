@@ -1,4 +1,4 @@
-//! Whatever is encoded is decoded as what it was.
+//! A fact that is encoded and decoded is the same fact.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_finer_than_a_microsecond_is_cut_off() {
+fn times_are_cut_to_the_microsecond() {
     let fine = AttemptDetails {
         start_time: time() + Duration::from_nanos(999),
         duration: attempt().duration + Duration::from_nanos(999),

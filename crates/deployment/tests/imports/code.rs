@@ -77,6 +77,9 @@ impl Crate {
                     this.import(&it.tree, &mut Vec::new(), is_handed_on);
                 }
                 item => {
+                    if let syn::Item::Macro(it) = item {
+                        this.definitions(it.mac.tokens.clone());
+                    }
                     this.items.extend(names_of(item));
                     this.visit_item(item);
                 }
@@ -205,6 +208,23 @@ impl Module {
             }
         }
         self.end_of(&mut path);
+    }
+
+    /// What a macro's tokens define, as far as its own keywords say so.
+    fn definitions(&mut self, tokens: TokenStream) {
+        let mut is_definition = false;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) if is_definition => {
+                    self.items.insert(name.to_string());
+                    is_definition = false;
+                }
+                TokenTree::Ident(word) => {
+                    is_definition = word == "enum" || word == "struct" || word == "type";
+                }
+                _ => is_definition = false,
+            }
+        }
     }
 
     fn end_of(&mut self, path: &mut Names) {

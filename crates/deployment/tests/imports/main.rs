@@ -64,7 +64,7 @@ fn no_more_than_two_files_import_each_other() {
 }
 
 #[test]
-fn a_circle_is_seen_through_re_exports_and_macros() {
+fn a_circle_is_found_through_re_exports_and_macros() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/imports/circle");
     let imports = Crate::read(&folder.join("lib.rs")).imports();
     let circles = circles(&imports);

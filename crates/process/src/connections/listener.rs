@@ -21,7 +21,7 @@ pub struct Listener {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error(
-        "cannot listen on {address}: another process does; stop it, or choose another address with {flag}"
+        "cannot listen on {address}: it is in use, by another server or by a connection from that port; stop what uses it, or choose another address with {flag}"
     )]
     InUse { address: SocketAddr, flag: &'static str },
     #[error("cannot listen on {address}; choose another address with {flag}")]

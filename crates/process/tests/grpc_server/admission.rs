@@ -119,7 +119,7 @@ async fn an_error_about_an_address_in_use_names_the_flag() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot listen on {address}: another process does; stop it, or choose another address with --listen"
+            "cannot listen on {address}: it is in use, by another server or by a connection from that port; stop what uses it, or choose another address with --listen"
         )
     );
     let elsewhere = "192.0.2.1:0".parse().expect("an address");

@@ -34,8 +34,8 @@ use plan::{KeyUsage, Plan};
 /// and the data keys with the master key. This makes a new master key and encrypts all data keys
 /// with it. Secrets stay as they are, deliveries go on.
 ///
-/// The audit trail of every organization says that and when it was done by this command, and by
-/// whom. Processes that are given other keys in their environment only log it.
+/// The audit trail of all organizations (`*`) says when it was done by this command, and by whom.
+/// Processes that are given other keys in their environment only log it.
 ///
 /// Run it as the user that the server runs as, with the same flags or variables.
 ///

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::access::caller::Caller;
 use crate::chaos::{check_tables, organization_per_shard};
 use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
 use keeptrusts_webhooks_contracts::v1;
@@ -308,6 +309,14 @@ async fn erasing_an_organization_affects_no_other(backend: Backend) {
         tonic::Code::FailedPrecondition,
         "ORGANIZATION_ERASED",
     );
+    let request = v1::ListAuditEntriesRequest {
+        organization_id: erased.organization(),
+        ..Default::default()
+    };
+    let trail = Caller::first(&server).audit().list_audit_entries(request).await.expect("listed");
+    let actions: Vec<_> = trail.into_inner().entries.iter().map(|entry| entry.action()).collect();
+    assert!(actions.contains(&v1::AuditAction::OrganizationErased), "{actions:?}");
+    assert!(!actions.contains(&v1::AuditAction::SecretRevealed), "nothing was: {actions:?}");
 
     // It may still be in memory, but it is not in the database.
     server.stop().await;

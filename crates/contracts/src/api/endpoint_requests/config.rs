@@ -161,7 +161,7 @@ mod tests {
         let (_, request) =
             proto.split_once("message UpdateEndpointRequest {").expect("its message");
         let (before, _) = request.split_once("update_mask = ").expect("its mask");
-        let (_, comment) = before.rsplit_once("// Among ").expect("the names of the fields");
+        let (_, comment) = before.rsplit_once("// Any of ").expect("the names of the fields");
         for name in UPDATABLE.config.iter().chain(UPDATABLE.others) {
             assert!(comment.contains(&format!("`{name}`")), "{name} is not named at update_mask");
         }

@@ -1,3 +1,7 @@
 use crate::Second;
 
-pub struct First(Option<Box<Second>>);
+named_enum! {
+    pub enum First {
+        Second(Second) = "second",
+    }
+}

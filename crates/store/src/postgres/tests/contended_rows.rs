@@ -121,17 +121,18 @@ async fn locked_rows_delay_no_other_shards_appends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_stops_in_a_transaction_delays_others_for_its_timeout_at_most() {
     let url = database().await;
-    let patience = Duration::from_secs(1);
-    let options = PostgresOptions { statement_timeout: patience, ..PostgresOptions::default() };
+    let other = open(&url).await;
+    let statement_timeout = Duration::from_secs(1);
+    let options = PostgresOptions { statement_timeout, ..PostgresOptions::default() };
     let stopped = PostgresStore::open(&url, options).await.expect("the database is opened");
     let mut session = Session::acquire(&stopped.writers).await.expect("a session");
     let mut transaction = session.begin().await.expect("begins");
     let lock = "SELECT FROM shards FOR UPDATE";
     sqlx::raw_sql(lock).execute(&mut *transaction).await.expect("locks");
 
-    let asked = Instant::now();
-    open(&url).await.append(Shard(0), &[publish(event_id())]).await.expect("appends");
-    assert!(asked.elapsed() < 2 * patience, "{:?}", asked.elapsed());
+    // It would fail after its lock timeout, which is longer than the time for which the server lets
+    // the other session stop.
+    append(&other, Shard(0)).await.expect("appends");
 }
 
 #[tokio::test(flavor = "multi_thread")]

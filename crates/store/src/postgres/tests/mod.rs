@@ -65,8 +65,17 @@ async fn waiting_session(connection: &mut PgConnection) -> i32 {
 
 async fn fixture() -> Fixture {
     let url = database().await;
-    let stores: [Arc<dyn Store>; 2] = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
-    Fixture::new(stores.into()).with_damage(move |damage| {
+    // A machine that is busy or stands still must not fail a check.
+    let options = || PostgresOptions {
+        statement_timeout: Duration::from_secs(60),
+        ..PostgresOptions::default()
+    };
+    let mut stores = Vec::<Arc<dyn Store>>::new();
+    for _ in 0..2 {
+        let store = PostgresStore::open(&url, options()).await;
+        stores.push(Arc::new(store.expect("the database is opened")));
+    }
+    Fixture::new(stores).with_damage(move |damage| {
         let url = url.clone();
         async move {
             let mut connection = connect(&url).await;

@@ -2,7 +2,7 @@
 //! misuse, and the audit trail.
 
 mod audit;
-mod caller;
+pub(crate) mod caller;
 mod compression;
 mod credential_leaks;
 mod credential_search;
