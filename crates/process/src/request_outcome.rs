@@ -57,12 +57,15 @@ impl<'a> RequestOutcome<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use keeptrusts_webhooks_contracts::log_codec::Metadata;
     use keeptrusts_webhooks_domain::access::Role;
     use keeptrusts_webhooks_domain::ids::KeyId;
     use keeptrusts_webhooks_domain::key::{KeyFact, NewKey, TokenDigest};
     use keeptrusts_webhooks_store::testing::memory::MemoryStore;
     use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, system_clock};
+    use tokio::time::timeout;
     use tonic::Code;
 
     use super::*;
@@ -90,7 +93,9 @@ mod tests {
         let writer = LogWriter::of_keys(&log, &clock, &organization);
         writer.append(created, Metadata::default()).await.expect("it is appended");
         let is_created = |fact: &Fact| matches!(fact, Fact::Key(KeyFact::Created(_)));
-        outcome.wait(STREAM, is_created).await.expect("it is there");
+        // A missed outcome would never come: the time limit makes the test fail instead of hang.
+        let waited = timeout(Duration::from_secs(10), outcome.wait(STREAM, is_created)).await;
+        waited.expect("the outcome is not missed").expect("it is recorded");
 
         let outcome = RequestOutcome::of_next_request(&log, &organization, &shutdown);
         shutdown.cancel();
