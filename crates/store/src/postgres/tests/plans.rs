@@ -215,13 +215,28 @@ fn row_27<Id: std::str::FromStr>(prefix: &str) -> Id {
     id.unwrap_or_else(|_| panic!("an id of {prefix}"))
 }
 
+async fn list_deliveries_of_an_endpoint(store: &dyn Store) {
+    let filter = DeliveryFilter { endpoint_id: Some(row_27("ep")), ..Default::default() };
+    let page = store.list_deliveries(SHARD, &us(), &filter, DeliveryId::MAX, LIMIT).await;
+    assert_eq!(page.expect("reads").rows.len(), LIMIT);
+}
+
 fn micros(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).expect("a time")
 }
 
+/// Filling takes far longer than reading, so that all of them share what is filled.
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() {
+async fn every_read_of_many_rows_uses_the_index_that_was_made_for_it() {
     let mut filled = Filled::new().await;
+    lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(&mut filled).await;
+    a_replay_scans_one_index_and_looks_the_rest_up(&mut filled).await;
+    sums_are_read_for_an_organizations_endpoints_only(&mut filled).await;
+    assert!(filled.surprises.is_empty(), "{:#?}", filled.surprises);
+    the_statistics_show_a_list_that_has_no_index_of_its_own(&mut filled).await;
+}
+
+async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(filled: &mut Filled) {
     let us = us();
     let endpoint: EndpointId = row_27("ep");
     let channel: ChannelId = row_27("chn");
@@ -281,13 +296,12 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() 
         })
         .await;
     // Its last row is looked up first.
-    let by_endpoint = async |store: &dyn Store| {
-        let filter = DeliveryFilter { endpoint_id: Some(endpoint), ..Default::default() };
-        let page = store.list_deliveries(SHARD, &us, &filter, DeliveryId::MAX, LIMIT).await;
-        assert_eq!(page.expect("reads").rows.len(), LIMIT);
-    };
     filled
-        .expect("list_deliveries of an endpoint", &[("deliveries_endpoint", 20)], by_endpoint)
+        .expect(
+            "list_deliveries of an endpoint",
+            &[("deliveries_endpoint", 20)],
+            list_deliveries_of_an_endpoint,
+        )
         .await;
     filled
         .expect("list_deliveries of a state", &[("deliveries_endpoint", 200)], async |store| {
@@ -463,19 +477,16 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must() 
             assert_eq!(open.expect("reads").len(), 40);
         })
         .await;
+}
 
-    assert!(filled.surprises.is_empty(), "{:#?}", filled.surprises);
-
-    // The statistics do show a list that has no index of its own.
+async fn the_statistics_show_a_list_that_has_no_index_of_its_own(filled: &mut Filled) {
     let drop = sqlx::raw_sql("DROP INDEX deliveries_endpoint");
     drop.execute(&mut filled.connection).await.expect("drops");
-    let read = filled.rows_read(by_endpoint).await;
+    let read = filled.rows_read(list_deliveries_of_an_endpoint).await;
     assert!(read.values().sum::<i64>() > 1_000, "{read:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_scans_one_index_and_looks_the_rest_up() {
-    let mut filled = Filled::new().await;
+async fn a_replay_scans_one_index_and_looks_the_rest_up(filled: &mut Filled) {
     let us = us();
     let endpoint: EndpointId = row_27("ep");
     for (scope, expected) in [
@@ -509,7 +520,6 @@ async fn a_replay_scans_one_index_and_looks_the_rest_up() {
         [("events_pkey", 20), ("records_pkey", 10), ("bodies_pkey", 10), ("deliveries_event", 20)];
     let candidates = async |store: &dyn Store| find(store, &us, &selection).await;
     filled.expect("All", &expected, candidates).await;
-    assert!(filled.surprises.is_empty(), "{:#?}", filled.surprises);
 }
 
 async fn find(store: &dyn Store, organization: &OrganizationId, selection: &ReplaySelection) {
@@ -519,9 +529,7 @@ async fn find(store: &dyn Store, organization: &OrganizationId, selection: &Repl
     assert_eq!(page.expect("reads").candidates.len(), LIMIT);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sums_are_read_for_an_organizations_endpoints_only() {
-    let mut filled = Filled::new().await;
+async fn sums_are_read_for_an_organizations_endpoints_only(filled: &mut Filled) {
     let us = us();
     let hours: Range<Timestamp> = micros(90 * 3_600_000_000)..micros(100 * 3_600_000_000);
     let expected = [("attempt_counts_pkey", 200), ("endpoints_pkey", 100)];
@@ -531,5 +539,4 @@ async fn sums_are_read_for_an_organizations_endpoints_only() {
             assert_eq!(sums.expect("reads").len(), 10);
         })
         .await;
-    assert!(filled.surprises.is_empty(), "{:#?}", filled.surprises);
 }
