@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::tools::{self, Tool};
+use crate::unit_tests::POSTGRES_TESTS;
 use crate::{deployment, shell, supply_chain, unit_tests, workspace};
 
 /// One command that must succeed.
@@ -144,12 +145,22 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "unit",
-        about: "unit tests of every package",
-        tools: &[Tool::PgBouncer, Tool::Postgres],
+        about: "unit tests of every package, but for those that need a Postgres server",
+        tools: &[],
         // They start no binary: after a change, only what they are made of is built.
         needs_build: false,
         on_request: false,
         work: Work::UnitTests,
+    },
+    Step {
+        name: "postgres",
+        about: "the unit tests that need a Postgres server: two thirds of their time",
+        tools: &[Tool::PgBouncer, Tool::Postgres],
+        needs_build: false,
+        on_request: false,
+        work: Work::Command(|| {
+            cargo(&["test", "--workspace", "--lib", "--bins", "--", POSTGRES_TESTS])
+        }),
     },
     Step {
         name: "conformance",

@@ -7,9 +7,9 @@ use crate::step::{self, STEPS};
 
 /// Run all checks and tests
 ///
-/// Formatting, buf lint, the dependencies, what is in deploy/, clippy, unit tests, conformance
-/// tests of the store's backends and end-to-end tests over real processes, in this order of
-/// quickness; stops at the first failure.
+/// Formatting, buf lint, the dependencies, what is in deploy/, clippy, unit tests, the store's
+/// tests on Postgres, conformance tests of its backends and end-to-end tests over real processes,
+/// in this order of quickness; stops at the first failure.
 ///
 /// What is missing is found or installed first: Postgres server binaries and Chromium with
 /// its chromedriver (from the system's packages, which needs root), buf and axe-core (from

@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 use crate::failure::{Context, Failure, Result};
 use crate::workspace;
 
+/// The names of tests that need a Postgres server begin so. They have a step of their own, so that the
+/// others answer soon after a change.
+pub(crate) const POSTGRES_TESTS: &str = "postgres::tests::";
+
 /// What is tested, for `cargo test`.
 const TARGETS: [&str; 4] = ["test", "--workspace", "--lib", "--bins"];
 
@@ -93,6 +97,7 @@ fn executable(line: &str) -> Option<PathBuf> {
 fn run_binary(binary: &Path, environment: &Environment) -> Finished {
     let start = Instant::now();
     let mut command = Command::new(binary);
+    command.args(["--skip", POSTGRES_TESTS]);
     command.envs(environment.iter().cloned()).current_dir(workspace::root());
     let output = command.stdin(Stdio::null()).output();
     Finished { name: crate_name(binary), output, duration: start.elapsed() }
