@@ -48,11 +48,13 @@ fn shown(path: &str, value: &Value) -> Value {
             Value::Object(fields.iter().map(shown).collect())
         }
         Value::Array(values) => values.iter().map(|value| shown(path, value)).collect(),
-        Value::String(_) if HIDDEN_FIELDS.iter().any(|field| path.ends_with(field)) => {
-            Value::from("(hidden)")
-        }
+        Value::String(_) if is_hidden(path) => Value::from("(hidden)"),
         value => value.clone(),
     }
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.rsplit('.').next().is_some_and(|field| HIDDEN_FIELDS.contains(&field))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ struct Documents {
 }
 
 struct StoredDocument {
-    version: i32,
+    version: i64,
     text: String,
 }
 
@@ -87,7 +87,7 @@ fn compare<Row: Entity + Document>(
     rebuilt: Option<StoredDocument>,
 ) -> Result<Compared, StoreError> {
     let entity = |document: Option<StoredDocument>| -> Result<Option<Row>, StoreError> {
-        document.map(|found| document::decode(found.version.into(), &found.text)).transpose()
+        document.map(|found| document::decode(found.version, &found.text)).transpose()
     };
     let value = |entity: &Row| serde_json::to_value(entity).unwrap_or_default();
     let whole = |entity: Option<Row>| entity.map(|entity| whole(&value(&entity)));
@@ -118,9 +118,9 @@ pub(crate) struct RowPair {
     /// `column=value`, in one line, of the plain columns.
     stored: Option<String>,
     rebuilt: Option<String>,
-    stored_document_version: Option<i32>,
+    stored_document_version: Option<i64>,
     stored_document: Option<String>,
-    rebuilt_document_version: Option<i32>,
+    rebuilt_document_version: Option<i64>,
     rebuilt_document: Option<String>,
 }
 
@@ -134,8 +134,10 @@ impl Projection {
     /// The columns to select for the documents of a [`RowPair`], from `stored` and `rebuilt`.
     pub(crate) fn select_documents(&self) -> String {
         let columns = ["stored", "rebuilt"].map(|side| {
-            let columns = [VERSION, TEXT].map(|column| match self.documents {
-                Some(_) => format!("{side}.{column} AS {side}_{column}"),
+            let version = as_64_bits(&format!("{side}.{VERSION}"));
+            let columns = [(VERSION, version), (TEXT, format!("{side}.{TEXT}"))];
+            let columns = columns.map(|(column, value)| match self.documents {
+                Some(_) => format!("{value} AS {side}_{column}"),
                 None => format!("NULL AS {side}_{column}"),
             });
             listed(columns.iter())
@@ -149,7 +151,7 @@ impl Projection {
         let Some(documents) = &self.documents else {
             return Ok(Some(RowDifference { stored, rebuilt }));
         };
-        let document = |version: Option<i32>, text: Option<String>| {
+        let document = |version: Option<i64>, text: Option<String>| {
             version.zip(text).map(|(version, text)| StoredDocument { version, text })
         };
         let compared = (documents.compare)(
@@ -172,14 +174,19 @@ impl Projection {
     /// The statement that selects the newest version of a shard's documents, if the table has
     /// documents. `shard` is its parameter.
     pub(crate) fn select_newest(&self, shard: &str) -> Option<String> {
-        let table = self.name;
+        let (table, newest) = (self.name, as_64_bits(&format!("max({VERSION})")));
         self.documents.as_ref()?;
-        Some(format!("SELECT max({VERSION}) FROM {table} WHERE shard = {shard}"))
+        Some(format!("SELECT {newest} FROM {table} WHERE shard = {shard}"))
     }
 
     /// Refuses to rebuild if some documents are of a newer version, whose new fields would be lost.
-    pub(crate) fn check_newest(&self, newest: Option<i32>) -> Result<(), StoreError> {
+    pub(crate) fn check_newest(&self, newest: Option<i64>) -> Result<(), StoreError> {
         let (Some(documents), Some(newest)) = (&self.documents, newest) else { return Ok(()) };
-        document::check_version(self.name, newest.into(), documents.version)
+        document::check_version(self.name, newest, documents.version)
     }
+}
+
+/// SQLite keeps numbers of any size in a column that has 32 bits on Postgres.
+fn as_64_bits(expression: &str) -> String {
+    format!("CAST({expression} AS BIGINT)")
 }

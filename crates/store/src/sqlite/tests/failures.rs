@@ -111,6 +111,17 @@ async fn secrets_are_left_out_of_differences() {
 }
 
 #[tokio::test]
+async fn a_document_version_beyond_32_bits_is_newer_and_no_damage_to_the_log() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let store = open(&folder.path().join("webhooks.db")).await;
+    store.append(SHARD, &[create_endpoint(endpoint_id())]).await.expect("appends");
+    run(&store, "UPDATE endpoints SET document_version = 2147483648").await;
+    let is_newer = |error: &StoreError| matches!(error, StoreError::Newer { .. });
+    assert!(store.rebuild(SHARD, &|_| ()).await.is_err_and(|error| is_newer(&error)));
+    assert!(store.check(SHARD, 10, &|_| ()).await.is_err_and(|error| is_newer(&error)));
+}
+
+#[tokio::test]
 async fn a_closed_store_is_unavailable() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = open(&folder.path().join("webhooks.db")).await;
