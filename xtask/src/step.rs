@@ -39,7 +39,7 @@ enum Work {
 ///
 /// cargo-nextest is not used: it gives each test a process of its own, while the tests of a binary
 /// share one Postgres cluster. The unit tests' binaries run at the same time (see
-/// [`unit_tests`](crate::unit_tests)), each with all of its tests.
+/// [`unit_tests`](crate::unit_tests)); those of the store that need a server are a step of their own.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "fmt",

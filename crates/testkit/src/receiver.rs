@@ -8,7 +8,6 @@ mod request;
 mod script;
 mod server;
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -74,13 +73,7 @@ impl Builder {
             .unwrap_or_else(|error| panic!("could not listen on {address}: {error}"));
         let address = listener.local_addr().expect("a listener has an address");
 
-        let ca_file = tempfile::Builder::new()
-            .prefix("keeptrusts-ca-")
-            .suffix(".pem")
-            .tempfile()
-            .expect("a temporary file can be made")
-            .into_temp_path();
-        fs::write(&ca_file, authority.pem()).expect("a temporary file can be written");
+        let ca_file = authority.write_file();
 
         let shared = Arc::new(Shared::new(self.script));
         let (stop, stopped) = oneshot::channel();

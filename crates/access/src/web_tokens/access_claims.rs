@@ -156,9 +156,28 @@ fn names_in(claim: Option<&Value>) -> Option<Box<dyn Iterator<Item = &str> + '_>
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use serde_json::json;
 
     use super::*;
+
+    /// A refusal must contain the expected words.
+    fn assert_reads<T: PartialEq + Debug>(
+        claim: &Value,
+        found: Result<T, ClaimProblem>,
+        expected: Result<T, &str>,
+    ) {
+        match (found, expected) {
+            (Err(problem), Err(words)) => {
+                assert!(problem.message.contains(words), "{claim}: {problem:?}");
+            }
+            (found, expected) => {
+                let found = found.map_err(|problem| problem.message);
+                assert_eq!(found, expected.map_err(str::to_owned), "{claim}");
+            }
+        }
+    }
 
     #[test]
     fn organizations_are_read_as_providers_send_them() {
@@ -195,18 +214,7 @@ mod tests {
             ),
             (json!(many), Err("names 101 organizations and may name 100")),
         ] {
-            match (reach_in(Some(&claim)), expected) {
-                (Err(lacks), Err(words)) => {
-                    assert!(lacks.message.contains(words), "{claim}: {lacks:?}")
-                }
-                (found, expected) => {
-                    assert_eq!(
-                        found.map_err(|lacks| lacks.message),
-                        expected.map_err(str::to_owned),
-                        "{claim}"
-                    );
-                }
-            }
+            assert_reads(&claim, reach_in(Some(&claim)), expected);
         }
     }
 
@@ -227,18 +235,7 @@ mod tests {
             (json!(7), Err("names none of the roles")),
             (json!([]), Err("names none of the roles")),
         ] {
-            match (role_in(Some(&claim), &[]), expected) {
-                (Err(lacks), Err(words)) => {
-                    assert!(lacks.message.contains(words), "{claim}: {lacks:?}")
-                }
-                (found, expected) => {
-                    assert_eq!(
-                        found.map_err(|lacks| lacks.message),
-                        expected.map_err(str::to_owned),
-                        "{claim}"
-                    );
-                }
-            }
+            assert_reads(&claim, role_in(Some(&claim), &[]), expected);
         }
     }
 

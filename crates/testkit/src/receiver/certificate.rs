@@ -1,11 +1,13 @@
 //! Certificate authorities of tests, and the certificates that they issue.
 
+use std::fs;
 use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use tempfile::TempPath;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -49,6 +51,18 @@ impl Authority {
             CertifiedIssuer::self_signed(params, new_key()).expect("an authority can be made");
         let pem = issuer.pem();
         Self { issuer, pem, is_server: false }
+    }
+
+    /// Its certificate in a file of its own, which is deleted with the path.
+    pub(super) fn write_file(&self) -> TempPath {
+        let file = tempfile::Builder::new()
+            .prefix("keeptrusts-ca-")
+            .suffix(".pem")
+            .tempfile()
+            .expect("a temporary file can be made")
+            .into_temp_path();
+        fs::write(&file, &self.pem).expect("a temporary file can be written");
+        file
     }
 
     /// A self-signed server certificate with the extensions of

@@ -1,6 +1,5 @@
 //! A receiver whose connections the test serves itself, byte by byte.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -37,13 +36,7 @@ impl RawReceiver {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let address = listener.local_addr().expect("a listener has an address");
-        let ca_file = tempfile::Builder::new()
-            .prefix("keeptrusts-ca-")
-            .suffix(".pem")
-            .tempfile()
-            .expect("a temporary file can be made")
-            .into_temp_path();
-        fs::write(&ca_file, authority.pem()).expect("a temporary file can be written");
+        let ca_file = authority.write_file();
 
         let connections = Arc::new(AtomicU64::new(0));
         let (stop, stopped) = oneshot::channel();

@@ -37,15 +37,21 @@ async fn until_success<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_silently_are_replaced() {
-    let url = database().await;
+/// A store whose connections all go through the relay.
+async fn open_through_relay(url: &str) -> (PostgresStore, Relay) {
     let server_port = Cluster::shared().await.port();
     let relay = Relay::start(server_port).await;
     let relayed = url.replace(&format!(":{server_port}/"), &format!(":{}/", relay.port()));
     let options =
         PostgresOptions { statement_timeout: STATEMENT_TIMEOUT, ..PostgresOptions::default() };
     let store = PostgresStore::open(&relayed, options).await.expect("the database is opened");
+    (store, relay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_silently_are_replaced() {
+    let url = database().await;
+    let (store, relay) = open_through_relay(&url).await;
     let other = open(&url).await;
     let mut hints = store.take_hints().expect("another process");
     let lease = store.acquire_lease(SHARD, "us", TIME_LIMIT).await.expect("asks");
@@ -98,12 +104,7 @@ async fn connections_that_are_cut_silently_are_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_statement_has_no_time_limit_until_its_answer_is_lost() {
     let url = database().await;
-    let server_port = Cluster::shared().await.port();
-    let relay = Relay::start(server_port).await;
-    let relayed = url.replace(&format!(":{server_port}/"), &format!(":{}/", relay.port()));
-    let options =
-        PostgresOptions { statement_timeout: STATEMENT_TIMEOUT, ..PostgresOptions::default() };
-    let store = PostgresStore::open(&relayed, options).await.expect("the database is opened");
+    let (store, relay) = open_through_relay(&url).await;
     let mut session = Session::acquire(&store.writers).await.expect("a session");
     remove_time_limits(&mut session, SettingScope::Session).await.expect("set");
     let backend = backend_pid(&mut session).await.expect("answers");
