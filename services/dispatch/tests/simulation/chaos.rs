@@ -18,7 +18,7 @@ use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
-use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
+use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplaySelection, ReplayState};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 
 use crate::world::{EVENT_TYPE, Random, ReceiverAnswer, World, hours, minutes, seconds, seeds};
@@ -49,7 +49,7 @@ fn chaos_among_processes_that_share_a_database() {
 
 #[test]
 fn chaos_in_one_process_while_clocks_step() {
-    for seed in seeds(200..206) {
+    for seed in seeds((200..206).chain([20_261_132])) {
         run(seed, async |seed| {
             Chaos::begin(seed, World::embedded().await, &[]).await.with_clock_steps()
         });
@@ -322,7 +322,11 @@ impl Chaos {
         // Longer than the longest wait of the schedule.
         self.world.pass(hours(13)).await;
         for id in self.endpoints.keys() {
-            self.world.replay(*id, ReplayScope::All).await;
+            // Without an end: an event that was accepted while a clock was ahead is later than now.
+            let selection = self.world.selection(*id, ReplayScope::All);
+            let everything = ReplaySelection { end_time: None, ..selection };
+            let requested = self.world.try_replay(everything, 100).await;
+            requested.expect("no fault is simulated");
         }
         self.world.pass(minutes(5)).await;
         // One more event for everybody, so that degraded endpoints recover.

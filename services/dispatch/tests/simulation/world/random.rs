@@ -1,14 +1,14 @@
 //! Reproducible random numbers.
 
 use std::env;
-use std::ops::Range;
 
 /// The seeds of a test: the usual ones, or as many from `TEST_SEED` on. One that failed once becomes a
 /// usual one.
-pub(crate) fn seeds(usual: Range<u64>) -> Range<u64> {
-    let Ok(first) = env::var("TEST_SEED") else { return usual };
+pub(crate) fn seeds(usual: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    let usual = usual.into_iter();
+    let Ok(first) = env::var("TEST_SEED") else { return usual.collect() };
     let first: u64 = first.parse().expect("TEST_SEED is a number");
-    first..first + (usual.end - usual.start)
+    (first..).zip(usual).map(|(seed, _)| seed).collect()
 }
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
