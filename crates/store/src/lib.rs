@@ -38,11 +38,12 @@ pub mod vault;
 
 pub use clock::{Clock, system_clock};
 pub use database_problem::{DatabaseProblem, ProblemScope};
-pub use error::{BrokenLog, StoreError};
+pub use error::StoreError;
 pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
+pub use log::integrity::LogDamage;
 pub use log::operation::{
     AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
     Record, Refusal,

@@ -15,6 +15,7 @@ pub(crate) mod commits;
 pub(crate) mod ended_keys;
 pub(crate) mod feed;
 mod follower;
+pub(crate) mod integrity;
 mod local_shard;
 pub(crate) mod metrics;
 pub mod operation;

@@ -6,6 +6,7 @@
 //! one snapshot. Its connection is its own: the shadows go away with it.
 
 use futures_util::TryStreamExt;
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
@@ -19,13 +20,14 @@ pub(super) async fn check(
     mut connection: SqliteConnection,
     shard: Shard,
     limit: usize,
+    now: Timestamp,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
     let mut transaction = connection.begin().await.map_err(store_error)?;
     for table in projections().map(|table| table.name) {
         create_shadow(&mut transaction, table).await?;
     }
-    fold_log(&mut transaction, shard, progress).await?;
+    fold_log(&mut transaction, shard, now, progress).await?;
     let mut differences = Vec::new();
     for projection in projections() {
         let remaining = limit - differences.len();
