@@ -54,7 +54,7 @@ fn advice(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) | StoreError::Unknown(_) => "; run the command again",
         StoreError::Newer { .. } => "; run the command with the newer version of this program",
         // Rows are not read, but for records and what was folded from them.
-        StoreError::BrokenLog(_) | StoreError::Unreadable(_) => {
+        StoreError::DamagedLog { .. } | StoreError::Unreadable(_) => {
             "; this shard's log is damaged: restore the database from a backup"
         }
         StoreError::Failed(_) => "",

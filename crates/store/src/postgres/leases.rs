@@ -149,9 +149,9 @@ pub(super) async fn heartbeat(
 
     let query = sqlx::query_as::<_, LeaseRow>(
         "SELECT shard, lease_owner, epoch,
-                greatest(0, coalesce(lease_expire_time, 0)
-                    - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS expires_in
-         FROM shards
+                greatest(now, coalesce(lease_expire_time, 0)) - now AS expires_in
+         FROM shards,
+              (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now) AS clock
          ORDER BY shard",
     );
     let shards = fetch_within(limits.answer, leases, query).await?.into_iter().map(|row| {
