@@ -40,7 +40,7 @@ pub(crate) use self::cell::{Cell, duration_micros, micros};
 pub(crate) use self::entity::Entity;
 pub(crate) use self::key_uses::KeyUse;
 pub(crate) use self::per_table_cache::PerTableCache;
-pub(crate) use self::projections::{Projection, RowDifference, RowPair, projections};
+pub(crate) use self::projections::{Projection, RowDifference, projections};
 pub(crate) use self::records::JudgedRecord;
 pub(crate) use self::row_keys::{Keys, TableKey, TableShape, with_owner};
 pub use self::rows::Rows;

@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::audit::action_label;
-use keeptrusts_webhooks_domain::log::{Shard, Stream};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 
 use sqlx::{FromRow, Row};
 
@@ -37,19 +37,26 @@ impl Entity for Record {
 
     fn read(row: &impl StoredRow) -> Result<Record, StoreError> {
         let position = row.position("position")?;
-        let stream: Stream = row.parsed("stream")?;
-        let undecodable = |error| unreadable(&format!("record {position}:"), error);
-        Ok(Record {
-            position,
-            stream,
-            version: row.version()?,
-            organization_id: organization_or_all(&row.text("organization_id")?)?,
-            fact: log_codec::decode(stream, &row.bytes("data")?).map_err(undecodable)?,
-            metadata: log_codec::Metadata::decode(&row.bytes("metadata")?).map_err(undecodable)?,
-            recorded_at: row.time("recorded_at")?,
-            operation_id: row.parsed("operation_id")?,
+        read_at(position, row).map_err(|error| match error {
+            StoreError::Unreadable(reason) => unreadable(&format!("record {position}:"), reason),
+            error => error,
         })
     }
+}
+
+fn read_at(position: Position, row: &impl StoredRow) -> Result<Record, StoreError> {
+    let stream: Stream = row.parsed("stream")?;
+    let undecodable = |error| unreadable("its data:", error);
+    Ok(Record {
+        position,
+        stream,
+        version: row.version()?,
+        organization_id: organization_or_all(&row.text("organization_id")?)?,
+        fact: log_codec::decode(stream, &row.bytes("data")?).map_err(undecodable)?,
+        metadata: log_codec::Metadata::decode(&row.bytes("metadata")?).map_err(undecodable)?,
+        recorded_at: row.time("recorded_at")?,
+        operation_id: row.parsed("operation_id")?,
+    })
 }
 
 /// A record of which every column was compared with what its data says.
