@@ -6,7 +6,7 @@ use std::fmt;
 use keeptrusts_webhooks_domain::log::Shard;
 
 use crate::database_problem::DatabaseProblem;
-use crate::log::integrity::LogDamage;
+use crate::log::damage::LogDamage;
 
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,13 @@ impl StoreError {
     /// Whether the same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
+    }
+}
+
+impl LogDamage {
+    /// The error that names the shard.
+    pub fn of(self, shard: Shard) -> StoreError {
+        StoreError::DamagedLog { shard, damage: self }
     }
 }
 

@@ -42,8 +42,8 @@ pub use error::StoreError;
 pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
+pub use log::damage::LogDamage;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
-pub use log::integrity::LogDamage;
 pub use log::operation::{
     AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
     Record, Refusal,

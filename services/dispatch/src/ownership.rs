@@ -3,7 +3,7 @@
 //!
 //! Decision: docs/decisions/leases-with-epochs.md
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::{ClusterState, ErrorChain, Lease, ShardLease, StoreError};
+use keeptrusts_webhooks_store::{
+    ClusterState, ErrorChain, Lease, LogDamage, ShardLease, StoreError,
+};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +119,7 @@ impl Ownership {
             // Leaves several attempts before the lease ends.
             false => time_to_live / 10,
         };
-        let cluster = match self
+        let mut cluster = match self
             .dependencies
             .log
             .store()
@@ -132,6 +134,7 @@ impl Ownership {
             }
         };
         self.status.leases_maintained();
+        self.note_rows(&mut cluster);
         let is_shared = self.dependencies.log.store().is_shared();
         let share = match is_shared {
             true => fair_share(&cluster, &self.member),
@@ -152,6 +155,17 @@ impl Ownership {
         let soonest = others.map(|lease| lease.expires_in).filter(|wait| !wait.is_zero()).min();
         let margin = Duration::from_millis(20);
         Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
+    }
+
+    /// Leaves out rows of shards that do not exist, and notes shards that have no row.
+    fn note_rows(&mut self, cluster: &mut ClusterState) {
+        let shard_count = self.dependencies.log.store().shard_count();
+        cluster.shards.retain(|lease| lease.shard.0 < shard_count);
+        let present: BTreeSet<_> = cluster.shards.iter().map(|lease| lease.shard).collect();
+        for number in (0..shard_count).map(Shard).filter(|number| !present.contains(number)) {
+            let damage = LogDamage::NoShardRow.of(number).to_string();
+            self.unfit.insert(number, UnfitShard::new(Some(damage)));
+        }
     }
 
     /// Whether all of them were renewed, or have passed to others.

@@ -6,59 +6,15 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
+use keeptrusts_webhooks_domain::log::{Epoch, Position};
 
-use crate::error::StoreError;
+use crate::log::damage::{LogDamage, judge_numbers};
 use crate::log::operation::Record;
 use crate::store::{ShardState, SteadyTime};
-use crate::tables::micros;
-
-/// No shard has had so many records or owners: a million a second for 36,000 years. Far enough from
-/// the end of 64 bits that no statement overflows.
-const MAX_NUMBER: i64 = 1 << 60;
 
 /// 9000-01-01, in microseconds since 1970. Waits are added to the steady clock, and times end with
 /// the year 9999.
 const MAX_STEADY_MICROS: i64 = 221_845_392_000_000_000;
-
-/// What cannot be true of a shard. Never happens unless somebody has changed the database, or parts
-/// of it are lost.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LogDamage {
-    #[error("the table shards has no row of it")]
-    NoShardRow,
-    #[error("{column} is {value} in its row of shards, which cannot be")]
-    ImpossibleNumber { column: &'static str, value: i64 },
-    #[error(
-        "checkpoint is {checkpoint} in its row of shards, but last_position is {last_position}"
-    )]
-    CheckpointBeyondEnd { checkpoint: Position, last_position: Position },
-    /// `last_record` is 0 if there is no record.
-    #[error(
-        "last_position is {last_position} in its row of shards, but the last record is {last_record}"
-    )]
-    OtherEnd { last_position: Position, last_record: Position },
-    /// Waits would begin anew.
-    #[error("steady_time in its row of shards is before that of record {position}")]
-    SteadyTimeBehind { position: Position },
-    #[error("record {position} is missing")]
-    MissingRecord { position: Position },
-    #[error("column {column} of record {position} does not follow from its data")]
-    OtherColumn { position: Position, column: &'static str },
-    #[error("record {position} has version {} of {stream}, which comes after version {}", found.0, before.0)]
-    OtherVersion { position: Position, stream: Stream, found: Version, before: Version },
-    #[error("record {position} ({stream}) belongs to another organization than those before it")]
-    OtherOrganization { position: Position, stream: Stream },
-    #[error("record {position} ({stream}) follows from nothing in the log")]
-    Unfounded { position: Position, stream: Stream },
-}
-
-impl LogDamage {
-    /// The error that names the shard.
-    pub fn of(self, shard: Shard) -> StoreError {
-        StoreError::DamagedLog { shard, damage: self }
-    }
-}
 
 /// A shard's row of `shards`, and what it must agree with, as they were read in one snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,25 +44,6 @@ impl ShardRow {
             (Some(time), noted_at) => Some(judge_steady_time(time, noted_at, now)?),
         };
         Ok(ShardState { last_position, checkpoint, epoch, steady })
-    }
-}
-
-/// Judges the numbers that an append finds in the row that it locks.
-pub(crate) fn judge_numbers(
-    last_position: Position,
-    checkpoint: Position,
-    epoch: Epoch,
-) -> Result<(), LogDamage> {
-    let numbers =
-        [("last_position", last_position.0), ("checkpoint", checkpoint.0), ("epoch", epoch.0)];
-    for (column, value) in numbers {
-        if !(0..=MAX_NUMBER).contains(&value) {
-            return Err(LogDamage::ImpossibleNumber { column, value });
-        }
-    }
-    match checkpoint > last_position {
-        true => Err(LogDamage::CheckpointBeyondEnd { checkpoint, last_position }),
-        false => Ok(()),
     }
 }
 
@@ -161,6 +98,7 @@ impl LogVerifier {
     pub(crate) fn accept(&mut self, records: &[Record]) -> Result<(), LogDamage> {
         judge_positions(self.last, records)?;
         // The row has microseconds.
+        let micros = |time: Timestamp| time.as_microsecond();
         let noted = self.state.steady.map(|steady| micros(steady.time));
         let is_later = |record: &&Record| record.metadata.steady_time.map(micros) > noted;
         if let Some(record) = records.iter().find(is_later) {

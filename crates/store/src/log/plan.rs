@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
-use crate::log::integrity::{LogDamage, judge_numbers};
+use crate::log::damage::{LogDamage, judge_numbers};
 use crate::log::operation::{
     AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
 };

@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
-use crate::log::integrity::LogDamage;
+use crate::log::damage::LogDamage;
 use crate::log::operation::Record;
 
 /// Rows that exist and that the records at hand may change.

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 
 use crate::error::StoreError;
-use crate::log::integrity::LogDamage;
+use crate::log::damage::LogDamage;
 use crate::log::operation::Record;
 use crate::log::projection::{AffectedRows, Changes, Fold};
 use crate::tables::{self, TableTransaction};

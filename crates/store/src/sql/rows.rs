@@ -5,7 +5,8 @@ use keeptrusts_webhooks_domain::log::Position;
 use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
-use crate::log::integrity::{LogDamage, ShardRow};
+use crate::log::damage::LogDamage;
+use crate::log::integrity::ShardRow;
 use crate::log::operation::AppendOutcome;
 use crate::store::{AttemptSum, ShardState};
 use crate::tables::{ReadableRow, number, parse, time, word};

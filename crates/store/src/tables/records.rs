@@ -9,7 +9,7 @@ use sqlx::{FromRow, Row};
 use super::stored_row::{ReadResult, organization_or_all};
 use super::{Cell, Entity, Kind, StoredRow, Table, unreadable};
 use crate::error::StoreError;
-use crate::log::integrity::LogDamage;
+use crate::log::damage::LogDamage;
 use crate::log::operation::Record;
 
 type Column = super::Column<Record>;

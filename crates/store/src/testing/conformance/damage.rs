@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::secret::Secret;
 use super::given::*;
 use super::{Damage, Fixture};
 use crate::error::StoreError;
-use crate::log::integrity::LogDamage;
+use crate::log::damage::LogDamage;
 use crate::log::operation::ExpectedVersion;
 use crate::log::{AppendError, Log};
 use crate::vault::keyring::{KeyProblem, Keyring, MasterKeySource, SecretError};

@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::log::integrity::LogDamage;
+use crate::log::damage::LogDamage;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
 };
