@@ -62,11 +62,12 @@ pub(super) async fn acquire(
     time_to_live: Duration,
 ) -> Result<Option<Lease>, StoreError> {
     let limits = WaitLimits::of(time_to_live);
-    // MATERIALIZED sets the limit before the row is found and waited for.
+    // MATERIALIZED sets the limit before the row is found and waited for. A damaged epoch stays as
+    // it is, so that each owner finds it damaged.
     let query = sqlx::query_as::<_, (i64,)>(
         "WITH lock_limit AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
          UPDATE shards
-         SET epoch = epoch + 1,
+         SET epoch = CASE WHEN epoch < 0 THEN epoch ELSE epoch + 1 END,
              lease_owner = $2,
              lease_expire_time =
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3

@@ -8,6 +8,8 @@ use super::document::TEXT;
 
 /// What is shown instead of a value that is not for people.
 pub(super) const HIDDEN: &str = "(hidden)";
+/// The same where the difference would not show.
+pub(super) const HIDDEN_AND_DIFFERENT: &str = "(hidden, differs)";
 
 /// The names of fields whose values are not shown.
 pub(super) type HiddenFields = &'static [&'static str];

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_domain::text::escape_hidden;
 
 use super::document::{self, TEXT, VERSION};
-use super::document_difference::{HIDDEN, differing_fields, whole};
+use super::document_difference::{HIDDEN, HIDDEN_AND_DIFFERENT, differing_fields, whole};
 use super::{Cell, Entity, Kind, Purpose, StoredRow, listed, unreadable};
 use crate::error::StoreError;
 use crate::log::projection::{CountKey, MissedEvent};
@@ -225,8 +225,8 @@ impl Projection {
         }))
     }
 
-    /// The plain columns as `column=value`, in one line, with texts in JSON. Bytes are digests, of
-    /// tokens too, and are not shown.
+    /// The plain columns as `column=value`, in one line, with texts in JSON. Bytes are not shown:
+    /// they are digests, also of tokens.
     fn rendered(&self, cells: &[Cell<'_>], other: Option<&[Cell<'_>]>) -> String {
         let columns = self.plain_columns.iter().zip(cells).enumerate();
         let shown = columns.map(|(index, ((column, kind), cell))| {
@@ -236,10 +236,10 @@ impl Projection {
                 }
                 (_, Cell::Integer(number)) => number.to_string(),
                 (_, Cell::Null) => "null".to_owned(),
-                _ => {
-                    let differs = other.is_some_and(|other| other[index] != *cell);
-                    format!("{HIDDEN}{}", if differs { ", differs" } else { "" })
-                }
+                _ => match other.is_some_and(|other| other[index] != *cell) {
+                    true => HIDDEN_AND_DIFFERENT.to_owned(),
+                    false => HIDDEN.to_owned(),
+                },
             };
             format!("{column}={value}")
         });

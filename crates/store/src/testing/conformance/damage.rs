@@ -210,8 +210,10 @@ pub(crate) async fn a_last_position_that_nothing_follows_is_refused(fixture: Fix
 
 pub(crate) async fn a_negative_epoch_is_refused(fixture: Fixture) {
     let change = "UPDATE shards SET epoch = -5 WHERE shard = 0";
-    // A lease that is taken would be the next epoch.
     assert_refused(&fixture, change, impossible("epoch", -5)).await;
+    if let Err(error) = fixture.store().shard_state(SHARD).await {
+        assert!(is(&error, &impossible("epoch", -5)), "a lease does not heal it: {error}");
+    }
 }
 
 pub(crate) async fn an_epoch_that_nothing_follows_is_refused(fixture: Fixture) {
