@@ -14,6 +14,7 @@ mod connections;
 mod console;
 mod crashes;
 mod credentials;
+mod damaged_log;
 mod database_outage;
 mod delivery;
 mod demo;
