@@ -47,15 +47,15 @@ impl AccessGate {
         // must not block everybody who uses the same console.
         let address = address::caller(request, peer, &self.trusted_proxies);
         let wrong = |kind, why: &dyn Display| self.wrong_token(address, kind, why);
-        let found = match bearer(&request.headers) {
+        let caller = match bearer(&request.headers) {
             Bearer::Key(token) => match self.keys.caller(&token).await? {
                 Some(caller) => Ok(caller),
                 None => Err(wrong("key", &"the key or session is unknown, over or revoked")),
             },
             Bearer::WebToken(token) => match &self.web_tokens {
                 Some(web_tokens) => {
-                    let found = web_tokens.caller(token).await;
-                    found.map_err(|error| self.wrong_web_token(address, error))
+                    let caller = web_tokens.caller(token).await;
+                    caller.map_err(|error| self.wrong_web_token(address, error))
                 }
                 None => Err(wrong("flags", &"web tokens are accepted with --oidc-issuer only")),
             },
@@ -63,7 +63,7 @@ impl AccessGate {
             // Not counted: a request without a token is not an attempt to guess one.
             Bearer::Missing => return Err(status::unauthenticated(NO_TOKEN)),
         };
-        Ok(Caller { address, ..found? })
+        Ok(Caller { address, ..caller? })
     }
 
     fn wrong_web_token(&self, address: Option<IpAddr>, error: WebTokenError) -> Status {
@@ -181,7 +181,7 @@ fn denied(role: Role, permission: Permission) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use keeptrusts_webhooks_domain::access::Reach;
+    use keeptrusts_webhooks_domain::access::OrganizationScope;
     use keeptrusts_webhooks_domain::ids::KeyId;
 
     use super::*;
@@ -192,7 +192,7 @@ mod tests {
             actor: "oidc:u".into(),
             name: "u".into(),
             role: Role::Viewer,
-            reach: Reach::Everywhere,
+            organizations: OrganizationScope::All,
             expire_time: Timestamp::from_second(end).ok(),
             credential,
             address: None,

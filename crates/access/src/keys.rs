@@ -56,8 +56,8 @@ impl KeyCache {
     pub(crate) async fn caller(&self, token: &Token) -> Result<Option<Caller>, Status> {
         let digest = token.digest();
         // Concurrent calls with the same token share one query.
-        let found = self.cached.try_get_with(digest, self.look_up(digest)).await;
-        let cached = found.map_err(|status| Status::clone(&status))?;
+        let cached = self.cached.try_get_with(digest, self.look_up(digest)).await;
+        let cached = cached.map_err(|status| Status::clone(&status))?;
         // Revocations by this process take effect at once, whatever is cached.
         let valid = cached.filter(|key| !self.has_ended(key.id, key.parent));
         Ok(self.record_use(valid.map(|key| key.caller)))
@@ -174,7 +174,7 @@ impl KeyCache {
             actor: actor.into(),
             name: key.name.into(),
             role: key.role,
-            reach: key.reach,
+            organizations: key.organizations,
             expire_time: (until != Timestamp::MAX).then_some(until),
             credential,
             address: None,

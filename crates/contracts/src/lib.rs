@@ -8,9 +8,12 @@ pub mod api;
 pub mod client;
 pub mod log_codec;
 mod redacted;
+mod secret_fields;
 pub mod status;
 pub mod time;
 pub mod wire;
+
+pub use secret_fields::SECRET_FIELDS;
 
 /// The gRPC services and their messages: `proto/keeptrusts/webhooks/v1`.
 pub mod v1 {

@@ -1,5 +1,5 @@
 //! Debug for messages that carry a secret in clear, without the secret (invariant 10). For these
-//! messages `build.rs` leaves out the derived Debug.
+//! messages (with a field of the option `debug_redact`) `build.rs` leaves out the derived Debug.
 
 use std::fmt;
 

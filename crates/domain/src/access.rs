@@ -83,53 +83,53 @@ pub enum Permission {
 
 /// The organizations in which a caller's role applies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Reach {
+pub enum OrganizationScope {
     /// Every organization.
-    Everywhere,
+    All,
     /// One organization.
-    Organization(OrganizationId),
+    One(OrganizationId),
     /// At least two organizations. Only a web token has several; a key is for one, or for all.
     Several(Arc<[OrganizationId]>),
 }
 
-impl Reach {
-    /// Whether an organization is within reach. [`OrganizationId::all`] is within reach of
-    /// [`Reach::Everywhere`] only.
+impl OrganizationScope {
+    /// Whether the scope contains an organization. [`OrganizationId::all`] is contained in
+    /// [`OrganizationScope::All`] only.
     pub fn covers(&self, organization: &OrganizationId) -> bool {
         match self {
-            Reach::Everywhere => true,
-            Reach::Organization(own) => own == organization,
-            Reach::Several(own) => own.contains(organization),
+            OrganizationScope::All => true,
+            OrganizationScope::One(own) => own == organization,
+            OrganizationScope::Several(own) => own.contains(organization),
         }
     }
 
-    /// The reach as one organization id: `*` for everywhere. None if there are several.
+    /// The scope as one organization id: `*` for all. None if there are several.
     pub fn organization_id(&self) -> Option<OrganizationId> {
         match self {
-            Reach::Everywhere => Some(OrganizationId::all()),
-            Reach::Organization(id) => Some(id.clone()),
-            Reach::Several(_) => None,
+            OrganizationScope::All => Some(OrganizationId::all()),
+            OrganizationScope::One(id) => Some(id.clone()),
+            OrganizationScope::Several(_) => None,
         }
     }
 
-    /// Whether the reach is exactly this organization, or exactly all if the id is `*`.
+    /// Whether the scope is exactly this organization, or exactly all if the id is `*`.
     pub fn is_of(&self, organization: &OrganizationId) -> bool {
         self.organization_id().as_ref() == Some(organization)
     }
 }
 
-impl From<OrganizationId> for Reach {
-    fn from(id: OrganizationId) -> Reach {
-        if id.is_all() { Reach::Everywhere } else { Reach::Organization(id) }
+impl From<OrganizationId> for OrganizationScope {
+    fn from(id: OrganizationId) -> OrganizationScope {
+        if id.is_all() { OrganizationScope::All } else { OrganizationScope::One(id) }
     }
 }
 
-impl fmt::Display for Reach {
+impl fmt::Display for OrganizationScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reach::Everywhere => OrganizationId::all().fmt(f),
-            Reach::Organization(id) => id.fmt(f),
-            Reach::Several(ids) => {
+            OrganizationScope::All => OrganizationId::all().fmt(f),
+            OrganizationScope::One(id) => id.fmt(f),
+            OrganizationScope::Several(ids) => {
                 let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
                 f.write_str(&ids.join(", "))
             }
@@ -138,19 +138,19 @@ impl fmt::Display for Reach {
 }
 
 /// Parses what Display writes.
-impl FromStr for Reach {
+impl FromStr for OrganizationScope {
     type Err = Violation;
 
-    fn from_str(text: &str) -> Result<Reach, Violation> {
+    fn from_str(text: &str) -> Result<OrganizationScope, Violation> {
         let ids: Result<Vec<_>, _> = text.split(", ").map(OrganizationId::or_all).collect();
         Ok(match ids?.as_slice() {
             [id] => id.clone().into(),
-            ids => Reach::Several(ids.into()),
+            ids => OrganizationScope::Several(ids.into()),
         })
     }
 }
 
-as_text!(Reach);
+as_text!(OrganizationScope);
 
 /// The caller of a request. Its token was valid when the request came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,8 +161,8 @@ pub struct Caller {
     pub name: Arc<str>,
     /// What it may do.
     pub role: Role,
-    /// Where it may do that.
-    pub reach: Reach,
+    /// For which organizations it may do that.
+    pub organizations: OrganizationScope,
     /// When its token expires. None: it is valid until it is revoked.
     pub expire_time: Option<Timestamp>,
     /// The token that it has shown.
@@ -190,7 +190,7 @@ pub enum Credential {
 impl Caller {
     /// Whether the caller may see that an organization exists.
     pub fn reaches(&self, organization: &OrganizationId) -> bool {
-        self.reach.covers(organization)
+        self.organizations.covers(organization)
     }
 
     /// The only publisher whose events the caller may read. None: every publisher's.
@@ -228,15 +228,19 @@ mod tests {
     fn a_reach_covers_its_own_organizations_and_no_others() {
         let own: OrganizationId = "acme".parse().expect("an id");
         let other: OrganizationId = "globex".parse().expect("an id");
-        let reach = Reach::from(own.clone());
-        assert!(reach.covers(&own) && !reach.covers(&other));
-        assert!(!reach.covers(&OrganizationId::all()), "all organizations are more than one");
+        let organizations = OrganizationScope::from(own.clone());
+        assert!(organizations.covers(&own) && !organizations.covers(&other));
         assert!(
-            Reach::Everywhere.covers(&other) && Reach::Everywhere.covers(&OrganizationId::all())
+            !organizations.covers(&OrganizationId::all()),
+            "all organizations are more than one"
         );
-        assert_eq!(Reach::from(OrganizationId::all()), Reach::Everywhere);
+        assert!(
+            OrganizationScope::All.covers(&other)
+                && OrganizationScope::All.covers(&OrganizationId::all())
+        );
+        assert_eq!(OrganizationScope::from(OrganizationId::all()), OrganizationScope::All);
         let third: OrganizationId = "initech".parse().expect("an id");
-        let several = Reach::Several([own.clone(), other.clone()].into());
+        let several = OrganizationScope::Several([own.clone(), other.clone()].into());
         assert!(several.covers(&own) && several.covers(&other) && !several.covers(&third));
         assert!(!several.covers(&OrganizationId::all()));
         assert_eq!((several.organization_id(), several.to_string()), (None, "acme, globex".into()));

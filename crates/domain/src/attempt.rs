@@ -55,7 +55,7 @@ pub struct AttemptDetails {
     pub duration: Duration,
     /// The HTTP status of the response, if one arrived.
     pub status_code: Option<u16>,
-    /// The digest of the encoded [`Exchange`].
+    /// The digest of the encoded [`HttpExchange`].
     pub exchange: ContentDigest,
     /// What was unusual about the request or the response, for people to read. Empty if nothing
     /// was.
@@ -81,7 +81,7 @@ pub struct Attempt {
 
 /// What went over the wire in one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Exchange {
+pub struct HttpExchange {
     /// The request's headers in the order in which they were sent.
     pub request_headers: Vec<(String, Vec<u8>)>,
     /// The response's headers in the order in which they were received.

@@ -167,9 +167,9 @@ impl<'a, M> Reader<'a, M> {
 
     /// Skips the next byte if it is this one. Returns whether it was.
     fn skip(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
     }
 
     fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), JsonError> {

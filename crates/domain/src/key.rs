@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Timestamp;
-use crate::access::{Reach, Role};
+use crate::access::{OrganizationScope, Role};
 use crate::document::{Document, micros};
 use crate::ids::{KeyId, OrganizationId};
 use crate::limits::{
@@ -90,7 +90,8 @@ pub struct Key {
     /// The key's id.
     pub id: KeyId,
     /// The organizations that it is valid for.
-    pub reach: Reach,
+    #[serde(rename = "reach")]
+    pub organizations: OrganizationScope,
     /// A label for people.
     pub name: String,
     /// What it may do.
@@ -165,7 +166,7 @@ impl Key {
         let NewKey { name, role, token, expire_time, session } = new;
         Key {
             id,
-            reach: organization.into(),
+            organizations: organization.into(),
             name,
             role,
             token,
@@ -205,14 +206,19 @@ impl Key {
     }
 }
 
-/// Checks the role of a new key, and that the role is possible in its reach.
-pub fn check_role(role: Option<Role>, reach: &Reach) -> Result<Role, Violation> {
-    match (role, reach) {
+/// Checks the role of a new key, and that the role is possible in its scope.
+pub fn check_role(
+    role: Option<Role>,
+    organizations: &OrganizationScope,
+) -> Result<Role, Violation> {
+    match (role, organizations) {
         (None, _) => Err(Violation::new("role", "is required")),
-        (Some(Role::Platform), Reach::Organization(_) | Reach::Several(_)) => Err(Violation::new(
-            "role",
-            "is platform, which is for every organization: give * as organization_id, or another role",
-        )),
+        (Some(Role::Platform), OrganizationScope::One(_) | OrganizationScope::Several(_)) => {
+            Err(Violation::new(
+                "role",
+                "is platform, which is for every organization: give * as organization_id, or another role",
+            ))
+        }
         (Some(role), _) => Ok(role),
     }
 }
@@ -325,9 +331,9 @@ mod tests {
 
     #[test]
     fn a_platform_key_is_for_every_organization() {
-        let own = Reach::Organization("acme".parse().expect("an id"));
+        let own = OrganizationScope::One("acme".parse().expect("an id"));
         assert!(check_role(Some(Role::Platform), &own).is_err());
-        assert_eq!(check_role(Some(Role::Platform), &Reach::Everywhere), Ok(Role::Platform));
+        assert_eq!(check_role(Some(Role::Platform), &OrganizationScope::All), Ok(Role::Platform));
         assert_eq!(check_role(Some(Role::Viewer), &own), Ok(Role::Viewer));
         assert!(check_role(None, &own).is_err());
     }

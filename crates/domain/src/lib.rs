@@ -57,5 +57,6 @@ pub mod signing;
 pub mod text;
 pub mod trace;
 pub mod violation;
+pub mod visible_text;
 
 pub use jiff::Timestamp;

@@ -11,24 +11,88 @@ use crate::named_enum::{NamedEnum, named_enum};
 use crate::secret::{SealedSecret, Secret};
 use crate::violation::Violation;
 
-named_enum! {
-    /// The kind of a payload format, without its template or routing key.
-    #[derive(Default)]
-    pub enum PayloadKind {
-        /// Our own body: `event`, `timestamp` and `data`.
-        #[default]
-        Keeptrusts = "keeptrusts",
-        /// A message for an incoming webhook of Slack.
-        Slack = "slack",
-        /// A card for a Workflows webhook of Microsoft Teams.
-        Teams = "teams",
-        /// An alert for PagerDuty's Events API v2.
-        PagerDuty = "pagerduty",
-        /// A CloudEvent 1.0 in structured mode.
-        CloudEvents = "cloudevents",
-        /// What the endpoint's template makes of the event.
-        Custom = "custom",
-    }
+/// Makes the kinds and the formats of one list: each kind with its name, and the part that its format
+/// carries.
+macro_rules! payload_formats {
+    ($(
+        $(#[$about:meta])*
+        $kind:ident = $name:literal $({
+            $(#[$about_part:meta])*
+            $part:ident: $type:ty, or $missing:ident
+        })?,
+    )*) => {
+        named_enum! {
+            /// The kind of a payload format, without its template or routing key.
+            #[derive(Default)]
+            pub enum PayloadKind {
+                $($(#[$about])* $kind = $name,)*
+            }
+        }
+
+        /// A payload format with the template or the routing key that its kind needs, and nothing else.
+        /// `K` is PagerDuty's routing key: sealed in the log and the tables, a [`RoutingKey`] in requests,
+        /// and `()` where it must not be seen.
+        #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub enum PayloadFormat<K = SealedSecret> {
+            $(
+                $(#[$about])*
+                #[serde(rename = $name)]
+                $kind $({
+                    $(#[$about_part])*
+                    $part: $type,
+                })?,
+            )*
+        }
+
+        impl<K> PayloadFormat<K> {
+            /// The format's kind.
+            pub fn kind(&self) -> PayloadKind {
+                match self {
+                    $(PayloadFormat::$kind { .. } => PayloadKind::$kind,)*
+                }
+            }
+
+            fn of_parts(
+                kind: PayloadKind,
+                parts: PayloadParts<K>,
+            ) -> Result<PayloadFormat<K>, MissingPart> {
+                Ok(match kind {
+                    $(PayloadKind::$kind => PayloadFormat::$kind $({
+                        $part: parts.$part.ok_or(MissingPart::$missing)?,
+                    })?,)*
+                })
+            }
+        }
+    };
+}
+
+payload_formats! {
+    /// Our own body: `event`, `timestamp` and `data`.
+    #[default]
+    Keeptrusts = "keeptrusts",
+    /// A message for an incoming webhook of Slack.
+    Slack = "slack",
+    /// A card for a Workflows webhook of Microsoft Teams.
+    Teams = "teams",
+    /// An alert for PagerDuty's Events API v2.
+    PagerDuty = "pagerduty" {
+        /// The integration key of a PagerDuty service.
+        routing_key: K, or RoutingKey
+    },
+    /// A CloudEvent 1.0 in structured mode.
+    CloudEvents = "cloudevents",
+    /// What the endpoint's template makes of the event.
+    Custom = "custom" {
+        /// The template. It compiled when it was set.
+        template: String, or Template
+    },
+}
+
+/// What a format may need besides its kind.
+struct PayloadParts<K> {
+    template: Option<String>,
+    routing_key: Option<K>,
 }
 
 impl fmt::Display for PayloadKind {
@@ -50,35 +114,6 @@ impl FromStr for PayloadKind {
     }
 }
 
-/// A payload format with the template or the routing key that its kind needs, and nothing else. `K` is
-/// PagerDuty's routing key: sealed in the log and the tables, a [`RoutingKey`] in requests, and `()`
-/// where it must not be seen.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum PayloadFormat<K = SealedSecret> {
-    /// Our own body.
-    #[default]
-    Keeptrusts,
-    /// A message for Slack.
-    Slack,
-    /// A card for Microsoft Teams.
-    Teams,
-    /// An alert for PagerDuty.
-    #[serde(rename = "pagerduty")]
-    PagerDuty {
-        /// The integration key of a PagerDuty service.
-        routing_key: K,
-    },
-    /// A CloudEvent.
-    #[serde(rename = "cloudevents")]
-    CloudEvents,
-    /// What the endpoint's template makes of the event.
-    Custom {
-        /// The template. It compiled when it was set.
-        template: String,
-    },
-}
-
 /// A part that a kind of format needs and that was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingPart {
@@ -95,30 +130,7 @@ impl<K> PayloadFormat<K> {
         template: Option<String>,
         routing_key: Option<K>,
     ) -> Result<PayloadFormat<K>, MissingPart> {
-        Ok(match kind {
-            PayloadKind::Keeptrusts => PayloadFormat::Keeptrusts,
-            PayloadKind::Slack => PayloadFormat::Slack,
-            PayloadKind::Teams => PayloadFormat::Teams,
-            PayloadKind::PagerDuty => PayloadFormat::PagerDuty {
-                routing_key: routing_key.ok_or(MissingPart::RoutingKey)?,
-            },
-            PayloadKind::CloudEvents => PayloadFormat::CloudEvents,
-            PayloadKind::Custom => {
-                PayloadFormat::Custom { template: template.ok_or(MissingPart::Template)? }
-            }
-        })
-    }
-
-    /// The format's kind.
-    pub fn kind(&self) -> PayloadKind {
-        match self {
-            PayloadFormat::Keeptrusts => PayloadKind::Keeptrusts,
-            PayloadFormat::Slack => PayloadKind::Slack,
-            PayloadFormat::Teams => PayloadKind::Teams,
-            PayloadFormat::PagerDuty { .. } => PayloadKind::PagerDuty,
-            PayloadFormat::CloudEvents => PayloadKind::CloudEvents,
-            PayloadFormat::Custom { .. } => PayloadKind::Custom,
-        }
+        PayloadFormat::of_parts(kind, PayloadParts { template, routing_key })
     }
 
     /// The template, if the format is custom.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::limits::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, STANDARD_KEY_BYTES};
-use crate::text::first_hidden;
 use crate::violation::Violation;
+use crate::visible_text::first_hidden;
 
 /// The prefix of a Standard Webhooks secret. The base64 of the key follows.
 const STANDARD_PREFIX: &str = "whsec_";
@@ -249,6 +249,7 @@ mod tests {
             (format!("{text}\u{200B}{text}"), "an invisible character (U+200B)"),
             (format!("\u{202E}{text}"), "an invisible character (U+202E)"),
             (format!("{text}\u{3164}"), "an invisible character (U+3164)"),
+            (format!("{text}\u{FE00}"), "an invisible character (U+FE00)"),
             // Before the prefix, the secret would no longer be one of Standard Webhooks.
             (format!(" {}", standard(32)), "begins or ends with a blank"),
             (format!("\u{FEFF}{}", standard(32)), "a byte order mark (U+FEFF)"),

@@ -1,4 +1,4 @@
-//! A limited number of places for expensive work. Each organization gets a share of them, and waiting
+//! A limited number of permits for expensive work. Each organization gets a share of them, and waiting
 //! organizations take turns.
 //!
 //! [`queues`] decides whose turn it is, and is pure. This module waits.
@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 
 use queues::{Entry, Queues};
 
-/// Clones share the places.
+/// Clones share the permits.
 #[derive(Debug, Clone)]
-pub struct FairQueue(Arc<Mutex<Queues<oneshot::Sender<Place>>>>);
+pub struct FairQueue(Arc<Mutex<Queues<oneshot::Sender<Permit>>>>);
 
-/// The right to run. Dropping it frees the place.
+/// The right to run. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     queue: FairQueue,
     organization: OrganizationId,
 }
@@ -28,34 +28,34 @@ pub struct Place {
 pub struct QueueFull;
 
 impl FairQueue {
-    /// An organization may have at most `share` of the places, and at most `waiting` requests that
+    /// An organization may have at most `share` of the permits, and at most `waiting` requests that
     /// wait. `None`: the callers limit them.
-    pub fn new(places: usize, share: usize, waiting: Option<usize>) -> FairQueue {
-        FairQueue(Arc::new(Mutex::new(Queues::new(places, share, waiting))))
+    pub fn new(permits: usize, share: usize, waiting: Option<usize>) -> FairQueue {
+        FairQueue(Arc::new(Mutex::new(Queues::new(permits, share, waiting))))
     }
 
-    /// Waits for a place. Dropping the future stops waiting.
-    pub async fn take(&self, organization: &OrganizationId) -> Result<Place, QueueFull> {
+    /// Waits for a permit. Dropping the future stops waiting.
+    pub async fn take(&self, organization: &OrganizationId) -> Result<Permit, QueueFull> {
         let (grant, granted) = oneshot::channel();
         let entry = self.queues(|queues| queues.enter(organization, grant));
         match entry {
-            Entry::Begins => Ok(self.place_of(organization)),
-            // A waiting request stays in the queue until it has a place or is abandoned.
+            Entry::Begins => Ok(self.permit_for(organization)),
+            // A waiting request stays in the queue until it has a permit or is abandoned.
             Entry::Waits => granted.await.map_err(|_| QueueFull),
             Entry::Refused => Err(QueueFull),
         }
     }
 
-    fn place_of(&self, organization: &OrganizationId) -> Place {
-        Place { queue: self.clone(), organization: organization.clone() }
+    fn permit_for(&self, organization: &OrganizationId) -> Permit {
+        Permit { queue: self.clone(), organization: organization.clone() }
     }
 
-    fn queues<R>(&self, act: impl FnOnce(&mut Queues<oneshot::Sender<Place>>) -> R) -> R {
+    fn queues<R>(&self, act: impl FnOnce(&mut Queues<oneshot::Sender<Permit>>) -> R) -> R {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let next = self.queue.queues(|queues| {
             queues.leave(&self.organization);
@@ -63,8 +63,8 @@ impl Drop for Place {
             queues.begin(|waiting| !waiting.is_closed())
         });
         for (organization, grant) in next {
-            // If the request was abandoned just now, dropping the place frees it.
-            _ = grant.send(self.queue.place_of(&organization));
+            // If the request was abandoned just now, dropping the permit gives it back.
+            _ = grant.send(self.queue.permit_for(&organization));
         }
     }
 }
@@ -78,9 +78,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_abandoned_request_gets_no_turn_and_keeps_no_place() {
+    async fn an_abandoned_request_gets_no_turn_and_keeps_no_permit() {
         let queue = FairQueue::new(1, 1, Some(2));
-        let place = queue.take(&id("a")).await.expect("it is free");
+        let permit = queue.take(&id("a")).await.expect("it is free");
         let waiting = |name| {
             let queue = queue.clone();
             tokio::spawn(async move { queue.take(&id(name)).await })
@@ -89,11 +89,11 @@ mod tests {
         tokio::task::yield_now().await;
         gone.abort();
         assert!(gone.await.expect_err("it was stopped").is_cancelled());
-        drop(place);
-        let place = next.await.expect("no panic").expect("its turn");
+        drop(permit);
+        let permit = next.await.expect("no panic").expect("its turn");
         let refused = waiting("a");
         tokio::task::yield_now().await;
-        drop(place);
-        refused.await.expect("no panic").expect("the place was given back");
+        drop(permit);
+        refused.await.expect("no panic").expect("the permit was given back");
     }
 }

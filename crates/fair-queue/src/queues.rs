@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 
-/// The places, and a queue for each organization.
+/// The permits, and a queue for each organization.
 #[derive(Debug)]
 pub(crate) struct Queues<W> {
     free: usize,
-    /// The most places of one organization.
+    /// The most permits of one organization.
     share: usize,
     /// The longest queue of one organization.
     max_waiting: Option<usize>,
@@ -32,9 +32,9 @@ pub(crate) enum Entry {
 }
 
 impl<W> Queues<W> {
-    pub(crate) fn new(places: usize, share: usize, max_waiting: Option<usize>) -> Queues<W> {
+    pub(crate) fn new(permits: usize, share: usize, max_waiting: Option<usize>) -> Queues<W> {
         Queues {
-            free: places,
+            free: permits,
             share,
             max_waiting,
             organizations: HashMap::new(),
@@ -42,8 +42,8 @@ impl<W> Queues<W> {
         }
     }
 
-    /// Takes a place or queues the request. Requests of one organization keep their order. No request
-    /// waits while there is a free place that it may have.
+    /// Takes a permit or queues the request. Requests of one organization keep their order. No request
+    /// waits while there is a free permit that it may have.
     pub(crate) fn enter(&mut self, id: &OrganizationId, waiting: W) -> Entry {
         let organization = self.organizations.entry(id.clone()).or_default();
         let is_first = organization.waiting.is_empty();
@@ -62,7 +62,7 @@ impl<W> Queues<W> {
         Entry::Waits
     }
 
-    /// Frees a place.
+    /// Takes a permit back.
     pub(crate) fn leave(&mut self, id: &OrganizationId) {
         self.free += 1;
         if let Some(organization) = self.organizations.get_mut(id) {
@@ -71,7 +71,7 @@ impl<W> Queues<W> {
         self.forget(id);
     }
 
-    /// Gives the free places to the requests whose turn it is. Drops those that are not `wanted` any
+    /// Gives the free permits to the requests whose turn it is. Drops those that are not `wanted` any
     /// more.
     pub(crate) fn begin(&mut self, wanted: impl Fn(&W) -> bool) -> Vec<(OrganizationId, W)> {
         let mut begun = Vec::new();
@@ -139,7 +139,7 @@ mod tests {
         let busy: Vec<_> = (0..6).map(|it| queues.enter(&id("busy"), it)).collect();
         assert_eq!(busy[..2], [Entry::Begins, Entry::Begins]);
         assert_eq!(busy[2..], [Entry::Waits, Entry::Waits, Entry::Waits, Entry::Waits]);
-        assert_eq!(begun(&mut queues), [], "its share is used up, and two places stay free");
+        assert_eq!(begun(&mut queues), [], "its share is used up, and two permits stay free");
         assert_eq!(queues.enter(&id("other"), 10), Entry::Begins);
         assert_eq!(queues.enter(&id("third"), 20), Entry::Begins);
         for it in 11..14 {

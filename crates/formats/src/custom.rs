@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use keeptrusts_webhooks_domain::json::{self, JsonError};
 use keeptrusts_webhooks_domain::limits::{MAX_PAYLOAD_DEPTH, MAX_TEMPLATE_BYTES};
 use keeptrusts_webhooks_domain::rfc3339;
+use keeptrusts_webhooks_domain::visible_text::with_blanks_for_hidden;
 use minijinja::machinery::{CodeGenerator, eval, make_string_output};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
@@ -150,7 +151,7 @@ fn not_json(body: &str, error: &JsonError) -> FormatError {
     let shown = before.rsplit('\n').next().unwrap_or_default();
     let start = shown.char_indices().rev().nth(SHOWN_CHARS - 1).map_or(0, |(start, _)| start);
     let ellipsis = if start > 0 { "…" } else { "" };
-    let shown = shown[start..].replace(char::is_control, " ");
+    let shown = with_blanks_for_hidden(&shown[start..]);
     let place = match shown.trim() {
         "" => format!("in line {line} of it"),
         shown => format!("in line {line} of it, after {ellipsis}{shown}"),

@@ -15,6 +15,10 @@ use crate::severity;
 /// The most fields of the data in the summary, which is what a phone shows.
 const SUMMARY_FIELDS: usize = 4;
 
+/// An alert without the data is smaller. Most of it is the summary, of at most 1,024 characters that
+/// JSON writes with at most 6 bytes each.
+const MAX_BYTES_AROUND_DATA: usize = 16 * 1024;
+
 /// The routing key comes first, so that its position in the body is known.
 #[derive(Serialize)]
 struct Alert<'a> {
@@ -39,8 +43,7 @@ struct Details<'a> {
 
 /// A repeated attempt has the same `dedup_key`, so that it opens no second alert.
 pub(crate) fn alert(event: &PayloadEvent<'_>, routing_key: &str) -> Payload {
-    // The text around the data is a few KB.
-    const { assert!(2 * MAX_DATA_BYTES <= MAX_EVENT_BYTES) };
+    const { assert!(MAX_DATA_BYTES + MAX_BYTES_AROUND_DATA <= MAX_EVENT_BYTES) };
     let alert = Alert {
         routing_key,
         event_action: "trigger",

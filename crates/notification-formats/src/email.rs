@@ -1,5 +1,6 @@
 //! The content of an e-mail. Its sender adds headers and encodings.
 
+use keeptrusts_webhooks_domain::visible_text::with_blanks_for_hidden;
 use keeptrusts_webhooks_vendors::Truncator;
 
 use crate::message::{Message, NotificationContext};
@@ -23,8 +24,7 @@ pub struct Mail {
 pub fn mail(context: &NotificationContext<'_>, address: &str) -> Mail {
     let message = Message::of(context);
     // Names have no line ends. If one ever had, it could not add a header.
-    let title: String =
-        message.title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let title = with_blanks_for_hidden(&message.title);
     let text = format!(
         "{}\n-- \nSent by Keeptrusts Webhooks to the notification channel {}.\n",
         message.plain_text(),

@@ -2,8 +2,8 @@
 //! process waits for them.
 //!
 //! A rendering may take some fifty milliseconds, too long for a thread that other requests share. The
-//! number of renderings at a time is limited ([`RendererLimits::places`]). An organization gets at
-//! most [half](RendererLimits::share) of the places, and waiting organizations take turns
+//! number of renderings at a time is limited ([`RendererLimits::permits`]). An organization gets at
+//! most [half](RendererLimits::share) of the permits, and waiting organizations take turns
 //! ([`FairQueue`]). A rendering stops when its caller stops waiting, and after
 //! [`MAX_RENDERING_TIME`].
 //!
@@ -15,31 +15,31 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_fair_queue::{FairQueue, QueueFull};
 use keeptrusts_webhooks_formats::Interrupt;
 
-/// The wall-clock time of one rendering, once it has a place. Its steps limit it to far less; this is
+/// The wall-clock time of one rendering, once it has a permit. Its steps limit it to far less; this is
 /// for the unforeseen. Long enough for a process that is short of CPU time.
 pub const MAX_RENDERING_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy)]
 pub struct RendererLimits {
     /// How many renderings run at a time. At least two.
-    pub places: usize,
+    pub permits: usize,
     /// How many renderings of one organization may wait. `None`: the callers limit them.
     pub waiting: Option<usize>,
 }
 
 impl RendererLimits {
-    /// A place for every two processors, and at least two.
+    /// A permit for every two processors, and at least two.
     pub fn of_this_machine(waiting: Option<usize>) -> RendererLimits {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        RendererLimits { places: (processors / 2).max(2), waiting }
+        RendererLimits { permits: (processors / 2).max(2), waiting }
     }
 
     fn share(self) -> usize {
-        (self.places / 2).max(1)
+        (self.permits / 2).max(1)
     }
 }
 
-/// Clones share the places.
+/// Clones share the permits.
 #[derive(Debug, Clone)]
 pub struct Renderer(FairQueue);
 
@@ -71,23 +71,23 @@ impl Drop for StopWhenDropped {
 
 impl Renderer {
     pub fn new(limits: RendererLimits) -> Renderer {
-        Renderer(FairQueue::new(limits.places.max(2), limits.share(), limits.waiting))
+        Renderer(FairQueue::new(limits.permits.max(2), limits.share(), limits.waiting))
     }
 
     /// Waits for the organization's turn, and runs `render`. The interrupt is raised after
     /// [`MAX_RENDERING_TIME`], or when this future is dropped; `render` must end soon after that, and
-    /// keeps its place until then.
+    /// keeps its permit until then.
     pub async fn run<T: Send + 'static>(
         &self,
         organization: &OrganizationId,
         render: impl FnOnce(&Interrupt) -> T + Send + 'static,
     ) -> Result<T, RenderingError> {
-        let place = self.0.take(organization).await.map_err(|QueueFull| RenderingError::Busy)?;
+        let permit = self.0.take(organization).await.map_err(|QueueFull| RenderingError::Busy)?;
         let interrupt = Interrupt::default();
         let stop = StopWhenDropped(interrupt.clone());
         let rendering = tokio::task::spawn_blocking(move || {
             let made = render(&interrupt);
-            drop(place);
+            drop(permit);
             made
         });
         let done = tokio::time::timeout(MAX_RENDERING_TIME, rendering).await;

@@ -9,7 +9,7 @@ fn id(name: &str) -> OrganizationId {
 }
 
 fn renderer(waiting: Option<usize>) -> Renderer {
-    Renderer::new(RendererLimits { places: 2, waiting })
+    Renderer::new(RendererLimits { permits: 2, waiting })
 }
 
 /// Runs until it is interrupted, as templates do.
@@ -33,7 +33,7 @@ async fn a_rendering_that_takes_too_long_is_stopped_while_others_continue() {
             renderer.run(&id("slow"), slow).await
         })
     };
-    // Two places, of which an organization has one.
+    // Two permits, of which an organization has one.
     let quick = renderer.run(&id("quick"), |_| 1).await;
     assert_eq!(quick, Ok(1));
     assert!(!slow.is_finished(), "nobody waited for it");
@@ -68,7 +68,7 @@ async fn an_abandoned_rendering_stops_or_does_not_start() {
         assert!(abandoned.await.is_err_and(|error| error.is_cancelled()));
     }
     ended.recv_timeout(Duration::from_secs(1)).expect("it stopped long before its time was over");
-    // The place is free again.
+    // The permit is free again.
     assert_eq!(renderer.run(&id("a"), |_| ()).await, Ok(()));
     assert_eq!(began.load(Ordering::SeqCst), 1, "the second one never began");
 }

@@ -62,11 +62,11 @@ impl TrustStore {
     /// The system's certificates. Those that cannot be read are left out with a warning: one odd file
     /// in a directory of hundreds must not stop the process.
     pub fn from_system() -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
+        let system = rustls_native_certs::load_native_certs();
+        for error in &system.errors {
             tracing::warn!(%error, "some of the system's root certificates could not be read");
         }
-        Self::from_system_certificates(found.certs)
+        Self::from_system_certificates(system.certs)
     }
 
     fn from_system_certificates(certificates: Vec<CertificateDer<'static>>) -> Self {
@@ -167,10 +167,10 @@ pub fn authorities_from_pem(
 
 /// At least one.
 fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableCertificates> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err(UnusableCertificates::NoCertificate),
-        Ok(found) => Ok(found),
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(UnusableCertificates::NoCertificate),
+        Ok(certificates) => Ok(certificates),
         Err(_) => Err(UnusableCertificates::NotPem),
     }
 }

@@ -7,7 +7,8 @@ use crate::truncate::Truncator;
 const MAX_SUMMARY: usize = 1_024;
 /// Of `dedup_key`, in characters.
 pub const MAX_DEDUP_KEY: usize = 255;
-pub const MAX_EVENT_BYTES: usize = 512 * 1024;
+/// PagerDuty writes 512 KB, without saying how many bytes a KB has. This is the smaller meaning.
+pub const MAX_EVENT_BYTES: usize = 512_000;
 /// `client`: our name on an incident's page.
 pub const CLIENT: &str = "Keeptrusts Webhooks";
 
@@ -42,10 +43,11 @@ mod tests {
     use crate::truncate::tests::assert_limit;
 
     /// <https://developer.pagerduty.com/docs/send-alert-event>: `dedup_key` has a "maximum permitted
-    /// length of 255 characters"; the API answers larger events than 512 KB with 413.
+    /// length of 255 characters"; the API answers larger events than 512 KB with 413, and
+    /// a KB is read as the smaller of its two meanings.
     #[test]
     fn the_limits_of_an_event_are_the_documented_ones() {
-        assert_eq!((MAX_DEDUP_KEY, MAX_EVENT_BYTES), (255, 512 * 1024));
+        assert_eq!((MAX_DEDUP_KEY, MAX_EVENT_BYTES), (255, 512_000));
     }
 
     #[test]

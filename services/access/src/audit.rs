@@ -72,13 +72,13 @@ impl AuditApi {
     ) -> Result<LogPage, Status> {
         let store = self.log.store();
         let below = self.position(shard, organization, below).await?;
-        let found = store.list_audit_records(shard, organization, filter, below, limit).await;
-        let ListPage { rows: records, next } = found.map_err(database_errors::query_failed)?;
+        let page = store.list_audit_records(shard, organization, filter, below, limit).await;
+        let ListPage { rows: records, next } = page.map_err(database_errors::query_failed)?;
         let end = match next {
             // A cursor must name a record.
             Some(end) if records.last().is_none_or(|last| last.position != end) => {
-                let found = store.read(shard, Position(end.0 - 1), 1).await;
-                found.map_err(database_errors::query_failed)?.pop()
+                let read = store.read(shard, Position(end.0 - 1), 1).await;
+                read.map_err(database_errors::query_failed)?.pop()
             }
             Some(_) => records.last().cloned(),
             None => None,
@@ -95,9 +95,9 @@ impl AuditApi {
         last: Option<RecordName>,
     ) -> Result<Position, Status> {
         let Some(last) = last else { return Ok(Position(i64::MAX)) };
-        let found = self.log.position_of(shard, organization, last).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        found.ok_or_else(|| status::invalid_argument(vec![invalid_page_token()]))
+        let position = self.log.position_of(shard, organization, last).await;
+        let position = position.map_err(database_errors::query_failed)?;
+        position.ok_or_else(|| status::invalid_argument(vec![invalid_page_token()]))
     }
 
     /// The deliveries that entries are about, to add their endpoints and events.
@@ -116,9 +116,9 @@ impl AuditApi {
             return Ok(HashMap::new());
         }
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().deliveries(shard, organization, &ids).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        Ok(found.into_iter().map(|delivery| (delivery.id, delivery)).collect())
+        let deliveries = self.log.store().deliveries(shard, organization, &ids).await;
+        let deliveries = deliveries.map_err(database_errors::query_failed)?;
+        Ok(deliveries.into_iter().map(|delivery| (delivery.id, delivery)).collect())
     }
 }
 

@@ -17,7 +17,7 @@ use keeptrusts_webhooks_contracts::v1::access_service_server::{
     AccessService, AccessServiceServer,
 };
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach};
+use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{
@@ -251,7 +251,8 @@ impl AccessService for AccessApi {
                 "the token is not a session's: to end a key, use RevokeKey",
             ));
         };
-        let organization = call.caller.reach.organization_id().ok_or_else(status::internal)?;
+        let organization =
+            call.caller.organizations.organization_id().ok_or_else(status::internal)?;
         self.revoke(&organization, id, call.metadata(id)).await?;
         Ok(Response::new(v1::EndSessionResponse {}))
     }
@@ -262,11 +263,11 @@ fn session_organization(
     caller: &Caller,
     request: &CreateSession,
 ) -> Result<OrganizationId, Status> {
-    match (&request.organization_id, &caller.reach) {
+    match (&request.organization_id, &caller.organizations) {
         (Some(named), _) if caller.reaches(named) => Ok(named.clone()),
         (Some(named), _) => Err(status::organization_not_found(named)),
-        (None, Reach::Organization(own)) => Ok(own.clone()),
-        (None, Reach::Everywhere | Reach::Several(_)) => {
+        (None, OrganizationScope::One(own)) => Ok(own.clone()),
+        (None, OrganizationScope::All | OrganizationScope::Several(_)) => {
             let description =
                 "is required: the key or token is for several organizations, a session is for one";
             Err(status::invalid_argument(vec![Violation::new("organization_id", description)]))

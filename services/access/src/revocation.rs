@@ -54,7 +54,7 @@ impl AccessApi {
                     let last = made.last().map(|key| key.id);
                     // This leaves nothing out: nobody makes keys with more access than their own.
                     let is_within = |id: OrganizationId| caller.reaches(&id);
-                    made.retain(|key| key.reach.organization_id().is_some_and(is_within));
+                    made.retain(|key| key.organizations.organization_id().is_some_and(is_within));
                     self.revoke_batch(&made, &metadata).await?;
                     Ok((made, last))
                 };
@@ -76,7 +76,7 @@ impl AccessApi {
         for key in keys {
             let Some(fact) = key.revoke() else { continue };
             // Never None: a key is for one organization or for all.
-            let Some(organization) = key.reach.organization_id() else { continue };
+            let Some(organization) = key.organizations.organization_id() else { continue };
             let record = NewRecord::following(key, fact);
             by_organization.entry(organization).or_default().push(record);
         }
@@ -87,8 +87,8 @@ impl AccessApi {
     }
 
     async fn read(&self, organization: &OrganizationId, id: KeyId) -> Result<Key, Status> {
-        let found = self.log.store().key(id).await.map_err(database_errors::query_failed)?;
-        let own = found.filter(|key| key.reach.is_of(organization));
+        let key = self.log.store().key(id).await.map_err(database_errors::query_failed)?;
+        let own = key.filter(|key| key.organizations.is_of(organization));
         own.ok_or_else(|| status::not_found(Resource::Key, id))
     }
 }

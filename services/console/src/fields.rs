@@ -26,8 +26,8 @@ pub(crate) struct Fields(Arc<[(String, String)]>);
 impl Fields {
     /// A field's value; empty if there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
-        let found = self.0.iter().find(|(field, _)| field == name);
-        found.map_or("", |(_, value)| value)
+        let pair = self.0.iter().find(|(field, _)| field == name);
+        pair.map_or("", |(_, value)| value)
     }
 
     /// The value of a field of several lines. Browsers send them with CR LF (HTML,

@@ -202,9 +202,9 @@ pub(crate) struct ShownAttempt {
 
 /// Browsers reconnect when a stream ends, but not after an error status. So only what will never be
 /// there is an error. None: a service does not answer.
-fn unless_not_found<T>(found: Result<T, Status>) -> Result<Option<T>, ErrorPage> {
-    match found.map_err(ErrorPage::from) {
-        Ok(found) => Ok(Some(found)),
+fn unless_not_found<T>(answer: Result<T, Status>) -> Result<Option<T>, ErrorPage> {
+    match answer.map_err(ErrorPage::from) {
+        Ok(answer) => Ok(Some(answer)),
         Err(error @ (ErrorPage::NotFound | ErrorPage::SessionEnded | ErrorPage::NotAllowed)) => {
             Err(error)
         }

@@ -58,8 +58,8 @@ impl DispatchService for DispatchApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let found = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
+            let page = store.list_deliveries(shard, organization, filter, before, limit).await;
+            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
             let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
             Ok(ListChunk { items: things, next })
         };
@@ -108,8 +108,8 @@ impl DispatchService for DispatchApi {
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let found = store.list_attempts(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
+            let page = store.list_attempts(shard, organization, filter, before, limit).await;
+            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
             let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
             Ok(ListChunk { items: things, next })
         };

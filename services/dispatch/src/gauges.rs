@@ -23,6 +23,7 @@ static FIGURES: Mutex<BTreeMap<u16, ShardFigures>> = Mutex::new(BTreeMap::new())
 struct ShardFigures {
     requests: u64,
     lag: u64,
+    blocked: u64,
     /// None: the database did not answer.
     stored: Option<BacklogFigures>,
 }
@@ -61,6 +62,7 @@ pub(crate) fn observe(status: &Arc<DispatchStatus>) {
                     lag: (known - shard.processed_position.load(Ordering::Relaxed))
                         .max(0)
                         .unsigned_abs(),
+                    blocked: shard.blocked_work.count(),
                     stored,
                 };
                 (shard.lease.shard().0, figures)
@@ -91,7 +93,7 @@ async fn query_backlog(shard: &OwnedShard) -> Result<BacklogFigures, StoreError>
 /// Registered once; each collection reads the current figures.
 static GAUGES: LazyLock<()> = LazyLock::new(|| {
     type Value = fn(&ShardFigures) -> Option<f64>;
-    let gauges: [(&str, &str, &str, Value); 5] = [
+    let gauges: [(&str, &str, &str, Value); 6] = [
         (
             "keeptrusts_webhooks.deliveries.waiting",
             "",
@@ -115,6 +117,12 @@ static GAUGES: LazyLock<()> = LazyLock::new(|| {
             "",
             "records that this process knows of and has not acted on",
             |figures| Some(figures.lag as f64),
+        ),
+        (
+            "keeptrusts_webhooks.shard.blocked",
+            "",
+            "channels, replays and deleted endpoints that need a row which this version cannot read",
+            |figures| Some(figures.blocked as f64),
         ),
         ("keeptrusts_webhooks.shard.owned", "", "1: this process owns the shard", |_| Some(1.0)),
     ];

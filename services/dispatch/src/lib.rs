@@ -73,12 +73,12 @@ impl Dispatch {
     pub fn needed_by(&self, readiness: &Readiness) {
         let (status, ended) = (Arc::clone(&self.status), self.work.abort_handle());
         readiness.add_service_check::<DispatchServiceServer<DispatchApi>, _>("leases", move || {
-            let seen = match ended.is_finished() {
+            let leases = match ended.is_finished() {
                 // A defect of ours, which was logged: only a restart helps.
                 true => Err("the work has ended: start the process again".to_owned()),
                 false => status.check_leases(),
             };
-            std::future::ready(seen)
+            std::future::ready(leases)
         });
         let status = Arc::clone(&self.status);
         readiness.add_service_check::<DispatchServiceServer<DispatchApi>, _>("shards", move || {

@@ -222,12 +222,12 @@ impl Ownership {
                 self.others.remove(&number);
                 continue;
             };
-            let seen = self.others.entry(number).or_insert(ForeignLease { ends, since: now });
-            if ends > seen.ends + RENEWAL_THRESHOLD {
-                *seen = ForeignLease { ends, since: now };
+            let known = self.others.entry(number).or_insert(ForeignLease { ends, since: now });
+            if ends > known.ends + RENEWAL_THRESHOLD {
+                *known = ForeignLease { ends, since: now };
             }
             let outlasts = lease.expires_in > time_to_live;
-            let is_stale = outlasts && now.duration_since(seen.since) >= 2 * time_to_live;
+            let is_stale = outlasts && now.duration_since(known.since) >= 2 * time_to_live;
             if let Some(epoch) = lease.epoch.filter(|_| is_stale) {
                 stale.push(Lease { shard: number, epoch });
             }

@@ -60,9 +60,9 @@ impl EndpointApi {
         id: EndpointId,
     ) -> Result<Endpoint, Status> {
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
+        let endpoint = self.log.store().endpoint(shard, organization, id).await;
+        let endpoint = endpoint.map_err(database_errors::query_failed)?;
+        let existing = endpoint.filter(|endpoint| endpoint.delete_time.is_none());
         existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
     }
 }

@@ -182,8 +182,8 @@ impl IngestService for IngestApi {
         let filter = &EventFilter { event_type, accepted, publisher };
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let found = store.list_events(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = found.map_err(database_errors::query_failed)?;
+            let page = store.list_events(shard, organization, filter, before, limit).await;
+            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
             let items = rows.iter().map(|event| (event.id, event.into())).collect();
             Ok(ListChunk { items, next })
         };

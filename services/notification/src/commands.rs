@@ -47,9 +47,9 @@ impl NotificationApi {
         current: &[EndpointId],
     ) -> Result<(), Status> {
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().endpoints(shard, organization, ids).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        let existing = found.iter().filter(|endpoint| endpoint.delete_time.is_none());
+        let endpoints = self.log.store().endpoints(shard, organization, ids).await;
+        let endpoints = endpoints.map_err(database_errors::query_failed)?;
+        let existing = endpoints.iter().filter(|endpoint| endpoint.delete_time.is_none());
         let existing: Vec<_> = existing.map(|endpoint| endpoint.id).collect();
         check_endpoints_exist(CHANNEL_ENDPOINT_IDS, ids, &existing, current)
             .map_err(status::invalid_argument)

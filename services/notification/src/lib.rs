@@ -78,9 +78,9 @@ impl NotificationApi {
 
     async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().channel(shard, organization, id).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        let existing = found.filter(|channel| channel.delete_time.is_none());
+        let channel = self.log.store().channel(shard, organization, id).await;
+        let channel = channel.map_err(database_errors::query_failed)?;
+        let existing = channel.filter(|channel| channel.delete_time.is_none());
         existing.ok_or_else(|| status::not_found(Resource::Channel, id))
     }
 }

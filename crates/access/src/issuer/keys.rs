@@ -59,9 +59,9 @@ impl IssuerKeys {
         fits: impl Fn(&Jwk) -> bool,
     ) -> Result<DecodingKey, KeyLookupError> {
         let cached = self.cache.get().await;
-        let found = cached.as_ref().and_then(|cached| choose(&cached.value, kid, &fits));
+        let key = cached.as_ref().and_then(|cached| choose(&cached.value, kid, &fits));
         let is_fresh = cached.as_ref().is_some_and(|cached| cached.is_fresh());
-        match found {
+        match key {
             Some(key) if is_fresh => Ok(key),
             // An old key is still usable: the caller does not wait for the issuer.
             Some(key) => {

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keeptrusts_webhooks_domain::visible_text::with_hidden_escaped;
 use serde_json::Value;
 
 use super::claims::Claims;
@@ -59,19 +60,10 @@ impl TokenDefect {
 pub(crate) fn for_log(value: Option<&Value>) -> String {
     let Some(value) = value else { return "missing".to_owned() };
     let text = value.to_string();
-    let mut logged = String::new();
-    for (count, char) in text.chars().enumerate() {
-        if count == MAX_LOGGED_CHARS {
-            logged.push('…');
-            break;
-        }
-        match char {
-            ' '..='~' => logged.push(char),
-            // Also keeps characters that reverse the text's direction out of the log.
-            _ => logged.extend(char.escape_debug()),
-        }
+    match text.char_indices().nth(MAX_LOGGED_CHARS) {
+        Some((end, _)) => with_hidden_escaped(&text[..end]) + "…",
+        None => with_hidden_escaped(&text),
     }
-    logged
 }
 
 /// Decodes the header (0) or the claims (1) of a token without verifying it.
@@ -91,7 +83,7 @@ mod tests {
         let value = |value: Value| for_log(Some(&value));
         assert_eq!(for_log(None), "missing");
         assert_eq!(value(json!(["a", 1])), r#"["a",1]"#);
-        assert_eq!(value(json!("a\nb\u{202e}c")), r#""a\nb\u{202e}c""#);
+        assert_eq!(value(json!("a\nb\u{202e}c\u{3164}")), r#""a\nb\u{202e}c\u{3164}""#);
         assert_eq!(value(json!("x".repeat(8_000))).chars().count(), MAX_LOGGED_CHARS + 1);
     }
 }

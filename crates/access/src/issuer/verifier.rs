@@ -78,8 +78,8 @@ impl TokenVerifier {
             return Err(TokenDefect::Extensions.into());
         }
         let fits = |key: &Jwk| is_for(key, header.alg.into());
-        let found = self.keys.find(header.kid.as_deref(), fits).await;
-        let key = found.map_err(|not_found| match not_found {
+        let key = self.keys.find(header.kid.as_deref(), fits).await;
+        let key = key.map_err(|not_found| match not_found {
             KeyLookupError::NoKeys => VerificationError::NoKeys,
             KeyLookupError::Unknown { known } => {
                 let (found, algorithm) = (key_id(&header), format!("{:?}", header.alg));

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use keeptrusts_webhooks_domain::access::{Reach, Role};
+use keeptrusts_webhooks_domain::access::{OrganizationScope, Role};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use serde_json::Value;
 
@@ -81,11 +81,11 @@ fn descend<'a>(claims: &'a Claims, path: &str, depth: usize) -> Option<&'a Value
 
 /// The organizations that a token gives access to. `*` alone means all of them; in a list or a map it
 /// would be an organization's name at the provider.
-pub(super) fn reach_in(claim: Option<&Value>) -> Result<Reach, ClaimProblem> {
+pub(super) fn organizations_in(claim: Option<&Value>) -> Result<OrganizationScope, ClaimProblem> {
     if let Some(Value::String(id)) = claim {
         let id = OrganizationId::or_all(id);
         return id
-            .map(Reach::from)
+            .map(OrganizationScope::from)
             .map_err(|_| ClaimProblem::new("organization_id", "is not an organization's id"));
     }
     let names = names_in(claim).ok_or_else(|| {
@@ -95,8 +95,8 @@ pub(super) fn reach_in(claim: Option<&Value>) -> Result<Reach, ClaimProblem> {
     let ids: BTreeSet<OrganizationId> = names.filter_map(|name| name.parse().ok()).collect();
     match ids.len() {
         0 => Err(ClaimProblem::new("organization_id", "names no organization by its id")),
-        1 => Ok(ids.into_iter().next().map(Reach::Organization).expect("there is one")),
-        2..=MAX_ORGANIZATIONS => Ok(Reach::Several(ids.into_iter().collect())),
+        1 => Ok(ids.into_iter().next().map(OrganizationScope::One).expect("there is one")),
+        2..=MAX_ORGANIZATIONS => Ok(OrganizationScope::Several(ids.into_iter().collect())),
         more => {
             let message = format!("names {more} organizations and may name {MAX_ORGANIZATIONS}");
             Err(ClaimProblem::new("organization_count", message))
@@ -109,8 +109,8 @@ pub(super) fn reach_in(claim: Option<&Value>) -> Result<Reach, ClaimProblem> {
 pub(super) fn role_in(claim: Option<&Value>, map: &[RoleName]) -> Result<Role, ClaimProblem> {
     let names = names_in(claim).into_iter().flatten();
     let roles: BTreeSet<Role> = names.flat_map(|name| roles_of(name, map)).collect();
-    let mut found = roles.iter().copied();
-    match (found.next(), found.next()) {
+    let mut distinct = roles.iter().copied();
+    match (distinct.next(), distinct.next()) {
         (None, _) => {
             let kind = if claim.is_some() { "role_unknown" } else { "role_missing" };
             Err(ClaimProblem::new(kind, format!("names none of the roles {}", all_names(map))))
@@ -182,13 +182,13 @@ mod tests {
     #[test]
     fn organizations_are_read_as_providers_send_them() {
         let several = |ids: &[&str]| {
-            Reach::Several(ids.iter().map(|id| id.parse().expect("an id")).collect())
+            OrganizationScope::Several(ids.iter().map(|id| id.parse().expect("an id")).collect())
         };
-        let one = |id: &str| Reach::Organization(id.parse().expect("an id"));
+        let one = |id: &str| OrganizationScope::One(id.parse().expect("an id"));
         let many: Vec<_> = (0..=MAX_ORGANIZATIONS).map(|number| format!("o{number}")).collect();
         for (claim, expected) in [
             (json!("acme"), Ok(one("acme"))),
-            (json!("*"), Ok(Reach::Everywhere)),
+            (json!("*"), Ok(OrganizationScope::All)),
             (json!(["acme"]), Ok(one("acme"))),
             (json!(["globex", "acme", "acme"]), Ok(several(&["acme", "globex"]))),
             (json!({"acme": {"id": "42c3"}}), Ok(one("acme"))),
@@ -214,7 +214,7 @@ mod tests {
             ),
             (json!(many), Err("names 101 organizations and may name 100")),
         ] {
-            assert_reads(&claim, reach_in(Some(&claim)), expected);
+            assert_reads(&claim, organizations_in(Some(&claim)), expected);
         }
     }
 
@@ -261,10 +261,13 @@ mod tests {
         let many: Vec<_> = (0..=MAX_ORGANIZATIONS).map(|number| format!("o{number}")).collect();
         let organizations = [None, Some(json!("No Id")), Some(json!(many))];
         let roles = [None, Some(json!("root")), Some(json!(["viewer", "publisher"]))];
-        let reach = organizations.iter().map(|claim| reach_in(claim.as_ref()).map(drop));
+        let organizations =
+            organizations.iter().map(|claim| organizations_in(claim.as_ref()).map(drop));
         let role = roles.iter().map(|claim| role_in(claim.as_ref(), &[]).map(drop));
-        let kinds: BTreeSet<_> =
-            reach.chain(role).map(|found| found.expect_err("it lacks something").kind).collect();
+        let kinds: BTreeSet<_> = organizations
+            .chain(role)
+            .map(|found| found.expect_err("it lacks something").kind)
+            .collect();
         assert_eq!(
             kinds.len(),
             6,

@@ -2,12 +2,12 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::{Caller, Credential};
-use keeptrusts_webhooks_domain::access::{Reach, Role};
+use keeptrusts_webhooks_domain::access::{OrganizationScope, Role};
 use keeptrusts_webhooks_domain::limits::MAX_ACTOR_CHARS;
 use keeptrusts_webhooks_domain::text::is_line;
 use serde_json::Value;
 
-use super::access_claims::{ClaimProblem, RoleName, claim_at, reach_in, role_in};
+use super::access_claims::{ClaimProblem, RoleName, claim_at, organizations_in, role_in};
 use super::web_token_error::WebTokenError;
 use crate::issuer::{Claims, TokenDefect};
 
@@ -35,34 +35,38 @@ impl ClaimNames {
         let expire_time = expire_time(claims);
         let expire_time =
             expire_time.ok_or_else(|| invalid("exp", "a time before the year 10000".to_owned()))?;
-        let (role, reach) = self.role_and_reach(claims).map_err(WebTokenError::Insufficient)?;
+        let (role, organizations) =
+            self.role_and_organizations(claims).map_err(WebTokenError::Insufficient)?;
         let named = ["email", "preferred_username", "name"].iter();
         let name = named.filter_map(|claim| text(claims, claim)).find(|text| is_nameable(text));
         Ok(Caller {
             actor: format!("oidc:{subject}").into(),
             name: name.unwrap_or(subject).into(),
             role,
-            reach,
+            organizations,
             expire_time: Some(expire_time),
             credential: Credential::WebToken,
             address: None,
         })
     }
 
-    fn role_and_reach(&self, claims: &Claims) -> Result<(Role, Reach), ClaimProblem> {
+    fn role_and_organizations(
+        &self,
+        claims: &Claims,
+    ) -> Result<(Role, OrganizationScope), ClaimProblem> {
         let named = |name: &str| claim_at(claims, name);
         let role = role_in(named(&self.role), &self.role_map)
             .map_err(|lacks| lacks.in_claim(&self.role))?;
-        let reach = reach_in(named(&self.organization))
+        let organizations = organizations_in(named(&self.organization))
             .map_err(|lacks| lacks.in_claim(&self.organization))?;
-        if role == Role::Platform && reach != Reach::Everywhere {
+        if role == Role::Platform && organizations != OrganizationScope::All {
             let message = format!(
                 "the token's role is platform, which is for every organization: its claim `{}` must be *",
                 self.organization
             );
             return Err(ClaimProblem::new("platform", message));
         }
-        Ok((role, reach))
+        Ok((role, organizations))
     }
 }
 

@@ -20,7 +20,7 @@ fn claims_give_the_callers_name_organization_and_role() {
     let caller = caller(claims).expect("enough is said");
     assert_eq!((&*caller.actor, &*caller.name), ("oidc:u-1", "ann@acme.example"));
     assert_eq!(caller.role, Role::Viewer);
-    assert_eq!(caller.reach.to_string(), "acme");
+    assert_eq!(caller.organizations.to_string(), "acme");
     assert_eq!(caller.expire_time.map(|time| time.as_second()), Some(4_000_000_000));
 }
 

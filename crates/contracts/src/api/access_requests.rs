@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::access::{Reach, Role};
+use keeptrusts_webhooks_domain::access::{OrganizationScope, Role};
 use keeptrusts_webhooks_domain::endpoint_config::check_name;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{check_key_life, check_role, check_session_life};
@@ -35,8 +35,10 @@ impl TryFrom<v1::CreateKeyRequest> for CreateKey {
         let name = violations.check(check_name("name", request.name));
         let role = violations.check(optional_enum::<v1::Role, Role>("role", request.role));
         let role = role.and_then(|role| {
-            let reach = Reach::from(organization_id.clone().unwrap_or_else(OrganizationId::all));
-            violations.check(check_role(role, &reach))
+            let organizations = OrganizationScope::from(
+                organization_id.clone().unwrap_or_else(OrganizationId::all),
+            );
+            violations.check(check_role(role, &organizations))
         });
         let life = request.time_to_live.map(life).transpose();
         let life =

@@ -1,6 +1,6 @@
 //! Deliveries and attempts in responses.
 
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange, Trigger};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, HttpExchange, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::plural::pluralize;
@@ -69,7 +69,7 @@ pub fn attempt_without_content(attempt: &Attempt) -> v1::Attempt {
 /// this and the receiver may send anything.
 pub fn attempt_with_content(
     attempt: &Attempt,
-    exchange: Option<&Exchange>,
+    exchange: Option<&HttpExchange>,
     event_body: Option<&[u8]>,
 ) -> v1::Attempt {
     let sent = exchange.and_then(|exchange| exchange.request_body.as_deref()).or(event_body);
@@ -91,7 +91,7 @@ fn headers(headers: &[(String, Vec<u8>)]) -> Vec<v1::Header> {
 }
 
 /// The body of a receiver's response for people: the text, or a description if it is not text.
-fn answer_text(exchange: &Exchange) -> String {
+fn answer_text(exchange: &HttpExchange) -> String {
     let body = &exchange.response_body;
     let length = body.len();
     let size = pluralize(length, "byte", "bytes");

@@ -1,7 +1,7 @@
 //! Keys and callers in responses.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
+use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope, Role};
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 
@@ -22,7 +22,7 @@ pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Times
     };
     v1::Key {
         id: key.id.to_string(),
-        organization_id: key.reach.to_string(),
+        organization_id: key.organizations.to_string(),
         name: key.name.clone(),
         role: v1::Role::from(key.role).into(),
         kind: kind.into(),
@@ -43,13 +43,13 @@ impl From<&Caller> for v1::WhoAmIResponse {
             name: caller.name.as_ref().to_owned(),
             role: v1::Role::from(caller.role).into(),
             organization_id: caller
-                .reach
+                .organizations
                 .organization_id()
                 .map(|id| id.to_string())
                 .unwrap_or_default(),
-            organization_ids: match &caller.reach {
-                Reach::Several(ids) => ids.iter().map(ToString::to_string).collect(),
-                Reach::Everywhere | Reach::Organization(_) => Vec::new(),
+            organization_ids: match &caller.organizations {
+                OrganizationScope::Several(ids) => ids.iter().map(ToString::to_string).collect(),
+                OrganizationScope::All | OrganizationScope::One(_) => Vec::new(),
             },
             expire_time: caller.expire_time.map(timestamp_to_proto),
             is_session: matches!(caller.credential, Credential::Session { .. }),

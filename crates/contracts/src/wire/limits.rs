@@ -21,6 +21,6 @@ pub(super) const LIMITS: &[(&str, &str, usize)] = &[
 
 pub(super) fn of(message: &str, field: &str) -> Option<usize> {
     let name = message.rsplit('.').next().unwrap_or(message);
-    let found = LIMITS.iter().find(|(message, known, _)| (*message, *known) == (name, field));
-    found.map(|(_, _, limit)| *limit)
+    let entry = LIMITS.iter().find(|(message, known, _)| (*message, *known) == (name, field));
+    entry.map(|(_, _, limit)| *limit)
 }

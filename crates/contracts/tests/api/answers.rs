@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::api::{
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::{
-    Attempt, AttemptDetails, AttemptOutcome, Exchange, Trigger,
+    Attempt, AttemptDetails, AttemptOutcome, HttpExchange, Trigger,
 };
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
@@ -219,7 +219,7 @@ fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
     assert_eq!(v1::Attempt::from(&attempt), listed);
     assert_eq!(attempt_with_content(&attempt, None, None), listed, "all of it has expired");
 
-    let exchange = Exchange {
+    let exchange = HttpExchange {
         request_headers: vec![("webhook-id".to_owned(), b"evt".to_vec())],
         response_headers: vec![("x".to_owned(), vec![b'a', 0xff])],
         response_body: b"Gr\xf6\xdfe".to_vec(),
@@ -228,7 +228,7 @@ fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
     let shown = attempt_with_content(&attempt, Some(&exchange), Some(b"{}"));
     assert_eq!(shown.request_body, "{}");
     assert_eq!(shown.response_body, "Gr\u{fffd}\u{fffd}e", "what is not UTF-8 is replaced");
-    let of_its_own = Exchange { request_body: Some(b"[]".to_vec()), ..exchange.clone() };
+    let of_its_own = HttpExchange { request_body: Some(b"[]".to_vec()), ..exchange.clone() };
     let other = attempt_with_content(&attempt, Some(&of_its_own), Some(b"{}"));
     assert_eq!(other.request_body, "[]", "what was sent, and not the event's body");
     assert_eq!(shown.request_headers[0].name, "webhook-id");
@@ -241,7 +241,7 @@ fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
         let encoding = encoding.map(|name| ("content-encoding".to_owned(), name.into()));
         let response_headers = encoding.into_iter().collect();
         let exchange =
-            Exchange { response_headers, response_body: body.to_vec(), ..exchange.clone() };
+            HttpExchange { response_headers, response_body: body.to_vec(), ..exchange.clone() };
         attempt_with_content(&attempt, Some(&exchange), None).response_body
     };
     assert_eq!(answered(Some("br"), b"\x0b\x02"), "[2 bytes, encoded: br]");

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_contracts::DESCRIPTORS;
 use keeptrusts_webhooks_contracts::log_codec::{
     Metadata, decode, decode_exchange, encode, encode_exchange, kind,
 };
-use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, HttpExchange};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Position;
@@ -70,7 +70,7 @@ fn the_bytes_of_metadata_are_those_that_are_in_logs_already() {
 
 #[test]
 fn the_bytes_of_an_exchange_are_those_that_are_in_body_tables_already() {
-    let exchange = Exchange {
+    let exchange = HttpExchange {
         request_headers: vec![("a".to_owned(), b"1".to_vec())],
         response_headers: vec![("b".to_owned(), vec![0xff])],
         response_body: b"ok".to_vec(),

@@ -7,7 +7,7 @@ use keeptrusts_webhooks_contracts::log_codec::{
 };
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, HttpExchange, Trigger};
 use keeptrusts_webhooks_domain::config::FieldValue;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::DisableCause;
@@ -66,7 +66,7 @@ proptest! {
         response_body in vec(any::<u8>(), 0..64),
         request_body in of(vec(any::<u8>(), 0..64)),
     ) {
-        let exchange = Exchange { request_headers, response_headers, response_body, request_body };
+        let exchange = HttpExchange { request_headers, response_headers, response_body, request_body };
         prop_assert_eq!(decode_exchange(&encode_exchange(&exchange)), Ok(exchange));
     }
 

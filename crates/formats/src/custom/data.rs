@@ -155,8 +155,8 @@ impl Map {
                     index.sort_unstable_by(|a, b| compare(self.name(*a), self.name(*b)));
                     index
                 });
-                let found = index.binary_search_by(|place| compare(self.name(*place), name));
-                found.ok().map(|found| index[found])
+                let position = index.binary_search_by(|place| compare(self.name(*place), name));
+                position.ok().map(|position| index[position])
             }
         };
         place.map(|place| &self.members[place].1)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_vendors::pager_duty::MAX_EVENT_BYTES;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,7 +13,7 @@ use super::{object, one_of, text};
 type Members<'a> = HashMap<&'a str, &'a RawValue>;
 
 pub(crate) fn check(body: &[u8]) {
-    assert!(body.len() <= 512_000, "{} bytes", body.len());
+    assert!(body.len() <= MAX_EVENT_BYTES, "{} bytes", body.len());
     let alert: Members<'_> = serde_json::from_slice(body).expect("an object");
     let payload: Members<'_> = serde_json::from_str(alert["payload"].get()).expect("an object");
 

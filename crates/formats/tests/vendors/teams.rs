@@ -1,17 +1,15 @@
 //! <https://learn.microsoft.com/connectors/teams/#microsoft-teams-webhook>, the message, and
 //! <https://adaptivecards.io/explorer>, of which AdaptiveCard, TextBlock and FactSet in 1.4.
 
+use keeptrusts_webhooks_vendors::teams::MAX_MESSAGE_BYTES;
 use serde_json::Value;
 
 use super::{items, object, one_of, text};
 
-/// 28 KB, however they are counted.
-const MAX_BYTES: usize = 28_000;
-
 pub(crate) fn check(body: &[u8]) {
     let units = std::str::from_utf8(body).expect("UTF-8").encode_utf16().count();
-    assert!(body.len() <= MAX_BYTES, "{} bytes in UTF-8", body.len());
-    assert!(2 * units <= MAX_BYTES, "{} bytes in UTF-16", 2 * units);
+    assert!(body.len() <= MAX_MESSAGE_BYTES, "{} bytes in UTF-8", body.len());
+    assert!(2 * units <= MAX_MESSAGE_BYTES, "{} bytes in UTF-16", 2 * units);
     let message: Value = serde_json::from_slice(body).expect("JSON");
     let message = object(&message, &["type", "attachments"], &[]);
     assert_eq!(message["type"], "message");
@@ -28,7 +26,7 @@ pub(crate) fn check(body: &[u8]) {
             "TextBlock" => {
                 let optional = ["size", "weight", "wrap", "isSubtle", "fontType"];
                 let block = object(element, &["type", "text"], &optional);
-                text(&block["text"], MAX_BYTES);
+                text(&block["text"], MAX_MESSAGE_BYTES);
                 block.get("size").inspect(|size| {
                     one_of(size, &["Default", "Small", "Medium", "Large", "ExtraLarge"]);
                 });

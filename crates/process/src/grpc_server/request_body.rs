@@ -71,7 +71,7 @@ mod tests {
     use bytes::Bytes;
     use http::request::Parts;
     use http_body::Frame;
-    use keeptrusts_webhooks_domain::access::{Credential, Reach, Role};
+    use keeptrusts_webhooks_domain::access::{Credential, OrganizationScope, Role};
     use tokio::sync::Notify;
     use tonic::Code;
 
@@ -114,7 +114,7 @@ mod tests {
             actor: "key_1".into(),
             name: "key".into(),
             role: Role::Admin,
-            reach: Reach::Everywhere,
+            organizations: OrganizationScope::All,
             expire_time: None,
             credential: Credential::WebToken,
             address: None,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
-use keeptrusts_webhooks_domain::access::{Caller, Reach};
+use keeptrusts_webhooks_domain::access::{Caller, OrganizationScope};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use tonic::Status;
 
@@ -47,9 +47,11 @@ impl Holder {
     /// The caller's organization, or the caller itself if it has access to several: which of them a
     /// request is about is known only from its body.
     pub(super) fn of(caller: &Caller) -> Holder {
-        match &caller.reach {
-            Reach::Organization(id) => Holder::Organization(id.clone()),
-            Reach::Everywhere | Reach::Several(_) => Holder::Actor(Arc::clone(&caller.actor)),
+        match &caller.organizations {
+            OrganizationScope::One(id) => Holder::Organization(id.clone()),
+            OrganizationScope::All | OrganizationScope::Several(_) => {
+                Holder::Actor(Arc::clone(&caller.actor))
+            }
         }
     }
 }
@@ -303,21 +305,26 @@ mod tests {
     #[test]
     fn a_caller_with_access_to_several_organizations_is_charged_itself() {
         let organization = |name: &str| name.parse::<OrganizationId>().expect("an id");
-        let holder = |reach| {
+        let holder = |organizations| {
             Holder::of(&Caller {
                 actor: "oidc:ann".into(),
                 name: "ann".into(),
                 role: Role::Viewer,
-                reach,
+                organizations,
                 expire_time: None,
                 credential: Credential::WebToken,
                 address: None,
             })
         };
         let (acme, globex) = (organization("acme"), organization("globex"));
-        assert_eq!(holder(Reach::Organization(acme.clone())), Holder::Organization(acme.clone()));
-        for reach in [Reach::Everywhere, Reach::Several([acme, globex].into())] {
-            assert_eq!(holder(reach), Holder::Actor("oidc:ann".into()));
+        assert_eq!(
+            holder(OrganizationScope::One(acme.clone())),
+            Holder::Organization(acme.clone())
+        );
+        for organizations in
+            [OrganizationScope::All, OrganizationScope::Several([acme, globex].into())]
+        {
+            assert_eq!(holder(organizations), Holder::Actor("oidc:ann".into()));
         }
     }
 }

@@ -58,12 +58,12 @@ impl PemFile {
     /// The certificates in their order, at least one.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
         let text = self.read()?;
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-        let found = found.map_err(|_| self.not_pem())?;
-        if found.is_empty() {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        let certificates = certificates.map_err(|_| self.not_pem())?;
+        if certificates.is_empty() {
             return Err(self.missing("certificate", "CERTIFICATE"));
         }
-        Ok(found)
+        Ok(certificates)
     }
 
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsFileError> {

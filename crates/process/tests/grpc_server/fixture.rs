@@ -9,7 +9,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClien
 use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
     IngestService, IngestServiceServer,
 };
-use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
+use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope, Role};
 use keeptrusts_webhooks_process::deadline;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::grpc_server::{
@@ -52,7 +52,7 @@ impl keeptrusts_webhooks_process::grpc_server::Gate for LetsAllIn {
             actor: organization.into(),
             name: "key".into(),
             role: Role::Admin,
-            reach: Reach::Organization(organization.parse().expect("an id")),
+            organizations: OrganizationScope::One(organization.parse().expect("an id")),
             expire_time: None,
             credential: Credential::WebToken,
             address: None,

@@ -179,7 +179,7 @@ fn next_version(
         // A key may exist or not: an operation that expects version 0 creates it only if it does not.
         Stream::Key(id) => {
             let existing = fold.key(id);
-            let is_ours = existing.is_none_or(|key| key.reach.is_of(organization));
+            let is_ours = existing.is_none_or(|key| key.organizations.is_of(organization));
             is_ours.then(|| existing.map_or(Version(0), |key| key.version))
         }
         Stream::Replay(id) => fold

@@ -385,7 +385,7 @@ impl Fold {
             key.apply(fact, record.recorded_at);
             key
         };
-        check_succession(record, key.reach.is_of(&record.organization_id), key.version)?;
+        check_succession(record, key.organizations.is_of(&record.organization_id), key.version)?;
         self.changes.keys.insert(id, key);
         Ok(())
     }

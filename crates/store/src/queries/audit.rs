@@ -26,8 +26,8 @@ impl dyn Store + '_ {
         let floor = match filter.examined_rows(limit) {
             Some(rows) => {
                 let last = walk::last(trail(organization, before), rows);
-                let found = self.select(shard, last.erased()).await?;
-                found.map(|row| row.position("position"))?.pop()
+                let row = self.select(shard, last.erased()).await?;
+                row.map(|row| row.position("position"))?.pop()
             }
             None => None,
         };

@@ -80,8 +80,8 @@ impl dyn Store + '_ {
         organization: Option<&OrganizationId>,
     ) -> Result<HashMap<EndpointId, FailureStreak>, StoreError> {
         let theirs = Selection::new().equal_if("organization_id", organization);
-        let found = self.selected(shard, theirs).await?.into_iter();
-        Ok(found.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())
+        let rows = self.selected(shard, theirs).await?.into_iter();
+        Ok(rows.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())
     }
 
     /// The last pause of each endpoint, over or not: of an organization, or of the shard.
@@ -91,8 +91,8 @@ impl dyn Store + '_ {
         organization: Option<&OrganizationId>,
     ) -> Result<HashMap<EndpointId, Pause>, StoreError> {
         let theirs = Selection::new().equal_if("organization_id", organization);
-        let found = self.selected(shard, theirs).await?.into_iter();
-        Ok(found.map(|row: PausedEndpoint| (row.endpoint_id, row.pause)).collect())
+        let rows = self.selected(shard, theirs).await?.into_iter();
+        Ok(rows.map(|row: PausedEndpoint| (row.endpoint_id, row.pause)).collect())
     }
 }
 

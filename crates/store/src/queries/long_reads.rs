@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_fair_queue::{FairQueue, Place};
+use keeptrusts_webhooks_fair_queue::{FairQueue, Permit};
 use tokio::time::timeout;
 
 use crate::limits::{
@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::log::metrics::{self, LongRead};
 
-/// The queues of a process. A place is given back by dropping it.
+/// The queues of a process. A permit is given back by dropping it.
 #[derive(Debug)]
 pub struct LongReads {
     reads: FairQueue,
@@ -45,12 +45,12 @@ impl Default for LongReads {
 }
 
 impl LongReads {
-    /// Waits for a place for a long read, at most [`MAX_LONG_READ_WAIT`].
-    pub async fn take(&self, organization: &OrganizationId) -> Result<Place, TooManyLongReads> {
+    /// Waits for a permit for a long read, at most [`MAX_LONG_READ_WAIT`].
+    pub async fn take(&self, organization: &OrganizationId) -> Result<Permit, TooManyLongReads> {
         match timeout(MAX_LONG_READ_WAIT, self.reads.take(organization)).await {
-            Ok(Ok(place)) => {
+            Ok(Ok(permit)) => {
                 metrics::long_read(LongRead::Begun);
-                Ok(place)
+                Ok(permit)
             }
             Ok(Err(_)) | Err(_) => {
                 metrics::long_read(LongRead::Refused);
@@ -59,8 +59,8 @@ impl LongReads {
         }
     }
 
-    /// Waits for a place for one read of a follower that is behind.
-    pub(crate) async fn catch_up(&self, organization: &OrganizationId) -> Option<Place> {
+    /// Waits for a permit for one read of a follower that is behind.
+    pub(crate) async fn catch_up(&self, organization: &OrganizationId) -> Option<Permit> {
         // It is never None: this queue refuses nobody.
         self.catch_ups.take(organization).await.ok()
     }
@@ -83,27 +83,27 @@ mod tests {
         for _ in 0..=MAX_WAITING_LONG_READS {
             let reads = Arc::clone(&reads);
             long.push(tokio::spawn(async move {
-                let _place = reads.take(&id("busy")).await?;
+                let _permit = reads.take(&id("busy")).await?;
                 std::future::pending::<Result<(), TooManyLongReads>>().await
             }));
         }
         // When this task goes on, all of them wait.
         tokio::task::yield_now().await;
         assert!(reads.take(&id("busy")).await.is_err(), "too many wait");
-        drop(reads.take(&id("other")).await.expect("it has a place"));
+        drop(reads.take(&id("other")).await.expect("it has a permit"));
         // One reads for ever; the others give up waiting.
         tokio::time::sleep(MAX_LONG_READ_WAIT + Duration::from_secs(1)).await;
         assert_eq!(long.iter().filter(|read| !read.is_finished()).count(), 1);
-        drop(reads.take(&id("other")).await.expect("it has a place"));
+        drop(reads.take(&id("other")).await.expect("it has a permit"));
         long.iter().for_each(|read| read.abort());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_follower_that_catches_up_waits_only_for_other_followers() {
         let reads = Arc::new(LongReads::default());
-        let _busy = reads.take(&id("busy")).await.expect("it has a place");
-        let _other = reads.take(&id("other")).await.expect("it has a place");
-        let step = reads.catch_up(&id("busy")).await.expect("it has a place");
+        let _busy = reads.take(&id("busy")).await.expect("it has a permit");
+        let _other = reads.take(&id("other")).await.expect("it has a permit");
+        let step = reads.catch_up(&id("busy")).await.expect("it has a permit");
         let waiting: Vec<_> = (0..=MAX_WAITING_LONG_READS)
             .map(|_| {
                 let reads = Arc::clone(&reads);

@@ -66,9 +66,9 @@ impl dyn Store + '_ {
         shard: Shard,
     ) -> Result<Vec<(ChannelId, Timestamp)>, StoreError> {
         let earliest = Extreme::Least("due_time");
-        let found = self.grouped(shard, waiting().erased(), "channel_id", earliest).await?;
+        let groups = self.grouped(shard, waiting().erased(), "channel_id", earliest).await?;
         let channels =
-            found.into_iter().map(|(id, due_time)| Ok((parse("channel", &id)?, time(due_time)?)));
+            groups.into_iter().map(|(id, due_time)| Ok((parse("channel", &id)?, time(due_time)?)));
         channels.collect()
     }
 
@@ -86,12 +86,12 @@ impl dyn Store + '_ {
             .fixed("type", Comparison::Equal, exhausted)
             .at_least("end_time", since);
         // A notification that ends between the two statements is found twice.
-        let mut found = BTreeMap::new();
+        let mut by_id = BTreeMap::new();
         for selection in [waiting, ended] {
             let rows: Vec<Notification> = self.selected(shard, selection).await?;
-            found.extend(rows.into_iter().map(|row| (row.id, row)));
+            by_id.extend(rows.into_iter().map(|row| (row.id, row)));
         }
-        Ok(found.into_values().filter_map(ExhaustionNotification::of).collect())
+        Ok(by_id.into_values().filter_map(ExhaustionNotification::of).collect())
     }
 
     /// For each organization with a notification about a record after `after`, the last such record.
@@ -105,8 +105,8 @@ impl dyn Store + '_ {
             .fixed("cause", Comparison::Greater, Fixed::Number(0))
             .greater("cause", after);
         let last = Extreme::Greatest("cause");
-        let found = self.grouped(shard, rows.erased(), "organization_id", last).await?;
-        let causes = found
+        let groups = self.grouped(shard, rows.erased(), "organization_id", last).await?;
+        let causes = groups
             .into_iter()
             .map(|(owner, cause)| Ok((parse("organization", &owner)?, Position(cause))));
         causes.collect()

@@ -47,19 +47,20 @@ pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     let ulids = interval.ulids();
     let before = make_id(ulids.before(before));
     let first = interval.start.map(|_| make_id(ulids.first));
-    let floor =
-        match reach(store, shard, organization, (walk(before, first), id), examined_rows).await? {
-            Reach::Foreign => return Ok(ListPage::empty()),
-            Reach::Until(floor) => Some(floor),
-            Reach::End => None,
-        };
+    let floor = match walk_end(store, shard, organization, (walk(before, first), id), examined_rows)
+        .await?
+    {
+        WalkEnd::Foreign => return Ok(ListPage::empty()),
+        WalkEnd::Until(floor) => Some(floor),
+        WalkEnd::End => None,
+    };
     let rows = store.selected(shard, listed(before, floor.or(first)).limit(limit)).await?;
     Ok(ListPage::new(rows, limit, floor, id_of))
 }
 
 /// Where the rows end that a list examines next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach<Id> {
+enum WalkEnd<Id> {
     /// At this id; there may be more.
     Until(Id),
     /// At the end of the list.
@@ -75,19 +76,19 @@ pub(crate) fn last<Row: Entity>(walk: Selection<Row>, rows: usize) -> Selection<
 
 /// Where the next `rows` rows of a walk end. The walk selects the owner and the column `id`. `rows` is
 /// None if they are not limited.
-async fn reach<Row: Entity, Id: FromStr>(
+async fn walk_end<Row: Entity, Id: FromStr>(
     store: &dyn Store,
     shard: Shard,
     organization: &OrganizationId,
     (walk, id): (Selection<Row>, &'static str),
     rows: Option<usize>,
-) -> Result<Reach<Id>, StoreError> {
-    let Some(rows) = rows else { return Ok(Reach::End) };
-    let found = store.select(shard, last(walk, rows).erased()).await?;
-    let found = found.map(|row| Ok((row.text("organization_id")?, row.parsed(id)?)))?.pop();
-    Ok(match found {
-        None => Reach::End,
-        Some((owner, _)) if owner != organization.as_str() => Reach::Foreign,
-        Some((_, id)) => Reach::Until(id),
+) -> Result<WalkEnd<Id>, StoreError> {
+    let Some(rows) = rows else { return Ok(WalkEnd::End) };
+    let row = store.select(shard, last(walk, rows).erased()).await?;
+    let row = row.map(|row| Ok((row.text("organization_id")?, row.parsed(id)?)))?.pop();
+    Ok(match row {
+        None => WalkEnd::End,
+        Some((owner, _)) if owner != organization.as_str() => WalkEnd::Foreign,
+        Some((_, id)) => WalkEnd::Until(id),
     })
 }

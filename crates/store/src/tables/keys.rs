@@ -12,7 +12,7 @@ impl Entity for Key {
         name: "keys",
         columns: &[
             Column::text("key_id", |row| Cell::shown(row.id)).key(),
-            Column::text("organization_id", |row| Cell::shown(&row.reach)).kept(),
+            Column::text("organization_id", |row| Cell::shown(&row.organizations)).kept(),
             Column::bytes("token_sha256", |row| (&row.token.0).into()).kept(),
             Column::boolean("is_session", |row| row.session.is_some().into()).kept(),
             Column::text("creator", |row| row.creator.as_str().into()).kept(),

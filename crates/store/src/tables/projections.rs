@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
-use keeptrusts_webhooks_domain::text::escape_hidden;
+use keeptrusts_webhooks_domain::visible_text::with_hidden_escaped;
 
 use super::document::{self, TEXT, VERSION};
 use super::document_difference::{HIDDEN, HIDDEN_AND_DIFFERENT, differing_fields, whole};
@@ -217,7 +217,7 @@ impl Projection {
             let row = self.rendered(cells, other.as_deref());
             let document: Option<String> = document;
             let line = format!("{row} {}", document.unwrap_or_default());
-            Some(escape_hidden(line.trim_end()))
+            Some(with_hidden_escaped(line.trim_end()))
         };
         Ok(Some(RowDifference {
             stored: line(&stored_cells, &rebuilt_cells, compared.stored),

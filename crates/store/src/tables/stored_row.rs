@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
 use keeptrusts_webhooks_domain::named_enum::NamedEnum;
-use keeptrusts_webhooks_domain::text::escape_hidden;
+use keeptrusts_webhooks_domain::visible_text::with_hidden_escaped;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::cell::Cell;
@@ -191,7 +191,7 @@ pub(crate) fn unreadable(what: &str, value: impl Display) -> StoreError {
     /// More than any value that we write and that can be unreadable.
     const MAX_SHOWN: usize = 400;
     let shown: String = value.to_string().chars().take(MAX_SHOWN).collect();
-    StoreError::Unreadable(escape_hidden(&format!("{what} {shown}")))
+    StoreError::Unreadable(with_hidden_escaped(&format!("{what} {shown}")))
 }
 
 fn undecodable(error: sqlx::Error) -> StoreError {

@@ -40,11 +40,13 @@ pub struct Call<'a> {
     pub operations: &'a [Operation],
     /// How many rows it may return.
     pub limit: Option<usize>,
+    /// The table that rows are selected from.
+    pub table: Option<&'static str>,
 }
 
 impl Call<'_> {
     fn of(method: &'static str) -> Call<'static> {
-        Call { method, shard: None, operations: &[], limit: None }
+        Call { method, shard: None, operations: &[], limit: None, table: None }
     }
 
     fn on(method: &'static str, shard: Shard) -> Call<'static> {
@@ -234,9 +236,17 @@ intercept! {
             let work = self.store.due_deliveries(shard, endpoint, after, limit);
             self.interceptor.around(call, work).await
         }
+
+        async fn select(
+            &self,
+            shard: Shard,
+            selection: &ErasedSelection,
+        ) -> Result<Rows, StoreError> {
+            let call = Call { table: Some(selection.table), ..Call::on("select", shard) };
+            self.interceptor.around(call, self.store.select(shard, selection)).await
+        }
     }
 
-    async fn select(shard: Shard, selection: &ErasedSelection) -> Rows;
     async fn look_up(shard: Shard, keys: &Keys<'_>) -> Rows;
     async fn count(shard: Shard, selection: &ErasedSelection) -> u64;
     async fn grouped(

@@ -1,5 +1,6 @@
 //! <https://developer.pagerduty.com/docs/send-alert-event>.
 
+use keeptrusts_webhooks_vendors::pager_duty::MAX_EVENT_BYTES;
 use serde_json::Value;
 
 use super::Violations;
@@ -19,7 +20,7 @@ pub fn check_pager_duty_event(body: &[u8], routing_key: &str) -> Result<(), Stri
         "client_url",
     ];
     violations.only(&event, &known, "an event");
-    violations.require(body.len() <= 512 * 1024, "an event has at most 512 KB");
+    violations.require(body.len() <= MAX_EVENT_BYTES, "an event has at most 512 KB");
     violations.require(event["routing_key"] == routing_key, "routing_key is the integration's");
     let actions = ["trigger", "acknowledge", "resolve"];
     let action = event["event_action"].as_str().unwrap_or_default();

@@ -1,18 +1,16 @@
 //! <https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>
 //! and <https://adaptivecards.io/explorer/AdaptiveCard.html>.
 
+use keeptrusts_webhooks_vendors::teams::MAX_MESSAGE_BYTES;
 use serde_json::Value;
 
 use super::Violations;
-
-/// The largest message that Teams takes.
-const MAX_BYTES: usize = 28 * 1024;
 
 /// Checks that a workflow would post the message.
 pub fn check_teams_message(body: &[u8]) -> Result<(), String> {
     let message: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let mut violations = Violations::default();
-    violations.require(body.len() <= MAX_BYTES, "a message has at most 28 KB");
+    violations.require(body.len() <= MAX_MESSAGE_BYTES, "a message has at most 28 KB");
     violations.only(&message, &["type", "attachments"], "a message");
     violations.require(message["type"] == "message", "type is message");
     let attachments = message["attachments"].as_array().cloned().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The parameters with which the issuer sends the browser back.
 
+use keeptrusts_webhooks_domain::visible_text::with_blanks_for_hidden;
+
 /// Limit for texts of the issuer that are shown to people and logged.
 const MAX_TEXT_CHARS: usize = 200;
 /// Codes and states are shorter than that.
@@ -59,8 +61,8 @@ impl Callback {
 
 /// Makes a foreign text fit to be shown and logged.
 pub(super) fn shortened(text: &str) -> String {
-    let visible = text.chars().filter(|character| !character.is_control());
-    let mut characters = visible.clone();
+    let visible = with_blanks_for_hidden(text);
+    let mut characters = visible.chars();
     let shown: String = characters.by_ref().take(MAX_TEXT_CHARS).collect();
     match characters.next() {
         Some(_) => shown + "…",
@@ -111,6 +113,6 @@ mod tests {
             panic!("an error")
         };
         assert_eq!(description, "a".repeat(MAX_TEXT_CHARS) + "…");
-        assert_eq!(shortened("a\r\nb"), "ab");
+        assert_eq!(shortened("a\r\nb\u{202E}c"), "a  b c");
     }
 }

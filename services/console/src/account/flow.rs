@@ -72,8 +72,8 @@ impl Flow {
     fn read(value: &str) -> Option<Flow> {
         let pairs: Vec<_> = form_urlencoded::parse(value.as_bytes()).collect();
         let get = |name: &str| {
-            let found = pairs.iter().find(|(field, _)| field == name);
-            found.map(|(_, value)| value.clone().into_owned())
+            let pair = pairs.iter().find(|(field, _)| field == name);
+            pair.map(|(_, value)| value.clone().into_owned())
         };
         Some(Flow {
             state: get("state")?.into(),

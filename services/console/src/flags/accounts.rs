@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use keeptrusts_webhooks_domain::text::is_line;
 use zeroize::Zeroizing;
 
 const MAX_LABEL_CHARS: usize = 60;
@@ -96,7 +97,7 @@ fn scope(text: &str) -> Result<String, String> {
 
 fn label(text: &str) -> Result<String, String> {
     let length = text.chars().count();
-    match (1..=MAX_LABEL_CHARS).contains(&length) && !text.chars().any(char::is_control) {
+    match (1..=MAX_LABEL_CHARS).contains(&length) && is_line(text) {
         true => Ok(text.to_owned()),
         false => Err(format!("write a name of 1 to {MAX_LABEL_CHARS} characters")),
     }

@@ -65,15 +65,15 @@ pub(crate) async fn show(
 ) -> Page {
     let organization = visit.organization();
     let page = PageRef { size: PAGE_SIZE, token: &history.page };
-    let (channel, told) =
+    let (channel, history_page) =
         tokio::try_join!(organization.channel(&id), organization.notifications(page, &id))?;
     let position = PagePosition { page: history.page.clone(), trail: history.trail.clone() };
     let path = format!("/channels/{}", channel.id);
     render(&ChannelPage {
         frame: visit.frame(Section::Channels),
         channel: ChannelView::of(&channel),
-        rows: told.notifications.iter().map(NotificationRow::of).collect(),
-        paging: Paging::new(&path, &[], &position, &told.next_page_token, "#history"),
+        rows: history_page.notifications.iter().map(NotificationRow::of).collect(),
+        paging: Paging::new(&path, &[], &position, &history_page.next_page_token, "#history"),
     })
 }
 

@@ -150,22 +150,22 @@ async fn with_content(visit: &Visit, attempt: &v1::Attempt) -> Result<v1::Attemp
 }
 
 pub(crate) async fn retry(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
-    let asked = visit.organization().retry(&id).await;
-    let back = back(&id, asked.as_ref(), &fields);
+    let answer = visit.organization().retry(&id).await;
+    let back = back(&id, answer.as_ref(), &fields);
     let text = "Retry on its way: the new attempt appears when the receiver has answered.";
-    visit.show_outcome(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
+    visit.show_outcome(answer.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
-    let asked = visit.organization().cancel(&id).await;
-    let back = back(&id, asked.as_ref(), &fields);
+    let answer = visit.organization().cancel(&id).await;
+    let back = back(&id, answer.as_ref(), &fields);
     let text = "Cancelled: no further attempt is made.";
-    visit.show_outcome(asked.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
+    visit.show_outcome(answer.map(|_| FlashMessage::new(Tone::Neutral, text)), &back)
 }
 
 /// Back to the page whose button was pressed.
-fn back(id: &str, asked: Result<&v1::Delivery, &Status>, fields: &Fields) -> String {
-    match (fields.get("from"), asked) {
+fn back(id: &str, answer: Result<&v1::Delivery, &Status>, fields: &Fields) -> String {
+    match (fields.get("from"), answer) {
         ("webhook", Ok(delivery)) => format!("/webhooks/{}#delivery-log", delivery.endpoint_id),
         _ => format!("/deliveries/{id}"),
     }

@@ -200,7 +200,7 @@ fn test_outcome(tested: &v1::SendTestResponse) -> FlashMessage {
 }
 
 pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
-    let told = match visit.organization().enable(&id).await {
+    let flash = match visit.organization().enable(&id).await {
         Ok(endpoint) => {
             let text = format!("{} is enabled: deliveries go on.", endpoint.name);
             let missed = replay::missed_events(&visit, &endpoint).await;
@@ -208,16 +208,16 @@ pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields)
         }
         Err(status) => Err(status),
     };
-    visit.show_outcome(told, back(&id, &fields).as_str())
+    visit.show_outcome(flash, back(&id, &fields).as_str())
 }
 
 pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let disabled = visit.organization().disable(&id).await;
-    let told = disabled.map(|endpoint| {
+    let flash = disabled.map(|endpoint| {
         let text = format!("{} is disabled: nothing is sent until it is enabled.", endpoint.name);
         FlashMessage::new(Tone::Neutral, text)
     });
-    visit.show_outcome(told, back(&id, &fields).as_str())
+    visit.show_outcome(flash, back(&id, &fields).as_str())
 }
 
 /// Back to the page whose menu was used.

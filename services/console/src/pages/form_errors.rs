@@ -17,23 +17,23 @@ pub(crate) struct FormErrors {
 }
 
 impl FormErrors {
-    /// The API's fields that our forms have: the API's name, the form's name, and the label. Errors
-    /// about other fields are shown above the form.
-    const FIELDS: &[(&str, &str, &str)] = &[
-        ("name", "name", "Name"),
-        ("url", "url", "URL"),
-        ("description", "description", "Description"),
-        ("secret", "secret", "Secret"),
-        ("event_types", "event_types", "The selection"),
-        ("payload_format", "payload_format", "Format"),
-        ("payload_template", "payload_template", "Template"),
-        ("routing_key", "routing_key", "Routing key"),
-        ("role", "role", "Role"),
-        ("time_to_live", "life", "Its life"),
-        ("recipients", "recipients", "An address"),
-        ("subscriptions", "subscriptions", "The selection"),
-        ("endpoint_ids", "endpoint_ids", "An id"),
-        ("region", "region", "region"),
+    /// The fields of our forms, with their labels in errors. A field has the name that the API gives it.
+    /// Errors about other fields are shown above the form.
+    const FIELDS: &[(&str, &str)] = &[
+        ("name", "Name"),
+        ("url", "URL"),
+        ("description", "Description"),
+        ("secret", "Secret"),
+        ("event_types", "The selection"),
+        ("payload_format", "Format"),
+        ("payload_template", "Template"),
+        ("routing_key", "Routing key"),
+        ("role", "Role"),
+        ("time_to_live", "Its life"),
+        ("recipients", "An address"),
+        ("subscriptions", "The selection"),
+        ("endpoint_ids", "An id"),
+        ("region", "region"),
     ];
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -110,10 +110,8 @@ impl FormErrors {
             // without the index.
             let field = field.split('[').next().unwrap_or_default();
             let field = field.rsplit('.').next().unwrap_or(field);
-            if let Some((_, ours, _)) =
-                FormErrors::FIELDS.iter().find(|(known, ..)| *known == field)
-            {
-                self.add_all([Violation::new(*ours, description)]);
+            if FormErrors::FIELDS.iter().any(|(known, _)| *known == field) {
+                self.add_all([Violation::new(field, description)]);
             }
         }
     }
@@ -128,8 +126,8 @@ impl FormErrors {
 
 /// A field's label on the page.
 fn label(field: &str) -> &str {
-    let known = FormErrors::FIELDS.iter().find(|(_, ours, _)| *ours == field);
-    known.map_or(field, |(.., label)| label)
+    let known = FormErrors::FIELDS.iter().find(|(known, _)| *known == field);
+    known.map_or(field, |(_, label)| label)
 }
 
 #[cfg(test)]
@@ -161,13 +159,16 @@ mod tests {
     }
 
     #[test]
-    fn how_long_a_key_is_to_live_has_a_field_of_another_name() {
+    fn how_long_a_key_is_to_live_is_called_its_life() {
         let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
             "time_to_live",
             "must end with the key that makes it",
         )]);
         let errors = FormErrors::of_status(status).expect("field violations");
-        assert_eq!(errors.of("life"), Some("Its life must end with the key that makes it."));
+        assert_eq!(
+            errors.of("time_to_live"),
+            Some("Its life must end with the key that makes it.")
+        );
         assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
     }
 

@@ -124,7 +124,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     let input = KeyInput {
         name: fields.get("name").to_owned(),
         role: fields.get("role").to_owned(),
-        life: fields.get("life").to_owned(),
+        life: fields.get("time_to_live").to_owned(),
     };
     let mut errors = FormErrors::default();
     errors.check(check_name("name", input.name.clone()));
@@ -134,7 +134,7 @@ pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     }
     let life = LIVES.iter().find(|(value, _, _)| *value == input.life);
     if life.is_none() {
-        errors.add("life", "Choose how long it is valid.".to_owned());
+        errors.add("time_to_live", "Choose how long it is valid.".to_owned());
     }
     let (Some((role, _)), Some((_, _, life)), true) = (role, life, errors.is_empty()) else {
         return form(&visit, input, errors);
@@ -211,16 +211,16 @@ async fn find(visit: &Visit, id: &str) -> Result<KeyRow, ErrorPage> {
 
 #[cfg(test)]
 mod tests {
-    use keeptrusts_webhooks_domain::access::Reach;
+    use keeptrusts_webhooks_domain::access::OrganizationScope;
     use keeptrusts_webhooks_domain::key::{check_key_life, check_role};
 
     use super::*;
 
     #[test]
     fn what_the_form_offers_is_what_the_api_takes() {
-        let reach = Reach::Organization("acme".parse().expect("an id"));
+        let organizations = OrganizationScope::One("acme".parse().expect("an id"));
         for (role, _) in ROLES {
-            assert!(check_role(Some(role), &reach).is_ok(), "{role:?}");
+            assert!(check_role(Some(role), &organizations).is_ok(), "{role:?}");
         }
         for life in LIVES.into_iter().filter_map(|(_, _, life)| life) {
             assert!(check_key_life("life", life).is_ok(), "{life:?}");

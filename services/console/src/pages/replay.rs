@@ -165,8 +165,8 @@ pub(crate) async fn show_replay(visit: Visit, Path(id): Path<String>) -> Page {
 pub(crate) async fn cancel(visit: Visit, Path(id): Path<String>) -> Page {
     let cancelled = visit.organization().cancel_replay(&id).await;
     let text = "Cancelled: what was scheduled already is delivered, and no more.";
-    let told = cancelled.map(|_| FlashMessage::new(Tone::Neutral, text));
-    visit.show_outcome(told, &format!("/replays/{id}"))
+    let flash = cancelled.map(|_| FlashMessage::new(Tone::Neutral, text));
+    visit.show_outcome(flash, &format!("/replays/{id}"))
 }
 
 /// Offers to replay what an endpoint missed while it was disabled, if there is something.

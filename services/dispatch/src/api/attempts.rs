@@ -68,8 +68,8 @@ impl DispatchApi {
     pub(super) async fn attempt(&self, request: &AttemptRef) -> Result<v1::Attempt, Status> {
         let AttemptRef { organization_id, attempt_id } = request;
         let shard = self.log.shard_of(organization_id);
-        let found = self.log.store().attempt(shard, organization_id, *attempt_id).await;
-        let attempt = found.map_err(database_errors::query_failed)?;
+        let attempt = self.log.store().attempt(shard, organization_id, *attempt_id).await;
+        let attempt = attempt.map_err(database_errors::query_failed)?;
         let attempt = attempt.ok_or_else(|| status::not_found(Resource::Attempt, attempt_id))?;
         let event_id = attempt.details.event_id;
         let shown = self.with_content(shard, event_id, std::slice::from_ref(&attempt)).await?;

@@ -51,9 +51,9 @@ impl DispatchApi {
         id: DeliveryId,
     ) -> Result<Delivery, Status> {
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().deliveries(shard, organization, &[id]).await;
-        let found = found.map_err(database_errors::query_failed)?.pop();
-        found.ok_or_else(|| status::not_found(Resource::Delivery, id))
+        let delivery = self.log.store().deliveries(shard, organization, &[id]).await;
+        let delivery = delivery.map_err(database_errors::query_failed)?.pop();
+        delivery.ok_or_else(|| status::not_found(Resource::Delivery, id))
     }
 
     /// An endpoint, unless it was deleted. Error: it is disabled.
@@ -74,9 +74,9 @@ impl DispatchApi {
         id: EndpointId,
     ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().endpoint(shard, organization, id).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        Ok(found.filter(|endpoint| endpoint.delete_time.is_none()))
+        let endpoint = self.log.store().endpoint(shard, organization, id).await;
+        let endpoint = endpoint.map_err(database_errors::query_failed)?;
+        Ok(endpoint.filter(|endpoint| endpoint.delete_time.is_none()))
     }
 
     /// Appends a request for the shard's owner; returns the delivery after it. `allowed` checks the

@@ -90,8 +90,8 @@ impl DispatchApi {
         id: ReplayId,
     ) -> Result<Replay, Status> {
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().replay(shard, organization, id).await;
-        found
+        let replay = self.log.store().replay(shard, organization, id).await;
+        replay
             .map_err(database_errors::query_failed)?
             .ok_or_else(|| status::not_found(Resource::Replay, id))
     }
@@ -193,8 +193,8 @@ impl DispatchApi {
     ) -> Result<Option<ReplayBound>, Status> {
         let Some(event_id) = event_id else { return Ok(None) };
         let shard = self.log.shard_of(organization);
-        let found = self.log.store().event(shard, organization, event_id).await;
-        let event = found.map_err(database_errors::query_failed)?;
+        let event = self.log.store().event(shard, organization, event_id).await;
+        let event = event.map_err(database_errors::query_failed)?;
         let event = event.ok_or_else(|| status::not_found(Resource::Event, event_id))?;
         Ok(Some(ReplayBound { event_id, position: event.position }))
     }
@@ -330,10 +330,10 @@ impl ReplayWatcher {
                 self.follower.next().await.map_err(database_errors::query_failed)?.records;
             let step = records.iter().rfind(|record| record.stream == stream);
             if let Some(step) = step {
-                let found = self.changes.replay(self.replay_id, step.position).await;
-                let found = found.map_err(database_errors::query_failed)?;
+                let replay = self.changes.replay(self.replay_id, step.position).await;
+                let replay = replay.map_err(database_errors::query_failed)?;
                 self.replay =
-                    found.ok_or_else(|| status::not_found(Resource::Replay, self.replay_id))?;
+                    replay.ok_or_else(|| status::not_found(Resource::Replay, self.replay_id))?;
                 return Ok(());
             }
         }

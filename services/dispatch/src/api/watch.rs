@@ -38,8 +38,8 @@ impl DispatchApi {
         let after = match resume {
             None => *self.log.watch(shard).borrow(),
             Some(ResumePoint { record, is_finished }) => {
-                let found = self.log.position_of(shard, &organization, record).await;
-                let at = found.map_err(database_errors::query_failed)?;
+                let position = self.log.position_of(shard, &organization, record).await;
+                let at = position.map_err(database_errors::query_failed)?;
                 let at =
                     at.ok_or_else(|| status::invalid_argument(vec![invalid_resume_token()]))?;
                 if is_finished { at } else { Position(at.0 - 1) }

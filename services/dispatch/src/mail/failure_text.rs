@@ -6,6 +6,8 @@
 
 use std::error::Error as _;
 
+use keeptrusts_webhooks_domain::visible_text::with_blanks_for_hidden;
+
 use super::transport::SmtpFailure;
 
 const UNREACHABLE: &str =
@@ -56,8 +58,7 @@ pub(super) fn for_operators(error: &SmtpFailure) -> String {
         }
         cause = error.source();
     }
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(500).collect()
+    with_blanks_for_hidden(&text).chars().take(500).collect()
 }
 
 #[cfg(test)]

@@ -92,7 +92,9 @@ impl Reaction {
 pub(crate) struct StageEnded;
 
 impl OwnedShard {
-    /// Reads until that succeeds. `what` says in the log what cannot be done meanwhile.
+    /// Reads until that succeeds. `what` says in the log what cannot be done meanwhile. A read that
+    /// only a repair helps counts as [blocked](OwnedShard::blocked_work) until the future is done or
+    /// dropped.
     pub(crate) async fn read<T, F>(
         &self,
         what: &'static str,
@@ -102,7 +104,12 @@ impl OwnedShard {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let note_failure = |error: &StoreError| self.note_failed_read(what, on_defect, error);
+        let mut blocked = None;
+        let note_failure = |error: &StoreError| {
+            self.note_failed_read(what, on_defect, error);
+            let is_blocked = on_defect == OnDefect::Wait && !error.is_transient();
+            self.blocked_work.set(&mut blocked, is_blocked);
+        };
         retry(DATABASE_BACKOFF, read, note_failure).await
     }
 
@@ -115,6 +122,10 @@ impl OwnedShard {
     ) {
         match on_defect {
             OnDefect::GiveUp if !error.is_transient() => self.give_up(what, error),
+            OnDefect::Wait if !error.is_transient() => {
+                let (shard, error) = (self.lease.shard(), ErrorChain(error));
+                tracing::error!(%shard, %error, "{what}, waiting until that is repaired or a newer version owns the shard");
+            }
             OnDefect::GiveUp | OnDefect::Wait => self.log_wait(what, error),
         }
     }

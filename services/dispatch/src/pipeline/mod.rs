@@ -5,6 +5,7 @@
 //!
 //! Decision: docs/decisions/an-unfit-owner-gives-its-shard-up.md
 
+mod blocked_work;
 mod cancel;
 mod delivery_target;
 mod evaluation;

@@ -10,6 +10,7 @@ use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log, NewRecord, Operation};
 use tokio_util::sync::CancellationToken;
 
+use super::blocked_work::BlockedWork;
 use super::delivery_target::{Availability, DeliveryTargets};
 use super::health::FailingEndpoints;
 use super::pauses::Pauses;
@@ -45,6 +46,7 @@ pub(crate) struct OwnedShard {
     /// The last record of the log that routing has processed.
     pub(crate) processed_position: AtomicI64,
     pub(crate) requests_under_way: AtomicUsize,
+    pub(crate) blocked_work: BlockedWork,
     pub(super) targets: DeliveryTargets,
     pub(super) failing: FailingEndpoints,
     pub(crate) pauses: Pauses,
@@ -73,6 +75,7 @@ impl OwnedShard {
             is_ready: AtomicBool::new(false),
             processed_position: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
+            blocked_work: BlockedWork::default(),
             targets: DeliveryTargets::default(),
             failing: FailingEndpoints::default(),
             pauses: Pauses::default(),

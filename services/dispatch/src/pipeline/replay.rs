@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::step::Step;
+use super::blocked_work::Blocked;
 use super::delivery_target::Availability;
 use super::failures::{AppendPolicy, DATABASE_BACKOFF, OnDefect, Reaction, StageEnded, Streams};
 use super::owned_shard::OwnedShard;
@@ -50,13 +51,13 @@ pub(crate) async fn unfinished(
     checkpoint: Position,
 ) -> Result<Vec<Replay>, StoreError> {
     let (store, number) = (shard.log.store(), shard.lease.shard());
-    let mut found = Vec::new();
+    let mut running = Vec::new();
     let mut after = ReplayId::MIN;
     loop {
         let page = store.running_replays(number, None, after, REPLAYS_PER_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else { return Ok(running) };
         after = last.id;
-        found.extend(page.into_iter().filter(|replay| replay.position <= checkpoint));
+        running.extend(page.into_iter().filter(|replay| replay.position <= checkpoint));
     }
 }
 
@@ -117,6 +118,8 @@ struct RunningReplay {
     /// The earliest time of the next step.
     next: Instant,
     backoff: Backoff,
+    /// The next step needs what cannot be read.
+    blocked: Option<Blocked>,
 }
 
 impl Replays {
@@ -126,7 +129,8 @@ impl Replays {
             Some(known) => known.replay = replay,
             None => {
                 let (next, backoff) = (Instant::now(), DATABASE_BACKOFF);
-                let running = RunningReplay { request_trace: None, next, backoff, replay };
+                let running =
+                    RunningReplay { request_trace: None, next, backoff, blocked: None, replay };
                 queue.insert(running.replay.position, running);
             }
         }
@@ -195,8 +199,10 @@ impl Replays {
             Ok(decided) => decided,
             Err(error) => {
                 let error: StoreError = error;
-                self.shard.log_wait("cannot read what to replay", &error);
+                let what = "cannot read what to replay";
+                self.shard.note_failed_read(what, OnDefect::Wait, &error);
                 self.postpone(&replay);
+                self.set_blocked(&replay, !error.is_transient());
                 return Ok(());
             }
         };
@@ -296,7 +302,15 @@ impl Replays {
         let queue = self.queues.entry(endpoint_id).or_default();
         let next = Instant::now() + pause;
         let (request_trace, backoff) = (Some(request_trace), DATABASE_BACKOFF);
-        queue.insert(replay.position, RunningReplay { replay, request_trace, next, backoff });
+        let running = RunningReplay { request_trace, next, backoff, blocked: None, replay };
+        queue.insert(running.replay.position, running);
+    }
+
+    fn set_blocked(&mut self, replay: &Replay, is_blocked: bool) {
+        let queue = self.queues.get_mut(&replay.request.selection.endpoint_id);
+        if let Some(running) = queue.and_then(|queue| queue.get_mut(&replay.position)) {
+            self.shard.blocked_work.set(&mut running.blocked, is_blocked);
+        }
     }
 
     /// Tries again a little later.

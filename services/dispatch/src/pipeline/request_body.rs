@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::Exchange;
+use keeptrusts_webhooks_domain::attempt::HttpExchange;
 use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
@@ -85,7 +85,7 @@ impl RequestBody {
 
     /// Completes the attempt's record: adds the body if it was not the event's own, and masks the
     /// routing key, which some receivers echo.
-    pub(crate) fn mask(self, exchange: &mut Exchange, request_result: &mut RequestResult) {
+    pub(crate) fn mask(self, exchange: &mut HttpExchange, request_result: &mut RequestResult) {
         exchange.request_body = self.kept;
         if let Some(key) = self.routing_key {
             let key = key.secret().expose();
@@ -140,8 +140,8 @@ impl RenderInput {
 /// Replaces every occurrence of the key by asterisks.
 fn mask(bytes: &mut [u8], key: &[u8]) {
     let mut rest = bytes;
-    while let Some(found) = rest.windows(key.len()).position(|window| window == key) {
-        let (masked, after) = rest[found..].split_at_mut(key.len());
+    while let Some(start) = rest.windows(key.len()).position(|window| window == key) {
+        let (masked, after) = rest[start..].split_at_mut(key.len());
         masked.fill(b'*');
         rest = after;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Exchange, Trigger};
+use keeptrusts_webhooks_domain::attempt::{AttemptDetails, HttpExchange, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, RequestResult};
 use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -186,7 +186,7 @@ fn encoded_exchange(
     request_headers: Vec<(String, Vec<u8>)>,
     evaluation: &mut Evaluation,
 ) -> Bytes {
-    let mut exchange = Exchange {
+    let mut exchange = HttpExchange {
         request_headers: if evaluation.was_sent { request_headers } else { Vec::new() },
         response_headers: listed(&evaluation.response_headers),
         response_body: evaluation.response_body.to_vec(),

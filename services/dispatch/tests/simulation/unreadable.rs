@@ -1,11 +1,14 @@
 //! A process that cannot read a shard (its log has records of a newer version, or a row is damaged)
-//! gives it to one that can, and reports that it is not ready.
+//! gives it to one that can, and reports that it is not ready. A row that only one channel needs stops
+//! only that channel.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_store::ShardLease;
+use tokio::time::Instant;
 
-use crate::world::{EVENT_TYPE, World, minutes, seconds};
+use crate::world::{EVENT_TYPE, ReceiverAnswer, World, minutes, seconds};
 
 /// The last shard, which is given up first when there are too many.
 const SHARD: Shard = Shard(3);
@@ -84,4 +87,28 @@ async fn a_shard_that_no_process_can_read_stops_no_other_and_is_retried_now_and_
     world.pass(minutes(2)).await;
     assert!(world.delivers_on(SHARD).await);
     assert!(!world.readiness_of("a").await.contains("not ok"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_of_a_newer_version_stops_its_channel_but_does_not_delay_a_shutdown() {
+    let mut world = World::without_retries().await;
+    world.start().await;
+    world.endpoint("siem").await;
+    world.channel("hook", &[NotificationType::DeliveryExhausted]).await;
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    world.settle().await;
+    world.database_faults.set_newer_table(Some("notifications"));
+    world.publish().await;
+    world.pass(minutes(1)).await;
+    assert_eq!(world.received_by("hook").len(), 0);
+
+    let begun = Instant::now();
+    world.stop().await;
+    assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+
+    // A newer version runs.
+    world.database_faults.set_newer_table(None);
+    world.start().await;
+    world.pass(minutes(1)).await;
+    assert_eq!(world.received_by("hook").len(), 1);
 }

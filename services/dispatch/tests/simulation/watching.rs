@@ -8,7 +8,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
-use keeptrusts_webhooks_domain::access::{Caller, Credential, Reach, Role};
+use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope, Role};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
@@ -41,7 +41,7 @@ fn authorize(mut request: Request<()>) -> Result<Request<()>, Status> {
         actor: "key_1".into(),
         name: "key".into(),
         role: Role::Platform,
-        reach: Reach::Everywhere,
+        organizations: OrganizationScope::All,
         expire_time: None,
         credential: Credential::WebToken,
         address: None,

@@ -14,12 +14,15 @@ use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
     ReplayId,
 };
+use keeptrusts_webhooks_domain::key::TokenDigest;
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{connect, database};
+use crate::log::operation::BodyId;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::queries::{
@@ -92,6 +95,7 @@ const FILL: &str = r"
     SELECT 0, pg_temp.id('key', i), pg_temp.org(i), pg_temp.sha(i), i / 20 % 2 = 0,
            pg_temp.id('key', i % 40), 1, $document$KEY$document$
     FROM generate_series(1, 4000) AS i;
+    INSERT INTO key_uses (shard, key_id, last_use_time) SELECT 0, key_id, 1 FROM keys;
     INSERT INTO replays (shard, organization_id, replay_id, endpoint_id, state, document_version,
                          document)
     SELECT 0, pg_temp.org(i), pg_temp.id('rpl', i), pg_temp.id('ep', i % 200),
@@ -232,6 +236,8 @@ async fn every_read_of_many_rows_uses_the_index_that_was_made_for_it() {
     lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(&mut filled).await;
     a_replay_scans_one_index_and_looks_the_rest_up(&mut filled).await;
     sums_are_read_for_an_organizations_endpoints_only(&mut filled).await;
+    what_is_counted_is_read_from_an_index(&mut filled).await;
+    a_look_up_reads_the_rows_that_it_names(&mut filled).await;
     assert!(filled.surprises.is_empty(), "{:#?}", filled.surprises);
     the_statistics_show_a_list_that_has_no_index_of_its_own(&mut filled).await;
 }
@@ -400,6 +406,12 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
             assert_eq!(list.expect("reads").len(), LIMIT);
         })
         .await;
+    filled
+        .expect("keys_made_by", &[("keys_creator", 10)], async |store| {
+            let list = store.keys_made_by(row_27("key"), KeyId::MAX, LIMIT).await;
+            assert_eq!(list.expect("reads").len(), LIMIT);
+        })
+        .await;
     // There are few replays, and so no index by endpoint.
     filled
         .expect("list_replays of an endpoint", &[("replays_pkey", 200)], async |store| {
@@ -432,12 +444,10 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
             assert_eq!(list.expect("reads").len(), LIMIT);
         })
         .await;
-    // Postgres takes the channel and the organization for independent, expects too few rows, and
-    // sorts all notifications of the channel.
     filled
         .expect(
             "list_notifications of a channel",
-            &[("notifications_channel", 100)],
+            &[("notifications_channel", 10)],
             async |store| {
                 let before = NotificationId::MAX;
                 let list = store.list_notifications(SHARD, &us, Some(channel), before, LIMIT).await;
@@ -475,6 +485,107 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .expect("open_incidents", &[("incidents_open", 40)], async |store| {
             let open = store.open_incidents(SHARD).await;
             assert_eq!(open.expect("reads").len(), 40);
+        })
+        .await;
+}
+
+async fn what_is_counted_is_read_from_an_index(filled: &mut Filled) {
+    let us = us();
+    filled
+        .expect("count_endpoints", &[("endpoints_pkey", 100)], async |store| {
+            assert_eq!(store.count_endpoints(SHARD, &us).await.expect("reads"), 100);
+        })
+        .await;
+    filled
+        .expect("count_channels", &[("channels_pkey", 100)], async |store| {
+            assert_eq!(store.count_channels(SHARD, &us).await.expect("reads"), 100);
+        })
+        .await;
+    filled
+        .expect("count_waiting", &[("deliveries_due", 2_000)], async |store| {
+            assert_eq!(store.count_waiting(SHARD).await.expect("reads"), 2_000);
+        })
+        .await;
+    let expected = [("events_pkey", 500), ("attempts_pkey", 1_000)];
+    filled
+        .expect("count_events_and_attempts", &expected, async |store| {
+            let count = store.count_events_and_attempts(SHARD, &us).await;
+            assert_eq!(count.expect("reads"), 1_500);
+        })
+        .await;
+}
+
+async fn a_look_up_reads_the_rows_that_it_names(filled: &mut Filled) {
+    let us = us();
+    // Two unique indexes have an endpoint; the planner takes the smaller one.
+    filled
+        .expect("endpoint", &[("endpoints_id", 1)], async |store| {
+            assert!(store.endpoint(SHARD, &us, row_27("ep")).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("endpoints", &[("endpoints_id", 1)], async |store| {
+            let ids = [row_27("ep"), EndpointId::MIN];
+            assert_eq!(store.endpoints(SHARD, &us, &ids).await.expect("reads").len(), 1);
+        })
+        .await;
+    filled
+        .expect("event", &[("events_pkey", 1)], async |store| {
+            assert!(store.event(SHARD, &us, row_27("evt")).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("deliveries", &[("deliveries_pkey", 1)], async |store| {
+            let deliveries = store.deliveries(SHARD, &us, &[row_27("dlv")]).await;
+            assert_eq!(deliveries.expect("reads").len(), 1);
+        })
+        .await;
+    filled
+        .expect("attempt", &[("attempts_pkey", 1)], async |store| {
+            assert!(store.attempt(SHARD, &us, row_27("att")).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("replay", &[("replays_pkey", 1)], async |store| {
+            assert!(store.replay(SHARD, &us, row_27("rpl")).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("channel", &[("channels_pkey", 1)], async |store| {
+            assert!(store.channel(SHARD, &us, row_27("chn")).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("notification", &[("notifications_pkey", 1)], async |store| {
+            let notification = store.notification(SHARD, &us, row_27("ntf")).await;
+            assert!(notification.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("key", &[("keys_pkey", 1)], async |store| {
+            assert!(store.key(row_27("key")).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("keys", &[("keys_pkey", 1)], async |store| {
+            assert_eq!(store.keys(&[row_27("key")]).await.expect("reads").len(), 1);
+        })
+        .await;
+    filled
+        .expect("key_by_token", &[("keys_token", 1)], async |store| {
+            let token = TokenDigest(Sha256::digest(27_i64.to_be_bytes()).into());
+            assert!(store.key_by_token(token).await.expect("reads").is_some());
+        })
+        .await;
+    filled
+        .expect("key_uses", &[("key_uses_pkey", 1)], async |store| {
+            assert_eq!(store.key_uses(&[row_27("key")]).await.expect("reads").len(), 1);
+        })
+        .await;
+    filled
+        .expect("bodies", &[("bodies_pkey", 1)], async |store| {
+            let bodies = store.bodies(SHARD, &[BodyId::Event(row_27("evt"))]).await;
+            assert_eq!(bodies.expect("reads").len(), 1);
         })
         .await;
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::access::{Reach, Role};
+use keeptrusts_webhooks_domain::access::{OrganizationScope, Role};
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, Fact};
@@ -60,11 +60,11 @@ pub(crate) async fn a_key_is_found_by_its_token_even_after_it_ended(fixture: Fix
 
     let found = store.key_by_token(token(2)).await.expect("reads").expect("there");
     assert_eq!((found.id, found.role), (key_id(2), Role::ALL[2]));
-    assert_eq!(found.reach, Reach::Organization(organization()));
+    assert_eq!(found.organizations, OrganizationScope::One(organization()));
     assert_eq!(found.expire_time, Some(time("2027-01-01T00:00:00.000001Z")));
     assert_eq!((found.creator.as_str(), found.session), ("somebody", None));
     let everywhere = store.key(key_id(1)).await.expect("reads").expect("there");
-    assert_eq!(everywhere.reach, Reach::Everywhere);
+    assert_eq!(everywhere.organizations, OrganizationScope::All);
     let session = store.key(key_id(3)).await.expect("reads").expect("there");
     assert_eq!(session.session, Some(parent));
     assert_eq!(store.key_by_token(token(9)).await.expect("reads"), None);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_domain::text::escape_hidden;
+use keeptrusts_webhooks_domain::visible_text::with_hidden_escaped;
 
 use crate::error::StoreError;
 use crate::limits::MAX_MASTER_KEYS;
@@ -136,7 +136,7 @@ pub enum KeyProblem {
     /// The master key is not here.
     #[error(
         "master key {} is not in {place}, and is needed: copy its line from another machine's file or from a backup of the file, then send this process SIGHUP",
-        escape_hidden(master_key_id)
+        with_hidden_escaped(master_key_id)
     )]
     MasterKeyMissing {
         master_key_id: String,
@@ -146,7 +146,7 @@ pub enum KeyProblem {
     /// The wrapped key was changed.
     #[error(
         "the data key of organization {organization} is damaged, master key {} does not unwrap it: restore its row of data_keys from a backup, or erase the organization",
-        escape_hidden(master_key_id)
+        with_hidden_escaped(master_key_id)
     )]
     Damaged {
         organization: OrganizationId,
@@ -156,7 +156,7 @@ pub enum KeyProblem {
     /// The secret was sealed with another key, for another endpoint, or was changed.
     #[error(
         "the secret was sealed with key {} and cannot be opened: set a new one",
-        escape_hidden(key_id)
+        with_hidden_escaped(key_id)
     )]
     Unreadable {
         /// The key that it names.

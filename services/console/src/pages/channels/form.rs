@@ -68,7 +68,7 @@ impl ChannelForm {
             region: fields.get("region").to_owned(),
             secret: fields.get("secret").to_owned().into(),
             recipients: fields.lines("recipients"),
-            endpoints: fields.lines("endpoints"),
+            endpoints: fields.lines("endpoint_ids"),
             subscriptions: fields.all("subscriptions").map(str::to_owned).collect(),
             ..form
         })

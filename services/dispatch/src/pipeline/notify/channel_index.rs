@@ -59,26 +59,27 @@ impl ChannelIndex {
     /// Takes over the tables as the last owner left them.
     pub(crate) fn restore(
         &mut self,
-        told: Vec<ExhaustionNotification>,
+        notifications: Vec<ExhaustionNotification>,
         causes: Vec<(OrganizationId, Position)>,
         incidents: Vec<EndpointIncident>,
     ) {
         for EndpointIncident { channel_id, endpoint_id, incident, .. } in incidents {
             self.incidents.insert((channel_id, endpoint_id), incident);
         }
-        for told in told {
-            let incident = self.incidents.get(&(told.channel_id, told.endpoint_id));
-            let is_over = !incident.is_some_and(|known| known.may_be_opened_by(told.cause));
-            if told.opens_incident && is_over {
+        for notification in notifications {
+            let incident = self.incidents.get(&(notification.channel_id, notification.endpoint_id));
+            let is_over = !incident.is_some_and(|known| known.may_be_opened_by(notification.cause));
+            if notification.opens_incident && is_over {
                 continue;
             }
-            let group = self.groups.entry((told.channel_id, told.endpoint_id)).or_default();
-            group.last_sent = group.last_sent.max(told.sent_time);
-            if told.is_waiting {
+            let group =
+                self.groups.entry((notification.channel_id, notification.endpoint_id)).or_default();
+            group.last_sent = group.last_sent.max(notification.sent_time);
+            if notification.is_waiting {
                 group.open = Some(OpenNotification {
-                    notification_id: told.notification_id,
-                    count: told.count,
-                    cause: told.cause,
+                    notification_id: notification.notification_id,
+                    count: notification.count,
+                    cause: notification.cause,
                     newer_since: None,
                 });
             }

@@ -89,10 +89,10 @@ pub(crate) async fn prepare(
         }
     }
     let since = now.checked_sub(GROUPING_WINDOW).unwrap_or(Timestamp::MIN);
-    let told = store.exhaustion_notifications(number, since).await?;
+    let notifications = store.exhaustion_notifications(number, since).await?;
     let causes = store.last_causes(number, checkpoint).await?;
     channel_index.has_read(checkpoint);
-    channel_index.restore(told, causes, store.open_incidents(number).await?);
+    channel_index.restore(notifications, causes, store.open_incidents(number).await?);
     let mut queue = NotificationQueue::new(MAX_CONCURRENT_SENDS);
     for (channel, due_time) in store.waiting_channels(number).await? {
         queue.schedule(channel, plausible_due_time(due_time, now));

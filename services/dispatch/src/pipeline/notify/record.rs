@@ -91,7 +91,9 @@ impl Notify {
         to_record: &mpsc::Sender<SendProgress>,
     ) -> Result<(), StageEnded> {
         match progress {
-            SendProgress::NoneWaiting(channel) => self.queue.done(channel),
+            SendProgress::NoneWaiting(channel) | SendProgress::Stopped(channel) => {
+                self.queue.done(channel);
+            }
             SendProgress::NotDue(channel, due_time) => {
                 self.queue.done(channel);
                 self.queue.schedule(channel, due_time);

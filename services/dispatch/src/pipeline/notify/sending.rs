@@ -36,6 +36,8 @@ pub(crate) enum SendProgress {
     Due(Box<DueNotification>),
     /// It was sent, or could not be.
     Finished(Box<FinishedSend>),
+    /// The shard stops, and nothing was sent.
+    Stopped(ChannelId),
 }
 
 pub(crate) struct DueNotification {
@@ -97,6 +99,12 @@ pub(crate) async fn read_due(shard: &OwnedShard, channel_id: ChannelId) -> SendP
     SendProgress::Due(Box::new(DueNotification { notification, channel, mail_sent, next_due_time }))
 }
 
+/// Why nothing was sent, and no outcome is recorded.
+enum NotBegun {
+    LeaseRanOut,
+    Stopped,
+}
+
 /// Sends what is due to a destination. None: the lease ran out before anything was sent.
 async fn send_due(
     shard: &OwnedShard,
@@ -111,7 +119,13 @@ async fn send_due(
     let sent = match &destination {
         Some(destination) => {
             recipients = destination.recipient_count();
-            send(shard, &notification, destination, name, start_time).await?
+            match send(shard, &notification, destination, name, start_time).await {
+                Ok(sent) => sent,
+                Err(NotBegun::LeaseRanOut) => return None,
+                Err(NotBegun::Stopped) => {
+                    return Some(SendProgress::Stopped(notification.new.channel_id));
+                }
+            }
         }
         None => Err((None, DELETED.to_owned())),
     };
@@ -143,14 +157,13 @@ const CANNOT_READ: &str = "cannot read what channels are to be told";
 /// The status code, or an error with the status code if there was one.
 type PostResult = Result<u16, (Option<u16>, String)>;
 
-/// None: the lease ran out before.
 async fn send(
     shard: &OwnedShard,
     notification: &Notification,
     destination: &Destination,
     channel_name: &str,
     now: Timestamp,
-) -> Option<PostResult> {
+) -> Result<PostResult, NotBegun> {
     let names = names(shard, notification);
     let endpoint = notification.new.endpoint_id.and_then(|id| shard.targets.get(id));
     let context = NotificationContext {
@@ -163,16 +176,18 @@ async fn send(
     let secret = match &destination.secret {
         None => None,
         Some(sealed) => {
-            let opened = open(shard, notification, sealed).await;
-            match opened {
-                Ok(secret) => Some(secret),
-                Err(reason) => return Some(Err((None, reason.to_owned()))),
+            // Nothing is under way yet: what cannot be read now is left to the next owner.
+            let opened = open(shard, notification, sealed);
+            match shard.stop.run_until_cancelled(opened).await {
+                Some(Ok(secret)) => Some(secret),
+                Some(Err(reason)) => return Ok(Err((None, reason.to_owned()))),
+                None => return Err(NotBegun::Stopped),
             }
         }
     };
     // The last chance to notice that this process was frozen past its lease.
     if !shard.lease.is_valid() {
-        return None;
+        return Err(NotBegun::LeaseRanOut);
     }
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -180,7 +195,7 @@ async fn send(
     let (url, body, second) = match (destination.kind, secret) {
         (ChannelKind::Email, _) => {
             let mail = email::mail(&context, &destination.address);
-            return Some(match &shard.mailer {
+            return Ok(match &shard.mailer {
                 Some(mailer) => mailer
                     .send(&mail)
                     .await
@@ -200,15 +215,15 @@ async fn send(
             sign(&mut headers, notification, &body, &key, now);
             (destination.address.parse(), body, None)
         }
-        (_, None) => return Some(Err((None, NO_SECRET.to_owned()))),
+        (_, None) => return Ok(Err((None, NO_SECRET.to_owned()))),
     };
     let url: Result<Uri, _> = url;
     let Ok(url) = url else {
-        return Some(Err((None, "the channel's URL cannot be requested: edit it".to_owned())));
+        return Ok(Err((None, "the channel's URL cannot be requested: edit it".to_owned())));
     };
     let connections = ConnectionGroup::new(notification.new.channel_id.ulid().0);
     let first = post(shard, connections, &url, headers.clone(), body).await;
-    Some(match (first, second) {
+    Ok(match (first, second) {
         // Both posts are one attempt: the resolution is sent again together with its trigger.
         (Ok(_), Some(second)) => post(shard, connections, &url, headers, second).await,
         (first, _) => first,
@@ -300,7 +315,12 @@ pub(crate) fn spawn_read(
     progress: mpsc::Sender<SendProgress>,
 ) {
     let of_task = Arc::clone(shard);
-    spawn(shard, async move { Some(read_due(&of_task, channel_id).await) }, progress);
+    let read = async move {
+        // Nothing is under way yet: what cannot be read now is left to the next owner.
+        let read = of_task.stop.run_until_cancelled(read_due(&of_task, channel_id)).await;
+        Some(read.unwrap_or(SendProgress::Stopped(channel_id)))
+    };
+    spawn(shard, read, progress);
 }
 
 /// Sends what is due in a task of its own. `destination` None: the channel was deleted.

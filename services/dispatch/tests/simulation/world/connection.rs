@@ -132,12 +132,17 @@ impl Interceptor for Connection {
         self.environment.database_faults.delay().await;
         // A call does not arrive if its process is killed or frozen on the way.
         self.process_state.running().await;
-        let fault = self.environment.database_faults.fault(call.method);
+        let faults = &self.environment.database_faults;
+        let newer_table = call.table.filter(|table| faults.is_newer(table));
+        let fault = faults.fault(call.method);
         let result = match fault {
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("simulated".into())),
             Some(Fault::LostBefore) => Err(StoreError::Unknown("simulated".into())),
             Some(Fault::LostAfter) => work.await.and(Err(StoreError::Unknown("simulated".into()))),
-            None => work.await,
+            None => match newer_table {
+                Some(table) => Err(StoreError::Newer { table, found: 9, known: 1 }),
+                None => work.await,
+            },
         };
         self.environment.database_faults.delay().await;
         self.process_state.running().await;

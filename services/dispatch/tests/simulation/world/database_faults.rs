@@ -29,6 +29,8 @@ struct Conditions {
     longest_delay: Duration,
     loses_next_answer: bool,
     outage: Option<Outage>,
+    /// A table whose rows are of a newer version.
+    newer_table: Option<&'static str>,
 }
 
 /// What the database does not do during an outage.
@@ -71,6 +73,15 @@ impl DatabaseFaults {
 
     pub(crate) fn set_outage(&self, outage: Option<Outage>) {
         self.conditions().outage = outage;
+    }
+
+    pub(crate) fn set_newer_table(&self, table: Option<&'static str>) {
+        self.conditions().newer_table = table;
+    }
+
+    /// Whether the rows of a table are of a newer version.
+    pub(crate) fn is_newer(&self, table: &str) -> bool {
+        self.conditions().newer_table == Some(table)
     }
 
     pub(crate) async fn delay(&self) {
@@ -129,5 +140,6 @@ fn no_faults() -> Conditions {
         longest_delay: Duration::ZERO,
         loses_next_answer: false,
         outage: None,
+        newer_table: None,
     }
 }

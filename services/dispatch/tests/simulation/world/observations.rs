@@ -3,7 +3,7 @@
 
 use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, Exchange};
+use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, HttpExchange};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// The stored request and response of an attempt.
-    pub(crate) async fn exchange_of(&self, attempt: &Attempt) -> Exchange {
+    pub(crate) async fn exchange_of(&self, attempt: &Attempt) -> HttpExchange {
         let shard = self.shard_of(&attempt.organization_id);
         let id = BodyId::Attempt(attempt.details.id);
         let mut found = self.database.bodies(shard, &[id]).await.expect("readable");

@@ -118,7 +118,7 @@ async fn pages_are_compressed_except_those_that_show_a_secret() {
     let typed = format!("csrf={token}&kind=slack&name=&url=https%3A%2F%2Fhooks.slack.com%2Fhidden");
     let answer = admin.send(Method::POST, "/channels/new", &encoded, typed).await;
     assert_as_it_is(&answer, "https://hooks.slack.com/hidden");
-    let body = format!("csrf={token}&name=robot&role=viewer&life=1");
+    let body = format!("csrf={token}&name=robot&role=viewer&time_to_live=1");
     let created = admin.post("/keys/new", body).await;
     let created = created.header("location").unwrap_or_else(|| panic!("{}", created.text()));
     assert_as_it_is(&get(created).await, "kt_");

@@ -155,11 +155,11 @@ async fn a_key_that_would_outlive_its_creator_is_refused_beside_its_field() {
     browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
     browser.choose("Expires after", "30 days").await;
     browser.click(Role::Button, "Create").await;
-    let said = browser.text_when("#life-error", "says why", |text| !text.is_empty()).await;
+    let said = browser.text_when("#time_to_live-error", "says why", |text| !text.is_empty()).await;
     assert!(said.contains("valid until"), "{said}");
     let attribute = async |name| browser.attribute(Role::Field, "Expires after", name).await;
     assert_eq!(attribute("aria-invalid").await.as_deref(), Some("true"));
-    assert_eq!(attribute("aria-describedby").await.as_deref(), Some("life-error"));
+    assert_eq!(attribute("aria-describedby").await.as_deref(), Some("time_to_live-error"));
     for (label, value) in [("Name", "kim"), ("Role", "viewer"), ("Expires after", "30")] {
         assert_eq!(browser.value(label).await, value, "what was typed is kept");
     }
