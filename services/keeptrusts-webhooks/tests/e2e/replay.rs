@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chaos::{Load, Random, check_tables, rebuild_tables};
+use crate::chaos::{Load, check_tables, rebuild_tables};
 use crate::platform::{
     Backend, Client, Database, PATIENCE, Server, assert_refused, eventually, on_both_backends,
 };
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_testkit::random::Random;
 use keeptrusts_webhooks_testkit::receiver::{Authority, ReceivedRequest, Receiver, Reply, Script};
 use tokio::time::sleep;
 use tonic::Code;
@@ -278,7 +279,7 @@ async fn a_replay_of_missed_events_sends_as_many_as_were_counted(backend: Backen
 }
 
 async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(backend: Backend) {
-    let mut random = Random::new();
+    let mut random = Random::of_new_seed();
     let receiver = Receiver::start(Script::always(Reply::ok().after(Duration::from_millis(5))));
     let database = Database::new(backend).await;
     let serve = Server::all_in_one(&database).delivering_to(&receiver).flag("--lease-ttl", "1s");
@@ -296,7 +297,7 @@ async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(back
     for _ in 0..4 {
         let known = receiver.requests().len();
         receiver.wait_for((known + 10).min(missed.len()), PATIENCE).await;
-        sleep(random.below(Duration::from_millis(300))).await;
+        sleep(random.duration(Duration::from_millis(300))).await;
         server.kill().await;
         server.start_again().await;
     }
