@@ -9,6 +9,7 @@ use crate::ids::{ChannelId, EndpointId, OrganizationId};
 use crate::log::Version;
 use crate::named_enum::named_enum;
 use crate::notification_type::NotificationType;
+use crate::secret::SealedSecret;
 
 pub use crate::channel_config::{
     ChannelConfig, ChannelPatch, check_endpoint_ids, check_endpoints_exist, check_recipients,
@@ -60,6 +61,7 @@ pub struct Channel {
 
 impl Document for Channel {
     const VERSION: u16 = 1;
+    const HIDDEN_FIELDS: &'static [&'static str] = &SealedSecret::HIDDEN_FIELDS;
 }
 
 /// Something that happened to a channel.

@@ -23,6 +23,10 @@ use crate::Timestamp;
 pub trait Document: Serialize + DeserializeOwned + PartialEq + fmt::Debug {
     /// The version of the documents that are written. Documents of newer versions are not read.
     const VERSION: u16;
+
+    /// The fields, wherever in the document, whose values are not for people: ciphertext, and
+    /// digests of tokens.
+    const HIDDEN_FIELDS: &'static [&'static str];
 }
 
 /// Implements serde for a type that Display writes as text and FromStr reads.

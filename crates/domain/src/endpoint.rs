@@ -72,6 +72,7 @@ pub struct Endpoint {
 
 impl Document for Endpoint {
     const VERSION: u16 = 1;
+    const HIDDEN_FIELDS: &'static [&'static str] = &SealedSecret::HIDDEN_FIELDS;
 }
 
 /// A command to an existing endpoint. Its values have been checked.

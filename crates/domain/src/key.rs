@@ -116,6 +116,7 @@ pub struct Key {
 
 impl Document for Key {
     const VERSION: u16 = 1;
+    const HIDDEN_FIELDS: &'static [&'static str] = &["token"];
 }
 
 /// What a session was opened with.

@@ -164,6 +164,7 @@ pub struct Notification {
 
 impl Document for Notification {
     const VERSION: u16 = 1;
+    const HIDDEN_FIELDS: &'static [&'static str] = &[];
 }
 
 impl Notification {

@@ -291,6 +291,7 @@ pub struct Replay {
 
 impl Document for Replay {
     const VERSION: u16 = 1;
+    const HIDDEN_FIELDS: &'static [&'static str] = &[];
 }
 
 impl Replay {

@@ -160,6 +160,11 @@ pub struct SealedSecret {
     pub ciphertext: Vec<u8>,
 }
 
+impl SealedSecret {
+    /// The fields of its JSON that are not for people.
+    pub(crate) const HIDDEN_FIELDS: [&'static str; 2] = ["nonce", "ciphertext"];
+}
+
 impl fmt::Debug for SealedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SealedSecret(key {})", self.key_id)
@@ -211,6 +216,8 @@ mod tests {
             json,
             r#"{"key_id":"dk_1","nonce":"a5a5a5a5a5a5a5a5a5a5a5a5","ciphertext":"0102ff"}"#
         );
+        let read: serde_json::Value = serde_json::from_str(&json).expect("reads");
+        assert!(SealedSecret::HIDDEN_FIELDS.iter().all(|field| read[field].is_string()));
         assert_eq!(serde_json::from_str::<SealedSecret>(&json).expect("reads"), sealed);
         assert_eq!(format!("{sealed:?}"), "SealedSecret(key dk_1)");
     }

@@ -65,6 +65,18 @@ pub fn first_hidden(text: &str) -> Option<char> {
     first_not_plain(text, |_| false)
 }
 
+/// The text with the characters that do not show as `\u{…}`, for terminals and logs.
+pub fn escape_hidden(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match shows(c) {
+            true => escaped.push(c),
+            false => escaped.extend(c.escape_unicode()),
+        }
+    }
+    escaped
+}
+
 fn violation(field: &str, what: &str) -> Violation {
     let description = format!(
         "must not contain {what} or invisible format characters, such as those that change the direction of text: type it anew if it was copied"
@@ -108,6 +120,15 @@ fn shows(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_that_do_not_show_are_escaped() {
+        assert_eq!(escape_hidden("naïve 日本 \"x\""), "naïve 日本 \"x\"");
+        assert_eq!(
+            escape_hidden("a\u{1b}[2J\r\n\u{9b}\u{202e}b"),
+            "a\\u{1b}[2J\\u{d}\\u{a}\\u{9b}\\u{202e}b"
+        );
+    }
 
     #[test]
     fn invisible_characters_are_refused() {

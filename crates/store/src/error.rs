@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::log::Shard;
 
 use crate::database_problem::DatabaseProblem;
+use crate::log::damage::LogDamage;
 
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +18,9 @@ pub enum StoreError {
     /// The answer of a commit was lost: it may have happened or not.
     #[error("the database did not say whether it committed")]
     Unknown(#[source] DatabaseFailure),
-    /// The log contradicts itself.
-    #[error(transparent)]
-    BrokenLog(#[from] BrokenLog),
+    /// A shard's row or its records contradict each other. Nothing was changed. Only a backup helps.
+    #[error("the log of shard {shard} is damaged: {damage}")]
+    DamagedLog { shard: Shard, damage: LogDamage },
     /// A row cannot be read: another program or a newer version wrote it.
     #[error("a row cannot be read: {0}")]
     Unreadable(String),
@@ -48,7 +49,7 @@ impl StoreError {
             StoreError::Unavailable(failure) | StoreError::Unknown(failure) => {
                 Some(failure.problem)
             }
-            StoreError::BrokenLog(_)
+            StoreError::DamagedLog { .. }
             | StoreError::Unreadable(_)
             | StoreError::Newer { .. }
             | StoreError::Failed(_) => None,
@@ -58,6 +59,13 @@ impl StoreError {
     /// Whether the same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Unknown(_))
+    }
+}
+
+impl LogDamage {
+    /// The error that names the shard.
+    pub fn of(self, shard: Shard) -> StoreError {
+        StoreError::DamagedLog { shard, damage: self }
     }
 }
 
@@ -108,13 +116,4 @@ impl From<&'static str> for DatabaseFailure {
     fn from(description: &'static str) -> DatabaseFailure {
         DatabaseFailure::new(DatabaseProblem::Unreachable, description)
     }
-}
-
-/// A log that contradicts itself. Never happens unless somebody has changed records.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {position} ({stream}) follows from nothing in the log")]
-pub struct BrokenLog {
-    /// The first record that cannot follow those before it.
-    pub(crate) position: Position,
-    pub(crate) stream: Stream,
 }

@@ -38,10 +38,11 @@ pub mod vault;
 
 pub use clock::{Clock, system_clock};
 pub use database_problem::{DatabaseProblem, ProblemScope};
-pub use error::{BrokenLog, StoreError};
+pub use error::StoreError;
 pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Place;
+pub use log::damage::LogDamage;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
     AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,

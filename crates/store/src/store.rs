@@ -94,7 +94,8 @@ pub trait Store: Tables + Vault {
         operations: &[OperationId],
     ) -> Result<HashMap<OperationId, AppendOutcome>, StoreError>;
 
-    /// Up to `limit` records after a position, in order.
+    /// Up to `limit` records after a position, in order. A gap is an error
+    /// ([`StoreError::DamagedLog`]).
     async fn read(
         &self,
         shard: Shard,
@@ -111,7 +112,8 @@ pub trait Store: Tables + Vault {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// Positions, epoch and steady clock of a shard.
+    /// Positions, epoch and steady clock of a shard. Impossible ones are an error
+    /// ([`StoreError::DamagedLog`]).
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError>;
 
     /// Positions of shards as other processes announce them. Announcements may be lost. Can be
@@ -196,7 +198,8 @@ pub trait Store: Tables + Vault {
     /// Drops the shard's projections and folds them from the log again, in one transaction, for
     /// which appends wait. `progress` gets the position up to which records were folded. If the
     /// future is dropped, nothing changes. Documents of a newer version, which would lose their new
-    /// fields, are refused ([`StoreError::Newer`]).
+    /// fields, are refused ([`StoreError::Newer`]), and so is a damaged log
+    /// ([`StoreError::DamagedLog`]).
     async fn rebuild(
         &self,
         shard: Shard,
@@ -205,7 +208,7 @@ pub trait Store: Tables + Vault {
 
     /// Folds the log into temporary tables and compares them, row by row, with the stored ones;
     /// documents by their entities, whatever their text. Changes nothing. Returns at most `limit`
-    /// differences.
+    /// differences. A damaged log cannot be compared ([`StoreError::DamagedLog`]).
     async fn check(
         &self,
         shard: Shard,

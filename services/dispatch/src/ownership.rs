@@ -3,7 +3,7 @@
 //!
 //! Decision: docs/decisions/leases-with-epochs.md
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_store::{ClusterState, ErrorChain, Lease, ShardLease};
+use keeptrusts_webhooks_store::{
+    ClusterState, ErrorChain, Lease, LogDamage, ShardLease, StoreError,
+};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +42,21 @@ pub(crate) struct Ownership {
     others: BTreeMap<Shard, ForeignLease>,
     /// Since when shards have had no owner.
     unclaimed: BTreeMap<Shard, Instant>,
-    /// Shards that this process could not work on, and until when it does not retry.
-    unfit: BTreeMap<Shard, Instant>,
+    /// Shards that this process could not work on.
+    unfit: BTreeMap<Shard, UnfitShard>,
+}
+
+struct UnfitShard {
+    /// Until then this process does not retry.
+    until: Instant,
+    /// The shard's damage, if that is the reason.
+    damage: Option<String>,
+}
+
+impl UnfitShard {
+    fn new(damage: Option<String>) -> UnfitShard {
+        UnfitShard { until: Instant::now() + UNFIT_BACKOFF, damage }
+    }
 }
 
 /// Another process's lease, and since when it was not renewed.
@@ -104,7 +119,7 @@ impl Ownership {
             // Leaves several attempts before the lease ends.
             false => time_to_live / 10,
         };
-        let cluster = match self
+        let mut cluster = match self
             .dependencies
             .log
             .store()
@@ -119,6 +134,7 @@ impl Ownership {
             }
         };
         self.status.leases_maintained();
+        self.note_rows(&mut cluster);
         let is_shared = self.dependencies.log.store().is_shared();
         let share = match is_shared {
             true => fair_share(&cluster, &self.member),
@@ -139,6 +155,17 @@ impl Ownership {
         let soonest = others.map(|lease| lease.expires_in).filter(|wait| !wait.is_zero()).min();
         let margin = Duration::from_millis(20);
         Some(soonest.map_or(interval, |wait| interval.min(wait + margin)))
+    }
+
+    /// Leaves out rows of shards that do not exist, and notes shards that have no row.
+    fn note_rows(&mut self, cluster: &mut ClusterState) {
+        let shard_count = self.dependencies.log.store().shard_count();
+        cluster.shards.retain(|lease| lease.shard.0 < shard_count);
+        let present: BTreeSet<_> = cluster.shards.iter().map(|lease| lease.shard).collect();
+        for number in (0..shard_count).map(Shard).filter(|number| !present.contains(number)) {
+            let damage = LogDamage::NoShardRow.of(number).to_string();
+            self.unfit.insert(number, UnfitShard::new(Some(damage)));
+        }
     }
 
     /// Whether all of them were renewed, or have passed to others.
@@ -244,7 +271,8 @@ impl Ownership {
             let was_unclaimed = is_unclaimed(&candidate.shard);
             let is_orphan = candidate.owner.is_some() || was_unclaimed;
             let has_room = self.held.len() + wanted.len() < share;
-            let is_resting = self.unfit.get(&candidate.shard).is_some_and(|until| now < *until);
+            let is_resting =
+                self.unfit.get(&candidate.shard).is_some_and(|unfit| now < unfit.until);
             if !self.held.contains_key(&candidate.shard) && !is_resting && (has_room || is_orphan) {
                 wanted.push((candidate.shard, was_unclaimed));
             }
@@ -253,14 +281,23 @@ impl Ownership {
         let taking = wanted.into_iter().map(async |(number, was_unclaimed)| {
             let requested_at = (self.dependencies.uptime)();
             match store.acquire_lease(number, &self.member, time_to_live).await {
-                Ok(lease) => lease.map(|lease| (lease, requested_at, was_unclaimed)),
+                Ok(lease) => Ok(lease.map(|lease| (lease, requested_at, was_unclaimed))),
                 Err(error) => {
+                    let error = store.damage_or(number, error).await;
                     tracing::warn!(shard = %number, error = %ErrorChain(&error), "cannot take the shard");
-                    None
+                    Err((number, error))
                 }
             }
         });
-        for (lease, requested_at, was_unclaimed) in join_all(taking).await.into_iter().flatten() {
+        let taken = join_all(taking).await;
+        for (number, error) in taken.iter().filter_map(|taken| taken.as_ref().err()) {
+            if let damage @ StoreError::DamagedLog { .. } = error {
+                self.unfit.insert(*number, UnfitShard::new(Some(damage.to_string())));
+            }
+        }
+        self.report_unfit();
+        let taken = taken.into_iter().filter_map(Result::ok).flatten();
+        for (lease, requested_at, was_unclaimed) in taken {
             tracing::info!(shard = %lease.shard, epoch = %lease.epoch, "took the shard");
             metrics::count_lease_change(LeaseChange::Taken);
             let lasts = self.dependencies.log.store().is_shared().then_some(time_to_live);
@@ -285,7 +322,8 @@ impl Ownership {
             ended.iter().filter_map(|number| self.held.remove_entry(number)).collect();
         for (number, held) in &ended {
             if held.shard.unfit.is_cancelled() {
-                self.unfit.insert(*number, Instant::now() + UNFIT_BACKOFF);
+                let damage = held.shard.damage.get().cloned();
+                self.unfit.insert(*number, UnfitShard::new(damage));
             }
         }
         // A shard that this process works on again is no longer unfit.
@@ -293,8 +331,13 @@ impl Ownership {
             let held = self.held.get(number);
             held.is_none_or(|held| !held.shard.is_ready.load(Ordering::Relaxed))
         });
-        self.status.set_unfit(self.unfit.keys().copied().collect());
+        self.report_unfit();
         join_all(ended.into_iter().map(|(_, held)| self.give_back(held))).await;
+    }
+
+    fn report_unfit(&self) {
+        let unfit = self.unfit.iter().map(|(number, unfit)| (*number, unfit.damage.clone()));
+        self.status.set_unfit(unfit.collect());
     }
 
     async fn give_back(&self, held: HeldShard) {

@@ -1,7 +1,7 @@
 //! The status of this process's dispatch work: its shards, whether it can work on them, and whether
 //! its leases are maintained. Readiness and the gauges read it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use keeptrusts_webhooks_store::DatabaseProblem;
 use tokio::time::Instant;
 
 use crate::pipeline::OwnedShard;
+
+/// Shards that this process cannot work on, and their damage, if it is known to be the reason.
+pub(crate) type UnfitShards = BTreeMap<Shard, Option<String>>;
 
 pub(crate) struct DispatchStatus {
     /// The time to live of leases. None: they never end.
@@ -23,8 +26,7 @@ struct State {
     maintained_at: Option<Instant>,
     /// Why maintenance fails since then, if the database is the reason.
     problem: Option<DatabaseProblem>,
-    /// Shards that this process cannot work on.
-    unfit: Vec<Shard>,
+    unfit: UnfitShards,
 }
 
 impl DispatchStatus {
@@ -65,7 +67,7 @@ impl DispatchStatus {
         }
     }
 
-    pub(crate) fn set_unfit(&self, shards: Vec<Shard>) {
+    pub(crate) fn set_unfit(&self, shards: UnfitShards) {
         self.state().unfit = shards;
     }
 
@@ -73,15 +75,12 @@ impl DispatchStatus {
     pub(crate) fn check_shards(&self) -> Result<(), String> {
         let state = self.state();
         let given_up = state.shards.iter().filter(|(_, shard)| shard.unfit.is_cancelled());
-        let unfit: BTreeSet<_> = given_up.map(|(number, _)| number).chain(&state.unfit).collect();
-        if unfit.is_empty() {
-            return Ok(());
+        let given_up = given_up.map(|(number, shard)| (*number, shard.damage.get().cloned()));
+        let unfit: UnfitShards = state.unfit.clone().into_iter().chain(given_up).collect();
+        match unfit.is_empty() {
+            true => Ok(()),
+            false => Err(unfit_reason(&unfit)),
         }
-        let unfit: Vec<_> = unfit.into_iter().map(ToString::to_string).collect();
-        Err(format!(
-            "this process cannot work on shard {}, its log says why; a newer version may be able to, or `keeptrusts-webhooks log rebuild` may repair it",
-            unfit.join(", ")
-        ))
     }
 
     /// The shards that this process owns.
@@ -92,6 +91,20 @@ impl DispatchStatus {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unfit_reason(unfit: &UnfitShards) -> String {
+    let damages = unfit.values().flatten();
+    let damages = damages.map(|damage| format!("{damage}; restore the database from a backup"));
+    let others = unfit.iter().filter(|(_, damage)| damage.is_none());
+    let others: Vec<_> = others.map(|(number, _)| number.to_string()).collect();
+    let others = (!others.is_empty()).then(|| {
+        format!(
+            "this process cannot work on shard {}, its log says why; a newer version may be able to, or `keeptrusts-webhooks log rebuild` may repair it",
+            others.join(", ")
+        )
+    });
+    damages.chain(others).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -115,5 +128,26 @@ mod tests {
         tokio::time::advance(lasts).await;
         let expected = "the leases were not looked after for 10 s";
         assert_eq!(status.check_leases(), Err(expected.to_owned()), "what was before is over");
+    }
+
+    #[test]
+    fn damaged_shards_are_named_with_their_damage() {
+        let status = DispatchStatus::new(None);
+        assert_eq!(status.check_shards(), Ok(()));
+        let damage = "the log of shard 2 is damaged: record 7 is missing";
+        status.set_unfit(UnfitShards::from([
+            (Shard(1), None),
+            (Shard(2), Some(damage.to_owned())),
+            (Shard(3), None),
+        ]));
+        let reason = status.check_shards().expect_err("some are unfit");
+        assert!(
+            reason.starts_with(&format!("{damage}; restore the database from a backup; ")),
+            "{reason}"
+        );
+        assert!(
+            reason.contains("this process cannot work on shard 1, 3, its log says"),
+            "{reason}"
+        );
     }
 }

@@ -17,7 +17,8 @@ use crate::progress::Progress;
 #[derive(Debug, Args)]
 pub(crate) struct RebuildCommand {
     /// Change nothing: compare every row with what the log says, print the differences, and
-    /// exit with status 1 if there are any. The tables must be of this version.
+    /// exit with status 1 if there are any, or with 3 if the log itself is damaged. The tables must
+    /// be of this version.
     #[arg(long)]
     check: bool,
 
@@ -54,12 +55,18 @@ fn advice(error: &StoreError) -> &'static str {
         StoreError::Unavailable(_) | StoreError::Unknown(_) => "; run the command again",
         StoreError::Newer { .. } => "; run the command with the newer version of this program",
         // Rows are not read, but for records and what was folded from them.
-        StoreError::BrokenLog(_) | StoreError::Unreadable(_) => {
+        StoreError::Unreadable(_) => {
             "; this shard's log is damaged: restore the database from a backup"
         }
+        StoreError::DamagedLog { .. } => "; restore the database from a backup",
         StoreError::Failed(_) => "",
     }
 }
+
+/// Some shards cannot be compared. They have been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("the log of shard {} is damaged, nothing was changed: restore the database from a backup", .0.join(", "))]
+struct DamagedLogs(Vec<String>);
 
 /// The exit status of a rebuild or check that was not done. (1 means differences, 2 wrong flags.)
 pub(crate) const EXIT_NOT_DONE: u8 = 3;
@@ -105,6 +112,7 @@ async fn rebuild_shards(
     }
     let progress = Progress::new(total, "records");
     let mut result = RebuildResult::TablesMatch;
+    let mut damaged = Vec::new();
     let mut before = 0;
     for shard in shards() {
         let reached = |position: Position| progress.reached(before + position.0.unsigned_abs());
@@ -113,11 +121,17 @@ async fn rebuild_shards(
             let done =
                 || format!("nothing was changed; shard {shard} and those after it are not checked");
             let work = progress.during(store.check(shard, MAX_DIFFERENCES, &reached));
-            let checked = interruption.run(work, || run_again(done())).await?;
-            let differences = checked.map_err(|source| RebuildError { done: done(), source })?;
-            if !differences.is_empty() {
-                result = RebuildResult::Differences;
-                progress.beside(|| print(shard, &differences));
+            match interruption.run(work, || run_again(done())).await? {
+                Ok(differences) if differences.is_empty() => {}
+                Ok(differences) => {
+                    result = RebuildResult::Differences;
+                    progress.beside(|| print(shard, &differences));
+                }
+                Err(error @ StoreError::DamagedLog { .. }) => {
+                    damaged.push(shard.to_string());
+                    progress.beside(|| print_stdout!("{error}"));
+                }
+                Err(source) => return Err(RebuildError { done: done(), source }.into()),
             }
         } else {
             let done = || format!("shard {shard} and those after it are as they were before");
@@ -127,11 +141,19 @@ async fn rebuild_shards(
         }
         before += of_shard;
     }
-    Ok(result)
+    match damaged.is_empty() {
+        true => Ok(result),
+        false => Err(DamagedLogs(damaged).into()),
+    }
 }
 
+/// None are counted of a damaged shard, whose rebuild or check says what is wrong.
 async fn records_of(store: &dyn Store, shard: Shard) -> Result<u64, StoreError> {
-    Ok(store.shard_state(shard).await?.last_position.0.unsigned_abs())
+    match store.shard_state(shard).await {
+        Ok(state) => Ok(state.last_position.0.unsigned_abs()),
+        Err(StoreError::DamagedLog { .. }) => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 fn print(shard: Shard, differences: &[RebuildDifference]) {

@@ -26,11 +26,9 @@ pub(crate) async fn poll_slowly(shards: Arc<Shards>) {
     loop {
         slow_poll.tick().await;
         for shard in shards.numbers() {
-            let local = shards.local(shard);
-            if local.position.receiver_count() > 0
-                && let Ok(state) = shards.store().shard_state(shard).await
-            {
-                local.raise(state.last_position);
+            if shards.local(shard).position.receiver_count() > 0 {
+                // A position that cannot be read now is read the next time.
+                _ = shards.read_state(shard).await;
             }
         }
     }

@@ -15,7 +15,8 @@ pub enum AppendError {
     /// The log was closed before it could be learned whether it was appended.
     #[error("it is not known whether the database committed")]
     InDoubt,
-    /// A defect of ours. It was not appended.
+    /// The shard's log is damaged, which the process's log says, or a defect of ours. It was not
+    /// appended.
     #[error("the operation could not be appended")]
     Failed,
     /// The process is shutting down. It was not appended.

@@ -17,6 +17,7 @@ use crate::log::append_error::AppendError;
 use crate::log::local_shard::LocalShard;
 use crate::log::metrics;
 use crate::log::operation::{AppendOutcome, Operation, Refusal};
+use crate::log::shards::Shards;
 use crate::store::{AppendedBatch, Store};
 
 /// An operation that waits to be appended, and its caller.
@@ -29,9 +30,8 @@ pub(crate) type Answer = oneshot::Sender<Result<AppendOutcome, AppendError>>;
 
 /// Appends the operations of one shard, a batch at a time.
 pub(crate) struct Appender {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shards: Arc<Shards>,
     pub(crate) shard: Shard,
-    pub(crate) local: Arc<LocalShard>,
 }
 
 impl Appender {
@@ -70,10 +70,10 @@ impl Appender {
         let mut lost_answers = 0;
         while !operations.is_empty() {
             // What this transaction appends is above every position that is known before it begins.
-            let known = *self.local.position.borrow();
+            let known = *self.local().position.borrow();
             let began = Instant::now();
-            self.local.commits.begin();
-            let appended = self.store.append(self.shard, &operations).await;
+            self.local().commits.begin();
+            let appended = self.try_append(&operations).await;
             metrics::transaction(operations.len(), began.elapsed(), &appended);
             self.note(&appended);
             match appended {
@@ -88,7 +88,7 @@ impl Appender {
                         return fail_all(answers, &reason);
                     }
                 }
-                Err(error) if error.is_transient() || operations.len() == 1 => {
+                Err(error) if fails_all(&error) || operations.len() == 1 => {
                     let reason = self.give_up(&error);
                     return fail_all(answers, &reason);
                 }
@@ -101,13 +101,25 @@ impl Appender {
         }
     }
 
+    /// Appends, unless the shard is damaged.
+    async fn try_append(&self, operations: &[Operation]) -> Result<AppendedBatch, StoreError> {
+        if self.local().is_damaged() {
+            // Somebody may have repaired it.
+            self.shards.read_state(self.shard).await?;
+        }
+        match self.store().append(self.shard, operations).await {
+            Err(error) => Err(self.store().damage_or(self.shard, error).await),
+            appended => appended,
+        }
+    }
+
     /// Notes what the end of a transaction says of the database.
     fn note(&self, appended: &Result<AppendedBatch, StoreError>) {
-        let commits = &self.local.commits;
+        let commits = &self.local().commits;
         match appended {
             Ok(batch) if batch.records.is_empty() => commits.end(),
             Ok(_) => {
-                self.store.other_writes().passed();
+                self.store().other_writes().passed();
                 if commits.succeeded() {
                     tracing::info!(shard = %self.shard, "appends are committed again");
                 }
@@ -136,25 +148,25 @@ impl Appender {
         answers: Vec<Answer>,
     ) -> (Vec<Operation>, Vec<Answer>) {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
-        let find = || self.store.find_operations(self.shard, known, &ids);
+        let find = || self.store().find_operations(self.shard, known, &ids);
         let note_failure = |error: &StoreError| {
             if let Some(problem) = error.problem() {
-                self.local.commits.failed(problem);
+                self.local().commits.failed(problem);
             }
             tracing::warn!(shard = %self.shard, error = %ErrorChain(error), "cannot look up a commit yet");
         };
         let mut found = retry(LOOKUP_BACKOFF, find, note_failure).await;
         if !found.is_empty() {
-            self.local.commits.succeeded();
+            self.local().commits.succeeded();
         }
         let mut others = (Vec::new(), Vec::new());
         for (operation, answer) in operations.into_iter().zip(answers) {
             match found.remove(&operation.id) {
                 Some(appended) => {
-                    self.local.ended_keys.note(&operation);
+                    self.local().ended_keys.note(&operation);
                     if let AppendOutcome::Appended { last, .. } = appended {
-                        self.local.raise(last);
-                        self.store.announce(self.shard, last);
+                        self.local().raise(last);
+                        self.store().announce(self.shard, last);
                     }
                     _ = answer.send(Ok(appended));
                 }
@@ -176,15 +188,23 @@ impl Appender {
             let accepted =
                 operations.into_iter().zip(&results).filter(|(_, result)| is_new(result));
             let accepted = accepted.map(|(operation, _)| operation);
-            let accepted = accepted.inspect(|operation| self.local.ended_keys.note(operation));
+            let accepted = accepted.inspect(|operation| self.local().ended_keys.note(operation));
             let bodies = accepted.flat_map(|operation| operation.bodies);
-            self.local.tail().extend(records, bodies);
-            self.local.raise(last);
-            self.store.announce(self.shard, last);
+            self.local().tail().extend(records, bodies);
+            self.local().raise(last);
+            self.store().announce(self.shard, last);
         }
         for (answer, result) in answers.into_iter().zip(results) {
             _ = answer.send(result.map_err(AppendError::Refused));
         }
+    }
+
+    fn local(&self) -> &LocalShard {
+        self.shards.local(self.shard)
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.shards.store().as_ref()
     }
 
     fn give_up(&self, error: &StoreError) -> AppendError {
@@ -195,6 +215,11 @@ impl Appender {
         tracing::error!(shard = %self.shard, error = %ErrorChain(error), "an operation failed");
         AppendError::Failed
     }
+}
+
+/// Whether every operation of a batch fails with it, each by itself as well.
+fn fails_all(error: &StoreError) -> bool {
+    error.is_transient() || matches!(error, StoreError::DamagedLog { .. })
 }
 
 fn fail_all(answers: Vec<Answer>, error: &AppendError) {

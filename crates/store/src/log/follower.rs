@@ -1,6 +1,7 @@
 //! Following a shard's log as it grows, without polling.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use tokio::sync::watch;
@@ -8,6 +9,9 @@ use tokio::sync::watch;
 use crate::error::StoreError;
 use crate::log::operation::Record;
 use crate::log::shards::Shards;
+
+/// How often a record is looked for that the database no longer has.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows a shard's log as it grows, without polling.
 pub struct Follower {
@@ -39,6 +43,10 @@ impl Follower {
                 self.after = last.position;
                 return Ok(records);
             }
+            // The known position is not in the log: the log is damaged, or was set back by a
+            // failover.
+            self.shards.read_state(self.shard).await?;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 }

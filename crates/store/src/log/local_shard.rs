@@ -1,5 +1,6 @@
 //! What this process keeps in memory of a shard's log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keeptrusts_webhooks_domain::log::Position;
@@ -15,13 +16,26 @@ pub(crate) struct LocalShard {
     pub(crate) position: watch::Sender<Position>,
     pub(crate) commits: Commits,
     pub(crate) ended_keys: EndedKeys,
+    /// The shard was damaged when its state was last read.
+    is_damaged: AtomicBool,
     tail: Mutex<Tail>,
 }
 
 impl LocalShard {
-    pub(crate) fn new(last_position: Position) -> LocalShard {
-        let (tail, commits, ended_keys) = Default::default();
-        LocalShard { position: watch::Sender::new(last_position), commits, ended_keys, tail }
+    /// A shard whose state has not been read yet.
+    pub(crate) fn new() -> LocalShard {
+        let (tail, commits, ended_keys, is_damaged) = Default::default();
+        let position = watch::Sender::new(Position::START);
+        LocalShard { position, commits, ended_keys, is_damaged, tail }
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the shard is damaged; returns whether it was before.
+    pub(crate) fn set_damaged(&self, is_damaged: bool) -> bool {
+        self.is_damaged.swap(is_damaged, Ordering::Relaxed)
     }
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {

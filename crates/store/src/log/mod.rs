@@ -12,9 +12,12 @@ mod appender;
 pub(crate) mod assessment;
 mod background;
 pub(crate) mod commits;
+pub(crate) mod damage;
 pub(crate) mod ended_keys;
+mod failure_cause;
 pub(crate) mod feed;
 mod follower;
+pub(crate) mod integrity;
 mod local_shard;
 pub(crate) mod metrics;
 pub mod operation;
@@ -76,8 +79,7 @@ impl Log {
         let mut submissions = Vec::new();
         for shard in shards.numbers() {
             let (sender, waiting) = mpsc::channel(MAX_WAITING_OPERATIONS);
-            let local = Arc::clone(shards.local(shard));
-            let appender = Appender { store: Arc::clone(&store), shard, local };
+            let appender = Appender { shards: Arc::clone(&shards), shard };
             let run = appender.run(waiting, tasks.stop.clone());
             tasks.tracker.spawn(abandon.clone().run_until_cancelled_owned(run));
             submissions.push(sender);

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 
-use crate::error::BrokenLog;
+use crate::log::damage::{LogDamage, judge_numbers};
 use crate::log::operation::{
     AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
 };
@@ -82,8 +82,9 @@ pub fn plan<'a>(
     operations: &'a [Operation],
     locked: LockedShard,
     now: Timestamp,
-) -> Result<Plan<'a>, BrokenLog> {
+) -> Result<Plan<'a>, LogDamage> {
     let LockedShard { last_position, checkpoint, epoch, loaded, mut keys } = locked;
+    judge_numbers(last_position, checkpoint, epoch)?;
     let mut fold = Fold::new(loaded);
     let mut plan = Plan {
         results: Vec::with_capacity(operations.len()),

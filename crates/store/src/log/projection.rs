@@ -25,7 +25,7 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
 
 use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
-use crate::error::BrokenLog;
+use crate::log::damage::LogDamage;
 use crate::log::operation::Record;
 
 /// Rows that exist and that the records at hand may change.
@@ -262,10 +262,11 @@ impl Fold {
     }
 
     /// Folds one more record.
-    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenLog> {
+    pub fn apply(&mut self, record: &Record) -> Result<(), LogDamage> {
         match (&record.fact, record.stream) {
             (Fact::Endpoint(fact), Stream::Endpoint(id)) => self.apply_endpoint(id, fact, record),
             (Fact::EventAccepted(accepted), Stream::Event(id)) => {
+                check_succession(record, true, Version(1))?;
                 self.changes.events.push(Event {
                     id,
                     organization_id: record.organization_id.clone(),
@@ -281,6 +282,7 @@ impl Fold {
                 Ok(())
             }
             (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {
+                check_succession(record, true, Version(2))?;
                 let deliveries = scheduled_deliveries(record);
                 self.changes
                     .new_deliveries
@@ -303,8 +305,8 @@ impl Fold {
                 self.apply_notification(id, fact, record)
             }
             // It records what an operator did outside the tables.
-            (Fact::Operator(_), Stream::Operation(_)) => Ok(()),
-            _ => Err(broken(record)),
+            (Fact::Operator(_), Stream::Operation(_)) => check_succession(record, true, Version(1)),
+            _ => Err(unfounded(record)),
         }
     }
 
@@ -318,15 +320,17 @@ impl Fold {
         id: EndpointId,
         fact: &EndpointFact,
         record: &Record,
-    ) -> Result<(), BrokenLog> {
+    ) -> Result<(), LogDamage> {
         let endpoint = if let EndpointFact::Created { config, secret } = fact {
             let (organization, config) = (record.organization_id.clone(), config.clone());
             Endpoint::created(id, organization, config, secret.clone(), record.recorded_at)
         } else {
-            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| broken(record))?;
+            let mut endpoint = self.endpoint(id).cloned().ok_or_else(|| unfounded(record))?;
             endpoint.apply(fact, record.recorded_at);
             endpoint
         };
+        let is_of_owner = endpoint.organization_id == record.organization_id;
+        check_succession(record, is_of_owner, endpoint.version)?;
         self.changes.endpoints.insert(id, endpoint);
         if matches!(fact, EndpointFact::Enabled | EndpointFact::Deleted) {
             self.end_failing(&record.organization_id, id);
@@ -371,16 +375,17 @@ impl Fold {
         }
     }
 
-    fn apply_key(&mut self, id: KeyId, fact: &KeyFact, record: &Record) -> Result<(), BrokenLog> {
+    fn apply_key(&mut self, id: KeyId, fact: &KeyFact, record: &Record) -> Result<(), LogDamage> {
         let key = if let KeyFact::Created(new) = fact {
             let creator = record.metadata.actor.clone();
             let organization = record.organization_id.clone();
             Key::created(id, organization, new.clone(), creator, record.recorded_at)
         } else {
-            let mut key = self.key(id).cloned().ok_or_else(|| broken(record))?;
+            let mut key = self.key(id).cloned().ok_or_else(|| unfounded(record))?;
             key.apply(fact, record.recorded_at);
             key
         };
+        check_succession(record, key.reach.is_of(&record.organization_id), key.version)?;
         self.changes.keys.insert(id, key);
         Ok(())
     }
@@ -390,17 +395,19 @@ impl Fold {
         id: ReplayId,
         fact: &ReplayFact,
         record: &Record,
-    ) -> Result<(), BrokenLog> {
+    ) -> Result<(), LogDamage> {
         let replay = if let ReplayFact::Requested(new) = fact {
             let creator = record.metadata.actor.clone();
             let organization = record.organization_id.clone();
             let at = (record.position, record.recorded_at);
             Replay::requested(id, organization, new.clone(), creator, at)
         } else {
-            let mut replay = self.replay(id).cloned().ok_or_else(|| broken(record))?;
+            let mut replay = self.replay(id).cloned().ok_or_else(|| unfounded(record))?;
             replay.apply(fact, record.recorded_at);
             replay
         };
+        let is_of_owner = replay.organization_id == record.organization_id;
+        check_succession(record, is_of_owner, replay.version)?;
         self.changes.replays.insert(id, replay);
         Ok(())
     }
@@ -410,15 +417,17 @@ impl Fold {
         id: ChannelId,
         fact: &ChannelFact,
         record: &Record,
-    ) -> Result<(), BrokenLog> {
+    ) -> Result<(), LogDamage> {
         let channel = if let ChannelFact::Created(config) = fact {
             let organization = record.organization_id.clone();
             Channel::created(id, organization, config.clone(), record.recorded_at)
         } else {
-            let mut channel = self.channel(id).cloned().ok_or_else(|| broken(record))?;
+            let mut channel = self.channel(id).cloned().ok_or_else(|| unfounded(record))?;
             channel.apply(fact, record.recorded_at);
             channel
         };
+        let is_of_owner = channel.organization_id == record.organization_id;
+        check_succession(record, is_of_owner, channel.version)?;
         self.changes.channels.insert(id, channel);
         Ok(())
     }
@@ -428,16 +437,19 @@ impl Fold {
         id: NotificationId,
         fact: &NotificationFact,
         record: &Record,
-    ) -> Result<(), BrokenLog> {
+    ) -> Result<(), LogDamage> {
         let cause = record.metadata.causation.unwrap_or(Position::START);
         let notification = if let NotificationFact::Raised(new) = fact {
             let (organization, new) = (record.organization_id.clone(), (**new).clone());
             Notification::raised(id, organization, new, cause, record.recorded_at)
         } else {
-            let mut notification = self.notification(id).cloned().ok_or_else(|| broken(record))?;
+            let mut notification =
+                self.notification(id).cloned().ok_or_else(|| unfounded(record))?;
             notification.apply(fact, cause, record.recorded_at);
             notification
         };
+        let is_of_owner = notification.organization_id == record.organization_id;
+        check_succession(record, is_of_owner, notification.version)?;
         let incident = notification.incident_after(fact, cause);
         if let (Some(incident), Some(endpoint)) = (incident, notification.new.endpoint_id) {
             let key = (record.organization_id.clone(), notification.new.channel_id, endpoint);
@@ -452,7 +464,7 @@ impl Fold {
         id: DeliveryId,
         fact: &DeliveryFact,
         record: &Record,
-    ) -> Result<(), BrokenLog> {
+    ) -> Result<(), LogDamage> {
         if let DeliveryFact::TestRequested { event_id, event_time, body, .. } = fact {
             self.changes.events.push(Event {
                 id: *event_id,
@@ -468,17 +480,22 @@ impl Fold {
             });
         }
         if let DeliveryFact::TestRequested { .. } | DeliveryFact::Replayed { .. } = fact {
+            check_succession(record, true, Version(1))?;
             let deliveries = scheduled_deliveries(record);
             self.changes.new_deliveries.extend(deliveries.map(|delivery| (delivery.id, delivery)));
             return Ok(());
         }
+        let apply = |delivery: &mut Delivery| {
+            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
+            delivery.note_request(fact, record.metadata.trace.as_ref());
+            let is_of_owner = delivery.organization_id == record.organization_id;
+            check_succession(record, is_of_owner, delivery.version)
+        };
         if let Some(delivery) = self.changes.new_deliveries.get_mut(&id) {
-            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
-            delivery.note_request(fact, record.metadata.trace.as_ref());
+            apply(delivery)?;
         } else {
-            let mut delivery = self.delivery(id).cloned().ok_or_else(|| broken(record))?;
-            delivery.apply(fact, record.recorded_at, record.metadata.steady_time);
-            delivery.note_request(fact, record.metadata.trace.as_ref());
+            let mut delivery = self.delivery(id).cloned().ok_or_else(|| unfounded(record))?;
+            apply(&mut delivery)?;
             self.changes.changed_deliveries.insert(id, delivery);
         }
         self.add_attempt(id, fact, record);
@@ -575,8 +592,21 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
     })
 }
 
-fn broken(record: &Record) -> BrokenLog {
-    BrokenLog { position: record.position, stream: record.stream }
+fn unfounded(record: &Record) -> LogDamage {
+    LogDamage::Unfounded { position: record.position, stream: record.stream }
+}
+
+/// Judges whether a record is the next one of its entity, whose state it leaves at `version`.
+fn check_succession(record: &Record, is_of_owner: bool, version: Version) -> Result<(), LogDamage> {
+    let Record { position, stream, version: found, .. } = *record;
+    if found != version {
+        let before = Version(version.0 - 1);
+        return Err(LogDamage::OtherVersion { position, stream, found, before });
+    }
+    match is_of_owner {
+        true => Ok(()),
+        false => Err(LogDamage::OtherOrganization { position, stream }),
+    }
 }
 
 #[cfg(test)]

@@ -22,14 +22,38 @@ pub(crate) struct Shards {
 }
 
 impl Shards {
-    /// Reads the last position of each shard.
+    /// Reads the last position of each shard. A damaged one stops no other.
     pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Shards, StoreError> {
-        let mut local = Vec::new();
-        for shard in (0..store.shard_count()).map(Shard) {
-            let state = store.shard_state(shard).await?;
-            local.push(Arc::new(LocalShard::new(state.last_position)));
+        let local = (0..store.shard_count()).map(|_| Arc::new(LocalShard::new())).collect();
+        let shards = Shards { store, local };
+        for shard in shards.numbers() {
+            match shards.read_state(shard).await {
+                Ok(()) | Err(StoreError::DamagedLog { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Shards { store, local })
+        Ok(shards)
+    }
+
+    /// Reads a shard's last position, and notes whether the shard is damaged.
+    pub(crate) async fn read_state(&self, shard: Shard) -> Result<(), StoreError> {
+        let local = self.local(shard);
+        match self.store.shard_state(shard).await {
+            Ok(state) => {
+                if local.set_damaged(false) {
+                    tracing::info!(%shard, "the shard's log is no longer damaged");
+                }
+                local.raise(state.last_position);
+                Ok(())
+            }
+            Err(error) => {
+                let is_damage = matches!(error, StoreError::DamagedLog { .. });
+                if is_damage && !local.set_damaged(true) {
+                    tracing::error!(%shard, %error, "nothing is appended to the shard: restore the database from a backup");
+                }
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -97,7 +97,8 @@ async fn plan_and_write<'a>(
         .await?,
         keys: idempotency_keys(connection, shard, &wanted.keys).await?,
     };
-    let plan = plan(operations, locked, time(locked_row.now)?)?;
+    let plan = plan(operations, locked, time(locked_row.now)?);
+    let plan = plan.map_err(|damage| damage.of(shard))?;
     if !plan.records.is_empty() {
         write(connection, shard, &locked_row, &plan).await.map_err(store_error)?;
     }

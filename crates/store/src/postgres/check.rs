@@ -19,7 +19,7 @@ use super::rebuild::fold_log;
 use super::session::answered;
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
-use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
+use crate::tables::{Kind, Projection, RowDifference, listed, projections};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -82,8 +82,7 @@ async fn create_shadows(connection: &mut PgConnection) -> Result<String, sqlx::E
     Ok(schema)
 }
 
-/// Finds rows that differ, paired by their keys. A row is rendered on one line as `column=value`,
-/// with the values in JSON.
+/// Finds rows that differ, paired by their keys.
 async fn compare(
     connection: &mut PgConnection,
     schema: &str,
@@ -92,31 +91,32 @@ async fn compare(
     limit: usize,
 ) -> Result<Vec<RebuildDifference>, StoreError> {
     let (table, key) = (projection.name, listed(projection.key.iter()));
-    let render = |side: &str| {
-        let cells = projection.plain_columns.iter().map(|column| {
-            format!("'{column}=' || coalesce(to_json({side}.{column})::text, 'null')")
-        });
-        let row = listed(cells);
-        format!("CASE WHEN {side}.shard IS NOT NULL THEN concat_ws(' ', {row}) END")
-    };
     let sql = format!(
-        "SELECT {stored_row} AS stored, {rebuilt_row} AS rebuilt, {documents}
+        "SELECT {pairs}
          FROM (SELECT * FROM {schema}.{table} WHERE shard = $1) AS stored
          FULL JOIN (SELECT * FROM pg_temp.{table}) AS rebuilt USING (shard, {key})
          WHERE stored IS DISTINCT FROM rebuilt
          ORDER BY {key}",
-        stored_row = render("stored"),
-        rebuilt_row = render("rebuilt"),
-        documents = projection.select_documents(),
+        pairs = projection.select_pairs(converted),
     );
-    let mut pairs =
-        sqlx::query_as::<_, RowPair>(AssertSqlSafe(sql)).bind(i32::from(shard.0)).fetch(connection);
+    let mut pairs = sqlx::query(AssertSqlSafe(sql)).bind(i32::from(shard.0)).fetch(connection);
     let mut differences = Vec::new();
     while differences.len() < limit {
         let Some(pair) = pairs.try_next().await.map_err(store_error)? else { break };
-        if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
+        if let Some(RowDifference { stored, rebuilt }) =
+            projection.difference(projection.pair(&pair)?)?
+        {
             differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
         }
     }
     Ok(differences)
+}
+
+fn converted(kind: Kind, column: &str) -> String {
+    match kind {
+        Kind::Text => format!("convert_to({column}, 'UTF8')"),
+        Kind::Bytes => column.to_owned(),
+        Kind::Integer | Kind::Small => format!("{column}::bigint"),
+        Kind::Boolean => format!("{column}::int::bigint"),
+    }
 }

@@ -62,11 +62,12 @@ pub(super) async fn acquire(
     time_to_live: Duration,
 ) -> Result<Option<Lease>, StoreError> {
     let limits = WaitLimits::of(time_to_live);
-    // MATERIALIZED sets the limit before the row is found and waited for.
+    // MATERIALIZED sets the limit before the row is found and waited for. A damaged epoch stays as
+    // it is, so that each owner finds it damaged.
     let query = sqlx::query_as::<_, (i64,)>(
         "WITH lock_limit AS MATERIALIZED (SELECT set_config('lock_timeout', $4, true))
          UPDATE shards
-         SET epoch = epoch + 1,
+         SET epoch = CASE WHEN epoch < 0 THEN epoch ELSE epoch + 1 END,
              lease_owner = $2,
              lease_expire_time =
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3
@@ -149,9 +150,9 @@ pub(super) async fn heartbeat(
 
     let query = sqlx::query_as::<_, LeaseRow>(
         "SELECT shard, lease_owner, epoch,
-                greatest(0, coalesce(lease_expire_time, 0)
-                    - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS expires_in
-         FROM shards
+                greatest(now, coalesce(lease_expire_time, 0)) - now AS expires_in
+         FROM shards,
+              (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now) AS clock
          ORDER BY shard",
     );
     let shards = fetch_within(limits.answer, leases, query).await?.into_iter().map(|row| {

@@ -3,32 +3,31 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
+use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::errors::store_error;
 use super::pool::Pool;
 use super::select::select;
 use super::session::{Query, fetch, fetch_within};
 use crate::error::StoreError;
+use crate::log::integrity::judge_positions;
 use crate::log::operation::Record;
 use crate::sql::row_limit;
 use crate::sql::rows::ShardStateRow;
 use crate::store::ShardState;
-use crate::tables::{ReadableRow, Stored, read_all};
+use crate::tables::{Entity, JudgedRecord, Stored, read_all};
 
-/// Records after a position. A rebuild runs the query in its transaction.
-pub(super) fn records_query(
-    shard: Shard,
-    after: Position,
-    limit: usize,
-) -> Query<'static, Stored<Record>> {
-    sqlx::query_as(select::<Record>(
-        "FROM records
-         WHERE shard = $1 AND position > $2
-         ORDER BY position
-         LIMIT $3",
-    ))
-    .bind(i32::from(shard.0))
-    .bind(after.0)
-    .bind(row_limit(limit))
+const AFTER_POSITION: &str = "
+    FROM records
+    WHERE shard = $1 AND position > $2
+    ORDER BY position
+    LIMIT $3";
+
+fn records_query(shard: Shard, after: Position, limit: usize) -> Query<'static, Stored<Record>> {
+    sqlx::query_as(select::<Record>(AFTER_POSITION))
+        .bind(i32::from(shard.0))
+        .bind(after.0)
+        .bind(row_limit(limit))
 }
 
 pub(super) async fn read(
@@ -37,7 +36,28 @@ pub(super) async fn read(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Record>, StoreError> {
-    read_all(fetch(readers, records_query(shard, after, limit)).await?)
+    let records = read_all(fetch(readers, records_query(shard, after, limit)).await?)?;
+    judge_positions(after, &records).map_err(|damage| damage.of(shard))?;
+    Ok(records)
+}
+
+/// The same, for a rebuild or a check, which judges every column.
+pub(super) async fn read_judged(
+    connection: &mut PgConnection,
+    shard: Shard,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let columns = Record::TABLE.all_columns();
+    let select = AssertSqlSafe(format!("SELECT {columns} {AFTER_POSITION}"));
+    let found: Vec<JudgedRecord> = sqlx::query_as(select)
+        .bind(i32::from(shard.0))
+        .bind(after.0)
+        .bind(row_limit(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(store_error)?;
+    JudgedRecord::read_all(found, shard)
 }
 
 pub(super) async fn read_stream(
@@ -65,15 +85,27 @@ pub(super) async fn answers(readers: &Pool, limit: Duration) -> Result<(), Store
     Ok(())
 }
 
+const SHARD_STATE: &str = "
+    SELECT last_position, checkpoint, epoch, steady_time, steady_time_noted_at,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now,
+           (SELECT max(position) FROM records WHERE records.shard = $1) AS last_record
+    FROM shards
+    WHERE shard = $1";
+
+fn shard_state_query(shard: Shard) -> Query<'static, ShardStateRow> {
+    sqlx::query_as(SHARD_STATE).bind(i32::from(shard.0))
+}
+
 pub(super) async fn shard_state(readers: &Pool, shard: Shard) -> Result<ShardState, StoreError> {
-    let query = sqlx::query_as::<_, ShardStateRow>(
-        "SELECT last_position, checkpoint, epoch, steady_time,
-                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - steady_time_noted_at
-                    AS steady_time_age
-         FROM shards
-         WHERE shard = $1",
-    )
-    .bind(i32::from(shard.0));
-    let found = fetch(readers, query).await?.pop();
-    found.ok_or_else(|| StoreError::Failed("there is no such shard".into()))?.value()
+    let row = fetch(readers, shard_state_query(shard)).await?.pop();
+    ShardStateRow::judge(row).map_err(|damage| damage.of(shard))
+}
+
+/// The same in a transaction.
+pub(super) async fn shard_state_on(
+    connection: &mut PgConnection,
+    shard: Shard,
+) -> Result<ShardState, StoreError> {
+    let row = shard_state_query(shard).fetch_optional(connection).await.map_err(store_error)?;
+    ShardStateRow::judge(row).map_err(|damage| damage.of(shard))
 }

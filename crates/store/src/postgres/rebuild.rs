@@ -4,16 +4,16 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::errors::store_error;
-use super::log_reads::records_query;
+use super::log_reads;
 use super::long_statements::{SettingScope, backend_pid, remove_time_limits, while_server_answers};
 use super::pool::Pool;
 use super::session::{Session, answered, commit};
 use super::write::ShardTables;
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
-use crate::log::operation::Record;
+use crate::log::integrity::LogVerifier;
 use crate::sql::fold_records;
-use crate::tables::{self, projections, read_all};
+use crate::tables::{self, projections};
 
 /// Deletes the shard's projections and folds the log into them again. Appends to the shard fail
 /// meanwhile with [`StoreError::Unavailable`], after they have waited for the shard's row.
@@ -70,20 +70,23 @@ async fn clear(connection: &mut PgConnection, shard: Shard) -> Result<(), StoreE
 }
 
 /// Folds the whole log into empty tables, step by step, so that memory does not grow with the log.
+/// A damaged log is an error.
 pub(super) async fn fold_log(
     connection: &mut PgConnection,
     shard: Shard,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<(), StoreError> {
-    let mut after = Position::START;
+    let mut verifier = LogVerifier::new(log_reads::shard_state_on(connection, shard).await?);
     loop {
-        let rows = records_query(shard, after, REBUILD_STEP).fetch_all(&mut *connection).await;
-        let records: Vec<Record> = read_all(rows.map_err(store_error)?)?;
-        let Some(last) = records.last() else { return Ok(()) };
-        after = last.position;
+        let after = verifier.position();
+        let records = log_reads::read_judged(&mut *connection, shard, after, REBUILD_STEP).await?;
+        if records.is_empty() {
+            return verifier.end().map_err(|damage| damage.of(shard));
+        }
+        verifier.accept(&records).map_err(|damage| damage.of(shard))?;
         let mut tables = ShardTables { connection: &mut *connection, shard };
-        let changes = fold_records(&mut tables, &records).await?;
+        let changes = fold_records(&mut tables, shard, &records).await?;
         tables::write_changes(&mut tables, &changes).await.map_err(store_error)?;
-        progress(after);
+        progress(verifier.position());
     }
 }

@@ -1,40 +1,43 @@
 //! Rows of statements that do not select from one table.
 
-use std::time::Duration;
-
 use keeptrusts_webhooks_domain::ids::OperationId;
-use keeptrusts_webhooks_domain::log::{Epoch, Position};
+use keeptrusts_webhooks_domain::log::Position;
 use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
+use crate::log::damage::LogDamage;
+use crate::log::integrity::ShardRow;
 use crate::log::operation::AppendOutcome;
-use crate::store::{AttemptSum, ShardState, SteadyTime};
+use crate::store::{AttemptSum, ShardState};
 use crate::tables::{ReadableRow, number, parse, time, word};
 
 type Unreadable<T> = Result<T, StoreError>;
 
+/// A shard's row, with the greatest position of its records, and the database's time.
 #[derive(FromRow)]
 pub(crate) struct ShardStateRow {
-    pub(crate) last_position: i64,
-    pub(crate) checkpoint: i64,
-    pub(crate) epoch: i64,
-    pub(crate) steady_time: Option<i64>,
-    /// By the database's clock, in microseconds.
-    pub(crate) steady_time_age: Option<i64>,
+    last_position: i64,
+    checkpoint: i64,
+    epoch: i64,
+    steady_time: Option<i64>,
+    steady_time_noted_at: Option<i64>,
+    last_record: Option<i64>,
+    /// In microseconds since 1970.
+    now: i64,
 }
 
-impl ReadableRow for ShardStateRow {
-    type Value = ShardState;
-
-    fn value(self) -> Unreadable<ShardState> {
-        let age = u64::try_from(self.steady_time_age.unwrap_or(0)).unwrap_or(0);
-        let steady = self.steady_time.map(time).transpose()?;
-        Ok(ShardState {
-            last_position: Position(self.last_position),
-            checkpoint: Position(self.checkpoint),
-            epoch: Epoch(self.epoch),
-            steady: steady.map(|time| SteadyTime { time, age: Duration::from_micros(age) }),
-        })
+impl ShardStateRow {
+    pub(crate) fn judge(row: Option<ShardStateRow>) -> Result<ShardState, LogDamage> {
+        let row = row.ok_or(LogDamage::NoShardRow)?;
+        let numbers = ShardRow {
+            last_position: row.last_position,
+            checkpoint: row.checkpoint,
+            epoch: row.epoch,
+            steady_time: row.steady_time,
+            steady_time_noted_at: row.steady_time_noted_at,
+            last_record: row.last_record,
+        };
+        numbers.judge(row.now)
     }
 }
 

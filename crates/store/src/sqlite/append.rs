@@ -36,7 +36,7 @@ pub(super) async fn append(
             .await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
 
-    let plan = plan(operations, locked, now)?;
+    let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {
         transaction.rollback().await.map_err(store_error)?;
         return Ok(AppendedBatch { results: plan.results, records: plan.records });

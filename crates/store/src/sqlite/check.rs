@@ -6,6 +6,7 @@
 //! one snapshot. Its connection is its own: the shadows go away with it.
 
 use futures_util::TryStreamExt;
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
@@ -13,19 +14,20 @@ use super::errors::store_error;
 use super::rebuild::fold_log;
 use crate::error::StoreError;
 use crate::store::RebuildDifference;
-use crate::tables::{Projection, RowDifference, RowPair, listed, projections};
+use crate::tables::{Kind, Projection, RowDifference, listed, projections};
 
 pub(super) async fn check(
     mut connection: SqliteConnection,
     shard: Shard,
     limit: usize,
+    now: Timestamp,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<Vec<RebuildDifference>, StoreError> {
     let mut transaction = connection.begin().await.map_err(store_error)?;
     for table in projections().map(|table| table.name) {
         create_shadow(&mut transaction, table).await?;
     }
-    fold_log(&mut transaction, shard, progress).await?;
+    fold_log(&mut transaction, shard, now, progress).await?;
     let mut differences = Vec::new();
     for projection in projections() {
         let remaining = limit - differences.len();
@@ -60,13 +62,15 @@ async fn compare(
     shard: Shard,
     limit: usize,
 ) -> Result<Vec<RebuildDifference>, StoreError> {
-    let mut pairs = sqlx::query_as::<_, RowPair>(AssertSqlSafe(comparison(projection)))
+    let mut pairs = sqlx::query(AssertSqlSafe(comparison(projection)))
         .bind(i64::from(shard.0))
         .fetch(connection);
     let mut differences = Vec::new();
     while differences.len() < limit {
         let Some(pair) = pairs.try_next().await.map_err(store_error)? else { break };
-        if let Some(RowDifference { stored, rebuilt }) = projection.difference(pair)? {
+        if let Some(RowDifference { stored, rebuilt }) =
+            projection.difference(projection.pair(&pair)?)?
+        {
             differences.push(RebuildDifference { table: projection.name, stored, rebuilt });
         }
     }
@@ -76,31 +80,30 @@ async fn compare(
 /// Pairs rows by their primary key: each costs a lookup in the other table, and nothing is sorted
 /// or copied. The parameter is the shard.
 fn comparison(projection: &Projection) -> String {
-    let (table, documents) = (projection.name, projection.select_documents());
+    let (table, pairs) = (projection.name, projection.select_pairs(converted));
     let of = |side: &str, columns: &[&str]| {
         listed(columns.iter().map(|column| format!("{side}.{column}")))
     };
     let key = |side: &str| format!("{side}.shard, {}", of(side, &projection.key));
     let row = |side: &str| of(side, &projection.columns);
-    // In one line.
-    let text = |side: &str| {
-        let values = projection.plain_columns.iter();
-        let values = values.map(|column| format!("'{column}=' || quote({side}.{column})"));
-        values.collect::<Vec<_>>().join(" || ' ' || ")
-    };
-    let (stored_text, rebuilt_text) = (text("stored"), text("rebuilt"));
     let (stored_key, rebuilt_key) = (key("stored"), key("rebuilt"));
     let (stored_row, rebuilt_row) = (row("stored"), row("rebuilt"));
     format!(
-        "SELECT {stored_text} AS stored, iif(rebuilt.shard IS NULL, NULL, {rebuilt_text}) AS rebuilt,
-                {documents}
+        "SELECT {pairs}
          FROM main.{table} AS stored
          LEFT JOIN temp.{table} AS rebuilt ON ({rebuilt_key}) = ({stored_key})
          WHERE stored.shard = ?1 AND ({stored_row}) IS NOT ({rebuilt_row})
          UNION ALL
-         SELECT NULL, {rebuilt_text}, {documents}
+         SELECT {pairs}
          FROM temp.{table} AS rebuilt
          LEFT JOIN main.{table} AS stored ON ({stored_key}) = ({rebuilt_key})
          WHERE stored.shard IS NULL"
     )
+}
+
+fn converted(kind: Kind, column: &str) -> String {
+    match kind {
+        Kind::Text | Kind::Bytes => format!("CAST({column} AS BLOB)"),
+        Kind::Integer | Kind::Small | Kind::Boolean => column.to_owned(),
+    }
 }

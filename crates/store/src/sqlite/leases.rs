@@ -66,12 +66,14 @@ pub(super) async fn next_epoch(
     shard: Shard,
 ) -> Result<Epoch, StoreError> {
     let mut transaction = begin(connection).await?;
-    let (epoch,): (i64,) =
-        sqlx::query_as("UPDATE shards SET epoch = epoch + 1 WHERE shard = ? RETURNING epoch")
-            .bind(i64::from(shard.0))
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(store_error)?;
+    // A damaged epoch stays as it is, so that each owner finds it damaged.
+    let (epoch,): (i64,) = sqlx::query_as(
+        "UPDATE shards SET epoch = iif(epoch < 0, epoch, epoch + 1) WHERE shard = ? RETURNING epoch",
+    )
+    .bind(i64::from(shard.0))
+    .fetch_one(&mut *transaction)
+    .await
+    .map_err(store_error)?;
     transaction.commit().await.map_err(commit_error)?;
     Ok(Epoch(epoch))
 }

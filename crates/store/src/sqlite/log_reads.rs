@@ -1,20 +1,22 @@
 //! Reads of the log.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
-use sqlx::{SqliteConnection, SqliteExecutor};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
 
 use super::errors::store_error;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
+use crate::log::integrity::judge_positions;
 use crate::log::operation::{AppendOutcome, Record};
 use crate::sql::row_limit;
 use crate::sql::rows::{OperationRow, ShardStateRow};
 use crate::store::ShardState;
-use crate::tables::{ReadableRow, Stored, micros, read_all};
+use crate::tables::{Entity, JudgedRecord, Stored, micros, read_all};
 
 pub(super) static OPERATIONS: SetStatement = SetStatement::new(
     1,
@@ -45,7 +47,32 @@ pub(super) async fn read(
     .fetch_all(executor)
     .await
     .map_err(store_error)?;
-    read_all(found)
+    let records = read_all(found)?;
+    judge_positions(after, &records).map_err(|damage| damage.of(shard))?;
+    Ok(records)
+}
+
+/// The same, for a rebuild or a check, which judges every column.
+pub(super) async fn read_judged(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    static SELECT: LazyLock<String> = LazyLock::new(|| {
+        let columns = Record::TABLE.all_columns();
+        format!(
+            "SELECT {columns} FROM records WHERE shard = ? AND position > ? ORDER BY position LIMIT ?"
+        )
+    });
+    let found: Vec<JudgedRecord> = sqlx::query_as(AssertSqlSafe(SELECT.as_str()))
+        .bind(i64::from(shard.0))
+        .bind(after.0)
+        .bind(row_limit(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(store_error)?;
+    JudgedRecord::read_all(found, shard)
 }
 
 pub(super) async fn read_stream(
@@ -89,21 +116,30 @@ pub(super) async fn find_operations(
     Ok(read_all(rows)?.into_iter().collect())
 }
 
+/// Reads a row of the file, whatever it says.
+pub(super) async fn answers(executor: impl SqliteExecutor<'_>) -> Result<(), StoreError> {
+    sqlx::query("SELECT epoch FROM shards LIMIT 1")
+        .fetch_optional(executor)
+        .await
+        .map(drop)
+        .map_err(store_error)
+}
+
 pub(super) async fn shard_state(
     executor: impl SqliteExecutor<'_>,
     shard: Shard,
     now: Timestamp,
 ) -> Result<ShardState, StoreError> {
-    let row: ShardStateRow = sqlx::query_as(
-        "SELECT last_position, checkpoint, epoch, steady_time,
-                ? - steady_time_noted_at AS steady_time_age
+    let row: Option<ShardStateRow> = sqlx::query_as(
+        "SELECT last_position, checkpoint, epoch, steady_time, steady_time_noted_at, ?1 AS now,
+                (SELECT max(position) FROM records WHERE records.shard = ?2) AS last_record
          FROM shards
-         WHERE shard = ?",
+         WHERE shard = ?2",
     )
     .bind(micros(now))
     .bind(i64::from(shard.0))
-    .fetch_one(executor)
+    .fetch_optional(executor)
     .await
     .map_err(store_error)?;
-    row.value()
+    ShardStateRow::judge(row).map_err(|damage| damage.of(shard))
 }

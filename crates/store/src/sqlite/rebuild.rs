@@ -1,5 +1,6 @@
 //! Rebuilds the projections from the log, with the same functions that appends use.
 
+use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -9,12 +10,14 @@ use super::write::ShardTables;
 use super::writer::begin;
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
+use crate::log::integrity::LogVerifier;
 use crate::sql::fold_records;
 use crate::tables::{self, projections};
 
 pub(super) async fn rebuild(
     connection: &mut SqliteConnection,
     shard: Shard,
+    now: Timestamp,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<(), StoreError> {
     let mut transaction = begin(connection).await?;
@@ -29,24 +32,30 @@ pub(super) async fn rebuild(
             .await
             .map_err(store_error)?;
     }
-    fold_log(&mut transaction, shard, progress).await?;
+    fold_log(&mut transaction, shard, now, progress).await?;
     transaction.commit().await.map_err(commit_error)
 }
 
 /// Folds the whole log into empty tables, step by step, so that memory does not grow with the log.
+/// A damaged log is an error. `now` is the database's time.
 pub(super) async fn fold_log(
     connection: &mut SqliteConnection,
     shard: Shard,
+    now: Timestamp,
     progress: &(dyn Fn(Position) + Sync),
 ) -> Result<(), StoreError> {
-    let mut after = Position::START;
+    let state = log_reads::shard_state(&mut *connection, shard, now).await?;
+    let mut verifier = LogVerifier::new(state);
     loop {
-        let records = log_reads::read(&mut *connection, shard, after, REBUILD_STEP).await?;
-        let Some(last) = records.last() else { return Ok(()) };
-        after = last.position;
+        let after = verifier.position();
+        let records = log_reads::read_judged(&mut *connection, shard, after, REBUILD_STEP).await?;
+        if records.is_empty() {
+            return verifier.end().map_err(|damage| damage.of(shard));
+        }
+        verifier.accept(&records).map_err(|damage| damage.of(shard))?;
         let mut tables = ShardTables { connection: &mut *connection, shard };
-        let changes = fold_records(&mut tables, &records).await?;
+        let changes = fold_records(&mut tables, shard, &records).await?;
         tables::write_changes(&mut tables, &changes).await.map_err(store_error)?;
-        progress(after);
+        progress(verifier.position());
     }
 }

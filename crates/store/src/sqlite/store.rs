@@ -99,9 +99,8 @@ impl Store for SqliteStore {
     }
 
     async fn answers(&self, limit: Duration) -> Result<(), StoreError> {
-        let read = log_reads::shard_state(&self.readers, Shard(0), (self.clock)());
-        let answered = timeout(limit, read).await;
-        answered.map_err(|_| StoreError::Unavailable(DatabaseProblem::Silent.into()))?.map(drop)
+        let answered = timeout(limit, log_reads::answers(&self.readers)).await;
+        answered.map_err(|_| StoreError::Unavailable(DatabaseProblem::Silent.into()))?
     }
 
     fn other_writes(&self) -> &OtherWrites {
@@ -212,7 +211,7 @@ impl Store for SqliteStore {
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await?;
-        let rebuilt = rebuild::rebuild(writer.connection()?, shard, progress).await;
+        let rebuilt = rebuild::rebuild(writer.connection()?, shard, (self.clock)(), progress).await;
         writer.finish(rebuilt)
     }
 
@@ -224,7 +223,7 @@ impl Store for SqliteStore {
     ) -> Result<Vec<RebuildDifference>, StoreError> {
         self.writer.check_paths()?;
         let connection = self.check_options.connect().await.map_err(store_error)?;
-        check::check(connection, shard, limit, progress).await
+        check::check(connection, shard, limit, (self.clock)(), progress).await
     }
 
     /// The writer last: the last connection moves the WAL into the file.

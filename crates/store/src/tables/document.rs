@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use keeptrusts_webhooks_domain::document::Document;
+use serde_json::error::Category;
 
 use super::{Cell, Column, Entity, Kind, Purpose, StoredRow, unreadable};
 use crate::error::StoreError;
@@ -42,11 +43,29 @@ pub(super) fn read<Row: Entity + Document>(row: &impl StoredRow) -> Result<Row, 
 /// The entity that a document holds.
 pub(super) fn decode<Row: Entity + Document>(version: i64, text: &str) -> Result<Row, StoreError> {
     let table = Row::TABLE.name;
-    check_version(table, version, Row::VERSION)?;
-    serde_json::from_str(text).map_err(|error| {
+    let unreadable = |reason: String| {
         let id = id_of(text).unwrap_or("(its id cannot be read)");
-        unreadable(&format!("the document of {table} {id}:"), error)
-    })
+        unreadable(&format!("the document of {table} {id}:"), reason)
+    };
+    check_version(table, version, Row::VERSION)?;
+    if version < 1 {
+        return Err(unreadable(format!("its version is {version}")));
+    }
+    serde_json::from_str(text).map_err(|error| unreadable(reason(&error)))
+}
+
+/// Why a document cannot be read, without its values: they may be hidden ones at a wrong place.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("missing field") || text.starts_with("unknown field") {
+        return text;
+    }
+    let what = match error.classify() {
+        Category::Eof => "it ends too early",
+        Category::Syntax | Category::Io => "it is no JSON",
+        Category::Data => "a field has a value that it cannot have",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
 /// The id of an entity whose document cannot be read: every document begins with it.

@@ -9,10 +9,11 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_domain::text::escape_hidden;
 
 use super::document::{self, TEXT, VERSION};
-use super::document_difference::{differing_fields, whole};
-use super::{Entity, Purpose, listed};
+use super::document_difference::{HIDDEN, HIDDEN_AND_DIFFERENT, differing_fields, whole};
+use super::{Cell, Entity, Kind, Purpose, StoredRow, listed, unreadable};
 use crate::error::StoreError;
 use crate::log::projection::{CountKey, MissedEvent};
 use crate::log::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
@@ -24,7 +25,7 @@ pub(crate) struct Projection {
     pub(crate) key: Vec<&'static str>,
     pub(crate) columns: Vec<&'static str>,
     /// The columns that every fold makes the same. A document may have several texts.
-    pub(crate) plain_columns: Vec<&'static str>,
+    plain_columns: Vec<(&'static str, Kind)>,
     documents: Option<Documents>,
 }
 
@@ -36,15 +37,18 @@ struct Documents {
 
 struct StoredDocument {
     version: i64,
-    text: String,
+    /// UTF-8, unless somebody has changed it.
+    text: Vec<u8>,
 }
 
 struct Compared {
     is_same: bool,
-    /// For people to read, without secrets.
+    /// For people to read, without what is hidden.
     stored: Option<String>,
     rebuilt: Option<String>,
 }
+
+const SIDES: [&str; 2] = ["stored", "rebuilt"];
 
 /// All projections.
 pub(crate) fn projections() -> [Projection; 13] {
@@ -55,7 +59,7 @@ pub(crate) fn projections() -> [Projection; 13] {
             name: Row::TABLE.name,
             key: Row::TABLE.key().map(|column| column.name).collect(),
             columns: columns.map(|column| column.name).collect(),
-            plain_columns: plain.map(|column| column.name).collect(),
+            plain_columns: plain.map(|column| (column.name, column.kind)).collect(),
             documents: None,
         }
     }
@@ -87,17 +91,18 @@ fn compare<Row: Entity + Document>(
     rebuilt: Option<StoredDocument>,
 ) -> Result<Compared, StoreError> {
     let entity = |document: Option<StoredDocument>| -> Result<Option<Row>, StoreError> {
-        document.map(|found| document::decode(found.version, &found.text)).transpose()
+        document.map(|found| decode(&found)).transpose()
     };
     let value = |entity: &Row| serde_json::to_value(entity).unwrap_or_default();
-    let whole = |entity: Option<Row>| entity.map(|entity| whole(&value(&entity)));
+    let whole =
+        |entity: Option<Row>| entity.map(|entity| whole(&value(&entity), Row::HIDDEN_FIELDS));
     let rebuilt = entity(rebuilt)?;
     Ok(match (entity(stored), rebuilt) {
         (Ok(stored), rebuilt) if stored == rebuilt => {
             Compared { is_same: true, stored: Some(String::new()), rebuilt: Some(String::new()) }
         }
         (Ok(Some(stored)), Some(rebuilt)) => {
-            let fields = differing_fields(&value(&stored), &value(&rebuilt));
+            let fields = differing_fields(&value(&stored), &value(&rebuilt), Row::HIDDEN_FIELDS);
             let [stored, rebuilt] = fields.map(Some);
             Compared { is_same: false, stored, rebuilt }
         }
@@ -112,16 +117,26 @@ fn compare<Row: Entity + Document>(
     })
 }
 
-/// A stored row and the rebuilt one, where they differ by at least a byte.
-#[derive(sqlx_macros::FromRow)]
+fn decode<Row: Entity + Document>(found: &StoredDocument) -> Result<Row, StoreError> {
+    match std::str::from_utf8(&found.text) {
+        Ok(text) => document::decode(found.version, text),
+        Err(_) => {
+            Err(unreadable("the document of", format_args!("{} is not UTF-8", Row::TABLE.name)))
+        }
+    }
+}
+
+/// A stored row and the rebuilt one, where they differ by at least a byte. A pair is selected by
+/// [`Projection::select_pairs`].
 pub(crate) struct RowPair {
-    /// `column=value`, in one line, of the plain columns.
-    stored: Option<String>,
-    rebuilt: Option<String>,
-    stored_document_version: Option<i64>,
-    stored_document: Option<String>,
-    rebuilt_document_version: Option<i64>,
-    rebuilt_document: Option<String>,
+    stored: Option<RowCells>,
+    rebuilt: Option<RowCells>,
+}
+
+/// A row's cells. Texts are bytes, because SQLite does not check that they are UTF-8.
+struct RowCells {
+    plain: Vec<Cell<'static>>,
+    document: Option<StoredDocument>,
 }
 
 /// The stored row and the rebuilt one, in a line each. None: there is no such row.
@@ -130,45 +145,105 @@ pub(crate) struct RowDifference {
     pub(crate) rebuilt: Option<String>,
 }
 
+/// How a database's SQL converts a column to the type that its cells are read with: texts to bytes,
+/// and all numbers to 64 bits. (SQLite keeps numbers of any size in a column that has 32 bits on
+/// Postgres.)
+pub(crate) type Conversion = fn(Kind, &str) -> String;
+
 impl Projection {
-    /// The columns to select for the documents of a [`RowPair`], from `stored` and `rebuilt`.
-    pub(crate) fn select_documents(&self) -> String {
-        let columns = ["stored", "rebuilt"].map(|side| {
-            let version = as_64_bits(&format!("{side}.{VERSION}"));
-            let columns = [(VERSION, version), (TEXT, format!("{side}.{TEXT}"))];
-            let columns = columns.map(|(column, value)| match self.documents {
-                Some(_) => format!("{value} AS {side}_{column}"),
-                None => format!("NULL AS {side}_{column}"),
+    /// The columns to select for a [`RowPair`], from `stored` and `rebuilt`.
+    pub(crate) fn select_pairs(&self, convert: Conversion) -> String {
+        let sides = SIDES.map(|side| {
+            let shard = convert(Kind::Small, &format!("{side}.shard"));
+            let columns = self.selected_columns().map(|(column, kind)| {
+                format!("{} AS {side}_{column}", convert(kind, &format!("{side}.{column}")))
             });
-            listed(columns.iter())
+            listed([format!("{shard} AS {side}_shard")].into_iter().chain(columns))
         });
-        listed(columns.iter())
+        listed(sides.iter())
+    }
+
+    fn selected_columns(&self) -> impl Iterator<Item = (&'static str, Kind)> + '_ {
+        let documents = [(VERSION, Kind::Small), (TEXT, Kind::Text)];
+        let documents = documents.into_iter().filter(|_| self.documents.is_some());
+        self.plain_columns.iter().copied().chain(documents)
+    }
+
+    /// Reads a pair.
+    pub(crate) fn pair(&self, row: &impl StoredRow) -> Result<RowPair, StoreError> {
+        let [stored, rebuilt] = SIDES.map(|side| self.cells(row, side));
+        Ok(RowPair { stored: stored?, rebuilt: rebuilt? })
+    }
+
+    fn cells(&self, row: &impl StoredRow, side: &str) -> Result<Option<RowCells>, StoreError> {
+        let name = |column: &str| format!("{side}_{column}");
+        if row.optional_integer(&name("shard"))?.is_none() {
+            return Ok(None);
+        }
+        let plain = self.plain_columns.iter().map(|(column, kind)| {
+            Ok(match kind {
+                Kind::Text | Kind::Bytes => row.optional_bytes(&name(column))?.into(),
+                Kind::Integer | Kind::Small | Kind::Boolean => {
+                    row.optional_integer(&name(column))?.into()
+                }
+            })
+        });
+        let plain = plain.collect::<Result<_, StoreError>>()?;
+        let document = match &self.documents {
+            None => None,
+            Some(_) => Some(StoredDocument {
+                version: row.integer(&name(VERSION))?,
+                text: row.bytes(&name(TEXT))?,
+            }),
+        };
+        Ok(Some(RowCells { plain, document }))
     }
 
     /// The difference. None: only the texts of the documents differ, and not their entities.
     pub(crate) fn difference(&self, pair: RowPair) -> Result<Option<RowDifference>, StoreError> {
-        let RowPair { stored, rebuilt, .. } = pair;
-        let Some(documents) = &self.documents else {
-            return Ok(Some(RowDifference { stored, rebuilt }));
+        let RowPair { stored, rebuilt } = pair;
+        let plain = |row: &Option<RowCells>| row.as_ref().map(|row| row.plain.clone());
+        let [stored_cells, rebuilt_cells] = [plain(&stored), plain(&rebuilt)];
+        let document = |row: Option<RowCells>| row.and_then(|row| row.document);
+        let compared = match &self.documents {
+            Some(documents) => (documents.compare)(document(stored), document(rebuilt))?,
+            None => Compared { is_same: true, stored: None, rebuilt: None },
         };
-        let document = |version: Option<i64>, text: Option<String>| {
-            version.zip(text).map(|(version, text)| StoredDocument { version, text })
-        };
-        let compared = (documents.compare)(
-            document(pair.stored_document_version, pair.stored_document),
-            document(pair.rebuilt_document_version, pair.rebuilt_document),
-        )?;
-        if compared.is_same && stored == rebuilt {
+        if self.documents.is_some() && compared.is_same && stored_cells == rebuilt_cells {
             return Ok(None);
         }
-        let with = |columns: Option<String>, document: Option<String>| {
-            columns
-                .zip(document)
-                .map(|(columns, document)| format!("{columns} {document}").trim_end().to_owned())
+        let line = |cells: &Option<Vec<Cell<'_>>>, other: &Option<Vec<Cell<'_>>>, document| {
+            let cells = cells.as_ref()?;
+            let row = self.rendered(cells, other.as_deref());
+            let document: Option<String> = document;
+            let line = format!("{row} {}", document.unwrap_or_default());
+            Some(escape_hidden(line.trim_end()))
         };
-        let stored = with(stored, compared.stored);
-        let rebuilt = with(rebuilt, compared.rebuilt);
-        Ok(Some(RowDifference { stored, rebuilt }))
+        Ok(Some(RowDifference {
+            stored: line(&stored_cells, &rebuilt_cells, compared.stored),
+            rebuilt: line(&rebuilt_cells, &stored_cells, compared.rebuilt),
+        }))
+    }
+
+    /// The plain columns as `column=value`, in one line, with texts in JSON. Bytes are not shown:
+    /// they are digests, also of tokens.
+    fn rendered(&self, cells: &[Cell<'_>], other: Option<&[Cell<'_>]>) -> String {
+        let columns = self.plain_columns.iter().zip(cells).enumerate();
+        let shown = columns.map(|(index, ((column, kind), cell))| {
+            let value = match (kind, cell) {
+                (Kind::Text, Cell::Bytes(text)) => {
+                    serde_json::Value::from(String::from_utf8_lossy(text)).to_string()
+                }
+                (_, Cell::Integer(number)) => number.to_string(),
+                (_, Cell::Null) => "null".to_owned(),
+                _ => match other.is_some_and(|other| other[index] != *cell) {
+                    true => HIDDEN_AND_DIFFERENT.to_owned(),
+                    false => HIDDEN.to_owned(),
+                },
+            };
+            format!("{column}={value}")
+        });
+        shown.collect::<Vec<_>>().join(" ")
     }
 
     /// The statement that selects the newest version of a shard's documents, if the table has
@@ -186,7 +261,6 @@ impl Projection {
     }
 }
 
-/// SQLite keeps numbers of any size in a column that has 32 bits on Postgres.
 fn as_64_bits(expression: &str) -> String {
     format!("CAST({expression} AS BIGINT)")
 }

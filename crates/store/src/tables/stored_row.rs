@@ -8,6 +8,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
 use keeptrusts_webhooks_domain::named_enum::NamedEnum;
+use keeptrusts_webhooks_domain::text::escape_hidden;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::cell::Cell;
@@ -185,8 +186,12 @@ pub(crate) fn number<T: TryFrom<i64>>(what: &str, value: impl Into<i64>) -> Read
     T::try_from(value).map_err(|_| unreadable(what, value))
 }
 
+/// The value is shown in a line, without what follows its first characters.
 pub(crate) fn unreadable(what: &str, value: impl Display) -> StoreError {
-    StoreError::Unreadable(format!("{what} {value}"))
+    /// More than any value that we write and that can be unreadable.
+    const MAX_SHOWN: usize = 400;
+    let shown: String = value.to_string().chars().take(MAX_SHOWN).collect();
+    StoreError::Unreadable(escape_hidden(&format!("{what} {shown}")))
 }
 
 fn undecodable(error: sqlx::Error) -> StoreError {

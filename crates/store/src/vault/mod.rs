@@ -11,6 +11,7 @@ use keeptrusts_webhooks_domain::log::Shard;
 use sqlx_macros::FromRow;
 
 use crate::error::StoreError;
+use crate::tables::unreadable;
 
 /// The keys of the secrets, which are not in the log.
 ///
@@ -106,10 +107,19 @@ pub struct WrappedDataKey {
     pub data_key_id: String,
     /// The master key that unwraps it.
     pub master_key_id: String,
-    /// Never used twice with one master key.
-    pub nonce: [u8; 12],
+    /// Never used twice with one master key. 12 bytes, or the row is damaged.
+    pub nonce: Vec<u8>,
     /// The ciphertext and its tag.
     pub ciphertext: Vec<u8>,
+}
+
+/// Stands for the id that a damaged row lacks. No master key has it: ids are hex digits.
+const NO_MASTER_KEY: &str = "(none)";
+
+impl WrappedDataKey {
+    pub(crate) fn names_a_master_key(&self) -> bool {
+        self.master_key_id != NO_MASTER_KEY
+    }
 }
 
 impl fmt::Debug for WrappedDataKey {
@@ -155,18 +165,18 @@ pub(crate) struct DataKeyRow {
 }
 
 impl DataKeyRow {
-    /// The organization and its data key.
+    /// The organization and its data key. A damaged key is one that no master key unwraps, so that
+    /// it is an error of its organization alone.
     pub(crate) fn read(self) -> Result<(OrganizationId, StoredDataKey), StoreError> {
-        let organization: OrganizationId =
-            self.organization_id.parse().map_err(|_| unreadable(&self.organization_id))?;
-        let stored = match (self.data_key_id, self.master_key_id, self.nonce, self.wrapped) {
-            (Some(data_key_id), Some(master_key_id), Some(nonce), Some(ciphertext)) => {
-                let nonce = nonce.try_into().map_err(|_| unreadable(organization.as_str()))?;
-                let key = WrappedDataKey { data_key_id, master_key_id, nonce, ciphertext };
-                StoredDataKey::Wrapped(key)
-            }
-            (_, None, None, None) => StoredDataKey::Erased,
-            _ => return Err(unreadable(organization.as_str())),
+        let organization = self.organization()?;
+        let stored = match (self.master_key_id, self.nonce, self.wrapped) {
+            (None, None, None) => StoredDataKey::Erased,
+            (master_key_id, nonce, wrapped) => StoredDataKey::Wrapped(WrappedDataKey {
+                data_key_id: self.data_key_id.unwrap_or_default(),
+                master_key_id: master_key_id.unwrap_or_else(|| NO_MASTER_KEY.to_owned()),
+                nonce: nonce.unwrap_or_default(),
+                ciphertext: wrapped.unwrap_or_default(),
+            }),
         };
         Ok((organization, stored))
     }
@@ -175,11 +185,16 @@ impl DataKeyRow {
     pub(crate) fn read_wrapped(self) -> Result<(OrganizationId, WrappedDataKey), StoreError> {
         match self.read()? {
             (organization, StoredDataKey::Wrapped(key)) => Ok((organization, key)),
-            (organization, StoredDataKey::Erased) => Err(unreadable(organization.as_str())),
+            (organization, StoredDataKey::Erased) => {
+                Err(unreadable("the data key of organization", organization))
+            }
         }
     }
-}
 
-fn unreadable(organization: &str) -> StoreError {
-    StoreError::Unreadable(format!("the data key of organization {organization}"))
+    fn organization(&self) -> Result<OrganizationId, StoreError> {
+        self.organization_id.parse().map_err(|_| {
+            let id = format!("{:?}, whose id is none: delete the row", self.organization_id);
+            unreadable("data_keys has a row of organization", id)
+        })
+    }
 }

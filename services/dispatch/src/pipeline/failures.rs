@@ -171,8 +171,11 @@ impl OwnedShard {
     }
 
     /// Finishes what is under way, and has the shard given back.
-    pub(crate) fn give_up(&self, what: &'static str, error: &dyn Error) {
+    pub(crate) fn give_up(&self, what: &'static str, error: &(dyn Error + 'static)) {
         if !self.unfit.is_cancelled() {
+            if let Some(damage @ StoreError::DamagedLog { .. }) = error.downcast_ref() {
+                _ = self.damage.set(damage.to_string());
+            }
             let (shard, error) = (self.lease.shard(), ErrorChain(error));
             tracing::error!(%shard, %error, "{what}: this process cannot work on the shard, giving it back");
             self.unfit.cancel();

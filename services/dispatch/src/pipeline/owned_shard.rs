@@ -1,7 +1,7 @@
 //! A shard that this process owns: the state that its stages share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
@@ -38,6 +38,8 @@ pub(crate) struct OwnedShard {
     pub(crate) abort: CancellationToken,
     /// This process cannot work on the shard; another one may be able to.
     pub(crate) unfit: CancellationToken,
+    /// Why this process cannot work on the shard, if the shard's log is damaged.
+    pub(crate) damage: OnceLock<String>,
     /// The state that the last owner left has been read.
     pub(crate) is_ready: AtomicBool,
     /// The last record of the log that routing has processed.
@@ -67,6 +69,7 @@ impl OwnedShard {
             stop,
             abort,
             unfit: CancellationToken::new(),
+            damage: OnceLock::new(),
             is_ready: AtomicBool::new(false),
             processed_position: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),

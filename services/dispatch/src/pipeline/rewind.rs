@@ -56,7 +56,7 @@ pub(crate) async fn rewind(
             if record.position > position {
                 return Ok(fold);
             }
-            fold.apply(record)?;
+            fold.apply(record).map_err(|damage| damage.of(number))?;
         }
     }
 }

@@ -207,7 +207,8 @@ impl Route {
         let endpoint: Endpoint = match self.router.apply(id, record) {
             Ok(endpoint) => endpoint.clone(),
             Err(error) => {
-                self.shard.give_up("the log contradicts itself", &error);
+                let error = error.of(self.shard.lease.shard());
+                self.shard.give_up("cannot go on from the log", &error);
                 return Err(StageEnded);
             }
         };

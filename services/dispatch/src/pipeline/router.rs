@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
-use keeptrusts_webhooks_store::BrokenLog;
+use keeptrusts_webhooks_store::LogDamage;
 use keeptrusts_webhooks_store::Record;
 use keeptrusts_webhooks_store::log::projection::{Fold, LoadedRows};
 
@@ -49,7 +49,7 @@ impl Router {
         &mut self,
         id: EndpointId,
         record: &Record,
-    ) -> Result<&Endpoint, BrokenLog> {
+    ) -> Result<&Endpoint, LogDamage> {
         let mut loaded = LoadedRows::default();
         loaded.endpoints.extend(self.endpoints.get(&id).map(|known| (id, known.clone())));
         let mut fold = Fold::new(loaded);

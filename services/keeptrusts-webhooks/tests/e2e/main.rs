@@ -13,6 +13,7 @@ mod commands;
 mod console;
 mod crashes;
 mod credentials;
+mod damaged_log;
 mod database_outage;
 mod delivery;
 mod demo;

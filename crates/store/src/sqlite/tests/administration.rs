@@ -16,7 +16,7 @@ fn key(master_key_id: &str) -> WrappedDataKey {
     WrappedDataKey {
         data_key_id: "dk".to_owned(),
         master_key_id: master_key_id.to_owned(),
-        nonce: [1; 12],
+        nonce: vec![1; 12],
         ciphertext: b"wrapped".to_vec(),
     }
 }

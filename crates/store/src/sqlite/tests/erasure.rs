@@ -28,7 +28,7 @@ async fn an_erased_data_key_is_not_in_the_files() {
     let key = WrappedDataKey {
         data_key_id: "dk".to_owned(),
         master_key_id: "master".to_owned(),
-        nonce: [1; 12],
+        nonce: vec![1; 12],
         ciphertext: b"the wrapped key of the erased organization".to_vec(),
     };
     store.create_data_key(SHARD, &organization(), &key).await.unwrap();

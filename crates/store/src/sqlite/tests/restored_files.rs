@@ -282,7 +282,7 @@ async fn every_transaction_that_writes_counts_itself_once() {
     let key = WrappedDataKey {
         data_key_id: "dk".to_owned(),
         master_key_id: "first".to_owned(),
-        nonce: [1; 12],
+        nonce: vec![1; 12],
         ciphertext: b"wrapped".to_vec(),
     };
     let uses = [(KeyId::new(crate::ids::new_ulid(Timestamp::now())), Timestamp::now())];

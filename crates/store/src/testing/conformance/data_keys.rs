@@ -21,7 +21,7 @@ fn wrapped(data_key_id: &str, master_key_id: &str) -> WrappedDataKey {
     WrappedDataKey {
         data_key_id: data_key_id.to_owned(),
         master_key_id: master_key_id.to_owned(),
-        nonce: [5; 12],
+        nonce: vec![5; 12],
         ciphertext: format!("{data_key_id} under {master_key_id}").into_bytes(),
     }
 }

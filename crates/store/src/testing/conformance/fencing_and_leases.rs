@@ -175,6 +175,8 @@ pub(crate) async fn invariant_2_the_checkpoint_moves_step_by_step_and_nothing_is
     };
     let checkpoint = async || fixture.other_store().shard_state(SHARD).await.unwrap().checkpoint;
 
+    let earlier: Vec<_> = (0..8).map(|_| publish(event_id())).collect();
+    fixture.append_all(&earlier).await;
     fixture.append(route(0, 3)).await;
     assert_eq!(checkpoint().await, Position(3));
     let batch = [route(0, 3), route(3, 4), route(3, 4), route(5, 6), route(4, 7)];

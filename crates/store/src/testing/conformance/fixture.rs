@@ -52,6 +52,8 @@ pub(crate) enum Damage {
     EndpointsReformatted,
     /// Every endpoint's document is of a newer version.
     EndpointsOfANewerVersion,
+    /// What a statement does that both databases understand.
+    Statement(&'static str),
 }
 
 impl Damage {
@@ -90,6 +92,7 @@ impl Damage {
             Damage::EndpointsOfANewerVersion => {
                 "UPDATE endpoints SET document_version = document_version + 1"
             }
+            Damage::Statement(sql) => sql,
         }
     }
 
@@ -104,6 +107,7 @@ impl Damage {
             Damage::DeliveriesLost => "deliveries",
             Damage::MissedEventInvented => "missed_events",
             Damage::AttemptsMiscounted => "attempt_counts",
+            Damage::Statement(_) => unreachable!("only the statement says"),
         }
     }
 }

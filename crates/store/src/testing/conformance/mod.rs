@@ -15,6 +15,7 @@ mod stories;
 pub(crate) mod appends;
 pub(crate) mod bodies;
 pub(crate) mod concurrency;
+pub(crate) mod damage;
 pub(crate) mod data_keys;
 pub(crate) mod due;
 pub(crate) mod fencing_and_leases;
@@ -206,6 +207,33 @@ macro_rules! conformance_tests {
                 nothing_that_is_appended_during_a_rebuild_is_lost,
                 a_rebuild_leaves_the_log_the_lease_and_the_checkpoint_alone,
                 a_rebuild_changes_its_shard_only,
+            }
+            damage {
+                a_missing_record_is_named_and_no_reader_goes_past_it,
+                a_missing_end_of_the_log_is_named,
+                a_log_without_records_is_named,
+                a_version_that_does_not_follow_is_named,
+                a_version_of_an_event_that_does_not_follow_is_named,
+                a_record_of_another_organization_than_its_stream_is_named,
+                the_routing_of_another_organizations_event_is_named,
+                a_record_in_another_stream_is_named,
+                a_kind_that_is_not_that_of_the_data_is_named,
+                an_actor_that_is_not_that_of_the_metadata_is_named,
+                a_checkpoint_beyond_the_log_is_refused,
+                a_negative_checkpoint_is_refused,
+                a_last_position_before_the_last_record_is_refused,
+                a_last_position_beyond_the_last_record_is_refused,
+                a_last_position_that_nothing_follows_is_refused,
+                a_negative_epoch_is_refused,
+                an_epoch_that_nothing_follows_is_refused,
+                a_steady_time_that_is_none_is_refused,
+                a_steady_time_noted_before_1970_is_refused,
+                a_steady_time_before_that_of_a_record_is_named,
+                a_missing_row_of_a_shard_is_refused,
+                nothing_is_appended_beyond_a_damaged_checkpoint,
+                a_document_of_a_negative_version_is_a_difference,
+                a_check_shows_nothing_that_a_terminal_obeys,
+                a_damaged_data_key_is_an_error_of_its_organization_alone,
             }
         }
     };

@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
+use crate::log::damage::LogDamage;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
 };
@@ -159,7 +160,7 @@ impl ShardData {
         }
     }
 
-    fn refold(&self) -> Result<Tables, StoreError> {
+    fn refold(&self) -> Result<Tables, LogDamage> {
         let mut fold = Fold::default();
         self.records.iter().try_for_each(|record| fold.apply(record))?;
         let mut tables = Tables::default();
@@ -237,7 +238,8 @@ impl Store for MemoryStore {
     ) -> Result<AppendedBatch, StoreError> {
         let mut data = self.shard(shard);
         let now = (self.clock)();
-        let plan = plan(operations, data.lock_for(operations), now)?;
+        let plan =
+            plan(operations, data.lock_for(operations), now).map_err(|damage| damage.of(shard))?;
         if let Some(time) = newest_steady_time(operations).filter(|_| !plan.records.is_empty()) {
             let newest = data.steady.map_or(time, |(newest, _)| newest.max(time));
             data.steady = Some((newest, now));
@@ -468,7 +470,7 @@ impl Store for MemoryStore {
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<(), StoreError> {
         let mut data = self.shard(shard);
-        data.tables = data.refold()?;
+        data.tables = data.refold().map_err(|damage| damage.of(shard))?;
         progress(data.last_position());
         Ok(())
     }
@@ -480,7 +482,7 @@ impl Store for MemoryStore {
         progress: &(dyn Fn(Position) + Sync),
     ) -> Result<Vec<RebuildDifference>, StoreError> {
         let data = self.shard(shard);
-        let rebuilt = data.refold()?;
+        let rebuilt = data.refold().map_err(|damage| damage.of(shard))?;
         progress(data.last_position());
         // Taken apart, so that a new table is not forgotten.
         let Tables {

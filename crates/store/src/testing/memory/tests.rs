@@ -31,7 +31,8 @@ fn damage(tables: &mut Tables, damage: Damage) -> bool {
             rows.for_each(|row| row.config.description = "damaged".to_owned());
         }
         // It holds entities.
-        Damage::EndpointsReformatted
+        Damage::Statement(_)
+        | Damage::EndpointsReformatted
         | Damage::EndpointsCutOff
         | Damage::EndpointsOfANewerVersion => return false,
     }

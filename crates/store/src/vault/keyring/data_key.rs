@@ -64,7 +64,7 @@ impl DataKey {
         let (nonce, ciphertext) =
             encrypt(master_key.bytes(), &self.key[..], &key_place(organization, &self.id));
         let (data_key_id, master_key_id) = (self.id.clone(), master_key.id().to_owned());
-        WrappedDataKey { data_key_id, master_key_id, nonce, ciphertext }
+        WrappedDataKey { data_key_id, master_key_id, nonce: nonce.to_vec(), ciphertext }
     }
 
     /// Decrypts a key with the master key that it names.
@@ -74,11 +74,9 @@ impl DataKey {
         master_key: &MasterKey,
     ) -> Result<DataKey, KeyProblem> {
         let place = key_place(organization, &wrapped.data_key_id);
-        let damaged = || KeyProblem::Damaged {
-            organization: organization.clone(),
-            master_key_id: wrapped.master_key_id.clone(),
-        };
-        let plain = decrypt(master_key.bytes(), &wrapped.nonce, &wrapped.ciphertext, &place);
+        let damaged = || KeyProblem::damaged(organization, wrapped);
+        let nonce = wrapped.nonce.as_slice().try_into().map_err(|_| damaged())?;
+        let plain = decrypt(master_key.bytes(), nonce, &wrapped.ciphertext, &place);
         let plain = plain.ok_or_else(damaged)?;
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         if plain.len() != KEY_BYTES {

@@ -4,9 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::text::escape_hidden;
 
 use crate::error::StoreError;
 use crate::limits::MAX_MASTER_KEYS;
+use crate::vault::WrappedDataKey;
 
 /// Why there are no usable master keys. Never says anything of a key but its id.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +135,8 @@ pub enum KeyProblem {
     NoDataKey { organization: OrganizationId },
     /// The master key is not here.
     #[error(
-        "master key {master_key_id} is not in {place}, and is needed: copy its line from another machine's file or from a backup of the file, then send this process SIGHUP"
+        "master key {} is not in {place}, and is needed: copy its line from another machine's file or from a backup of the file, then send this process SIGHUP",
+        escape_hidden(master_key_id)
     )]
     MasterKeyMissing {
         master_key_id: String,
@@ -142,7 +145,8 @@ pub enum KeyProblem {
     },
     /// The wrapped key was changed.
     #[error(
-        "the data key of organization {organization} is damaged, master key {master_key_id} does not unwrap it: restore its row of data_keys from a backup, or erase the organization"
+        "the data key of organization {organization} is damaged, master key {} does not unwrap it: restore its row of data_keys from a backup, or erase the organization",
+        escape_hidden(master_key_id)
     )]
     Damaged {
         organization: OrganizationId,
@@ -150,7 +154,10 @@ pub enum KeyProblem {
         master_key_id: String,
     },
     /// The secret was sealed with another key, for another endpoint, or was changed.
-    #[error("the secret was sealed with key {key_id} and cannot be opened: set a new one")]
+    #[error(
+        "the secret was sealed with key {} and cannot be opened: set a new one",
+        escape_hidden(key_id)
+    )]
     Unreadable {
         /// The key that it names.
         key_id: String,
@@ -161,6 +168,11 @@ pub enum KeyProblem {
 }
 
 impl KeyProblem {
+    pub(super) fn damaged(organization: &OrganizationId, key: &WrappedDataKey) -> KeyProblem {
+        let (organization, master_key_id) = (organization.clone(), key.master_key_id.clone());
+        KeyProblem::Damaged { organization, master_key_id }
+    }
+
     pub(super) fn is_missing_master_key(&self) -> bool {
         matches!(self, KeyProblem::MasterKeyMissing { .. })
     }

@@ -217,6 +217,9 @@ impl Keyring {
         organization: &OrganizationId,
         wrapped: &WrappedDataKey,
     ) -> Result<DataKey, KeyProblem> {
+        if !wrapped.names_a_master_key() {
+            return Err(KeyProblem::damaged(organization, wrapped));
+        }
         let master_key = self.master_key_or_reload(&wrapped.master_key_id)?;
         DataKey::unwrapped(organization, wrapped, &master_key)
     }

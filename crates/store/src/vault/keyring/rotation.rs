@@ -48,9 +48,9 @@ pub async fn verify(
             expected: current,
         });
     }
+    let mut problem = None;
     for shard in (0..store.shard_count()).map(Shard) {
         let samples = store.wrapped_data_keys(shard, None, None, SAMPLE_KEYS).await?;
-        let mut problem = None;
         for (organization, wrapped) in &samples {
             let master_key = match master_keys.get(&wrapped.master_key_id) {
                 Some(key) => key,
@@ -62,11 +62,11 @@ pub async fn verify(
                 Err(damaged) => problem = Some(damaged),
             }
         }
-        if let Some(problem) = problem {
-            return Err(problem.into());
-        }
     }
-    Ok(())
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(problem.into()),
+    }
 }
 
 /// Makes the first master key current if it is new, and rewraps under the current one all data keys

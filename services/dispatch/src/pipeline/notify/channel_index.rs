@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::notification::{
     GROUPING_WINDOW, NewNotification, Notification, NotificationFact, NotificationType,
 };
-use keeptrusts_webhooks_store::BrokenLog;
+use keeptrusts_webhooks_store::LogDamage;
 use keeptrusts_webhooks_store::log::projection::{Fold, LoadedRows};
 use keeptrusts_webhooks_store::{EndpointIncident, ExhaustionNotification, Record};
 
@@ -103,7 +103,7 @@ impl ChannelIndex {
     }
 
     /// Applies one more record about a channel.
-    pub(crate) fn apply(&mut self, id: ChannelId, record: &Record) -> Result<(), BrokenLog> {
+    pub(crate) fn apply(&mut self, id: ChannelId, record: &Record) -> Result<(), LogDamage> {
         let mut loaded = LoadedRows::default();
         let known = self.channels.get(&record.organization_id).and_then(|known| known.get(&id));
         loaded.channels.extend(known.map(|known| (id, known.clone())));
