@@ -1,7 +1,7 @@
 //! The environment of end-to-end and conformance tests: private Postgres clusters with a pooler and
 //! a relay in front of them, scripted servers (HTTPS receiver, SMTP, OpenID Connect, DNS), checks of
 //! vendors' message formats, our own binaries as child processes, signature verification by third
-//! parties' code, a collector of traces, and a browser.
+//! parties' code, a collector of traces, a browser, and reproducible random numbers.
 //!
 //! For tests only. It depends on none of our crates, so that it sees the platform from outside, as a
 //! customer does. Functions panic with a message instead of returning an error. Whatever is started
@@ -23,6 +23,7 @@ pub mod pooler;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod random;
 pub mod receiver;
 pub mod relay;
 pub mod tools;

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::attempt::{
     Attempt, AttemptDetails, AttemptOutcome, HttpExchange, Trigger,
 };
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret, StatusCause};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -61,6 +61,18 @@ fn an_endpoint_is_shown_without_its_secrets() {
         has_routing_key: true,
     };
     assert_eq!(v1::Endpoint::from(&endpoint), shown);
+}
+
+#[test]
+fn the_cause_of_an_endpoints_status_is_shown() {
+    for (cause, shown) in [
+        (StatusCause::Requested, v1::EndpointStatusCause::Requested),
+        (StatusCause::Exhausted, v1::EndpointStatusCause::Exhausted),
+        (StatusCause::Failing, v1::EndpointStatusCause::Failing),
+        (StatusCause::Gone, v1::EndpointStatusCause::Gone),
+    ] {
+        assert_eq!(v1::EndpointStatusCause::from(cause), shown);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod endpoint_requests;
 mod ingest_requests;
 mod notification_requests;
 mod payload_formats;
+mod violations;
 
 use keeptrusts_webhooks_contracts::api::Violations;
 use keeptrusts_webhooks_domain::Timestamp;

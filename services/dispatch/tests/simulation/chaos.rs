@@ -20,8 +20,9 @@ use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, Organizat
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplaySelection, ReplayState};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
+use keeptrusts_webhooks_testkit::random::{Random, seeds};
 
-use crate::world::{EVENT_TYPE, Random, ReceiverAnswer, World, hours, minutes, seconds, seeds};
+use crate::world::{EVENT_TYPE, ReceiverAnswer, World, hours, minutes, seconds};
 
 const STEPS: usize = 120;
 
@@ -176,12 +177,12 @@ impl Chaos {
     }
 
     fn pick_organization(&mut self) -> OrganizationId {
-        self.random.pick(&self.world.organizations).expect("there is one")
+        self.random.pick(&self.world.organizations).expect("there is one").clone()
     }
 
     fn pick_endpoint(&mut self) -> Option<EndpointId> {
         let ids: Vec<_> = self.endpoints.keys().copied().collect();
-        self.random.pick(&ids)
+        self.random.pick(&ids).copied()
     }
 
     fn change_receiver(&mut self) {
@@ -196,10 +197,10 @@ impl Chaos {
             ReceiverAnswer::SlowStatus(seconds(3), 503),
         ];
         let Some(name) = self.pick_endpoint().map(|id| self.endpoints[&id].clone()) else { return };
-        let always = self.random.pick(&answers).expect("there are some");
+        let always = *self.random.pick(&answers).expect("there are some");
         self.world.network.always(&name, always);
         // Some alternate before they settle.
-        let flaps = (0..self.random.below(6)).filter_map(|_| self.random.pick(&answers));
+        let flaps = (0..self.random.below(6)).filter_map(|_| self.random.pick(&answers).copied());
         let flaps: Vec<_> = flaps.collect();
         self.world.network.next(&name, flaps);
     }
@@ -235,7 +236,7 @@ impl Chaos {
         }
         let Some(id) = self.pick_endpoint() else { return };
         let scopes = [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All];
-        let scope = self.random.pick(&scopes).expect("there are some");
+        let scope = *self.random.pick(&scopes).expect("there are some");
         let selection = self.world.selection(id, scope);
         _ = self.world.try_replay(selection, 1 + self.random.below(50) as u32).await;
     }
@@ -277,7 +278,7 @@ impl Chaos {
 
     /// One of the processes that share the database.
     async fn disturb_a_process(&mut self) {
-        let name = self.random.pick(&PROCESSES).expect("there are some");
+        let name = *self.random.pick(&PROCESSES).expect("there are some");
         let condition = match (self.processes[name], self.random.below(3)) {
             (Condition::Running, 0) => {
                 self.world.freeze(name);

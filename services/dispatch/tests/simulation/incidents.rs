@@ -10,8 +10,9 @@ use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelKind, ChannelPa
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
+use keeptrusts_webhooks_testkit::random::{Random, seeds};
 
-use crate::world::{ALL_BUT_SUMMARY, Random, ReceiverAnswer, World, hours, minutes, seconds};
+use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, World, hours, minutes, seconds};
 
 const EXHAUSTED: [NotificationType; 1] = [NotificationType::DeliveryExhausted];
 const TRIGGER: &str = "trigger";
@@ -207,7 +208,7 @@ fn is_in_trouble(endpoint: &Endpoint) -> bool {
 /// Endpoints, a service and its owner change at random; then time passes.
 #[test]
 fn in_the_end_open_incidents_match_the_endpoints_trouble() {
-    for seed in 0..40 {
+    for seed in seeds(0..40) {
         println!("seed {seed}");
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
@@ -251,7 +252,7 @@ impl Scenario {
 
     async fn step(&mut self) {
         let ids: Vec<_> = self.endpoints.keys().copied().collect();
-        let id = self.random.pick(&ids).expect("there are some");
+        let id = *self.random.pick(&ids).expect("there are some");
         let name = self.endpoints[&id].clone();
         match self.random.below(100) {
             0..40 => {
@@ -261,7 +262,7 @@ impl Scenario {
                     ReceiverAnswer::ERROR,
                     ReceiverAnswer::Status(410),
                 ];
-                self.world.network.always(&name, self.random.pick(&answers).expect("some"));
+                self.world.network.always(&name, *self.random.pick(&answers).expect("some"));
                 self.world.publish_many(1 + self.random.below(3) as usize).await;
             }
             40..50 => self.world.enable(id).await,
@@ -281,7 +282,7 @@ impl Scenario {
                     ReceiverAnswer::Slow(seconds(3)),
                     ReceiverAnswer::SlowStatus(seconds(2), 503),
                 ];
-                let answer = self.random.pick(&answers).expect("some");
+                let answer = *self.random.pick(&answers).expect("some");
                 let place = self.places.last().expect("one").0.clone();
                 self.world.network.always(&place, answer);
             }

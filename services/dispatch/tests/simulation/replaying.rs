@@ -6,8 +6,9 @@ use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::replay::{ReplayCounts, ReplayScope, ReplaySelection, ReplayState};
+use keeptrusts_webhooks_testkit::random::{Random, seeds};
 
-use crate::world::{Random, ReceiverAnswer, World, hours, minutes, seconds, seeds};
+use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
 /// The events that an endpoint has deliveries of, once each, all of them delivered.
 async fn delivered(world: &World, endpoint_id: EndpointId) -> BTreeSet<EventId> {

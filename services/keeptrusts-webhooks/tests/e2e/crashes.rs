@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::chaos::{
-    Load, ProcessRuns, Random, assert_every_event_delivered_once_recorded, check_tables,
-    rebuild_tables, wait_until_received,
+    Load, ProcessRuns, assert_every_event_delivered_once_recorded, check_tables, rebuild_tables,
+    wait_until_received,
 };
 use crate::platform::{Backend, Client, Database, PATIENCE, Server};
+use keeptrusts_webhooks_testkit::random::Random;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use tokio::time::sleep;
 
@@ -41,7 +42,7 @@ async fn assert_tables_are_what_the_log_says(database: &Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariants_1_to_4_and_7_hold_when_the_all_in_one_process_is_killed_on_sqlite() {
-    let mut random = Random::new();
+    let mut random = Random::of_new_seed();
     let receiver = mostly_good_receiver();
     let database = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database).delivering_to(&receiver).retrying_quickly();
@@ -53,13 +54,13 @@ async fn invariants_1_to_4_and_7_hold_when_the_all_in_one_process_is_killed_on_s
     let load = Load::start(publishers(&client));
     let mut lives = ProcessRuns::default();
     for kill in 0..KILLS {
-        sleep(random.below(Duration::from_millis(1_200))).await;
+        sleep(random.duration(Duration::from_millis(1_200))).await;
         server.kill().await;
         lives.end(server.process(), &receiver);
         if kill % 4 == 0 {
             // Some are killed during their start.
             let mut starting = serve.start_process();
-            sleep(random.below(Duration::from_millis(150))).await;
+            sleep(random.duration(Duration::from_millis(150))).await;
             starting.kill().await;
             lives.end(&starting, &receiver);
         }
@@ -79,7 +80,7 @@ async fn invariants_1_to_4_and_7_hold_when_the_all_in_one_process_is_killed_on_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariants_1_to_4_and_7_hold_when_the_dispatch_service_is_killed_on_postgres() {
-    let mut random = Random::new();
+    let mut random = Random::of_new_seed();
     let receiver = mostly_good_receiver();
     let database = Database::new(Backend::Postgres).await;
     let endpoint_service = Server::service("endpoint-service", &database).start().await;
@@ -107,7 +108,7 @@ async fn invariants_1_to_4_and_7_hold_when_the_dispatch_service_is_killed_on_pos
             let has_work = |line: &str| line.contains("took the shard");
             dispatch_service.process().wait_for_line(has_work, PATIENCE).await;
         }
-        sleep(random.below(Duration::from_millis(800))).await;
+        sleep(random.duration(Duration::from_millis(800))).await;
         dispatch_service.kill().await;
         lives.end(dispatch_service.process(), &receiver);
         dispatch_service.start_again().await;

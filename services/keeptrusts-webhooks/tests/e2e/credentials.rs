@@ -11,14 +11,7 @@ use prost_types::FieldMask;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::platform::{
-    Backend, Client, Database, PATIENCE, Server, assert_refused, channel, on_both_backends,
-};
-
-on_both_backends! {
-    an_endpoints_routing_key_is_given_anew_for_another_server,
-    a_channels_routing_key_is_given_anew_for_another_server,
-}
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, assert_refused, channel};
 
 const KEY: &str = "abcdef0123456789abcdef0123456789";
 const OTHER_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -60,9 +53,10 @@ async fn update_endpoint(
     Ok(updated.into_inner().endpoint.expect("an endpoint"))
 }
 
-async fn an_endpoints_routing_key_is_given_anew_for_another_server(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoints_routing_key_is_given_anew_for_another_server() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     let request = v1::CreateEndpointRequest {
@@ -145,9 +139,10 @@ async fn update_channel(
     Ok(answer.into_inner().channel.expect("a channel"))
 }
 
-async fn a_channels_routing_key_is_given_anew_for_another_server(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channels_routing_key_is_given_anew_for_another_server() {
     let receiver = Receiver::start(Script::always(Reply::status(202)));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let bearer = Bearer::new(FIRST_KEY).expect("a token");
     let channels = NotificationServiceClient::new(bearer.on(channel(server.address())));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::process::Process;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -20,18 +20,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_DELAY: Duration = Duration::from_secs(4);
 const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
-on_both_backends!(
-    invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside_of_memory
-);
-
-async fn invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside_of_memory(
-    backend: Backend,
-) {
+#[tokio::test(flavor = "multi_thread")]
+async fn invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside_of_memory() {
     let hanging = Script::always(Reply::Hang);
     let scripts = HEALTHY.map(|path| (path, Script::default()));
     let receiver =
         Receiver::start(Script::by_path(scripts.into_iter().chain([("/dead", hanging)])));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     let types = ["policy.violation", "key.rotated"];

@@ -1,40 +1,16 @@
-//! Reads that go through much of an organization's history: they wait for their turn, and their
-//! results do not depend on the number of pages read.
+//! Reads that go through much of an organization's history wait for their turn.
 
-use crate::platform::{Backend, Client, Database, Server, eventually, on_both_backends};
+use crate::platform::{Backend, Client, Database, Server, eventually};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-on_both_backends!(a_rare_event_is_found_beyond_the_first_page_of_rows);
-
 /// How many of one organization may wait; one more is under way.
 const WAITING: usize = 16;
 /// How many are requested beyond that.
 const TOO_MANY: usize = 3;
-
-async fn a_rare_event_is_found_beyond_the_first_page_of_rows(backend: Backend) {
-    let database = Database::new(backend).await;
-    let server = Server::all_in_one(&database).start().await;
-    let client = server.client("acme");
-    let rare = client.publish("key.rotated", "{}").await;
-    for _ in 0..2 {
-        let events = vec![client.event("policy.violation", "{}"); 600];
-        let request = v1::PublishEventsRequest { organization_id: client.organization(), events };
-        client.ingest().publish_events(request).await.expect("they are published");
-    }
-    let request = v1::ListEventsRequest {
-        organization_id: client.organization(),
-        event_type: "key.rotated".to_owned(),
-        page_size: 1,
-        ..Default::default()
-    };
-    let page = client.ingest().list_events(request).await.expect("they are listed").into_inner();
-    assert_eq!(page.events.iter().map(|event| &event.id).collect::<Vec<_>>(), [&rare]);
-    assert_eq!(page.next_page_token, "", "it is the last");
-}
 
 async fn count_missed(client: Client, endpoint_id: String) -> Result<v1::Replay, Status> {
     let request = v1::ReplayEventsRequest {

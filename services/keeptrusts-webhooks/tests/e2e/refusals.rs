@@ -11,8 +11,8 @@ use keeptrusts_webhooks_contracts::v1::{
     AttemptOutcome, CancelDeliveryRequest, DeleteEndpointRequest, DeliveryState,
     DisableEndpointRequest, EnableEndpointRequest, Endpoint, GetDeliveryRequest,
     GetEndpointRequest, GetEndpointStatsRequest, GetEventRequest, PublishEventRequest,
-    RetryDeliveryRequest, RevealSecretRequest, RotateSecretRequest, SendTestRequest,
-    UpdateEndpointRequest, WatchDeliveriesRequest,
+    ReplayEventsRequest, ReplayScope, RetryDeliveryRequest, RevealSecretRequest,
+    RotateSecretRequest, SendTestRequest, UpdateEndpointRequest, WatchDeliveriesRequest,
 };
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::ports::closed_port;
@@ -143,6 +143,72 @@ async fn an_invalid_id_is_distinguished_from_one_that_does_not_exist() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).start().await;
+    let client = server.client("acme");
+    let endpoint = client.create_endpoint(&closed_port().url("/"), &["key.rotated"]).await;
+    let event_id = client.publish("key.rotated", "{}").await;
+    let delivery = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let organization_id = || client.organization();
+    let endpoint_id = || endpoint.id.clone();
+    let delivery_id = || delivery.id.clone();
+    let retry = async || {
+        let request =
+            RetryDeliveryRequest { organization_id: organization_id(), delivery_id: delivery_id() };
+        client.dispatch().retry_delivery(request).await.expect_err("it is refused")
+    };
+
+    let disable = DisableEndpointRequest {
+        organization_id: organization_id(),
+        endpoint_id: endpoint_id(),
+        reason: "maintenance until noon".to_owned(),
+    };
+    let disabled = client.endpoints().disable_endpoint(disable).await.expect("disabled");
+    let disabled = disabled.into_inner().endpoint.expect("an endpoint");
+    assert_eq!(disabled.status_reason, "maintenance until noon");
+    let test = SendTestRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
+    let replay = ReplayEventsRequest {
+        organization_id: organization_id(),
+        endpoint_id: endpoint_id(),
+        scope: ReplayScope::Failed.into(),
+        ..Default::default()
+    };
+    for refusal in [
+        retry().await,
+        client.dispatch().send_test(test).await.expect_err("it is disabled"),
+        client.dispatch().replay_events(replay).await.expect_err("it is disabled"),
+    ] {
+        assert_refused(&refusal, Code::FailedPrecondition, "ENDPOINT_DISABLED");
+    }
+
+    let cancel = async || {
+        let request = CancelDeliveryRequest {
+            organization_id: organization_id(),
+            delivery_id: delivery_id(),
+        };
+        client.dispatch().cancel_delivery(request).await
+    };
+    cancel().await.expect("it waits for its retry");
+    let cancelled = client.wait_for_state(&event_id, DeliveryState::Cancelled).await;
+    assert_eq!(cancelled.cancel_reason, "cancelled on request");
+    let refusal = cancel().await.expect_err("it has ended");
+    assert_refused(&refusal, Code::FailedPrecondition, "DELIVERY_ENDED");
+
+    let delete = DeleteEndpointRequest {
+        organization_id: organization_id(),
+        endpoint_id: endpoint_id(),
+        etag: String::new(),
+    };
+    client.endpoints().delete_endpoint(delete).await.expect("deleted");
+    assert_refused(&retry().await, Code::FailedPrecondition, "ENDPOINT_DELETED");
+    assert_eq!(client.delivery(&delivery.id).await.attempts.len(), 1, "its history stays readable");
+    let get = GetEndpointRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
+    let refusal = client.endpoints().get_endpoint(get).await.expect_err("it was deleted");
+    assert_refused(&refusal, Code::NotFound, "ENDPOINT_NOT_FOUND");
 }
 
 fn assert_not_found(status: &Status, reason: &str, id: &str) {

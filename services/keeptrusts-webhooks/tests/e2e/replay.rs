@@ -1,28 +1,18 @@
-//! Replays of missed events, failed deliveries, or everything. Afterwards the events that
-//! publishers have sent and those that a receiver has accepted, without duplicates by delivery id,
-//! are the same.
+//! Replays over gRPC: counting, watching, listing and refusing them, and processes that are killed
+//! meanwhile. Which events a replay sends, and how fast, is the simulation's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chaos::{Load, Random, check_tables, rebuild_tables};
-use crate::platform::{
-    Backend, Client, Database, PATIENCE, Server, assert_refused, eventually, on_both_backends,
-};
+use crate::chaos::check_tables;
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, assert_refused, eventually};
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_testkit::receiver::{Authority, ReceivedRequest, Receiver, Reply, Script};
+use keeptrusts_webhooks_testkit::random::Random;
+use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Script};
 use tokio::time::sleep;
 use tonic::Code;
 use tonic_types::StatusExt;
-
-on_both_backends!(
-    invariants_1_to_4_a_replay_recovers_each_event_that_a_dead_receiver_missed_once,
-    a_replay_of_missed_events_sends_as_many_as_were_counted,
-    invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it,
-    a_replay_is_watched_cancelled_and_started_again,
-    an_endpoint_that_was_made_later_gets_everything,
-);
 
 const ULID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
@@ -113,174 +103,53 @@ async fn wait_for_events(receiver: &Receiver, published: &BTreeSet<String>) {
     .await;
 }
 
-async fn deliveries_in(
-    client: &Client,
-    endpoint_id: &str,
-    state: v1::DeliveryState,
-) -> Vec<v1::Delivery> {
-    let mut request = v1::ListDeliveriesRequest {
-        organization_id: client.organization(),
-        endpoint_id: endpoint_id.to_owned(),
-        state: state.into(),
-        page_size: 1_000,
-        ..Default::default()
-    };
-    let mut all = Vec::new();
-    loop {
-        let answer = client.dispatch().list_deliveries(request.clone()).await;
-        let page = answer.expect("deliveries are listed").into_inner();
-        all.extend(page.deliveries);
-        if page.next_page_token.is_empty() {
-            return all;
-        }
-        request.page_token = page.next_page_token;
-    }
-}
-
-async fn invariants_1_to_4_a_replay_recovers_each_event_that_a_dead_receiver_missed_once(
-    backend: Backend,
-) {
-    let authority = Arc::new(Authority::new());
-    // It runs all the time, for the file with the authority's certificate.
-    let spare = Receiver::builder().authority(&authority).start();
-    let alive = |port| {
-        let script = Script::always(Reply::ok().after(Duration::from_millis(5)));
-        Receiver::builder().authority(&authority).script(script).port(port).start()
-    };
-    let receiver = alive(0);
-    let (port, url) = (receiver.address().port(), receiver.url("/hook"));
-    let database = Database::new(backend).await;
-    let mut server = Server::all_in_one(&database)
-        .delivering_to(&spare)
-        .retrying_after("30ms,60ms")
-        .start()
-        .await;
-    let client = server.client("acme");
-    let endpoint = client.create_endpoint(&url, &["policy.violation"]).await;
-
-    let load = Load::start(std::iter::repeat_n(client.clone(), 6));
-    receiver.wait_for(50, PATIENCE).await;
-    let mut requests = receiver.requests();
-    drop(receiver);
-    // It is down until so many have failed for good, while more are published.
-    eventually("deliveries have failed", async || {
-        let failed = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Failed).await;
-        (failed.len() >= 60).then_some(())
-    })
-    .await;
-    let receiver = alive(port);
-    receiver.wait_for(20, PATIENCE).await;
-
-    // Deliveries that wait for their last attempt may still fail for good: the replay starts when
-    // all have ended.
-    let published: BTreeSet<_> =
-        load.stop().await.into_iter().map(|event| event.event_id).collect();
-    eventually("every delivery has ended", async || {
-        let mut waiting = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Scheduled).await;
-        waiting.extend(deliveries_in(&client, &endpoint.id, v1::DeliveryState::Retrying).await);
-        waiting.is_empty().then_some(())
-    })
-    .await;
-    let failed = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Failed).await;
-    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::Failed);
-    let counted = count(&client, wanted.clone()).await;
-    assert_eq!(counted.matched_count, failed.len() as i64);
-    let asked = replay(&client, wanted.clone()).await;
-    assert_eq!(asked.matched_count, failed.len() as i64);
-    let done = wait_until_done(&client, &asked.id).await;
-    assert_eq!((done.scheduled_count, done.resumed_count), (0, failed.len() as i64));
-
-    requests.retain(|request| request.header("webhook-id").is_some());
-    let of_the_dead = ledger(&requests);
-    eventually("every event has arrived", async || {
-        let received = ledger(&receiver.requests()).into_values();
-        let received: BTreeSet<_> = received.chain(of_the_dead.values().cloned()).collect();
-        published.is_subset(&received).then_some(())
-    })
-    .await;
-    requests.extend(receiver.requests());
-    assert_each_once(&requests, &published);
-    // A second time there is nothing to do.
-    let again = replay(&client, wanted).await;
-    let done = wait_until_done(&client, &again.id).await;
-    assert_eq!((done.matched_count, done.scheduled_count + done.resumed_count), (0, 0));
-    eventually("the last outcome is recorded", async || {
-        let delivered = deliveries_in(&client, &endpoint.id, v1::DeliveryState::Delivered).await;
-        (delivered.len() == published.len()).then_some(())
-    })
-    .await;
-    println!("{} events, {} of them recovered", published.len(), failed.len());
-    server.stop().await;
-    check_tables(&database).await;
-    rebuild_tables(&database).await;
-    check_tables(&database).await;
-}
-
-async fn a_replay_of_missed_events_sends_as_many_as_were_counted(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_sends_the_events_that_were_counted_without_starting_it() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
-    let endpoint =
-        client.create_endpoint(&receiver.url("/hook"), &["policy.violation", "key.rotated"]).await;
-    let mut published = publish(&client, 3).await;
+    let types = ["key.rotated", "policy.violation"];
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), &types).await;
     disable(&client, &endpoint.id).await;
     let missed = publish(&client, 40).await;
-    let other = client.publish("key.rotated", "{}").await;
+    client.publish("key.rotated", "{}").await;
+    client.publish("user.invited", "{}").await;
 
-    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::Missed);
-    let refused = client.dispatch().replay_events(wanted.clone()).await.expect_err("disabled");
-    assert_refused(&refused, Code::FailedPrecondition, "ENDPOINT_DISABLED");
+    let everything = ask(&client, &endpoint.id, v1::ReplayScope::Missed);
     eventually("what is missed is counted before it is enabled", async || {
         // An event is missed from when it is routed.
-        (count(&client, wanted.clone()).await.matched_count == 41).then_some(())
+        (count(&client, everything.clone()).await.matched_count == 41).then_some(())
     })
     .await;
     enable(&client, &endpoint.id).await;
-    published.extend(publish(&client, 2).await);
 
-    let kinds = v1::ReplayEventsRequest {
-        event_types: vec!["policy.violation".to_owned()],
-        ..wanted.clone()
-    };
-    let counted = count(&client, kinds.clone()).await;
+    let event_types = vec!["policy.violation".to_owned()];
+    let wanted = v1::ReplayEventsRequest { event_types, ..everything };
+    let counted = count(&client, wanted.clone()).await;
     assert_eq!((counted.matched_count, counted.scheduled_count), (40, 40));
+    // A later event has been delivered, so what counting had sent would be there.
+    let mut published = publish(&client, 1).await;
     wait_for_events(&receiver, &published).await;
-    assert_eq!(receiver.requests().len(), 5, "nothing is sent by counting");
-    let done = wait_until_done(&client, &replay(&client, kinds.clone()).await.id).await;
-    assert_eq!(done.scheduled_count, counted.scheduled_count);
+    assert_eq!(receiver.request_count(), 1, "nothing is sent by counting");
+    let done = wait_until_done(&client, &replay(&client, wanted.clone()).await.id).await;
+    assert_eq!(done.scheduled_count, 40);
     published.extend(missed);
     wait_for_events(&receiver, &published).await;
-    let counted = count(&client, kinds).await;
-    assert_eq!((counted.matched_count, counted.skipped_count), (0, 40));
-
-    let done = wait_until_done(&client, &replay(&client, wanted).await.id).await;
-    assert_eq!((done.scheduled_count, done.skipped_count), (1, 40));
-    published.insert(other);
-    wait_for_events(&receiver, &published).await;
     assert_each_once(&receiver.requests(), &published);
-
-    // From one of the events to another, both included.
-    let all: Vec<_> = published.iter().cloned().collect();
-    let between = v1::ReplayEventsRequest {
-        start_event_id: all[5].clone(),
-        end_event_id: all[9].clone(),
-        ..ask(&client, &endpoint.id, v1::ReplayScope::All)
-    };
-    assert_eq!(count(&client, between.clone()).await.skipped_count, 5);
-    let again = v1::ReplayEventsRequest { include_delivered: true, ..between };
-    let done = wait_until_done(&client, &replay(&client, again).await.id).await;
-    assert_eq!(done.scheduled_count, 5, "the duplicates that were asked for");
-    eventually("the duplicates have arrived", async || {
-        (ledger(&receiver.requests()).len() == published.len() + 5).then_some(())
-    })
-    .await;
+    let counted = count(&client, wanted).await;
+    assert_eq!((counted.matched_count, counted.skipped_count), (0, 40));
+    // Without types, a replay of all events has those that the endpoint subscribes to.
+    let counted = count(&client, ask(&client, &endpoint.id, v1::ReplayScope::All)).await;
+    assert_eq!(counted.event_types, types);
+    assert_eq!((counted.scheduled_count, counted.skipped_count), (1, 41));
 }
 
-async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(backend: Backend) {
-    let mut random = Random::new();
+#[tokio::test(flavor = "multi_thread")]
+async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it() {
+    let mut random = Random::of_new_seed();
     let receiver = Receiver::start(Script::always(Reply::ok().after(Duration::from_millis(5))));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database).delivering_to(&receiver).flag("--lease-ttl", "1s");
     let mut server = serve.on_a_fixed_port().start().await;
     let client = server.client("acme");
@@ -296,7 +165,7 @@ async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(back
     for _ in 0..4 {
         let known = receiver.requests().len();
         receiver.wait_for((known + 10).min(missed.len()), PATIENCE).await;
-        sleep(random.below(Duration::from_millis(300))).await;
+        sleep(random.duration(Duration::from_millis(300))).await;
         server.kill().await;
         server.start_again().await;
     }
@@ -308,9 +177,10 @@ async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it(back
     check_tables(&database).await;
 }
 
-async fn a_replay_is_watched_cancelled_and_started_again(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_is_watched_to_its_end_and_listed() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
@@ -376,29 +246,8 @@ async fn a_replay_is_watched_cancelled_and_started_again(backend: Backend) {
     assert_eq!((page.replays.as_slice(), page.next_page_token.as_str()), (&[cancelled][..], ""));
 }
 
-async fn an_endpoint_that_was_made_later_gets_everything(backend: Backend) {
-    let receiver = Receiver::start(Script::always(Reply::ok()));
-    let database = Database::new(backend).await;
-    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
-    let client = server.client("acme");
-    let published = publish(&client, 25).await;
-    client.publish("user.invited", "{}").await;
-    let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
-    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::All);
-    assert_eq!(count(&client, wanted.clone()).await.scheduled_count, 25);
-    let asked = replay(&client, wanted).await;
-    assert_eq!(asked.event_types, ["policy.violation"]);
-    assert_eq!(wait_until_done(&client, &asked.id).await.scheduled_count, 25);
-    wait_for_events(&receiver, &published).await;
-    assert_each_once(&receiver.requests(), &published);
-    // What a replay sends belongs to the event's trace.
-    let event_id = published.first().expect("one");
-    let delivery = client.wait_for_state(event_id, v1::DeliveryState::Delivered).await;
-    assert_eq!(delivery.trace_id.len(), 32, "{delivery:?}");
-}
-
 #[tokio::test]
-async fn an_impossible_replay_is_refused_with_advice() {
+async fn a_replay_of_what_does_not_exist_is_refused() {
     let receiver = Receiver::start(Script::always(Reply::ok()));
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
@@ -415,15 +264,12 @@ async fn an_impossible_replay_is_refused_with_advice() {
         let fields: Vec<_> = fields.into_iter().map(|wrong| wrong.field).collect();
         assert_eq!(fields, [field]);
     };
-    wrong(v1::ReplayEventsRequest { scope: 0, ..wanted.clone() }, "scope").await;
     let foreign_type = vec!["user.invited".to_owned()];
     let foreign_type = v1::ReplayEventsRequest { event_types: foreign_type, ..wanted.clone() };
     wrong(foreign_type, "event_types").await;
     let future = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
     let later = v1::ReplayEventsRequest { start_time: future, ..wanted.clone() };
     wrong(later, "start_time").await;
-    let too_fast = v1::ReplayEventsRequest { deliveries_per_second: 5_001, ..wanted.clone() };
-    wrong(too_fast, "deliveries_per_second").await;
 
     let nowhere = v1::ReplayEventsRequest { endpoint_id: format!("ep_{ULID}"), ..wanted.clone() };
     assert_refused(&refuse(nowhere).await, Code::NotFound, "ENDPOINT_NOT_FOUND");

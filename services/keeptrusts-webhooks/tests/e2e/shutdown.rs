@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::process::Signal;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -14,22 +14,19 @@ use tonic_health::pb::health_client::HealthClient;
 
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 
-on_both_backends! {
-    sigterm_ends_the_process_when_the_attempts_under_way_are_recorded,
-}
-
-async fn sigterm_ends_the_process_when_the_attempts_under_way_are_recorded(backend: Backend) {
-    the_process_ends_in_order(backend, Signal::Term).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_the_process_when_the_attempts_under_way_are_recorded() {
+    the_process_ends_in_order(Signal::Term).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigint_ends_the_process_when_the_attempts_under_way_are_recorded() {
-    the_process_ends_in_order(Backend::Sqlite, Signal::Int).await;
+    the_process_ends_in_order(Signal::Int).await;
 }
 
-async fn the_process_ends_in_order(backend: Backend, signal: Signal) {
+async fn the_process_ends_in_order(signal: Signal) {
     let receiver = Receiver::start(Script::always(Reply::ok().after(ANSWER_TIME)));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let serve = Server::all_in_one(&database).delivering_to(&receiver).on_a_fixed_port();
     let mut process = serve.start_process();
     let address = process.wait_for_listening(PATIENCE).await;

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use tonic::Request;
 use tonic_types::StatusExt;
 
-use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually, on_both_backends};
+use crate::platform::{Backend, Client, Database, PATIENCE, Server, eventually};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PUBLISHER: &str = "00f067aa0ba902b7";
@@ -310,16 +310,13 @@ fn linked_traces(span: &CollectedSpan) -> Vec<String> {
     span.span.links.iter().map(|link| hex::encode(&link.trace_id)).collect()
 }
 
-on_both_backends! {
-    attempts_of_a_replay_link_to_the_call_that_started_it,
-}
-
 /// A delivery that the replay makes for a missed event, and one that it resumes after a failure.
-async fn attempts_of_a_replay_link_to_the_call_that_started_it(backend: Backend) {
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_of_a_replay_link_to_the_call_that_started_it() {
     let collector = Collector::start();
     let script = [Reply::status(500), Reply::status(500), Reply::status(200)];
     let receiver = Receiver::start(Script::sequence(script));
-    let database = Database::new(backend).await;
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).retrying_after("100ms");
     let server = server.flag("--otlp-endpoint", &collector.url()).start().await;
     let client = server.client("acme");

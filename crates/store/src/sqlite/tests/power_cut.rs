@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keeptrusts_webhooks_domain::ids::OperationId;
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_power_cut::{Disk, Kept, Operation, note, operations, record};
+use keeptrusts_webhooks_testkit::random::{Random, seed};
 use tempfile::TempDir;
 
 use super::{open, run};
@@ -17,7 +18,7 @@ use crate::testing::conformance::given::*;
 const APPENDS: usize = 150;
 /// After how many answers and how many file operations the power is cut.
 const CUTS: usize = 30;
-const SEED: u64 = 0x5eed;
+const USUAL_SEED: u64 = 0x5eed;
 
 /// Runs in a process of its own, since the layer below SQLite is installed for a whole process.
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn invariant_1_what_was_acknowledged_before_a_power_cut_is_in_the_log() {
 async fn cuts_the_power() {
     record();
     let folder = TempDir::new().expect("a temporary folder");
-    let mut random = Random(SEED);
+    let mut random = Random::of_seed(seed(USUAL_SEED));
     let (answered, lock_file) = append(&folder.path().join("webhooks.db"), &mut random).await;
     let done = operations();
     let synced = done.iter().filter(|done| is_sync_of(done, "webhooks.db")).count();
@@ -55,14 +56,14 @@ async fn cuts_the_power() {
             }
             // When the file was just synced, and the log begins again.
             Operation::Sync { .. } => is_sync_of(operation, "webhooks.db"),
-            _ => random.below(done.len() / CUTS) == 0,
+            _ => random.index(done.len() / CUTS) == 0,
         };
         if cut_here {
             cuts += 1;
             let answered = &answered[..acknowledged];
             assert_whole(disk.after_power_cut(|| Kept::Nothing), "", answered).await;
             let anything = [Kept::Nothing, Kept::FirstSector, Kept::All];
-            let torn = disk.after_power_cut(|| anything[random.below(3)]);
+            let torn = disk.after_power_cut(|| *random.pick(&anything).expect("there are some"));
             assert_whole(torn, &lock_file, answered).await;
         }
     }
@@ -80,7 +81,7 @@ async fn append(path: &Path, random: &mut Random) -> (Vec<OperationId>, String) 
         let batch: Vec<_> = (0..1 + random.below(3))
             .map(|_| {
                 let event = event_id();
-                let body = vec![b'x'; random.below(6_000)];
+                let body = vec![b'x'; random.index(6_000)];
                 let expire_time = time("2100-01-01T00:00:00Z");
                 publish(event).with_body(BodyId::Event(event), body, expire_time)
             })
@@ -121,16 +122,4 @@ async fn assert_whole(
     assert_eq!(lost, 0, "of {} acknowledged operations {lost} are lost", acknowledged.len());
     assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);
     store.close().await;
-}
-
-/// The same numbers for the same seed: Marsaglia's xorshift.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
 }

@@ -2,7 +2,6 @@
 //! to a store in memory, and both must answer alike.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
@@ -17,9 +16,10 @@ use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{
     ReplayAction, ReplayBound, ReplayCounts, ReplayFact, ReplayScope, ReplaySelection, ReplayStep,
 };
+use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
+use keeptrusts_webhooks_testkit::random::Random;
 
 use super::given::*;
-use super::random::Random;
 use super::{Fixture, ManualClock};
 use crate::log::operation::{AppendOutcome, BodyId, ExpectedVersion, Operation};
 use crate::queries::replay_candidates::Candidate;
@@ -79,7 +79,7 @@ impl History {
         let state = self.reference.shard_state(SHARD).await.expect("reads");
         self.checkpoint = state.checkpoint;
         let mut batch = Vec::new();
-        for _ in 0..=self.random.below(MAX_OPERATIONS_OF_A_BATCH) {
+        for _ in 0..=self.random.index(MAX_OPERATIONS_OF_A_BATCH) {
             let decided = match self.random.below(23) {
                 0 => self.create().await,
                 1 | 2 => self.command().await,
@@ -97,7 +97,7 @@ impl History {
         }
         for operation in &mut batch {
             if self.random.chance(50) {
-                operation.metadata.trace = Some(self.random.trace());
+                operation.metadata.trace = Some(trace(&mut self.random));
             }
         }
         batch
@@ -125,7 +125,7 @@ impl History {
     }
 
     fn some_event_types(&mut self) -> Vec<EventType> {
-        let first = self.random.below(EVENT_TYPES.len());
+        let first = self.random.index(EVENT_TYPES.len());
         EVENT_TYPES[first..].to_vec()
     }
 
@@ -187,7 +187,7 @@ impl History {
                 let (key, content) = (self.random.below(40), self.random.below(2));
                 publish_with_key(event, &format!("key {key}"), &format!("content {content}"))
             }
-            _ => publish_type(event, EVENT_TYPES[self.random.below(EVENT_TYPES.len())]),
+            _ => publish_type(event, EVENT_TYPES[self.random.index(EVENT_TYPES.len())]),
         };
         let expire_time = self.clock.now() + Duration::from_secs(86_400);
         publish.of(self.whose()).with_body(BodyId::Event(event), event.to_string(), expire_time)
@@ -226,16 +226,16 @@ impl History {
         let deliveries = self.deliveries(None).await;
         let waiting: Vec<_> = deliveries.iter().filter(|row| row.due_time().is_some()).collect();
         let Some(delivery) = self.random.pick(&waiting) else { return Vec::new() };
-        let hours_ago = Duration::from_secs(3_600 * self.random.below(5) as u64);
+        let hours_ago = Duration::from_secs(3_600 * self.random.below(5));
         let details = AttemptDetails {
             duration: Duration::from_micros(1 << self.random.below(23)),
-            status_code: [None, Some(200), Some(503)][self.random.below(3)],
+            status_code: [None, Some(200), Some(503)][self.random.index(3)],
             ..attempt_of(delivery, self.clock.now() - hours_ago)
         };
         let request_result = match details.status_code {
             Some(200) => RequestResult::Succeeded,
             Some(503) if self.random.chance(50) => {
-                let wait = Duration::from_secs(self.random.below(600) as u64);
+                let wait = Duration::from_secs(self.random.below(600));
                 RequestResult::Failed {
                     error: "answered 503".to_owned(),
                     retry_after: Some(wait),
@@ -319,7 +319,7 @@ impl History {
             bounds.push(ReplayBound { event_id: event.id, position: event.position });
         }
         let scope =
-            [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All][self.random.below(3)];
+            [ReplayScope::Missed, ReplayScope::Failed, ReplayScope::All][self.random.index(3)];
         let mut bound = || {
             let bound = self.random.pick(&bounds).copied();
             bound.filter(|_| self.random.chance(30))
@@ -344,7 +344,7 @@ impl History {
         let running = running.expect("reads");
         let Some(replay) = self.random.pick(&running) else { return Vec::new() };
         let (whose, selection) = (&replay.organization_id, &replay.request.selection);
-        let limit = 1 + self.random.below(8);
+        let limit = 1 + self.random.index(8);
         let (before, after) = (replay.position, replay.cursor);
         let page =
             self.reference.replay_candidates(SHARD, whose, selection, before, after, limit).await;
@@ -399,5 +399,17 @@ impl History {
             1 => self.publish().advancing(-1, 5),
             _ => rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent"),
         }
+    }
+}
+
+fn trace(random: &mut Random) -> TraceContext {
+    let id = (u128::from(random.number()) << 64) | 1;
+    let span_id = (random.number() | 1).to_be_bytes();
+    let state = random.chance(50).then(|| format!("vendor={}", random.number()));
+    TraceContext {
+        trace_id: TraceId(id.to_be_bytes()),
+        span_id,
+        sampled: random.chance(50),
+        state: state.map(|text| text.parse().expect("a tracestate")),
     }
 }

@@ -10,7 +10,6 @@ mod answers;
 mod fixture;
 pub(crate) mod given;
 mod history;
-mod random;
 mod stories;
 
 pub(crate) mod appends;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_testkit::random::{Random, seed};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -13,7 +14,6 @@ use super::answers::Answers;
 use super::fixture::read_all;
 use super::given::*;
 use super::history::History;
-use super::random::Random;
 use super::{Damage, Fixture};
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
@@ -34,7 +34,7 @@ async fn rebuild(fixture: &Fixture) {
 }
 
 pub(crate) async fn invariant_7_a_long_random_history_is_rebuilt_as_it_was(fixture: Fixture) {
-    let mut history = History::begin(&fixture, Random::new()).await;
+    let mut history = History::begin(&fixture, Random::of_new_seed()).await;
     while (fixture.last_position().await.0 as usize) < LONG_HISTORY {
         history.go_on(&fixture, 20).await;
     }
@@ -54,7 +54,7 @@ pub(crate) async fn invariant_7_a_long_random_history_is_rebuilt_as_it_was(fixtu
 }
 
 pub(crate) async fn a_random_history_gives_the_same_answers_as_in_memory(fixture: Fixture) {
-    let mut history = History::begin(&fixture, Random::of_seed(2)).await;
+    let mut history = History::begin(&fixture, Random::of_seed(seed(2))).await;
     for _ in 0..10 {
         history.go_on(&fixture, 10).await;
         let in_memory = Answers::of(&*history.reference).await;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::random::Random;
+use keeptrusts_webhooks_testkit::random::Random;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, PartialEq, Eq)]

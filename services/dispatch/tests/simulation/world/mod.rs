@@ -13,7 +13,6 @@ mod mail;
 mod network;
 mod observations;
 mod process_state;
-mod random;
 mod replaying;
 
 use std::collections::BTreeMap;
@@ -47,7 +46,6 @@ pub(crate) use connection::Traffic;
 pub(crate) use database_faults::{DatabaseFaults, Outage};
 pub(crate) use mail::Outbox;
 pub(crate) use network::{Network, REQUEST_TIMEOUT, ReceiverAnswer, Request};
-pub(crate) use random::{Random, seeds};
 
 /// What endpoints subscribe to and what is published, unless a test says otherwise.
 pub(crate) const EVENT_TYPE: EventType = EventType::PolicyViolation;

@@ -6,9 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::caller::Caller;
-use crate::platform::{Backend, Database, Server, assert_refused, eventually, on_both_backends};
-
-on_both_backends!(a_key_is_revoked_with_all_that_was_made_with_it);
+use crate::platform::{Backend, Database, Server, assert_refused, eventually};
 
 /// Creates an admin's key that is valid for so many seconds; None: for ever.
 async fn make(
@@ -66,8 +64,9 @@ async fn keys_made_by_a_key_that_expires_expire_no_later() {
     assert!(made.expire_time.is_none() && made.end_time.is_none());
 }
 
-async fn a_key_is_revoked_with_all_that_was_made_with_it(backend: Backend) {
-    let database = Database::new(backend).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_revoked_with_all_that_was_made_with_it() {
+    let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let first = Caller::first(&server);
     let (stolen, stolens_token) = make(&first, "stolen", None).await.expect("made");

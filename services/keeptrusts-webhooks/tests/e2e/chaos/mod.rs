@@ -1,9 +1,8 @@
-//! Parts of tests with failures: load that continues through them, reproducible randomness, and
-//! checks that nothing was lost or done twice.
+//! Parts of tests with failures: load that continues through them, and checks that nothing was
+//! lost or done twice.
 
 mod evidence;
 mod load;
-mod random;
 mod rebuild;
 mod shards;
 
@@ -11,6 +10,5 @@ pub(crate) use self::evidence::{
     ProcessRuns, assert_every_event_delivered_once_recorded, repeated_requests, wait_until_received,
 };
 pub(crate) use self::load::{Acknowledged, Load};
-pub(crate) use self::random::Random;
 pub(crate) use self::rebuild::{check_tables, rebuild_tables};
 pub(crate) use self::shards::{SHARD_COUNT, organization_per_shard, shards};
