@@ -47,12 +47,12 @@ pub(super) async fn list<Row: Entity, Id: FromStr + Copy>(
     let ulids = interval.ulids();
     let before = make_id(ulids.before(before));
     let first = interval.start.map(|_| make_id(ulids.first));
-    let floor =
-        match walk_end(store, shard, organization, (walk(before, first), id), examined_rows).await? {
-            WalkEnd::Foreign => return Ok(ListPage::empty()),
-            WalkEnd::Until(floor) => Some(floor),
-            WalkEnd::End => None,
-        };
+    let walk = (walk(before, first), id);
+    let floor = match walk_end(store, shard, organization, walk, examined_rows).await? {
+        WalkEnd::Foreign => return Ok(ListPage::empty()),
+        WalkEnd::Until(floor) => Some(floor),
+        WalkEnd::End => None,
+    };
     let rows = store.selected(shard, listed(before, floor.or(first)).limit(limit)).await?;
     Ok(ListPage::new(rows, limit, floor, id_of))
 }
