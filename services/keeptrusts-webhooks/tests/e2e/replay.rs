@@ -109,7 +109,7 @@ async fn a_replay_sends_the_events_that_were_counted_without_starting_it() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
-    let types = ["key.rotated", "policy.violation"];
+    let types = ["policy.violation", "key.rotated"];
     let endpoint = client.create_endpoint(&receiver.url("/hook"), &types).await;
     disable(&client, &endpoint.id).await;
     let missed = publish(&client, 40).await;
