@@ -1,16 +1,25 @@
 //! Compiles the protos with protox, so that no protoc is needed to build.
 
+use std::error::Error;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use protox::prost_reflect::FieldDescriptor;
+use protox::prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
 
 /// The option of fields that are credentials. Of protobuf's own options, it is the one that says so.
 const IS_SECRET: &str = "debug_redact";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
-    println!("cargo::rerun-if-changed={}", root.display());
+/// google.api.FieldBehavior.INPUT_ONLY.
+const INPUT_ONLY: i32 = 4;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // What our protos import of others: see the headers of the files there.
+    let (root, imports) = (here.join("../../proto"), here.join("imports"));
+    for folder in [&root, &imports] {
+        println!("cargo::rerun-if-changed={}", folder.display());
+    }
     let protos = [
         "keeptrusts/webhooks/v1/endpoint_service.proto",
         "keeptrusts/webhooks/v1/ingest_service.proto",
@@ -20,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "keeptrusts/webhooks/v1/notification_service.proto",
         "keeptrusts/webhooks/log/v1/record.proto",
     ];
-    let mut compiler = protox::Compiler::new([&root])?;
+    let mut compiler = protox::Compiler::new([root, imports])?;
     compiler.include_source_info(true).include_imports(true).open_files(protos)?;
     let descriptors = compiler.file_descriptor_set();
     // Reflection serves these.
@@ -28,16 +37,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
 
     // The descriptors above know no option that is newer than their library.
-    let messages = compiler.descriptor_pool();
-    let fields = messages.all_messages().flat_map(|message| message.fields().collect::<Vec<_>>());
-    let secrets: Vec<_> = fields.filter(is_secret).collect();
+    let messages: Vec<_> = compiler.descriptor_pool().all_messages().collect();
+    let secrets: Vec<_> =
+        messages.iter().flat_map(MessageDescriptor::fields).filter(is_secret).collect();
     let names: Vec<_> = secrets.iter().map(FieldDescriptor::full_name).collect();
     std::fs::write(out.join("secret_fields.rs"), format!("&{names:?}"))?;
-    let mut build = tonic_prost_build::configure();
-    for secret in &secrets {
-        // The message's Debug is written by hand, in `src/redacted.rs`. The compiler asks for it.
-        build = build.skip_debug([format!(".{}", secret.parent_message().full_name())]);
+    let shown = secrets.iter().filter(|field| !is_input_only(field));
+    let names: Vec<_> = shown.map(FieldDescriptor::full_name).collect();
+    std::fs::write(out.join("shown_secret_fields.rs"), format!("&{names:?}"))?;
+
+    let mut build = tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb");
+    let mut redacted = String::new();
+    for message in messages.iter().filter(|message| message.fields().any(|field| is_secret(&field)))
+    {
+        build = build.skip_debug([format!(".{}", message.full_name())]);
+        for nested in message.child_enums() {
+            // It matched as well.
+            build = build.enum_attribute(format!(".{}", nested.full_name()), "#[derive(Debug)]");
+        }
+        write_redacted_debug(&mut redacted, message)?;
     }
+    std::fs::write(out.join("redacted_debug.rs"), redacted)?;
     build.compile_fds(descriptors)?;
     Ok(())
 }
@@ -45,4 +65,46 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn is_secret(field: &FieldDescriptor) -> bool {
     let options = field.options();
     options.get_field_by_name(IS_SECRET).is_some_and(|option| option.as_bool() == Some(true))
+}
+
+/// Whether no response has the field (AIP-203).
+fn is_input_only(field: &FieldDescriptor) -> bool {
+    let pool = field.parent_pool();
+    let behaviors = pool.get_extension_by_name("google.api.field_behavior").map(|behavior| {
+        let options = field.options();
+        let values = options.get_extension(&behavior).as_list().map(<[Value]>::to_vec);
+        values.unwrap_or_default()
+    });
+    behaviors.unwrap_or_default().contains(&Value::EnumNumber(INPUT_ONLY))
+}
+
+/// Writes Debug for a message, which says of a credential only whether there is one.
+fn write_redacted_debug(
+    code: &mut String,
+    message: &MessageDescriptor,
+) -> Result<(), Box<dyn Error>> {
+    if message.parent_message().is_some() {
+        return Err(format!("{}: a nested message with a credential", message.full_name()).into());
+    }
+    let name = message.name();
+    writeln!(code, "impl ::std::fmt::Debug for {name} {{")?;
+    writeln!(
+        code,
+        "    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {{"
+    )?;
+    writeln!(code, "        f.debug_struct({name:?})")?;
+    for field in message.fields() {
+        let name = field.name();
+        if is_secret(&field) {
+            let shown = format!("if self.{name}.is_empty() {{ \"\" }} else {{ \"(hidden)\" }}");
+            writeln!(code, "            .field({name:?}, &{shown})")?;
+        } else if field.containing_oneof().is_none_or(|oneof| oneof.is_synthetic()) {
+            writeln!(code, "            .field({name:?}, &self.r#{name})")?;
+        }
+    }
+    for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
+        writeln!(code, "            .field({0:?}, &self.{0})", oneof.name())?;
+    }
+    writeln!(code, "            .finish()\n    }}\n}}")?;
+    Ok(())
 }

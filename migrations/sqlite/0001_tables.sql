@@ -102,9 +102,9 @@ CREATE TABLE endpoints (
     shard             INTEGER NOT NULL,
     organization_id   TEXT NOT NULL,
     endpoint_id       TEXT NOT NULL,
-    name              TEXT NOT NULL,
+    display_name      TEXT NOT NULL,
     url               TEXT NOT NULL,
-    status            TEXT NOT NULL, -- active, disabled, degraded
+    state             TEXT NOT NULL, -- active, disabled, degraded
     delete_time       INTEGER,
     document_version  INTEGER NOT NULL,
     document          TEXT NOT NULL,

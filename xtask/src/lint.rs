@@ -10,5 +10,5 @@ use crate::step;
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result {
-    step::run_all(&step::choose(&["fmt", "buf", "deny", "yanked", "clippy"])?)
+    step::run_all(&step::choose(&["fmt", "buf", "proto-format", "deny", "yanked", "clippy"])?)
 }

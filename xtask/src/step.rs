@@ -62,6 +62,18 @@ pub(crate) const STEPS: &[Step] = &[
         }),
     },
     Step {
+        name: "proto-format",
+        about: "the protos have buf's format",
+        tools: &[Tool::Node],
+        needs_build: false,
+        on_request: false,
+        work: Work::Command(|| {
+            let mut command = Command::new(tools::buf());
+            command.args(["format", "--diff", "--exit-code"]).current_dir(workspace::root());
+            Ok(Some(command))
+        }),
+    },
+    Step {
         name: "deny",
         about: "the dependencies keep to deny.toml: licences, banned crates, sources",
         tools: &[Tool::Python],

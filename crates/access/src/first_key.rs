@@ -59,7 +59,7 @@ fn id_of(digest: TokenDigest) -> KeyId {
 /// False: another process has created it.
 async fn create(log: &Log, clock: &Clock, id: KeyId, token: &Token) -> Result<bool, FirstKeyError> {
     let new = NewKey {
-        name: "the first key".to_owned(),
+        display_name: "the first key".to_owned(),
         role: Role::Admin,
         token: token.digest(),
         expire_time: None,

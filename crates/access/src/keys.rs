@@ -172,7 +172,7 @@ impl KeyCache {
         };
         let caller = Caller {
             actor: actor.into(),
-            name: key.name.into(),
+            name: key.display_name.into(),
             role: key.role,
             organizations: key.organizations,
             expire_time: (until != Timestamp::MAX).then_some(until),

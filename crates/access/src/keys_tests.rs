@@ -67,7 +67,7 @@ impl Stage {
     /// Creates a key or a session. Its token is made from its number.
     async fn create(&self, number: u8, expire_second: Option<i64>, parent: Option<u8>) {
         let new = NewKey {
-            name: format!("key {number}"),
+            display_name: format!("key {number}"),
             role: Role::Viewer,
             token: token(number).digest(),
             expire_time: expire_second

@@ -45,13 +45,13 @@ fn permission_for(method: &str) -> Option<Permission> {
         "EndpointService/RevealSecret" => Permission::RevealSecrets,
         "EndpointService/ListEventTypes" => Permission::Authenticated,
 
-        "IngestService/PublishEvent" | "IngestService/PublishEvents" => Permission::Publish,
+        "IngestService/PublishEvent" | "IngestService/BatchPublishEvents" => Permission::Publish,
         "IngestService/GetEvent" | "IngestService/ListEvents" => Permission::ReadEvents,
 
         "DispatchService/SendTest"
         | "DispatchService/RetryDelivery"
         | "DispatchService/CancelDelivery"
-        | "DispatchService/ReplayEvents"
+        | "DispatchService/CreateReplay"
         | "DispatchService/CancelReplay" => Permission::Send,
         "DispatchService/ListDeliveries"
         | "DispatchService/GetDelivery"

@@ -21,7 +21,6 @@ mod notification;
 mod notification_requests;
 mod page;
 mod payload_format;
-mod publish_error;
 mod replay;
 mod replay_requests;
 mod response_size;
@@ -52,9 +51,8 @@ pub use notification_requests::{
 pub use page::{
     DEFAULT_PAGE_SIZE, ListChunk, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, invalid_page_token,
 };
-pub use publish_error::publish_error;
 pub use replay::replay_preview;
-pub use replay_requests::{ListReplays, ReplayEvents, ReplayRef};
+pub use replay_requests::{CreateReplay, ListReplays, ReplayRef};
 pub use response_size::{MAX_RESPONSE_BYTES, ResponseBudget};
 pub use resume_point::ResumePoint;
 pub use struct_json::struct_to_json;

@@ -7,18 +7,19 @@
 pub mod api;
 pub mod client;
 pub mod log_codec;
-mod redacted;
 mod secret_fields;
 pub mod status;
 pub mod time;
 pub mod wire;
 
-pub use secret_fields::SECRET_FIELDS;
+pub use secret_fields::{SECRET_FIELDS, SHOWN_SECRET_FIELDS};
 
 /// The gRPC services and their messages: `proto/keeptrusts/webhooks/v1`.
 pub mod v1 {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
     tonic::include_proto!("keeptrusts.webhooks.v1");
+    // Debug of the messages that carry a credential, without it (invariant 10).
+    include!(concat!(env!("OUT_DIR"), "/redacted_debug.rs"));
 }
 
 /// The records of the log: `proto/keeptrusts/webhooks/log/v1`.

@@ -4,6 +4,7 @@
 //! well, and an error that is worth a retry a google.rpc.RetryInfo. The message says what is wrong and
 //! what to do. No text of a database or a peer goes into any of them.
 
+mod message;
 mod reason;
 mod violation_summary;
 
@@ -15,6 +16,7 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+pub use message::status_message;
 pub use reason::{Reason, Resource};
 
 /// The `domain` of every ErrorInfo.

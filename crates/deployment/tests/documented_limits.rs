@@ -32,7 +32,7 @@ const FIGURES: &[(&str, &str, Source)] = &[
     ("an event's `data`", "256 KiB", Constant(DOMAIN, "MAX_DATA_BYTES")),
     ("an event's `data`", "60 levels", Constant(DOMAIN, "MAX_DATA_DEPTH")),
     ("an event's `data`", "131,072 values", Constant(DOMAIN, "MAX_DATA_VALUES")),
-    ("events of one PublishEvents call", "1,000", Constant(DOMAIN, "MAX_EVENTS_PER_BATCH")),
+    ("events of one BatchPublishEvents call", "1,000", Constant(DOMAIN, "MAX_EVENTS_PER_BATCH")),
     ("an idempotency key", "256 bytes", Constant(DOMAIN, "MAX_IDEMPOTENCY_KEY_BYTES")),
     ("an organization's id", "64 characters", Constant(DOMAIN, "MAX_ORGANIZATION_ID_CHARS")),
     ("a name; a description;", "100;", Constant(DOMAIN, "MAX_NAME_CHARS")),

@@ -113,7 +113,7 @@ pub fn action_label(fact: &Fact) -> Option<&'static str> {
 }
 
 /// The action of a fact, None if the fact does not belong to the audit trail. What people do and
-/// how the status of endpoints changes belongs there. What publishing and delivering causes does
+/// how the state of endpoints changes belongs there. What publishing and delivering causes does
 /// not.
 pub fn action_of(fact: &Fact) -> Option<AuditAction> {
     Some(match fact {
@@ -176,7 +176,7 @@ pub fn action_of(fact: &Fact) -> Option<AuditAction> {
 pub struct AuditTarget {
     /// The endpoint: its own record, or the one that a test or a replay is for.
     pub endpoint_id: Option<EndpointId>,
-    /// The delivery: its own record, or the one that changed an endpoint's status.
+    /// The delivery: its own record, or the one that changed an endpoint's state.
     pub delivery_id: Option<DeliveryId>,
     /// The event: its own record, or the one of a test.
     pub event_id: Option<EventId>,

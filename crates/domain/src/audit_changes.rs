@@ -26,13 +26,14 @@ pub fn changes_of(fact: &Fact) -> Vec<FieldChange> {
                     .map(|time| set("previous_secret_expire_time", &time.to_string()));
                 [FieldChange::of_secret("secret")].into_iter().chain(overlap).collect()
             }
-            EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("status", "active")],
-            EndpointFact::Disabled { reason, .. } => status("disabled", reason),
-            EndpointFact::Degraded { reason, .. } => status("degraded", reason),
+            EndpointFact::Enabled | EndpointFact::Recovered { .. } => vec![set("state", "active")],
+            EndpointFact::Disabled { reason, .. } => state("disabled", reason),
+            EndpointFact::Degraded { reason, .. } => state("degraded", reason),
             EndpointFact::Deleted | EndpointFact::SecretRevealed => Vec::new(),
         },
         Fact::Key(KeyFact::Created(new)) => {
-            let mut changes = vec![set("name", &new.name), set("role", new.role.name())];
+            let mut changes =
+                vec![set("display_name", &new.display_name), set("role", new.role.name())];
             changes.extend(new.expire_time.map(|time| set("expire_time", &time.to_string())));
             changes
         }
@@ -79,11 +80,11 @@ fn replay_requested(new: &NewReplay) -> Vec<FieldChange> {
     changes
 }
 
-fn status(status: &str, reason: &str) -> Vec<FieldChange> {
+fn state(state: &str, reason: &str) -> Vec<FieldChange> {
     let set =
         |field, after: &str| FieldChange { field, before: None, after: Some(after.to_owned()) };
-    let reason = (!reason.is_empty()).then(|| set("status_reason", reason));
-    [set("status", status)].into_iter().chain(reason).collect()
+    let reason = (!reason.is_empty()).then(|| set("state_reason", reason));
+    [set("state", state)].into_iter().chain(reason).collect()
 }
 
 /// The secret comes before the payload format, which may have a secret of its own (a routing key).
@@ -183,7 +184,7 @@ mod tests {
     fn a_new_endpoint_shows_its_set_fields_and_the_secret_before_the_format() {
         let sealed = SealedSecret { key_id: "k".into(), nonce: [0; 12], ciphertext: vec![1] };
         let config = EndpointConfig {
-            name: "siem".to_owned(),
+            display_name: "siem".to_owned(),
             url: "https://siem.example/".to_owned(),
             event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
             payload_format: PayloadFormat::Custom { template: "{}".to_owned() },
@@ -194,7 +195,7 @@ mod tests {
             |config, secret| changes_of(&Fact::Endpoint(EndpointFact::Created { config, secret }));
         let custom = created(config, sealed.clone());
         let expected = [
-            ("name", None, Some("siem")),
+            ("display_name", None, Some("siem")),
             ("url", None, Some("https://siem.example/")),
             ("event_types", None, Some("policy.block, key.rotated")),
             ("secret", None, None),
@@ -214,13 +215,13 @@ mod tests {
             secret: Some(sealed),
         };
         let created = changes_of(&Fact::Channel(ChannelFact::Created(ChannelConfig {
-            name: "on call".to_owned(),
+            display_name: "on call".to_owned(),
             destination,
             subscriptions: vec![NotificationType::EndpointDegraded],
             endpoint_ids: Vec::new(),
         })));
         let expected = [
-            ("name", None, Some("on call")),
+            ("display_name", None, Some("on call")),
             ("kind", None, Some("webhook")),
             ("address", None, Some("https://hooks.example/")),
             ("subscriptions", None, Some("endpoint_degraded")),

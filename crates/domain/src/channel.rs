@@ -19,7 +19,7 @@ pub use crate::destination::{ChannelKind, Destination};
 
 named_enum! {
     /// Whether notifications get through.
-    pub enum ChannelStatus {
+    pub enum ChannelState {
         /// The last one was sent, or there was none.
         Active = "active",
         /// The last one could not be sent.
@@ -38,12 +38,12 @@ pub struct Channel {
     /// What the customer has set.
     pub config: ChannelConfig,
     /// Whether notifications get through.
-    pub status: ChannelStatus,
+    pub state: ChannelState,
     /// Why it is failing, for people to read. Empty while active.
-    pub status_reason: String,
-    /// When the status last changed; at first, when it was created.
+    pub state_reason: String,
+    /// When the state last changed; at first, when it was created.
     #[serde(serialize_with = "micros")]
-    pub status_time: Timestamp,
+    pub state_time: Timestamp,
     /// The version of its last change of configuration; the etag is made from it.
     pub config_version: Version,
     /// The number of records in its stream.
@@ -51,7 +51,7 @@ pub struct Channel {
     /// When it was created.
     #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
-    /// When configuration or status last changed.
+    /// When configuration or state last changed.
     #[serde(serialize_with = "micros")]
     pub update_time: Timestamp,
     /// When it was deleted. The row stays, because notifications name it.
@@ -153,10 +153,10 @@ impl Channel {
             }
             ChannelCommand::Delete => Some(ChannelFact::Deleted),
             ChannelCommand::NoteFailure { reason } => {
-                (self.status == ChannelStatus::Active).then_some(ChannelFact::Failing { reason })
+                (self.state == ChannelState::Active).then_some(ChannelFact::Failing { reason })
             }
             ChannelCommand::NoteSuccess => {
-                (self.status == ChannelStatus::Failing).then_some(ChannelFact::Recovered)
+                (self.state == ChannelState::Failing).then_some(ChannelFact::Recovered)
             }
         })
     }
@@ -172,9 +172,9 @@ impl Channel {
             id,
             organization_id,
             config,
-            status: ChannelStatus::Active,
-            status_reason: String::new(),
-            status_time: recorded_at,
+            state: ChannelState::Active,
+            state_reason: String::new(),
+            state_time: recorded_at,
             config_version: Version(1),
             version: Version(1),
             create_time: recorded_at,
@@ -187,7 +187,7 @@ impl Channel {
     pub fn apply(&mut self, fact: &ChannelFact, recorded_at: Timestamp) {
         self.version = self.version.next();
         self.update_time = recorded_at;
-        let status = self.status;
+        let before = self.state;
         match fact {
             ChannelFact::Created(_) => {}
             ChannelFact::Updated { patch, before: _ } => {
@@ -196,16 +196,16 @@ impl Channel {
             }
             ChannelFact::Deleted => self.delete_time = Some(recorded_at),
             ChannelFact::Failing { reason } => {
-                self.status = ChannelStatus::Failing;
-                self.status_reason.clone_from(reason);
+                self.state = ChannelState::Failing;
+                self.state_reason.clone_from(reason);
             }
             ChannelFact::Recovered => {
-                self.status = ChannelStatus::Active;
-                self.status_reason.clear();
+                self.state = ChannelState::Active;
+                self.state_reason.clear();
             }
         }
-        if self.status != status {
-            self.status_time = recorded_at;
+        if self.state != before {
+            self.state_time = recorded_at;
         }
     }
 

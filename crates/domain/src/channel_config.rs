@@ -16,7 +16,7 @@ config! {
     with_destination: D = Destination,
     {
         /// A label for people.
-        name: String,
+        display_name: String,
         /// Where notifications go. The secret of the [`Destination`] is sealed in facts and tables,
         /// in clear in requests.
         destination: @D,

@@ -11,7 +11,7 @@ fn sealed(byte: u8) -> SealedSecret {
 
 fn channel() -> Channel {
     let config = ChannelConfig {
-        name: "on call".to_owned(),
+        display_name: "on call".to_owned(),
         destination: Destination {
             kind: ChannelKind::Webhook,
             address: "https://hooks.example/".to_owned(),
@@ -37,15 +37,12 @@ fn a_failure_and_a_success_are_facts_only_when_they_change_the_status() {
     let fail = |reason: &str| ChannelCommand::NoteFailure { reason: reason.to_owned() };
     assert_eq!(channel.decide(ChannelCommand::NoteSuccess, None), Ok(None));
     let failing = after(&channel, fail("no route"));
-    assert_eq!(
-        (failing.status, failing.status_reason.as_str()),
-        (ChannelStatus::Failing, "no route")
-    );
-    assert_eq!(failing.status_time, time("2026-04-23T11:00:00Z"));
+    assert_eq!((failing.state, failing.state_reason.as_str()), (ChannelState::Failing, "no route"));
+    assert_eq!(failing.state_time, time("2026-04-23T11:00:00Z"));
     assert_eq!(failing.etag(), channel.etag(), "health is no configuration");
     assert_eq!(failing.decide(fail("again"), None), Ok(None));
     let recovered = after(&failing, ChannelCommand::NoteSuccess);
-    assert_eq!((recovered.status, recovered.status_reason.as_str()), (ChannelStatus::Active, ""));
+    assert_eq!((recovered.state, recovered.state_reason.as_str()), (ChannelState::Active, ""));
 }
 
 #[test]
@@ -67,7 +64,7 @@ fn a_channel_gets_the_types_that_it_subscribes_to_about_its_endpoints() {
 fn an_update_keeps_the_previous_values_and_no_secret() {
     let channel = channel();
     let patch = ChannelPatch {
-        name: Some("on call".to_owned()),
+        display_name: Some("on call".to_owned()),
         destination: Some(Destination {
             kind: ChannelKind::Webhook,
             address: "https://other.example/".to_owned(),
@@ -79,7 +76,7 @@ fn an_update_keeps_the_previous_values_and_no_secret() {
     assert_eq!((moved.address.as_str(), moved.secret), ("https://other.example/", Some(sealed(1))));
     let fact = channel.decide(ChannelCommand::Update(patch), None).expect("not refused");
     let Some(ChannelFact::Updated { patch, before }) = fact else { panic!("{fact:?}") };
-    assert_eq!(patch.name, None, "it did not change");
+    assert_eq!(patch.display_name, None, "it did not change");
     let destination = patch.destination.expect("it changed");
     assert_eq!(destination.secret, None, "it is not given, so that it stays");
     let before = before.destination.expect("told");

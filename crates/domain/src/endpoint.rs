@@ -16,7 +16,7 @@ use crate::secret::SealedSecret;
 use crate::text::{check_length, check_line};
 use crate::violation::Violation;
 
-pub use crate::endpoint_status::{DisableCause, EndpointStatus, FailureStreak, StatusCause};
+pub use crate::endpoint_state::{DisableCause, EndpointState, FailureStreak, StateCause};
 pub use crate::endpoint_url::check_url;
 
 /// The previous secret, while it signs beside the current one.
@@ -45,16 +45,16 @@ pub struct Endpoint {
     /// The previous secret, during the overlap of a rotation.
     pub previous_secret: Option<PreviousSecret>,
     /// Whether deliveries are made and succeed.
-    pub status: EndpointStatus,
+    pub state: EndpointState,
     /// Why it is degraded or disabled, for people to read. Empty while active.
-    pub status_reason: String,
+    pub state_reason: String,
     /// The same for programs. None while active.
-    pub status_cause: Option<StatusCause>,
-    /// The delivery that caused the status, if one did.
-    pub status_delivery: Option<DeliveryId>,
-    /// When the status last changed; at first, when it was created.
+    pub state_cause: Option<StateCause>,
+    /// The delivery that caused the state, if one did.
+    pub state_delivery: Option<DeliveryId>,
+    /// When the state last changed; at first, when it was created.
     #[serde(serialize_with = "micros")]
-    pub status_time: Timestamp,
+    pub state_time: Timestamp,
     /// The version of its last change of configuration; the etag is made from it.
     pub config_version: Version,
     /// The number of records in its stream.
@@ -62,7 +62,7 @@ pub struct Endpoint {
     /// When it was created.
     #[serde(serialize_with = "micros")]
     pub create_time: Timestamp,
-    /// When configuration or status last changed.
+    /// When configuration or state last changed.
     #[serde(serialize_with = "micros")]
     pub update_time: Timestamp,
     /// When it was deleted. The row stays, because deliveries name it.
@@ -118,7 +118,7 @@ pub enum EndpointCommand {
         reason: String,
     },
     /// Notes that every attempt has failed for longer than is tolerated.
-    NoteFailing {
+    NoteFailedTooLong {
         /// The delivery of the last failed attempt.
         delivery_id: DeliveryId,
         /// When the first of these attempts began.
@@ -169,7 +169,7 @@ impl Endpoint {
         if etag.is_some_and(|etag| etag != self.etag()) {
             return Err(EndpointRefusal::StaleEtag);
         }
-        let disabled = self.status == EndpointStatus::Disabled;
+        let disabled = self.state == EndpointState::Disabled;
         Ok(match command {
             EndpointCommand::Update { patch, secret } => {
                 let patch = self.config.difference(self.resolve(patch)?);
@@ -188,23 +188,23 @@ impl Endpoint {
             EndpointCommand::RevealSecret => Some(EndpointFact::SecretRevealed),
             EndpointCommand::NoteExhausted { delivery_id, error } => {
                 let reason = format!("delivery {delivery_id} failed after its last retry: {error}");
-                (self.status == EndpointStatus::Active)
+                (self.state == EndpointState::Active)
                     .then_some(EndpointFact::Degraded { delivery_id, reason })
             }
             EndpointCommand::NoteExpired { delivery_id, reason } => {
                 let reason = format!("delivery {delivery_id} failed: {reason}");
-                (self.status == EndpointStatus::Active)
+                (self.state == EndpointState::Active)
                     .then_some(EndpointFact::Degraded { delivery_id, reason })
             }
             // A delivery must have run out of attempts first: without that, one failure long ago
             // and one now, with nothing in between, would disable an endpoint.
-            EndpointCommand::NoteFailing { delivery_id, since } => {
+            EndpointCommand::NoteFailedTooLong { delivery_id, since } => {
                 let reason = format!(
                     "nothing but failures since {}: disabled automatically; delivery {delivery_id} was the last to fail",
                     since.strftime("%Y-%m-%dT%H:%M:%SZ")
                 );
-                let cause = DisableCause::Failing { delivery_id, since };
-                (self.status == EndpointStatus::Degraded)
+                let cause = DisableCause::FailedTooLong { delivery_id, since };
+                (self.state == EndpointState::Degraded)
                     .then_some(EndpointFact::Disabled { reason, cause })
             }
             EndpointCommand::NoteGone { delivery_id } => {
@@ -214,8 +214,7 @@ impl Endpoint {
                 let cause = DisableCause::Gone { delivery_id };
                 (!disabled).then_some(EndpointFact::Disabled { reason, cause })
             }
-            EndpointCommand::NoteSuccess { delivery_id } => (self.status
-                == EndpointStatus::Degraded)
+            EndpointCommand::NoteSuccess { delivery_id } => (self.state == EndpointState::Degraded)
                 .then_some(EndpointFact::Recovered { delivery_id }),
         })
     }
@@ -234,11 +233,11 @@ impl Endpoint {
             config,
             secret,
             previous_secret: None,
-            status: EndpointStatus::Active,
-            status_reason: String::new(),
-            status_cause: None,
-            status_delivery: None,
-            status_time: recorded_at,
+            state: EndpointState::Active,
+            state_reason: String::new(),
+            state_cause: None,
+            state_delivery: None,
+            state_time: recorded_at,
             config_version: Version(1),
             version: Version(1),
             create_time: recorded_at,
@@ -254,7 +253,7 @@ impl Endpoint {
             return;
         }
         self.update_time = recorded_at;
-        let status = self.status;
+        let before = self.state;
         match fact {
             EndpointFact::Created { .. } | EndpointFact::SecretRevealed => {}
             EndpointFact::Updated { patch, secret, before: _ } => {
@@ -272,32 +271,32 @@ impl Endpoint {
                     .map(|expire_time| PreviousSecret { secret: previous, expire_time });
             }
             EndpointFact::Enabled | EndpointFact::Recovered { .. } => {
-                self.status = EndpointStatus::Active;
-                self.status_reason.clear();
-                (self.status_cause, self.status_delivery) = (None, None);
+                self.state = EndpointState::Active;
+                self.state_reason.clear();
+                (self.state_cause, self.state_delivery) = (None, None);
             }
             EndpointFact::Disabled { reason, cause } => {
-                self.status = EndpointStatus::Disabled;
-                self.status_reason.clone_from(reason);
+                self.state = EndpointState::Disabled;
+                self.state_reason.clone_from(reason);
                 let (cause, delivery) = match *cause {
-                    DisableCause::Requested => (StatusCause::Requested, None),
-                    DisableCause::Failing { delivery_id, .. } => {
-                        (StatusCause::Failing, Some(delivery_id))
+                    DisableCause::Requested => (StateCause::Requested, None),
+                    DisableCause::FailedTooLong { delivery_id, .. } => {
+                        (StateCause::FailedTooLong, Some(delivery_id))
                     }
-                    DisableCause::Gone { delivery_id } => (StatusCause::Gone, Some(delivery_id)),
+                    DisableCause::Gone { delivery_id } => (StateCause::Gone, Some(delivery_id)),
                 };
-                (self.status_cause, self.status_delivery) = (Some(cause), delivery);
+                (self.state_cause, self.state_delivery) = (Some(cause), delivery);
             }
             EndpointFact::Degraded { delivery_id, reason } => {
-                self.status = EndpointStatus::Degraded;
-                self.status_reason.clone_from(reason);
-                self.status_cause = Some(StatusCause::Exhausted);
-                self.status_delivery = Some(*delivery_id);
+                self.state = EndpointState::Degraded;
+                self.state_reason.clone_from(reason);
+                self.state_cause = Some(StateCause::Exhausted);
+                self.state_delivery = Some(*delivery_id);
             }
             EndpointFact::Deleted => self.delete_time = Some(recorded_at),
         }
-        if self.status != status {
-            self.status_time = recorded_at;
+        if self.state != before {
+            self.state_time = recorded_at;
         }
     }
 

@@ -15,7 +15,7 @@ config! {
     with_payload_format: F = PayloadFormat,
     {
         /// A label for people.
-        name: String,
+        display_name: String,
         /// The URL that deliveries go to.
         url: String,
         /// Notes for people; may be empty.
@@ -30,7 +30,7 @@ config! {
 }
 
 /// Checks a name: 1 to 100 characters, none of them invisible. White space around it is dropped.
-pub fn check_name(field: &str, name: String) -> Result<String, Violation> {
+pub fn check_display_name(field: &str, name: String) -> Result<String, Violation> {
     let name = name.trim().to_owned();
     if name.is_empty() {
         return Err(Violation::new(field, "is required: a label such as siem-all-events"));

@@ -12,7 +12,7 @@ fn sealed(text: &str) -> SealedSecret {
 
 fn endpoint() -> Endpoint {
     let config = EndpointConfig {
-        name: "siem".to_owned(),
+        display_name: "siem".to_owned(),
         url: "https://siem.example/".to_owned(),
         event_types: vec![EventType::PolicyBlock],
         ..EndpointConfig::default()
@@ -44,11 +44,11 @@ fn disabling_and_enabling_are_facts_only_when_they_change_something() {
     assert_eq!(when(&mut endpoint, EndpointCommand::Enable), None);
     let disable = || EndpointCommand::Disable { reason: "maintenance".to_owned() };
     assert!(when(&mut endpoint, disable()).is_some());
-    assert_eq!(endpoint.status, EndpointStatus::Disabled);
-    assert_eq!(endpoint.status_reason, "maintenance");
+    assert_eq!(endpoint.state, EndpointState::Disabled);
+    assert_eq!(endpoint.state_reason, "maintenance");
     assert_eq!(when(&mut endpoint, disable()), None);
     assert_eq!(when(&mut endpoint, EndpointCommand::Enable), Some(EndpointFact::Enabled));
-    assert_eq!((endpoint.status, endpoint.status_reason.as_str()), (EndpointStatus::Active, ""));
+    assert_eq!((endpoint.state, endpoint.state_reason.as_str()), (EndpointState::Active, ""));
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn an_exhausted_delivery_degrades_and_the_next_success_recovers() {
     let delivery_id = DeliveryId::MIN;
     assert_eq!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }), None);
     assert!(when(&mut endpoint, exhausted(delivery_id)).is_some());
-    assert_eq!(endpoint.status, EndpointStatus::Degraded);
+    assert_eq!(endpoint.state, EndpointState::Degraded);
     assert_eq!(when(&mut endpoint, exhausted(delivery_id)), None);
     assert!(when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id }).is_some());
-    assert_eq!(endpoint.status, EndpointStatus::Active);
+    assert_eq!(endpoint.state, EndpointState::Active);
 }
 
 #[test]
@@ -77,16 +77,16 @@ fn a_degraded_endpoint_says_which_delivery_failed_and_why() {
     let mut endpoint = endpoint();
     when(&mut endpoint, exhausted(DeliveryId::MIN));
     assert_eq!(
-        endpoint.status_reason,
+        endpoint.state_reason,
         format!(
             "delivery {} failed after its last retry: the receiver answered 500",
             DeliveryId::MIN
         )
     );
-    let why = (endpoint.status_cause, endpoint.status_delivery);
-    assert_eq!(why, (Some(StatusCause::Exhausted), Some(DeliveryId::MIN)));
+    let why = (endpoint.state_cause, endpoint.state_delivery);
+    assert_eq!(why, (Some(StateCause::Exhausted), Some(DeliveryId::MIN)));
     when(&mut endpoint, EndpointCommand::NoteSuccess { delivery_id: DeliveryId::MAX });
-    assert_eq!((endpoint.status_cause, endpoint.status_delivery), (None, None));
+    assert_eq!((endpoint.state_cause, endpoint.state_delivery), (None, None));
 }
 
 #[test]
@@ -97,31 +97,32 @@ fn a_delivery_without_a_body_degrades_an_active_endpoint_with_that_reason() {
         reason: "the event's body is no longer kept".to_owned(),
     };
     assert!(when(&mut endpoint, expired(DeliveryId::MIN)).is_some());
-    assert_eq!(endpoint.status, EndpointStatus::Degraded);
+    assert_eq!(endpoint.state, EndpointState::Degraded);
     let id = DeliveryId::MIN;
     let reason = format!("delivery {id} failed: the event's body is no longer kept");
-    assert_eq!(endpoint.status_reason, reason);
+    assert_eq!(endpoint.state_reason, reason);
     assert_eq!(when(&mut endpoint, expired(DeliveryId::MAX)), None, "the first delivery is named");
 }
 
 #[test]
 fn failing_for_too_long_disables_a_degraded_endpoint_and_no_other() {
     let mut endpoint = endpoint();
-    let failing = || EndpointCommand::NoteFailing { delivery_id: DeliveryId::MAX, since: now() };
+    let failing =
+        || EndpointCommand::NoteFailedTooLong { delivery_id: DeliveryId::MAX, since: now() };
     assert_eq!(when(&mut endpoint, failing()), None, "no delivery has failed for good");
     when(&mut endpoint, exhausted(DeliveryId::MIN));
     assert!(when(&mut endpoint, failing()).is_some());
-    assert_eq!(endpoint.status, EndpointStatus::Disabled);
+    assert_eq!(endpoint.state, EndpointState::Disabled);
     assert!(
-        endpoint.status_reason.starts_with("nothing but failures since 2026-04-23T10:30:00Z"),
+        endpoint.state_reason.starts_with("nothing but failures since 2026-04-23T10:30:00Z"),
         "{}",
-        endpoint.status_reason
+        endpoint.state_reason
     );
-    let why = (endpoint.status_cause, endpoint.status_delivery);
-    assert_eq!(why, (Some(StatusCause::Failing), Some(DeliveryId::MAX)));
+    let why = (endpoint.state_cause, endpoint.state_delivery);
+    assert_eq!(why, (Some(StateCause::FailedTooLong), Some(DeliveryId::MAX)));
     assert_eq!(when(&mut endpoint, failing()), None);
     assert_eq!(when(&mut endpoint, EndpointCommand::Enable), Some(EndpointFact::Enabled));
-    assert_eq!((endpoint.status, endpoint.status_cause), (EndpointStatus::Active, None));
+    assert_eq!((endpoint.state, endpoint.state_cause), (EndpointState::Active, None));
 }
 
 #[test]
@@ -129,8 +130,8 @@ fn gone_disables_at_once() {
     let mut endpoint = endpoint();
     let gone = EndpointCommand::NoteGone { delivery_id: DeliveryId::MIN };
     assert!(when(&mut endpoint, gone.clone()).is_some());
-    assert_eq!(endpoint.status, EndpointStatus::Disabled);
-    assert_eq!(endpoint.status_cause, Some(StatusCause::Gone));
+    assert_eq!(endpoint.state, EndpointState::Disabled);
+    assert_eq!(endpoint.state_cause, Some(StateCause::Gone));
     assert_eq!(when(&mut endpoint, gone), None);
 }
 
@@ -140,7 +141,8 @@ fn the_etag_follows_the_configuration_and_not_the_health() {
     let etag = endpoint.etag();
     when(&mut endpoint, exhausted(DeliveryId::MIN));
     assert_eq!(endpoint.etag(), etag);
-    let rename = update(EndpointPatch { name: Some("new".to_owned()), ..Default::default() });
+    let rename =
+        update(EndpointPatch { display_name: Some("new".to_owned()), ..Default::default() });
     when(&mut endpoint, rename.clone());
     assert_ne!(endpoint.etag(), etag);
     assert_eq!(endpoint.decide(rename, Some(&etag)), Err(EndpointRefusal::StaleEtag));
@@ -149,7 +151,7 @@ fn the_etag_follows_the_configuration_and_not_the_health() {
 #[test]
 fn an_update_that_changes_nothing_is_no_fact() {
     let mut endpoint = endpoint();
-    let same = EndpointPatch { name: Some("siem".to_owned()), ..Default::default() };
+    let same = EndpointPatch { display_name: Some("siem".to_owned()), ..Default::default() };
     assert_eq!(when(&mut endpoint, update(same)), None);
 }
 
@@ -197,7 +199,7 @@ fn moved(url: &str, payload: PayloadPatch) -> Result<Option<EndpointFact>, Endpo
     alerts.config.url = "https://events.example/v2".to_owned();
     alerts.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
     // What is not sent now would be sent when it is enabled.
-    alerts.status = EndpointStatus::Disabled;
+    alerts.state = EndpointState::Disabled;
     let patch = EndpointPatch {
         url: Some(url.to_owned()),
         payload_format: Some(payload),
@@ -235,7 +237,7 @@ fn an_update_keeps_the_previous_values_and_no_secret() {
     endpoint.config.payload_format = PayloadFormat::PagerDuty { routing_key: sealed("key") };
     let payload = PayloadPatch { routing_key: Some(sealed("another")), ..PayloadPatch::default() };
     let patch = EndpointPatch {
-        name: Some("siem".to_owned()),
+        display_name: Some("siem".to_owned()),
         description: Some("notes".to_owned()),
         payload_format: Some(payload),
         ..EndpointPatch::default()

@@ -7,7 +7,7 @@ use crate::attempt::{AttemptDetails, AttemptOutcome, Trigger};
 use crate::channel::ChannelFact;
 use crate::delivery_state::DeliveryState;
 use crate::endpoint_config::{EndpointConfig, EndpointPatch};
-use crate::endpoint_status::DisableCause;
+use crate::endpoint_state::DisableCause;
 use crate::event::{ContentDigest, Idempotency};
 use crate::event_type::EventType;
 use crate::ids::{DeliveryId, EndpointId, EventId, ReplayId};
@@ -59,7 +59,7 @@ pub enum OperatorFact {
 /// Something that happened to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointFact {
-    /// The endpoint was created. Its status is active.
+    /// The endpoint was created. It is active.
     Created {
         /// What the customer has set.
         config: EndpointConfig,

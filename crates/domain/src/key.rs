@@ -90,10 +90,9 @@ pub struct Key {
     /// The key's id.
     pub id: KeyId,
     /// The organizations that it is valid for.
-    #[serde(rename = "reach")]
     pub organizations: OrganizationScope,
     /// A label for people.
-    pub name: String,
+    pub display_name: String,
     /// What it may do.
     pub role: Role,
     /// The digest of its token.
@@ -132,7 +131,7 @@ pub struct SessionOrigin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
     /// A label for people.
-    pub name: String,
+    pub display_name: String,
     /// What it may do.
     pub role: Role,
     /// The digest of its token.
@@ -163,11 +162,11 @@ impl Key {
         creator: String,
         recorded_at: Timestamp,
     ) -> Key {
-        let NewKey { name, role, token, expire_time, session } = new;
+        let NewKey { display_name, role, token, expire_time, session } = new;
         Key {
             id,
             organizations: organization.into(),
-            name,
+            display_name,
             role,
             token,
             session,
@@ -212,14 +211,49 @@ pub fn check_role(
     organizations: &OrganizationScope,
 ) -> Result<Role, Violation> {
     match (role, organizations) {
-        (None, _) => Err(Violation::new("role", "is required")),
+        (None, _) => Err(Violation::new("key.role", "is required")),
         (Some(Role::Platform), OrganizationScope::One(_) | OrganizationScope::Several(_)) => {
             Err(Violation::new(
-                "role",
+                "key.role",
                 "is platform, which is for every organization: give * as organization_id, or another role",
             ))
         }
         (Some(role), _) => Ok(role),
+    }
+}
+
+/// When a key or a session is to expire, as its request says it (AIP-214).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiration {
+    /// At a time.
+    At(Timestamp),
+    /// So long after its creation.
+    After(Duration),
+}
+
+impl Expiration {
+    /// The field of a request that says it.
+    pub fn field(self) -> &'static str {
+        match self {
+            Expiration::At(_) => "expire_time",
+            Expiration::After(_) => "ttl",
+        }
+    }
+
+    /// How long that is from now. None: it is past.
+    fn life(self, now: Timestamp) -> Option<Duration> {
+        match self {
+            Expiration::At(time) => Duration::try_from(time.duration_since(now)).ok(),
+            Expiration::After(life) => Some(life),
+        }
+    }
+
+    /// The time; the last one that there is if it is beyond.
+    pub fn time(self, now: Timestamp) -> Timestamp {
+        match self {
+            Expiration::At(time) => time,
+            Expiration::After(life) => now.checked_add(life).unwrap_or(Timestamp::MAX),
+        }
     }
 }
 
@@ -233,15 +267,18 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
     }
 }
 
-/// Checks that a key does not outlive the key that creates it, and returns when it expires. `life` is
-/// how long it is to be valid, None for ever. `end` is when the creating key ends, None for never.
-pub fn check_life_within_key(
-    field: &str,
-    life: Option<Duration>,
+/// Checks when a new key is to expire, and that it does not outlive the key that creates it. Returns the
+/// time. `expiration` is None for a key that is to be valid for ever, `end` for a creating key that is.
+pub fn check_key_expiration(
+    expiration: Option<Expiration>,
     end: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Violation> {
-    let wanted = life.map(|life| now.checked_add(life).unwrap_or(Timestamp::MAX));
+    let field = format!("key.{}", expiration.map_or("ttl", Expiration::field));
+    if let Some(expiration) = expiration {
+        check_key_life(&field, expiration.life(now).unwrap_or_default())?;
+    }
+    let wanted = expiration.map(|expiration| expiration.time(now));
     let Some(end) = end else { return Ok(wanted) };
     match wanted.filter(|wanted| *wanted <= end) {
         Some(wanted) => Ok(Some(wanted)),
@@ -256,12 +293,19 @@ pub fn check_life_within_key(
     }
 }
 
-/// Checks how long a session is to last: 1 minute to 30 days, by default 12 hours.
-pub fn check_session_life(field: &str, life: Option<Duration>) -> Result<Duration, Violation> {
-    let life = life.unwrap_or(DEFAULT_SESSION_LIFE);
+/// Checks when a session is to expire: 1 minute to 30 days from now, by default after 12 hours. Returns
+/// the time.
+pub fn check_session_expiration(
+    expiration: Option<Expiration>,
+    now: Timestamp,
+) -> Result<Timestamp, Violation> {
+    let expiration = expiration.unwrap_or(Expiration::After(DEFAULT_SESSION_LIFE));
+    let life = expiration.life(now).unwrap_or_default();
     match (MIN_SESSION_LIFE..=MAX_SESSION_LIFE).contains(&life) {
-        true => Ok(life),
-        false => Err(Violation::new(field, "must be from 1 minute to 30 days")),
+        true => Ok(expiration.time(now)),
+        false => {
+            Err(Violation::new(expiration.field(), "must be from 1 minute to 30 days from now"))
+        }
     }
 }
 
@@ -271,7 +315,7 @@ mod tests {
 
     fn key(expire_time: Option<Timestamp>) -> Key {
         let new = NewKey {
-            name: "ci".to_owned(),
+            display_name: "ci".to_owned(),
             role: Role::Publisher,
             token: Token::from_random([7; 32]).digest(),
             expire_time,
@@ -316,17 +360,39 @@ mod tests {
     fn a_created_key_ends_no_later_than_the_key_that_created_it() {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let check = |life: Option<u64>, end| {
-            check_life_within_key("time_to_live", life.map(Duration::from_secs), end, at(100))
+            let after = |life| Expiration::After(Duration::from_secs(life));
+            check_key_expiration(life.map(after), end, at(100))
         };
         assert_eq!(check(None, None), Ok(None));
         assert_eq!(check(Some(60), None), Ok(Some(at(160))));
         assert_eq!(check(Some(60), Some(at(160))), Ok(Some(at(160))));
-        for life in [None, Some(61), Some(u64::MAX)] {
+        for life in [None, Some(61)] {
             let refused = check(life, Some(at(160))).expect_err("it would outlive it");
-            assert_eq!(refused.field, "time_to_live");
+            assert_eq!(refused.field, "key.ttl");
             assert!(refused.description.contains("until 1970-01-01T00:02:40Z"), "{refused}");
             assert!(refused.description.contains("at most 60 seconds"), "{refused}");
         }
+    }
+
+    #[test]
+    fn an_expiration_is_a_time_or_a_duration_within_the_same_limits() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let check = |expiration| check_key_expiration(Some(expiration), None, at(1_000));
+        assert_eq!(check(Expiration::At(at(1_060))), Ok(Some(at(1_060))));
+        assert_eq!(check(Expiration::After(Duration::from_secs(60))), Ok(Some(at(1_060))));
+        for (wrong, field) in [
+            (Expiration::At(at(1_059)), "key.expire_time"),
+            (Expiration::At(at(1)), "key.expire_time"),
+            (Expiration::After(Duration::from_secs(59)), "key.ttl"),
+            (Expiration::After(Duration::MAX), "key.ttl"),
+        ] {
+            assert_eq!(check(wrong).expect_err("out of range").field, field, "{wrong:?}");
+        }
+        let session = |expiration| check_session_expiration(expiration, at(1_000));
+        assert_eq!(session(None), Ok(at(1_000 + 12 * 60 * 60)));
+        assert_eq!(session(Some(Expiration::At(at(1_060)))), Ok(at(1_060)));
+        let past = session(Some(Expiration::At(at(999)))).expect_err("past");
+        assert_eq!(past.field, "expire_time");
     }
 
     #[test]

@@ -64,7 +64,7 @@ mod tests {
 
     fn key(expire_time: Option<i64>, revoke_time: Option<i64>, is_session: bool) -> Key {
         let new = NewKey {
-            name: "ci".to_owned(),
+            display_name: "ci".to_owned(),
             role: Role::Admin,
             token: Token::from_random([7; 32]).digest(),
             expire_time: expire_time.map(at),

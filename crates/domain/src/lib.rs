@@ -25,7 +25,7 @@ mod destination;
 pub mod document;
 pub mod endpoint;
 pub mod endpoint_config;
-mod endpoint_status;
+mod endpoint_state;
 mod endpoint_url;
 pub mod entity;
 pub mod event;

@@ -88,9 +88,9 @@ mod tests {
     use super::*;
     use crate::access::Role;
     use crate::attempt::{AttemptOutcome, Trigger};
-    use crate::channel::{ChannelKind, ChannelStatus};
+    use crate::channel::{ChannelKind, ChannelState};
     use crate::delivery::DeliveryState;
-    use crate::endpoint::{EndpointStatus, StatusCause};
+    use crate::endpoint::{EndpointState, StateCause};
     use crate::notification::{NotificationState, NotificationType};
     use crate::payload_format::PayloadKind;
     use crate::replay::{ReplayScope, ReplayState};
@@ -108,9 +108,9 @@ mod tests {
             assert!(error.to_string().contains("\"blue\""), "{error}");
         }
         read_back::<ChannelKind>();
-        read_back::<ChannelStatus>();
+        read_back::<ChannelState>();
         read_back::<DeliveryState>();
-        read_back::<EndpointStatus>();
+        read_back::<EndpointState>();
         read_back::<NotificationState>();
         read_back::<NotificationType>();
         read_back::<AttemptOutcome>();
@@ -118,7 +118,7 @@ mod tests {
         read_back::<ReplayScope>();
         read_back::<ReplayState>();
         read_back::<Role>();
-        read_back::<StatusCause>();
+        read_back::<StateCause>();
         read_back::<Trigger>();
     }
 }

@@ -135,7 +135,9 @@ mod tests {
         assert!(EndpointFact::Enabled.ends_pause());
         assert!(EndpointFact::Deleted.ends_pause());
         assert!(updated(EndpointPatch { url, ..EndpointPatch::default() }).ends_pause());
-        assert!(!updated(EndpointPatch { name, ..EndpointPatch::default() }).ends_pause());
+        assert!(
+            !updated(EndpointPatch { display_name: name, ..EndpointPatch::default() }).ends_pause()
+        );
         assert!(!EndpointFact::SecretRevealed.ends_pause());
         let recovered = EndpointFact::Recovered { delivery_id: DeliveryId::MIN };
         assert!(

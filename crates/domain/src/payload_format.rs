@@ -251,12 +251,14 @@ pub struct PayloadFields {
 }
 
 impl PayloadFields {
-    /// The names in CreateEndpoint and PreviewPayload.
+    /// The names in PreviewPayload.
     pub const TOP: PayloadFields =
         PayloadFields { template: "payload_template", routing_key: "routing_key" };
-    /// The names in UpdateEndpoint.
-    pub const IN_ENDPOINT: PayloadFields =
-        PayloadFields { template: "endpoint.payload_template", routing_key: "routing_key" };
+    /// The names in CreateEndpoint and UpdateEndpoint.
+    pub const IN_ENDPOINT: PayloadFields = PayloadFields {
+        template: "endpoint.payload_template",
+        routing_key: "endpoint.routing_key",
+    };
 }
 
 impl<K: Clone> PayloadPatch<K> {

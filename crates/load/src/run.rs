@@ -95,10 +95,12 @@ async fn create_endpoints(
     for number in 0..count {
         let request = v1::CreateEndpointRequest {
             organization_id: ORGANIZATION.to_owned(),
-            name: format!("endpoint {number}"),
-            url: receiver.url(number),
-            event_types: vec![EVENT_TYPE.to_owned()],
-            ..v1::CreateEndpointRequest::default()
+            endpoint: Some(v1::Endpoint {
+                display_name: format!("endpoint {number}"),
+                url: receiver.url(number),
+                event_types: vec![EVENT_TYPE.to_owned()],
+                ..v1::Endpoint::default()
+            }),
         };
         let created = client.create_endpoint(request).await?.into_inner();
         ids.push(created.endpoint.ok_or("CreateEndpoint answered without an endpoint")?.id);

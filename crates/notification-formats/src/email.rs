@@ -57,7 +57,7 @@ mod tests {
             notification: &notification,
             channel_name: "on call",
             endpoint_names: &names,
-            endpoint_status: None,
+            endpoint_state: None,
             console_url: None,
         };
         let mail = mail(&context, "a@example.com,b@example.com");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Unit;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 use keeptrusts_webhooks_domain::health::{AttemptTally, HealthSummary};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
@@ -18,9 +18,9 @@ pub struct NotificationContext<'a> {
     pub channel_name: &'a str,
     /// As far as they are known.
     pub endpoint_names: &'a HashMap<EndpointId, String>,
-    /// The current status of its endpoint, because a notification may have waited. `None`: it is about
-    /// no endpoint, or the status is not known.
-    pub endpoint_status: Option<EndpointStatus>,
+    /// The current state of its endpoint, because a notification may have waited. `None`: it is about
+    /// no endpoint, or the state is not known.
+    pub endpoint_state: Option<EndpointState>,
     /// Without a slash at its end. `None`: it is not configured.
     pub console_url: Option<&'a str>,
 }
@@ -54,8 +54,8 @@ impl Message {
         let (title, severity, advice) = match new.notification_type {
             NotificationType::DeliveryExhausted => {
                 let title = format!("{} to {endpoint} failed for good", deliveries(new.count));
-                match context.endpoint_status {
-                    Some(EndpointStatus::Active) => (
+                match context.endpoint_state {
+                    Some(EndpointState::Active) => (
                         title,
                         Severity::Info,
                         "The endpoint works again. Retry or replay what it was not sent.",
@@ -146,10 +146,10 @@ fn facts(context: &NotificationContext<'_>) -> Vec<(&'static str, String)> {
         (None, NotificationType::DeliveryExhausted) => {
             facts.push(("Deliveries", new.count.to_string()));
             facts.push(("Since", moment(new.since)));
-            match context.endpoint_status {
-                Some(EndpointStatus::Active) => facts.push(("Now", "active again".to_owned())),
-                Some(EndpointStatus::Disabled) => facts.push(("Now", "disabled".to_owned())),
-                Some(EndpointStatus::Degraded) | None => {}
+            match context.endpoint_state {
+                Some(EndpointState::Active) => facts.push(("Now", "active again".to_owned())),
+                Some(EndpointState::Disabled) => facts.push(("Now", "disabled".to_owned())),
+                Some(EndpointState::Degraded) | None => {}
             }
         }
         (None, _) => facts.push(("Since", moment(new.since))),

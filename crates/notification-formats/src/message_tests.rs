@@ -57,7 +57,7 @@ pub(crate) fn with_telling<T>(
         notification: &notification,
         channel_name: "on call",
         endpoint_names: &names,
-        endpoint_status: None,
+        endpoint_state: None,
         console_url: Some("https://webhooks.example"),
     })
 }
@@ -93,7 +93,7 @@ fn the_title_of_exhausted_deliveries_has_their_number() {
         notification: &one,
         channel_name: "on call",
         endpoint_names: &HashMap::new(),
-        endpoint_status: None,
+        endpoint_state: None,
         console_url: None,
     };
     let message = Message::of(&context);
@@ -102,23 +102,23 @@ fn the_title_of_exhausted_deliveries_has_their_number() {
 }
 
 #[test]
-fn a_notification_that_waited_has_the_endpoints_current_status() {
+fn a_notification_that_waited_has_the_endpoints_current_state() {
     let exhausted = notification(NotificationType::DeliveryExhausted);
-    let with_status = |endpoint_status| {
+    let with_state = |endpoint_state| {
         let names = HashMap::new();
         Message::of(&NotificationContext {
             notification: &exhausted,
             channel_name: "on call",
             endpoint_names: &names,
-            endpoint_status,
+            endpoint_state,
             console_url: None,
         })
     };
-    let well = with_status(Some(EndpointStatus::Active));
+    let well = with_state(Some(EndpointState::Active));
     assert_eq!(well.severity, Severity::Info);
     assert!(well.facts.contains(&("Now", "active again".to_owned())), "{:?}", well.facts);
     assert!(well.advice.contains("works again"), "{}", well.advice);
-    for status in [None, Some(EndpointStatus::Degraded), Some(EndpointStatus::Disabled)] {
-        assert_eq!(with_status(status).severity, Severity::Error, "{status:?}");
+    for state in [None, Some(EndpointState::Degraded), Some(EndpointState::Disabled)] {
+        assert_eq!(with_state(state).severity, Severity::Error, "{state:?}");
     }
 }

@@ -132,7 +132,7 @@ mod tests {
                 notification: &notification,
                 channel_name: "on call",
                 endpoint_names: &names(),
-                endpoint_status: None,
+                endpoint_state: None,
                 console_url: None,
             };
             let event: Value = serde_json::from_slice(&body(&context, &key)).expect("JSON");
@@ -154,7 +154,7 @@ mod tests {
                 notification: &notification,
                 channel_name: "on call",
                 endpoint_names: &names(),
-                endpoint_status: None,
+                endpoint_state: None,
                 console_url: None,
             };
             let event: Value = serde_json::from_slice(&body(&context, &key)).expect("JSON");

@@ -112,7 +112,7 @@ mod tests {
             notification: &long,
             channel_name: "",
             endpoint_names: &names,
-            endpoint_status: None,
+            endpoint_state: None,
             console_url: None,
         };
         let message = parsed(&body(&context));

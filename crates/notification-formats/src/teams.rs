@@ -94,7 +94,7 @@ mod tests {
                     notification: &long,
                     channel_name: "on call",
                     endpoint_names: &names,
-                    endpoint_status: None,
+                    endpoint_state: None,
                     console_url: Some("https://webhooks.example"),
                 });
                 let text = String::from_utf8(body).expect("UTF-8");

@@ -32,7 +32,7 @@ impl Fixture {
         let organization = "acme".parse().expect("an id");
         let fixture = Fixture { log, clock, organization, decided_from: RefCell::default() };
         let new = NewKey {
-            name: "ci".to_owned(),
+            display_name: "ci".to_owned(),
             role: Role::Admin,
             token: TokenDigest([7; 32]),
             expire_time: None,

@@ -82,7 +82,7 @@ mod tests {
         let outcome = RequestOutcome::of_next_request(&log, &organization, &shutdown);
 
         let new = NewKey {
-            name: "ci".to_owned(),
+            display_name: "ci".to_owned(),
             role: Role::Admin,
             token: TokenDigest([7; 32]),
             expire_time: None,

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, CreateKey, CreateSession, EmptyRequest, ListChunk, ListKeys, RevokeKey,
@@ -21,7 +20,8 @@ use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{
-    Key, KeyFact, NewKey, SessionOrigin, Token, check_life_within_key,
+    Expiration, Key, KeyFact, NewKey, SessionOrigin, Token, check_key_expiration,
+    check_session_expiration,
 };
 use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
@@ -73,10 +73,6 @@ impl AccessApi {
 
     pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
         LogWriter::of_keys(&self.log, &self.clock, organization)
-    }
-
-    fn time_after(&self, life: Duration) -> Timestamp {
-        (self.clock)().checked_add(life).unwrap_or(Timestamp::MAX)
     }
 
     /// The messages of keys, with their state and the time of their last use.
@@ -138,12 +134,12 @@ impl AccessService for AccessApi {
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let call = AuthorizedRequest::<CreateKey>::of(request)?;
-        let CreateKey { organization_id, name, role, life } = call.request.clone();
+        let CreateKey { organization_id, display_name, role, expiration } = call.request.clone();
         let limit = self.maker_expire_time(&call.caller).await?;
-        let expire_time = check_life_within_key("time_to_live", life, limit, (self.clock)());
+        let expire_time = check_key_expiration(expiration, limit, (self.clock)());
         let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let new = |token: &Token| NewKey {
-            name,
+            display_name,
             role,
             token: token.digest(),
             expire_time,
@@ -217,16 +213,18 @@ impl AccessService for AccessApi {
             }
         };
         // A session does not outlive the key that opens it.
-        let wanted = self.time_after(call.request.life);
+        let now = (self.clock)();
+        let wanted = check_session_expiration(call.request.expiration, now)
+            .map_err(|wrong| status::invalid_argument(vec![wrong]))?;
         let expire_time = match (parent, caller.expire_time) {
             (Some(_), Some(end)) => end.min(wanted),
             (Some(_), None) => wanted,
             // A web token is short-lived and only proves who signs in, so the session may outlive
             // it. But nobody can revoke a web token, hence the default limit.
-            (None, _) => wanted.min(self.time_after(DEFAULT_SESSION_LIFE)),
+            (None, _) => wanted.min(Expiration::After(DEFAULT_SESSION_LIFE).time(now)),
         };
         let new = |token: &Token| NewKey {
-            name: caller.name.as_ref().to_owned(),
+            display_name: caller.name.as_ref().to_owned(),
             role: caller.role,
             token: token.digest(),
             expire_time: Some(expire_time),

@@ -146,14 +146,14 @@ impl OrganizationClient {
     pub(crate) async fn endpoints(
         &self,
         page: PageRef<'_>,
-        status: v1::EndpointStatus,
+        state: v1::endpoint::State,
         search: &str,
     ) -> Result<v1::ListEndpointsResponse, Status> {
         let request = v1::ListEndpointsRequest {
             organization_id: self.id.clone(),
             page_size: page.size,
             page_token: page.token.to_owned(),
-            status: status.into(),
+            state: state.into(),
             search: search.to_owned(),
         };
         let mut client = self.services.endpoints.clone();
@@ -173,7 +173,7 @@ impl OrganizationClient {
     /// The name of an endpoint. None: it was deleted.
     pub(crate) async fn endpoint_name(&self, endpoint_id: &str) -> Result<Option<String>, Status> {
         match self.endpoint(endpoint_id).await {
-            Ok(endpoint) => Ok(Some(endpoint.name)),
+            Ok(endpoint) => Ok(Some(endpoint.display_name)),
             Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => Err(status),
         }
@@ -185,12 +185,13 @@ impl OrganizationClient {
         Ok(client.list_event_types(self.with_credentials(request)).await?.into_inner().event_types)
     }
 
-    /// Creates `endpoint`; the organization is filled in.
+    /// Creates an endpoint.
     pub(crate) async fn create_endpoint(
         &self,
-        endpoint: v1::CreateEndpointRequest,
+        endpoint: v1::Endpoint,
     ) -> Result<v1::CreateEndpointResponse, Status> {
-        let request = v1::CreateEndpointRequest { organization_id: self.id.clone(), ..endpoint };
+        let (organization_id, endpoint) = (self.id.clone(), Some(endpoint));
+        let request = v1::CreateEndpointRequest { organization_id, endpoint };
         let mut client = self.services.endpoints.clone();
         Ok(client.create_endpoint(self.with_credentials(request)).await?.into_inner())
     }
@@ -200,18 +201,15 @@ impl OrganizationClient {
     pub(crate) async fn update_endpoint(
         &self,
         endpoint: v1::Endpoint,
-        routing_key: String,
     ) -> Result<v1::Endpoint, Status> {
         // A star alone would leave a template that was emptied as it is.
         let all = ["*", "payload_format"];
-        let key = (!routing_key.is_empty()).then_some("routing_key");
+        let key = (!endpoint.routing_key.is_empty()).then_some("routing_key");
         let paths: Vec<_> = all.into_iter().chain(key).map(str::to_owned).collect();
         let request = v1::UpdateEndpointRequest {
             organization_id: self.id.clone(),
             endpoint: Some(endpoint),
             update_mask: Some(prost_types::FieldMask { paths }),
-            secret: String::new(),
-            routing_key,
         };
         let mut client = self.services.endpoints.clone();
         let answer = client.update_endpoint(self.with_credentials(request)).await?.into_inner();
@@ -397,17 +395,19 @@ impl OrganizationClient {
             .unwrap_or_default())
     }
 
-    /// Starts a replay, or counts what it would send.
+    /// Starts a replay, or only counts what it would send.
     pub(crate) async fn replay(
         &self,
-        request: v1::ReplayEventsRequest,
+        replay: v1::Replay,
+        validate_only: bool,
     ) -> Result<v1::Replay, Status> {
+        let (organization_id, replay) = (self.id.clone(), Some(replay));
         let mut request =
-            Request::new(v1::ReplayEventsRequest { organization_id: self.id.clone(), ..request });
+            Request::new(v1::CreateReplayRequest { organization_id, replay, validate_only });
         request.set_timeout(COUNT_LIMIT);
         self.credentials.add_to(&mut request);
         let mut client = self.services.dispatch.clone();
-        let answer = client.replay_events(request).await?.into_inner();
+        let answer = client.create_replay(request).await?.into_inner();
         Ok(answer.replay.unwrap_or_default())
     }
 

@@ -31,7 +31,7 @@ impl Visitor {
         Some(Visitor {
             role: role?,
             actor: answer.actor,
-            name: answer.name,
+            name: answer.display_name,
             organization: answer.organization_id,
         })
     }

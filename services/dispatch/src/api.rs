@@ -206,12 +206,12 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(summary::response(&summary, &endpoints)))
     }
 
-    async fn replay_events(
+    async fn create_replay(
         &self,
-        request: Request<v1::ReplayEventsRequest>,
-    ) -> Result<Response<v1::ReplayEventsResponse>, Status> {
-        let replay = DispatchApi::replay_events(self, AuthorizedRequest::of(request)?).await?;
-        Ok(Response::new(v1::ReplayEventsResponse { replay: Some(replay) }))
+        request: Request<v1::CreateReplayRequest>,
+    ) -> Result<Response<v1::CreateReplayResponse>, Status> {
+        let replay = DispatchApi::create_replay(self, AuthorizedRequest::of(request)?).await?;
+        Ok(Response::new(v1::CreateReplayResponse { replay: Some(replay) }))
     }
 
     async fn get_replay(

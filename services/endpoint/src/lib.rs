@@ -43,7 +43,7 @@ impl EndpointService for EndpointApi {
         payloads::check_template(
             &self.renderer,
             &config.payload_format,
-            PayloadFields::TOP,
+            PayloadFields::IN_ENDPOINT,
             &organization_id,
             &config.event_types,
         )
@@ -89,9 +89,9 @@ impl EndpointService for EndpointApi {
         request: Request<v1::ListEndpointsRequest>,
     ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
         let call = AuthorizedRequest::<ListEndpoints>::of(request)?;
-        let ListEndpoints { organization_id, page, status, search } = call.request;
+        let ListEndpoints { organization_id, page, state: status, search } = call.request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
-        let (organization, filter) = (&organization_id, &EndpointFilter { status, search });
+        let (organization, filter) = (&organization_id, &EndpointFilter { state: status, search });
         let read = |before, limit| async move {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
             let endpoints = endpoints.map_err(database_errors::query_failed)?;

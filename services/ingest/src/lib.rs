@@ -11,9 +11,8 @@ mod spans;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
-    publish_error,
 };
-use keeptrusts_webhooks_contracts::status::{self, Resource};
+use keeptrusts_webhooks_contracts::status::{self, Resource, status_message};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_server::IngestService;
 use keeptrusts_webhooks_domain::event::Event;
@@ -59,7 +58,7 @@ impl IngestApi {
     /// An answer for each event. An error if it is the same for all of them.
     async fn publish_batch(
         &self,
-        request: Request<v1::PublishEventsRequest>,
+        request: Request<v1::BatchPublishEventsRequest>,
     ) -> Result<Vec<Result<v1::PublishEventResponse, Status>>, Status> {
         let call = AuthorizedRequest::<PublishBatch>::of(request);
         let AuthorizedRequest { request, caller, trace } =
@@ -135,18 +134,19 @@ impl IngestService for IngestApi {
         Ok(Response::new(published))
     }
 
-    async fn publish_events(
+    async fn batch_publish_events(
         &self,
-        request: Request<v1::PublishEventsRequest>,
-    ) -> Result<Response<v1::PublishEventsResponse>, Status> {
+        request: Request<v1::BatchPublishEventsRequest>,
+    ) -> Result<Response<v1::BatchPublishEventsResponse>, Status> {
+        use v1::batch_publish_events_response as response;
         let published = self.publish_batch(request).await?;
-        let results = published.into_iter().map(|result| v1::PublishResult {
+        let results = published.into_iter().map(|result| response::Result {
             result: Some(match result {
-                Ok(accepted) => v1::publish_result::Result::Accepted(accepted),
-                Err(status) => v1::publish_result::Result::Error(publish_error(&status)),
+                Ok(accepted) => response::result::Result::Response(accepted),
+                Err(status) => response::result::Result::Status(status_message(&status)),
             }),
         });
-        Ok(Response::new(v1::PublishEventsResponse { results: results.collect() }))
+        Ok(Response::new(v1::BatchPublishEventsResponse { results: results.collect() }))
     }
 
     async fn get_event(

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::access::{OrganizationScope, Role};
-use keeptrusts_webhooks_domain::endpoint_config::check_name;
+use keeptrusts_webhooks_domain::endpoint_config::check_display_name;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
-use keeptrusts_webhooks_domain::key::{check_key_life, check_role, check_session_life};
+use keeptrusts_webhooks_domain::key::{Expiration, check_key_life, check_role};
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, optional_enum};
+use super::fields::{id, optional_enum, optional_time};
 use super::{Page, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
@@ -19,11 +19,11 @@ pub struct CreateKey {
     /// The organization that it is to be valid for; may be `*`.
     pub organization_id: OrganizationId,
     /// A label for people.
-    pub name: String,
+    pub display_name: String,
     /// What it may do.
     pub role: Role,
-    /// How long it is to be valid. None: for ever.
-    pub life: Option<Duration>,
+    /// When it is to expire. None: never.
+    pub expiration: Option<Expiration>,
 }
 
 impl TryFrom<v1::CreateKeyRequest> for CreateKey {
@@ -32,30 +32,42 @@ impl TryFrom<v1::CreateKeyRequest> for CreateKey {
     fn try_from(request: v1::CreateKeyRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
-        let name = violations.check(check_name("name", request.name));
-        let role = violations.check(optional_enum::<v1::Role, Role>("role", request.role));
+        let key = request.key.unwrap_or_default();
+        let display_name =
+            violations.check(check_display_name("key.display_name", key.display_name));
+        let role = violations.check(optional_enum::<v1::Role, Role>("key.role", key.role));
         let role = role.and_then(|role| {
             let organizations = OrganizationScope::from(
                 organization_id.clone().unwrap_or_else(OrganizationId::all),
             );
             violations.check(check_role(role, &organizations))
         });
-        let life = request.time_to_live.map(life).transpose();
-        let life =
-            life.and_then(|life| life.map(|life| check_key_life("time_to_live", life)).transpose());
-        let life = violations.check(life);
-        match (organization_id, name, role, life) {
-            (Some(organization_id), Some(name), Some(role), Some(life)) => {
-                Ok(CreateKey { organization_id, name, role, life })
+        let expiration = key.expiration.map(|expiration| match expiration {
+            v1::key::Expiration::ExpireTime(time) => at("key.expire_time", time),
+            v1::key::Expiration::Ttl(life) => {
+                let life = duration("key.ttl", life)?;
+                check_key_life("key.ttl", life).map(Expiration::After)
+            }
+        });
+        let expiration = violations.check(expiration.transpose());
+        match (organization_id, display_name, role, expiration) {
+            (Some(organization_id), Some(display_name), Some(role), Some(expiration)) => {
+                Ok(CreateKey { organization_id, display_name, role, expiration })
             }
             _ => Err(violations),
         }
     }
 }
 
-fn life(message: prost_types::Duration) -> Result<Duration, Violation> {
+fn at(field: &str, time: prost_types::Timestamp) -> Result<Expiration, Violation> {
+    optional_time(field, Some(time))?
+        .map(Expiration::At)
+        .ok_or_else(|| Violation::new(field, "is required"))
+}
+
+fn duration(field: &str, message: prost_types::Duration) -> Result<Duration, Violation> {
     duration_from_proto(&message)
-        .ok_or_else(|| Violation::new("time_to_live", "must be a valid duration, not negative"))
+        .ok_or_else(|| Violation::new(field, "must be a valid duration, not negative"))
 }
 
 /// RevokeKey.
@@ -102,9 +114,8 @@ impl TryFrom<v1::ListKeysRequest> for ListKeys {
     fn try_from(request: v1::ListKeysRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
-        let page =
-            violations.check_all(Page::of(request.page_size, &request.page_token, KeyId::MAX));
-        let sessions = violations.check(optional_enum::<v1::KeyKind, _>("kind", request.kind));
+        let page = violations.check_all(Page::of(&request, KeyId::MAX));
+        let sessions = violations.check(optional_enum::<v1::key::Kind, _>("kind", request.kind));
         match (organization_id, page, sessions) {
             (Some(organization_id), Some(page), Some(sessions)) => {
                 Ok(ListKeys { organization_id, page, sessions })
@@ -119,8 +130,8 @@ impl TryFrom<v1::ListKeysRequest> for ListKeys {
 pub struct CreateSession {
     /// The organization. None: the caller's own.
     pub organization_id: Option<OrganizationId>,
-    /// How long it is to last.
-    pub life: Duration,
+    /// When it is to expire. None: after 12 hours.
+    pub expiration: Option<Expiration>,
 }
 
 impl TryFrom<v1::CreateSessionRequest> for CreateSession {
@@ -132,10 +143,16 @@ impl TryFrom<v1::CreateSessionRequest> for CreateSession {
             "" => Some(None),
             id => violations.check(id.parse().map(Some)),
         };
-        let wanted = request.time_to_live.map(life).transpose();
-        let life = wanted.and_then(|life| check_session_life("time_to_live", life));
-        match (organization_id, violations.check(life)) {
-            (Some(organization_id), Some(life)) => Ok(CreateSession { organization_id, life }),
+        let expiration = request.expiration.map(|expiration| match expiration {
+            v1::create_session_request::Expiration::ExpireTime(time) => at("expire_time", time),
+            v1::create_session_request::Expiration::Ttl(life) => {
+                duration("ttl", life).map(Expiration::After)
+            }
+        });
+        match (organization_id, violations.check(expiration.transpose())) {
+            (Some(organization_id), Some(expiration)) => {
+                Ok(CreateSession { organization_id, expiration })
+            }
             _ => Err(violations),
         }
     }

@@ -74,13 +74,13 @@ impl TryFrom<v1::ListAuditEntriesRequest> for ListAuditEntries {
     fn try_from(request: v1::ListAuditEntriesRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
-        let page = Page::of(request.page_size, &request.page_token, AuditCursor::END);
+        let page = Page::of(&request, AuditCursor::END);
         let page = violations.check_all(page);
         let action =
             violations.check(optional_enum::<v1::AuditAction, _>("action", request.action));
         let actor = violations.check(optional_text("actor", request.actor));
         let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
-        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        let interval = violations.check_all(interval("", request.start_time, request.end_time));
         match (organization_id, page, action, actor, endpoint_id, interval) {
             (
                 Some(organization_id),

@@ -89,7 +89,7 @@ of_organization!(
     DeleteChannel,
     DeleteEndpoint,
     DeliveryRef,
-    ReplayEvents,
+    CreateReplay,
     ReplayRef,
     ListReplays,
     DisableEndpoint,

@@ -23,7 +23,7 @@ impl From<&Delivery> for v1::Delivery {
             event_id: delivery.event_id.to_string(),
             event_type: delivery.event_type.name().to_owned(),
             endpoint_id: delivery.endpoint_id.to_string(),
-            state: v1::DeliveryState::from(delivery.state).into(),
+            state: v1::delivery::State::from(delivery.state).into(),
             attempt_count: count(delivery.attempt_count),
             next_attempt_time: delivery.expected_attempt_time().map(timestamp_to_proto),
             trace_id: trace_id.unwrap_or_default(),
@@ -46,12 +46,12 @@ impl From<&Attempt> for v1::Attempt {
             event_type: details.event_type.name().to_owned(),
             endpoint_id: details.endpoint_id.to_string(),
             number: count(details.number),
-            trigger: v1::AttemptTrigger::from(details.trigger).into(),
+            trigger: v1::attempt::Trigger::from(details.trigger).into(),
             start_time: Some(timestamp_to_proto(details.start_time)),
             duration: Some(duration_to_proto(details.duration)),
             status_code: details.status_code.map_or(0, i32::from),
             error: attempt.error.clone(),
-            outcome: v1::AttemptOutcome::from(attempt.outcome).into(),
+            outcome: v1::attempt::Outcome::from(attempt.outcome).into(),
             next_attempt_time: attempt.next_attempt_time.map(timestamp_to_proto),
             remark: details.remark.clone(),
             ..v1::Attempt::default()
@@ -128,60 +128,60 @@ fn count(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-impl From<DeliveryState> for v1::DeliveryState {
+impl From<DeliveryState> for v1::delivery::State {
     fn from(state: DeliveryState) -> Self {
         match state {
-            DeliveryState::Scheduled => v1::DeliveryState::Scheduled,
-            DeliveryState::Retrying => v1::DeliveryState::Retrying,
-            DeliveryState::Delivered => v1::DeliveryState::Delivered,
-            DeliveryState::Failed => v1::DeliveryState::Failed,
-            DeliveryState::Cancelled => v1::DeliveryState::Cancelled,
+            DeliveryState::Scheduled => v1::delivery::State::Scheduled,
+            DeliveryState::Retrying => v1::delivery::State::Retrying,
+            DeliveryState::Delivered => v1::delivery::State::Delivered,
+            DeliveryState::Failed => v1::delivery::State::Failed,
+            DeliveryState::Cancelled => v1::delivery::State::Cancelled,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::DeliveryState> for Option<DeliveryState> {
-    fn from(state: v1::DeliveryState) -> Self {
+impl From<v1::delivery::State> for Option<DeliveryState> {
+    fn from(state: v1::delivery::State) -> Self {
         match state {
-            v1::DeliveryState::Unspecified => None,
-            v1::DeliveryState::Scheduled => Some(DeliveryState::Scheduled),
-            v1::DeliveryState::Retrying => Some(DeliveryState::Retrying),
-            v1::DeliveryState::Delivered => Some(DeliveryState::Delivered),
-            v1::DeliveryState::Failed => Some(DeliveryState::Failed),
-            v1::DeliveryState::Cancelled => Some(DeliveryState::Cancelled),
+            v1::delivery::State::Unspecified => None,
+            v1::delivery::State::Scheduled => Some(DeliveryState::Scheduled),
+            v1::delivery::State::Retrying => Some(DeliveryState::Retrying),
+            v1::delivery::State::Delivered => Some(DeliveryState::Delivered),
+            v1::delivery::State::Failed => Some(DeliveryState::Failed),
+            v1::delivery::State::Cancelled => Some(DeliveryState::Cancelled),
         }
     }
 }
 
-impl From<AttemptOutcome> for v1::AttemptOutcome {
+impl From<AttemptOutcome> for v1::attempt::Outcome {
     fn from(outcome: AttemptOutcome) -> Self {
         match outcome {
-            AttemptOutcome::Delivered => v1::AttemptOutcome::Delivered,
-            AttemptOutcome::Retrying => v1::AttemptOutcome::Retrying,
-            AttemptOutcome::Failed => v1::AttemptOutcome::Failed,
+            AttemptOutcome::Delivered => v1::attempt::Outcome::Delivered,
+            AttemptOutcome::Retrying => v1::attempt::Outcome::Retrying,
+            AttemptOutcome::Failed => v1::attempt::Outcome::Failed,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::AttemptOutcome> for Option<AttemptOutcome> {
-    fn from(outcome: v1::AttemptOutcome) -> Self {
+impl From<v1::attempt::Outcome> for Option<AttemptOutcome> {
+    fn from(outcome: v1::attempt::Outcome) -> Self {
         match outcome {
-            v1::AttemptOutcome::Unspecified => None,
-            v1::AttemptOutcome::Delivered => Some(AttemptOutcome::Delivered),
-            v1::AttemptOutcome::Retrying => Some(AttemptOutcome::Retrying),
-            v1::AttemptOutcome::Failed => Some(AttemptOutcome::Failed),
+            v1::attempt::Outcome::Unspecified => None,
+            v1::attempt::Outcome::Delivered => Some(AttemptOutcome::Delivered),
+            v1::attempt::Outcome::Retrying => Some(AttemptOutcome::Retrying),
+            v1::attempt::Outcome::Failed => Some(AttemptOutcome::Failed),
         }
     }
 }
 
-impl From<Trigger> for v1::AttemptTrigger {
+impl From<Trigger> for v1::attempt::Trigger {
     fn from(trigger: Trigger) -> Self {
         match trigger {
-            Trigger::Automatic => v1::AttemptTrigger::Automatic,
-            Trigger::Manual => v1::AttemptTrigger::Manual,
-            Trigger::Test => v1::AttemptTrigger::Test,
+            Trigger::Automatic => v1::attempt::Trigger::Automatic,
+            Trigger::Manual => v1::attempt::Trigger::Manual,
+            Trigger::Test => v1::attempt::Trigger::Test,
         }
     }
 }

@@ -105,13 +105,13 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
     fn try_from(request: v1::ListDeliveriesRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page =
-            violations.check_all(Page::of(request.page_size, &request.page_token, DeliveryId::MAX));
+        let page = violations.check_all(Page::of(&request, DeliveryId::MAX));
         let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
         let event_id = violations.check(optional_id("event_id", &request.event_id));
         let event_type = violations.check(optional_event_type(&request.event_type));
-        let state = violations.check(optional_enum::<v1::DeliveryState, _>("state", request.state));
-        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        let state =
+            violations.check(optional_enum::<v1::delivery::State, _>("state", request.state));
+        let interval = violations.check_all(interval("", request.start_time, request.end_time));
         match (organization_id, page, endpoint_id, event_id, event_type, state, interval) {
             (
                 Some(organization_id),
@@ -163,14 +163,13 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
     fn try_from(request: v1::ListAttemptsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page =
-            violations.check_all(Page::of(request.page_size, &request.page_token, AttemptId::MAX));
+        let page = violations.check_all(Page::of(&request, AttemptId::MAX));
         let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
         let delivery_id = violations.check(optional_id("delivery_id", &request.delivery_id));
         let event_type = violations.check(optional_event_type(&request.event_type));
         let outcome =
-            violations.check(optional_enum::<v1::AttemptOutcome, _>("outcome", request.outcome));
-        let interval = violations.check_all(interval(request.start_time, request.end_time));
+            violations.check(optional_enum::<v1::attempt::Outcome, _>("outcome", request.outcome));
+        let interval = violations.check_all(interval("", request.start_time, request.end_time));
         match (organization_id, page, endpoint_id, delivery_id, event_type, outcome, interval) {
             (
                 Some(organization_id),

@@ -1,7 +1,7 @@
 //! Endpoints and event types in responses.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState, StateCause};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
@@ -18,24 +18,24 @@ impl From<&Endpoint> for v1::Endpoint {
         v1::Endpoint {
             id: endpoint.id.to_string(),
             organization_id: endpoint.organization_id.to_string(),
-            name: config.name.clone(),
+            display_name: config.display_name.clone(),
             url: config.url.clone(),
             description: config.description.clone(),
             event_types: names.collect(),
-            status: v1::EndpointStatus::from(endpoint.status).into(),
-            status_reason: endpoint.status_reason.clone(),
+            state: v1::endpoint::State::from(endpoint.state).into(),
+            state_reason: endpoint.state_reason.clone(),
             etag: endpoint.etag(),
             create_time: Some(timestamp_to_proto(endpoint.create_time)),
             update_time: Some(timestamp_to_proto(endpoint.update_time)),
             previous_secret_expire_time,
-            status_time: Some(timestamp_to_proto(endpoint.status_time)),
-            status_cause: endpoint
-                .status_cause
-                .map_or(0, |cause| v1::EndpointStatusCause::from(cause).into()),
-            status_delivery_id: endpoint
-                .status_delivery
-                .map(|id| id.to_string())
-                .unwrap_or_default(),
+            state_time: Some(timestamp_to_proto(endpoint.state_time)),
+            state_cause: endpoint
+                .state_cause
+                .map(|cause| v1::endpoint::StateCause::from(cause).into()),
+            state_delivery_id: endpoint.state_delivery.map(|id| id.to_string()).unwrap_or_default(),
+            // Input only.
+            secret: String::new(),
+            routing_key: String::new(),
             // These two are in tables of their own; the service adds them.
             failing_since_time: None,
             pause: None,
@@ -60,35 +60,35 @@ impl v1::EndpointPause {
     }
 }
 
-impl From<StatusCause> for v1::EndpointStatusCause {
-    fn from(cause: StatusCause) -> Self {
+impl From<StateCause> for v1::endpoint::StateCause {
+    fn from(cause: StateCause) -> Self {
         match cause {
-            StatusCause::Requested => v1::EndpointStatusCause::Requested,
-            StatusCause::Exhausted => v1::EndpointStatusCause::Exhausted,
-            StatusCause::Failing => v1::EndpointStatusCause::Failing,
-            StatusCause::Gone => v1::EndpointStatusCause::Gone,
+            StateCause::Requested => v1::endpoint::StateCause::Requested,
+            StateCause::Exhausted => v1::endpoint::StateCause::Exhausted,
+            StateCause::FailedTooLong => v1::endpoint::StateCause::FailedTooLong,
+            StateCause::Gone => v1::endpoint::StateCause::Gone,
         }
     }
 }
 
-impl From<EndpointStatus> for v1::EndpointStatus {
-    fn from(status: EndpointStatus) -> Self {
-        match status {
-            EndpointStatus::Active => v1::EndpointStatus::Active,
-            EndpointStatus::Disabled => v1::EndpointStatus::Disabled,
-            EndpointStatus::Degraded => v1::EndpointStatus::Degraded,
+impl From<EndpointState> for v1::endpoint::State {
+    fn from(state: EndpointState) -> Self {
+        match state {
+            EndpointState::Active => v1::endpoint::State::Active,
+            EndpointState::Disabled => v1::endpoint::State::Disabled,
+            EndpointState::Degraded => v1::endpoint::State::Degraded,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::EndpointStatus> for Option<EndpointStatus> {
-    fn from(status: v1::EndpointStatus) -> Self {
-        match status {
-            v1::EndpointStatus::Unspecified => None,
-            v1::EndpointStatus::Active => Some(EndpointStatus::Active),
-            v1::EndpointStatus::Disabled => Some(EndpointStatus::Disabled),
-            v1::EndpointStatus::Degraded => Some(EndpointStatus::Degraded),
+impl From<v1::endpoint::State> for Option<EndpointState> {
+    fn from(state: v1::endpoint::State) -> Self {
+        match state {
+            v1::endpoint::State::Unspecified => None,
+            v1::endpoint::State::Active => Some(EndpointState::Active),
+            v1::endpoint::State::Disabled => Some(EndpointState::Disabled),
+            v1::endpoint::State::Degraded => Some(EndpointState::Degraded),
         }
     }
 }
@@ -125,7 +125,7 @@ impl From<v1::PayloadFormat> for Option<PayloadKind> {
 impl From<EventType> for v1::EventType {
     fn from(event_type: EventType) -> Self {
         v1::EventType {
-            name: event_type.name().to_owned(),
+            id: event_type.name().to_owned(),
             category: event_type.category().to_owned(),
             description: event_type.description().to_owned(),
             sample_data_json: String::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::endpoint::{EndpointStatus, check_reason};
+use keeptrusts_webhooks_domain::endpoint::{EndpointState, check_reason};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_OVERLAP};
 use keeptrusts_webhooks_domain::secret::Secret;
@@ -65,8 +65,8 @@ pub struct ListEndpoints {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<EndpointId>,
-    /// Only of this status.
-    pub status: Option<EndpointStatus>,
+    /// Only of this state.
+    pub state: Option<EndpointState>,
     /// Only with this text in the name or the URL, regardless of ASCII case.
     pub search: Option<String>,
 }
@@ -77,14 +77,13 @@ impl TryFrom<v1::ListEndpointsRequest> for ListEndpoints {
     fn try_from(request: v1::ListEndpointsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page =
-            violations.check_all(Page::of(request.page_size, &request.page_token, EndpointId::MAX));
-        let status =
-            violations.check(optional_enum::<v1::EndpointStatus, _>("status", request.status));
+        let page = violations.check_all(Page::of(&request, EndpointId::MAX));
+        let state =
+            violations.check(optional_enum::<v1::endpoint::State, _>("state", request.state));
         let search = violations.check(optional_text("search", request.search));
-        match (organization_id, page, status, search) {
-            (Some(organization_id), Some(page), Some(status), Some(search)) => {
-                Ok(ListEndpoints { organization_id, page, status, search })
+        match (organization_id, page, state, search) {
+            (Some(organization_id), Some(page), Some(state), Some(search)) => {
+                Ok(ListEndpoints { organization_id, page, state, search })
             }
             _ => Err(violations),
         }
@@ -161,7 +160,7 @@ impl TryFrom<v1::RotateSecretRequest> for RotateSecret {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
-        let secret = violations.check(optional_secret(request.secret));
+        let secret = violations.check(optional_secret("secret", request.secret));
         let overlap = violations.check(overlap(request.overlap));
         match (organization_id, endpoint_id, secret, overlap) {
             (Some(organization_id), Some(endpoint_id), Some(secret), Some(overlap)) => {

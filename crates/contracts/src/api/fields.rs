@@ -41,8 +41,11 @@ pub(super) fn event_type(name: &str) -> Result<EventType, Violation> {
 }
 
 /// A secret; empty: none is given.
-pub(super) fn optional_secret(text: String) -> Result<Option<Secret>, Violation> {
-    if text.is_empty() { Ok(None) } else { Secret::new(text).map(Some) }
+pub(super) fn optional_secret(field: &str, text: String) -> Result<Option<Secret>, Violation> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Secret::new(text).map(Some).map_err(|wrong| Violation::new(field, wrong.description))
 }
 
 /// A text that is compared with stored text; empty: no filter.
@@ -65,16 +68,19 @@ pub(super) fn optional_time(
     Ok(Some(time))
 }
 
-/// The filters `start_time` (inclusive) and `end_time` (exclusive).
+/// The filters `start_time` (inclusive) and `end_time` (exclusive). `prefix` is the path of their message:
+/// empty, or with a dot at its end.
 pub(super) fn interval(
+    prefix: &str,
     start_time: Option<prost_types::Timestamp>,
     end_time: Option<prost_types::Timestamp>,
 ) -> Result<(Option<Timestamp>, Option<Timestamp>), Vec<Violation>> {
-    let start = optional_time("start_time", start_time);
-    let end = optional_time("end_time", end_time);
+    let (start_field, end_field) = (format!("{prefix}start_time"), format!("{prefix}end_time"));
+    let start = optional_time(&start_field, start_time);
+    let end = optional_time(&end_field, end_time);
     match (start, end) {
         (Ok(Some(start)), Ok(Some(end))) if start >= end => {
-            Err(vec![Violation::new("end_time", "must be after start_time")])
+            Err(vec![Violation::new(end_field, "must be after start_time")])
         }
         (Ok(start), Ok(end)) => Ok((start, end)),
         (start, end) => Err(start.err().into_iter().chain(end.err()).collect()),

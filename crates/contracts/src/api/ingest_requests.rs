@@ -82,7 +82,7 @@ fn data(payload: Option<v1::publish_event_request::Payload>) -> Result<EventData
     }
 }
 
-/// PublishEvents. The batch as a whole is valid; each event may be invalid.
+/// BatchPublishEvents. The batch as a whole is valid; each event may be invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishBatch {
     /// The organization that owns the events.
@@ -91,13 +91,13 @@ pub struct PublishBatch {
     pub events: Vec<Result<Publish, Violations>>,
 }
 
-impl TryFrom<v1::PublishEventsRequest> for PublishBatch {
+impl TryFrom<v1::BatchPublishEventsRequest> for PublishBatch {
     type Error = Violations;
 
-    fn try_from(request: v1::PublishEventsRequest) -> Result<Self, Violations> {
+    fn try_from(request: v1::BatchPublishEventsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let events = violations.check(batch(request.events));
+        let events = violations.check(batch(request.requests));
         let (Some(organization_id), Some(events)) = (organization_id, events) else {
             return Err(violations);
         };
@@ -116,7 +116,7 @@ fn batch(events: Vec<v1::PublishEventRequest>) -> Result<Vec<v1::PublishEventReq
         return Ok(events);
     }
     let description = format!("has {count} events; it must have 1 to {MAX_EVENTS_PER_BATCH}");
-    Err(Violation::new("events", description))
+    Err(Violation::new("requests", description))
 }
 
 fn organization_of_item(batch: &OrganizationId, item: &str) -> Result<OrganizationId, Violation> {
@@ -170,10 +170,9 @@ impl TryFrom<v1::ListEventsRequest> for ListEvents {
     fn try_from(request: v1::ListEventsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page =
-            violations.check_all(Page::of(request.page_size, &request.page_token, EventId::MAX));
+        let page = violations.check_all(Page::of(&request, EventId::MAX));
         let event_type = violations.check(optional_event_type(&request.event_type));
-        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        let interval = violations.check_all(interval("", request.start_time, request.end_time));
         match (organization_id, page, event_type, interval) {
             (Some(organization_id), Some(page), Some(event_type), Some((start_time, end_time))) => {
                 Ok(ListEvents { organization_id, page, event_type, start_time, end_time })

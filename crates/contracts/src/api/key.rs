@@ -11,24 +11,26 @@ use crate::v1;
 /// A key with its validity and the time of its last use, which are not stored in the key.
 pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Timestamp>) -> v1::Key {
     let state = match validity.state {
-        KeyState::Valid => v1::KeyState::Valid,
-        KeyState::Expired => v1::KeyState::Expired,
-        KeyState::Revoked => v1::KeyState::Revoked,
-        KeyState::EndedWithKey => v1::KeyState::EndedWithKey,
+        KeyState::Valid => v1::key::State::Valid,
+        KeyState::Expired => v1::key::State::Expired,
+        KeyState::Revoked => v1::key::State::Revoked,
+        KeyState::EndedWithKey => v1::key::State::EndedWithKey,
     };
     let kind = match key.session {
-        Some(_) => v1::KeyKind::Session,
-        None => v1::KeyKind::ApiKey,
+        Some(_) => v1::key::Kind::Session,
+        None => v1::key::Kind::ApiKey,
     };
     v1::Key {
         id: key.id.to_string(),
         organization_id: key.organizations.to_string(),
-        name: key.name.clone(),
+        display_name: key.display_name.clone(),
         role: v1::Role::from(key.role).into(),
         kind: kind.into(),
         creator: key.creator.clone(),
         create_time: Some(timestamp_to_proto(key.create_time)),
-        expire_time: key.expire_time.map(timestamp_to_proto),
+        expiration: key
+            .expire_time
+            .map(|time| v1::key::Expiration::ExpireTime(timestamp_to_proto(time))),
         revoke_time: key.revoke_time.map(timestamp_to_proto),
         last_use_time: last_use_time.map(timestamp_to_proto),
         state: state.into(),
@@ -36,11 +38,21 @@ pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Times
     }
 }
 
+impl v1::Key {
+    /// When it expires, in a response. None: never.
+    pub fn expire_time(&self) -> Option<prost_types::Timestamp> {
+        match self.expiration {
+            Some(v1::key::Expiration::ExpireTime(time)) => Some(time),
+            Some(v1::key::Expiration::Ttl(_)) | None => None,
+        }
+    }
+}
+
 impl From<&Caller> for v1::WhoAmIResponse {
     fn from(caller: &Caller) -> Self {
         v1::WhoAmIResponse {
             actor: caller.actor.as_ref().to_owned(),
-            name: caller.name.as_ref().to_owned(),
+            display_name: caller.name.as_ref().to_owned(),
             role: v1::Role::from(caller.role).into(),
             organization_id: caller
                 .organizations
@@ -82,12 +94,12 @@ impl From<v1::Role> for Option<Role> {
 }
 
 /// Whether the kind is a session. None: unspecified.
-impl From<v1::KeyKind> for Option<bool> {
-    fn from(kind: v1::KeyKind) -> Self {
+impl From<v1::key::Kind> for Option<bool> {
+    fn from(kind: v1::key::Kind) -> Self {
         match kind {
-            v1::KeyKind::Unspecified => None,
-            v1::KeyKind::ApiKey => Some(false),
-            v1::KeyKind::Session => Some(true),
+            v1::key::Kind::Unspecified => None,
+            v1::key::Kind::ApiKey => Some(false),
+            v1::key::Kind::Session => Some(true),
         }
     }
 }

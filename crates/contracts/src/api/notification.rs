@@ -1,6 +1,6 @@
 //! Channels and notifications in responses.
 
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, ChannelStatus, Destination};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, ChannelState, Destination};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
@@ -21,13 +21,13 @@ impl From<&Channel> for v1::Channel {
         v1::Channel {
             id: channel.id.to_string(),
             organization_id: channel.organization_id.to_string(),
-            name: config.name.clone(),
+            display_name: config.display_name.clone(),
             destination: Some((&config.destination).into()),
             subscriptions: types.map(|kind| v1::NotificationType::from(*kind).into()).collect(),
             endpoint_ids: config.endpoint_ids.iter().map(ToString::to_string).collect(),
-            status: v1::ChannelStatus::from(channel.status).into(),
-            status_reason: channel.status_reason.clone(),
-            status_time: Some(timestamp_to_proto(channel.status_time)),
+            state: v1::channel::State::from(channel.state).into(),
+            state_reason: channel.state_reason.clone(),
+            state_time: Some(timestamp_to_proto(channel.state_time)),
             etag: channel.etag(),
             create_time: Some(timestamp_to_proto(channel.create_time)),
             update_time: Some(timestamp_to_proto(channel.update_time)),
@@ -66,11 +66,11 @@ impl From<&Destination> for Message {
     }
 }
 
-impl From<ChannelStatus> for v1::ChannelStatus {
-    fn from(status: ChannelStatus) -> Self {
-        match status {
-            ChannelStatus::Active => v1::ChannelStatus::Active,
-            ChannelStatus::Failing => v1::ChannelStatus::Failing,
+impl From<ChannelState> for v1::channel::State {
+    fn from(state: ChannelState) -> Self {
+        match state {
+            ChannelState::Active => v1::channel::State::Active,
+            ChannelState::Failing => v1::channel::State::Failing,
         }
     }
 }
@@ -105,13 +105,13 @@ impl From<v1::NotificationType> for Option<NotificationType> {
     }
 }
 
-impl From<NotificationState> for v1::NotificationState {
+impl From<NotificationState> for v1::notification::State {
     fn from(state: NotificationState) -> Self {
         match state {
-            NotificationState::Waiting => v1::NotificationState::Waiting,
-            NotificationState::Sent => v1::NotificationState::Sent,
-            NotificationState::Failed => v1::NotificationState::Failed,
-            NotificationState::Withdrawn => v1::NotificationState::Withdrawn,
+            NotificationState::Waiting => v1::notification::State::Waiting,
+            NotificationState::Sent => v1::notification::State::Sent,
+            NotificationState::Failed => v1::notification::State::Failed,
+            NotificationState::Withdrawn => v1::notification::State::Withdrawn,
         }
     }
 }
@@ -130,7 +130,7 @@ impl From<&Notification> for v1::Notification {
             count: new.count.into(),
             since_time: Some(timestamp_to_proto(new.since)),
             reason: new.reason.clone(),
-            state: v1::NotificationState::from(row.state).into(),
+            state: v1::notification::State::from(row.state).into(),
             next_attempt_time: row.due_time.map(timestamp_to_proto),
             attempt_count: i32::try_from(row.attempt_count()).unwrap_or(i32::MAX),
             status_code: attempt.and_then(|attempt| attempt.status_code).unwrap_or(0).into(),

@@ -232,7 +232,7 @@ impl TryFrom<v1::ListChannelsRequest> for ListChannels {
     fn try_from(request: v1::ListChannelsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page = Page::of(request.page_size, &request.page_token, ChannelId::MAX);
+        let page = Page::of(&request, ChannelId::MAX);
         match (organization_id, violations.check_all(page)) {
             (Some(organization_id), Some(page)) => Ok(ListChannels { organization_id, page }),
             _ => Err(violations),
@@ -257,7 +257,7 @@ impl TryFrom<v1::ListNotificationsRequest> for ListNotifications {
     fn try_from(request: v1::ListNotificationsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page = Page::of(request.page_size, &request.page_token, NotificationId::MAX);
+        let page = Page::of(&request, NotificationId::MAX);
         let page = violations.check_all(page);
         let channel_id = violations.check(optional_id("channel_id", &request.channel_id));
         match (organization_id, page, channel_id) {

@@ -10,8 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_domain::violation::Violation;
 use prost::Message;
+use sha2::{Digest, Sha256};
 
 use super::response_size::ResponseBudget;
+use crate::v1;
 
 /// The items of a page unless the request says otherwise.
 pub const DEFAULT_PAGE_SIZE: usize = 50;
@@ -34,6 +36,57 @@ pub struct Page<Id> {
     pub before: Id,
     /// 1 to [`MAX_PAGE_SIZE`].
     pub size: usize,
+    /// The list that the page is of, with its filters.
+    list: ListDigest,
+}
+
+/// The beginning of the SHA-256 of a list's request without its page. A token carries it, so that it is
+/// refused with other filters (AIP-158): the items between would be lost without a word.
+type ListDigest = [u8; 8];
+
+/// The request of a list: its filters, and which part of the list it asks for.
+pub(super) trait ListRequest: Message + Clone {
+    fn page_size(&self) -> i32;
+
+    fn page_token(&self) -> &str;
+
+    /// The request for the first page of the same list.
+    fn first_page(&self) -> Self;
+}
+
+macro_rules! list_requests {
+    ($($request:ident),* $(,)?) => {
+        $(impl ListRequest for v1::$request {
+            fn page_size(&self) -> i32 {
+                self.page_size
+            }
+
+            fn page_token(&self) -> &str {
+                &self.page_token
+            }
+
+            fn first_page(&self) -> Self {
+                v1::$request { page_size: 0, page_token: String::new(), ..self.clone() }
+            }
+        })*
+    };
+}
+
+list_requests!(
+    ListAttemptsRequest,
+    ListAuditEntriesRequest,
+    ListChannelsRequest,
+    ListDeliveriesRequest,
+    ListEndpointsRequest,
+    ListEventsRequest,
+    ListKeysRequest,
+    ListNotificationsRequest,
+    ListReplaysRequest,
+);
+
+fn digest(request: &impl ListRequest) -> ListDigest {
+    let digest = Sha256::digest(request.first_page().encode_to_vec());
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// What one read of a list returns.
@@ -54,10 +107,11 @@ impl<Id: Copy, Item> ListChunk<Id, Item> {
 }
 
 impl<Id: Copy + Display + FromStr> Page<Id> {
-    /// The page that `page_size` and `page_token` ask for. `first` is above every id.
-    pub(super) fn of(page_size: i32, page_token: &str, first: Id) -> Result<Self, Vec<Violation>> {
-        match (size(page_size), before(page_token, first)) {
-            (Ok(size), Ok(before)) => Ok(Page { before, size }),
+    /// The page that a request asks for. `first` is above every id.
+    pub(super) fn of(request: &impl ListRequest, first: Id) -> Result<Self, Vec<Violation>> {
+        let list = digest(request);
+        match (size(request.page_size()), before(request.page_token(), list, first)) {
+            (Ok(size), Ok(before)) => Ok(Page { before, size, list }),
             (size, before) => Err(size.err().into_iter().chain(before.err()).collect()),
         }
     }
@@ -88,7 +142,7 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
                 // One item is a page, however large, so that a list always goes on.
                 let fits = budget.take(&item) || items.is_empty();
                 if items.len() == self.size || !fits {
-                    return Ok((items, URL_SAFE_NO_PAD.encode(before.to_string())));
+                    return Ok((items, self.token(before)));
                 }
                 before = id;
                 items.push(item);
@@ -96,13 +150,19 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
             let Some(next) = chunk.next else { break };
             before = next;
             if reads == MAX_READS_PER_PAGE {
-                return Ok((items, URL_SAFE_NO_PAD.encode(before.to_string())));
+                return Ok((items, self.token(before)));
             }
             if let Some(permit) = permit.take() {
                 _held_permit = Some(permit.await?);
             }
         }
         Ok((items, String::new()))
+    }
+
+    /// The token of the page that begins below an id.
+    fn token(&self, before: Id) -> String {
+        let id = before.to_string();
+        URL_SAFE_NO_PAD.encode([self.list.as_slice(), id.as_bytes()].concat())
     }
 }
 
@@ -114,13 +174,19 @@ fn size(page_size: i32) -> Result<usize, Violation> {
     }
 }
 
-fn before<Id: FromStr>(page_token: &str, first: Id) -> Result<Id, Violation> {
+fn before<Id: FromStr>(page_token: &str, list: ListDigest, first: Id) -> Result<Id, Violation> {
     if page_token.is_empty() {
         return Ok(first);
     }
     let bytes = URL_SAFE_NO_PAD.decode(page_token).unwrap_or_default();
-    let id = std::str::from_utf8(&bytes).ok().and_then(|id| id.parse().ok());
-    id.ok_or_else(invalid_page_token)
+    let (its_list, id) = bytes.split_first_chunk().ok_or_else(invalid_page_token)?;
+    let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+    let id = id.ok_or_else(invalid_page_token)?;
+    if *its_list != list {
+        let description = "is from a list with other filters: send it with the filters of the page that it came with, or send no token to start anew";
+        return Err(Violation::new("page_token", description));
+    }
+    Ok(id)
 }
 
 /// The violation of a page token that this list has not issued.
@@ -141,7 +207,8 @@ mod tests {
 
     use super::*;
     use crate::api::MAX_RESPONSE_BYTES;
-    use crate::v1;
+
+    const LIST: ListDigest = [7; 8];
 
     fn id(number: u128) -> EndpointId {
         EndpointId::new(Ulid(number))
@@ -179,10 +246,10 @@ mod tests {
 
     #[test]
     fn a_token_leads_to_the_items_after_the_last_one() {
-        let page = Page { before: EndpointId::MAX, size: 2 };
+        let page = Page { before: EndpointId::MAX, size: 2, list: LIST };
         let (endpoints, token) = filled(&page, 3, 0);
         assert_eq!(ids(&endpoints), [id(3), id(2)]);
-        assert_eq!(before(&token, EndpointId::MAX), Ok(id(2)));
+        assert_eq!(before(&token, LIST, EndpointId::MAX), Ok(id(2)));
     }
 
     /// Fills a page from a list of so many rows, of which only the first and the last are shown, a
@@ -210,22 +277,30 @@ mod tests {
 
     #[test]
     fn a_page_reads_at_most_100_times_and_the_next_one_goes_on_there() {
-        let first = Page { before: EndpointId::MAX, size: 2 };
+        let first = Page { before: EndpointId::MAX, size: 2, list: LIST };
         let (found, token, _) = looked_through(&first, 150_000);
         assert_eq!(found, [id(150_000)], "a short page");
-        let next = Page { before: before(&token, EndpointId::MAX).expect("a token"), size: 2 };
+        let next = Page {
+            before: before(&token, LIST, EndpointId::MAX).expect("a token"),
+            size: 2,
+            list: LIST,
+        };
         assert_eq!(next.before, id(50_001));
         assert_eq!(looked_through(&next, 150_000).0, [id(1)]);
         assert_eq!(looked_through(&next, 150_000).1, "");
         let (found, token, _) = looked_through(&first, 250_000);
-        let next = Page { before: before(&token, EndpointId::MAX).expect("a token"), size: 2 };
+        let next = Page {
+            before: before(&token, LIST, EndpointId::MAX).expect("a token"),
+            size: 2,
+            list: LIST,
+        };
         let (none, token, _) = looked_through(&next, 250_000);
         assert_eq!((found.len(), none.len(), token.is_empty()), (1, 0, false), "an empty page");
     }
 
     #[test]
     fn a_page_awaits_its_permit_once_and_only_before_a_second_read() {
-        let page = Page { before: EndpointId::MAX, size: 50 };
+        let page = Page { before: EndpointId::MAX, size: 50, list: LIST };
         assert_eq!(looked_through(&page, 900).2, 0);
         assert_eq!(looked_through(&page, 1_001).2, 1);
         assert_eq!(looked_through(&page, 50_000).2, 1);
@@ -234,7 +309,7 @@ mod tests {
     #[test]
     fn a_page_of_100_items_needs_one_read_and_no_permit() {
         for (size, waits) in [(LONGEST_SHORT_PAGE, false), (LONGEST_SHORT_PAGE + 1, true)] {
-            let page = Page { before: EndpointId::MAX, size };
+            let page = Page { before: EndpointId::MAX, size, list: LIST };
             let read = |before: EndpointId, limit: usize| {
                 let older = (1..=1_000).rev().map(id).filter(move |id| *id < before).take(limit);
                 let items = older.map(|id| (id, v1::Endpoint::default())).collect();
@@ -247,12 +322,12 @@ mod tests {
 
     #[test]
     fn the_last_page_has_no_token() {
-        let page = Page { before: EndpointId::MAX, size: 2 };
+        let page = Page { before: EndpointId::MAX, size: 2, list: LIST };
         let (endpoints, token) = filled(&page, 2, 0);
         assert_eq!((ids(&endpoints), token), (vec![id(2), id(1)], String::new()));
         let (endpoints, token) = filled(&page, 0, 0);
         assert_eq!((ids(&endpoints), token), (Vec::new(), String::new()));
-        let page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE };
+        let page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE, list: LIST };
         for list in [ITEMS_PER_READ - 1, ITEMS_PER_READ, ITEMS_PER_READ + 1, MAX_PAGE_SIZE] {
             let (endpoints, token) = filled(&page, list as u128, 0);
             assert_eq!((endpoints.len(), token), (list, String::new()));
@@ -261,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_page_of_large_items_ends_early_and_the_next_one_goes_on() {
-        let mut page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE };
+        let mut page = Page { before: EndpointId::MAX, size: MAX_PAGE_SIZE, list: LIST };
         let (mut all, mut pages) = (Vec::new(), 0);
         loop {
             let (endpoints, next_page_token) = filled(&page, 1_000, 20_000);
@@ -273,7 +348,7 @@ mod tests {
             if token.is_empty() {
                 break;
             }
-            page.before = before(&token, EndpointId::MAX).expect("a token of ours");
+            page.before = before(&token, LIST, EndpointId::MAX).expect("a token of ours");
         }
         assert!(all.into_iter().eq((1..=1_000).rev().map(id)));
         assert_eq!(pages, 5, "as much as fits, at 200 of 20,000 bytes");
@@ -281,20 +356,41 @@ mod tests {
 
     #[test]
     fn an_item_that_fits_no_response_is_a_page_of_its_own() {
-        let page = Page { before: EndpointId::MAX, size: 10 };
+        let page = Page { before: EndpointId::MAX, size: 10, list: LIST };
         let (endpoints, token) = filled(&page, 2, MAX_RESPONSE_BYTES);
         assert_eq!(ids(&endpoints), [id(2)]);
-        assert_eq!(before(&token, EndpointId::MAX), Ok(id(2)));
+        assert_eq!(before(&token, LIST, EndpointId::MAX), Ok(id(2)));
     }
 
     #[test]
     fn a_token_that_is_not_from_this_list_is_refused() {
-        let page = Page { before: EndpointId::MAX, size: 1 };
+        let page = Page { before: EndpointId::MAX, size: 1, list: LIST };
         let (_, token) = filled(&page, 2, 0);
-        let wrong = before(&token, EventId::MAX).expect_err("not an event's id");
+        let wrong = before(&token, LIST, EventId::MAX).expect_err("not an event's id");
         assert_eq!(wrong.field, "page_token");
         for token in ["!", "2", "_w", &id(1).to_string()] {
-            assert!(before(token, EndpointId::MAX).is_err(), "{token:?}");
+            assert!(before(token, LIST, EndpointId::MAX).is_err(), "{token:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_refused_with_other_filters() {
+        let of = |search: &str, page_size, page_token: &str| v1::ListEndpointsRequest {
+            organization_id: "acme".to_owned(),
+            search: search.to_owned(),
+            page_size,
+            page_token: page_token.to_owned(),
+            ..Default::default()
+        };
+        let first = Page::of(&of("siem", 1, ""), EndpointId::MAX).expect("a page");
+        let token = first.token(id(2));
+        let next = Page::of(&of("siem", 9, &token), EndpointId::MAX).expect("the page may grow");
+        assert_eq!((next.before, next.size), (id(2), 9));
+        let wrong = Page::of(&of("pager", 1, &token), EndpointId::MAX).expect_err("another list");
+        assert_eq!(wrong[0].field, "page_token");
+        assert!(wrong[0].description.contains("other filters"), "{}", wrong[0]);
+        let theirs =
+            v1::ListEndpointsRequest { organization_id: "b".to_owned(), ..of("siem", 1, &token) };
+        assert!(Page::of(&theirs, EndpointId::MAX).is_err(), "of another organization");
     }
 }

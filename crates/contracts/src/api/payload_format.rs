@@ -16,9 +16,10 @@ pub(super) fn new_payload_format(
     template: String,
     routing_key: String,
 ) -> Result<PayloadFormat<RoutingKey>, Vec<Violation>> {
-    match (kind("payload_format", format), optional_routing_key(routing_key)) {
+    let routing_key = optional_routing_key("endpoint.routing_key", routing_key);
+    match (kind("endpoint.payload_format", format), routing_key) {
         (Ok(kind), Ok(routing_key)) => PayloadPatch { kind, template: Some(template), routing_key }
-            .resolve(&PayloadFormat::Keeptrusts, PayloadFields::TOP),
+            .resolve(&PayloadFormat::Keeptrusts, PayloadFields::IN_ENDPOINT),
         (kind, routing_key) => Err(kind.err().into_iter().chain(routing_key.err()).collect()),
     }
 }
@@ -38,16 +39,18 @@ pub(super) fn previewed_payload_format(
 /// rule, which is added to the violations.
 pub(super) fn payload_patch(
     endpoint: &v1::Endpoint,
-    routing_key: String,
     mask: &Mask,
     violations: &mut Violations,
 ) -> Option<PayloadPatch<RoutingKey>> {
     let kind = violations.check(patched_kind(endpoint.payload_format, mask)).flatten();
-    let routing_key =
-        FieldReader::new(mask, "", violations).read("routing_key", &routing_key, |field, text| {
+    let routing_key = FieldReader::new(mask, "endpoint.", violations).read(
+        "routing_key",
+        &endpoint.routing_key,
+        |field, text| {
             let missing = || Violation::new(field, "is required when update_mask names it");
-            optional_routing_key(text)?.ok_or_else(missing)
-        });
+            optional_routing_key(field, text)?.ok_or_else(missing)
+        },
+    );
     let template = &endpoint.payload_template;
     // An empty template under `*` does not remove the template of an endpoint.
     let is_kept = template.is_empty() && mask.includes(KIND, false) && !mask.names(KIND);
@@ -77,6 +80,6 @@ fn kind(field: &str, format: i32) -> Result<Option<PayloadKind>, Violation> {
 }
 
 /// A routing key; empty: none is given.
-fn optional_routing_key(text: String) -> Result<Option<RoutingKey>, Violation> {
-    if text.is_empty() { Ok(None) } else { RoutingKey::new("routing_key", text).map(Some) }
+fn optional_routing_key(field: &str, text: String) -> Result<Option<RoutingKey>, Violation> {
+    if text.is_empty() { Ok(None) } else { RoutingKey::new(field, text).map(Some) }
 }

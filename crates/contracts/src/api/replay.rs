@@ -11,7 +11,7 @@ impl From<&Replay> for v1::Replay {
     fn from(replay: &Replay) -> Self {
         v1::Replay {
             id: replay.id.to_string(),
-            state: v1::ReplayState::from(replay.state).into(),
+            state: Some(v1::replay::State::from(replay.state).into()),
             create_time: Some(timestamp_to_proto(replay.create_time)),
             finish_time: replay.finish_time.map(timestamp_to_proto),
             end_reason: replay.end_reason.clone(),
@@ -31,7 +31,7 @@ pub fn replay_preview(request: &NewReplay, counts: &ReplayCounts) -> v1::Replay 
     let names = selection.event_types.iter().map(|event_type| event_type.name().to_owned());
     v1::Replay {
         endpoint_id: selection.endpoint_id.to_string(),
-        scope: v1::ReplayScope::from(selection.scope).into(),
+        scope: v1::replay::Scope::from(selection.scope).into(),
         start_time: selection.start_time.map(timestamp_to_proto),
         end_time: selection.end_time.map(timestamp_to_proto),
         start_event_id: event_id(selection.start_event),
@@ -54,34 +54,34 @@ fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-impl From<ReplayScope> for v1::ReplayScope {
+impl From<ReplayScope> for v1::replay::Scope {
     fn from(scope: ReplayScope) -> Self {
         match scope {
-            ReplayScope::Missed => v1::ReplayScope::Missed,
-            ReplayScope::Failed => v1::ReplayScope::Failed,
-            ReplayScope::All => v1::ReplayScope::All,
+            ReplayScope::Missed => v1::replay::Scope::Missed,
+            ReplayScope::Failed => v1::replay::Scope::Failed,
+            ReplayScope::All => v1::replay::Scope::All,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::ReplayScope> for Option<ReplayScope> {
-    fn from(scope: v1::ReplayScope) -> Self {
+impl From<v1::replay::Scope> for Option<ReplayScope> {
+    fn from(scope: v1::replay::Scope) -> Self {
         match scope {
-            v1::ReplayScope::Unspecified => None,
-            v1::ReplayScope::Missed => Some(ReplayScope::Missed),
-            v1::ReplayScope::Failed => Some(ReplayScope::Failed),
-            v1::ReplayScope::All => Some(ReplayScope::All),
+            v1::replay::Scope::Unspecified => None,
+            v1::replay::Scope::Missed => Some(ReplayScope::Missed),
+            v1::replay::Scope::Failed => Some(ReplayScope::Failed),
+            v1::replay::Scope::All => Some(ReplayScope::All),
         }
     }
 }
 
-impl From<ReplayState> for v1::ReplayState {
+impl From<ReplayState> for v1::replay::State {
     fn from(state: ReplayState) -> Self {
         match state {
-            ReplayState::Running => v1::ReplayState::Running,
-            ReplayState::Done => v1::ReplayState::Done,
-            ReplayState::Cancelled => v1::ReplayState::Cancelled,
+            ReplayState::Running => v1::replay::State::Running,
+            ReplayState::Done => v1::replay::State::Done,
+            ReplayState::Cancelled => v1::replay::State::Cancelled,
         }
     }
 }

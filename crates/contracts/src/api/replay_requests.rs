@@ -12,9 +12,9 @@ use super::fields::{id, interval, optional_enum, optional_id};
 use super::{Page, Violations};
 use crate::v1;
 
-/// ReplayEvents.
+/// CreateReplay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplayEvents {
+pub struct CreateReplay {
     /// The organization.
     pub organization_id: OrganizationId,
     /// The endpoint to send to.
@@ -39,24 +39,27 @@ pub struct ReplayEvents {
     pub validate_only: bool,
 }
 
-impl TryFrom<v1::ReplayEventsRequest> for ReplayEvents {
+impl TryFrom<v1::CreateReplayRequest> for CreateReplay {
     type Error = Violations;
 
-    fn try_from(request: v1::ReplayEventsRequest) -> Result<Self, Violations> {
+    fn try_from(request: v1::CreateReplayRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
-        let scope = violations.check(scope(request.scope));
-        let interval = violations.check_all(interval(request.start_time, request.end_time));
+        let replay = request.replay.unwrap_or_default();
+        let endpoint_id = violations.check(id("replay.endpoint_id", &replay.endpoint_id));
+        let scope = violations.check(scope(replay.scope));
+        let interval =
+            violations.check_all(interval("replay.", replay.start_time, replay.end_time));
         let start_event_id =
-            violations.check(optional_id("start_event_id", &request.start_event_id));
-        let end_event_id = violations.check(optional_id("end_event_id", &request.end_event_id));
-        let event_types = violations.check_all(event_types(&request.event_types));
-        let rate = violations.check(rate(request.deliveries_per_second));
-        if request.include_delivered && !matches!(scope, Some(ReplayScope::All) | None) {
+            violations.check(optional_id("replay.start_event_id", &replay.start_event_id));
+        let end_event_id =
+            violations.check(optional_id("replay.end_event_id", &replay.end_event_id));
+        let event_types = violations.check_all(event_types(&replay.event_types));
+        let rate = violations.check(rate(replay.deliveries_per_second));
+        if replay.include_delivered && !matches!(scope, Some(ReplayScope::All) | None) {
             let description =
                 "is only for the scope ALL: the others are about what was not delivered";
-            violations.check::<()>(Err(Violation::new("include_delivered", description)));
+            violations.check::<()>(Err(Violation::new("replay.include_delivered", description)));
             return Err(violations);
         }
         match (
@@ -71,7 +74,7 @@ impl TryFrom<v1::ReplayEventsRequest> for ReplayEvents {
                     Some(event_types),
                     Some(deliveries_per_second),
                 ),
-            ) => Ok(ReplayEvents {
+            ) => Ok(CreateReplay {
                 organization_id,
                 endpoint_id,
                 scope,
@@ -80,7 +83,7 @@ impl TryFrom<v1::ReplayEventsRequest> for ReplayEvents {
                 start_event_id,
                 end_event_id,
                 event_types,
-                include_delivered: request.include_delivered,
+                include_delivered: replay.include_delivered,
                 deliveries_per_second,
                 validate_only: request.validate_only,
             }),
@@ -90,13 +93,13 @@ impl TryFrom<v1::ReplayEventsRequest> for ReplayEvents {
 }
 
 fn scope(number: i32) -> Result<ReplayScope, Violation> {
-    let scope = optional_enum::<v1::ReplayScope, _>("scope", number)?;
-    scope.ok_or_else(|| Violation::new("scope", "is required: say MISSED, FAILED or ALL"))
+    let scope = optional_enum::<v1::replay::Scope, _>("replay.scope", number)?;
+    scope.ok_or_else(|| Violation::new("replay.scope", "is required: say MISSED, FAILED or ALL"))
 }
 
 /// An empty list means every type, unlike in a subscription.
 fn event_types(names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
-    if names.is_empty() { Ok(Vec::new()) } else { check_event_types("event_types", names) }
+    if names.is_empty() { Ok(Vec::new()) } else { check_event_types("replay.event_types", names) }
 }
 
 fn rate(deliveries_per_second: i32) -> Result<u32, Violation> {
@@ -105,7 +108,7 @@ fn rate(deliveries_per_second: i32) -> Result<u32, Violation> {
         Ok(rate) if rate <= MAX_REPLAY_RATE => Ok(rate),
         _ => {
             let description = "must be from 1 to 5,000; 0 means 100";
-            Err(Violation::new("deliveries_per_second", description))
+            Err(Violation::new("replay.deliveries_per_second", description))
         }
     }
 }
@@ -158,8 +161,7 @@ impl TryFrom<v1::ListReplaysRequest> for ListReplays {
     fn try_from(request: v1::ListReplaysRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page =
-            violations.check_all(Page::of(request.page_size, &request.page_token, ReplayId::MAX));
+        let page = violations.check_all(Page::of(&request, ReplayId::MAX));
         let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
         match (organization_id, page, endpoint_id) {
             (Some(organization_id), Some(page), Some(endpoint_id)) => {
@@ -174,56 +176,62 @@ impl TryFrom<v1::ListReplaysRequest> for ListReplays {
 mod tests {
     use super::*;
 
-    fn request() -> v1::ReplayEventsRequest {
-        v1::ReplayEventsRequest {
-            organization_id: "acme".to_owned(),
+    fn request() -> v1::Replay {
+        v1::Replay {
             endpoint_id: EndpointId::MIN.to_string(),
-            scope: v1::ReplayScope::All.into(),
-            ..v1::ReplayEventsRequest::default()
+            scope: v1::replay::Scope::All.into(),
+            ..v1::Replay::default()
         }
     }
 
-    fn wrong(request: v1::ReplayEventsRequest) -> Vec<String> {
-        let violations = ReplayEvents::try_from(request).expect_err("it is wrong").into_vec();
+    fn checked(replay: v1::Replay) -> Result<CreateReplay, Violations> {
+        let organization_id = "acme".to_owned();
+        let replay = Some(replay);
+        v1::CreateReplayRequest { organization_id, replay, validate_only: false }.try_into()
+    }
+
+    fn wrong(replay: v1::Replay) -> Vec<String> {
+        let violations = checked(replay).expect_err("it is wrong").into_vec();
         violations.into_iter().map(|violation| violation.field).collect()
     }
 
     #[test]
     fn what_is_left_out_has_its_default() {
-        let replay = ReplayEvents::try_from(request()).expect("it is right");
+        let replay = checked(request()).expect("it is right");
         assert_eq!((replay.deliveries_per_second, replay.end_time), (100, None));
         assert!(replay.event_types.is_empty() && !replay.validate_only);
     }
 
     #[test]
     fn every_wrong_field_is_named() {
-        let all_wrong = v1::ReplayEventsRequest {
+        let all_wrong = v1::Replay {
             scope: 9,
             start_event_id: "evt_1".to_owned(),
             end_event_id: "dlv_1".to_owned(),
             event_types: vec!["policy.block".to_owned(), "webhook.test".to_owned()],
             deliveries_per_second: 5_001,
-            ..v1::ReplayEventsRequest::default()
+            ..v1::Replay::default()
         };
         assert_eq!(
             wrong(all_wrong),
             [
-                "organization_id",
-                "endpoint_id",
-                "scope",
-                "start_event_id",
-                "end_event_id",
-                "event_types[1]",
-                "deliveries_per_second"
+                "replay.endpoint_id",
+                "replay.scope",
+                "replay.start_event_id",
+                "replay.end_event_id",
+                "replay.event_types[1]",
+                "replay.deliveries_per_second"
             ]
         );
-        let unspecified = v1::ReplayEventsRequest { scope: 0, ..request() };
-        assert_eq!(wrong(unspecified), ["scope"]);
-        let duplicates_of_failures = v1::ReplayEventsRequest {
-            scope: v1::ReplayScope::Failed.into(),
+        let nothing = CreateReplay::try_from(v1::CreateReplayRequest::default());
+        let fields = nothing.expect_err("everything is missing").into_vec();
+        let fields: Vec<_> = fields.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["organization_id", "replay.endpoint_id", "replay.scope"]);
+        let duplicates_of_failures = v1::Replay {
+            scope: v1::replay::Scope::Failed.into(),
             include_delivered: true,
             ..request()
         };
-        assert_eq!(wrong(duplicates_of_failures), ["include_delivered"]);
+        assert_eq!(wrong(duplicates_of_failures), ["replay.include_delivered"]);
     }
 }

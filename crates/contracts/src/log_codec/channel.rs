@@ -16,7 +16,7 @@ impl From<&ChannelFact> for Message {
     fn from(fact: &ChannelFact) -> Self {
         match fact {
             ChannelFact::Created(config) => Message::ChannelCreated(pb::ChannelCreated {
-                name: config.name.clone(),
+                display_name: config.display_name.clone(),
                 destination: Some((&config.destination).into()),
                 subscriptions: numbers(&config.subscriptions),
                 endpoint_ids: texts(&config.endpoint_ids),
@@ -37,7 +37,7 @@ impl From<&ChannelFact> for Message {
 pub(super) fn decode(message: Message) -> Result<ChannelFact, DecodeError> {
     Ok(match message {
         Message::ChannelCreated(created) => ChannelFact::Created(ChannelConfig {
-            name: created.name,
+            display_name: created.display_name,
             destination: required("destination", created.destination)?.try_into()?,
             subscriptions: types(&created.subscriptions)?,
             endpoint_ids: all_parsed("endpoint_ids", &created.endpoint_ids)?,
@@ -59,7 +59,7 @@ macro_rules! patches {
         $(impl From<&ChannelPatch> for pb::$message {
             fn from(patch: &ChannelPatch) -> Self {
                 pb::$message {
-                    name: patch.name.clone(),
+                    display_name: patch.display_name.clone(),
                     destination: patch.destination.as_ref().map(Into::into),
                     subscriptions: numbers(patch.subscriptions.as_deref().unwrap_or_default()),
                     endpoints: endpoints(patch.endpoint_ids.as_deref()),
@@ -73,7 +73,7 @@ macro_rules! patches {
 
             fn try_from(message: pb::$message) -> Result<Self, DecodeError> {
                 Ok(ChannelPatch {
-                    name: message.name,
+                    display_name: message.display_name,
                     destination: message.destination.map(TryInto::try_into).transpose()?,
                     subscriptions: some_types(&message.subscriptions)?,
                     endpoint_ids: message

@@ -17,7 +17,7 @@ impl From<&EndpointFact> for Message {
         match fact {
             EndpointFact::Created { config, secret } => {
                 Message::EndpointCreated(pb::EndpointCreated {
-                    name: config.name.clone(),
+                    display_name: config.display_name.clone(),
                     url: config.url.clone(),
                     description: config.description.clone(),
                     event_types: names(&config.event_types),
@@ -66,7 +66,7 @@ pub(super) fn decode(message: Message) -> Result<EndpointFact, DecodeError> {
         Message::EndpointCreated(created) => EndpointFact::Created {
             config: EndpointConfig {
                 event_types: all_parsed("event_types", &created.event_types)?,
-                name: created.name,
+                display_name: created.display_name,
                 url: created.url,
                 description: created.description,
                 payload_format: match created.payload_format {
@@ -113,7 +113,7 @@ macro_rules! patches {
         $(impl From<&EndpointPatch<$format>> for pb::$message {
             fn from(patch: &EndpointPatch<$format>) -> Self {
                 pb::$message {
-                    name: patch.name.clone(),
+                    display_name: patch.display_name.clone(),
                     url: patch.url.clone(),
                     description: patch.description.clone(),
                     event_types: names(patch.event_types.as_deref().unwrap_or_default()),
@@ -128,7 +128,7 @@ macro_rules! patches {
 
             fn try_from(message: pb::$message) -> Result<Self, DecodeError> {
                 Ok(EndpointPatch {
-                    name: message.name,
+                    display_name: message.display_name,
                     url: message.url,
                     description: message.description,
                     event_types: some_types(&message.event_types)?,
@@ -148,8 +148,8 @@ patches! {
 fn disabled(reason: String, cause: DisableCause) -> pb::EndpointDisabled {
     let (kind, delivery_id, since) = match cause {
         DisableCause::Requested => (pb::DisableCause::Unspecified, None, None),
-        DisableCause::Failing { delivery_id, since } => {
-            (pb::DisableCause::Failing, Some(delivery_id), Some(since))
+        DisableCause::FailedTooLong { delivery_id, since } => {
+            (pb::DisableCause::FailedTooLong, Some(delivery_id), Some(since))
         }
         DisableCause::Gone { delivery_id } => (pb::DisableCause::Gone, Some(delivery_id), None),
     };
@@ -165,7 +165,7 @@ fn disable_cause(disabled: &pb::EndpointDisabled) -> Result<DisableCause, Decode
     let delivery_id = || parsed("delivery_id", &disabled.delivery_id);
     Ok(match disabled.cause() {
         pb::DisableCause::Unspecified => DisableCause::Requested,
-        pb::DisableCause::Failing => DisableCause::Failing {
+        pb::DisableCause::FailedTooLong => DisableCause::FailedTooLong {
             delivery_id: delivery_id()?,
             since: timestamp("failing_since", disabled.failing_since)?,
         },

@@ -13,7 +13,7 @@ impl From<&KeyFact> for Message {
     fn from(fact: &KeyFact) -> Self {
         match fact {
             KeyFact::Created(new) => Message::KeyCreated(pb::KeyCreated {
-                name: new.name.clone(),
+                display_name: new.display_name.clone(),
                 role: pb::Role::from(new.role).into(),
                 token_sha256: new.token.0.to_vec(),
                 expire_time: new.expire_time.map(timestamp_to_proto),
@@ -34,7 +34,7 @@ pub(super) fn decode(message: Message) -> Result<KeyFact, DecodeError> {
             token: TokenDigest(exactly("token_sha256", created.token_sha256)?),
             expire_time: optional_timestamp("expire_time", created.expire_time)?,
             session: created.session.map(session).transpose()?,
-            name: created.name,
+            display_name: created.display_name,
         }),
         Message::KeyRevoked(pb::KeyRevoked {}) => KeyFact::Revoked,
         Message::SessionEnded(pb::SessionEnded {}) => KeyFact::SessionEnded,

@@ -9,10 +9,9 @@ use keeptrusts_webhooks_domain::limits::{
 /// Message in `keeptrusts.webhooks.v1`, field and limit. The values of a google.protobuf.Struct are counted
 /// together, see [`super::Examination::structure`].
 pub(super) const LIMITS: &[(&str, &str, usize)] = &[
-    ("CreateEndpointRequest", "event_types", MAX_EVENT_TYPES),
     ("Endpoint", "event_types", MAX_EVENT_TYPES),
-    ("ReplayEventsRequest", "event_types", MAX_EVENT_TYPES),
-    ("PublishEventsRequest", "events", MAX_EVENTS_PER_BATCH),
+    ("Replay", "event_types", MAX_EVENT_TYPES),
+    ("BatchPublishEventsRequest", "requests", MAX_EVENTS_PER_BATCH),
     ("Channel", "subscriptions", MAX_SUBSCRIPTIONS),
     ("Channel", "endpoint_ids", MAX_CHANNEL_ENDPOINTS),
     ("EmailDestination", "recipients", MAX_RECIPIENTS),

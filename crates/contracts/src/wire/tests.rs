@@ -45,17 +45,21 @@ fn list_of(count: usize) -> Struct {
 #[test]
 fn a_repeated_field_may_have_as_many_entries_as_its_limit_and_no_more() {
     let names = |count| vec![String::new(); count];
-    let request =
-        |count| v1::CreateEndpointRequest { event_types: names(count), ..Default::default() };
+    let request = |count| v1::CreateEndpointRequest {
+        endpoint: Some(v1::Endpoint { event_types: names(count), ..v1::Endpoint::default() }),
+        ..Default::default()
+    };
     assert!(examined("CreateEndpointRequest", &request(100)).is_ok());
     assert_eq!(
         examined("CreateEndpointRequest", &request(101)),
-        Err("event_types: has more than 100 entries, which is its limit".to_owned())
+        Err("endpoint.event_types: has more than 100 entries, which is its limit".to_owned())
     );
 
-    let request =
-        |count| v1::ReplayEventsRequest { event_types: names(count), ..Default::default() };
-    assert!(examined("ReplayEventsRequest", &request(101)).is_err());
+    let request = |count| v1::CreateReplayRequest {
+        replay: Some(v1::Replay { event_types: names(count), ..v1::Replay::default() }),
+        ..Default::default()
+    };
+    assert!(examined("CreateReplayRequest", &request(101)).is_err());
 
     let request = |count| {
         let endpoint = v1::Endpoint { event_types: names(count), ..Default::default() };
@@ -89,14 +93,14 @@ fn a_repeated_field_may_have_as_many_entries_as_its_limit_and_no_more() {
         Err("channel.email.recipients: has more than 20 entries, which is its limit".to_owned())
     );
 
-    let batch = |count| v1::PublishEventsRequest {
-        events: vec![v1::PublishEventRequest::default(); count],
+    let batch = |count| v1::BatchPublishEventsRequest {
+        requests: vec![v1::PublishEventRequest::default(); count],
         ..Default::default()
     };
-    assert!(examined("PublishEventsRequest", &batch(1_000)).is_ok());
+    assert!(examined("BatchPublishEventsRequest", &batch(1_000)).is_ok());
     assert_eq!(
-        examined("PublishEventsRequest", &batch(1_001)),
-        Err("events: has more than 1000 entries, which is its limit".to_owned())
+        examined("BatchPublishEventsRequest", &batch(1_001)),
+        Err("requests: has more than 1000 entries, which is its limit".to_owned())
     );
 }
 
@@ -131,11 +135,14 @@ fn the_values_of_a_structure_are_counted_together_on_all_levels() {
     );
     // Each event of a batch has its own.
     let events = vec![publish(list_of(most)), publish(list_of(most))];
-    let batch = v1::PublishEventsRequest { events, ..Default::default() };
-    assert!(examined("PublishEventsRequest", &batch).is_ok());
+    let batch = v1::BatchPublishEventsRequest { requests: events, ..Default::default() };
+    assert!(examined("BatchPublishEventsRequest", &batch).is_ok());
     let events = vec![publish(list_of(1)), publish(list_of(most + 1))];
-    let batch = v1::PublishEventsRequest { events, ..Default::default() };
-    assert_eq!(examined("PublishEventsRequest", &batch), Err(format!("events[1].{refused}")));
+    let batch = v1::BatchPublishEventsRequest { requests: events, ..Default::default() };
+    assert_eq!(
+        examined("BatchPublishEventsRequest", &batch),
+        Err(format!("requests[1].{refused}"))
+    );
 }
 
 #[test]
@@ -154,8 +161,13 @@ fn the_memory_of_a_message_is_estimated_from_its_elements() {
 
 #[test]
 fn entries_after_an_unknown_field_are_counted() {
-    let request =
-        v1::CreateEndpointRequest { event_types: vec![String::new(); 101], ..Default::default() };
+    let request = v1::CreateEndpointRequest {
+        endpoint: Some(v1::Endpoint {
+            event_types: vec![String::new(); 101],
+            ..v1::Endpoint::default()
+        }),
+        ..Default::default()
+    };
     let many = request.encode_to_vec();
     // Field 99: a number, eight and four bytes, a text, and a group with a field and another group.
     let unknown: [&[u8]; 5] = [

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::attempt::{
     Attempt, AttemptDetails, AttemptOutcome, HttpExchange, Trigger,
 };
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret, StatusCause};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret, StateCause};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -28,7 +28,7 @@ const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 fn an_endpoint_is_shown_without_its_secrets() {
     let secret = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
     let config = EndpointConfig {
-        name: "siem".to_owned(),
+        display_name: "siem".to_owned(),
         url: "https://siem.example/".to_owned(),
         description: "notes".to_owned(),
         event_types: vec![EventType::PolicyBlock],
@@ -39,21 +39,23 @@ fn an_endpoint_is_shown_without_its_secrets() {
         Endpoint::created(endpoint_id(), organization, config, secret.clone(), time());
     endpoint.previous_secret = Some(PreviousSecret { secret, expire_time: time() });
     let shown = v1::Endpoint {
+        secret: String::new(),
+        routing_key: String::new(),
         id: endpoint_id().to_string(),
         organization_id: "default".to_owned(),
-        name: "siem".to_owned(),
+        display_name: "siem".to_owned(),
         url: "https://siem.example/".to_owned(),
         description: "notes".to_owned(),
         event_types: vec!["policy.block".to_owned()],
-        status: v1::EndpointStatus::Active.into(),
-        status_reason: String::new(),
+        state: v1::endpoint::State::Active.into(),
+        state_reason: String::new(),
         etag: "\"1\"".to_owned(),
         create_time: Some(proto_time()),
         update_time: Some(proto_time()),
         previous_secret_expire_time: Some(proto_time()),
-        status_time: Some(proto_time()),
-        status_cause: v1::EndpointStatusCause::Unspecified.into(),
-        status_delivery_id: String::new(),
+        state_time: Some(proto_time()),
+        state_cause: None,
+        state_delivery_id: String::new(),
         failing_since_time: None,
         pause: None,
         payload_format: v1::PayloadFormat::Pagerduty.into(),
@@ -64,14 +66,14 @@ fn an_endpoint_is_shown_without_its_secrets() {
 }
 
 #[test]
-fn the_cause_of_an_endpoints_status_is_shown() {
+fn the_cause_of_an_endpoints_state_is_shown() {
     for (cause, shown) in [
-        (StatusCause::Requested, v1::EndpointStatusCause::Requested),
-        (StatusCause::Exhausted, v1::EndpointStatusCause::Exhausted),
-        (StatusCause::Failing, v1::EndpointStatusCause::Failing),
-        (StatusCause::Gone, v1::EndpointStatusCause::Gone),
+        (StateCause::Requested, v1::endpoint::StateCause::Requested),
+        (StateCause::Exhausted, v1::endpoint::StateCause::Exhausted),
+        (StateCause::FailedTooLong, v1::endpoint::StateCause::FailedTooLong),
+        (StateCause::Gone, v1::endpoint::StateCause::Gone),
     ] {
-        assert_eq!(v1::EndpointStatusCause::from(cause), shown);
+        assert_eq!(v1::endpoint::StateCause::from(cause), shown);
     }
 }
 
@@ -141,7 +143,7 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
         event_id: event_id().to_string(),
         event_type: "policy.block".to_owned(),
         endpoint_id: endpoint_id().to_string(),
-        state: v1::DeliveryState::Retrying.into(),
+        state: v1::delivery::State::Retrying.into(),
         attempt_count: 3,
         next_attempt_time: Some(proto_time()),
         trace_id: TRACE_ID.to_owned(),
@@ -218,12 +220,12 @@ fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
         event_type: "policy.block".to_owned(),
         endpoint_id: endpoint_id().to_string(),
         number: 3,
-        trigger: v1::AttemptTrigger::Manual.into(),
+        trigger: v1::attempt::Trigger::Manual.into(),
         start_time: Some(proto_time()),
         duration: Some(prost_types::Duration { seconds: 1, nanos: 250_000_000 }),
         status_code: 503,
         error: "answered 503".to_owned(),
-        outcome: v1::AttemptOutcome::Retrying.into(),
+        outcome: v1::attempt::Outcome::Retrying.into(),
         next_attempt_time: Some(proto_time()),
         remark: "the answer's body ended early".to_owned(),
         ..Default::default()
@@ -270,20 +272,20 @@ fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
 fn every_state_has_its_own_number_and_zero_has_no_meaning() {
     use DeliveryState::{Cancelled, Delivered, Failed, Retrying, Scheduled};
     for state in [Scheduled, Retrying, Delivered, Failed, Cancelled] {
-        assert_eq!(Option::from(v1::DeliveryState::from(state)), Some(state));
+        assert_eq!(Option::from(v1::delivery::State::from(state)), Some(state));
     }
     for outcome in [AttemptOutcome::Delivered, AttemptOutcome::Retrying, AttemptOutcome::Failed] {
-        assert_eq!(Option::from(v1::AttemptOutcome::from(outcome)), Some(outcome));
+        assert_eq!(Option::from(v1::attempt::Outcome::from(outcome)), Some(outcome));
     }
-    assert_eq!(Option::<DeliveryState>::from(v1::DeliveryState::Unspecified), None);
-    assert_eq!(Option::<AttemptOutcome>::from(v1::AttemptOutcome::Unspecified), None);
+    assert_eq!(Option::<DeliveryState>::from(v1::delivery::State::Unspecified), None);
+    assert_eq!(Option::<AttemptOutcome>::from(v1::attempt::Outcome::Unspecified), None);
 }
 
 #[test]
 fn an_event_type_is_shown_with_its_category() {
     let shown = v1::EventType::from(EventType::ConfigSyncFailed);
     assert_eq!(
-        (shown.name.as_str(), shown.category.as_str()),
+        (shown.id.as_str(), shown.category.as_str()),
         ("config.sync.failed", "Configuration")
     );
     assert!(!shown.description.is_empty());

@@ -19,7 +19,7 @@ fn deliveries_can_be_filtered_by_every_field_of_the_request() {
         endpoint_id: endpoint_id().to_string(),
         event_id: event_id().to_string(),
         event_type: "policy.block".to_owned(),
-        state: v1::DeliveryState::Retrying.into(),
+        state: v1::delivery::State::Retrying.into(),
         end_time: Some(proto_time()),
         ..Default::default()
     };
@@ -47,7 +47,7 @@ fn attempts_can_be_filtered_by_every_field_of_the_request() {
     let request = v1::ListAttemptsRequest {
         organization_id: "default".to_owned(),
         delivery_id: delivery_id().to_string(),
-        outcome: v1::AttemptOutcome::Failed.into(),
+        outcome: v1::attempt::Outcome::Failed.into(),
         ..Default::default()
     };
     let list = ListAttempts::try_from(request).expect("right");

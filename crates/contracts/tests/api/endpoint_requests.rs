@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::api::{
     RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use prost_types::FieldMask;
@@ -17,10 +17,12 @@ const SECRET: &str = "0123456789abcdef";
 fn create() -> v1::CreateEndpointRequest {
     v1::CreateEndpointRequest {
         organization_id: "default".to_owned(),
-        name: "siem".to_owned(),
-        url: "https://siem.example/in".to_owned(),
-        event_types: vec!["user.invited".to_owned(), "policy.block".to_owned()],
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "siem".to_owned(),
+            url: "https://siem.example/in".to_owned(),
+            event_types: vec!["user.invited".to_owned(), "policy.block".to_owned()],
+            ..v1::Endpoint::default()
+        }),
     }
 }
 
@@ -28,19 +30,18 @@ fn create() -> v1::CreateEndpointRequest {
 fn update() -> v1::UpdateEndpointRequest {
     let endpoint = v1::Endpoint {
         id: endpoint_id().to_string(),
-        name: "new".to_owned(),
+        display_name: "new".to_owned(),
         url: "https://new.example/".to_owned(),
         description: "notes".to_owned(),
         event_types: vec!["policy.block".to_owned()],
         etag: "\"1\"".to_owned(),
+        secret: SECRET.to_owned(),
         ..Default::default()
     };
     v1::UpdateEndpointRequest {
         organization_id: "default".to_owned(),
         endpoint: Some(endpoint),
         update_mask: None,
-        secret: SECRET.to_owned(),
-        routing_key: String::new(),
     }
 }
 
@@ -55,7 +56,8 @@ fn a_valid_endpoint_is_normalized() {
     assert_eq!(created.organization_id.as_str(), "default");
     assert_eq!(created.config.event_types, [EventType::PolicyBlock, EventType::UserInvited]);
     assert_eq!(created.secret, None, "one is to be generated");
-    let request = v1::CreateEndpointRequest { secret: SECRET.to_owned(), ..create() };
+    let mut request = create();
+    request.endpoint.as_mut().expect("given").secret = SECRET.to_owned();
     let secret = CreateEndpoint::try_from(request).expect("right").secret.expect("given");
     assert_eq!(secret.expose(), SECRET);
 }
@@ -64,45 +66,40 @@ fn a_valid_endpoint_is_normalized() {
 fn all_invalid_fields_of_a_request_are_reported_at_once() {
     let request = v1::CreateEndpointRequest {
         organization_id: String::new(),
-        name: String::new(),
-        url: "http://siem.example/".to_owned(),
-        description: "d".repeat(1_001),
-        event_types: vec!["policy.block".to_owned(), "policy.violated".to_owned()],
-        secret: "short".to_owned(),
-        payload_format: 99,
-        payload_template: String::new(),
-        routing_key: "short".to_owned(),
+        endpoint: Some(v1::Endpoint {
+            display_name: String::new(),
+            url: "http://siem.example/".to_owned(),
+            description: "d".repeat(1_001),
+            event_types: vec!["policy.block".to_owned(), "policy.violated".to_owned()],
+            secret: "short".to_owned(),
+            payload_format: 99,
+            payload_template: String::new(),
+            routing_key: "short".to_owned(),
+            ..v1::Endpoint::default()
+        }),
     };
     assert_eq!(
         wrong_fields(CreateEndpoint::try_from(request)),
         [
             "organization_id",
-            "name",
-            "url",
-            "description",
-            "event_types[1]",
-            "secret",
-            "payload_format",
-            "routing_key"
+            "endpoint.display_name",
+            "endpoint.url",
+            "endpoint.description",
+            "endpoint.event_types[1]",
+            "endpoint.secret",
+            "endpoint.payload_format",
+            "endpoint.routing_key"
         ]
     );
 }
 
 #[test]
-fn a_request_has_the_configuration_of_the_endpoint_that_it_creates() {
-    // Without `..`: the compiler asks for the value of a new field.
-    let request = v1::CreateEndpointRequest {
-        organization_id: String::new(),
-        name: "siem".to_owned(),
-        url: "https://siem.example/".to_owned(),
-        description: "notes".to_owned(),
-        event_types: vec!["policy.block".to_owned()],
-        secret: String::new(),
-        payload_format: v1::PayloadFormat::Custom.into(),
-        payload_template: "{}".to_owned(),
-        routing_key: String::new(),
-    };
-    assert_eq!(v1::CreateEndpointRequest::from(v1::Endpoint::from(request.clone())), request);
+fn an_endpoint_is_required_to_create_one() {
+    let nothing = v1::CreateEndpointRequest::default();
+    assert_eq!(
+        wrong_fields(CreateEndpoint::try_from(nothing)),
+        ["organization_id", "endpoint.display_name", "endpoint.url", "endpoint.event_types"]
+    );
 }
 
 #[test]
@@ -110,7 +107,7 @@ fn an_update_without_a_mask_changes_the_fields_that_are_not_empty() {
     let updated = UpdateEndpoint::try_from(update()).expect("right");
     assert_eq!(updated.endpoint_id, endpoint_id());
     assert_eq!(updated.etag.as_deref(), Some("\"1\""));
-    assert_eq!(updated.patch.name.as_deref(), Some("new"));
+    assert_eq!(updated.patch.display_name.as_deref(), Some("new"));
     assert_eq!(updated.patch.event_types, Some(vec![EventType::PolicyBlock]));
     assert!(
         updated.patch.url.is_some()
@@ -119,10 +116,12 @@ fn an_update_without_a_mask_changes_the_fields_that_are_not_empty() {
     );
 
     let endpoint = v1::Endpoint { id: endpoint_id().to_string(), ..Default::default() };
-    let nothing =
-        v1::UpdateEndpointRequest { endpoint: Some(endpoint), secret: String::new(), ..update() };
+    let nothing = v1::UpdateEndpointRequest { endpoint: Some(endpoint), ..update() };
     let updated = UpdateEndpoint::try_from(nothing.clone()).expect("right, if pointless");
-    assert_eq!((&updated.etag, &updated.patch.name, &updated.patch.url), (&None, &None, &None));
+    assert_eq!(
+        (&updated.etag, &updated.patch.display_name, &updated.patch.url),
+        (&None, &None, &None)
+    );
     assert!(updated.patch.description.is_none() && updated.patch.event_types.is_none());
     assert_eq!(updated.secret, None);
     let empty_mask =
@@ -135,7 +134,9 @@ fn an_update_with_a_mask_changes_the_fields_that_it_names() {
     let updated = UpdateEndpoint::try_from(with_mask(&["description"])).expect("right");
     assert_eq!(updated.patch.description.as_deref(), Some("notes"));
     assert!(
-        updated.patch.name.is_none() && updated.patch.url.is_none() && updated.secret.is_none()
+        updated.patch.display_name.is_none()
+            && updated.patch.url.is_none()
+            && updated.secret.is_none()
     );
 
     let mut emptied = with_mask(&["description"]);
@@ -147,7 +148,7 @@ fn an_update_with_a_mask_changes_the_fields_that_it_names() {
 #[test]
 fn a_star_means_every_field_but_the_secret() {
     let updated = UpdateEndpoint::try_from(with_mask(&["*"])).expect("right");
-    assert!(updated.patch.name.is_some() && updated.patch.url.is_some());
+    assert!(updated.patch.display_name.is_some() && updated.patch.url.is_some());
     assert!(updated.patch.description.is_some() && updated.patch.event_types.is_some());
     assert_eq!(updated.secret, None);
     for both in [["secret", "*"], ["*", "secret"]] {
@@ -157,7 +158,7 @@ fn a_star_means_every_field_but_the_secret() {
 
 #[test]
 fn a_mask_with_a_field_that_cannot_be_updated_is_refused() {
-    let wrong = UpdateEndpoint::try_from(with_mask(&["name", "status", "endpoint.url"]));
+    let wrong = UpdateEndpoint::try_from(with_mask(&["display_name", "state", "endpoint.url"]));
     assert_eq!(wrong_fields(wrong), ["update_mask.paths[1]", "update_mask.paths[2]"]);
 }
 
@@ -165,12 +166,17 @@ fn a_mask_with_a_field_that_cannot_be_updated_is_refused() {
 fn a_required_field_that_a_mask_names_must_be_given() {
     let request = v1::UpdateEndpointRequest {
         endpoint: Some(v1::Endpoint { id: "evt_1".to_owned(), ..Default::default() }),
-        secret: String::new(),
         ..with_mask(&["*", "secret"])
     };
     assert_eq!(
         wrong_fields(UpdateEndpoint::try_from(request)),
-        ["endpoint.id", "endpoint.name", "endpoint.url", "endpoint.event_types", "secret"]
+        [
+            "endpoint.id",
+            "endpoint.display_name",
+            "endpoint.url",
+            "endpoint.event_types",
+            "endpoint.secret"
+        ]
     );
     let request = v1::UpdateEndpointRequest { endpoint: None, ..update() };
     assert_eq!(wrong_fields(UpdateEndpoint::try_from(request)), ["endpoint"]);
@@ -216,29 +222,29 @@ fn an_endpoint_is_named_by_two_ids() {
 fn lists_are_filtered_and_cut_into_pages() {
     let request = v1::ListEndpointsRequest {
         organization_id: "default".to_owned(),
-        status: v1::EndpointStatus::Degraded.into(),
+        state: v1::endpoint::State::Degraded.into(),
         search: "siem".to_owned(),
         ..Default::default()
     };
     let list = ListEndpoints::try_from(request.clone()).expect("right");
     assert_eq!((list.page.size, list.page.before), (50, EndpointId::MAX));
-    assert_eq!(list.status, Some(EndpointStatus::Degraded));
+    assert_eq!(list.state, Some(EndpointState::Degraded));
     assert_eq!(list.search.as_deref(), Some("siem"));
 
     let wrong = v1::ListEndpointsRequest {
         page_size: -1,
         page_token: "?".to_owned(),
-        status: 99,
+        state: 99,
         search: "\0".to_owned(),
         ..request
     };
     assert_eq!(
         wrong_fields(ListEndpoints::try_from(wrong)),
-        ["page_size", "page_token", "status", "search"]
+        ["page_size", "page_token", "state", "search"]
     );
     let all = v1::ListEndpointsRequest { organization_id: "a".to_owned(), ..Default::default() };
     let all = ListEndpoints::try_from(all).expect("right");
-    assert_eq!((all.status, all.search), (None, None));
+    assert_eq!((all.state, all.search), (None, None));
 }
 
 #[test]

@@ -137,9 +137,9 @@ fn each_event_of_a_batch_is_checked_on_its_own() {
         ..publish()
     };
     let wrong = v1::PublishEventRequest { payload: None, ..of("") };
-    let batch = PublishBatch::try_from(v1::PublishEventsRequest {
+    let batch = PublishBatch::try_from(v1::BatchPublishEventsRequest {
         organization_id: "default".to_owned(),
-        events: vec![of(""), of("default"), of("other"), wrong],
+        requests: vec![of(""), of("default"), of("other"), wrong],
     });
     let [empty, same, other, wrong]: [_; 4] =
         batch.expect("right as a whole").events.try_into().expect("four");
@@ -152,14 +152,14 @@ fn each_event_of_a_batch_is_checked_on_its_own() {
 #[test]
 fn a_batch_has_1_to_1000_events() {
     let batch = |count| {
-        PublishBatch::try_from(v1::PublishEventsRequest {
+        PublishBatch::try_from(v1::BatchPublishEventsRequest {
             organization_id: "default".to_owned(),
-            events: vec![publish(); count],
+            requests: vec![publish(); count],
         })
     };
     assert_eq!(batch(1_000).map(|batch| batch.events.len()), Ok(1_000));
     for count in [0, 1_001] {
-        assert_eq!(wrong_fields(batch(count)), ["events"], "{count}");
+        assert_eq!(wrong_fields(batch(count)), ["requests"], "{count}");
     }
 }
 

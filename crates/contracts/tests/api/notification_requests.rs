@@ -16,7 +16,7 @@ fn create(destination: Destination) -> v1::CreateChannelRequest {
     v1::CreateChannelRequest {
         organization_id: "default".to_owned(),
         channel: Some(v1::Channel {
-            name: "on call".to_owned(),
+            display_name: "on call".to_owned(),
             destination: Some(destination),
             subscriptions: vec![
                 v1::NotificationType::WeeklySummary.into(),
@@ -88,7 +88,7 @@ fn every_invalid_field_of_a_destination_is_named() {
     assert_eq!(wrong(email), ["channel.email.recipients[1]"]);
     let nothing = v1::CreateChannelRequest::default();
     let fields =
-        ["organization_id", "channel.name", "channel.destination", "channel.subscriptions"];
+        ["organization_id", "channel.display_name", "channel.destination", "channel.subscriptions"];
     assert_eq!(wrong_fields(CreateChannel::try_from(nothing)), fields);
     let mut test = create(slack("https://hooks.example/"));
     if let Some(channel) = &mut test.channel {
@@ -103,7 +103,7 @@ fn update(destination: Option<Destination>, paths: &[&str]) -> v1::UpdateChannel
         organization_id: "default".to_owned(),
         channel: Some(v1::Channel {
             id: ChannelId::MIN.to_string(),
-            name: "new".to_owned(),
+            display_name: "new".to_owned(),
             destination,
             ..Default::default()
         }),
@@ -115,10 +115,14 @@ fn update(destination: Option<Destination>, paths: &[&str]) -> v1::UpdateChannel
 fn an_update_changes_the_fields_of_its_mask_and_keeps_a_secret_that_is_not_given() {
     let moved = webhook("https://new.example/", "");
     let implied = UpdateChannel::try_from(update(Some(moved.clone()), &[])).expect("right");
-    assert_eq!((implied.patch.name.as_deref(), implied.patch.subscriptions), (Some("new"), None));
+    assert_eq!(
+        (implied.patch.display_name.as_deref(), implied.patch.subscriptions),
+        (Some("new"), None)
+    );
     let destination = implied.patch.destination.expect("given");
     assert_eq!((destination.kind, destination.secret), (ChannelKind::Webhook, None));
-    let named = UpdateChannel::try_from(update(Some(moved.clone()), &["name"])).expect("right");
+    let named =
+        UpdateChannel::try_from(update(Some(moved.clone()), &["display_name"])).expect("right");
     assert_eq!(named.patch.destination, None);
     // All but the destination: what has no value is wrong.
     let all = wrong_fields(UpdateChannel::try_from(update(Some(moved), &["*"])));

@@ -12,13 +12,15 @@ const KEY: &str = "0123456789abcdef0123456789ABCDEF";
 fn create(format: v1::PayloadFormat, template: &str, key: &str) -> v1::CreateEndpointRequest {
     v1::CreateEndpointRequest {
         organization_id: "default".to_owned(),
-        name: "alerts".to_owned(),
-        url: "https://events.pagerduty.com/v2/enqueue".to_owned(),
-        event_types: vec!["policy.block".to_owned()],
-        payload_format: format.into(),
-        payload_template: template.to_owned(),
-        routing_key: key.to_owned(),
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "alerts".to_owned(),
+            url: "https://events.pagerduty.com/v2/enqueue".to_owned(),
+            event_types: vec!["policy.block".to_owned()],
+            payload_format: format.into(),
+            payload_template: template.to_owned(),
+            routing_key: key.to_owned(),
+            ..v1::Endpoint::default()
+        }),
     }
 }
 
@@ -36,12 +38,12 @@ fn a_new_endpoint_has_the_given_format_or_by_default_ours() {
     let alert = created(Format::Pagerduty, "", KEY);
     assert_eq!(alert.routing_key().expect("a key").secret().expose(), KEY);
     for (format, template, key, field) in [
-        (Format::Custom, "", "", "payload_template"),
-        (Format::Slack, "{}", "", "payload_template"),
-        (Format::Unspecified, "{}", "", "payload_template"),
-        (Format::Pagerduty, "", "", "routing_key"),
-        (Format::Pagerduty, "", "0123", "routing_key"),
-        (Format::Slack, "", KEY, "routing_key"),
+        (Format::Custom, "", "", "endpoint.payload_template"),
+        (Format::Slack, "{}", "", "endpoint.payload_template"),
+        (Format::Unspecified, "{}", "", "endpoint.payload_template"),
+        (Format::Pagerduty, "", "", "endpoint.routing_key"),
+        (Format::Pagerduty, "", "0123", "endpoint.routing_key"),
+        (Format::Slack, "", KEY, "endpoint.routing_key"),
     ] {
         let wrong = CreateEndpoint::try_from(create(format, template, key));
         assert_eq!(wrong_fields(wrong), [field], "{format:?}");
@@ -56,11 +58,12 @@ fn update(
 ) -> v1::UpdateEndpointRequest {
     let endpoint = v1::Endpoint {
         id: endpoint_id().to_string(),
-        name: "new".to_owned(),
+        display_name: "new".to_owned(),
         url: "https://new.example/".to_owned(),
         event_types: vec!["policy.block".to_owned()],
         payload_format: format.into(),
         payload_template: template.to_owned(),
+        routing_key: key.to_owned(),
         ..Default::default()
     };
     let paths = paths.iter().map(|path| (*path).to_owned()).collect();
@@ -68,8 +71,6 @@ fn update(
         organization_id: "default".to_owned(),
         endpoint: Some(endpoint),
         update_mask: Some(FieldMask { paths }),
-        secret: String::new(),
-        routing_key: key.to_owned(),
     }
 }
 
@@ -80,7 +81,10 @@ fn updated(request: v1::UpdateEndpointRequest) -> PayloadPatch<RoutingKey> {
 #[test]
 fn an_update_changes_the_parts_of_the_format_that_its_mask_names() {
     use v1::PayloadFormat as Format;
-    assert_eq!(updated(update(&["name"], Format::Slack, "{}", KEY)), PayloadPatch::default());
+    assert_eq!(
+        updated(update(&["display_name"], Format::Slack, "{}", KEY)),
+        PayloadPatch::default()
+    );
     let kind = updated(update(&["payload_format"], Format::Slack, "{}", KEY));
     let slack = PayloadPatch { kind: Some(PayloadKind::Slack), ..PayloadPatch::default() };
     assert_eq!(kind, slack);
@@ -89,7 +93,7 @@ fn an_update_changes_the_parts_of_the_format_that_its_mask_names() {
     assert!(updated(update(&["routing_key"], Format::Slack, "", KEY)).routing_key.is_some());
     let wrong = update(&["payload_format", "routing_key"], Format::Unspecified, "", "");
     let wrong = UpdateEndpoint::try_from(wrong);
-    assert_eq!(wrong_fields(wrong), ["endpoint.payload_format", "routing_key"]);
+    assert_eq!(wrong_fields(wrong), ["endpoint.payload_format", "endpoint.routing_key"]);
 }
 
 #[test]

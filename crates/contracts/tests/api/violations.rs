@@ -6,9 +6,9 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use keeptrusts_webhooks_contracts::v1::{
-    CreateEndpointRequest, Endpoint, GetEndpointStatsRequest, ListAttemptsRequest,
-    ListDeliveriesRequest, ListEndpointsRequest, ListEventsRequest, PublishEventRequest,
-    PublishEventsRequest, RotateSecretRequest, UpdateEndpointRequest, WatchDeliveriesRequest,
+    BatchPublishEventsRequest, CreateEndpointRequest, Endpoint, GetEndpointStatsRequest,
+    ListAttemptsRequest, ListDeliveriesRequest, ListEndpointsRequest, ListEventsRequest,
+    PublishEventRequest, RotateSecretRequest, UpdateEndpointRequest, WatchDeliveriesRequest,
 };
 use prost_types::FieldMask;
 
@@ -53,48 +53,97 @@ fn with_json(request: &mut PublishEventRequest, json: &str) {
 fn an_endpoint_to_be_created() {
     let right = CreateEndpointRequest {
         organization_id: organization_id(),
-        name: "siem".to_owned(),
-        url: "https://example.com/hooks".to_owned(),
-        event_types: vec!["policy.violation".to_owned()],
-        ..Default::default()
+        endpoint: Some(Endpoint {
+            display_name: "siem".to_owned(),
+            url: "https://example.com/hooks".to_owned(),
+            event_types: vec!["policy.violation".to_owned()],
+            ..Endpoint::default()
+        }),
     };
     let long_url = |bytes: usize| format!("https://example.com/{}", "x".repeat(bytes - 20));
-    let accepted = CreateEndpointRequest {
-        name: "é".repeat(100),
-        url: long_url(2_048),
-        description: "é".repeat(1_000),
-        secret: "x".repeat(256),
-        ..right.clone()
-    };
+    let mut accepted = right.clone();
+    let endpoint = new(&mut accepted);
+    endpoint.display_name = "é".repeat(100);
+    endpoint.url = long_url(2_048);
+    endpoint.description = "é".repeat(1_000);
+    endpoint.secret = "x".repeat(256);
     CreateEndpoint::try_from(accepted).expect("the limits are within the rules");
     let wrong: &[Wrong<CreateEndpointRequest>] = &[
         (|r| r.organization_id.clear(), "organization_id", "required"),
         (|r| r.organization_id = "Acme".to_owned(), "organization_id", "a-z"),
         (|r| r.organization_id = "a".repeat(65), "organization_id", "64"),
-        (|r| r.name.clear(), "name", "is required"),
-        (|r| r.name = "é".repeat(101), "name", "is 101 characters; it may be at most 100"),
-        (|r| r.name = "a\nb".to_owned(), "name", "control characters"),
-        (|r| r.description = "x".repeat(1_001), "description", "at most 1000"),
-        (|r| r.url.clear(), "url", "is required"),
-        (|r| r.url = "example.com".to_owned(), "url", "write https://host/path"),
-        (|r| r.url = "http://example.com/".to_owned(), "url", "must begin with https://"),
-        (|r| r.url = "ftp://example.com/".to_owned(), "url", "it must be https"),
-        (|r| r.url = "https:///hooks".to_owned(), "url", "has no host"),
-        (|r| r.url = "https://me:secret@example.com/".to_owned(), "url", "user name or password"),
-        (|r| r.url = format!("https://h/{}", "x".repeat(2_039)), "url", "is 2049 bytes"),
-        (|r| r.event_types.clear(), "event_types", "at least one"),
+        (|r| new(r).display_name.clear(), "endpoint.display_name", "is required"),
         (
-            |r| r.event_types.push("policy.violated".to_owned()),
-            "event_types[1]",
+            |r| new(r).display_name = "é".repeat(101),
+            "endpoint.display_name",
+            "is 101 characters; it may be at most 100",
+        ),
+        (
+            |r| new(r).display_name = "a\nb".to_owned(),
+            "endpoint.display_name",
+            "control characters",
+        ),
+        (|r| new(r).description = "x".repeat(1_001), "endpoint.description", "at most 1000"),
+        (|r| new(r).url.clear(), "endpoint.url", "is required"),
+        (|r| new(r).url = "example.com".to_owned(), "endpoint.url", "write https://host/path"),
+        (
+            |r| new(r).url = "http://example.com/".to_owned(),
+            "endpoint.url",
+            "must begin with https://",
+        ),
+        (|r| new(r).url = "ftp://example.com/".to_owned(), "endpoint.url", "it must be https"),
+        (|r| new(r).url = "https:///hooks".to_owned(), "endpoint.url", "has no host"),
+        (
+            |r| new(r).url = "https://me:secret@example.com/".to_owned(),
+            "endpoint.url",
+            "user name or password",
+        ),
+        (
+            |r| new(r).url = format!("https://h/{}", "x".repeat(2_039)),
+            "endpoint.url",
+            "is 2049 bytes",
+        ),
+        (|r| new(r).event_types.clear(), "endpoint.event_types", "at least one"),
+        (
+            |r| new(r).event_types.push("policy.violated".to_owned()),
+            "endpoint.event_types[1]",
             "is not an event type (see ListEventTypes)",
         ),
-        (|r| r.event_types.push("webhook.test".to_owned()), "event_types[1]", "subscribed"),
-        (|r| r.secret = "x".repeat(15), "secret", "is 15 bytes; it must be 16 to 256"),
-        (|r| r.secret = "x".repeat(257), "secret", "is 257 bytes; it must be 16 to 256"),
-        (|r| r.secret = "whsec_correct-horse-battery".to_owned(), "secret", "24 to 64 bytes"),
-        (|r| r.secret = format!("whsk_{}", "A".repeat(44)), "secret", "give whsec_ and the base64"),
-        (|r| r.secret = " correct horse battery".to_owned(), "secret", "ends with a blank"),
-        (|r| r.secret = "correct horse battery\n".to_owned(), "secret", "a line break (U+000A)"),
+        (
+            |r| new(r).event_types.push("webhook.test".to_owned()),
+            "endpoint.event_types[1]",
+            "subscribed",
+        ),
+        (
+            |r| new(r).secret = "x".repeat(15),
+            "endpoint.secret",
+            "is 15 bytes; it must be 16 to 256",
+        ),
+        (
+            |r| new(r).secret = "x".repeat(257),
+            "endpoint.secret",
+            "is 257 bytes; it must be 16 to 256",
+        ),
+        (
+            |r| new(r).secret = "whsec_correct-horse-battery".to_owned(),
+            "endpoint.secret",
+            "24 to 64 bytes",
+        ),
+        (
+            |r| new(r).secret = format!("whsk_{}", "A".repeat(44)),
+            "endpoint.secret",
+            "give whsec_ and the base64",
+        ),
+        (
+            |r| new(r).secret = " correct horse battery".to_owned(),
+            "endpoint.secret",
+            "ends with a blank",
+        ),
+        (
+            |r| new(r).secret = "correct horse battery\n".to_owned(),
+            "endpoint.secret",
+            "a line break (U+000A)",
+        ),
     ];
     assert_each_is_refused::<_, CreateEndpoint>(&right, wrong);
 }
@@ -105,26 +154,24 @@ fn an_update_of_an_endpoint() {
         organization_id: organization_id(),
         endpoint: Some(Endpoint {
             id: endpoint_id().to_string(),
-            name: "new".to_owned(),
+            display_name: "new".to_owned(),
             ..Default::default()
         }),
-        update_mask: Some(FieldMask { paths: vec!["name".to_owned()] }),
-        secret: String::new(),
-        routing_key: String::new(),
+        update_mask: Some(FieldMask { paths: vec!["display_name".to_owned()] }),
     };
     let wrong: &[Wrong<UpdateEndpointRequest>] = &[
         (|r| r.endpoint = None, "endpoint", ""),
         (|r| changed(r).id.clear(), "endpoint.id", "is required"),
         (|r| changed(r).id = "evt_1".to_owned(), "endpoint.id", "is not"),
-        (|r| changed(r).name.clear(), "endpoint.name", "is required"),
-        (|r| mask(r, "status"), "update_mask.paths[1]", "cannot be updated"),
-        (|r| mask(r, "secret"), "secret", "RotateSecret"),
+        (|r| changed(r).display_name.clear(), "endpoint.display_name", "is required"),
+        (|r| mask(r, "state"), "update_mask.paths[1]", "cannot be updated"),
+        (|r| mask(r, "secret"), "endpoint.secret", "RotateSecret"),
         (
             |r| {
                 mask(r, "secret");
-                r.secret = "\u{FEFF}correct horse battery".to_owned();
+                changed(r).secret = "\u{FEFF}correct horse battery".to_owned();
             },
-            "secret",
+            "endpoint.secret",
             "a byte order mark (U+FEFF)",
         ),
         (
@@ -153,6 +200,10 @@ fn a_rotation_of_a_secret() {
         (|r| r.overlap = Some(days(31)), "overlap", "from 0 to 30 days"),
     ];
     assert_each_is_refused::<_, RotateSecret>(&right, wrong);
+}
+
+fn new(request: &mut CreateEndpointRequest) -> &mut Endpoint {
+    request.endpoint.as_mut().expect("the request that is right has one")
 }
 
 fn changed(request: &mut UpdateEndpointRequest) -> &mut Endpoint {
@@ -212,10 +263,11 @@ fn an_event() {
     ];
     assert_each_is_refused::<_, Publish>(&right, wrong);
 
-    let batch = PublishEventsRequest { organization_id: organization_id(), events: vec![right] };
-    let wrong: &[Wrong<PublishEventsRequest>] = &[
+    let batch =
+        BatchPublishEventsRequest { organization_id: organization_id(), requests: vec![right] };
+    let wrong: &[Wrong<BatchPublishEventsRequest>] = &[
         (|r| r.organization_id.clear(), "organization_id", "required"),
-        (|r| r.events.clear(), "events", "has 0 events; it must have 1 to 1000"),
+        (|r| r.requests.clear(), "requests", "has 0 events; it must have 1 to 1000"),
     ];
     assert_each_is_refused::<_, PublishBatch>(&batch, wrong);
 }
@@ -247,7 +299,7 @@ fn the_filters_of_lists() {
 
     let right = ListEndpointsRequest { organization_id: organization_id(), ..Default::default() };
     let wrong: &[Wrong<ListEndpointsRequest>] = &[
-        (|r| r.status = 4, "status", "4 is not one of its values"),
+        (|r| r.state = 4, "state", "4 is not one of its values"),
         (|r| r.search = "\0".to_owned(), "search", "NUL"),
     ];
     assert_each_is_refused::<_, ListEndpoints>(&right, wrong);

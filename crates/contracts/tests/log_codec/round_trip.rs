@@ -116,7 +116,7 @@ fn endpoint_fact() -> impl Strategy<Value = EndpointFact> {
     let patch = || {
         (any::<[Option<String>; 3]>(), of(event_types()), of(payload_formats())).prop_map(
             |([name, url, description], event_types, payload_format)| EndpointPatch {
-                name,
+                display_name: name,
                 url,
                 description,
                 event_types,
@@ -154,7 +154,7 @@ fn disable_causes() -> impl Strategy<Value = DisableCause> {
     prop_oneof![
         Just(DisableCause::Requested),
         (delivery_ids(), times())
-            .prop_map(|(delivery_id, since)| DisableCause::Failing { delivery_id, since }),
+            .prop_map(|(delivery_id, since)| DisableCause::FailedTooLong { delivery_id, since }),
         delivery_ids().prop_map(|delivery_id| DisableCause::Gone { delivery_id }),
     ]
 }
@@ -166,7 +166,7 @@ fn key_fact() -> impl Strategy<Value = KeyFact> {
     let created = (any::<String>(), role, any::<[u8; 32]>(), of(times()), session).prop_map(
         |(name, role, token, expire_time, session)| {
             let token = TokenDigest(token);
-            KeyFact::Created(NewKey { name, role, token, expire_time, session })
+            KeyFact::Created(NewKey { display_name: name, role, token, expire_time, session })
         },
     );
     prop_oneof![created, Just(KeyFact::Revoked), Just(KeyFact::SessionEnded)]

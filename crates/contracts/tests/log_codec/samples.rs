@@ -54,7 +54,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
     let endpoint = [
         EndpointFact::Created {
             config: EndpointConfig {
-                name: "siem".to_owned(),
+                display_name: "siem".to_owned(),
                 url: "https://a.example/".to_owned(),
                 description: "all".to_owned(),
                 event_types: vec![EventType::PolicyBlock, EventType::KeyRotated],
@@ -64,7 +64,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         },
         EndpointFact::Updated {
             patch: EndpointPatch {
-                name: Some("new".to_owned()),
+                display_name: Some("new".to_owned()),
                 url: Some("https://b.example/".to_owned()),
                 description: Some(String::new()),
                 event_types: Some(vec![EventType::UserInvited]),
@@ -150,7 +150,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
     ];
     let key = [
         KeyFact::Created(NewKey {
-            name: "ci".to_owned(),
+            display_name: "ci".to_owned(),
             role: Role::Publisher,
             token: TokenDigest([0xef; 32]),
             expire_time: Some(time()),
@@ -207,20 +207,20 @@ pub(crate) fn every_kind() -> Vec<Fact> {
 
 fn channel_facts() -> [ChannelFact; 5] {
     let patch = ChannelPatch {
-        name: Some("new".to_owned()),
+        display_name: Some("new".to_owned()),
         destination: Some(destination(ChannelKind::Email, None)),
         subscriptions: Some(vec![NotificationType::WeeklySummary]),
         endpoint_ids: Some(Vec::new()),
     };
     let before = ChannelPatch {
-        name: Some("old".to_owned()),
+        display_name: Some("old".to_owned()),
         destination: Some(destination(ChannelKind::Teams, None)),
         subscriptions: Some(vec![NotificationType::EndpointDisabled]),
         endpoint_ids: Some(vec![endpoint_id()]),
     };
     [
         ChannelFact::Created(ChannelConfig {
-            name: "on call".to_owned(),
+            display_name: "on call".to_owned(),
             destination: destination(ChannelKind::PagerDuty, Some(sealed())),
             subscriptions: vec![
                 NotificationType::DeliveryExhausted,

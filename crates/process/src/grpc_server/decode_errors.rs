@@ -48,8 +48,9 @@ fn field(levels: &[&str]) -> String {
     match outermost.split_once('.').map_or(*outermost, |(_, field)| field) {
         "payload" if inner.is_empty() => "data_json".to_owned(),
         "payload" => "data".to_owned(),
-        "events" if !inner.is_empty() => format!("events[].{}", field(inner)),
-        other => other.to_owned(),
+        other if inner.is_empty() => other.to_owned(),
+        "requests" => format!("requests[].{}", field(inner)),
+        other => format!("{other}.{}", field(inner)),
     }
 }
 
@@ -91,11 +92,15 @@ mod tests {
         let (field, description) = answered::<v1::PublishEventRequest>(&without_utf8(&text));
         assert_eq!(field, "data_json");
         assert!(description.contains("UTF-8"), "{description}");
-        let batch = v1::PublishEventsRequest { events: vec![text], ..Default::default() };
+        let batch = v1::BatchPublishEventsRequest { requests: vec![text], ..Default::default() };
         assert_eq!(
-            answered::<v1::PublishEventsRequest>(&without_utf8(&batch)).0,
-            "events[].data_json"
+            answered::<v1::BatchPublishEventsRequest>(&without_utf8(&batch)).0,
+            "requests[].data_json"
         );
+        let endpoint = v1::Endpoint { url: "~".to_owned(), ..Default::default() };
+        let create = v1::CreateEndpointRequest { endpoint: Some(endpoint), ..Default::default() };
+        let (field, _) = answered::<v1::CreateEndpointRequest>(&without_utf8(&create));
+        assert_eq!(field, "endpoint.url");
 
         let key = v1::PublishEventRequest { event_type: "~".to_owned(), ..Default::default() };
         assert_eq!(answered::<v1::PublishEventRequest>(&without_utf8(&key)).0, "event_type");

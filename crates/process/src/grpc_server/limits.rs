@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::flags::{positive_duration, whole_number};
 
-/// Bytes of a request message. A whole PublishEvents batch has to fit.
+/// Bytes of a request message. A whole BatchPublishEvents batch has to fit.
 pub const MAX_REQUEST_BYTES: u32 = 4 * 1024 * 1024;
 /// Requests in flight on one connection.
 pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;

@@ -273,10 +273,10 @@ async fn the_answer_to_a_change_is_not_refused_and_counts() {
     }
     // The request fits into the reserve for publishing, but the answer does not.
     let events = vec![v1::PublishEventRequest::default(); 700];
-    let change = v1::PublishEventsRequest { events, ..Default::default() };
-    let answer = unread(hog.ask("PublishEvents", &change, &[])).await;
+    let change = v1::BatchPublishEventsRequest { requests: events, ..Default::default() };
+    let answer = unread(hog.ask("BatchPublishEvents", &change, &[])).await;
     let mut answer = answer.expect("it was done, and must not look as if it were not");
-    let refused = unread(hog.ask("PublishEvents", &change, &[])).await;
+    let refused = unread(hog.ask("BatchPublishEvents", &change, &[])).await;
     assert_eq!(refused.expect_err("it counts").code(), Code::ResourceExhausted);
     hog.opened.notify_one();
     let (length, trailers) = read(&mut answer).await;

@@ -185,15 +185,15 @@ impl IngestService for GatedIngest {
     }
 
     /// Answers at once, with a kilobyte for each event.
-    async fn publish_events(
+    async fn batch_publish_events(
         &self,
-        request: Request<v1::PublishEventsRequest>,
-    ) -> Result<Response<v1::PublishEventsResponse>, Status> {
-        let error = v1::PublishError { message: "x".repeat(1_024), ..Default::default() };
-        let result = v1::publish_result::Result::Error(error);
-        let result = v1::PublishResult { result: Some(result) };
-        let results = vec![result; request.get_ref().events.len()];
-        Ok(Response::new(v1::PublishEventsResponse { results }))
+        request: Request<v1::BatchPublishEventsRequest>,
+    ) -> Result<Response<v1::BatchPublishEventsResponse>, Status> {
+        use v1::batch_publish_events_response as response;
+        let status = tonic_types::Status { message: "x".repeat(1_024), ..Default::default() };
+        let result = response::Result { result: Some(response::result::Result::Status(status)) };
+        let results = vec![result; request.get_ref().requests.len()];
+        Ok(Response::new(v1::BatchPublishEventsResponse { results }))
     }
 
     /// Waits until the test opens the gate.

@@ -338,8 +338,8 @@ async fn a_batchs_entries_are_counted_before_they_are_decoded() {
     let fixture = Fixture::with_limits(LimitFlags::default()).await;
     let mut client = fixture.client().await;
     let events = vec![v1::PublishEventRequest::default(); 1_001];
-    let request = v1::PublishEventsRequest { events, ..Default::default() };
-    let status = client.publish_events(request).await.expect_err("too many");
+    let request = v1::BatchPublishEventsRequest { requests: events, ..Default::default() };
+    let status = client.batch_publish_events(request).await.expect_err("too many");
     assert_eq!(status.code(), Code::InvalidArgument);
     let violations = status.get_details_bad_request().expect("the field").field_violations;
     assert_eq!(violations[0].field, "events");

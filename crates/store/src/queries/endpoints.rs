@@ -101,12 +101,12 @@ pub(crate) fn listed(
     filter: &EndpointFilter,
     before: EndpointId,
 ) -> Selection<Endpoint> {
-    let EndpointFilter { status, search } = filter;
+    let EndpointFilter { state, search } = filter;
     Selection::new()
         .equal("organization_id", organization)
         .null("delete_time")
         .less("endpoint_id", before)
-        .equal_if("status", status.map(|status| status.name()))
-        .containing(&["name", "url"], search.as_deref())
+        .equal_if("state", state.map(|state| state.name()))
+        .containing(&["display_name", "url"], search.as_deref())
         .descending(&["endpoint_id"])
 }

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use ulid::Ulid;
@@ -33,7 +33,7 @@ impl Ulids {
 /// Filters endpoints. Deleted ones are never listed.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointFilter {
-    pub status: Option<EndpointStatus>,
+    pub state: Option<EndpointState>,
     /// Text that the name or the URL contains, regardless of ASCII case.
     pub search: Option<String>,
 }

@@ -13,9 +13,9 @@ impl Entity for Endpoint {
         columns: &[
             Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
             Column::text("endpoint_id", |row| Cell::shown(row.id)).key(),
-            Column::text("name", |row| row.config.name.as_str().into()),
+            Column::text("display_name", |row| row.config.display_name.as_str().into()),
             Column::text("url", |row| row.config.url.as_str().into()),
-            Column::text("status", |row| row.status.name().into()),
+            Column::text("state", |row| row.state.name().into()),
             Column::integer("delete_time", |row| row.delete_time.into()),
             Column::document_version(),
             Column::document(),

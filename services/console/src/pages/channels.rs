@@ -123,8 +123,10 @@ pub(crate) async fn create(visit: Visit, fields: Fields) -> Page {
     };
     match visit.organization().create_channel(form.channel()).await {
         Ok(channel) => {
-            let text =
-                format!("{} was created. Send a test to see whether it works.", channel.name);
+            let text = format!(
+                "{} was created. Send a test to see whether it works.",
+                channel.display_name
+            );
             visit.keep_flash(FlashMessage::new(Tone::Good, text));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
@@ -143,7 +145,10 @@ pub(crate) async fn edit(visit: Visit, Path(id): Path<String>, fields: Fields) -
     };
     match visit.organization().update_channel(form.channel()).await {
         Ok(channel) => {
-            visit.keep_flash(FlashMessage::new(Tone::Good, format!("{} was saved.", channel.name)));
+            visit.keep_flash(FlashMessage::new(
+                Tone::Good,
+                format!("{} was saved.", channel.display_name),
+            ));
             Ok(Redirect::to(&format!("/channels/{}", channel.id)).into_response())
         }
         Err(status) => show_form(&visit, form, FormErrors::of_status(status)?),
@@ -166,7 +171,7 @@ pub(crate) async fn test(visit: Visit, Path(id): Path<String>) -> Page {
 fn test_outcome(tested: &v1::Notification) -> FlashMessage {
     let took = duration_of(tested.duration.as_ref()).unwrap_or_default();
     match tested.state() {
-        v1::NotificationState::Sent => FlashMessage::new(
+        v1::notification::State::Sent => FlashMessage::new(
             Tone::Good,
             format!("Test sent: the service answered {} in {took}.", tested.status_code),
         ),
@@ -190,6 +195,9 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let channel = organization.channel(&id).await?;
     organization.delete_channel(&id).await?;
-    visit.keep_flash(FlashMessage::new(Tone::Neutral, format!("{} was deleted.", channel.name)));
+    visit.keep_flash(FlashMessage::new(
+        Tone::Neutral,
+        format!("{} was deleted.", channel.display_name),
+    ));
     Ok(Redirect::to("/channels").into_response())
 }

@@ -144,12 +144,12 @@ async fn create(
     if !errors.is_empty() {
         return event_types_step(visit, fields, form, errors, event_types);
     }
-    let request = form.request();
+    let endpoint = form.new_endpoint();
     // Goes on if the browser disconnects: the secret of the endpoint must be kept.
     let creating = tokio::spawn({
         let visit = visit.clone();
         async move {
-            let created = visit.organization().create_endpoint(request).await?;
+            let created = visit.organization().create_endpoint(endpoint).await?;
             let id = created.endpoint.unwrap_or_default().id;
             visit.keep_secret(&id, created.secret);
             Ok::<_, Status>(id)
@@ -178,7 +178,7 @@ pub(crate) async fn new_secret(visit: Visit, Path(endpoint): Path<String>) -> Pa
 
 async fn show_secret(visit: &Visit, id: &str, title: fn(&str) -> String) -> Page {
     let endpoint = EndpointView::of(visit.organization().endpoint(id).await?);
-    let title = title(&endpoint.name);
+    let title = title(&endpoint.display_name);
     let secret = visit.take_secret(&endpoint.id).map(ShownSecret::from);
     let frame = visit.frame(Section::Webhooks);
     render(&SecretPage { frame, title, endpoint, secret, snippets: SNIPPETS })
@@ -205,7 +205,7 @@ async fn configuration_page(
 
 /// The samples to choose a preview from.
 pub(crate) fn previewed(event_types: &[v1::EventType], chosen: &str) -> Vec<SelectOption> {
-    let names = event_types.iter().map(|event_type| event_type.name.as_str());
+    let names = event_types.iter().map(|event_type| event_type.id.as_str());
     names.chain(["webhook.test"]).map(|name| SelectOption::new(name, name, chosen)).collect()
 }
 
@@ -219,7 +219,7 @@ fn event_types_step(
     let (frame, code) = (visit.frame(Section::Webhooks), errors.status_code());
     let page = EventTypesStep {
         frame,
-        name: form.endpoint.name,
+        name: form.endpoint.display_name,
         configuration: fields.without(&["csrf", "action", "categories", "event_types"]),
         errors,
         categories: categories(event_types, &form.endpoint.event_types),

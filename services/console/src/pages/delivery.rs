@@ -67,8 +67,10 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// `may_send`: the visitor may cancel deliveries.
     pub(crate) fn of(delivery: &v1::Delivery, chosen: i32, may_send: bool) -> Timeline {
-        let is_waiting =
-            matches!(delivery.state(), v1::DeliveryState::Scheduled | v1::DeliveryState::Retrying);
+        let is_waiting = matches!(
+            delivery.state(),
+            v1::delivery::State::Scheduled | v1::delivery::State::Retrying
+        );
         Timeline {
             delivery_id: delivery.id.clone(),
             state: state(delivery.state()),

@@ -96,10 +96,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     if !is_finished {
         return page(&visit, &opened, input, errors, None).await;
     }
-    let saved = match organization
-        .update_endpoint(opened.clone(), input.form.payload.sent_routing_key())
-        .await
-    {
+    let saved = match organization.update_endpoint(opened.clone()).await {
         Ok(saved) => saved,
         Err(status) if status.code() == Code::Aborted => {
             // The page now has the new etag: whoever saves again has seen what it replaces.
@@ -145,7 +142,7 @@ async fn page(
     let page = EditPage {
         frame: visit.frame(Section::Webhooks),
         id: endpoint.id.clone(),
-        title: endpoint.name.clone(),
+        title: endpoint.display_name.clone(),
         etag: endpoint.etag.clone(),
         categories: categories(event_types, &input.form.endpoint.event_types),
         formats: input.form.payload.choices(),

@@ -180,7 +180,7 @@ fn test_outcome(tested: &v1::SendTestResponse) -> FlashMessage {
         remark => format!(" Remark: {remark}."),
     };
     let flash = match attempt.outcome() {
-        v1::AttemptOutcome::Delivered => FlashMessage::new(
+        v1::attempt::Outcome::Delivered => FlashMessage::new(
             Tone::Good,
             format!(
                 "Test delivered: the receiver answered {} in {took}.{remark}",
@@ -202,7 +202,7 @@ fn test_outcome(tested: &v1::SendTestResponse) -> FlashMessage {
 pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let flash = match visit.organization().enable(&id).await {
         Ok(endpoint) => {
-            let text = format!("{} is enabled: deliveries go on.", endpoint.name);
+            let text = format!("{} is enabled: deliveries go on.", endpoint.display_name);
             let missed = replay::missed_events(&visit, &endpoint).await;
             Ok(missed.unwrap_or_else(|| FlashMessage::new(Tone::Good, text)))
         }
@@ -214,7 +214,8 @@ pub(crate) async fn enable(visit: Visit, Path(id): Path<String>, fields: Fields)
 pub(crate) async fn disable(visit: Visit, Path(id): Path<String>, fields: Fields) -> Page {
     let disabled = visit.organization().disable(&id).await;
     let flash = disabled.map(|endpoint| {
-        let text = format!("{} is disabled: nothing is sent until it is enabled.", endpoint.name);
+        let text =
+            format!("{} is disabled: nothing is sent until it is enabled.", endpoint.display_name);
         FlashMessage::new(Tone::Neutral, text)
     });
     visit.show_outcome(flash, back(&id, &fields).as_str())
@@ -244,7 +245,10 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
     let organization = visit.organization();
     let endpoint = organization.endpoint(&id).await?;
     organization.delete(&id).await?;
-    visit.keep_flash(FlashMessage::new(Tone::Neutral, format!("{} was deleted.", endpoint.name)));
+    visit.keep_flash(FlashMessage::new(
+        Tone::Neutral,
+        format!("{} was deleted.", endpoint.display_name),
+    ));
     Ok(Redirect::to("/webhooks").into_response())
 }
 
@@ -252,7 +256,7 @@ pub(crate) async fn delete(visit: Visit, Path(id): Path<String>) -> Page {
 mod tests {
     use super::*;
 
-    fn tested(outcome: v1::AttemptOutcome, status_code: i32, error: &str) -> FlashMessage {
+    fn tested(outcome: v1::attempt::Outcome, status_code: i32, error: &str) -> FlashMessage {
         let attempt = v1::Attempt {
             outcome: outcome.into(),
             status_code,
@@ -265,9 +269,9 @@ mod tests {
 
     #[test]
     fn the_outcome_of_a_test_is_a_sentence() {
-        let good = tested(v1::AttemptOutcome::Delivered, 200, "");
+        let good = tested(v1::attempt::Outcome::Delivered, 200, "");
         assert_eq!(good.text, "Test delivered: the receiver answered 200 in 12 ms.");
-        let bad = tested(v1::AttemptOutcome::Failed, 503, "the receiver answered 503");
+        let bad = tested(v1::attempt::Outcome::Failed, 503, "the receiver answered 503");
         assert_eq!(bad.text, "Test failed: the receiver answered 503, after 12 ms.");
         assert_eq!((good.tone, bad.tone), (Tone::Good, Tone::Bad));
     }

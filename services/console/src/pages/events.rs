@@ -83,7 +83,7 @@ fn counted(deliveries: &[v1::Delivery]) -> Vec<(Badge, usize)> {
     for delivery in deliveries {
         *counts.entry(delivery.state).or_insert(0) += 1;
     }
-    let badge = |number| state(v1::DeliveryState::try_from(number).unwrap_or_default());
+    let badge = |number| state(v1::delivery::State::try_from(number).unwrap_or_default());
     counts.into_iter().map(|(number, count)| (badge(number), count)).collect()
 }
 

@@ -32,12 +32,12 @@ impl EndpointForm {
     pub(crate) fn read(fields: &Fields, event_types: &[v1::EventType]) -> EndpointForm {
         let checked: BTreeSet<&str> = fields.all("categories").collect();
         let whole = event_types.iter().filter(|of| checked.contains(of.category.as_str()));
-        let whole = whole.map(|event_type| event_type.name.as_str());
+        let whole = whole.map(|event_type| event_type.id.as_str());
         let chosen: BTreeSet<&str> = fields.all("event_types").chain(whole).collect();
         EndpointForm {
             endpoint: v1::Endpoint {
                 etag: fields.get("etag").to_owned(),
-                name: fields.get("name").to_owned(),
+                display_name: fields.get("display_name").to_owned(),
                 url: fields.get("url").trim().to_owned(),
                 description: fields.lines("description"),
                 event_types: chosen.into_iter().map(str::to_owned).collect(),
@@ -49,7 +49,7 @@ impl EndpointForm {
     }
 
     pub(crate) fn select_all(&mut self, event_types: &[v1::EventType]) {
-        let names = event_types.iter().map(|event_type| event_type.name.clone());
+        let names = event_types.iter().map(|event_type| event_type.id.clone());
         self.endpoint.event_types = names.collect();
     }
 
@@ -61,22 +61,19 @@ impl EndpointForm {
         }
     }
 
-    /// The endpoint that the form describes.
+    /// The endpoint that the form describes, without its secret.
     pub(crate) fn endpoint(&self) -> v1::Endpoint {
         v1::Endpoint {
             payload_format: self.payload.format().into(),
             payload_template: self.payload.sent_template(),
+            routing_key: self.payload.sent_routing_key(),
             ..self.endpoint.clone()
         }
     }
 
-    /// The request that creates it.
-    pub(crate) fn request(&self) -> v1::CreateEndpointRequest {
-        v1::CreateEndpointRequest {
-            secret: self.secret.expose().to_owned(),
-            routing_key: self.payload.sent_routing_key(),
-            ..self.endpoint().into()
-        }
+    /// The endpoint to create.
+    pub(crate) fn new_endpoint(&self) -> v1::Endpoint {
+        v1::Endpoint { secret: self.secret.expose().to_owned(), ..self.endpoint() }
     }
 
     /// Checks a new endpoint by the API's own rules.
@@ -85,7 +82,10 @@ impl EndpointForm {
         if self.endpoint.event_types.is_empty() {
             errors.add("event_types", "Choose at least one event type.".to_owned());
         }
-        if let Err(violations) = CreateEndpoint::try_from(self.request()) {
+        if let Err(violations) = CreateEndpoint::try_from(v1::CreateEndpointRequest {
+            organization_id: String::new(), // not in the form
+            endpoint: Some(self.new_endpoint()),
+        }) {
             errors.add_known(violations.into_vec());
         }
         errors
@@ -104,7 +104,7 @@ fn texts(endpoint: &v1::Endpoint) -> Vec<(&'static str, String)> {
     let event_types: BTreeSet<&str> = endpoint.event_types.iter().map(String::as_str).collect();
     let event_types: Vec<&str> = event_types.into_iter().collect();
     vec![
-        ("Name", endpoint.name.clone()),
+        ("Name", endpoint.display_name.clone()),
         ("URL", endpoint.url.clone()),
         ("Description", endpoint.description.clone()),
         ("Event types", event_types.join(", ")),
@@ -129,7 +129,8 @@ pub(crate) struct EventTypeBox {
 pub(crate) fn categories(event_types: &[v1::EventType], selected: &[String]) -> Vec<Category> {
     let mut categories: Vec<Category> = Vec::new();
     for event_type in event_types {
-        let v1::EventType { name, category, description, sample_data_json: _ } = event_type.clone();
+        let v1::EventType { id: name, category, description, sample_data_json: _ } =
+            event_type.clone();
         if categories.last().is_none_or(|last| last.name != category) {
             categories.push(Category { name: category, event_types: Vec::new() });
         }
@@ -186,7 +187,7 @@ mod tests {
     fn good() -> EndpointForm {
         EndpointForm {
             endpoint: v1::Endpoint {
-                name: "siem".to_owned(),
+                display_name: "siem".to_owned(),
                 url: "https://siem.example/hook".to_owned(),
                 event_types: vec!["policy.block".to_owned()],
                 ..Default::default()
@@ -202,7 +203,7 @@ mod tests {
             v1::Endpoint { url: "http://siem.example".to_owned(), ..v1::Endpoint::default() };
         let bad = EndpointForm { endpoint, secret: "short".to_owned().into(), ..good() };
         let mut errors = bad.check();
-        assert!(errors.of("name").is_some_and(|text| text.starts_with("Name is required")));
+        assert!(errors.of("display_name").is_some_and(|text| text.starts_with("Name is required")));
         assert!(errors.of("url").is_some_and(|text| text.contains("https")));
         assert_eq!(errors.of("secret"), Some("Secret is 5 bytes; it must be 16 to 256."));
         assert_eq!(errors.of("event_types"), Some("Choose at least one event type."));
@@ -233,14 +234,14 @@ mod tests {
         };
         let form = EndpointForm { payload, ..good() };
         assert!(form.check().is_empty());
-        let request = form.request();
-        assert_eq!((request.payload_template, request.routing_key), Default::default());
+        let endpoint = form.new_endpoint();
+        assert_eq!((endpoint.payload_template, endpoint.routing_key), Default::default());
     }
 
     #[test]
     fn a_second_admin_sees_the_changes_of_the_first() {
         let current = v1::Endpoint {
-            name: "siem".to_owned(),
+            display_name: "siem".to_owned(),
             url: "https://new.example/".to_owned(),
             event_types: vec!["policy.block".to_owned(), "key.rotated".to_owned()],
             ..Default::default()
@@ -270,7 +271,7 @@ mod tests {
 
     fn event_types() -> Vec<v1::EventType> {
         let event_type = |(name, category): (&str, &str)| v1::EventType {
-            name: name.to_owned(),
+            id: name.to_owned(),
             category: category.to_owned(),
             description: String::new(),
             sample_data_json: String::new(),

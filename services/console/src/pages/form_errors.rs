@@ -20,7 +20,7 @@ impl FormErrors {
     /// The fields of our forms, with their labels in errors. A field has the name that the API gives it.
     /// Errors about other fields are shown above the form.
     const FIELDS: &[(&str, &str)] = &[
-        ("name", "Name"),
+        ("display_name", "Name"),
         ("url", "URL"),
         ("description", "Description"),
         ("secret", "Secret"),
@@ -29,7 +29,7 @@ impl FormErrors {
         ("payload_template", "Template"),
         ("routing_key", "Routing key"),
         ("role", "Role"),
-        ("time_to_live", "Its life"),
+        ("ttl", "Its life"),
         ("recipients", "An address"),
         ("subscriptions", "The selection"),
         ("endpoint_ids", "An id"),
@@ -161,14 +161,11 @@ mod tests {
     #[test]
     fn how_long_a_key_is_to_live_is_called_its_life() {
         let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "time_to_live",
+            "ttl",
             "must end with the key that makes it",
         )]);
         let errors = FormErrors::of_status(status).expect("field violations");
-        assert_eq!(
-            errors.of("time_to_live"),
-            Some("Its life must end with the key that makes it.")
-        );
+        assert_eq!(errors.of("ttl"), Some("Its life must end with the key that makes it."));
         assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
     }
 

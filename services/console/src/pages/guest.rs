@@ -267,6 +267,6 @@ impl Guest {
 
 /// How long a session lasts.
 fn seconds_left(session: &v1::Key) -> Option<i64> {
-    let end = timestamp_from_proto(session.expire_time.as_ref()?)?;
+    let end = timestamp_from_proto(&session.expire_time()?)?;
     Some(end.duration_since(Timestamp::now()).as_secs().max(0))
 }

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Role;
-use keeptrusts_webhooks_domain::endpoint_config::check_name;
+use keeptrusts_webhooks_domain::endpoint_config::check_display_name;
 use serde::Deserialize;
 use tonic::Status;
 
@@ -70,7 +70,7 @@ struct KeysPage {
 
 pub(crate) async fn list(visit: Visit, Parameters(filter): Parameters<KeyFilter>) -> Page {
     let are_sessions = filter.kind == SESSIONS;
-    let kind = if are_sessions { v1::KeyKind::Session } else { v1::KeyKind::ApiKey };
+    let kind = if are_sessions { v1::key::Kind::Session } else { v1::key::Kind::ApiKey };
     let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = visit.organization().keys(page, kind).await?;
     let position = PagePosition { page: filter.page.clone(), trail: filter.trail.clone() };
@@ -122,19 +122,19 @@ fn form(visit: &Visit, input: KeyInput, errors: FormErrors) -> Page {
 
 pub(crate) async fn submit(visit: Visit, fields: Fields) -> Page {
     let input = KeyInput {
-        name: fields.get("name").to_owned(),
+        name: fields.get("display_name").to_owned(),
         role: fields.get("role").to_owned(),
-        life: fields.get("time_to_live").to_owned(),
+        life: fields.get("ttl").to_owned(),
     };
     let mut errors = FormErrors::default();
-    errors.check(check_name("name", input.name.clone()));
+    errors.check(check_display_name("display_name", input.name.clone()));
     let role = ROLES.iter().find(|(role, _)| role.name() == input.role);
     if role.is_none() {
         errors.add("role", "Choose a role.".to_owned());
     }
     let life = LIVES.iter().find(|(value, _, _)| *value == input.life);
     if life.is_none() {
-        errors.add("time_to_live", "Choose how long it is valid.".to_owned());
+        errors.add("ttl", "Choose how long it is valid.".to_owned());
     }
     let (Some((role, _)), Some((_, _, life)), true) = (role, life, errors.is_empty()) else {
         return form(&visit, input, errors);
@@ -191,9 +191,9 @@ pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>, fields: Fields)
     let with_made = fields.get("made") == "yes";
     let revoked = visit.organization().revoke_key(&id, with_made).await?;
     let (text, back) = match revoked.kind() {
-        v1::KeyKind::Session => ("The session has ended.".to_owned(), "/keys?kind=sessions"),
+        v1::key::Kind::Session => ("The session has ended.".to_owned(), "/keys?kind=sessions"),
         _ => {
-            let name = revoked.name;
+            let name = revoked.display_name;
             let more = if with_made { " So is all that was made with it." } else { "" };
             let text =
                 format!("{name} is revoked: within 5 seconds nothing accepts it any more.{more}");

@@ -78,7 +78,7 @@ pub(crate) async fn submit(visit: Visit, Path(id): Path<String>, fields: Fields)
     if !form.is_right() {
         return page(&visit, &id, form, None).await;
     }
-    match visit.organization().replay(form.request(&id)).await {
+    match visit.organization().replay(form.replay(&id), false).await {
         Ok(replay) => Ok(Redirect::to(&format!("/replays/{}", replay.id)).into_response()),
         Err(status) => {
             let objection = objection(status)?;
@@ -107,8 +107,7 @@ async fn page(
         form,
     };
     if shown.form.is_right() && shown.objection.is_none() {
-        let request = v1::ReplayEventsRequest { validate_only: true, ..shown.form.request(id) };
-        match organization.replay(request).await {
+        match organization.replay(shown.form.replay(id), true).await {
             Ok(replay) => shown.counted = Some(ReplayCount::of(&replay)),
             Err(status) => shown.objection = Some(objection(status)?),
         }
@@ -175,15 +174,15 @@ pub(crate) async fn missed_events(visit: &Visit, endpoint: &v1::Endpoint) -> Opt
         return None;
     }
     let form = ReplayForm { scope: "missed".to_owned(), ..ReplayForm::default() };
-    let request = v1::ReplayEventsRequest { validate_only: true, ..form.request(&endpoint.id) };
+    let replay = form.replay(&endpoint.id);
     // The endpoint is enabled whether this can be counted or not, so the page does not wait long.
     let organization = visit.organization();
-    let replay = timeout(MISSED_LIMIT, organization.replay(request)).await.ok()?;
+    let replay = timeout(MISSED_LIMIT, organization.replay(replay, true)).await.ok()?;
     let replay = replay.ok()?;
     let events = matched(&replay, "event", "events");
     let text = format!(
         "{} is enabled: deliveries go on. It missed {events} while it was disabled.",
-        endpoint.name
+        endpoint.display_name
     );
     let flash = FlashMessage::new(Tone::Good, text);
     (replay.matched_count > 0)

@@ -41,7 +41,7 @@ struct WebhooksPage {
 pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFilter>) -> Page {
     let organization = visit.organization();
     let status = STATUSES.iter().find(|(name, _)| *name == filter.status);
-    let status = status.map_or(v1::EndpointStatus::Unspecified, |(_, status)| *status);
+    let status = status.map_or(v1::endpoint::State::Unspecified, |(_, status)| *status);
     let page = PageRef { size: PAGE_SIZE, token: &filter.page };
     let listed = organization.endpoints(page, status, &filter.q);
     let (listed, event_types) = try_join(listed, visit.event_types()).await?;
@@ -85,13 +85,13 @@ mod tests {
     fn busy(number: i64, now: Timestamp) -> EndpointRow {
         let endpoint = v1::Endpoint {
             id: format!("ep_01KPX3Z9R9Q5C3W6M4T8N2B7{number:02}"),
-            name: "a name of some length, as they are".to_owned(),
+            display_name: "a name of some length, as they are".to_owned(),
             url: format!(
                 "https://siem.example.com/webhooks/keeptrusts/{number}?{}",
                 "x".repeat(1_900)
             ),
             event_types: (0..15).map(|index| format!("category.event_type_{index}")).collect(),
-            status: v1::EndpointStatus::Active.into(),
+            state: v1::endpoint::State::Active.into(),
             ..Default::default()
         };
         let counts = |hour: i64| v1::AttemptStats {

@@ -29,7 +29,7 @@ impl Services {
         credentials: &Credentials,
         organization_id: String,
     ) -> Result<v1::CreateSessionResponse, Status> {
-        let request = v1::CreateSessionRequest { organization_id, time_to_live: None };
+        let request = v1::CreateSessionRequest { organization_id, expiration: None };
         let mut client = self.access.clone();
         Ok(client.create_session(with_credentials(request, credentials)).await?.into_inner())
     }
@@ -47,7 +47,7 @@ impl OrganizationClient {
     pub(crate) async fn keys(
         &self,
         page: PageRef<'_>,
-        kind: v1::KeyKind,
+        kind: v1::key::Kind,
     ) -> Result<v1::ListKeysResponse, Status> {
         let request = v1::ListKeysRequest {
             organization_id: self.id.clone(),
@@ -64,7 +64,7 @@ impl OrganizationClient {
         let mut token = String::new();
         for _ in 0..MAX_PAGES_LOOKED_THROUGH {
             let page = PageRef { size: MAX_PAGE_SIZE, token: &token };
-            let listed = self.keys(page, v1::KeyKind::Unspecified).await?;
+            let listed = self.keys(page, v1::key::Kind::Unspecified).await?;
             if let Some(key) = listed.keys.into_iter().find(|key| key.id == id) {
                 return Ok(Some(key));
             }
@@ -85,9 +85,12 @@ impl OrganizationClient {
     ) -> Result<v1::CreateKeyResponse, Status> {
         let request = v1::CreateKeyRequest {
             organization_id: self.id.clone(),
-            name,
-            role: role.into(),
-            time_to_live: life.map(duration_to_proto),
+            key: Some(v1::Key {
+                display_name: name,
+                role: role.into(),
+                expiration: life.map(|life| v1::key::Expiration::Ttl(duration_to_proto(life))),
+                ..v1::Key::default()
+            }),
         };
         let mut client = self.services.access.clone();
         Ok(client.create_key(self.with_credentials(request)).await?.into_inner())

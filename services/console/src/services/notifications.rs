@@ -41,7 +41,8 @@ impl OrganizationClient {
     /// is still current.
     pub(crate) async fn update_channel(&self, channel: v1::Channel) -> Result<v1::Channel, Status> {
         let destination = channel.destination.is_some().then_some("destination");
-        let paths = ["name", "subscriptions", "endpoint_ids"].into_iter().chain(destination);
+        let paths =
+            ["display_name", "subscriptions", "endpoint_ids"].into_iter().chain(destination);
         let paths = paths.map(str::to_owned).collect();
         let request = v1::UpdateChannelRequest {
             organization_id: self.id.clone(),

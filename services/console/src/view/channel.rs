@@ -59,8 +59,8 @@ pub(crate) struct ChannelView {
     pub(crate) endpoint_ids: Vec<String>,
     pub(crate) status: Badge,
     pub(crate) is_failing: bool,
-    pub(crate) status_reason: String,
-    pub(crate) status_time: Option<Moment>,
+    pub(crate) state_reason: String,
+    pub(crate) state_time: Option<Moment>,
     pub(crate) create_time: Option<Moment>,
 }
 
@@ -68,19 +68,19 @@ impl ChannelView {
     pub(crate) fn of(channel: &v1::Channel) -> ChannelView {
         let (kind, address) = destination(channel.destination.as_ref());
         let kind_name = KINDS.iter().find(|(value, _)| *value == kind).map_or("", |(_, name)| name);
-        let is_failing = channel.status() == v1::ChannelStatus::Failing;
+        let is_failing = channel.state() == v1::channel::State::Failing;
         let (word, class) = if is_failing { ("Failing", "bad") } else { ("Active", "good") };
         ChannelView {
             id: channel.id.clone(),
-            name: channel.name.clone(),
+            name: channel.display_name.clone(),
             kind_name,
             address,
             subscriptions: channel.subscriptions().map(type_name).collect(),
             endpoint_ids: channel.endpoint_ids.clone(),
             status: Badge { word, class },
             is_failing,
-            status_reason: channel.status_reason.clone(),
-            status_time: Moment::of(channel.status_time.as_ref()),
+            state_reason: channel.state_reason.clone(),
+            state_time: Moment::of(channel.state_time.as_ref()),
             create_time: Moment::of(channel.create_time.as_ref()),
         }
     }
@@ -123,14 +123,14 @@ pub(crate) struct NotificationRow {
 impl NotificationRow {
     pub(crate) fn of(notification: &v1::Notification) -> NotificationRow {
         let (word, class) = match notification.state() {
-            v1::NotificationState::Sent => ("Sent", "good"),
-            v1::NotificationState::Failed => ("Failed", "bad"),
-            v1::NotificationState::Waiting if notification.attempt_count > 0 => {
+            v1::notification::State::Sent => ("Sent", "good"),
+            v1::notification::State::Failed => ("Failed", "bad"),
+            v1::notification::State::Waiting if notification.attempt_count > 0 => {
                 ("Retrying", "warn")
             }
-            v1::NotificationState::Waiting => ("Waiting", "neutral"),
-            v1::NotificationState::Withdrawn => ("Withdrawn", "neutral"),
-            v1::NotificationState::Unspecified => ("Unknown", "neutral"),
+            v1::notification::State::Waiting => ("Waiting", "neutral"),
+            v1::notification::State::Withdrawn => ("Withdrawn", "neutral"),
+            v1::notification::State::Unspecified => ("Unknown", "neutral"),
         };
         NotificationRow {
             id: notification.id.clone(),
@@ -160,8 +160,8 @@ mod tests {
         };
         let channel = v1::Channel {
             destination: Some(Destination::Slack(slack)),
-            status: v1::ChannelStatus::Failing.into(),
-            status_reason: "no route".to_owned(),
+            state: v1::channel::State::Failing.into(),
+            state_reason: "no route".to_owned(),
             subscriptions: vec![v1::NotificationType::EndpointDegraded.into()],
             ..Default::default()
         };

@@ -7,31 +7,31 @@ use super::Badge;
 use super::time::{Moment, duration_of};
 
 /// What an attempt meant for its delivery.
-pub(crate) fn outcome(outcome: v1::AttemptOutcome) -> Badge {
+pub(crate) fn outcome(outcome: v1::attempt::Outcome) -> Badge {
     match outcome {
-        v1::AttemptOutcome::Delivered => Badge { word: "Delivered", class: "good" },
-        v1::AttemptOutcome::Retrying => Badge { word: "Retrying", class: "wait" },
-        v1::AttemptOutcome::Failed => Badge { word: "Failed", class: "bad" },
-        v1::AttemptOutcome::Unspecified => Badge { word: "Unknown", class: "neutral" },
+        v1::attempt::Outcome::Delivered => Badge { word: "Delivered", class: "good" },
+        v1::attempt::Outcome::Retrying => Badge { word: "Retrying", class: "wait" },
+        v1::attempt::Outcome::Failed => Badge { word: "Failed", class: "bad" },
+        v1::attempt::Outcome::Unspecified => Badge { word: "Unknown", class: "neutral" },
     }
 }
 
-pub(crate) fn state(state: v1::DeliveryState) -> Badge {
+pub(crate) fn state(state: v1::delivery::State) -> Badge {
     match state {
-        v1::DeliveryState::Scheduled => Badge { word: "Scheduled", class: "neutral" },
-        v1::DeliveryState::Retrying => Badge { word: "Retrying", class: "wait" },
-        v1::DeliveryState::Delivered => Badge { word: "Delivered", class: "good" },
-        v1::DeliveryState::Failed => Badge { word: "Failed", class: "bad" },
-        v1::DeliveryState::Cancelled => Badge { word: "Cancelled", class: "neutral" },
-        v1::DeliveryState::Unspecified => Badge { word: "Unknown", class: "neutral" },
+        v1::delivery::State::Scheduled => Badge { word: "Scheduled", class: "neutral" },
+        v1::delivery::State::Retrying => Badge { word: "Retrying", class: "wait" },
+        v1::delivery::State::Delivered => Badge { word: "Delivered", class: "good" },
+        v1::delivery::State::Failed => Badge { word: "Failed", class: "bad" },
+        v1::delivery::State::Cancelled => Badge { word: "Cancelled", class: "neutral" },
+        v1::delivery::State::Unspecified => Badge { word: "Unknown", class: "neutral" },
     }
 }
 
-fn special_trigger(trigger: v1::AttemptTrigger) -> Option<&'static str> {
+fn special_trigger(trigger: v1::attempt::Trigger) -> Option<&'static str> {
     match trigger {
-        v1::AttemptTrigger::Manual => Some("Manual retry"),
-        v1::AttemptTrigger::Test => Some("Test"),
-        v1::AttemptTrigger::Automatic | v1::AttemptTrigger::Unspecified => None,
+        v1::attempt::Trigger::Manual => Some("Manual retry"),
+        v1::attempt::Trigger::Test => Some("Test"),
+        v1::attempt::Trigger::Automatic | v1::attempt::Trigger::Unspecified => None,
     }
 }
 
@@ -68,8 +68,8 @@ impl AttemptRow {
     /// `may_send`: the visitor may retry deliveries.
     pub(crate) fn of(attempt: &v1::Attempt, may_send: bool) -> AttemptRow {
         let can_retry = may_send
-            && attempt.outcome() != v1::AttemptOutcome::Delivered
-            && attempt.trigger() != v1::AttemptTrigger::Test;
+            && attempt.outcome() != v1::attempt::Outcome::Delivered
+            && attempt.trigger() != v1::attempt::Trigger::Test;
         AttemptRow {
             id: attempt.id.clone(),
             delivery_id: attempt.delivery_id.clone(),
@@ -117,7 +117,7 @@ impl DeliveryRow {
 
 /// When a delivery that waits for a retry gets it.
 pub(crate) fn next_attempt(delivery: &v1::Delivery) -> Option<Moment> {
-    let waits = delivery.state() == v1::DeliveryState::Retrying;
+    let waits = delivery.state() == v1::delivery::State::Retrying;
     Moment::of(delivery.next_attempt_time.as_ref()).filter(|_| waits)
 }
 
@@ -238,7 +238,7 @@ mod tests {
     fn a_remark_is_marked_also_on_an_attempt_that_was_delivered() {
         let plain = v1::Attempt {
             status_code: 200,
-            outcome: v1::AttemptOutcome::Delivered.into(),
+            outcome: v1::attempt::Outcome::Delivered.into(),
             ..Default::default()
         };
         let remarkable = v1::Attempt { remark: "it ended early".to_owned(), ..plain.clone() };
@@ -249,15 +249,15 @@ mod tests {
 
     #[test]
     fn a_test_and_a_success_are_not_offered_a_retry() {
-        let row = |trigger: v1::AttemptTrigger, outcome: v1::AttemptOutcome| {
+        let row = |trigger: v1::attempt::Trigger, outcome: v1::attempt::Outcome| {
             let (trigger, outcome) = (trigger.into(), outcome.into());
             let attempt = v1::Attempt { trigger, outcome, ..Default::default() };
             assert!(!AttemptRow::of(&attempt, false).can_retry, "nothing for those who may not");
             AttemptRow::of(&attempt, true).can_retry
         };
-        assert!(row(v1::AttemptTrigger::Automatic, v1::AttemptOutcome::Failed));
-        assert!(row(v1::AttemptTrigger::Manual, v1::AttemptOutcome::Retrying));
-        assert!(!row(v1::AttemptTrigger::Automatic, v1::AttemptOutcome::Delivered));
-        assert!(!row(v1::AttemptTrigger::Test, v1::AttemptOutcome::Failed));
+        assert!(row(v1::attempt::Trigger::Automatic, v1::attempt::Outcome::Failed));
+        assert!(row(v1::attempt::Trigger::Manual, v1::attempt::Outcome::Retrying));
+        assert!(!row(v1::attempt::Trigger::Automatic, v1::attempt::Outcome::Delivered));
+        assert!(!row(v1::attempt::Trigger::Test, v1::attempt::Outcome::Failed));
     }
 }

@@ -9,20 +9,20 @@ use super::chart::Statistics;
 use super::payload;
 use super::time::Moment;
 
-/// The words of [`v1::EndpointStatus`], as filters have them.
-pub(crate) const STATUSES: [(&str, v1::EndpointStatus); 3] = [
-    ("active", v1::EndpointStatus::Active),
-    ("disabled", v1::EndpointStatus::Disabled),
-    ("degraded", v1::EndpointStatus::Degraded),
+/// The words of [`v1::endpoint::State`], as filters have them.
+pub(crate) const STATUSES: [(&str, v1::endpoint::State); 3] = [
+    ("active", v1::endpoint::State::Active),
+    ("disabled", v1::endpoint::State::Disabled),
+    ("degraded", v1::endpoint::State::Degraded),
 ];
 
 /// Whether deliveries are made, and whether they succeed lately.
-pub(crate) fn status(status: v1::EndpointStatus) -> Badge {
+pub(crate) fn status(status: v1::endpoint::State) -> Badge {
     match status {
-        v1::EndpointStatus::Active => Badge { word: "Active", class: "good" },
-        v1::EndpointStatus::Disabled => Badge { word: "Disabled", class: "neutral" },
-        v1::EndpointStatus::Degraded => Badge { word: "Degraded", class: "bad" },
-        v1::EndpointStatus::Unspecified => Badge { word: "Unknown", class: "neutral" },
+        v1::endpoint::State::Active => Badge { word: "Active", class: "good" },
+        v1::endpoint::State::Disabled => Badge { word: "Disabled", class: "neutral" },
+        v1::endpoint::State::Degraded => Badge { word: "Degraded", class: "bad" },
+        v1::endpoint::State::Unspecified => Badge { word: "Unknown", class: "neutral" },
     }
 }
 
@@ -33,8 +33,8 @@ pub(crate) struct EndpointView {
     pub(crate) payload_format: &'static str,
     pub(crate) status: Badge,
     pub(crate) is_disabled: bool,
-    pub(crate) status_time: Option<Moment>,
-    /// The delivery that caused its status.
+    pub(crate) state_time: Option<Moment>,
+    /// The delivery that caused its state.
     pub(crate) delivery_at_fault: Option<String>,
     /// The time since which nothing has succeeded.
     pub(crate) failing_since: Option<Moment>,
@@ -55,12 +55,12 @@ impl Deref for EndpointView {
 
 impl EndpointView {
     pub(crate) fn of(endpoint: v1::Endpoint) -> EndpointView {
-        let at_fault = endpoint.status_delivery_id.clone();
+        let at_fault = endpoint.state_delivery_id.clone();
         EndpointView {
             payload_format: payload::name(payload::kind_of(&endpoint)),
-            status: status(endpoint.status()),
-            is_disabled: endpoint.status() == v1::EndpointStatus::Disabled,
-            status_time: Moment::of(endpoint.status_time.as_ref()),
+            status: status(endpoint.state()),
+            is_disabled: endpoint.state() == v1::endpoint::State::Disabled,
+            state_time: Moment::of(endpoint.state_time.as_ref()),
             delivery_at_fault: Some(at_fault).filter(|id| !id.is_empty()),
             failing_since: Moment::of(endpoint.failing_since_time.as_ref()),
             pause: endpoint.pause.clone().and_then(PauseView::of),
@@ -73,7 +73,7 @@ impl EndpointView {
 
     /// Its status was not always so.
     pub(crate) fn has_reason(&self) -> bool {
-        !self.status_reason.is_empty()
+        !self.state_reason.is_empty()
     }
 }
 

@@ -10,10 +10,10 @@ use super::paging::PagePosition;
 use super::time;
 
 /// The outcomes by their words.
-const OUTCOMES: [(&str, v1::AttemptOutcome); 3] = [
-    ("delivered", v1::AttemptOutcome::Delivered),
-    ("failed", v1::AttemptOutcome::Failed),
-    ("retrying", v1::AttemptOutcome::Retrying),
+const OUTCOMES: [(&str, v1::attempt::Outcome); 3] = [
+    ("delivered", v1::attempt::Outcome::Delivered),
+    ("failed", v1::attempt::Outcome::Failed),
+    ("retrying", v1::attempt::Outcome::Retrying),
 ];
 
 /// The filters of the delivery log and of the events. Those that a list does not have stay empty.
@@ -96,7 +96,7 @@ impl LogFilter {
         let outcome = self.chosen_outcome();
         let seconds = attempt.start_time.as_ref().map_or(0, |time| time.seconds);
         let (start, end) = self.times();
-        (outcome == v1::AttemptOutcome::Unspecified || outcome == attempt.outcome())
+        (outcome == v1::attempt::Outcome::Unspecified || outcome == attempt.outcome())
             && (self.event_type.is_empty() || self.event_type == attempt.event_type)
             && start.is_none_or(|start| start.seconds <= seconds)
             && end.is_none_or(|end| seconds < end.seconds)
@@ -112,16 +112,16 @@ impl LogFilter {
 
     /// The event types, and the type of tests.
     pub(crate) fn event_type_choices(&self, event_types: &[v1::EventType]) -> Vec<SelectOption> {
-        let names = event_types.iter().map(|event_type| event_type.name.as_str());
+        let names = event_types.iter().map(|event_type| event_type.id.as_str());
         let mut choices = vec![SelectOption::new("", "All event types", &self.event_type)];
         let all = names.chain(["webhook.test"]);
         choices.extend(all.map(|name| SelectOption::new(name, name, &self.event_type)));
         choices
     }
 
-    fn chosen_outcome(&self) -> v1::AttemptOutcome {
+    fn chosen_outcome(&self) -> v1::attempt::Outcome {
         let chosen = OUTCOMES.iter().find(|(value, _)| *value == self.outcome);
-        chosen.map_or(v1::AttemptOutcome::Unspecified, |(_, outcome)| *outcome)
+        chosen.map_or(v1::attempt::Outcome::Unspecified, |(_, outcome)| *outcome)
     }
 
     fn known_event_type(&self) -> String {
@@ -162,7 +162,7 @@ pub(crate) fn interval(
 mod tests {
     use super::*;
 
-    fn attempt(outcome: v1::AttemptOutcome, event_type: &str, seconds: i64) -> v1::Attempt {
+    fn attempt(outcome: v1::attempt::Outcome, event_type: &str, seconds: i64) -> v1::Attempt {
         v1::Attempt {
             outcome: outcome.into(),
             event_type: event_type.to_owned(),
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_new_attempt_appears_only_where_a_reload_would_show_it() {
-        let failed = attempt(v1::AttemptOutcome::Failed, "policy.block", 100);
+        let failed = attempt(v1::attempt::Outcome::Failed, "policy.block", 100);
         let admits = |change: fn(&mut LogFilter)| {
             let mut filter = LogFilter::default();
             change(&mut filter);

@@ -41,11 +41,10 @@ pub(crate) struct HealthRow {
 
 impl HealthRow {
     pub(crate) fn of(health: &v1::EndpointHealth) -> HealthRow {
-        let is_there = health.status() != v1::EndpointStatus::Unspecified;
         HealthRow {
             id: health.endpoint_id.clone(),
-            name: health.name.clone(),
-            status: is_there.then(|| status(health.status())),
+            name: health.display_name.clone(),
+            status: health.state.is_some().then(|| status(health.state())),
             tally: TallyView::of(&health.stats.unwrap_or_default()),
         }
     }

@@ -23,14 +23,14 @@ pub(crate) struct KeyRow {
 
 impl KeyRow {
     pub(crate) fn of(key: v1::Key) -> KeyRow {
-        let is_session = key.kind() == v1::KeyKind::Session;
+        let is_session = key.kind() == v1::key::Kind::Session;
         let (word, class) = match key.state() {
-            v1::KeyState::Revoked if is_session => ("Ended", "neutral"),
-            v1::KeyState::Revoked => ("Revoked", "bad"),
-            v1::KeyState::Expired => ("Expired", "neutral"),
-            v1::KeyState::EndedWithKey => ("Ended with its key", "neutral"),
-            v1::KeyState::Valid => ("Valid", "good"),
-            v1::KeyState::Unspecified => ("Unknown", "neutral"),
+            v1::key::State::Revoked if is_session => ("Ended", "neutral"),
+            v1::key::State::Revoked => ("Revoked", "bad"),
+            v1::key::State::Expired => ("Expired", "neutral"),
+            v1::key::State::EndedWithKey => ("Ended with its key", "neutral"),
+            v1::key::State::Valid => ("Valid", "good"),
+            v1::key::State::Unspecified => ("Unknown", "neutral"),
         };
         let end = Moment::of(key.end_time.as_ref());
         KeyRow {
@@ -42,7 +42,7 @@ impl KeyRow {
             end,
             can_be_ended: class == "good",
             id: key.id,
-            name: key.name,
+            name: key.display_name,
             creator: key.creator,
         }
     }
@@ -54,8 +54,8 @@ mod tests {
 
     #[test]
     fn a_key_that_works_can_be_ended_and_no_other() {
-        use v1::KeyState::{EndedWithKey, Expired, Revoked, Valid};
-        let word = |kind: v1::KeyKind, state: v1::KeyState| {
+        use v1::key::State::{EndedWithKey, Expired, Revoked, Valid};
+        let word = |kind: v1::key::Kind, state: v1::key::State| {
             let row = KeyRow::of(v1::Key {
                 kind: kind.into(),
                 state: state.into(),
@@ -64,7 +64,7 @@ mod tests {
             assert_eq!(row.can_be_ended, row.state.word == "Valid");
             row.state.word
         };
-        let (key, session) = (v1::KeyKind::ApiKey, v1::KeyKind::Session);
+        let (key, session) = (v1::key::Kind::ApiKey, v1::key::Kind::Session);
         assert_eq!(
             [Valid, Expired, Revoked].map(|state| word(key, state)),
             ["Valid", "Expired", "Revoked"]

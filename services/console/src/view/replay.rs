@@ -14,10 +14,10 @@ use super::{Badge, SelectOption};
 use crate::fields::Fields;
 
 /// The scopes by their words.
-const SCOPES: [(&str, v1::ReplayScope, &str); 3] = [
-    ("missed", v1::ReplayScope::Missed, "What it missed while it was disabled"),
-    ("failed", v1::ReplayScope::Failed, "What failed"),
-    ("all", v1::ReplayScope::All, "Everything"),
+const SCOPES: [(&str, v1::replay::Scope, &str); 3] = [
+    ("missed", v1::replay::Scope::Missed, "What it missed while it was disabled"),
+    ("failed", v1::replay::Scope::Failed, "What failed"),
+    ("all", v1::replay::Scope::All, "Everything"),
 ];
 
 /// A replay's form, or the same in a page's address.
@@ -84,17 +84,17 @@ impl ReplayForm {
     }
 
     pub(crate) fn wants_again(&self) -> bool {
-        self.scope() == v1::ReplayScope::All && !self.again.is_empty()
+        self.scope() == v1::replay::Scope::All && !self.again.is_empty()
     }
 
     pub(crate) fn is_of_everything(&self) -> bool {
-        self.scope() == v1::ReplayScope::All
+        self.scope() == v1::replay::Scope::All
     }
 
-    pub(crate) fn request(&self, endpoint_id: &str) -> v1::ReplayEventsRequest {
+    pub(crate) fn replay(&self, endpoint_id: &str) -> v1::Replay {
         let (start_time, end_time) = interval(&self.from, &self.to);
         let known = self.event_type.parse::<EventType>().ok();
-        v1::ReplayEventsRequest {
+        v1::Replay {
             endpoint_id: endpoint_id.to_owned(),
             scope: self.scope().into(),
             start_time,
@@ -102,7 +102,7 @@ impl ReplayForm {
             event_types: known.map(|kind| kind.name().to_owned()).into_iter().collect(),
             include_delivered: self.wants_again(),
             deliveries_per_second: self.deliveries_per_second().unwrap_or_default(),
-            ..Default::default()
+            ..v1::Replay::default()
         }
     }
 
@@ -119,9 +119,9 @@ impl ReplayForm {
         [all].into_iter().chain(names).collect()
     }
 
-    fn scope(&self) -> v1::ReplayScope {
+    fn scope(&self) -> v1::replay::Scope {
         let chosen = SCOPES.iter().find(|(value, ..)| *value == self.scope);
-        chosen.map_or(v1::ReplayScope::Missed, |(_, scope, _)| *scope)
+        chosen.map_or(v1::replay::Scope::Missed, |(_, scope, _)| *scope)
     }
 
     fn deliveries_per_second(&self) -> Option<i32> {
@@ -132,16 +132,16 @@ impl ReplayForm {
     }
 }
 
-pub(crate) fn scope(scope: v1::ReplayScope) -> &'static str {
+pub(crate) fn scope(scope: v1::replay::Scope) -> &'static str {
     SCOPES.iter().find(|(_, other, _)| *other == scope).map_or("Unknown", |(_, _, words)| words)
 }
 
-fn state(state: v1::ReplayState) -> Badge {
+fn state(state: v1::replay::State) -> Badge {
     match state {
-        v1::ReplayState::Running => Badge { word: "Running", class: "wait" },
-        v1::ReplayState::Done => Badge { word: "Done", class: "good" },
-        v1::ReplayState::Cancelled => Badge { word: "Cancelled", class: "neutral" },
-        v1::ReplayState::Unspecified => Badge { word: "Unknown", class: "neutral" },
+        v1::replay::State::Running => Badge { word: "Running", class: "wait" },
+        v1::replay::State::Done => Badge { word: "Done", class: "good" },
+        v1::replay::State::Cancelled => Badge { word: "Cancelled", class: "neutral" },
+        v1::replay::State::Unspecified => Badge { word: "Unknown", class: "neutral" },
     }
 }
 
@@ -171,7 +171,7 @@ pub(crate) struct ReplayProgress {
 
 impl ReplayProgress {
     pub(crate) fn of(replay: &v1::Replay, may_send: bool) -> ReplayProgress {
-        let is_running = replay.state() == v1::ReplayState::Running;
+        let is_running = replay.state() == v1::replay::State::Running;
         let sent = replay.scheduled_count + replay.resumed_count;
         ReplayProgress {
             id: replay.id.clone(),
@@ -234,8 +234,8 @@ mod tests {
             ..ReplayForm::default()
         };
         assert!(form.is_right());
-        let request = form.request("ep_1");
-        assert_eq!(request.scope(), v1::ReplayScope::Failed);
+        let request = form.replay("ep_1");
+        assert_eq!(request.scope(), v1::replay::Scope::Failed);
         assert_eq!(request.event_types, ["policy.block"]);
         assert_eq!((request.deliveries_per_second, request.include_delivered), (20, false));
         assert!(request.start_time.is_some() && request.end_time.is_none());
@@ -244,7 +244,7 @@ mod tests {
             "/webhooks/ep_1/replay?scope=failed&event_type=policy.block&from=2026-04-23T22%3A00&rate=20&again=yes"
         );
         let all = ReplayForm { scope: "all".to_owned(), ..form };
-        assert!(all.request("ep_1").include_delivered);
+        assert!(all.replay("ep_1").include_delivered);
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
     fn unreadable_input_is_reported_and_not_guessed() {
         let none = ReplayForm::default();
         assert!(none.is_right());
-        assert_eq!(none.request("ep_1").scope(), v1::ReplayScope::Missed);
+        assert_eq!(none.replay("ep_1").scope(), v1::replay::Scope::Missed);
         for rate in ["0", "5001", "fast", "-1"] {
             let form = ReplayForm { rate: rate.to_owned(), ..none.clone() };
             assert!(form.rate_complaint().is_some(), "{rate}");

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_process::database_errors;
@@ -110,11 +110,11 @@ impl DispatchApi {
 }
 
 pub(super) fn check_enabled(endpoint: &Endpoint) -> Result<(), Status> {
-    match endpoint.status {
-        EndpointStatus::Disabled => Err(status::failed_precondition(
+    match endpoint.state {
+        EndpointState::Disabled => Err(status::failed_precondition(
             Reason::EndpointDisabled,
             "the endpoint is disabled and is sent nothing: enable it first",
         )),
-        EndpointStatus::Active | EndpointStatus::Degraded => Ok(()),
+        EndpointState::Active | EndpointState::Degraded => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, ListChunk, ListReplays, ReplayEvents, ReplayRef, replay_preview,
+    AuthorizedRequest, CreateReplay, ListChunk, ListReplays, ReplayRef, replay_preview,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -40,9 +40,9 @@ const ROWS_PER_COUNT: usize = 2_000;
 
 impl DispatchApi {
     /// The recorded replay or, with `validate_only`, the count of what it would send.
-    pub(super) async fn replay_events(
+    pub(super) async fn create_replay(
         &self,
-        call: AuthorizedRequest<ReplayEvents>,
+        call: AuthorizedRequest<CreateReplay>,
     ) -> Result<v1::Replay, Status> {
         let request = &call.request;
         let organization = &request.organization_id;
@@ -153,7 +153,7 @@ impl DispatchApi {
     /// The request's selection with all its defaults.
     async fn selection(
         &self,
-        request: &ReplayEvents,
+        request: &CreateReplay,
         endpoint: &Endpoint,
     ) -> Result<ReplaySelection, Status> {
         let now = (self.clock)();
@@ -163,7 +163,10 @@ impl DispatchApi {
         let end_time = end_time.or((request.scope == ReplayScope::Failed).then_some(now));
         if request.start_time.is_some_and(|start| start >= end_time.unwrap_or(now)) {
             let description = "is in the future: nothing that happens later is replayed";
-            return Err(status::invalid_argument(vec![Violation::new("start_time", description)]));
+            return Err(status::invalid_argument(vec![Violation::new(
+                "replay.start_time",
+                description,
+            )]));
         }
         let event_types = match (request.scope, request.event_types.is_empty()) {
             (ReplayScope::All, true) => endpoint.config.event_types.clone(),
@@ -299,7 +302,7 @@ impl Count {
 }
 
 /// An endpoint is not sent types that it does not subscribe to.
-fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), Status> {
+fn check_subscribed(request: &CreateReplay, endpoint: &Endpoint) -> Result<(), Status> {
     let foreign =
         request.event_types.iter().filter(|kind| !endpoint.config.event_types.contains(kind));
     let names: Vec<_> = foreign.map(|kind| kind.name()).collect();
@@ -310,7 +313,7 @@ fn check_subscribed(request: &ReplayEvents, endpoint: &Endpoint) -> Result<(), S
         "must be types that the endpoint subscribes to, which {} is not: subscribe first",
         names.join(", ")
     );
-    Err(status::invalid_argument(vec![Violation::new("event_types", description)]))
+    Err(status::invalid_argument(vec![Violation::new("replay.event_types", description)]))
 }
 
 struct ReplayWatcher {

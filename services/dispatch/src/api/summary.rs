@@ -13,12 +13,13 @@ pub(super) fn response(
     let rows = summary.worst.iter().map(|EndpointTally { endpoint_id, tally, median_duration }| {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.id == *endpoint_id);
         let existing = endpoint.filter(|endpoint| endpoint.delete_time.is_none());
-        let status =
-            existing.map_or(v1::EndpointStatus::Unspecified, |endpoint| endpoint.status.into());
+        let state = existing.map(|endpoint| v1::endpoint::State::from(endpoint.state).into());
         v1::EndpointHealth {
             endpoint_id: endpoint_id.to_string(),
-            name: endpoint.map(|endpoint| endpoint.config.name.clone()).unwrap_or_default(),
-            status: status.into(),
+            display_name: endpoint
+                .map(|endpoint| endpoint.config.display_name.clone())
+                .unwrap_or_default(),
+            state,
             stats: Some(v1::AttemptStats {
                 median_duration: median_duration.map(duration_to_proto),
                 ..stats(*tally)

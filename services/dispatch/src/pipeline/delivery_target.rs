@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::Uri;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_formats::{FormatError, Formatter};
@@ -55,10 +55,10 @@ impl DeliveryTarget {
     }
 
     pub(crate) fn availability(&self) -> Availability {
-        match self.endpoint.status {
+        match self.endpoint.state {
             _ if self.endpoint.delete_time.is_some() => Availability::Gone,
-            EndpointStatus::Disabled => Availability::Closed,
-            EndpointStatus::Active | EndpointStatus::Degraded => Availability::Open,
+            EndpointState::Disabled => Availability::Closed,
+            EndpointState::Active | EndpointState::Degraded => Availability::Open,
         }
     }
 }

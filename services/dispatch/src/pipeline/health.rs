@@ -97,7 +97,7 @@ pub(crate) fn health_fact(
             let has_lasted = failing.map_or(Duration::ZERO, |known| known.lasted);
             let is_too_long = patience.is_some_and(|patience| has_lasted >= patience);
             let gone = EndpointCommand::NoteGone { delivery_id };
-            let failing = EndpointCommand::NoteFailing { delivery_id, since };
+            let failing = EndpointCommand::NoteFailedTooLong { delivery_id, since };
             let exhausted = EndpointCommand::NoteExhausted { delivery_id, error: error.clone() };
             [
                 (details.status_code == Some(GONE)).then_some(gone),

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveriesScheduled;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
@@ -70,11 +70,9 @@ impl Router {
         let subscribed = self.subscribers.get(&(organization.clone(), event_type));
         let (mut deliveries, mut missed) = (Vec::new(), Vec::new());
         for id in subscribed.into_iter().flatten() {
-            match self.endpoints[id].status {
-                EndpointStatus::Disabled => missed.push(*id),
-                EndpointStatus::Active | EndpointStatus::Degraded => {
-                    deliveries.push((new_id(), *id))
-                }
+            match self.endpoints[id].state {
+                EndpointState::Disabled => missed.push(*id),
+                EndpointState::Active | EndpointState::Degraded => deliveries.push((new_id(), *id)),
             }
         }
         DeliveriesScheduled { event_type, event_time: Some(event_time), deliveries, missed }

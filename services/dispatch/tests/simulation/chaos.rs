@@ -14,7 +14,7 @@ use keeptrusts_webhooks_dispatch_service::Settings;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{EndpointCommand, EndpointState};
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Position;
@@ -347,7 +347,7 @@ impl Chaos {
         self.check_waits(&deliveries).await;
         self.check_repetitions(&deliveries);
         for id in self.endpoints.keys() {
-            assert_eq!(self.world.status(*id).await, EndpointStatus::Active, "{id}");
+            assert_eq!(self.world.status(*id).await, EndpointState::Active, "{id}");
         }
         self.check_replays(&deliveries).await;
         self.world.assert_tables_match_the_log().await;

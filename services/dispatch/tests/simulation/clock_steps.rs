@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId};
 use keeptrusts_webhooks_domain::notification::NotificationType;
 use keeptrusts_webhooks_domain::replay::ReplayScope;
@@ -401,13 +401,13 @@ async fn a_clock_that_is_a_week_ahead_for_a_second_disables_no_endpoint() {
         let siem = the_endpoint(&world).await;
         world.publish().await;
         world.pass(hours(15)).await;
-        assert_eq!(world.status(siem).await, EndpointStatus::Degraded);
+        assert_eq!(world.status(siem).await, EndpointState::Degraded);
         let week = SignedDuration::from_hours(7 * 24);
         set(&world, owner, week);
         world.publish().await;
         world.settle().await;
         set(&world, owner, -week);
-        assert_eq!(world.status(siem).await, EndpointStatus::Degraded, "{owner:?}");
+        assert_eq!(world.status(siem).await, EndpointState::Degraded, "{owner:?}");
     }
 }
 

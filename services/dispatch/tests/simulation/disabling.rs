@@ -1,7 +1,7 @@
 //! A disabled endpoint is sent nothing; its waiting deliveries go on when it is enabled.
 
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 
 use crate::world::{ReceiverAnswer, World, hours, minutes, seconds};
 
@@ -66,7 +66,7 @@ async fn an_attempt_that_is_under_way_when_its_endpoint_is_disabled_is_recorded(
     states.sort();
     let expected = [DeliveryState::Retrying, DeliveryState::Delivered];
     assert_eq!(states, expected);
-    assert_eq!(world.status(siem).await, EndpointStatus::Disabled);
+    assert_eq!(world.status(siem).await, EndpointState::Disabled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,5 +82,5 @@ async fn an_endpoint_that_is_disabled_does_not_become_degraded() {
     world.disable(siem).await;
     world.pass(minutes(1)).await;
     assert_eq!(world.delivery_of(event).await.state, DeliveryState::Failed);
-    assert_eq!(world.status(siem).await, EndpointStatus::Disabled);
+    assert_eq!(world.status(siem).await, EndpointState::Disabled);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelKind, ChannelPatch};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState, StateCause};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 use keeptrusts_webhooks_testkit::random::{Random, seeds};
@@ -201,8 +201,8 @@ async fn a_waiting_notification_is_checked_again_when_it_is_sent() {
 
 /// Whether a service should have an incident of it.
 fn is_in_trouble(endpoint: &Endpoint) -> bool {
-    let by_hand = endpoint.status_cause == Some(StatusCause::Requested);
-    endpoint.delete_time.is_none() && endpoint.status != EndpointStatus::Active && !by_hand
+    let by_hand = endpoint.state_cause == Some(StateCause::Requested);
+    endpoint.delete_time.is_none() && endpoint.state != EndpointState::Active && !by_hand
 }
 
 /// Endpoints, a service and its owner change at random; then time passes.
@@ -332,8 +332,8 @@ impl Scenario {
         }
         for id in endpoints.keys() {
             let endpoint = world.read_endpoint(*id).await;
-            let is_told = !only_exhausted || endpoint.status == EndpointStatus::Degraded;
-            let is_new = endpoint.status_time.duration_since(*moved) > SignedDuration::from_secs(1);
+            let is_told = !only_exhausted || endpoint.state == EndpointState::Degraded;
+            let is_new = endpoint.state_time.duration_since(*moved) > SignedDuration::from_secs(1);
             let was_given_up = given_up.iter().any(|row| row.new.endpoint_id == Some(*id));
             if is_in_trouble(&endpoint) && is_told && is_new && !was_given_up {
                 let open = world.open_incidents(last);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 
 use crate::world::{REQUEST_TIMEOUT, ReceiverAnswer, World, hours, minutes, seconds};
 
@@ -73,7 +73,7 @@ async fn a_manual_retry_can_still_deliver_what_has_failed() {
     world.settle().await;
     assert_eq!(world.state(delivery.id).await, DeliveryState::Delivered);
     assert_eq!(world.attempts(delivery.id).await.len(), 8);
-    assert_eq!(world.status(endpoint).await, EndpointStatus::Active);
+    assert_eq!(world.status(endpoint).await, EndpointState::Active);
 }
 
 #[tokio::test(start_paused = true)]

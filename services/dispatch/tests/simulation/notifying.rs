@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelPatch, ChannelStatus};
+use keeptrusts_webhooks_domain::channel::{ChannelCommand, ChannelPatch, ChannelState};
 use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 
 use crate::world::{ALL_BUT_SUMMARY, ReceiverAnswer, World, hours, minutes, seconds};
@@ -220,8 +220,8 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     exhaust(&world, 1).await;
     let begun = world.received_by("hook")[0].time;
     let failing = world.read_channel(id).await;
-    assert_eq!(failing.status, ChannelStatus::Failing);
-    assert_eq!(failing.status_reason, "the service answered 404 Not Found");
+    assert_eq!(failing.state, ChannelState::Failing);
+    assert_eq!(failing.state_reason, "the service answered 404 Not Found");
     world.pass(hours(1)).await;
     world.restart().await;
     world.pass(hours(23)).await;
@@ -238,7 +238,7 @@ async fn a_channel_that_fails_is_shown_as_failing_until_it_works_and_is_tried_on
     world.network.always("hook", ReceiverAnswer::OK);
     exhaust(&world, 1).await;
     let recovered = world.read_channel(id).await;
-    assert_eq!((recovered.status, recovered.status_reason.as_str()), (ChannelStatus::Active, ""));
+    assert_eq!((recovered.state, recovered.state_reason.as_str()), (ChannelState::Active, ""));
     assert_eq!(total(&world, "hook"), 1, "what was given up is not told");
     world.assert_tables_match_the_log().await;
 }
@@ -267,10 +267,10 @@ async fn a_test_is_sent_once_and_counts_for_the_channels_health() {
     assert_eq!(world.received_by("hook").len(), 1);
     let row = world.notifications().await.pop().expect("raised");
     assert_eq!((row.state, row.due_time), (NotificationState::Failed, None));
-    assert_eq!(world.read_channel(id).await.status, ChannelStatus::Failing);
+    assert_eq!(world.read_channel(id).await.state, ChannelState::Failing);
     world.test_channel(id).await;
     world.settle().await;
-    assert_eq!(world.read_channel(id).await.status, ChannelStatus::Active);
+    assert_eq!(world.read_channel(id).await.state, ChannelState::Active);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
@@ -49,7 +49,7 @@ async fn a_receiver_that_asks_for_20_seconds_sees_only_what_was_under_way_until_
     assert_eq!(world.requests_to("siem").len(), first);
     let waiting = world.delivery_of(late).await;
     assert_eq!((waiting.state, waiting.attempt_count), (DeliveryState::Scheduled, 0));
-    assert_eq!(world.status(siem).await, EndpointStatus::Active);
+    assert_eq!(world.status(siem).await, EndpointState::Active);
 
     world.network.always("siem", ReceiverAnswer::Slow(Duration::from_millis(100)));
     world.pass(seconds(2)).await;
@@ -312,6 +312,6 @@ async fn invariant_3_a_delivery_that_is_held_until_its_body_expires_has_failed()
     let mut told: Vec<_> = world.received_by("hook").into_iter().map(|told| told.what).collect();
     told.sort_unstable();
     assert_eq!(told, ["delivery_exhausted", "endpoint_recovered"]);
-    assert_eq!(world.status(siem).await, EndpointStatus::Active);
+    assert_eq!(world.status(siem).await, EndpointState::Active);
     world.assert_tables_match_the_log().await;
 }

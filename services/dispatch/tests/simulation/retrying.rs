@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 
 use crate::world::{REQUEST_TIMEOUT, ReceiverAnswer, Request, World, hours, minutes, seconds};
 
@@ -41,8 +41,8 @@ async fn invariant_3_a_failing_delivery_is_retried_on_the_schedule_and_then_fail
         assert_eq!(attempt.next_attempt_time, Some(next.details.start_time));
     }
     let endpoint = world.read_endpoint(endpoint).await;
-    assert_eq!(endpoint.status, EndpointStatus::Degraded);
-    let reason = endpoint.status_reason;
+    assert_eq!(endpoint.state, EndpointState::Degraded);
+    let reason = endpoint.state_reason;
     assert!(reason.contains(&delivery.id.to_string()), "names the delivery: {reason}");
 }
 
@@ -53,21 +53,21 @@ async fn a_degraded_endpoint_is_active_again_after_the_next_success() {
     world.network.next("siem", [ReceiverAnswer::ERROR; 6]);
     world.publish().await;
     world.pass(hours(24)).await;
-    assert_eq!(world.status(endpoint).await, EndpointStatus::Degraded);
+    assert_eq!(world.status(endpoint).await, EndpointState::Degraded);
 
     world.publish().await;
     world.settle().await;
     let endpoint = world.read_endpoint(endpoint).await;
-    assert_eq!(endpoint.status, EndpointStatus::Active);
-    assert_eq!(endpoint.status_reason, "");
+    assert_eq!(endpoint.state, EndpointState::Active);
+    assert_eq!(endpoint.state_reason, "");
 }
 
 /// Both are recorded in one transaction.
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_is_active_if_a_success_follows_a_delivery_that_failed_for_good_at_once() {
     for (last, expected) in [
-        ([ReceiverAnswer::ERROR, ReceiverAnswer::OK], EndpointStatus::Active),
-        ([ReceiverAnswer::OK, ReceiverAnswer::ERROR], EndpointStatus::Degraded),
+        ([ReceiverAnswer::ERROR, ReceiverAnswer::OK], EndpointState::Active),
+        ([ReceiverAnswer::OK, ReceiverAnswer::ERROR], EndpointState::Degraded),
     ] {
         let world = World::embedded().await;
         let endpoint = world.endpoint("siem").await;
@@ -87,10 +87,10 @@ async fn an_endpoint_is_not_degraded_before_its_delivery_has_failed_for_good() {
     world.network.next("siem", [ReceiverAnswer::ERROR; 5]);
     let event = world.publish().await;
     world.pass(hours(14)).await;
-    assert_eq!(world.status(endpoint).await, EndpointStatus::Active);
+    assert_eq!(world.status(endpoint).await, EndpointState::Active);
     world.pass(hours(1)).await;
     assert_eq!(world.delivery_of(event).await.state, DeliveryState::Delivered);
-    assert_eq!(world.status(endpoint).await, EndpointStatus::Active);
+    assert_eq!(world.status(endpoint).await, EndpointState::Active);
 }
 
 #[tokio::test(start_paused = true)]

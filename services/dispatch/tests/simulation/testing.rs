@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::attempt::{AttemptOutcome, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
-use keeptrusts_webhooks_domain::endpoint::EndpointStatus;
+use keeptrusts_webhooks_domain::endpoint::EndpointState;
 
 use crate::world::{ReceiverAnswer, World, hours};
 
@@ -31,7 +31,7 @@ async fn a_test_that_fails_is_neither_retried_nor_counted_against_the_endpoint()
     assert_eq!(world.requests().len(), 1);
     assert_eq!(world.state(delivery).await, DeliveryState::Failed);
     assert_eq!(world.outcomes(delivery).await, [AttemptOutcome::Failed]);
-    assert_eq!(world.status(siem).await, EndpointStatus::Active);
+    assert_eq!(world.status(siem).await, EndpointState::Active);
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,7 +69,7 @@ async fn read(watched: &mut Streaming<v1::WatchDeliveriesResponse>, delivered: u
         let change = timeout(PATIENCE, watched.message()).await.expect("a change is told");
         let change = change.expect("goes on").expect("a change");
         let state = change.delivery.expect("a delivery").state;
-        seen += usize::from(state == v1::DeliveryState::Delivered as i32);
+        seen += usize::from(state == v1::delivery::State::Delivered as i32);
         changes += 1;
     }
     changes
@@ -143,7 +143,7 @@ async fn a_watcher_that_leaves_while_changes_are_computed_takes_none_from_the_ot
         while delivered.len() < 2 {
             let change = watched.message().await.expect("goes on").expect("a change");
             let delivery = change.delivery.expect("a delivery");
-            let is_over = delivery.state == v1::DeliveryState::Delivered as i32;
+            let is_over = delivery.state == v1::delivery::State::Delivered as i32;
             delivered.extend(is_over.then_some(delivery.id));
             resume_token = change.resume_token;
         }

@@ -107,12 +107,14 @@ async fn run_scenario(
     let created = endpoints
         .create_endpoint(v1::CreateEndpointRequest {
             organization_id: ORGANIZATION.to_owned(),
-            name: "siem-all-events".to_owned(),
-            url: format!("https://{}/webhooks", receiver.address),
-            description: "everything that the demo publishes".to_owned(),
-            event_types: EventType::ALL.iter().map(ToString::to_string).collect(),
-            secret: String::new(),
-            ..Default::default()
+            endpoint: Some(v1::Endpoint {
+                display_name: "siem-all-events".to_owned(),
+                url: format!("https://{}/webhooks", receiver.address),
+                description: "everything that the demo publishes".to_owned(),
+                event_types: EventType::ALL.iter().map(ToString::to_string).collect(),
+                secret: String::new(),
+                ..v1::Endpoint::default()
+            }),
         })
         .await?
         .into_inner();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::{AttemptOutcome, DeliveryState};
+use keeptrusts_webhooks_contracts::v1::{attempt, delivery};
 use keeptrusts_webhooks_process::exit::Failure;
 use keeptrusts_webhooks_telemetry::print_stdout;
 use tonic::Streaming;
@@ -19,7 +19,7 @@ pub(super) struct ExpectedCounts {
 #[derive(Default)]
 pub(super) struct DeliveryLog {
     /// The state of each delivery.
-    states: BTreeMap<String, DeliveryState>,
+    states: BTreeMap<String, delivery::State>,
     /// The durations of the attempts that delivered.
     durations: Vec<Duration>,
     retrying: usize,
@@ -51,8 +51,8 @@ impl DeliveryLog {
             if let Some(attempt) = change.attempt {
                 self.print(&attempt)?;
             }
-            let has_ended = |state: &DeliveryState| {
-                !matches!(state, DeliveryState::Scheduled | DeliveryState::Retrying)
+            let has_ended = |state: &delivery::State| {
+                !matches!(state, delivery::State::Scheduled | delivery::State::Retrying)
             };
             if self.states.len() == expected.deliveries && self.states.values().all(has_ended) {
                 return Ok(());
@@ -65,15 +65,15 @@ impl DeliveryLog {
         let start = jiff::Timestamp::new(start.seconds, start.nanos)?;
         let duration = Duration::try_from(attempt.duration.ok_or("no duration in the attempt")?)?;
         let outcome = match attempt.outcome() {
-            AttemptOutcome::Delivered => {
+            attempt::Outcome::Delivered => {
                 self.durations.push(duration);
                 "Delivered".to_owned()
             }
-            AttemptOutcome::Retrying => {
+            attempt::Outcome::Retrying => {
                 self.retrying += 1;
                 format!("Retrying (attempt {} of at most 6)", attempt.number)
             }
-            AttemptOutcome::Failed | AttemptOutcome::Unspecified => {
+            attempt::Outcome::Failed | attempt::Outcome::Unspecified => {
                 self.failed += 1;
                 format!("Failed: {}", attempt.error)
             }
@@ -95,7 +95,7 @@ impl DeliveryLog {
         receiver: ReceiverReport,
         took: Duration,
     ) -> Result<(), Failure> {
-        let delivered = self.states.values().filter(|state| **state == DeliveryState::Delivered);
+        let delivered = self.states.values().filter(|state| **state == delivery::State::Delivered);
         let delivered = delivered.count();
         self.durations.sort_unstable();
         let median = self.durations.get(self.durations.len() / 2).copied().unwrap_or_default();

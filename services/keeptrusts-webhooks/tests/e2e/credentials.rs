@@ -44,10 +44,8 @@ async fn update_endpoint(
 ) -> Result<v1::Endpoint, Status> {
     let request = v1::UpdateEndpointRequest {
         organization_id: client.organization(),
-        endpoint: Some(endpoint),
+        endpoint: Some(v1::Endpoint { routing_key: routing_key.to_owned(), ..endpoint }),
         update_mask: mask(paths),
-        routing_key: routing_key.to_owned(),
-        ..Default::default()
     };
     let updated = client.endpoints().update_endpoint(request).await?;
     Ok(updated.into_inner().endpoint.expect("an endpoint"))
@@ -61,12 +59,14 @@ async fn an_endpoints_routing_key_is_given_anew_for_another_server() {
     let client = server.client("acme");
     let request = v1::CreateEndpointRequest {
         organization_id: client.organization(),
-        name: "alerts".to_owned(),
-        url: receiver.url("/v2/enqueue"),
-        event_types: vec!["policy.violation".to_owned()],
-        payload_format: PayloadFormat::Pagerduty.into(),
-        routing_key: KEY.to_owned(),
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "alerts".to_owned(),
+            url: receiver.url("/v2/enqueue"),
+            event_types: vec!["policy.violation".to_owned()],
+            payload_format: PayloadFormat::Pagerduty.into(),
+            routing_key: KEY.to_owned(),
+            ..v1::Endpoint::default()
+        }),
     };
     let created = client.endpoints().create_endpoint(request).await.expect("created");
     let id = created.into_inner().endpoint.expect("an endpoint").id;
@@ -88,7 +88,7 @@ async fn an_endpoints_routing_key_is_given_anew_for_another_server() {
         (&again, &["url", "payload_format"]),
     ] {
         let refused = update_endpoint(&client, endpoint.clone(), "", paths).await;
-        assert_asked_for(refused, "routing_key");
+        assert_asked_for(refused, "endpoint.routing_key");
     }
     assert_eq!(client.endpoint(&id).await, before, "nothing was changed");
 
@@ -154,7 +154,7 @@ async fn a_channels_routing_key_is_given_anew_for_another_server() {
     let request = v1::CreateChannelRequest {
         organization_id: "acme".to_owned(),
         channel: Some(v1::Channel {
-            name: "on call".to_owned(),
+            display_name: "on call".to_owned(),
             destination: Some(pager(&receiver.url("/v2/enqueue"), KEY, us)),
             subscriptions: vec![NotificationType::EndpointDegraded.into()],
             ..Default::default()

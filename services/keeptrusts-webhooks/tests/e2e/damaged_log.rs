@@ -54,5 +54,5 @@ async fn a_damaged_shard_is_named_and_the_others_go_on() {
     assert_eq!(published.expect_err("nobody would deliver it").code(), Code::Internal);
     let sound = server.client("default");
     let event_id = sound.publish(EVENT_TYPE, "{}").await;
-    sound.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    sound.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
 }

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use keeptrusts_webhooks_contracts::v1::{
-    DeliveryState, GetEventRequest, PublishEventRequest, PublishEventsRequest, RotateSecretRequest,
-    publish_result,
+    BatchPublishEventsRequest, GetEventRequest, PublishEventRequest, RotateSecretRequest,
+    batch_publish_events_response as response, delivery,
 };
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Script};
 use keeptrusts_webhooks_testkit::verify::{self, HmacCheck, StandardWebhooksCheck};
 use prost_types::Timestamp;
 use tonic::{Code, Request};
+use tonic_types::RpcStatusExt;
 
 use crate::platform::{Backend, Database, PATIENCE, Server};
 
@@ -41,7 +42,7 @@ async fn a_request_on_the_wire_has_only_documented_headers_and_other_implementat
     let answer = client.ingest().publish_event(request).await.expect("accepted").into_inner();
     let event_id = answer.event_id;
     assert!(!answer.duplicate);
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Delivered).await;
 
     let received = receiver.requests();
     let [request] = received.as_slice() else { panic!("one request, not {}", received.len()) };
@@ -131,21 +132,26 @@ async fn a_batch_accepts_valid_events_and_reports_errors_of_the_others() {
         at(123_456_789),
         at(123_456_000),
     ];
-    let request = PublishEventsRequest { organization_id: client.organization(), events };
-    let answer = client.ingest().publish_events(request).await.expect("the batch is right");
+    let request =
+        BatchPublishEventsRequest { organization_id: client.organization(), requests: events };
+    let answer = client.ingest().batch_publish_events(request).await.expect("the batch is right");
     let mut accepted = Vec::new();
     let told: Vec<_> = answer
         .into_inner()
         .results
         .into_iter()
         .map(|result| match result.result.expect("a result") {
-            publish_result::Result::Accepted(answer) => {
+            response::result::Result::Response(answer) => {
                 accepted.push(answer.event_id);
                 format!("accepted, duplicate {}", answer.duplicate)
             }
-            publish_result::Result::Error(error) => {
-                assert!(!error.message.is_empty());
-                format!("{:?} {} {}", Code::from_i32(error.code), error.reason, error.field)
+            response::result::Result::Status(status) => {
+                assert!(!status.message.is_empty());
+                let code = Code::from_i32(status.code);
+                let reason = status.get_details_error_info().expect("an ErrorInfo").reason;
+                let wrong = status.get_details_bad_request().map(|wrong| wrong.field_violations);
+                let fields = wrong.into_iter().flatten().map(|violation| violation.field);
+                format!("{code:?} {reason} {}", fields.collect::<Vec<_>>().join(", "))
             }
         })
         .collect();
@@ -165,7 +171,7 @@ async fn a_batch_accepts_valid_events_and_reports_errors_of_the_others() {
     );
     assert_eq!(accepted[1], accepted[2], "the duplicate is answered with the first one's id");
     for event_id in [&accepted[0], &accepted[1], &accepted[3]] {
-        client.wait_for_state(event_id, DeliveryState::Delivered).await;
+        client.wait_for_state(event_id, delivery::State::Delivered).await;
     }
     assert_eq!(receiver.request_count(), 3);
 }

@@ -6,8 +6,8 @@ use keeptrusts_webhooks_contracts::v1::channel::Destination;
 use keeptrusts_webhooks_contracts::v1::notification_service_client::NotificationServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use keeptrusts_webhooks_contracts::v1::{
-    Channel, CreateChannelRequest, CreateEndpointRequest, DeleteEndpointRequest, Endpoint,
-    ListDeliveriesRequest, NotificationType, PublishEventRequest, PublishEventsRequest,
+    BatchPublishEventsRequest, Channel, CreateChannelRequest, CreateEndpointRequest,
+    DeleteEndpointRequest, Endpoint, ListDeliveriesRequest, NotificationType, PublishEventRequest,
     UpdateChannelRequest, UpdateEndpointRequest, WatchDeliveriesRequest, WebhookDestination,
 };
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
@@ -40,7 +40,8 @@ fn assert_wrong<T: std::fmt::Debug>(answer: Result<T, Status>, fields: &[&str]) 
 async fn an_invalid_request_is_answered_with_all_fields_at_fault() {
     let (_server, client, _database) = start().await;
     let nothing = CreateEndpointRequest::default();
-    let fields = ["organization_id", "name", "url", "event_types"];
+    let fields =
+        ["organization_id", "endpoint.display_name", "endpoint.url", "endpoint.event_types"];
     assert_wrong(client.endpoints().create_endpoint(nothing).await, &fields);
     let organization_id = || client.organization();
 
@@ -55,9 +56,11 @@ async fn an_invalid_request_is_answered_with_all_fields_at_fault() {
     let data = prost_types::Struct { fields: [("a".to_owned(), deep)].into() };
     let deep = PublishEventRequest { payload: Some(Payload::Data(data)), ..right.clone() };
     assert_wrong(client.ingest().publish_event(deep).await, &["data"]);
-    let batch =
-        PublishEventsRequest { organization_id: organization_id(), events: vec![right; 1_001] };
-    assert_wrong(client.ingest().publish_events(batch).await, &["events"]);
+    let batch = BatchPublishEventsRequest {
+        organization_id: organization_id(),
+        requests: vec![right; 1_001],
+    };
+    assert_wrong(client.ingest().batch_publish_events(batch).await, &["requests"]);
 
     let list = ListDeliveriesRequest {
         organization_id: organization_id(),
@@ -81,15 +84,13 @@ async fn an_endpoint_is_not_changed_by_an_invalid_or_stale_request() {
     let before = client.endpoint(&created.id).await;
     let right = UpdateEndpointRequest {
         organization_id: client.organization(),
-        endpoint: Some(Endpoint { name: "new".to_owned(), ..before.clone() }),
-        update_mask: Some(FieldMask { paths: vec!["name".to_owned()] }),
-        secret: String::new(),
-        routing_key: String::new(),
+        endpoint: Some(Endpoint { display_name: "new".to_owned(), ..before.clone() }),
+        update_mask: Some(FieldMask { paths: vec!["display_name".to_owned()] }),
     };
     let update = async |request| client.endpoints().update_endpoint(request).await;
-    let nameless = Endpoint { name: String::new(), ..before.clone() };
+    let nameless = Endpoint { display_name: String::new(), ..before.clone() };
     let invalid = UpdateEndpointRequest { endpoint: Some(nameless), ..right.clone() };
-    assert_wrong(update(invalid).await, &["endpoint.name"]);
+    assert_wrong(update(invalid).await, &["endpoint.display_name"]);
     assert_eq!(client.endpoint(&created.id).await, before);
 
     // Somebody else changes it first, so what was read is stale.
@@ -117,7 +118,7 @@ async fn a_channel_may_name_only_endpoints_of_its_own_organization() {
     let bearer = Bearer::new(FIRST_KEY).expect("a token");
     let channels = NotificationServiceClient::new(bearer.on(channel(server.address())));
     let right = Channel {
-        name: "on call".to_owned(),
+        display_name: "on call".to_owned(),
         destination: Some(Destination::Webhook(WebhookDestination {
             url: "https://example.com/".to_owned(),
             secret: "correct horse battery".to_owned(),

@@ -8,7 +8,7 @@ use crate::platform::{
     Backend, Client, Database, Endpoint, PATIENCE, Server, on_both_backends, seen_at, watched,
 };
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::{DeliveryState, PayloadFormat};
+use keeptrusts_webhooks_contracts::v1::{PayloadFormat, delivery};
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
 use prost_types::FieldMask;
@@ -23,19 +23,14 @@ const ROUTING_KEY: &str = "R0PLANTEDabcdef0123456789ABCDEFG";
 const DATA: &str = r#"{ "policy":"pii", "count":3, "matches":[{"type":"us_ssn"}] }"#;
 const TEMPLATE: &str = r#"{"text": {{ "Policy " ~ data.policy ~ " in " ~ organization_id }}}"#;
 
-fn request(
-    client: &Client,
-    receiver: &Receiver,
-    format: PayloadFormat,
-) -> v1::CreateEndpointRequest {
+fn endpoint_of(receiver: &Receiver, format: PayloadFormat) -> v1::Endpoint {
     let (template, key) = match format {
         PayloadFormat::Custom => (TEMPLATE, ""),
         PayloadFormat::Pagerduty => ("", ROUTING_KEY),
         _ => ("", ""),
     };
-    v1::CreateEndpointRequest {
-        organization_id: client.organization(),
-        name: format.as_str_name().to_owned(),
+    v1::Endpoint {
+        display_name: format.as_str_name().to_owned(),
         url: receiver.url(&format!("/{}", format.as_str_name())),
         event_types: vec!["policy.violation".to_owned()],
         payload_format: format.into(),
@@ -45,9 +40,18 @@ fn request(
     }
 }
 
-async fn create(client: &Client, request: v1::CreateEndpointRequest) -> Endpoint {
-    let created = client.endpoints().create_endpoint(request).await.expect("it is created");
-    let v1::CreateEndpointResponse { endpoint, secret, .. } = created.into_inner();
+async fn try_create(
+    client: &Client,
+    endpoint: v1::Endpoint,
+) -> Result<v1::CreateEndpointResponse, Status> {
+    let (organization_id, endpoint) = (client.organization(), Some(endpoint));
+    let request = v1::CreateEndpointRequest { organization_id, endpoint };
+    Ok(client.endpoints().create_endpoint(request).await?.into_inner())
+}
+
+async fn create(client: &Client, endpoint: v1::Endpoint) -> Endpoint {
+    let created = try_create(client, endpoint).await.expect("it is created");
+    let v1::CreateEndpointResponse { endpoint, secret, .. } = created;
     Endpoint { id: endpoint.expect("an endpoint").id, secret }
 }
 
@@ -61,7 +65,6 @@ async fn update(
         organization_id: client.organization(),
         endpoint: Some(endpoint),
         update_mask: Some(FieldMask { paths }),
-        ..Default::default()
     };
     let updated = client.endpoints().update_endpoint(request).await?;
     Ok(updated.into_inner().endpoint.expect("an endpoint"))
@@ -96,7 +99,7 @@ async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arr
     let formats = every_format();
     let mut endpoints = Vec::new();
     for format in formats.iter().copied() {
-        endpoints.push(create(&client, request(&client, &receiver, format)).await);
+        endpoints.push(create(&client, endpoint_of(&receiver, format)).await);
     }
     let event_id = client.publish("policy.violation", DATA).await;
     let received = receiver.wait_for(formats.len(), PATIENCE).await;
@@ -163,13 +166,13 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
     let client = server.client("acme");
     // Works for the sample, which has no count, and fails for this event.
     let template = "{\n\"count\": {{ data.count|int }}}";
-    let request = v1::CreateEndpointRequest {
+    let request = v1::Endpoint {
         payload_template: template.to_owned(),
-        ..request(&client, &receiver, PayloadFormat::Custom)
+        ..endpoint_of(&receiver, PayloadFormat::Custom)
     };
     let endpoint = create(&client, request).await;
     let event_id = client.publish("policy.violation", r#"{"count":"a few"}"#).await;
-    let failed = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let failed = client.wait_for_state(&event_id, delivery::State::Retrying).await;
     let [attempt] = &failed.attempts[..] else { panic!("one attempt: {failed:?}") };
     let told = "nothing was sent, because the payload cannot be made: the template fails in line 2";
     assert!(attempt.error.starts_with(told), "{}", attempt.error);
@@ -187,7 +190,7 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
         delivery_id: failed.id.clone(),
     };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
-    let delivered = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let delivered = client.wait_for_state(&event_id, delivery::State::Delivered).await;
     assert_eq!(delivered.attempts[1].request_body, r#"{"count": "a few"}"#);
     let received = receiver.requests();
     assert_eq!(text(&received[0]), r#"{"count": "a few"}"#);
@@ -254,9 +257,9 @@ async fn invariant_8_costly_templates_fail_soon_and_delay_no_other_endpoint() {
     let server = server.retrying_after("1h").start().await;
     let (costly, other) = (server.client("acme"), server.client("globex"));
     let data = costly_data();
-    let endpoint = v1::CreateEndpointRequest {
+    let endpoint = v1::Endpoint {
         payload_template: COSTLY.to_owned(),
-        ..request(&costly, &receiver, PayloadFormat::Custom)
+        ..endpoint_of(&receiver, PayloadFormat::Custom)
     };
     create(&costly, endpoint).await;
     let preview = costly_preview(&costly);
@@ -270,7 +273,7 @@ async fn invariant_8_costly_templates_fail_soon_and_delay_no_other_endpoint() {
         event_ids.push(costly.publish("policy.violation", &data).await);
     }
 
-    create(&other, request(&other, &receiver, PayloadFormat::Custom)).await;
+    create(&other, endpoint_of(&receiver, PayloadFormat::Custom)).await;
     other.publish("policy.violation", DATA).await;
     let received = receiver.wait_for(1, PATIENCE).await;
     assert_eq!(text(&received[0]), r#"{"text": "Policy pii in globex"}"#);
@@ -280,7 +283,7 @@ async fn invariant_8_costly_templates_fail_soon_and_delay_no_other_endpoint() {
         assert_wrong(refused, "payload_template");
     }
     for event_id in event_ids {
-        let failed = costly.wait_for_state(&event_id, DeliveryState::Retrying).await;
+        let failed = costly.wait_for_state(&event_id, delivery::State::Retrying).await;
         let [attempt] = &failed.attempts[..] else { panic!("one attempt: {failed:?}") };
         assert!(attempt.error.contains("too many steps"), "{}", attempt.error);
         assert_eq!(attempt.request_body, "");
@@ -298,18 +301,18 @@ async fn invariant_10_a_routing_key_is_nowhere_but_at_its_receiver(backend: Back
     let serve = Server::all_in_one(&database).delivering_to(&receiver).retrying_after("1h");
     let mut server = serve.flag("--log-level", "trace").start().await;
     let client = server.client("acme");
-    let refused = v1::CreateEndpointRequest {
-        name: String::new(),
-        ..request(&client, &receiver, PayloadFormat::Pagerduty)
+    let refused = v1::Endpoint {
+        display_name: String::new(),
+        ..endpoint_of(&receiver, PayloadFormat::Pagerduty)
     };
-    let refused = client.endpoints().create_endpoint(refused).await.expect_err("it has no name");
+    let refused = try_create(&client, refused).await.expect_err("it has no name");
     assert!(!format!("{refused:?}").contains(ROUTING_KEY));
-    let endpoint = create(&client, request(&client, &receiver, PayloadFormat::Pagerduty)).await;
+    let endpoint = create(&client, endpoint_of(&receiver, PayloadFormat::Pagerduty)).await;
     let shown = client.endpoint(&endpoint.id).await;
     assert!(shown.has_routing_key && !format!("{shown:?}").contains(ROUTING_KEY));
 
     let event_id = client.publish("policy.violation", DATA).await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Retrying).await;
     let received = receiver.wait_for(1, PATIENCE).await;
     assert!(text(&received[0]).contains(ROUTING_KEY), "its receiver has it");
     let attempt = &delivery.attempts[0];
@@ -335,12 +338,12 @@ async fn a_template_is_tried_with_the_event_types_of_the_endpoint_that_results()
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
-    let custom = |template: &str| v1::CreateEndpointRequest {
+    let custom = |template: &str| v1::Endpoint {
         payload_template: template.to_owned(),
-        ..request(&client, &receiver, PayloadFormat::Custom)
+        ..endpoint_of(&receiver, PayloadFormat::Custom)
     };
-    let refused = client.endpoints().create_endpoint(custom("{{ data }} {}")).await;
-    assert_wrong(refused, "payload_template");
+    let refused = try_create(&client, custom("{{ data }} {}")).await;
+    assert_wrong(refused, "endpoint.payload_template");
     let only_violations =
         r#"{% if event == "policy.violation" %}1{% elif event == "webhook.test" %}2{% endif %}"#;
     let endpoint = create(&client, custom(only_violations)).await;
@@ -354,7 +357,7 @@ async fn a_template_is_tried_with_the_event_types_of_the_endpoint_that_results()
         ..Default::default()
     });
     let refused = update(&client, alert, &["payload_format"]).await;
-    assert_wrong(refused, "routing_key");
+    assert_wrong(refused, "endpoint.routing_key");
     let before = client.endpoint(&endpoint.id).await;
     let slack =
         with(v1::Endpoint { payload_format: PayloadFormat::Slack.into(), ..Default::default() });

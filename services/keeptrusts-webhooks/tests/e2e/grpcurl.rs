@@ -112,9 +112,11 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     assert_eq!(types.await["eventTypes"].as_array().map(Vec::len), Some(EventType::ALL.len()));
     let request = json!({
         "organizationId": "acme",
-        "name": "siem",
-        "url": receiver.url("/"),
-        "eventTypes": ["policy.violation"],
+        "endpoint": {
+            "displayName": "siem",
+            "url": receiver.url("/"),
+            "eventTypes": ["policy.violation"],
+        },
     });
     let created = seen.call(ENDPOINT_SERVICE, "CreateEndpoint", request).await;
     let endpoint_id = text(&created, "endpoint.id").to_owned();
@@ -125,15 +127,15 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     assert_ne!(rotated["secret"], created["secret"]);
     let request = json!({
         "organizationId": "acme",
-        "endpoint": { "id": endpoint_id, "name": "siem-2" },
-        "updateMask": { "paths": ["name"] },
+        "endpoint": { "id": endpoint_id, "displayName": "siem-2" },
+        "updateMask": { "paths": ["display_name"] },
     });
     let updated = seen.call(ENDPOINT_SERVICE, "UpdateEndpoint", request).await;
-    assert_eq!(text(&updated, "endpoint.name"), "siem-2");
+    assert_eq!(text(&updated, "endpoint.displayName"), "siem-2");
     let disabled = seen.call(ENDPOINT_SERVICE, "DisableEndpoint", one.clone()).await;
-    assert_eq!(text(&disabled, "endpoint.status"), "ENDPOINT_STATUS_DISABLED");
+    assert_eq!(text(&disabled, "endpoint.state"), "STATE_DISABLED");
     let enabled = seen.call(ENDPOINT_SERVICE, "EnableEndpoint", one.clone()).await;
-    assert_eq!(text(&enabled, "endpoint.status"), "ENDPOINT_STATUS_ACTIVE");
+    assert_eq!(text(&enabled, "endpoint.state"), "STATE_ACTIVE");
     let got = seen.call(ENDPOINT_SERVICE, "GetEndpoint", one.clone()).await;
     let of_acme = json!({ "organizationId": "acme" });
     let listed = seen.call(ENDPOINT_SERVICE, "ListEndpoints", of_acme.clone()).await;
@@ -162,10 +164,10 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
         })
         .await
     };
-    let delivery_id = delivery_in("DELIVERY_STATE_RETRYING").await;
+    let delivery_id = delivery_in("STATE_RETRYING").await;
     let one_delivery = json!({ "organizationId": "acme", "deliveryId": delivery_id });
     seen.call(DISPATCH_SERVICE, "RetryDelivery", one_delivery.clone()).await;
-    delivery_in("DELIVERY_STATE_DELIVERED").await;
+    delivery_in("STATE_DELIVERED").await;
     let got = seen.call(DISPATCH_SERVICE, "GetDelivery", one_delivery.clone()).await;
     assert_eq!(got["delivery"]["attempts"].as_array().map(Vec::len), Some(2));
     let attempts = seen.call(DISPATCH_SERVICE, "ListAttempts", of_acme.clone()).await;
@@ -173,13 +175,13 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     let stats = seen.call(DISPATCH_SERVICE, "GetEndpointStats", one.clone()).await;
     assert_eq!(stats["total"]["successRate"], 0.5);
     let test = seen.call(DISPATCH_SERVICE, "SendTest", one.clone()).await;
-    assert_eq!(text(&test, "attempt.outcome"), "ATTEMPT_OUTCOME_DELIVERED");
+    assert_eq!(text(&test, "attempt.outcome"), "OUTCOME_DELIVERED");
 
     // A delivery that waits, to be cancelled; it comes from the batch.
     receiver.set_script(Script::always(Reply::status(503)));
-    let batch = json!({ "organizationId": "acme", "events": [event] });
-    let published = seen.call(INGEST_SERVICE, "PublishEvents", batch).await;
-    let event_id = text(&published["results"][0], "accepted.eventId");
+    let batch = json!({ "organizationId": "acme", "requests": [event] });
+    let published = seen.call(INGEST_SERVICE, "BatchPublishEvents", batch).await;
+    let event_id = text(&published["results"][0], "response.eventId");
     let client = server.client("acme");
     let waits = client.wait_for_delivery(event_id, "waits", |one| one.attempt_count == 1).await;
     let request = json!({ "organizationId": "acme", "deliveryId": waits.id });
@@ -204,24 +206,26 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     // A replay: counted, started, watched to its end, and then there is nothing to cancel.
     let replay = json!({
         "organizationId": "acme",
-        "endpointId": text(&one, "endpointId"),
-        "scope": "REPLAY_SCOPE_ALL",
-        "includeDelivered": true,
+        "replay": {
+            "endpointId": text(&one, "endpointId"),
+            "scope": "SCOPE_ALL",
+            "includeDelivered": true,
+        },
         "validateOnly": true,
     });
-    let counted = seen.call(DISPATCH_SERVICE, "ReplayEvents", replay.clone()).await;
+    let counted = seen.call(DISPATCH_SERVICE, "CreateReplay", replay.clone()).await;
     assert_eq!(text(&counted, "replay.matchedCount"), "2", "the delivered and the cancelled one");
     receiver.set_script(Script::default());
     let mut replay = replay;
     replay["validateOnly"] = false.into();
-    let begun = seen.call(DISPATCH_SERVICE, "ReplayEvents", replay).await;
+    let begun = seen.call(DISPATCH_SERVICE, "CreateReplay", replay).await;
     let replay_id = text(&begun, "replay.id");
     let one_replay = json!({ "organizationId": "acme", "replayId": replay_id });
     let method = format!("{DISPATCH_SERVICE}/WatchReplay");
     let (success, steps) = run(&["-d", &one_replay.to_string(), &seen.0, &method]).await;
-    assert!(success && steps.contains("REPLAY_STATE_DONE"), "{steps}");
+    assert!(success && steps.contains("STATE_DONE"), "{steps}");
     let got = seen.call(DISPATCH_SERVICE, "GetReplay", one_replay.clone()).await;
-    assert_eq!(text(&got, "replay.state"), "REPLAY_STATE_DONE");
+    assert_eq!(text(&got, "replay.state"), "STATE_DONE");
     let listed = seen.call(DISPATCH_SERVICE, "ListReplays", of_acme.clone()).await;
     assert_eq!(text(&listed["replays"][0], "id"), replay_id);
     let method = format!("{DISPATCH_SERVICE}/CancelReplay");
@@ -237,13 +241,14 @@ async fn grpcurl_shows_the_details_of_an_error() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let method = format!("{ENDPOINT_SERVICE}/CreateEndpoint");
-    let request = json!({ "organizationId": "acme", "url": "http://example.com" }).to_string();
+    let request = json!({ "organizationId": "acme", "endpoint": { "url": "http://example.com" } })
+        .to_string();
     let address = server.address().to_string();
     let (success, error) = run(&["-d", &request, &address, &method]).await;
     assert!(!success);
     for words in [
         "Code: InvalidArgument",
-        "Message: correct the fields name",
+        "Message: correct the fields endpoint.display_name",
         "google.rpc.BadRequest",
         "fieldViolations",
         "must begin with https://",
@@ -276,9 +281,11 @@ async fn services_in_separate_processes_serve_their_own_methods_and_work_togethe
 
     let request = json!({
         "organizationId": "acme",
-        "name": "siem",
-        "url": receiver.url("/"),
-        "eventTypes": ["key.revoked"],
+        "endpoint": {
+            "displayName": "siem",
+            "url": receiver.url("/"),
+            "eventTypes": ["key.revoked"],
+        },
     });
     GrpcurlServer::at(endpoints.address()).call(ENDPOINT_SERVICE, "CreateEndpoint", request).await;
     let event = json!({ "organizationId": "acme", "eventType": "key.revoked", "dataJson": "{}" });

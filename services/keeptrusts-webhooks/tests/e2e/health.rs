@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use keeptrusts_webhooks_contracts::v1::audit_service_client::AuditServiceClient;
 use keeptrusts_webhooks_contracts::v1::{
-    self, AuditAction, DeliveryState, EndpointStatus, EndpointStatusCause, GetHealthSummaryRequest,
-    ListAuditEntriesRequest, ListEndpointsRequest,
+    self, AuditAction, GetHealthSummaryRequest, ListAuditEntriesRequest, ListEndpointsRequest,
+    delivery, endpoint,
 };
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -35,12 +35,12 @@ async fn an_endpoint_that_was_disabled_for_failing_is_shown_so_in_lists_and_in_t
     let disabled = eventually("the endpoint is disabled", async || {
         client.publish("gateway.connected", "{}").await;
         let now = client.endpoint(&endpoint.id).await;
-        (now.status() == EndpointStatus::Disabled).then_some(now)
+        (now.state() == endpoint::State::Disabled).then_some(now)
     })
     .await;
-    assert_eq!(disabled.status_cause(), EndpointStatusCause::Failing);
-    let reason = &disabled.status_reason;
-    assert!(reason.contains(&disabled.status_delivery_id), "{reason}");
+    assert_eq!(disabled.state_cause(), endpoint::StateCause::FailedTooLong);
+    let reason = &disabled.state_reason;
+    assert!(reason.contains(&disabled.state_delivery_id), "{reason}");
     assert!(disabled.failing_since_time.is_some());
     assert_eq!(listed(&client).await, [disabled]);
 
@@ -68,7 +68,7 @@ async fn a_pause_that_a_real_answer_has_caused_is_shown_with_its_endpoint_also_i
     let busy = client.create_endpoint(&receiver.url("/busy"), &["policy.block"]).await;
     client.create_endpoint(&receiver.url("/well"), &["key.rotated"]).await;
     let event_id = client.publish("policy.block", "{}").await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Retrying).await;
     let shown = client.endpoint(&busy.id).await;
     let pause = shown.pause.as_ref().expect("it is paused");
     assert_eq!((pause.status_code, &pause.delivery_id), (429, &delivery.id));
@@ -93,9 +93,9 @@ async fn a_summary_is_of_one_organization_and_of_the_week_that_contains_a_time()
     let well = client.create_endpoint(&receiver.url("/good"), &["gateway.connected"]).await;
     let poorly = client.create_endpoint(&receiver.url("/bad"), &["gateway.disconnected"]).await;
     let event = client.publish("gateway.connected", "{}").await;
-    client.wait_for_state(&event, DeliveryState::Delivered).await;
+    client.wait_for_state(&event, delivery::State::Delivered).await;
     let event = client.publish("gateway.disconnected", "{}").await;
-    client.wait_for_state(&event, DeliveryState::Failed).await;
+    client.wait_for_state(&event, delivery::State::Failed).await;
 
     let summary = async |of: &Client, time| {
         let request = GetHealthSummaryRequest { organization_id: of.organization(), time };
@@ -107,7 +107,7 @@ async fn a_summary_is_of_one_organization_and_of_the_week_that_contains_a_time()
     assert_eq!(ids, [poorly.id.as_str(), well.id.as_str()]);
     let total = current.total.expect("a total");
     assert_eq!((total.delivered, total.retrying, total.failed), (1, 1, 1));
-    assert_eq!(current.endpoints[0].status(), EndpointStatus::Degraded);
+    assert_eq!(current.endpoints[0].state(), endpoint::State::Degraded);
     assert!(current.endpoints[0].stats.is_some_and(|stats| stats.median_duration.is_some()));
 
     let last = summary(&client, None).await;

@@ -20,7 +20,7 @@ async fn database_with_a_delivery() -> Database {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/hook"), &["key.rotated"]).await;
     let event_id = client.publish("key.rotated", "{}").await;
-    client.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
     server.stop().await;
     database
 }

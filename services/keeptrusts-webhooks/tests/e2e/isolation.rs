@@ -66,7 +66,7 @@ async fn invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside
     let request = v1::ListDeliveriesRequest {
         organization_id: client.organization(),
         endpoint_id: dead.id,
-        state: v1::DeliveryState::Scheduled.into(),
+        state: v1::delivery::State::Scheduled.into(),
         page_size: 1_000,
         ..Default::default()
     };
@@ -77,17 +77,18 @@ async fn invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside
 }
 
 async fn publish_backlog(client: &Client) {
+    use v1::batch_publish_events_response as response;
     let data = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_000));
     for _ in 0..BACKLOG / BATCH {
         let event = client.event("policy.violation", &data);
-        let request = v1::PublishEventsRequest {
+        let request = v1::BatchPublishEventsRequest {
             organization_id: client.organization(),
-            events: vec![event; BATCH],
+            requests: vec![event; BATCH],
         };
-        let answer = client.ingest().publish_events(request).await.expect("a batch is accepted");
+        let answer =
+            client.ingest().batch_publish_events(request).await.expect("a batch is accepted");
         for result in answer.into_inner().results {
-            let is_accepted =
-                matches!(result.result, Some(v1::publish_result::Result::Accepted(_)));
+            let is_accepted = matches!(result.result, Some(response::result::Result::Response(_)));
             assert!(is_accepted, "{result:?}");
         }
     }

@@ -13,14 +13,16 @@ const WAITING: usize = 16;
 const TOO_MANY: usize = 3;
 
 async fn count_missed(client: Client, endpoint_id: String) -> Result<v1::Replay, Status> {
-    let request = v1::ReplayEventsRequest {
+    let request = v1::CreateReplayRequest {
         organization_id: client.organization(),
-        endpoint_id,
-        scope: v1::ReplayScope::Missed.into(),
         validate_only: true,
-        ..Default::default()
+        replay: Some(v1::Replay {
+            endpoint_id,
+            scope: v1::replay::Scope::Missed.into(),
+            ..v1::Replay::default()
+        }),
     };
-    let answer = client.dispatch().replay_events(request).await?;
+    let answer = client.dispatch().create_replay(request).await?;
     Ok(answer.into_inner().replay.expect("a replay"))
 }
 

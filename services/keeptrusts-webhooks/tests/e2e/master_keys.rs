@@ -48,11 +48,13 @@ fn copy(from: &Path, to: &Path) {
 async fn create_endpoint(client: &Client, receiver: &Receiver) -> String {
     let request = v1::CreateEndpointRequest {
         organization_id: client.organization(),
-        name: "siem".to_owned(),
-        url: receiver.url("/hook"),
-        event_types: vec!["key.rotated".to_owned()],
-        secret: SECRET.to_owned(),
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "siem".to_owned(),
+            url: receiver.url("/hook"),
+            event_types: vec!["key.rotated".to_owned()],
+            secret: SECRET.to_owned(),
+            ..v1::Endpoint::default()
+        }),
     };
     let created = client.endpoints().create_endpoint(request).await.expect("it is created");
     created.into_inner().endpoint.expect("an endpoint").id
@@ -62,7 +64,7 @@ async fn create_endpoint(client: &Client, receiver: &Receiver) -> String {
 async fn deliver(clients: &[Client]) {
     for client in clients {
         let event_id = client.publish("key.rotated", "{}").await;
-        let delivery = client.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+        let delivery = client.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
         assert_eq!(delivery.attempts.len(), 1, "{delivery:?}");
     }
 }
@@ -261,7 +263,7 @@ async fn erasing_an_organization_affects_no_other(backend: Backend) {
     let endpoint_id = create_endpoint(&erased, &receiver).await;
     create_endpoint(&kept, &receiver).await;
     let event_id = erased.publish("key.rotated", CONTENT).await;
-    let delivered = erased.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    let delivered = erased.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
     deliver(std::slice::from_ref(&kept)).await;
 
     let erase = |more: &[&str]| {
@@ -285,16 +287,18 @@ async fn erasing_an_organization_affects_no_other(backend: Backend) {
     server.process().wait_for_line(read_again, PATIENCE).await;
 
     let event_id = erased.publish("key.rotated", "{}").await;
-    let failed = erased.wait_for_state(&event_id, v1::DeliveryState::Failed).await;
+    let failed = erased.wait_for_state(&event_id, v1::delivery::State::Failed).await;
     for attempt in &failed.attempts {
         assert!(attempt.error.contains("the organization was erased"), "{attempt:?}");
     }
     let request = v1::CreateEndpointRequest {
         organization_id: erased.organization(),
-        name: "siem".to_owned(),
-        url: receiver.url("/hook"),
-        event_types: vec!["key.rotated".to_owned()],
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "siem".to_owned(),
+            url: receiver.url("/hook"),
+            event_types: vec!["key.rotated".to_owned()],
+            ..v1::Endpoint::default()
+        }),
     };
     let refusal = erased.endpoints().create_endpoint(request).await.expect_err("erased");
     crate::platform::assert_refused(

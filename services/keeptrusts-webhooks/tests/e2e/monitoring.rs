@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_contracts::v1::delivery;
 use keeptrusts_webhooks_testkit::collector::Collector;
 use keeptrusts_webhooks_testkit::http::{Client as Watcher, Method};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
@@ -33,7 +33,7 @@ async fn metrics_count_what_happens() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     let event_id = client.publish("policy.block", "{}").await;
-    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let mut twice = client.event("policy.block", "{}");
     twice.idempotency_key = "once".to_owned();
     for _ in 0..2 {

@@ -7,9 +7,7 @@ use keeptrusts_webhooks_contracts::client::{AuthorizedChannel, Bearer};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::channel::Destination;
 use keeptrusts_webhooks_contracts::v1::notification_service_client::NotificationServiceClient;
-use keeptrusts_webhooks_contracts::v1::{
-    ChannelStatus, DeliveryState, NotificationState, NotificationType,
-};
+use keeptrusts_webhooks_contracts::v1::{NotificationType, channel, delivery, notification};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::mail::{Behaviour, MailServer, ReceivedMail};
 use keeptrusts_webhooks_testkit::receiver::{Authority, ReceivedRequest, Receiver, Reply, Script};
@@ -85,7 +83,7 @@ impl NotificationFixture {
         let request = v1::CreateChannelRequest {
             organization_id: self.client.organization(),
             channel: Some(v1::Channel {
-                name: name.to_owned(),
+                display_name: name.to_owned(),
                 destination: Some(destination),
                 subscriptions: EVERYTHING.map(Into::into).to_vec(),
                 ..Default::default()
@@ -209,7 +207,7 @@ async fn every_kind_of_channel_gets_every_notification_in_its_own_format() {
     for (name, destination) in kinds {
         let created = fixture.create(name, destination).await;
         let test = fixture.test(&created.id).await;
-        assert_eq!(test.state(), NotificationState::Sent, "{name}: {}", test.error);
+        assert_eq!(test.state(), notification::State::Sent, "{name}: {}", test.error);
         assert_eq!(test.r#type(), NotificationType::Test);
     }
 
@@ -219,9 +217,9 @@ async fn every_kind_of_channel_gets_every_notification_in_its_own_format() {
     // its hour, but opens an incident at once, because the first incident is over. A test is over
     // at once.
     let steps = [
-        (DeliveryState::Failed, 3, 4),
-        (DeliveryState::Delivered, 4, 5),
-        (DeliveryState::Failed, 5, 7),
+        (delivery::State::Failed, 3, 4),
+        (delivery::State::Delivered, 4, 5),
+        (delivery::State::Failed, 5, 7),
     ];
     for (state, told, incidents) in steps {
         let event = fixture.client.publish("policy.block", "{}").await;
@@ -308,19 +306,19 @@ async fn a_failing_channel_is_shown_as_failing_until_a_notification_gets_through
             .await;
     let id = fixture.create("slack", slack(&fixture, SLACK)).await.id;
     let test = fixture.test(&id).await;
-    assert_eq!(test.state(), NotificationState::Failed);
+    assert_eq!(test.state(), notification::State::Failed);
     assert_eq!((test.status_code, test.attempt_count), (404, 1));
     assert_eq!(test.error, "the service answered 404 Not Found");
     let failing = fixture.look(&id).await;
-    assert_eq!(failing.status(), ChannelStatus::Failing);
-    assert_eq!(failing.status_reason, test.error);
-    assert!(failing.status_time.is_some());
-    assert_eq!(fixture.test(&id).await.state(), NotificationState::Sent);
+    assert_eq!(failing.state(), channel::State::Failing);
+    assert_eq!(failing.state_reason, test.error);
+    assert!(failing.state_time.is_some());
+    assert_eq!(fixture.test(&id).await.state(), notification::State::Sent);
     let active = fixture.look(&id).await;
-    assert_eq!((active.status(), active.status_reason.as_str()), (ChannelStatus::Active, ""));
+    assert_eq!((active.state(), active.state_reason.as_str()), (channel::State::Active, ""));
     let history = fixture.notifications(&id).await;
     let states: Vec<_> = history.iter().map(v1::Notification::state).collect();
-    assert_eq!(states, [NotificationState::Sent, NotificationState::Failed]);
+    assert_eq!(states, [notification::State::Sent, notification::State::Failed]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,12 +335,12 @@ async fn mail_is_sent_with_encryption_and_authentication() {
     })
     .await;
     let right = fixture.create("ops", email(&["ops@example.com"])).await;
-    assert_eq!(fixture.test(&right.id).await.state(), NotificationState::Sent);
+    assert_eq!(fixture.test(&right.id).await.state(), notification::State::Sent);
     let mail = fixture.mail.mails().pop().expect("it came");
     assert_eq!((mail.user.as_deref(), mail.is_encrypted), (Some("webhooks"), true));
     let refused = fixture.create("nobody", email(&["refused@example.com"])).await;
     let test = fixture.test(&refused.id).await;
-    assert_eq!((test.state(), test.status_code), (NotificationState::Failed, 550));
+    assert_eq!((test.state(), test.status_code), (notification::State::Failed, 550));
     // The text of the operator's mail server is for the operator.
     assert!(test.error.starts_with("the mail server refuses a recipient"), "{}", test.error);
     let shown = format!("{test:?} {:?}", fixture.look(&refused.id).await);
@@ -355,7 +353,7 @@ async fn mail_is_sent_with_encryption_and_authentication() {
     let fixture =
         NotificationFixture::with(Backend::Sqlite, ok(), behaviour, |builder| builder).await;
     let id = fixture.create("ops", email(&["ops@example.com"])).await.id;
-    assert_eq!(fixture.test(&id).await.state(), NotificationState::Failed);
+    assert_eq!(fixture.test(&id).await.state(), notification::State::Failed);
     assert!(fixture.mail.mails().is_empty());
 }
 
@@ -430,7 +428,7 @@ async fn receivers_and_a_mail_server_with_self_signed_certificates_are_trusted_i
     for destination in [email(&["ops@example.com"]), webhook(&fixture, "/ops")] {
         let id = fixture.create("ops", destination).await.id;
         let test = fixture.test(&id).await;
-        assert_eq!(test.state(), NotificationState::Sent, "{}", test.error);
+        assert_eq!(test.state(), notification::State::Sent, "{}", test.error);
     }
 }
 
@@ -443,7 +441,7 @@ async fn without_a_mail_server_no_email_channel_is_created() {
     let request = v1::CreateChannelRequest {
         organization_id: "acme".to_owned(),
         channel: Some(v1::Channel {
-            name: "ops".to_owned(),
+            display_name: "ops".to_owned(),
             destination: Some(email(&["ops@example.com"])),
             subscriptions: vec![NotificationType::EndpointDegraded.into()],
             ..Default::default()
@@ -513,10 +511,10 @@ async fn an_updated_channel_keeps_its_secret_and_a_deleted_one_its_history() {
     let mut channels = fixture.channels.clone();
     let updated = channels.update_channel(update(&created.etag)).await.expect("it is current");
     let updated = updated.into_inner().channel.expect("a channel");
-    assert_eq!((updated.name.as_str(), updated.etag != created.etag), ("hook", true));
+    assert_eq!((updated.display_name.as_str(), updated.etag != created.etag), ("hook", true));
     let stale = channels.update_channel(update(&created.etag)).await.expect_err("it is stale");
     assert_eq!(stale.code(), Code::Aborted);
-    assert_eq!(fixture.test(&created.id).await.state(), NotificationState::Sent);
+    assert_eq!(fixture.test(&created.id).await.state(), notification::State::Sent);
     verify::assert_signed(SIGNING_KEY, &fixture.came_to("/moved"));
 
     let delete = v1::DeleteChannelRequest {

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use keeptrusts_webhooks_contracts::v1::{
-    AttemptOutcome, CreateEndpointRequest, Delivery, DeliveryState, Endpoint, UpdateEndpointRequest,
+    CreateEndpointRequest, Delivery, Endpoint, UpdateEndpointRequest, attempt, delivery,
 };
 use keeptrusts_webhooks_testkit::dns::{DnsAnswer, DnsServer};
 use keeptrusts_webhooks_testkit::ports::closed_port;
@@ -73,7 +73,7 @@ async fn attempt(client: &Client, event_type: &str) -> Delivery {
 #[track_caller]
 fn assert_not_sent(delivery: &Delivery, error: &str) {
     let attempt = &delivery.attempts[0];
-    assert_eq!((attempt.status_code, attempt.outcome()), (0, AttemptOutcome::Retrying));
+    assert_eq!((attempt.status_code, attempt.outcome()), (0, attempt::Outcome::Retrying));
     assert!(attempt.error.contains(error), "not {error:?} but {:?}", attempt.error);
 }
 
@@ -115,7 +115,12 @@ async fn a_name_that_resolves_differently_the_second_time_reaches_no_forbidden_a
         client.create_endpoint(&url, &["key.rotated"]).await;
 
         let delivery = attempt(&client, "key.rotated").await;
-        assert_eq!(delivery.state(), DeliveryState::Delivered, "{:?}", delivery.attempts[0].error);
+        assert_eq!(
+            delivery.state(),
+            delivery::State::Delivered,
+            "{:?}",
+            delivery.attempts[0].error
+        );
         assert_eq!(dns.query_count(NAME), 1, "what was judged is what was connected to");
 
         let delivery = attempt(&client, "key.rotated").await;
@@ -164,7 +169,12 @@ async fn forbidden_addresses_are_refused_and_a_permitted_one_among_them_is_used(
     {
         client.create_endpoint(&format!("https://{name}:{port}/"), &[event_type]).await;
         let delivery = attempt(&client, event_type).await;
-        assert_eq!(delivery.state(), DeliveryState::Delivered, "{:?}", delivery.attempts[0].error);
+        assert_eq!(
+            delivery.state(),
+            delivery::State::Delivered,
+            "{:?}",
+            delivery.attempts[0].error
+        );
     }
     for (event_type, name, logged) in [
         ("policy.block", "huge-and-forbidden.hostile.example", "10.0.0.1: private address"),
@@ -240,7 +250,7 @@ async fn proxy_variables_of_the_environment_are_ignored() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/"), &["key.rotated"]).await;
     let delivery = attempt(&client, "key.rotated").await;
-    assert_eq!(delivery.state(), DeliveryState::Delivered, "{:?}", delivery.attempts[0].error);
+    assert_eq!(delivery.state(), delivery::State::Delivered, "{:?}", delivery.attempts[0].error);
     trap.assert_untouched();
 }
 
@@ -282,7 +292,6 @@ async fn a_host_that_looks_like_another_is_shown_in_punycode() {
             ..endpoint.clone()
         }),
         update_mask: Some(FieldMask { paths: vec!["url".to_owned()] }),
-        ..Default::default()
     };
     let updated = client.endpoints().update_endpoint(update("https://bücher.example")).await;
     let updated = updated.expect("it is updated").into_inner().endpoint.expect("an endpoint");
@@ -296,20 +305,22 @@ async fn a_host_that_looks_like_another_is_shown_in_punycode() {
     ] {
         let create = CreateEndpointRequest {
             organization_id: client.organization(),
-            name: "receiver".to_owned(),
-            url: url.to_owned(),
-            event_types: vec!["key.rotated".to_owned()],
-            ..Default::default()
+            endpoint: Some(Endpoint {
+                display_name: "receiver".to_owned(),
+                url: url.to_owned(),
+                event_types: vec!["key.rotated".to_owned()],
+                ..Endpoint::default()
+            }),
         };
         let refusals = [
-            (client.endpoints().create_endpoint(create).await.map(drop), "url"),
-            (client.endpoints().update_endpoint(update(url)).await.map(drop), "endpoint.url"),
+            client.endpoints().create_endpoint(create).await.map(drop),
+            client.endpoints().update_endpoint(update(url)).await.map(drop),
         ];
-        for (refusal, field) in refusals {
+        for refusal in refusals {
             let refusal = refusal.expect_err(url);
             assert_refused(&refusal, Code::InvalidArgument, "INVALID_FIELD");
             let details = refusal.get_details_bad_request().expect("field violations");
-            assert_eq!(details.field_violations[0].field, field);
+            assert_eq!(details.field_violations[0].field, "endpoint.url");
             assert!(!refusal.message().contains("password@"), "{refusal}");
         }
     }

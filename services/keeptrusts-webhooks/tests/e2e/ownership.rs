@@ -194,7 +194,7 @@ async fn invariant_5_a_process_that_was_frozen_past_its_leases_commits_nothing()
     // Every delivery has one attempt, the other process's.
     for event in &acknowledged {
         let client = pair.other.client(&event.organization);
-        let delivery = client.wait_for_state(&event.event_id, v1::DeliveryState::Delivered).await;
+        let delivery = client.wait_for_state(&event.event_id, v1::delivery::State::Delivered).await;
         let attempts: Vec<_> =
             delivery.attempts.iter().map(|attempt| (attempt.number, attempt.status_code)).collect();
         assert_eq!(attempts, [(1, 200)], "{delivery:?}");

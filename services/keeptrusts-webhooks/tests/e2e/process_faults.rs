@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_contracts::v1::delivery;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_testkit::postgres::Cluster;
 use keeptrusts_webhooks_testkit::process::{Process, Signal};
@@ -166,7 +166,7 @@ async fn a_silent_collector_stops_neither_work_nor_shutdown() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
     let event_id = client.publish("policy.block", "{}").await;
-    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let status = {
         server.process().signal(Signal::Term);
         server.wait_exit(ENDED_WITHIN).await
@@ -219,7 +219,7 @@ async fn while_its_files_cannot_be_written_a_process_says_so_and_recovers_by_its
     assert!(status.success(), "{status}");
 
     server.start_again().await;
-    server.client("acme").wait_for_state(&event_id, DeliveryState::Delivered).await;
+    server.client("acme").wait_for_state(&event_id, delivery::State::Delivered).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,7 +321,7 @@ async fn a_locked_row_stops_one_shard_and_the_process_stays_ready() {
         let (is_ready, told) = readiness(&url, address).await.expect("both say the same");
         assert!(is_ready && told.contains("ok: database\n"), "{told}");
         let event_id = other.publish("policy.block", "{}").await;
-        other.wait_for_state(&event_id, DeliveryState::Delivered).await;
+        other.wait_for_state(&event_id, delivery::State::Delivered).await;
     }
     let is_told = |line: &str| {
         line.contains("cannot append")

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_contracts::v1::delivery;
 use keeptrusts_webhooks_testkit::receiver::Authority;
 
 use crate::platform::{Backend, Database, Server};
@@ -83,7 +83,7 @@ async fn a_server_of_pythons_standard_library_is_delivered_to() {
     client.create_endpoint(&url, &["key.rotated"]).await;
     for _ in 0..5 {
         let event_id = client.publish("key.rotated", "{}").await;
-        let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+        let delivery = client.wait_for_state(&event_id, delivery::State::Delivered).await;
         assert_eq!(delivery.attempts.len(), 1);
     }
 }

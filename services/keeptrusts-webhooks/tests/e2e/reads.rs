@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use keeptrusts_webhooks_contracts::v1::{
-    Attempt, AttemptOutcome, AttemptTrigger, CancelDeliveryRequest, Delivery, DeliveryState,
-    EndpointStatus, Event, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest,
-    ListDeliveriesRequest, ListEndpointsRequest, ListEventsRequest, PublishEventsRequest,
-    ReplayEventsRequest, ReplayScope, ReplayState, RetryDeliveryRequest, SendTestRequest,
-    SendTestResponse, WatchDeliveriesRequest, WatchDeliveriesResponse,
+    Attempt, BatchPublishEventsRequest, CancelDeliveryRequest, CreateReplayRequest, Delivery,
+    Event, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest, ListDeliveriesRequest,
+    ListEndpointsRequest, ListEventsRequest, Replay, RetryDeliveryRequest, SendTestRequest,
+    SendTestResponse, WatchDeliveriesRequest, WatchDeliveriesResponse, attempt, delivery, endpoint,
+    replay,
 };
 use keeptrusts_webhooks_testkit::ports::free_port;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -39,7 +39,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
     for _ in 0..EVENTS {
         // One after the other: the order within a millisecond is arbitrary.
         let event_id = client.publish("export.completed", "{}").await;
-        client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+        client.wait_for_state(&event_id, delivery::State::Delivered).await;
         published.push(event_id);
     }
     let newest_first: Vec<_> = published.iter().rev().cloned().collect();
@@ -66,7 +66,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
             page_size: 2,
             page_token,
             endpoint_id: endpoint.id.clone(),
-            state: DeliveryState::Delivered.into(),
+            state: delivery::State::Delivered.into(),
             ..Default::default()
         };
         let page = client.dispatch().list_deliveries(request).await.expect("listed").into_inner();
@@ -81,7 +81,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
             organization_id: organization_id.clone(),
             page_size: 2,
             page_token,
-            outcome: AttemptOutcome::Delivered.into(),
+            outcome: attempt::Outcome::Delivered.into(),
             ..Default::default()
         };
         let page = client.dispatch().list_attempts(request).await.expect("listed").into_inner();
@@ -105,7 +105,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
         let request = ListEndpointsRequest {
             organization_id: organization_id.clone(),
             search: search.to_owned(),
-            status: EndpointStatus::Active.into(),
+            state: endpoint::State::Active.into(),
             ..Default::default()
         };
         let page = client.endpoints().list_endpoints(request).await.expect("listed");
@@ -142,7 +142,7 @@ async fn a_delivery_shows_what_went_over_the_wire() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/"), &["policy.block"]).await;
     let event_id = client.publish("policy.block", r#"{"n": 1}"#).await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Delivered).await;
 
     let received = receiver.requests();
     assert_eq!(delivery.attempts.len(), 2);
@@ -172,9 +172,9 @@ async fn a_call_that_sends_a_test_waits_for_its_outcome() {
     let (delivery, attempt) = send_test(&client, &endpoint.id).await;
     assert_eq!(
         (delivery.state(), attempt.outcome()),
-        (DeliveryState::Delivered, AttemptOutcome::Delivered)
+        (delivery::State::Delivered, attempt::Outcome::Delivered)
     );
-    assert_eq!((attempt.number, attempt.trigger()), (1, AttemptTrigger::Test));
+    assert_eq!((attempt.number, attempt.trigger()), (1, attempt::Trigger::Test));
     assert_eq!((delivery.event_type.as_str(), attempt.status_code), ("webhook.test", 200));
     let received = receiver.requests();
     assert_eq!(attempt.request_body.as_bytes(), received[0].body);
@@ -226,13 +226,13 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     assert!(seen.iter().all(of_the_event), "other endpoints' deliveries are left out");
     let left_at = seen.last().map(|change| change.resume_token.clone()).expect("a change");
     let last = seen.last().and_then(|change| change.attempt.as_ref()).expect("an attempt");
-    assert_eq!(last.outcome(), AttemptOutcome::Delivered);
+    assert_eq!(last.outcome(), attempt::Outcome::Delivered);
     assert!(last.request_headers.is_empty() && last.request_body.is_empty());
 
     // A client that disconnects and resumes misses nothing and gets nothing twice.
     drop(changes);
     let next = client.publish("config.updated", "{}").await;
-    client.wait_for_state(&next, DeliveryState::Delivered).await;
+    client.wait_for_state(&next, delivery::State::Delivered).await;
     let mut changes = watch(&left_at).await;
     let seen = changes_until_delivered(&mut changes).await;
     let events = seen.iter().filter_map(|change| change.delivery.as_ref());
@@ -287,7 +287,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
                 states.push(delivery.state());
             }
         }
-        let all = [DeliveryState::Scheduled, DeliveryState::Cancelled];
+        let all = [delivery::State::Scheduled, delivery::State::Cancelled];
         assert_eq!(states, all[all.len() - told..]);
     }
 
@@ -326,8 +326,9 @@ async fn every_change_shows_the_delivery_as_its_record_left_it() {
     // All at once, so that the records that schedule a delivery and that end it are read together.
     let publish = async || {
         let events = vec![client.event("config.updated", "{}"); DELIVERIES];
-        let request = PublishEventsRequest { organization_id: client.organization(), events };
-        client.ingest().publish_events(request).await.expect("accepted");
+        let request =
+            BatchPublishEventsRequest { organization_id: client.organization(), requests: events };
+        client.ingest().batch_publish_events(request).await.expect("accepted");
     };
     let mut changes = begin("").await;
     publish().await;
@@ -339,7 +340,7 @@ async fn every_change_shows_the_delivery_as_its_record_left_it() {
         by_delivery.entry(&delivery.id).or_default().push(told);
     }
     assert_eq!(by_delivery.len(), DELIVERIES);
-    let (scheduled, delivered) = (DeliveryState::Scheduled, DeliveryState::Delivered);
+    let (scheduled, delivered) = (delivery::State::Scheduled, delivery::State::Delivered);
     for (id, told) in by_delivery {
         assert_eq!(told, [(scheduled, 0, false), (delivered, 1, true)], "{id}");
     }
@@ -357,7 +358,7 @@ async fn responses_show_the_effect_of_their_request() {
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
     let event_id = client.publish("config.updated", "{}").await;
-    let failed = client.wait_for_state(&event_id, DeliveryState::Failed).await;
+    let failed = client.wait_for_state(&event_id, delivery::State::Failed).await;
     assert_eq!(failed.next_attempt_time, None);
 
     // The attempt is over in a few milliseconds; the answer shows what was requested.
@@ -377,16 +378,19 @@ async fn responses_show_the_effect_of_their_request() {
             .await;
     }
 
-    let request = ReplayEventsRequest {
+    let request = CreateReplayRequest {
         organization_id: client.organization(),
-        endpoint_id: endpoint.id.clone(),
-        scope: ReplayScope::Failed.into(),
-        deliveries_per_second: 5_000,
+        replay: Some(Replay {
+            endpoint_id: endpoint.id.clone(),
+            scope: replay::Scope::Failed.into(),
+            deliveries_per_second: 5_000,
+            ..Replay::default()
+        }),
         ..Default::default()
     };
-    let answer = client.dispatch().replay_events(request).await.expect("begun");
+    let answer = client.dispatch().create_replay(request).await.expect("begun");
     let replay = answer.into_inner().replay.expect("a replay");
-    assert_eq!(replay.state(), ReplayState::Running, "at its beginning");
+    assert_eq!(replay.state(), replay::State::Running, "at its beginning");
     assert_eq!((replay.matched_count, replay.resumed_count, replay.finish_time), (1, 0, None));
     drop(server);
 
@@ -396,12 +400,12 @@ async fn responses_show_the_effect_of_their_request() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/"), &["config.updated"]).await;
     let event_id = client.publish("config.updated", "{}").await;
-    let waits = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let waits = client.wait_for_state(&event_id, delivery::State::Retrying).await;
     let request =
         CancelDeliveryRequest { organization_id: client.organization(), delivery_id: waits.id };
     let answer = client.dispatch().cancel_delivery(request).await.expect("cancelled");
     let cancelled = answer.into_inner().delivery.expect("a delivery");
-    assert_eq!(cancelled.state(), DeliveryState::Cancelled);
+    assert_eq!(cancelled.state(), delivery::State::Cancelled);
     assert_eq!(cancelled.next_attempt_time, None);
 }
 
@@ -478,7 +482,7 @@ async fn changes_until_delivered(
         let ends = change
             .attempt
             .as_ref()
-            .is_some_and(|attempt| attempt.outcome() == AttemptOutcome::Delivered);
+            .is_some_and(|attempt| attempt.outcome() == attempt::Outcome::Delivered);
         seen.push(change);
         if ends {
             return seen;
@@ -508,9 +512,9 @@ async fn statistics_count_attempts_by_outcome_and_leave_tests_out() {
     assert_eq!((none.success_rate, none.median_duration), (0.0, None));
 
     let event_id = client.publish("user.invited", "{}").await;
-    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let next = client.publish("user.invited", "{}").await;
-    client.wait_for_state(&next, DeliveryState::Delivered).await;
+    client.wait_for_state(&next, delivery::State::Delivered).await;
     send_test(&client, &endpoint.id).await;
 
     let counted = stats().await;

@@ -8,11 +8,11 @@ use hyper_util::rt::TokioExecutor;
 use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::{
-    AttemptOutcome, CancelDeliveryRequest, DeleteEndpointRequest, DeliveryState,
-    DisableEndpointRequest, EnableEndpointRequest, Endpoint, GetDeliveryRequest,
-    GetEndpointRequest, GetEndpointStatsRequest, GetEventRequest, PublishEventRequest,
-    ReplayEventsRequest, ReplayScope, RetryDeliveryRequest, RevealSecretRequest,
-    RotateSecretRequest, SendTestRequest, UpdateEndpointRequest, WatchDeliveriesRequest,
+    CancelDeliveryRequest, CreateReplayRequest, DeleteEndpointRequest, DisableEndpointRequest,
+    EnableEndpointRequest, Endpoint, GetDeliveryRequest, GetEndpointRequest,
+    GetEndpointStatsRequest, GetEventRequest, PublishEventRequest, Replay, RetryDeliveryRequest,
+    RevealSecretRequest, RotateSecretRequest, SendTestRequest, UpdateEndpointRequest,
+    WatchDeliveriesRequest, attempt, delivery, replay,
 };
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::ports::closed_port;
@@ -87,7 +87,7 @@ async fn missing_things_and_those_of_other_organizations_are_not_found() {
     let acme = server.client("acme");
     let endpoint = acme.create_endpoint(&closed_port().url("/"), &["key.rotated"]).await;
     let event_id = acme.publish("key.rotated", "{}").await;
-    let delivery = acme.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let delivery = acme.wait_for_state(&event_id, delivery::State::Retrying).await;
     let before = acme.endpoint(&endpoint.id).await;
 
     let other = server.client("other");
@@ -99,7 +99,7 @@ async fn missing_things_and_those_of_other_organizations_are_not_found() {
             organization_id: other.organization(),
             endpoint: Some(Endpoint {
                 id: id.clone(),
-                name: "mine".to_owned(),
+                display_name: "mine".to_owned(),
                 ..Default::default()
             }),
             ..Default::default()
@@ -152,7 +152,7 @@ async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason(
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&closed_port().url("/"), &["key.rotated"]).await;
     let event_id = client.publish("key.rotated", "{}").await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Retrying).await;
     let organization_id = || client.organization();
     let endpoint_id = || endpoint.id.clone();
     let delivery_id = || delivery.id.clone();
@@ -169,18 +169,21 @@ async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason(
     };
     let disabled = client.endpoints().disable_endpoint(disable).await.expect("disabled");
     let disabled = disabled.into_inner().endpoint.expect("an endpoint");
-    assert_eq!(disabled.status_reason, "maintenance until noon");
+    assert_eq!(disabled.state_reason, "maintenance until noon");
     let test = SendTestRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
-    let replay = ReplayEventsRequest {
+    let replay = CreateReplayRequest {
         organization_id: organization_id(),
-        endpoint_id: endpoint_id(),
-        scope: ReplayScope::Failed.into(),
+        replay: Some(Replay {
+            endpoint_id: endpoint_id(),
+            scope: replay::Scope::Failed.into(),
+            ..Replay::default()
+        }),
         ..Default::default()
     };
     for refusal in [
         retry().await,
         client.dispatch().send_test(test).await.expect_err("it is disabled"),
-        client.dispatch().replay_events(replay).await.expect_err("it is disabled"),
+        client.dispatch().create_replay(replay).await.expect_err("it is disabled"),
     ] {
         assert_refused(&refusal, Code::FailedPrecondition, "ENDPOINT_DISABLED");
     }
@@ -193,7 +196,7 @@ async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason(
         client.dispatch().cancel_delivery(request).await
     };
     cancel().await.expect("it waits for its retry");
-    let cancelled = client.wait_for_state(&event_id, DeliveryState::Cancelled).await;
+    let cancelled = client.wait_for_state(&event_id, delivery::State::Cancelled).await;
     assert_eq!(cancelled.cancel_reason, "cancelled on request");
     let refusal = cancel().await.expect_err("it has ended");
     assert_refused(&refusal, Code::FailedPrecondition, "DELIVERY_ENDED");
@@ -235,9 +238,9 @@ async fn nothing_is_sent_to_loopback_unless_it_is_allowed() {
     ] {
         client.create_endpoint(&format!("https://{host}:{port}/"), &[event_type]).await;
         let event_id = client.publish(event_type, "{}").await;
-        let delivery = client.wait_for_state(&event_id, DeliveryState::Retrying).await;
+        let delivery = client.wait_for_state(&event_id, delivery::State::Retrying).await;
         let attempt = &delivery.attempts[0];
-        assert_eq!((attempt.status_code, attempt.outcome()), (0, AttemptOutcome::Retrying));
+        assert_eq!((attempt.status_code, attempt.outcome()), (0, attempt::Outcome::Retrying));
         assert!(attempt.error.contains(error), "{host}: {:?}", attempt.error);
     }
     assert_eq!(receiver.connection_count(), 0);
@@ -287,7 +290,7 @@ async fn a_passed_deadline_is_answered_and_the_work_goes_on() {
     let delivery_id = sent[0].header("x-keeptrusts-delivery").expect("the test was sent");
     eventually("the test has ended all the same", async || {
         let delivery = client.delivery(delivery_id).await;
-        (delivery.state() == DeliveryState::Delivered).then_some(())
+        (delivery.state() == delivery::State::Delivered).then_some(())
     })
     .await;
 }
@@ -317,7 +320,7 @@ async fn an_event_that_is_published_again_and_again_while_the_database_comes_bac
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/"), &["export.completed"]).await;
     let event_id = client.publish("export.completed", r#"{"n":1}"#).await;
-    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, delivery::State::Delivered).await;
 
     cluster.stop().await;
     let event = PublishEventRequest {
@@ -336,6 +339,6 @@ async fn an_event_that_is_published_again_and_again_while_the_database_comes_bac
     })
     .await;
     let second = accepted.into_inner().event_id;
-    client.wait_for_state(&second, DeliveryState::Delivered).await;
+    client.wait_for_state(&second, delivery::State::Delivered).await;
     assert_eq!(receiver.request_count(), 2, "each once, however often it was tried");
 }

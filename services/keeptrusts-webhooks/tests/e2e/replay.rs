@@ -11,14 +11,13 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::random::Random;
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Receiver, Reply, Script};
 use tokio::time::sleep;
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 const ULID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-fn ask(client: &Client, endpoint_id: &str, scope: v1::ReplayScope) -> v1::ReplayEventsRequest {
-    v1::ReplayEventsRequest {
-        organization_id: client.organization(),
+fn ask(endpoint_id: &str, scope: v1::replay::Scope) -> v1::Replay {
+    v1::Replay {
         endpoint_id: endpoint_id.to_owned(),
         scope: scope.into(),
         deliveries_per_second: 5_000,
@@ -26,14 +25,24 @@ fn ask(client: &Client, endpoint_id: &str, scope: v1::ReplayScope) -> v1::Replay
     }
 }
 
-async fn replay(client: &Client, request: v1::ReplayEventsRequest) -> v1::Replay {
-    let answer = client.dispatch().replay_events(request).await.expect("it is replayed");
-    answer.into_inner().replay.expect("a replay")
+async fn create(
+    client: &Client,
+    replay: v1::Replay,
+    validate_only: bool,
+) -> Result<v1::Replay, Status> {
+    let (organization_id, replay) = (client.organization(), Some(replay));
+    let request = v1::CreateReplayRequest { organization_id, replay, validate_only };
+    let created = client.dispatch().create_replay(request).await?;
+    Ok(created.into_inner().replay.expect("a replay"))
 }
 
-async fn count(client: &Client, request: v1::ReplayEventsRequest) -> v1::Replay {
-    let counted = replay(client, v1::ReplayEventsRequest { validate_only: true, ..request }).await;
-    assert_eq!((counted.id.as_str(), counted.state()), ("", v1::ReplayState::Unspecified));
+async fn replay(client: &Client, replay: v1::Replay) -> v1::Replay {
+    create(client, replay, false).await.expect("it is replayed")
+}
+
+async fn count(client: &Client, replay: v1::Replay) -> v1::Replay {
+    let counted = create(client, replay, true).await.expect("it is counted");
+    assert_eq!((counted.id.as_str(), counted.state), ("", None));
     counted
 }
 
@@ -45,10 +54,10 @@ async fn look(client: &Client, id: &str) -> Option<v1::Replay> {
 
 async fn wait_until_done(client: &Client, id: &str) -> v1::Replay {
     let done = eventually("the replay has ended", async || {
-        look(client, id).await.filter(|replay| replay.state() != v1::ReplayState::Running)
+        look(client, id).await.filter(|replay| replay.state() != v1::replay::State::Running)
     });
     let replay = done.await;
-    assert_eq!((replay.state(), replay.end_reason.as_str()), (v1::ReplayState::Done, ""));
+    assert_eq!((replay.state(), replay.end_reason.as_str()), (v1::replay::State::Done, ""));
     assert!(replay.finish_time.is_some());
     replay
 }
@@ -116,7 +125,7 @@ async fn a_replay_sends_the_events_that_were_counted_without_starting_it() {
     client.publish("key.rotated", "{}").await;
     client.publish("user.invited", "{}").await;
 
-    let everything = ask(&client, &endpoint.id, v1::ReplayScope::Missed);
+    let everything = ask(&endpoint.id, v1::replay::Scope::Missed);
     eventually("what is missed is counted before it is enabled", async || {
         // An event is missed from when it is routed.
         (count(&client, everything.clone()).await.matched_count == 41).then_some(())
@@ -125,7 +134,7 @@ async fn a_replay_sends_the_events_that_were_counted_without_starting_it() {
     enable(&client, &endpoint.id).await;
 
     let event_types = vec!["policy.violation".to_owned()];
-    let wanted = v1::ReplayEventsRequest { event_types, ..everything };
+    let wanted = v1::Replay { event_types, ..everything };
     let counted = count(&client, wanted.clone()).await;
     assert_eq!((counted.matched_count, counted.scheduled_count), (40, 40));
     // A later event has been delivered, so what counting had sent would be there.
@@ -140,7 +149,7 @@ async fn a_replay_sends_the_events_that_were_counted_without_starting_it() {
     let counted = count(&client, wanted).await;
     assert_eq!((counted.matched_count, counted.skipped_count), (0, 40));
     // Without types, a replay of all events has those that the endpoint subscribes to.
-    let counted = count(&client, ask(&client, &endpoint.id, v1::ReplayScope::All)).await;
+    let counted = count(&client, ask(&endpoint.id, v1::replay::Scope::All)).await;
     assert_eq!(counted.event_types, types);
     assert_eq!((counted.scheduled_count, counted.skipped_count), (1, 41));
 }
@@ -157,10 +166,8 @@ async fn invariants_3_and_4_a_replay_goes_on_where_a_killed_process_left_it() {
     disable(&client, &endpoint.id).await;
     let missed = publish(&client, 300).await;
     enable(&client, &endpoint.id).await;
-    let wanted = v1::ReplayEventsRequest {
-        deliveries_per_second: 100,
-        ..ask(&client, &endpoint.id, v1::ReplayScope::Missed)
-    };
+    let wanted =
+        v1::Replay { deliveries_per_second: 100, ..ask(&endpoint.id, v1::replay::Scope::Missed) };
     let asked = replay(&client, wanted).await;
     for _ in 0..4 {
         let known = receiver.requests().len();
@@ -187,22 +194,19 @@ async fn a_replay_is_watched_to_its_end_and_listed() {
     disable(&client, &endpoint.id).await;
     publish(&client, 60).await;
     enable(&client, &endpoint.id).await;
-    let slowly = v1::ReplayEventsRequest {
-        deliveries_per_second: 4,
-        ..ask(&client, &endpoint.id, v1::ReplayScope::Missed)
-    };
+    let slowly =
+        v1::Replay { deliveries_per_second: 4, ..ask(&endpoint.id, v1::replay::Scope::Missed) };
     // Missed events are counted once they are routed.
-    let counting = v1::ReplayEventsRequest { validate_only: true, ..slowly.clone() };
     eventually("the events are routed", async || {
-        let counted = replay(&client, counting.clone()).await;
+        let counted = create(&client, slowly.clone(), true).await.expect("it is counted");
         (counted.matched_count == 60).then_some(())
     })
     .await;
     let asked = replay(&client, slowly.clone()).await;
-    assert_eq!((asked.state(), asked.matched_count), (v1::ReplayState::Running, 60));
+    assert_eq!((asked.state(), asked.matched_count), (v1::replay::State::Running, 60));
     assert_eq!(asked.deliveries_per_second, 4);
 
-    let second = client.dispatch().replay_events(slowly).await.expect_err("one is running");
+    let second = create(&client, slowly, false).await.expect_err("one is running");
     assert_refused(&second, Code::FailedPrecondition, "REPLAY_RUNNING");
     assert!(second.message().contains(&asked.id), "{second}");
 
@@ -219,7 +223,7 @@ async fn a_replay_is_watched_to_its_end_and_listed() {
     let request = v1::CancelReplayRequest { organization_id, replay_id };
     let answer = client.dispatch().cancel_replay(request.clone()).await.expect("cancelled");
     let cancelled = answer.into_inner().replay.expect("a replay");
-    assert_eq!(cancelled.state(), v1::ReplayState::Cancelled);
+    assert_eq!(cancelled.state(), v1::replay::State::Cancelled);
     assert_eq!(cancelled.end_reason, "cancelled on request");
     let mut last = None;
     while let Some(step) = steps.message().await.expect("the stream ends well") {
@@ -230,7 +234,7 @@ async fn a_replay_is_watched_to_its_end_and_listed() {
     assert_refused(&again, Code::FailedPrecondition, "REPLAY_ENDED");
     receiver.wait_for(usize::try_from(cancelled.scheduled_count).expect("few"), PATIENCE).await;
 
-    let rest = replay(&client, ask(&client, &endpoint.id, v1::ReplayScope::Missed)).await;
+    let rest = replay(&client, ask(&endpoint.id, v1::replay::Scope::Missed)).await;
     let done = wait_until_done(&client, &rest.id).await;
     assert_eq!(done.scheduled_count + cancelled.scheduled_count, 60);
     let request = v1::ListReplaysRequest {
@@ -253,11 +257,10 @@ async fn a_replay_of_what_does_not_exist_is_refused() {
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     let endpoint = client.create_endpoint(&receiver.url("/hook"), &["policy.violation"]).await;
-    let wanted = ask(&client, &endpoint.id, v1::ReplayScope::All);
-    let refuse = async |request: v1::ReplayEventsRequest| {
-        client.dispatch().replay_events(request).await.expect_err("it is refused")
-    };
-    let wrong = async |request: v1::ReplayEventsRequest, field: &str| {
+    let wanted = ask(&endpoint.id, v1::replay::Scope::All);
+    let refuse =
+        async |replay: v1::Replay| create(&client, replay, false).await.expect_err("it is refused");
+    let wrong = async |request: v1::Replay, field: &str| {
         let status = refuse(request).await;
         assert_refused(&status, Code::InvalidArgument, "INVALID_FIELD");
         let fields = status.get_details_bad_request().expect("fields").field_violations;
@@ -265,16 +268,15 @@ async fn a_replay_of_what_does_not_exist_is_refused() {
         assert_eq!(fields, [field]);
     };
     let foreign_type = vec!["user.invited".to_owned()];
-    let foreign_type = v1::ReplayEventsRequest { event_types: foreign_type, ..wanted.clone() };
-    wrong(foreign_type, "event_types").await;
+    let foreign_type = v1::Replay { event_types: foreign_type, ..wanted.clone() };
+    wrong(foreign_type, "replay.event_types").await;
     let future = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
-    let later = v1::ReplayEventsRequest { start_time: future, ..wanted.clone() };
-    wrong(later, "start_time").await;
+    let later = v1::Replay { start_time: future, ..wanted.clone() };
+    wrong(later, "replay.start_time").await;
 
-    let nowhere = v1::ReplayEventsRequest { endpoint_id: format!("ep_{ULID}"), ..wanted.clone() };
+    let nowhere = v1::Replay { endpoint_id: format!("ep_{ULID}"), ..wanted.clone() };
     assert_refused(&refuse(nowhere).await, Code::NotFound, "ENDPOINT_NOT_FOUND");
-    let nothing =
-        v1::ReplayEventsRequest { start_event_id: format!("evt_{ULID}"), ..wanted.clone() };
+    let nothing = v1::Replay { start_event_id: format!("evt_{ULID}"), ..wanted.clone() };
     assert_refused(&refuse(nothing).await, Code::NotFound, "EVENT_NOT_FOUND");
     let request = v1::GetReplayRequest {
         organization_id: client.organization(),
@@ -307,11 +309,9 @@ async fn the_number_of_running_replays_of_an_organization_is_limited() {
     for number in 0..11 {
         let url = receiver.url(&format!("/{number}"));
         let endpoint = client.create_endpoint(&url, &["policy.violation"]).await;
-        let slowly = v1::ReplayEventsRequest {
-            deliveries_per_second: 1,
-            ..ask(&client, &endpoint.id, v1::ReplayScope::All)
-        };
-        refusals.extend(client.dispatch().replay_events(slowly).await.err());
+        let slowly =
+            v1::Replay { deliveries_per_second: 1, ..ask(&endpoint.id, v1::replay::Scope::All) };
+        refusals.extend(create(&client, slowly, false).await.err());
     }
     let [refused] = &refusals[..] else { panic!("one of eleven: {refusals:?}") };
     assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_REPLAYS");

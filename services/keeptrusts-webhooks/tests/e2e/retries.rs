@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keeptrusts_webhooks_contracts::v1::{Delivery, DeliveryState, RetryDeliveryRequest};
+use keeptrusts_webhooks_contracts::v1::{Delivery, RetryDeliveryRequest, delivery};
 use keeptrusts_webhooks_testkit::ports::closed_port;
 use keeptrusts_webhooks_testkit::receiver::{Authority, Certificate, Receiver, Reply, Script};
 
@@ -48,7 +48,7 @@ async fn an_attempt_records_why_a_real_receiver_could_not_be_reached_or_did_not_
         retry(&client, &delivery).await;
         wait_for_attempts(&client, &event_id, count).await;
     }
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let recorded: Vec<_> = delivery
         .attempts
         .iter()

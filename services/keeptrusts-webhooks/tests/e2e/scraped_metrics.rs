@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keeptrusts_webhooks_contracts::v1::{
-    CancelDeliveryRequest, DeliveryState, RetryDeliveryRequest, SendTestRequest,
+    CancelDeliveryRequest, RetryDeliveryRequest, SendTestRequest, delivery,
 };
 use keeptrusts_webhooks_deployment::{ProblemKind, Query, Scrape, check};
 use keeptrusts_webhooks_testkit::postgres::Cluster;
@@ -75,11 +75,11 @@ async fn make_everything_happen(client: &Client, receiver: &Receiver) {
     let good = client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     for _ in 0..2 {
         let event_id = client.publish("policy.block", "{}").await;
-        client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+        client.wait_for_state(&event_id, delivery::State::Delivered).await;
     }
     client.create_endpoint(&receiver.url("/down"), &["export.failed"]).await;
     let event_id = client.publish("export.failed", "{}").await;
-    let failed = client.wait_for_state(&event_id, DeliveryState::Failed).await;
+    let failed = client.wait_for_state(&event_id, delivery::State::Failed).await;
     let retry =
         RetryDeliveryRequest { organization_id: client.organization(), delivery_id: failed.id };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
@@ -102,12 +102,12 @@ async fn make_everything_happen(client: &Client, receiver: &Receiver) {
     let cancel =
         CancelDeliveryRequest { organization_id: client.organization(), delivery_id: hanging.id };
     client.dispatch().cancel_delivery(cancel).await.expect("it is cancelled");
-    client.wait_for_state(&event_id, DeliveryState::Cancelled).await;
+    client.wait_for_state(&event_id, delivery::State::Cancelled).await;
 
     let test = SendTestRequest { organization_id: client.organization(), endpoint_id: good.id };
     let test = client.dispatch().send_test(test).await.expect("it is sent").into_inner();
     let test = test.delivery.expect("a delivery");
-    client.wait_for_state(&test.event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&test.event_id, delivery::State::Delivered).await;
     let refused = client.event("no.such.type", "{}");
     client.ingest().publish_event(refused).await.expect_err("it is refused");
 }

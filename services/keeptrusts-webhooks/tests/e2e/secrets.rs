@@ -45,13 +45,16 @@ async fn invariant_10_secrets_are_neither_in_files_nor_in_logs_however_detailed(
 async fn use_secrets(client: &Client, receiver: &Receiver) {
     let request = v1::CreateEndpointRequest {
         organization_id: client.organization(),
-        name: "siem".to_owned(),
-        url: receiver.url("/hook"),
-        event_types: vec!["key.rotated".to_owned()],
-        secret: FIRST_SECRET.to_owned(),
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "siem".to_owned(),
+            url: receiver.url("/hook"),
+            event_types: vec!["key.rotated".to_owned()],
+            secret: FIRST_SECRET.to_owned(),
+            ..v1::Endpoint::default()
+        }),
     };
-    let refused = v1::CreateEndpointRequest { name: String::new(), ..request.clone() };
+    let mut refused = request.clone();
+    refused.endpoint.as_mut().expect("given").display_name.clear();
     let refused = client.endpoints().create_endpoint(refused).await.expect_err("a name is needed");
     assert!(!format!("{refused:?}").contains(FIRST_SECRET));
     let created = client.endpoints().create_endpoint(request).await.expect("it is created");
@@ -59,7 +62,7 @@ async fn use_secrets(client: &Client, receiver: &Receiver) {
     assert_eq!(created.standard_webhooks_secret, standard(FIRST_SECRET));
     let endpoint_id = created.endpoint.expect("an endpoint").id;
     let event_id = client.publish("key.rotated", "{}").await;
-    client.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
 
     let request = v1::RotateSecretRequest {
         organization_id: client.organization(),
@@ -70,7 +73,7 @@ async fn use_secrets(client: &Client, receiver: &Receiver) {
     let rotated = client.endpoints().rotate_secret(request).await.expect("it is rotated");
     assert_eq!(rotated.into_inner().standard_webhooks_secret, standard(SECOND_SECRET));
     let event_id = client.publish("key.rotated", "{}").await;
-    let delivery = client.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    let delivery = client.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
     assert!(!format!("{delivery:?}").contains("planted"), "{delivery:?}");
     let request = v1::RevealSecretRequest { organization_id: client.organization(), endpoint_id };
     let revealed = client.endpoints().reveal_secret(request).await.expect("it is revealed");

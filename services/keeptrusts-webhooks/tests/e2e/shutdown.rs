@@ -76,9 +76,13 @@ async fn the_process_ends_in_order(signal: Signal) {
     let client = server.client("acme");
     let routed = client.deliveries_of(&event_id).await;
     let delivery = client.delivery(&routed[0].id).await;
-    assert_eq!(delivery.state(), v1::DeliveryState::Delivered, "recorded at the end: {delivery:?}");
+    assert_eq!(
+        delivery.state(),
+        v1::delivery::State::Delivered,
+        "recorded at the end: {delivery:?}"
+    );
     for event_id in &accepted {
-        let delivery = client.wait_for_state(event_id, v1::DeliveryState::Delivered).await;
+        let delivery = client.wait_for_state(event_id, v1::delivery::State::Delivered).await;
         assert_eq!(delivery.attempts.len(), 1, "{delivery:?}");
     }
     // The request that met the end may have been accepted as well.

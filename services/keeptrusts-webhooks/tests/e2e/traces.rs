@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use keeptrusts_webhooks_contracts::v1::{
-    CreateEndpointRequest, Delivery, DeliveryState, DisableEndpointRequest, EnableEndpointRequest,
-    PublishEventsRequest, ReplayEventsRequest, ReplayScope, RetryDeliveryRequest, SendTestRequest,
+    BatchPublishEventsRequest, CreateEndpointRequest, CreateReplayRequest, Delivery,
+    DisableEndpointRequest, EnableEndpointRequest, Endpoint, Replay, RetryDeliveryRequest,
+    SendTestRequest, delivery, replay,
 };
 use keeptrusts_webhooks_testkit::collector::{CollectedSpan, Collector};
 use keeptrusts_webhooks_testkit::ports::free_port;
@@ -84,7 +85,7 @@ async fn a_delivery_with_three_attempts_is_one_trace_although_dispatch_was_kille
     dispatch_service.kill().await;
     assert_eq!(receiver.request_count(), 2, "it is killed before the third");
     dispatch_service.start_again().await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Delivered).await;
     assert_eq!(delivery.trace_id, TRACE);
     let publish_event = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
     let all = [("POST", 3), (publish_event, 1), ("commit", 1)];
@@ -147,7 +148,7 @@ async fn a_collector_that_is_not_available_delays_nothing() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
-    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let complains = |line: &str| line.contains("spans were lost on their way to the collector");
     server.process().wait_for_line(complains, PATIENCE).await;
     let asked = Instant::now();
@@ -188,13 +189,13 @@ async fn each_event_of_a_batch_and_each_endpoint_has_spans_of_its_own() {
     for _ in 0..2 {
         client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     }
-    let request = PublishEventsRequest {
+    let request = BatchPublishEventsRequest {
         organization_id: client.organization(),
-        events: vec![client.event("policy.block", "{}"); 3],
+        requests: vec![client.event("policy.block", "{}"); 3],
     };
     let mut request = Request::new(request);
     request.metadata_mut().insert("traceparent", publishers(true).parse().expect("ASCII"));
-    client.ingest().publish_events(request).await.expect("accepted");
+    client.ingest().batch_publish_events(request).await.expect("accepted");
 
     let all = [("POST", 6), ("publish policy.block", 3), ("commit", 3)];
     let spans = spans(&collector, TRACE, &all).await;
@@ -223,7 +224,7 @@ async fn an_unsampled_trace_is_not_exported_but_its_id_is_passed_on() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     let event_id = publish_in(&client, "policy.block", &publishers(false)).await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Delivered).await;
     assert_eq!(delivery.trace_id, TRACE);
     let request = receiver.requests().remove(0);
     let traceparent = request.header("traceparent").expect("it is in the trace all the same");
@@ -253,9 +254,9 @@ async fn with_a_ratio_of_0_only_traces_sampled_by_callers_are_exported() {
     let client = server.client("acme");
     client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     let unrecorded = client.publish("policy.block", "{}").await;
-    client.wait_for_state(&unrecorded, DeliveryState::Delivered).await;
+    client.wait_for_state(&unrecorded, delivery::State::Delivered).await;
     let recorded = publish_in(&client, "policy.block", &publishers(true)).await;
-    client.wait_for_state(&recorded, DeliveryState::Delivered).await;
+    client.wait_for_state(&recorded, delivery::State::Delivered).await;
     spans(&collector, TRACE, &[("POST", 1)]).await;
     assert!(collector.spans().iter().all(|span| span.trace() == TRACE));
 }
@@ -333,26 +334,29 @@ async fn attempts_of_a_replay_link_to_the_call_that_started_it() {
 
     const FIRST: &str = "0af7651916cd43dd8448eb211c80319c";
     const SECOND: &str = "1af7651916cd43dd8448eb211c80319c";
-    let replay = async |scope: ReplayScope, trace: &str| {
-        let request = ReplayEventsRequest {
+    let replay = async |scope: replay::Scope, trace: &str| {
+        let request = CreateReplayRequest {
             organization_id: client.organization(),
-            endpoint_id: endpoint.id.clone(),
-            scope: scope.into(),
+            replay: Some(Replay {
+                endpoint_id: endpoint.id.clone(),
+                scope: scope.into(),
+                ..Replay::default()
+            }),
             ..Default::default()
         };
         let mut request = Request::new(request);
         let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
         request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
-        client.dispatch().replay_events(request).await.expect("it is replayed");
+        client.dispatch().create_replay(request).await.expect("it is replayed");
     };
-    replay(ReplayScope::Missed, FIRST).await;
-    client.wait_for_state(&event_id, DeliveryState::Failed).await;
-    replay(ReplayScope::Failed, SECOND).await;
-    client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    replay(replay::Scope::Missed, FIRST).await;
+    client.wait_for_state(&event_id, delivery::State::Failed).await;
+    replay(replay::Scope::Failed, SECOND).await;
+    client.wait_for_state(&event_id, delivery::State::Delivered).await;
 
     let call_in = async |trace: &str| {
-        let replay_events = "keeptrusts.webhooks.v1.DispatchService/ReplayEvents";
-        only(&spans(&collector, trace, &[(replay_events, 1)]).await, replay_events).id()
+        let create_replay = "keeptrusts.webhooks.v1.DispatchService/CreateReplay";
+        only(&spans(&collector, trace, &[(create_replay, 1)]).await, create_replay).id()
     };
     let (first, second) = (call_in(FIRST).await, call_in(SECOND).await);
     let spans = spans(&collector, TRACE, &[("POST", 3)]).await;
@@ -379,7 +383,7 @@ async fn tracestate_is_passed_to_every_span_and_to_no_receiver() {
         request.metadata_mut().append("tracestate", part.parse().expect("ASCII"));
     }
     let answer = client.ingest().publish_event(request).await.expect("accepted").into_inner();
-    client.wait_for_state(&answer.event_id, DeliveryState::Delivered).await;
+    client.wait_for_state(&answer.event_id, delivery::State::Delivered).await;
     let publish_event = "keeptrusts.webhooks.v1.IngestService/PublishEvent";
     let all = [("POST", 2), (publish_event, 1), ("commit", 1), ("route policy.block", 1)];
     for span in spans(&collector, TRACE, &all).await {
@@ -428,7 +432,7 @@ async fn an_error_and_its_log_line_contain_the_trace_id() {
 
     client.create_endpoint(&receiver.url("/hook"), &["policy.block"]).await;
     let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
-    let delivery = client.wait_for_state(&event_id, DeliveryState::Failed).await;
+    let delivery = client.wait_for_state(&event_id, delivery::State::Failed).await;
     let tells = |line: &str| line.contains("a delivery has failed for good");
     let line = server.process().wait_for_line(tells, PATIENCE).await;
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
@@ -446,11 +450,13 @@ async fn invariant_10_traces_hold_no_secret_no_body_and_no_path() {
     let client = server.client("acme");
     let request = CreateEndpointRequest {
         organization_id: client.organization(),
-        name: "receiver".to_owned(),
-        url: receiver.url("/services/planted-path?token=planted-query"),
-        event_types: vec!["policy.block".to_owned()],
-        secret: "planted-secret-planted-secret".to_owned(),
-        ..Default::default()
+        endpoint: Some(Endpoint {
+            display_name: "receiver".to_owned(),
+            url: receiver.url("/services/planted-path?token=planted-query"),
+            event_types: vec!["policy.block".to_owned()],
+            secret: "planted-secret-planted-secret".to_owned(),
+            ..Endpoint::default()
+        }),
     };
     client.endpoints().create_endpoint(request).await.expect("it is created");
     let mut event = client.event("policy.block", r#"{"customer":"planted-body"}"#);

@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::endpoint::check_url;
 use keeptrusts_webhooks_domain::endpoint_config::{
-    EndpointConfig, EndpointPatch, check_description, check_event_types, check_name,
+    EndpointConfig, EndpointPatch, check_description, check_display_name, check_event_types,
 };
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadPatch, RoutingKey};
@@ -41,27 +41,6 @@ pub struct UpdateEndpoint {
     pub secret: Option<Secret>,
 }
 
-macro_rules! same_fields {
-    ($($field:ident),*) => {
-        /// The endpoint that is to be created.
-        impl From<v1::CreateEndpointRequest> for v1::Endpoint {
-            fn from(request: v1::CreateEndpointRequest) -> Self {
-                v1::Endpoint { $($field: request.$field,)* ..Default::default() }
-            }
-        }
-
-        /// The request that creates such an endpoint, without organization, secret and routing key.
-        impl From<v1::Endpoint> for v1::CreateEndpointRequest {
-            fn from(endpoint: v1::Endpoint) -> Self {
-                v1::CreateEndpointRequest { $($field: endpoint.$field,)* ..Default::default() }
-            }
-        }
-    };
-}
-
-// The fields that a configuration has in both messages.
-same_fields!(name, url, description, event_types, payload_format, payload_template);
-
 const UPDATABLE: UpdatableFields = UpdatableFields {
     config: EndpointConfig::FIELDS,
     others: &["payload_template", "secret", "routing_key"],
@@ -71,7 +50,7 @@ const UPDATABLE: UpdatableFields = UpdatableFields {
 /// The fields of the configuration but the payload format, whose fields are checked together.
 fn plain_fields<F>(endpoint: &v1::Endpoint, fields: &mut FieldReader<'_>) -> EndpointPatch<F> {
     EndpointPatch {
-        name: fields.read("name", &endpoint.name, check_name),
+        display_name: fields.read("display_name", &endpoint.display_name, check_display_name),
         url: fields.read("url", &endpoint.url, |field, url| check_url(field, &url)),
         description: fields.read("description", &endpoint.description, check_description),
         event_types: fields.read("event_types", &endpoint.event_types, |field, names| {
@@ -84,19 +63,17 @@ fn plain_fields<F>(endpoint: &v1::Endpoint, fields: &mut FieldReader<'_>) -> End
 impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
     type Error = Violations;
 
-    fn try_from(mut request: v1::CreateEndpointRequest) -> Result<Self, Violations> {
+    fn try_from(request: v1::CreateEndpointRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let (secret, routing_key) =
-            (std::mem::take(&mut request.secret), std::mem::take(&mut request.routing_key));
-        let endpoint = v1::Endpoint::from(request);
-        let mut fields = FieldReader::new(&Mask::Everything, "", &mut violations);
+        let endpoint = request.endpoint.unwrap_or_default();
+        let mut fields = FieldReader::new(&Mask::Everything, "endpoint.", &mut violations);
         let patch: EndpointPatch<_> = plain_fields(&endpoint, &mut fields);
-        let secret = violations.check(optional_secret(secret));
+        let secret = violations.check(optional_secret("endpoint.secret", endpoint.secret));
         let payload_format = violations.check_all(new_payload_format(
             endpoint.payload_format,
             endpoint.payload_template,
-            routing_key,
+            endpoint.routing_key,
         ));
         let config = EndpointPatch { payload_format, ..patch }.complete();
         match (organization_id, config, secret) {
@@ -126,9 +103,8 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
 
         let mut fields = FieldReader::new(&mask, "endpoint.", &mut violations);
         let patch: EndpointPatch<_> = plain_fields(&endpoint, &mut fields);
-        let mut fields = FieldReader::new(&mask, "", &mut violations);
-        let secret = fields.read("secret", &request.secret, new_secret);
-        let payload_format = payload_patch(&endpoint, request.routing_key, &mask, &mut violations);
+        let secret = fields.read("secret", &endpoint.secret, new_secret);
+        let payload_format = payload_patch(&endpoint, &mask, &mut violations);
         let patch = EndpointPatch { payload_format, ..patch };
 
         match (organization_id, endpoint_id) {
@@ -147,7 +123,7 @@ fn new_secret(field: &str, text: String) -> Result<Secret, Violation> {
             "is required when update_mask names it; to have one generated, use RotateSecret";
         return Err(Violation::new(field, description));
     }
-    Secret::new(text)
+    Secret::new(text).map_err(|wrong| Violation::new(field, wrong.description))
 }
 
 #[cfg(test)]

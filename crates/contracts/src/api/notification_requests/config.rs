@@ -1,7 +1,7 @@
 //! CreateChannel, and UpdateChannel with its field mask.
 
 use keeptrusts_webhooks_domain::channel::{ChannelConfig, ChannelPatch, check_endpoint_ids};
-use keeptrusts_webhooks_domain::endpoint_config::check_name;
+use keeptrusts_webhooks_domain::endpoint_config::check_display_name;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::violation::Violation;
 
@@ -45,7 +45,7 @@ fn patch(
 ) -> ChannelPatch<NewDestination> {
     let mut fields = FieldReader::new(mask, "channel.", violations);
     ChannelPatch {
-        name: fields.read("name", &channel.name, check_name),
+        display_name: fields.read("display_name", &channel.display_name, check_display_name),
         destination: fields
             .read("destination", &channel.destination, |_, given| destination(given, secrets)),
         subscriptions: fields.read("subscriptions", &channel.subscriptions, |field, numbers| {

@@ -20,9 +20,9 @@ const ROWS: i64 = 20_000;
 /// Fills the tables without updating their statistics. In every index these rows come before the
 /// ones that are looked up.
 const FILL: &str = "
-    INSERT INTO endpoints (shard, organization_id, endpoint_id, name, url, status,
+    INSERT INTO endpoints (shard, organization_id, endpoint_id, display_name, url, state,
                            document_version, document)
-    SELECT shard, organization_id, 'ep_!' || i, name, url, status, document_version, document
+    SELECT shard, organization_id, 'ep_!' || i, display_name, url, state, document_version, document
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 20000) AS i;
     INSERT INTO events (shard, organization_id, event_id, event_type, event_time, create_time,
                         body_sha256, body_size, idempotency_key, request_sha256, publisher, position)

@@ -48,9 +48,9 @@ const FILL: &str = r"
     CREATE FUNCTION pg_temp.sha(i BIGINT) RETURNS BYTEA LANGUAGE sql AS
         $$ SELECT sha256(int8send(i)) $$;
 
-    INSERT INTO endpoints (shard, organization_id, endpoint_id, name, url, status,
+    INSERT INTO endpoints (shard, organization_id, endpoint_id, display_name, url, state,
                            document_version, document)
-    SELECT 0, pg_temp.org(i), pg_temp.id('ep', i), name, url, status, document_version, document
+    SELECT 0, pg_temp.org(i), pg_temp.id('ep', i), display_name, url, state, document_version, document
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 2000) AS i;
     INSERT INTO records (shard, position, stream, version, kind, organization_id, data, metadata,
                          recorded_at, operation_id, audit_action, actor)

@@ -99,13 +99,13 @@ async fn secrets_are_left_out_of_differences() {
     store.append(SHARD, &[create_endpoint(endpoint_id())]).await.expect("appends");
     let damage = r#"
         UPDATE endpoints
-        SET name = 'it''s', document = replace(document, '"ciphertext":"', '"ciphertext":"c0ffee')"#;
+        SET display_name = 'it''s', document = replace(document, '"ciphertext":"', '"ciphertext":"c0ffee')"#;
     run(&store, damage).await;
     let found = store.check(SHARD, 10, &|_| ()).await.expect("checks");
     assert_eq!(found.len(), 1);
     let stored = found[0].stored.as_deref().expect("the row stands");
     assert!(stored.starts_with(r#"organization_id="acme" endpoint_id="ep_"#), "{stored}");
-    assert!(stored.contains(r#" name="it's" url="https://"#), "{stored}");
+    assert!(stored.contains(r#" display_name="it's" url="https://"#), "{stored}");
     assert!(stored.contains("ciphertext=\"(hidden)\""), "{stored}");
     assert!(!stored.to_lowercase().contains("c0ffee"), "{stored}");
 }
@@ -117,12 +117,13 @@ async fn text_that_is_not_utf_8_is_a_difference_that_a_rebuild_repairs() {
     store.append(SHARD, &[create_endpoint(endpoint_id())]).await.expect("appends");
     for damage in [
         "UPDATE endpoints SET document = CAST(x'7bff7d' AS TEXT)",
-        "UPDATE endpoints SET name = CAST(x'61ff62' AS TEXT)",
+        "UPDATE endpoints SET display_name = CAST(x'61ff62' AS TEXT)",
     ] {
         run(&store, damage).await;
         let found = store.check(SHARD, 10, &|_| ()).await.expect("checks");
         let stored = found[0].stored.as_deref().expect("the row stands");
-        let shows = stored.contains("is not UTF-8") || stored.contains("name=\"a\u{fffd}b\"");
+        let shows =
+            stored.contains("is not UTF-8") || stored.contains("display_name=\"a\u{fffd}b\"");
         assert!(shows, "{stored}");
         store.rebuild(SHARD, &|_| ()).await.expect("rebuilds");
         assert_eq!(store.check(SHARD, 10, &|_| ()).await.expect("checks"), []);

@@ -42,7 +42,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         updated_with_secret(
             sealed("updated"),
             EndpointPatch {
-                name: Some("\"quoted\" 'name' \\ %_ \u{1f980}".to_owned()),
+                display_name: Some("\"quoted\" 'name' \\ %_ \u{1f980}".to_owned()),
                 url: Some("https://example.com/?a=b&c=%20".to_owned()),
                 description: Some("two\nlines".to_owned()),
                 event_types: Some(EventType::ALL.to_vec()),
@@ -294,7 +294,7 @@ pub(crate) async fn an_operation_sees_those_before_it_in_its_batch(fixture: Fixt
     ];
     assert_eq!(refusals, expected);
     let endpoint = fixture.endpoint(endpoint).await;
-    assert_eq!((endpoint.config.name.as_str(), endpoint.version), ("second", Version(3)));
+    assert_eq!((endpoint.config.display_name.as_str(), endpoint.version), ("second", Version(3)));
     let delivery = fixture.delivery(delivery).await;
     assert_eq!((delivery.state, delivery.version), (DeliveryState::Cancelled, Version(2)));
     assert_eq!(fixture.last_position().await, Position(7));
@@ -330,7 +330,7 @@ pub(crate) async fn entities_of_another_organization_cannot_be_changed(fixture: 
         Stream::Endpoint(new),
     ];
     assert_eq!(results[2..], streams.map(|stream| Err(Refusal::NoSuchStream(stream))));
-    assert_eq!(fixture.endpoint(endpoint).await.config.name, "ours");
+    assert_eq!(fixture.endpoint(endpoint).await.config.display_name, "ours");
 }
 
 pub(crate) async fn an_append_without_operations_changes_nothing(fixture: Fixture) {
@@ -355,7 +355,7 @@ pub(crate) async fn a_batch_of_2_000_operations_is_appended(fixture: Fixture) {
     let records = fixture.append_all(&batch).await;
     assert_eq!(records.len(), 2_000);
     assert_eq!(fixture.log().await, records);
-    assert_eq!(fixture.endpoint(endpoint).await.config.name, "name 1998");
+    assert_eq!(fixture.endpoint(endpoint).await.config.display_name, "name 1998");
     let ids: Vec<_> =
         batch.iter().flat_map(|operation| &operation.bodies).map(|body| body.id).collect();
     let bodies = fixture.store().bodies(SHARD, &ids).await.expect("reads");

@@ -160,7 +160,7 @@ pub(crate) async fn one_of_many_changes_of_the_same_version_wins(fixture: Fixtur
     assert_eq!(wins.len() as i64, LAST_VERSION - 1);
     let row = fixture.endpoint(endpoint).await;
     assert_eq!(row.version, Version(LAST_VERSION));
-    assert_eq!(row.config.name, format!("by {}", wins[&LAST_VERSION]));
+    assert_eq!(row.config.display_name, format!("by {}", wins[&LAST_VERSION]));
 }
 
 pub(crate) async fn one_of_many_events_with_the_same_key_is_accepted(fixture: Fixture) {

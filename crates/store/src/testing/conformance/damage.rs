@@ -272,7 +272,7 @@ pub(crate) async fn a_document_of_a_negative_version_is_a_difference(fixture: Fi
 pub(crate) async fn a_check_shows_nothing_that_a_terminal_obeys(fixture: Fixture) {
     Story::begin(&fixture).await;
     for damage in [
-        "UPDATE endpoints SET name = 'a\u{1b}[2J\u{9b}b\u{202e}c'",
+        "UPDATE endpoints SET display_name = 'a\u{1b}[2J\u{9b}b\u{202e}c'",
         // It stays the same text in JSON.
         "UPDATE endpoints SET document = replace(document, 'renamed', 'a\u{9b}b\u{202e}c')",
         "UPDATE endpoints SET document = replace(document, '\"id\"', '\"\u{9b}\u{202e}\"')",

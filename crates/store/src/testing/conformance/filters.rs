@@ -1,7 +1,7 @@
 //! Filters: every column alone, and any two together.
 
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
-use keeptrusts_webhooks_domain::endpoint::{DisableCause, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{DisableCause, EndpointState};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
@@ -133,7 +133,7 @@ pub(crate) async fn endpoints_are_searched_by_literal_text(fixture: Fixture) {
         fixture.append(create_endpoint_with(id, name, "https://Hooks.example/in%20box")).await;
     }
     let search = async |text: &str| {
-        let filter = EndpointFilter { search: Some(text.to_owned()), status: None };
+        let filter = EndpointFilter { search: Some(text.to_owned()), state: None };
         let found = endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await;
         let name = |id| names[ids.iter().position(|other| *other == id).expect("known")];
         found.into_iter().map(name).collect::<Vec<_>>()
@@ -150,7 +150,7 @@ pub(crate) async fn endpoints_are_searched_by_literal_text(fixture: Fixture) {
     assert_eq!(search("").await.len(), names.len());
 }
 
-pub(crate) async fn endpoints_are_filtered_by_status_and_text_together(fixture: Fixture) {
+pub(crate) async fn endpoints_are_filtered_by_state_and_text_together(fixture: Fixture) {
     let ids = [endpoint_id(), endpoint_id(), endpoint_id(), endpoint_id()];
     let [active, disabled, degraded, other] = ids;
     for (id, name) in
@@ -164,14 +164,14 @@ pub(crate) async fn endpoints_are_filtered_by_status_and_text_together(fixture: 
     fixture.append(change_endpoint(disabled, ExpectedVersion::Any, disable())).await;
     fixture.append(change_endpoint(other, ExpectedVersion::Any, disable())).await;
     fixture.append(change_endpoint(degraded, ExpectedVersion::Any, degrade)).await;
-    let list = async |status, search: Option<&str>| {
-        let filter = EndpointFilter { status, search: search.map(str::to_owned) };
+    let list = async |state, search: Option<&str>| {
+        let filter = EndpointFilter { state, search: search.map(str::to_owned) };
         endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await
     };
-    assert_eq!(list(Some(EndpointStatus::Active), None).await, [active]);
-    assert_eq!(list(Some(EndpointStatus::Disabled), None).await, [other, disabled]);
-    assert_eq!(list(Some(EndpointStatus::Degraded), None).await, [degraded]);
+    assert_eq!(list(Some(EndpointState::Active), None).await, [active]);
+    assert_eq!(list(Some(EndpointState::Disabled), None).await, [other, disabled]);
+    assert_eq!(list(Some(EndpointState::Degraded), None).await, [degraded]);
     assert_eq!(list(None, Some("siem")).await, [degraded, disabled, active]);
-    assert_eq!(list(Some(EndpointStatus::Disabled), Some("siem")).await, [disabled]);
-    assert!(list(Some(EndpointStatus::Active), Some("pager")).await.is_empty());
+    assert_eq!(list(Some(EndpointState::Disabled), Some("siem")).await, [disabled]);
+    assert!(list(Some(EndpointState::Active), Some("pager")).await.is_empty());
 }

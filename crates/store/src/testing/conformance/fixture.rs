@@ -69,7 +69,7 @@ impl Damage {
     /// The statement that causes it, for SQLite and Postgres.
     pub(crate) fn sql(self) -> &'static str {
         match self {
-            Damage::EndpointsRenamed => "UPDATE endpoints SET name = 'damaged'",
+            Damage::EndpointsRenamed => "UPDATE endpoints SET display_name = 'damaged'",
             Damage::DeliveriesLost => "DELETE FROM deliveries",
             Damage::MissedEventInvented => {
                 "INSERT INTO missed_events (shard, endpoint_id, position, organization_id, event_id)

@@ -169,7 +169,7 @@ pub(crate) fn create_endpoint(id: EndpointId) -> Operation {
 /// Creates an endpoint with this name and URL.
 pub(crate) fn create_endpoint_with(id: EndpointId, name: &str, url: &str) -> Operation {
     let config = EndpointConfig {
-        name: name.to_owned(),
+        display_name: name.to_owned(),
         url: url.to_owned(),
         event_types: vec![EVENT_TYPE],
         ..EndpointConfig::default()
@@ -199,7 +199,7 @@ pub(crate) fn updated_with_secret(secret: SealedSecret, patch: EndpointPatch) ->
 
 /// Renames an endpoint.
 pub(crate) fn rename_endpoint(id: EndpointId, expected: ExpectedVersion, name: &str) -> Operation {
-    let patch = EndpointPatch { name: Some(name.to_owned()), ..EndpointPatch::default() };
+    let patch = EndpointPatch { display_name: Some(name.to_owned()), ..EndpointPatch::default() };
     change_endpoint(id, expected, updated(patch))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, RequestResult};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointState};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
@@ -144,7 +144,7 @@ impl History {
             0..=2 => EndpointCommand::Update {
                 secret: None,
                 patch: EndpointPatch {
-                    name: Some(format!("name {}", self.random.below(100))),
+                    display_name: Some(format!("name {}", self.random.below(100))),
                     event_types: Some(self.some_event_types()),
                     ..EndpointPatch::default()
                 },
@@ -209,7 +209,7 @@ impl History {
             .filter(|row| row.organization_id == record.organization_id)
             .filter(|row| row.subscribes_to(event_type))
             .collect();
-        let disabled = |row: &&&Endpoint| row.status == EndpointStatus::Disabled;
+        let disabled = |row: &&&Endpoint| row.state == EndpointState::Disabled;
         let missed: Vec<_> = subscribed.iter().filter(disabled).map(|row| row.id).collect();
         let active = subscribed.iter().filter(|row| !disabled(row));
         let deliveries: Vec<_> = active.map(|row| (delivery_id(), row.id)).collect();
@@ -266,7 +266,7 @@ impl History {
             Fact::Delivery(DeliveryFact::AttemptFailed { details, .. })
                 if details.trigger != Trigger::Test && self.random.chance(20) =>
             {
-                EndpointCommand::NoteFailing { delivery_id, since: details.start_time }
+                EndpointCommand::NoteFailedTooLong { delivery_id, since: details.start_time }
             }
             _ => return vec![operation],
         };

@@ -32,7 +32,7 @@ fn create_key(number: u8, expected: ExpectedVersion) -> Operation {
 
 fn create(number: u8, expected: ExpectedVersion, session: Option<SessionOrigin>) -> Operation {
     let new = NewKey {
-        name: format!("key {number}"),
+        display_name: format!("key {number}"),
         role: Role::ALL[usize::from(number) % Role::ALL.len()],
         token: token(number),
         expire_time: number.is_multiple_of(2).then(|| time("2027-01-01T00:00:00.000001Z")),
@@ -191,7 +191,10 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let sealed = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
     let alone = updated_with_secret(sealed.clone(), EndpointPatch::default());
     let name = Some("renamed".to_owned());
-    let both = updated_with_secret(sealed, EndpointPatch { name, ..EndpointPatch::default() });
+    let both = updated_with_secret(
+        sealed,
+        EndpointPatch { display_name: name, ..EndpointPatch::default() },
+    );
     let alone = fixture.append(change_endpoint(other, ExpectedVersion::Any, alone)).await;
     let both = fixture.append(change_endpoint(other, ExpectedVersion::Any, both)).await;
     let (alone, both) = (alone[0].position, both[0].position);

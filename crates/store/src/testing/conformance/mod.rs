@@ -155,7 +155,7 @@ macro_rules! conformance_tests {
                 deliveries_are_filtered_by_each_of_their_columns_and_any_two,
                 attempts_are_filtered_by_each_of_their_columns_and_any_two,
                 endpoints_are_searched_by_literal_text,
-                endpoints_are_filtered_by_status_and_text_together,
+                endpoints_are_filtered_by_state_and_text_together,
             }
             long_lists {
                 a_list_of_events_examines_a_limited_number_and_returns_how_far_it_came,

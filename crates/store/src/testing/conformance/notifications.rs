@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, ChannelStatus, Destination,
+    Channel, ChannelConfig, ChannelFact, ChannelKind, ChannelPatch, ChannelState, Destination,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::health::{AttemptTally, EndpointTally, HealthSummary, week_of};
@@ -33,7 +33,7 @@ fn notification_id(number: u128) -> NotificationId {
 
 fn create(id: ChannelId, kind: ChannelKind) -> Operation {
     let config = ChannelConfig {
-        name: format!("channel {id}"),
+        display_name: format!("channel {id}"),
         destination: Destination {
             kind,
             address: "https://hooks.example/".to_owned(),
@@ -104,7 +104,7 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
     }
     let id = channel_id(1);
     let limited = ChannelPatch {
-        name: Some("\"quoted\" 'name'".to_owned()),
+        display_name: Some("\"quoted\" 'name'".to_owned()),
         destination: Some(Destination {
             kind: ChannelKind::Slack,
             address: "https://other.example/".to_owned(),
@@ -125,13 +125,13 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
     }
     let store = fixture.store();
     let found = store.channel(SHARD, &organization(), id).await.expect("reads").expect("there");
-    assert_eq!(Some(&found.config.name), limited.name.as_ref());
+    assert_eq!(Some(&found.config.display_name), limited.display_name.as_ref());
     assert_eq!(Some(&found.config.destination), limited.destination.as_ref());
     assert_eq!(found.config.subscriptions, [NotificationType::EndpointDisabled]);
     assert_eq!(found.config.endpoint_ids, [EndpointId::MIN, EndpointId::MAX]);
-    assert_eq!((found.status, found.status_reason.as_str()), (ChannelStatus::Failing, "no route"));
+    assert_eq!((found.state, found.state_reason.as_str()), (ChannelState::Failing, "no route"));
     assert_eq!((found.config_version, found.version), (Version(2), Version(3)));
-    assert_eq!((Some(found.status_time), Some(found.update_time)), (recorded_at, recorded_at));
+    assert_eq!((Some(found.state_time), Some(found.update_time)), (recorded_at, recorded_at));
     let other = store.channel(SHARD, &other_organization(), id).await.expect("reads");
     assert_eq!(other, None, "it is another organization's");
     let mail = store.channel(SHARD, &organization(), channel_id(5)).await.expect("reads");

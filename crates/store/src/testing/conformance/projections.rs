@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::delivery::{
     DUE_IMMEDIATELY, Delivery, DeliveryState, RequestResult,
 };
 use keeptrusts_webhooks_domain::endpoint::{
-    DisableCause, Endpoint, EndpointStatus, PreviousSecret, StatusCause,
+    DisableCause, Endpoint, EndpointState, PreviousSecret, StateCause,
 };
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event};
@@ -69,18 +69,18 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
         id,
         organization_id: organization(),
         config: EndpointConfig {
-            name: "siem".to_owned(),
+            display_name: "siem".to_owned(),
             url: "https://siem.example/".to_owned(),
             event_types: vec![EVENT_TYPE],
             ..EndpointConfig::default()
         },
         secret: sealed("secret"),
         previous_secret: None,
-        status: EndpointStatus::Active,
-        status_reason: String::new(),
-        status_cause: None,
-        status_delivery: None,
-        status_time: create_time,
+        state: EndpointState::Active,
+        state_reason: String::new(),
+        state_cause: None,
+        state_delivery: None,
+        state_time: create_time,
         config_version: Version(1),
         version: Version(1),
         create_time,
@@ -93,15 +93,15 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
     let delivery_id = delivery_id();
     let reason = || "because".to_owned();
     let patch = EndpointPatch {
-        name: Some("SIEM".to_owned()),
+        display_name: Some("SIEM".to_owned()),
         event_types: Some(vec![EventType::PolicyBlock, EventType::UserInvited]),
         ..EndpointPatch::default()
     };
     let disabled = |cause| EndpointFact::Disabled { reason: reason(), cause };
     let active: Effect = |row| {
-        row.status = EndpointStatus::Active;
-        row.status_reason = String::new();
-        (row.status_cause, row.status_delivery) = (None, None);
+        row.state = EndpointState::Active;
+        row.state_reason = String::new();
+        (row.state_cause, row.state_delivery) = (None, None);
     };
     let format = |format| {
         updated(EndpointPatch { payload_format: Some(format), ..EndpointPatch::default() })
@@ -120,7 +120,7 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
             row.config_version = Version(4);
         }),
         (updated(patch), |row| {
-            row.config.name = "SIEM".to_owned();
+            row.config.display_name = "SIEM".to_owned();
             row.config.event_types = vec![EventType::PolicyBlock, EventType::UserInvited];
             row.config_version = Version(5);
         }),
@@ -142,33 +142,36 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
             row.config_version = Version(7);
         }),
         (EndpointFact::Degraded { delivery_id: DeliveryId::MIN, reason: reason() }, |row| {
-            row.status = EndpointStatus::Degraded;
-            row.status_reason = "because".to_owned();
-            row.status_cause = Some(StatusCause::Exhausted);
-            row.status_delivery = Some(DeliveryId::MIN);
+            row.state = EndpointState::Degraded;
+            row.state_reason = "because".to_owned();
+            row.state_cause = Some(StateCause::Exhausted);
+            row.state_delivery = Some(DeliveryId::MIN);
         }),
         (EndpointFact::Recovered { delivery_id }, active),
         (disabled(DisableCause::Requested), |row| {
-            row.status = EndpointStatus::Disabled;
-            row.status_reason = "because".to_owned();
-            row.status_cause = Some(StatusCause::Requested);
+            row.state = EndpointState::Disabled;
+            row.state_reason = "because".to_owned();
+            row.state_cause = Some(StateCause::Requested);
         }),
         (EndpointFact::Enabled, active),
         (
-            disabled(DisableCause::Failing { delivery_id: DeliveryId::MIN, since: create_time }),
+            disabled(DisableCause::FailedTooLong {
+                delivery_id: DeliveryId::MIN,
+                since: create_time,
+            }),
             |row| {
-                row.status = EndpointStatus::Disabled;
-                row.status_reason = "because".to_owned();
-                row.status_cause = Some(StatusCause::Failing);
-                row.status_delivery = Some(DeliveryId::MIN);
+                row.state = EndpointState::Disabled;
+                row.state_reason = "because".to_owned();
+                row.state_cause = Some(StateCause::FailedTooLong);
+                row.state_delivery = Some(DeliveryId::MIN);
             },
         ),
         (EndpointFact::Enabled, active),
         (disabled(DisableCause::Gone { delivery_id: DeliveryId::MAX }), |row| {
-            row.status = EndpointStatus::Disabled;
-            row.status_reason = "because".to_owned();
-            row.status_cause = Some(StatusCause::Gone);
-            row.status_delivery = Some(DeliveryId::MAX);
+            row.state = EndpointState::Disabled;
+            row.state_reason = "because".to_owned();
+            row.state_cause = Some(StateCause::Gone);
+            row.state_delivery = Some(DeliveryId::MAX);
         }),
         (EndpointFact::SecretRevealed, |_| ()),
         (EndpointFact::Deleted, |row| row.delete_time = Some(Timestamp::MAX)),
@@ -180,10 +183,10 @@ pub(crate) async fn an_endpoints_row_follows_each_of_its_facts(fixture: Fixture)
             .append(change_endpoint(id, ExpectedVersion::Exactly(expected.version), fact))
             .await;
         expected.version = expected.version.next();
-        let status = expected.status;
+        let status = expected.state;
         effect(&mut expected);
-        if expected.status != status {
-            expected.status_time = recorded[0].recorded_at;
+        if expected.state != status {
+            expected.state_time = recorded[0].recorded_at;
         }
         if is_change {
             expected.update_time = recorded[0].recorded_at;

@@ -14,7 +14,10 @@ fn fixture_of(store: Arc<MemoryStore>, clock: ManualClock, handles: usize) -> Fi
 fn damage(tables: &mut Tables, damage: Damage) -> bool {
     match damage {
         Damage::EndpointsRenamed => {
-            tables.endpoints.values_mut().for_each(|row| row.config.name = "damaged".to_owned());
+            tables
+                .endpoints
+                .values_mut()
+                .for_each(|row| row.config.display_name = "damaged".to_owned());
         }
         Damage::DeliveriesLost => tables.deliveries.clear(),
         Damage::MissedEventInvented => tables.missed.push(MissedEvent {

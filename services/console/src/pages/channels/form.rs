@@ -62,7 +62,7 @@ impl ChannelForm {
             id: id.map(str::to_owned),
             etag: fields.get("etag").to_owned(),
             current_address: fields.get("current_address").to_owned(),
-            name: fields.get("name").to_owned(),
+            name: fields.get("display_name").to_owned(),
             url: trimmed("url").into(),
             routing_key: trimmed("routing_key").into(),
             region: fields.get("region").to_owned(),
@@ -81,7 +81,7 @@ impl ChannelForm {
         form.id = Some(channel.id.clone());
         form.etag.clone_from(&channel.etag);
         form.current_address = current_address;
-        form.name.clone_from(&channel.name);
+        form.name.clone_from(&channel.display_name);
         form.endpoints = channel.endpoint_ids.join("\n");
         let types = channel.subscriptions();
         form.subscriptions = types.map(|kind| kind.as_str_name().to_owned()).collect();
@@ -119,7 +119,7 @@ impl ChannelForm {
         v1::Channel {
             id: self.id.clone().unwrap_or_default(),
             etag: self.etag.clone(),
-            name: self.name.clone(),
+            display_name: self.name.clone(),
             destination: self.destination(),
             subscriptions: chosen.map(Into::into).collect(),
             endpoint_ids: lines(&self.endpoints),

@@ -100,7 +100,8 @@ fn of_endpoint(fact: &EndpointFact) -> Option<CauseDetails> {
             ..CauseDetails::end("a delivery has succeeded")
         },
         EndpointFact::Disabled { reason, cause } => match cause {
-            DisableCause::Failing { delivery_id, .. } | DisableCause::Gone { delivery_id } => {
+            DisableCause::FailedTooLong { delivery_id, .. }
+            | DisableCause::Gone { delivery_id } => {
                 CauseDetails::trouble(NotificationType::EndpointDisabled, *delivery_id, reason)
             }
             // Somebody wants that nothing is sent to it.

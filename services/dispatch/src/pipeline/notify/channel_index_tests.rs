@@ -28,7 +28,7 @@ fn pager(number: u128, subscriptions: &[NotificationType]) -> Channel {
 
 fn channel_of(kind: ChannelKind, number: u128, subscriptions: &[NotificationType]) -> Channel {
     let config = ChannelConfig {
-        name: "on call".to_owned(),
+        display_name: "on call".to_owned(),
         destination: Destination { kind, address: "a@example.com".to_owned(), secret: None },
         subscriptions: subscriptions.to_vec(),
         endpoint_ids: Vec::new(),

@@ -1,6 +1,6 @@
 //! Whether a notification that has waited is still worth sending. Pure.
 
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus, StatusCause};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState, StateCause};
 use keeptrusts_webhooks_domain::incident::{Incident, IncidentAction};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationType};
 
@@ -31,16 +31,16 @@ pub(crate) fn withdrawn_because(
 
 fn of_endpoint(kind: NotificationType, endpoint: &Endpoint) -> Option<&'static str> {
     let was_deleted = endpoint.delete_time.is_some();
-    let disabled_by_hand = endpoint.status_cause == Some(StatusCause::Requested);
+    let disabled_by_hand = endpoint.state_cause == Some(StateCause::Requested);
     let is_true = match kind {
         // The others describe the endpoint's current state; lost deliveries are worth knowing in
         // any case.
         NotificationType::DeliveryExhausted => true,
-        NotificationType::EndpointDegraded => endpoint.status == EndpointStatus::Degraded,
+        NotificationType::EndpointDegraded => endpoint.state == EndpointState::Degraded,
         NotificationType::EndpointDisabled => {
-            endpoint.status == EndpointStatus::Disabled && !disabled_by_hand
+            endpoint.state == EndpointState::Disabled && !disabled_by_hand
         }
-        NotificationType::EndpointRecovered => endpoint.status == EndpointStatus::Active,
+        NotificationType::EndpointRecovered => endpoint.state == EndpointState::Active,
         NotificationType::WeeklySummary
         | NotificationType::Test
         | NotificationType::IncidentResolved => return None,
@@ -48,16 +48,16 @@ fn of_endpoint(kind: NotificationType, endpoint: &Endpoint) -> Option<&'static s
     match (was_deleted, is_true) {
         (true, _) => Some("the endpoint was deleted"),
         (false, true) => None,
-        (false, false) => Some(match (endpoint.status, disabled_by_hand) {
-            (EndpointStatus::Active, _) => "the endpoint is active again",
-            (EndpointStatus::Degraded, _) => "the endpoint is degraded again",
-            (EndpointStatus::Disabled, true) => "the endpoint was disabled by hand",
-            (EndpointStatus::Disabled, false) => "the endpoint was disabled automatically",
+        (false, false) => Some(match (endpoint.state, disabled_by_hand) {
+            (EndpointState::Active, _) => "the endpoint is active again",
+            (EndpointState::Degraded, _) => "the endpoint is degraded again",
+            (EndpointState::Disabled, true) => "the endpoint was disabled by hand",
+            (EndpointState::Disabled, false) => "the endpoint was disabled automatically",
         }),
     }
 }
 
 /// Whether the endpoint's owners have stopped it: disabled by hand, or deleted.
 pub(crate) fn is_stopped_by_hand(endpoint: &Endpoint) -> bool {
-    endpoint.delete_time.is_some() || endpoint.status_cause == Some(StatusCause::Requested)
+    endpoint.delete_time.is_some() || endpoint.state_cause == Some(StateCause::Requested)
 }

@@ -115,7 +115,7 @@ async fn send_due(
     let start_time = (shard.clock)();
     let begun = tokio::time::Instant::now();
     let (mut recipients, kind) = (0, destination.as_ref().map(|destination| destination.kind));
-    let name = channel.as_ref().map_or("", |channel| channel.config.name.as_str());
+    let name = channel.as_ref().map_or("", |channel| channel.config.display_name.as_str());
     let sent = match &destination {
         Some(destination) => {
             recipients = destination.recipient_count();
@@ -170,7 +170,7 @@ async fn send(
         notification,
         channel_name,
         endpoint_names: &names,
-        endpoint_status: endpoint.map(|target| target.endpoint.status),
+        endpoint_state: endpoint.map(|target| target.endpoint.state),
         console_url: shard.settings.console_url.as_deref(),
     };
     let secret = match &destination.secret {
@@ -303,8 +303,8 @@ fn names(shard: &OwnedShard, notification: &Notification) -> HashMap<EndpointId,
     let new = &notification.new;
     let worst = new.summary.iter().flat_map(|summary| &summary.worst);
     let ids = new.endpoint_id.into_iter().chain(worst.map(|endpoint| endpoint.endpoint_id));
-    let named =
-        ids.filter_map(|id| Some((id, shard.targets.get(id)?.endpoint.config.name.clone())));
+    let named = ids
+        .filter_map(|id| Some((id, shard.targets.get(id)?.endpoint.config.display_name.clone())));
     named.collect()
 }
 

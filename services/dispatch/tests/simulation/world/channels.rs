@@ -93,7 +93,7 @@ impl World {
     ) -> ChannelId {
         let organization = &self.organizations[0];
         let config = ChannelConfig {
-            name: name.to_owned(),
+            display_name: name.to_owned(),
             destination,
             subscriptions: types.to_vec(),
             endpoint_ids: endpoints.to_vec(),

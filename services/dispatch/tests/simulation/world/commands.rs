@@ -57,7 +57,7 @@ impl World {
         let sealed = self.api_process.keyring.seal(organization, id, &secret()).await;
         let secret = sealed.map_err(|_| AppendError::Unavailable(DatabaseProblem::Unreachable))?;
         let config = EndpointConfig {
-            name: name.to_owned(),
+            display_name: name.to_owned(),
             url: format!("https://receiver.example/{name}"),
             event_types: vec![event_type],
             ..EndpointConfig::default()

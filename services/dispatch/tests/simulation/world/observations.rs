@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::log_codec;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, HttpExchange};
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointStatus};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState};
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard};
@@ -101,8 +101,8 @@ impl World {
         found.expect("readable").into_iter().map(|endpoint| endpoint.id).collect()
     }
 
-    pub(crate) async fn status(&self, id: EndpointId) -> EndpointStatus {
-        self.read_endpoint(id).await.status
+    pub(crate) async fn status(&self, id: EndpointId) -> EndpointState {
+        self.read_endpoint(id).await.state
     }
 
     /// The events that an endpoint has missed, in the order of their routing.

@@ -45,9 +45,12 @@ impl Caller {
     ) -> v1::CreateKeyResponse {
         let request = v1::CreateKeyRequest {
             organization_id: organization.to_owned(),
-            name: format!("{} of {organization}", role.as_str_name()),
-            role: role.into(),
-            time_to_live: None,
+            key: Some(v1::Key {
+                display_name: format!("{} of {organization}", role.as_str_name()),
+                role: role.into(),
+                expiration: None,
+                ..v1::Key::default()
+            }),
         };
         self.access().create_key(request).await.expect("the key is made").into_inner()
     }

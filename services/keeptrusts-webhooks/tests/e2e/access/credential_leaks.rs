@@ -224,8 +224,10 @@ impl Scenario {
         let list =
             v1::ListKeysRequest { organization_id: organization_id.clone(), ..Default::default() };
         // The caller has no name.
-        let nameless =
-            v1::CreateKeyRequest { organization_id: organization_id.clone(), ..Default::default() };
+        let nameless = v1::CreateKeyRequest {
+            organization_id: organization_id.clone(),
+            key: Some(v1::Key { ..v1::Key::default() }),
+        };
         self.answers.push(told(access.who_am_i(v1::WhoAmIRequest {}).await));
         self.answers.push(told(access.list_keys(list).await));
         self.answers.push(told(access.create_key(nameless).await));
@@ -240,10 +242,12 @@ impl Scenario {
         let mut endpoints = EndpointServiceClient::with_interceptor(channel.clone(), show.clone());
         let create = v1::CreateEndpointRequest {
             organization_id: organization_id.clone(),
-            name: "nowhere".to_owned(),
-            url: "https://receiver.example/".to_owned(),
-            event_types: vec!["export.failed".to_owned()],
-            ..Default::default()
+            endpoint: Some(v1::Endpoint {
+                display_name: "nowhere".to_owned(),
+                url: "https://receiver.example/".to_owned(),
+                event_types: vec!["export.failed".to_owned()],
+                ..v1::Endpoint::default()
+            }),
         };
         self.answers.push(told(endpoints.create_endpoint(create).await));
 

@@ -1,7 +1,7 @@
 //! Keys that a key has created: they end with it, or when it is revoked together with them.
 
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_contracts::v1::{AuditAction, KeyState};
+use keeptrusts_webhooks_contracts::v1::{AuditAction, key};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -16,9 +16,14 @@ async fn make(
 ) -> Result<(v1::Key, String), Status> {
     let request = v1::CreateKeyRequest {
         organization_id: "acme".to_owned(),
-        name: name.to_owned(),
-        role: v1::Role::Admin.into(),
-        time_to_live: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+        key: Some(v1::Key {
+            display_name: name.to_owned(),
+            role: v1::Role::Admin.into(),
+            expiration: seconds.map(|seconds| {
+                v1::key::Expiration::Ttl(prost_types::Duration { seconds, nanos: 0 })
+            }),
+            ..v1::Key::default()
+        }),
     };
     let made = caller.access().create_key(request).await?.into_inner();
     Ok((made.key.expect("a key"), made.token))
@@ -49,11 +54,11 @@ async fn keys_made_by_a_key_that_expires_expire_no_later() {
             assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
             let violations = refused.get_details_bad_request().expect("violations");
             let violation = &violations.field_violations[0];
-            assert_eq!(violation.field, "time_to_live");
+            assert_eq!(violation.field, "key.ttl");
             assert!(violation.description.contains("is valid until"), "{violation:?}");
         }
         let (made, _) = make(caller, "shorter", Some(3_000)).await.expect("made");
-        assert_eq!((made.state(), made.end_time), (KeyState::Valid, made.expire_time));
+        assert_eq!((made.state(), made.end_time), (key::State::Valid, made.expire_time()));
         assert!(made.end_time.map(|time| time.seconds) <= key.end_time.map(|time| time.seconds));
         assert_eq!(made.creator, key.id);
     }
@@ -61,7 +66,7 @@ async fn keys_made_by_a_key_that_expires_expire_no_later() {
     let (_, token) = make(&first, "for ever", None).await.expect("made");
     let (_, in_session) = open_session(&Caller::with(&server, &token), &server).await;
     let (made, _) = make(&in_session, "for ever", None).await.expect("its key never expires");
-    assert!(made.expire_time.is_none() && made.end_time.is_none());
+    assert!(made.expire_time().is_none() && made.end_time.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +90,7 @@ async fn a_key_is_revoked_with_all_that_was_made_with_it() {
         let state = |id: &str| keys.iter().find(|key| key.id == id).expect("listed").state();
         [&stolen, &session, &child, &grandchild, &heirs_session, &other].map(|key| state(&key.id))
     };
-    use KeyState::{EndedWithKey, Revoked, Valid};
+    use key::State::{EndedWithKey, Revoked, Valid};
     assert_eq!(states().await, [Revoked, EndedWithKey, Valid, Valid, Valid, Valid]);
     let ended = listed(&first).await.into_iter().find(|key| key.id == session.id).expect("listed");
     assert!(ended.revoke_time.is_none() && ended.end_time.is_some(), "{ended:?}");

@@ -98,7 +98,7 @@ async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
         }),
     ];
     let channel = |destination| v1::Channel {
-        name: "on call".to_owned(),
+        display_name: "on call".to_owned(),
         destination: Some(destination),
         subscriptions: vec![v1::NotificationType::EndpointDegraded.into()],
         ..Default::default()
@@ -138,16 +138,18 @@ async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
 
     let create = v1::CreateEndpointRequest {
         organization_id: organization_id(),
-        name: "pager".to_owned(),
-        url: receiver.url("/v2/enqueue"),
-        event_types: vec!["policy.block".to_owned()],
-        payload_format: v1::PayloadFormat::Pagerduty.into(),
-        routing_key: ENDPOINTS_ROUTING_KEY.to_owned(),
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "pager".to_owned(),
+            url: receiver.url("/v2/enqueue"),
+            event_types: vec!["policy.block".to_owned()],
+            payload_format: v1::PayloadFormat::Pagerduty.into(),
+            routing_key: ENDPOINTS_ROUTING_KEY.to_owned(),
+            ..v1::Endpoint::default()
+        }),
     };
     answers.push(told(client.endpoints().create_endpoint(create).await));
     let event_id = client.publish("policy.block", "{}").await;
-    let delivered = client.wait_for_state(&event_id, v1::DeliveryState::Delivered).await;
+    let delivered = client.wait_for_state(&event_id, v1::delivery::State::Delivered).await;
     let sent = &delivered.attempts[0].request_body;
     assert!(sent.contains(&"*".repeat(32)), "the key is masked, not left out: {sent}");
     answers.push(format!("{delivered:?}"));

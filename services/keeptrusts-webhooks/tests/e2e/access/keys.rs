@@ -38,22 +38,31 @@ async fn a_key_is_shown_once_used_and_revoked() {
 
     let everywhere = v1::CreateKeyRequest {
         organization_id: "*".to_owned(),
-        name: "more than I have".to_owned(),
-        role: v1::Role::Viewer.into(),
-        time_to_live: None,
+        key: Some(v1::Key {
+            display_name: "more than I have".to_owned(),
+            role: v1::Role::Viewer.into(),
+            expiration: None,
+            ..v1::Key::default()
+        }),
     };
     let refused = admin.access().create_key(everywhere).await.expect_err("not everywhere");
     assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
     let platform = v1::CreateKeyRequest {
         organization_id: "acme".to_owned(),
-        name: " ".to_owned(),
-        role: v1::Role::Platform.into(),
-        time_to_live: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        key: Some(v1::Key {
+            display_name: " ".to_owned(),
+            role: v1::Role::Platform.into(),
+            expiration: Some(v1::key::Expiration::Ttl(prost_types::Duration {
+                seconds: 1,
+                nanos: 0,
+            })),
+            ..v1::Key::default()
+        }),
     };
     let refused = admin.access().create_key(platform).await.expect_err("nothing of it is right");
     let fields = refused.get_details_bad_request().expect("violations").field_violations;
     let fields: Vec<_> = fields.into_iter().map(|violation| violation.field).collect();
-    assert_eq!(fields, ["name", "role", "time_to_live"]);
+    assert_eq!(fields, ["key.display_name", "key.role", "key.ttl"]);
 
     let listed = v1::ListKeysRequest { organization_id: "acme".to_owned(), ..Default::default() };
     let listed = admin.access().list_keys(listed).await.expect("listed").into_inner().keys;

@@ -41,9 +41,9 @@ async fn wrong_tokens_are_slowed_down_and_right_ones_still_work() {
 async fn an_organization_that_publishes_too_fast_gets_a_retry_delay() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).flag("--publish-quota", "1000").start().await;
-    let batch = |organization: &str| v1::PublishEventsRequest {
+    let batch = |organization: &str| v1::BatchPublishEventsRequest {
         organization_id: organization.to_owned(),
-        events: vec![
+        requests: vec![
             v1::PublishEventRequest {
                 event_type: "user.invited".to_owned(),
                 payload: data_json("{}"),
@@ -53,15 +53,19 @@ async fn an_organization_that_publishes_too_fast_gets_a_retry_delay() {
         ],
     };
     let publisher = client(&server, "acme", FIRST_KEY);
-    publisher.ingest().publish_events(batch("acme")).await.expect("a second's worth");
+    publisher.ingest().batch_publish_events(batch("acme")).await.expect("a second's worth");
     let mut refusals = Vec::new();
     for _ in 0..3 {
-        refusals.extend(publisher.ingest().publish_events(batch("acme")).await.err());
+        refusals.extend(publisher.ingest().batch_publish_events(batch("acme")).await.err());
     }
     let refused = refusals.pop().expect("too fast");
     let delay = assert_exhausted(&refused, "PUBLISH_QUOTA_EXCEEDED");
     assert!(delay.is_some_and(|delay| delay <= Duration::from_secs(1)), "{delay:?}");
-    publisher.ingest().publish_events(batch("globex")).await.expect("others are not slowed down");
+    publisher
+        .ingest()
+        .batch_publish_events(batch("globex"))
+        .await
+        .expect("others are not slowed down");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,10 +78,12 @@ async fn the_number_of_endpoints_of_an_organization_is_limited() {
     acme.create_endpoint("https://a.example/", &["user.invited"]).await;
     let third = v1::CreateEndpointRequest {
         organization_id: "acme".to_owned(),
-        name: "one too many".to_owned(),
-        url: "https://a.example/".to_owned(),
-        event_types: vec!["user.invited".to_owned()],
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "one too many".to_owned(),
+            url: "https://a.example/".to_owned(),
+            event_types: vec!["user.invited".to_owned()],
+            ..v1::Endpoint::default()
+        }),
     };
     let refused = acme.endpoints().create_endpoint(third.clone()).await.expect_err("full");
     assert_eq!(assert_exhausted(&refused, "TOO_MANY_ENDPOINTS"), None, "waiting does not help");

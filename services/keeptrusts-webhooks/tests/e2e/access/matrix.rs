@@ -86,8 +86,13 @@ fn delivery(ids: &ResourceIds) -> String {
 pub(super) fn rules() -> Vec<Rule> {
     rules! {
         "EndpointService/CreateEndpoint" "A--F" true CreateEndpointRequest {
-            organization_id: org, name: |_| "n".to_owned(), url: |_| "https://a.example".to_owned(),
-            event_types: |_| vec!["user.invited".to_owned()],
+            organization_id: org,
+            endpoint: |_| Some(v1::Endpoint {
+                display_name: "n".to_owned(),
+                url: "https://a.example".to_owned(),
+                event_types: vec!["user.invited".to_owned()],
+                ..Default::default()
+            }),
         };
         "EndpointService/GetEndpoint" "A-VF" true GetEndpointRequest {
             organization_id: org, endpoint_id: endpoint,
@@ -99,7 +104,7 @@ pub(super) fn rules() -> Vec<Rule> {
         "EndpointService/UpdateEndpoint" "A--F" true UpdateEndpointRequest {
             organization_id: org,
             endpoint: |ids| Some(v1::Endpoint {
-                id: endpoint(ids), name: "other".to_owned(), ..Default::default()
+                id: endpoint(ids), display_name: "other".to_owned(), ..Default::default()
             }),
         };
         "EndpointService/EnableEndpoint" "A--F" true EnableEndpointRequest {
@@ -122,9 +127,9 @@ pub(super) fn rules() -> Vec<Rule> {
             organization_id: org, event_type: |_| "user.invited".to_owned(),
             payload: |_| data_json("{}"),
         };
-        "IngestService/PublishEvents" "AP-F" true PublishEventsRequest {
+        "IngestService/BatchPublishEvents" "AP-F" true BatchPublishEventsRequest {
             organization_id: org,
-            events: |_| vec![v1::PublishEventRequest {
+            requests: |_| vec![v1::PublishEventRequest {
                 event_type: "user.invited".to_owned(), payload: data_json("{}"),
                 ..Default::default()
             }],
@@ -136,7 +141,7 @@ pub(super) fn rules() -> Vec<Rule> {
         "NotificationService/CreateChannel" "A--F" true CreateChannelRequest {
             organization_id: org,
             channel: |_| Some(v1::Channel {
-                name: "n".to_owned(),
+                display_name: "n".to_owned(),
                 destination: Some(v1::channel::Destination::Slack(v1::SlackDestination {
                     url: "https://a.example/x".to_owned(), ..Default::default()
                 })),
@@ -153,7 +158,7 @@ pub(super) fn rules() -> Vec<Rule> {
         "NotificationService/UpdateChannel" "A--F" true UpdateChannelRequest {
             organization_id: org,
             channel: |_| Some(v1::Channel {
-                id: CHANNEL.to_owned(), name: "other".to_owned(), ..Default::default()
+                id: CHANNEL.to_owned(), display_name: "other".to_owned(), ..Default::default()
             }),
         };
         "NotificationService/DeleteChannel" "A--F" true DeleteChannelRequest {
@@ -191,9 +196,11 @@ pub(super) fn rules() -> Vec<Rule> {
         "DispatchService/GetHealthSummary" "A-VF" true GetHealthSummaryRequest {
             organization_id: org,
         };
-        "DispatchService/ReplayEvents" "A--F" true ReplayEventsRequest {
-            organization_id: org, endpoint_id: endpoint,
-            scope: |_| v1::ReplayScope::Missed.into(),
+        "DispatchService/CreateReplay" "A--F" true CreateReplayRequest {
+            organization_id: org,
+            replay: |ids| Some(v1::Replay {
+                endpoint_id: endpoint(ids), scope: v1::replay::Scope::Missed.into(), ..Default::default()
+            }),
         };
         "DispatchService/GetReplay" "A-VF" true GetReplayRequest {
             organization_id: org, replay_id: |_| "rpl_00000000000000000000000009".to_owned(),
@@ -206,7 +213,10 @@ pub(super) fn rules() -> Vec<Rule> {
             organization_id: org, replay_id: |_| "rpl_00000000000000000000000009".to_owned(),
         };
         "AccessService/CreateKey" "A---" true CreateKeyRequest {
-            organization_id: org, name: |_| "n".to_owned(), role: |_| v1::Role::Viewer.into(),
+            organization_id: org,
+            key: |_| Some(v1::Key {
+                display_name: "n".to_owned(), role: v1::Role::Viewer.into(), ..Default::default()
+            }),
         };
         "AccessService/ListKeys" "A---" true ListKeysRequest { organization_id: org };
         "AccessService/RevokeKey" "A---" true RevokeKeyRequest {

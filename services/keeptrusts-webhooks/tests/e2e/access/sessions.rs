@@ -8,7 +8,7 @@ use super::caller::{Caller, client};
 use crate::platform::{Backend, Database, PATIENCE, Server, assert_refused, eventually};
 
 fn request(organization: &str) -> v1::CreateSessionRequest {
-    v1::CreateSessionRequest { organization_id: organization.to_owned(), time_to_live: None }
+    v1::CreateSessionRequest { organization_id: organization.to_owned(), expiration: None }
 }
 
 async fn open(caller: &Caller, organization: &str) -> v1::CreateSessionResponse {

@@ -92,7 +92,7 @@ async fn waiting_calls_leave_other_organizations_their_share() {
     hog.publish("export.completed", "{}").await;
     let tested = test(&other, &answering.id).await.expect("no panic").expect("it has its part");
     let attempt = tested.into_inner().attempt.expect("an attempt");
-    assert_eq!(attempt.outcome(), v1::AttemptOutcome::Delivered);
+    assert_eq!(attempt.outcome(), v1::attempt::Outcome::Delivered);
     other.publish("export.completed", "{}").await;
     waiting.iter().for_each(|waiting| waiting.abort());
 }

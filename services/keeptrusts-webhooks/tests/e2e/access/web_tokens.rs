@@ -55,7 +55,7 @@ async fn a_token_of_the_issuer_gives_name_organization_and_role() {
     let caller = Caller::with(&server, &token);
     let told = caller.who_am_i().await.expect("it is valid");
     assert_eq!(told.actor, "oidc:user-7");
-    assert_eq!((told.name.as_str(), told.role()), ("ann@acme.example", v1::Role::Viewer));
+    assert_eq!((told.display_name.as_str(), told.role()), ("ann@acme.example", v1::Role::Viewer));
     assert_eq!((told.organization_id.as_str(), told.is_session), ("acme", false));
     assert!(told.expire_time.is_some());
 
@@ -87,7 +87,7 @@ async fn a_token_of_the_issuer_gives_name_organization_and_role() {
         ("", vec!["acme".to_owned(), "globex".to_owned()])
     );
     let open =
-        |id: &str| v1::CreateSessionRequest { organization_id: id.to_owned(), time_to_live: None };
+        |id: &str| v1::CreateSessionRequest { organization_id: id.to_owned(), expiration: None };
     let refused = both.access().create_session(open("")).await.expect_err("for which?");
     assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
     let refused = both.access().create_session(open("initech")).await.expect_err("not among them");

@@ -90,7 +90,7 @@ const LARGE: [&str; 5] = [
     "DispatchService/GetDelivery",
     "EndpointService/PreviewPayload",
     "IngestService/GetEvent",
-    "IngestService/PublishEvents",
+    "IngestService/BatchPublishEvents",
 ];
 
 /// Responses with one thing without bodies, or with a fixed number of small ones. An endpoint is
@@ -106,7 +106,7 @@ const SMALL: [&str; 30] = [
     "DispatchService/GetEndpointStats",
     "DispatchService/GetHealthSummary",
     "DispatchService/GetReplay",
-    "DispatchService/ReplayEvents",
+    "DispatchService/CreateReplay",
     "DispatchService/RetryDelivery",
     // A test's event is small, and its response has one attempt.
     "DispatchService/SendTest",
@@ -200,13 +200,15 @@ async fn make_endpoints(client: &Client, url: &str) {
         making.spawn(async move {
             let request = v1::CreateEndpointRequest {
                 organization_id: client.organization(),
-                name: "語".repeat(100),
-                url,
-                description: "語".repeat(1_000),
-                event_types: vec!["policy.violation".to_owned()],
-                payload_format: PayloadFormat::Custom.into(),
-                payload_template: template('a'),
-                ..Default::default()
+                endpoint: Some(v1::Endpoint {
+                    display_name: "語".repeat(100),
+                    url,
+                    description: "語".repeat(1_000),
+                    event_types: vec!["policy.violation".to_owned()],
+                    payload_format: PayloadFormat::Custom.into(),
+                    payload_template: template('a'),
+                    ..v1::Endpoint::default()
+                }),
             };
             let created = client.endpoints().create_endpoint(request).await.expect("created");
             let endpoint = created.into_inner().endpoint.expect("an endpoint");
@@ -221,7 +223,6 @@ async fn make_endpoints(client: &Client, url: &str) {
                 update_mask: Some(FieldMask {
                     paths: vec!["payload_template".to_owned(), "description".to_owned()],
                 }),
-                ..Default::default()
             };
             client.endpoints().update_endpoint(request).await.expect("updated");
         });
@@ -238,11 +239,12 @@ async fn lists_of_the_largest_things_come_in_pages_that_fit() {
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
     make_endpoints(&client, &receiver.url("/")).await;
-    let refused = v1::PublishEventsRequest {
+    let refused = v1::BatchPublishEventsRequest {
         organization_id: client.organization(),
-        events: vec![client.event(&"e".repeat(1_000), "[]"); 1_000],
+        requests: vec![client.event(&"e".repeat(1_000), "[]"); 1_000],
     };
-    let refused = client.ingest().publish_events(refused).await.expect("an answer").into_inner();
+    let refused =
+        client.ingest().batch_publish_events(refused).await.expect("an answer").into_inner();
     assert_eq!(refused.results.len(), 1_000);
 
     let channel = first_keys_channel(&server);
@@ -269,11 +271,13 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
     let client = server.client("acme");
     let request = v1::CreateEndpointRequest {
         organization_id: client.organization(),
-        name: "siem".to_owned(),
-        url: receiver.url("/"),
-        event_types: vec!["export.completed".to_owned()],
-        payload_format: PayloadFormat::Cloudevents.into(),
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: "siem".to_owned(),
+            url: receiver.url("/"),
+            event_types: vec!["export.completed".to_owned()],
+            payload_format: PayloadFormat::Cloudevents.into(),
+            ..v1::Endpoint::default()
+        }),
     };
     client.endpoints().create_endpoint(request).await.expect("created");
     let data = format!(r#"{{"text":"{}"}}"#, "d".repeat(DATA_BYTES - 11));

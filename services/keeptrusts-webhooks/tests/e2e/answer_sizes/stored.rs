@@ -151,7 +151,7 @@ fn replay() -> Vec<(Stream, Fact)> {
 fn channel_with_notification() -> Vec<(Stream, Fact)> {
     let channel_id = ChannelId::new(new_ulid(now()));
     let channel = ChannelConfig {
-        name: text(),
+        display_name: text(),
         destination: Destination { kind: ChannelKind::Email, address: text(), secret: None },
         subscriptions: vec![NotificationType::EndpointDegraded],
         endpoint_ids: Vec::new(),
@@ -186,7 +186,7 @@ fn channel_with_notification() -> Vec<(Stream, Fact)> {
 
 fn key(row: usize) -> Vec<(Stream, Fact)> {
     let new = NewKey {
-        name: text(),
+        display_name: text(),
         role: Role::Viewer,
         token: TokenDigest(ContentDigest::of(&row.to_be_bytes()).sha256),
         expire_time: None,

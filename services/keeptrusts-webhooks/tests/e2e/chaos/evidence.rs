@@ -68,7 +68,7 @@ pub(crate) async fn assert_every_event_delivered_once_recorded(
     let routed: Vec<_> = deliveries.iter().map(|delivery| delivery.event_id.as_str()).collect();
     assert!(routed == expected, "every event has one delivery (invariant 2)");
 
-    let mut numbers: BTreeMap<String, Vec<(i32, v1::AttemptOutcome)>> = BTreeMap::new();
+    let mut numbers: BTreeMap<String, Vec<(i32, v1::attempt::Outcome)>> = BTreeMap::new();
     for attempt in attempts(client).await {
         let outcome = attempt.outcome();
         numbers.entry(attempt.delivery_id).or_default().push((attempt.number, outcome));
@@ -78,8 +78,11 @@ pub(crate) async fn assert_every_event_delivered_once_recorded(
         recorded.sort_unstable();
         let consistent = (1..=delivery.attempt_count).map(|number| {
             let is_last = number == delivery.attempt_count;
-            let outcome =
-                if is_last { v1::AttemptOutcome::Delivered } else { v1::AttemptOutcome::Retrying };
+            let outcome = if is_last {
+                v1::attempt::Outcome::Delivered
+            } else {
+                v1::attempt::Outcome::Retrying
+            };
             (number, outcome)
         });
         let consistent: Vec<_> = consistent.collect();
@@ -183,7 +186,7 @@ async fn delivered(client: &Client, count: usize) -> Vec<v1::Delivery> {
     loop {
         let deliveries = deliveries(client).await;
         let other =
-            deliveries.iter().find(|delivery| delivery.state() != v1::DeliveryState::Delivered);
+            deliveries.iter().find(|delivery| delivery.state() != v1::delivery::State::Delivered);
         if other.is_none() && deliveries.len() >= count {
             return deliveries;
         }

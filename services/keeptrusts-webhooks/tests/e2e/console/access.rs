@@ -34,16 +34,21 @@ impl AccessClient {
     ) -> String {
         let request = v1::CreateKeyRequest {
             organization_id: ORGANIZATION.to_owned(),
-            name: name.to_owned(),
-            role: role.into(),
-            time_to_live: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+            key: Some(v1::Key {
+                display_name: name.to_owned(),
+                role: role.into(),
+                expiration: seconds.map(|seconds| {
+                    v1::key::Expiration::Ttl(prost_types::Duration { seconds, nanos: 0 })
+                }),
+                ..v1::Key::default()
+            }),
         };
         let created = self.0.clone().create_key(request).await.expect("a key");
         created.into_inner().token
     }
 
     /// The organization's keys or sessions, newest first.
-    pub(crate) async fn list(&self, organization: &str, kind: v1::KeyKind) -> Vec<v1::Key> {
+    pub(crate) async fn list(&self, organization: &str, kind: v1::key::Kind) -> Vec<v1::Key> {
         let request = v1::ListKeysRequest {
             organization_id: organization.to_owned(),
             kind: kind.into(),
@@ -54,7 +59,7 @@ impl AccessClient {
 
     /// Ends every session of an organization.
     pub(crate) async fn end_all_sessions(&self, organization: &str) {
-        for session in self.list(organization, v1::KeyKind::Session).await {
+        for session in self.list(organization, v1::key::Kind::Session).await {
             let request = v1::RevokeKeyRequest {
                 organization_id: organization.to_owned(),
                 key_id: session.id,

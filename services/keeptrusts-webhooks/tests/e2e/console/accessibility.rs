@@ -171,7 +171,7 @@ async fn create_scenario(fixture: &mut ConsoleFixture) -> Scenario {
     let failed = fixture.client.publish("policy.block", data).await;
     let delivered = ended(fixture, &delivered, &siem).await;
     let failed = ended(fixture, &failed, &pager).await;
-    fixture.client.wait_for_status(&pager, v1::EndpointStatus::Degraded).await;
+    fixture.client.wait_for_status(&pager, v1::endpoint::State::Degraded).await;
     let request = v1::DisableEndpointRequest {
         organization_id: ORGANIZATION.to_owned(),
         endpoint_id: archive.clone(),
@@ -187,7 +187,7 @@ async fn create_scenario(fixture: &mut ConsoleFixture) -> Scenario {
 
 async fn ended(fixture: &ConsoleFixture, event_id: &str, endpoint_id: &str) -> v1::Delivery {
     delivery_to(fixture, event_id, endpoint_id, |delivery| {
-        matches!(delivery.state(), v1::DeliveryState::Delivered | v1::DeliveryState::Failed)
+        matches!(delivery.state(), v1::delivery::State::Delivered | v1::delivery::State::Failed)
     })
     .await
 }
@@ -287,7 +287,7 @@ async fn administrate(fixture: &ConsoleFixture, problems: &mut Vec<String>) {
     fixture.open("/keys/new").await;
     look(fixture, "create-key", problems).await;
     browser.click(Role::Button, "Create").await;
-    browser.text("#name-error").await;
+    browser.text("#display_name-error").await;
     look(fixture, "create-key-refused", problems).await;
     browser.fill("Name", "export-service").await;
     browser.click(Role::Button, "Create").await;

@@ -107,7 +107,7 @@ async fn pages_are_compressed_except_those_that_show_a_secret() {
     // once.
     assert_as_it_is(&get("/webhooks/new").await, "whsec_");
     let token = admin.form_token("/webhooks/new").await;
-    let typed = format!("csrf={token}&name=siem&url=https%3A%2F%2Fsiem.example.com%2F");
+    let typed = format!("csrf={token}&display_name=siem&url=https%3A%2F%2Fsiem.example.com%2F");
     let typed = format!("{typed}&secret=correct+horse+battery&event_types=policy.block");
     let encoded = [("content-type", FORM), ("accept-encoding", "gzip")];
     for (action, field) in [("next", "correct horse battery"), ("back", "correct horse battery")] {
@@ -115,10 +115,11 @@ async fn pages_are_compressed_except_those_that_show_a_secret() {
         let answer = admin.send(Method::POST, "/webhooks/new", &encoded, body).await;
         assert_as_it_is(&answer, field);
     }
-    let typed = format!("csrf={token}&kind=slack&name=&url=https%3A%2F%2Fhooks.slack.com%2Fhidden");
+    let typed =
+        format!("csrf={token}&kind=slack&display_name=&url=https%3A%2F%2Fhooks.slack.com%2Fhidden");
     let answer = admin.send(Method::POST, "/channels/new", &encoded, typed).await;
     assert_as_it_is(&answer, "https://hooks.slack.com/hidden");
-    let body = format!("csrf={token}&name=robot&role=viewer&time_to_live=1");
+    let body = format!("csrf={token}&display_name=robot&role=viewer&ttl=1");
     let created = admin.post("/keys/new", body).await;
     let created = created.header("location").unwrap_or_else(|| panic!("{}", created.text()));
     assert_as_it_is(&get(created).await, "kt_");

@@ -23,7 +23,7 @@ pub(crate) async fn create_channel(fixture: &ConsoleFixture, name: &str) -> Stri
     let url = fixture.receiver.url(SECRET_PATH);
     let slack = v1::SlackDestination { url, ..Default::default() };
     let channel = v1::Channel {
-        name: name.to_owned(),
+        display_name: name.to_owned(),
         destination: Some(v1::channel::Destination::Slack(slack)),
         subscriptions: vec![v1::NotificationType::EndpointDegraded.into()],
         ..Default::default()
@@ -130,7 +130,8 @@ async fn without_scripts_every_kind_of_channel_can_be_created() {
     browser.click(Role::Button, "Send Test").await;
     let outcome = browser.text(STATUS).await;
     assert!(outcome.contains("Test sent: the service answered 200"), "{outcome}");
-    let pager = channels(&fixture).await.into_iter().find(|found| found.name == "pagerduty");
+    let pager =
+        channels(&fixture).await.into_iter().find(|found| found.display_name == "pagerduty");
     fixture.open(&format!("/channels/{}/edit", pager.expect("it is there").id)).await;
     browser.choose("Region of the account", "EU").await;
     browser.click(Role::Button, "Save").await;

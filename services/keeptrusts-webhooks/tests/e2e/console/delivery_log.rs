@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keeptrusts_webhooks_contracts::v1::{
-    DeliveryState, DisableEndpointRequest, ListAttemptsRequest, PublishEventsRequest,
+    BatchPublishEventsRequest, DisableEndpointRequest, ListAttemptsRequest, delivery,
 };
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
@@ -30,7 +30,7 @@ async fn the_list_is_searched_by_name_and_url_and_filtered_by_status() {
     let event_id = fixture.client.publish("user.invited", "{}").await;
     eventually("both are delivered", async || {
         let deliveries = fixture.client.deliveries_of(&event_id).await;
-        let delivered = |it: &&_| state(it) == DeliveryState::Delivered;
+        let delivered = |it: &&_| state(it) == delivery::State::Delivered;
         (deliveries.iter().filter(delivered).count() == 2).then_some(())
     })
     .await;
@@ -55,7 +55,7 @@ async fn the_list_is_searched_by_name_and_url_and_filtered_by_status() {
     fixture.assert_no_complaints().await;
 }
 
-fn state(delivery: &keeptrusts_webhooks_contracts::v1::Delivery) -> DeliveryState {
+fn state(delivery: &keeptrusts_webhooks_contracts::v1::Delivery) -> delivery::State {
     delivery.state()
 }
 
@@ -77,9 +77,11 @@ async fn a_long_delivery_log_is_read_page_by_page_and_no_attempt_is_left_out() {
     let id = fixture.endpoint("siem", "/hook", &["policy.block", "policy.violation"]).await;
     let event_type = |number: usize| if number == 0 { "policy.block" } else { "policy.violation" };
     let events = (0..EVENTS).map(|number| fixture.client.event(event_type(number), "{}"));
-    let request =
-        PublishEventsRequest { organization_id: ORGANIZATION.to_owned(), events: events.collect() };
-    fixture.client.ingest().publish_events(request).await.expect("they are accepted");
+    let request = BatchPublishEventsRequest {
+        organization_id: ORGANIZATION.to_owned(),
+        requests: events.collect(),
+    };
+    fixture.client.ingest().batch_publish_events(request).await.expect("they are accepted");
     eventually("every event was tried", async || {
         let request = ListAttemptsRequest {
             organization_id: ORGANIZATION.to_owned(),
@@ -141,7 +143,7 @@ async fn events_are_listed_and_lead_to_their_deliveries() {
     let unheard =
         fixture.client.publish("export.failed", r#"{"rows":12345678901234567890.0}"#).await;
     let heard = fixture.client.publish("policy.block", "{}").await;
-    fixture.client.wait_for_state(&heard, DeliveryState::Delivered).await;
+    fixture.client.wait_for_state(&heard, delivery::State::Delivered).await;
 
     fixture.open("/webhooks").await;
     browser.within("nav[aria-label=Main]").click(Role::Link, "Events").await;

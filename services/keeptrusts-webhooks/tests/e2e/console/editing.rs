@@ -32,13 +32,13 @@ async fn the_second_of_two_admins_sees_the_first_ones_changes_and_loses_no_input
     let page = browser.text("main").await;
     assert!(page.contains("siem of the first admin"), "the current values are shown: {page}");
     let endpoint = fixture.endpoints().await.remove(0);
-    assert_eq!(endpoint.name, "siem of the first admin", "nothing was overwritten");
+    assert_eq!(endpoint.display_name, "siem of the first admin", "nothing was overwritten");
 
     browser.click(Role::Button, "Save").await;
     browser.see(Role::Heading, "siem of the second admin").await;
     assert_eq!(browser.text(STATUS).await, "Saved.");
     let endpoint = fixture.endpoints().await.remove(0);
-    assert_eq!(endpoint.name, "siem of the second admin");
+    assert_eq!(endpoint.display_name, "siem of the second admin");
     assert_eq!(endpoint.event_types, ["policy.violation", "policy.block", "user.invited"]);
     fixture.assert_no_complaints_but_of_status(&[409]).await;
 }

@@ -77,11 +77,13 @@ impl ConsoleFixture {
     pub(crate) async fn endpoint(&self, name: &str, path: &str, event_types: &[&str]) -> String {
         let request = v1::CreateEndpointRequest {
             organization_id: ORGANIZATION.to_owned(),
-            name: name.to_owned(),
-            url: self.receiver.url(path),
-            description: format!("what {name} is for"),
-            event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
-            ..Default::default()
+            endpoint: Some(v1::Endpoint {
+                display_name: name.to_owned(),
+                url: self.receiver.url(path),
+                description: format!("what {name} is for"),
+                event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
+                ..v1::Endpoint::default()
+            }),
         };
         let answer = self.client.endpoints().create_endpoint(request).await;
         let created = answer.expect("the endpoint is created").into_inner();

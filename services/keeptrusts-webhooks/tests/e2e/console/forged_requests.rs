@@ -62,7 +62,7 @@ async fn a_form_that_the_session_was_not_given_changes_nothing() {
     let url = format!("{page}/disable");
     let answer = post(&client, &url, &[("cookie", &cookie)], format!("csrf={token}")).await;
     assert_eq!(answer.status, 303, "the session's own form is taken");
-    assert_ne!(api.endpoint(&endpoint.id).await.status, before.status);
+    assert_ne!(api.endpoint(&endpoint.id).await.state, before.state);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +128,7 @@ async fn a_page_with_all_that_it_loads_is_small() {
         fixture.client.publish("policy.block", r#"{"rule":"pii"}"#).await;
     }
     let event_id = fixture.client.publish("policy.violation", r#"{"rule":"pii"}"#).await;
-    let delivered = keeptrusts_webhooks_contracts::v1::DeliveryState::Delivered;
+    let delivered = keeptrusts_webhooks_contracts::v1::delivery::State::Delivered;
     let delivery = fixture.client.wait_for_state(&event_id, delivered).await;
     fixture.receiver.wait_for(61, crate::platform::PATIENCE).await;
     for path in [

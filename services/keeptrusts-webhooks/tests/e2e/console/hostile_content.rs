@@ -123,27 +123,29 @@ impl HostileResources {
             endpoint: Some(v1::Endpoint {
                 organization_id: organization_id.clone(),
                 id: endpoint.clone(),
-                name: OTHER_NAME.to_owned(),
+                display_name: OTHER_NAME.to_owned(),
                 ..Default::default()
             }),
-            update_mask: Some(prost_types::FieldMask { paths: vec!["name".to_owned()] }),
-            ..Default::default()
+            update_mask: Some(prost_types::FieldMask { paths: vec!["display_name".to_owned()] }),
         };
         client.endpoints().update_endpoint(renamed).await.expect("it is renamed");
         let event = client.publish("policy.block", DATA).await;
         let tried = |delivery: &v1::Delivery| delivery.attempt_count == 1;
         let delivery = client.wait_for_delivery(&event, "was tried", tried).await.id;
-        let replay = v1::ReplayEventsRequest {
+        let replay = v1::CreateReplayRequest {
             organization_id: organization_id.clone(),
-            endpoint_id: endpoint.clone(),
-            scope: v1::ReplayScope::All.into(),
+            replay: Some(v1::Replay {
+                endpoint_id: endpoint.clone(),
+                scope: v1::replay::Scope::All.into(),
+                ..v1::Replay::default()
+            }),
             ..Default::default()
         };
-        let replay = client.dispatch().replay_events(replay).await.expect("it is replayed");
+        let replay = client.dispatch().create_replay(replay).await.expect("it is replayed");
         let access = AccessClient::new(&fixture.server);
         access.create_key(NAME, v1::Role::Viewer).await;
-        let keys = access.list(ORGANIZATION, v1::KeyKind::ApiKey).await;
-        let key = keys.into_iter().find(|key| key.name == NAME).expect("it was made").id;
+        let keys = access.list(ORGANIZATION, v1::key::Kind::ApiKey).await;
+        let key = keys.into_iter().find(|key| key.display_name == NAME).expect("it was made").id;
         HostileResources {
             endpoint,
             event,
@@ -222,11 +224,13 @@ async fn the_longest_names_and_values_do_not_break_a_narrow_page() {
 async fn create(fixture: &ConsoleFixture, name: &str, description: &str) -> String {
     let request = v1::CreateEndpointRequest {
         organization_id: ORGANIZATION.to_owned(),
-        name: name.to_owned(),
-        url: fixture.receiver.url("/hook?q=%22%3E%3Cscript%3E"),
-        description: description.to_owned(),
-        event_types: vec!["policy.block".to_owned()],
-        ..Default::default()
+        endpoint: Some(v1::Endpoint {
+            display_name: name.to_owned(),
+            url: fixture.receiver.url("/hook?q=%22%3E%3Cscript%3E"),
+            description: description.to_owned(),
+            event_types: vec!["policy.block".to_owned()],
+            ..v1::Endpoint::default()
+        }),
     };
     let answer = fixture.client.endpoints().create_endpoint(request).await;
     answer.expect("it is created").into_inner().endpoint.expect("an endpoint").id

@@ -31,7 +31,7 @@ async fn errors_are_shown_beside_their_fields_and_input_is_kept() {
     browser.fill("URL", &url).await;
     browser.fill("Name", "").await;
     browser.click(Role::Button, "Next").await;
-    wrong(browser, "Name", "name").await;
+    wrong(browser, "Name", "display_name").await;
     assert_first_step(browser, ["", &url, SECRET]).await;
 
     browser.fill("Name", "slack-escalations").await;

@@ -1,6 +1,6 @@
 //! A delivery whose attempts exceed one response of the services.
 
-use keeptrusts_webhooks_contracts::v1::{CreateEndpointRequest, PayloadFormat};
+use keeptrusts_webhooks_contracts::v1::{CreateEndpointRequest, Endpoint, PayloadFormat};
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 
@@ -20,11 +20,13 @@ async fn each_attempt_of_a_delivery_too_large_for_one_answer_is_shown_in_full() 
     let api = server.client(ORGANIZATION);
     let request = CreateEndpointRequest {
         organization_id: api.organization(),
-        name: "siem".to_owned(),
-        url: receiver.url("/"),
-        event_types: vec!["export.completed".to_owned()],
-        payload_format: PayloadFormat::Cloudevents.into(),
-        ..Default::default()
+        endpoint: Some(Endpoint {
+            display_name: "siem".to_owned(),
+            url: receiver.url("/"),
+            event_types: vec!["export.completed".to_owned()],
+            payload_format: PayloadFormat::Cloudevents.into(),
+            ..Endpoint::default()
+        }),
     };
     api.endpoints().create_endpoint(request).await.expect("created");
     let data = format!(r#"{{"text":"{}"}}"#, "d".repeat(DATA_BYTES));

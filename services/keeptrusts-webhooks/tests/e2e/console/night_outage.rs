@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use keeptrusts_webhooks_contracts::v1::DeliveryState;
+use keeptrusts_webhooks_contracts::v1::delivery;
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{ReceivedRequest, Reply, Script};
 use keeptrusts_webhooks_testkit::vendors;
@@ -36,7 +36,7 @@ fn posted(fixture: &ConsoleFixture) -> Vec<String> {
     messages.collect()
 }
 
-async fn publish(fixture: &ConsoleFixture, count: usize, state: DeliveryState) -> Vec<String> {
+async fn publish(fixture: &ConsoleFixture, count: usize, state: delivery::State) -> Vec<String> {
     let mut events = Vec::new();
     for _ in 0..count {
         events.push(fixture.client.publish("policy.block", "{}").await);
@@ -59,11 +59,11 @@ async fn an_outage_is_notified_at_once_and_its_events_are_replayed_in_the_mornin
     browser.click(Role::Button, "Create").await;
     browser.see(Role::Heading, "on call").await;
     let id = fixture.endpoint("siem", SIEM, &["policy.block"]).await;
-    let mut events = publish(&fixture, 10, DeliveryState::Delivered).await;
+    let mut events = publish(&fixture, 10, delivery::State::Delivered).await;
 
     // Evening: the receiver goes down.
     fixture.receiver.set_script(script(Reply::status(503)));
-    events.extend(publish(&fixture, 30, DeliveryState::Failed).await);
+    events.extend(publish(&fixture, 30, delivery::State::Failed).await);
     let heard = eventually("the channel hears of it", async || {
         let heard = posted(&fixture);
         (heard.len() >= 2).then_some(heard)
@@ -92,7 +92,7 @@ async fn an_outage_is_notified_at_once_and_its_events_are_replayed_in_the_mornin
     browser.click(Role::Button, "Replay").await;
     browser.text_when("#replay", "is done", |text| text.contains("Done")).await;
     for event_id in &events {
-        fixture.client.wait_for_state(event_id, DeliveryState::Delivered).await;
+        fixture.client.wait_for_state(event_id, delivery::State::Delivered).await;
     }
 
     // A receiver that removes duplicates by delivery id has each event once, and none is missing.

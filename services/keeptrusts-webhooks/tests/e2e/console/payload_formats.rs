@@ -90,7 +90,7 @@ async fn a_routing_key_is_taken_and_never_shown_again() {
     assert_eq!(browser.value("Routing key").await, "");
 
     let event_id = fixture.client.publish("policy.violation", r#"{"policy":"pii"}"#).await;
-    let delivered = v1::DeliveryState::Delivered;
+    let delivered = v1::delivery::State::Delivered;
     let delivery = fixture.client.wait_for_state(&event_id, delivered).await;
     let received = fixture.receiver.wait_for(1, PATIENCE).await;
     assert!(String::from_utf8_lossy(&received[0].body).contains(ROUTING_KEY));

@@ -64,7 +64,7 @@ async fn failed_deliveries_are_recovered_since_a_time_or_as_the_log_is_filtered(
     for event_type in ["policy.block", "policy.block", "key.rotated"] {
         events.push(fixture.client.publish(event_type, "{}").await);
     }
-    let failed = keeptrusts_webhooks_contracts::v1::DeliveryState::Failed;
+    let failed = keeptrusts_webhooks_contracts::v1::delivery::State::Failed;
     for event_id in &events {
         fixture.client.wait_for_state(event_id, failed).await;
     }
@@ -76,7 +76,7 @@ async fn failed_deliveries_are_recovered_since_a_time_or_as_the_log_is_filtered(
     browser.click(Role::Button, "Replay").await;
     let done = |text: &str| text.contains("Done");
     browser.text_when(PROGRESS, "is done", done).await;
-    let delivered = keeptrusts_webhooks_contracts::v1::DeliveryState::Delivered;
+    let delivered = keeptrusts_webhooks_contracts::v1::delivery::State::Delivered;
     fixture.client.wait_for_state(&events[2], delivered).await;
 
     fixture.open(&format!("/webhooks/{id}")).await;

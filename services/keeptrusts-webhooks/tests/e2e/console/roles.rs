@@ -51,7 +51,8 @@ async fn a_viewer_sees_every_page_and_nothing_that_viewers_may_not_press() {
         format!("{delivery_path}/cancel"),
         "/keys/new".to_owned(),
     ] {
-        let answer = session.post(&path, format!("csrf={token}&name=x&action=create")).await;
+        let answer =
+            session.post(&path, format!("csrf={token}&display_name=x&action=create")).await;
         assert_eq!(answer.status, 403, "{path}");
         assert!(answer.text().contains("You may not do this"), "{path}");
     }
@@ -109,7 +110,7 @@ async fn an_admin_creates_a_key_sees_it_once_and_revokes_it() {
     browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
     browser.choose("Expires after", "7 days").await;
     browser.click(Role::Button, "Create").await;
-    browser.text_when("#name-error", "asks for a name", |text| !text.is_empty()).await;
+    browser.text_when("#display_name-error", "asks for a name", |text| !text.is_empty()).await;
     assert_eq!(browser.value("Role").await, "viewer", "what was chosen is kept");
     assert_eq!(browser.value("Expires after").await, "7");
     browser.fill("Name", "kim").await;
@@ -155,11 +156,11 @@ async fn a_key_that_would_outlive_its_creator_is_refused_beside_its_field() {
     browser.choose("Role", "viewer: sees everything but secrets, keys and the audit trail").await;
     browser.choose("Expires after", "30 days").await;
     browser.click(Role::Button, "Create").await;
-    let said = browser.text_when("#time_to_live-error", "says why", |text| !text.is_empty()).await;
+    let said = browser.text_when("#ttl-error", "says why", |text| !text.is_empty()).await;
     assert!(said.contains("valid until"), "{said}");
     let attribute = async |name| browser.attribute(Role::Field, "Expires after", name).await;
     assert_eq!(attribute("aria-invalid").await.as_deref(), Some("true"));
-    assert_eq!(attribute("aria-describedby").await.as_deref(), Some("time_to_live-error"));
+    assert_eq!(attribute("aria-describedby").await.as_deref(), Some("ttl-error"));
     for (label, value) in [("Name", "kim"), ("Role", "viewer"), ("Expires after", "30")] {
         assert_eq!(browser.value(label).await, value, "what was typed is kept");
     }

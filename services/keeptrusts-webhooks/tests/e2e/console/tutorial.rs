@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use keeptrusts_webhooks_contracts::v1::{DeliveryState, EndpointStatus};
+use keeptrusts_webhooks_contracts::v1::{delivery, endpoint};
 use keeptrusts_webhooks_testkit::browser::Role;
 use keeptrusts_webhooks_testkit::receiver::{Reply, Script};
 use keeptrusts_webhooks_testkit::verify;
@@ -106,7 +106,7 @@ async fn read_the_secret(fixture: &ConsoleFixture) -> String {
 
     let endpoints = fixture.endpoints().await;
     let [endpoint] = endpoints.as_slice() else { panic!("one endpoint: {endpoints:?}") };
-    assert_eq!(endpoint.name, NAME);
+    assert_eq!(endpoint.display_name, NAME);
     assert_eq!(endpoint.url, fixture.receiver.url("/hook"));
     assert_eq!(endpoint.description, "Everything, for the security team");
     assert_eq!(endpoint.event_types.len(), 16);
@@ -199,7 +199,7 @@ async fn retry_failed_deliveries(fixture: &ConsoleFixture) {
     assert_eq!(rows[0][column::STATUS_CODE], "200");
     assert_eq!(rows[0][column::OUTCOME], "Delivered");
     fixture.assert_not_loaded_again().await;
-    fixture.client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    fixture.client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let requests = fixture.receiver.requests();
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[1].body, requests[2].body, "the original payload");
@@ -244,7 +244,7 @@ async fn edit_the_webhook(fixture: &ConsoleFixture) {
     let received = fixture.receiver.request_count();
     fixture.client.publish("key.rotated", "{}").await;
     let event_id = fixture.client.publish("key.revoked", "{}").await;
-    fixture.client.wait_for_state(&event_id, DeliveryState::Delivered).await;
+    fixture.client.wait_for_state(&event_id, delivery::State::Delivered).await;
     let requests = fixture.receiver.requests();
     assert_eq!(requests.len(), received + 1, "key.rotated is not subscribed to any more");
     assert_eq!(requests[received].path, "/other");
@@ -257,14 +257,14 @@ async fn disable_and_enable_the_webhook(fixture: &ConsoleFixture) {
     let id = fixture.endpoints().await.remove(0).id;
     fixture.open("/webhooks").await;
     fixture.choose_action(NAME, "Disable").await;
-    fixture.client.wait_for_status(&id, EndpointStatus::Disabled).await;
+    fixture.client.wait_for_status(&id, endpoint::State::Disabled).await;
     fixture.open("/webhooks").await;
     browser
         .rows_when("main tbody tr", "show it disabled", |rows| having(rows, 2, "Disabled") == 1)
         .await;
     browser.click(Role::Link, NAME).await;
     fixture.choose_action(NAME, "Enable").await;
-    fixture.client.wait_for_status(&id, EndpointStatus::Active).await;
+    fixture.client.wait_for_status(&id, endpoint::State::Active).await;
     browser.see(Role::Heading, NAME).await;
     browser.text_when("main", "shows it active", |text| text.contains("Active")).await;
 }

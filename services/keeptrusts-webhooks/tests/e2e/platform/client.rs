@@ -89,10 +89,12 @@ impl Client {
     pub(crate) async fn create_endpoint(&self, url: &str, event_types: &[&str]) -> Endpoint {
         let request = v1::CreateEndpointRequest {
             organization_id: self.organization(),
-            name: "receiver".to_owned(),
-            url: url.to_owned(),
-            event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
-            ..Default::default()
+            endpoint: Some(v1::Endpoint {
+                display_name: "receiver".to_owned(),
+                url: url.to_owned(),
+                event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
+                ..v1::Endpoint::default()
+            }),
         };
         let answer = self.endpoints().create_endpoint(request).await;
         let v1::CreateEndpointResponse { endpoint, secret, standard_webhooks_secret } =
@@ -114,10 +116,10 @@ impl Client {
     pub(crate) async fn wait_for_status(
         &self,
         id: &str,
-        status: v1::EndpointStatus,
+        status: v1::endpoint::State,
     ) -> v1::Endpoint {
         eventually(&format!("endpoint {id} is {status:?}"), async || {
-            Some(self.endpoint(id).await).filter(|endpoint| endpoint.status() == status)
+            Some(self.endpoint(id).await).filter(|endpoint| endpoint.state() == status)
         })
         .await
     }
@@ -203,11 +205,11 @@ impl Client {
                 let delivery = self.deliveries_of(event_id).await.pop();
                 delivery.filter(|delivery| {
                     delivery.attempt_count > attempt_count
-                        || delivery.state() == v1::DeliveryState::Failed
+                        || delivery.state() == v1::delivery::State::Failed
                 })
             })
             .await;
-            if next.state() == v1::DeliveryState::Failed {
+            if next.state() == v1::delivery::State::Failed {
                 return self.delivery(&next.id).await;
             }
             attempt_count = next.attempt_count;
@@ -218,7 +220,7 @@ impl Client {
     pub(crate) async fn wait_for_state(
         &self,
         event_id: &str,
-        state: v1::DeliveryState,
+        state: v1::delivery::State,
     ) -> v1::Delivery {
         let what = format!("is {state:?}");
         self.wait_for_delivery(event_id, &what, |delivery| delivery.state() == state).await

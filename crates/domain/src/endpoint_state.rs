@@ -1,4 +1,4 @@
-//! An endpoint's status (active, degraded or disabled) and its causes.
+//! An endpoint's state (active, degraded or disabled) and its causes.
 
 use crate::Timestamp;
 use crate::ids::DeliveryId;
@@ -6,7 +6,7 @@ use crate::named_enum::named_enum;
 
 named_enum! {
     /// Whether deliveries are made, and whether they succeed.
-    pub enum EndpointStatus {
+    pub enum EndpointState {
         /// Deliveries are made.
         Active = "active",
         /// Nothing is sent.
@@ -22,7 +22,7 @@ pub enum DisableCause {
     /// A user requested it.
     Requested,
     /// Every attempt has failed, for longer than is tolerated.
-    Failing {
+    FailedTooLong {
         /// The delivery of the last failed attempt.
         delivery_id: DeliveryId,
         /// When the first of those attempts began.
@@ -43,14 +43,14 @@ impl DisableCause {
 }
 
 named_enum! {
-    /// Why an endpoint's status is not active.
-    pub enum StatusCause {
+    /// Why an endpoint's state is not active.
+    pub enum StateCause {
         /// A user disabled it.
         Requested = "requested",
         /// A delivery failed for good.
         Exhausted = "exhausted",
         /// Every attempt failed for too long, which disabled it.
-        Failing = "failing",
+        FailedTooLong = "failed_too_long",
         /// The receiver answered 410 Gone, which disabled it.
         Gone = "gone",
     }
