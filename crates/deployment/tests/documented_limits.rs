@@ -47,6 +47,7 @@ const FIGURES: &[(&str, &str, Source)] = &[
     ("event types, subscriptions, paths", "100 each", Constant(DOMAIN, "MAX_EVENT_TYPES")),
     ("event types, subscriptions, paths", "100 each", Constant(DOMAIN, "MAX_SUBSCRIPTIONS")),
     ("event types, subscriptions, paths", "100 each", Constant(DOMAIN, "MAX_MASK_PATHS")),
+    ("event types, subscriptions, paths", "100 each", Constant(DOMAIN, "MAX_FILTER_VALUES")),
     ("endpoints of an organization", "1,000", Flag("max-endpoints-per-organization")),
     ("notification channels", "50", Constant(DOMAIN, "MAX_CHANNELS")),
     ("endpoints that a channel", "100;", Constant(DOMAIN, "MAX_CHANNEL_ENDPOINTS")),

@@ -47,6 +47,8 @@ pub const MAX_EVENT_TYPES: usize = 100;
 pub const MAX_SUBSCRIPTIONS: usize = 100;
 /// The paths in the mask of an update, repetitions included. Fewer exist.
 pub const MAX_MASK_PATHS: usize = 100;
+/// The most values that a filter of a list may name.
+pub const MAX_FILTER_VALUES: usize = 100;
 /// The events of one BatchPublishEvents request.
 pub const MAX_EVENTS_PER_BATCH: usize = 1_000;
 /// How long an old secret may go on signing beside the new one, at most.

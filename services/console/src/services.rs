@@ -146,14 +146,14 @@ impl OrganizationClient {
     pub(crate) async fn endpoints(
         &self,
         page: PageRef<'_>,
-        state: v1::endpoint::State,
+        state: Option<v1::endpoint::State>,
         search: &str,
     ) -> Result<v1::ListEndpointsResponse, Status> {
         let request = v1::ListEndpointsRequest {
             organization_id: self.id.clone(),
             page_size: page.size,
             page_token: page.token.to_owned(),
-            state: state.into(),
+            states: state.map(i32::from).into_iter().collect(),
             search: search.to_owned(),
         };
         let mut client = self.services.endpoints.clone();

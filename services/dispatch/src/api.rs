@@ -51,10 +51,22 @@ impl DispatchService for DispatchApi {
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
         let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListDeliveries>::of(request)?;
         let ListDeliveries {
-            organization_id, page, endpoint_id, event_id, event_type, state, ..
+            organization_id,
+            page,
+            endpoint_ids,
+            event_id,
+            event_types,
+            states,
+            ..
         } = request;
         let scheduled = Interval { start: request.start_time, end: request.end_time };
-        let filter = &DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled };
+        let filter = &DeliveryFilter {
+            endpoint_ids: endpoint_ids.into(),
+            event_id,
+            event_types: event_types.into(),
+            states: states.into(),
+            scheduled,
+        };
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
@@ -97,14 +109,20 @@ impl DispatchService for DispatchApi {
         let ListAttempts {
             organization_id,
             page,
-            endpoint_id,
+            endpoint_ids,
             delivery_id,
-            event_type,
-            outcome,
+            event_types,
+            outcomes,
             ..
         } = request;
         let begun = Interval { start: request.start_time, end: request.end_time };
-        let filter = &AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun };
+        let filter = &AttemptFilter {
+            endpoint_ids: endpoint_ids.into(),
+            delivery_id,
+            event_types: event_types.into(),
+            outcomes: outcomes.into(),
+            begun,
+        };
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {

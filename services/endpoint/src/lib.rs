@@ -89,9 +89,10 @@ impl EndpointService for EndpointApi {
         request: Request<v1::ListEndpointsRequest>,
     ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
         let call = AuthorizedRequest::<ListEndpoints>::of(request)?;
-        let ListEndpoints { organization_id, page, state: status, search } = call.request;
+        let ListEndpoints { organization_id, page, states, search } = call.request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
-        let (organization, filter) = (&organization_id, &EndpointFilter { state: status, search });
+        let (organization, filter) =
+            (&organization_id, &EndpointFilter { states: states.into(), search });
         let read = |before, limit| async move {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
             let endpoints = endpoints.map_err(database_errors::query_failed)?;

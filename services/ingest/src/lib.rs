@@ -175,11 +175,11 @@ impl IngestService for IngestApi {
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let AuthorizedRequest { request, caller, .. } =
             AuthorizedRequest::<ListEvents>::of(request)?;
-        let ListEvents { organization_id, page, event_type, start_time, end_time } = request;
+        let ListEvents { organization_id, page, event_types, start_time, end_time } = request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let accepted = Interval { start: start_time, end: end_time };
         let publisher = caller.only_events_of().map(str::to_owned);
-        let filter = &EventFilter { event_type, accepted, publisher };
+        let filter = &EventFilter { event_types: event_types.into(), accepted, publisher };
         let organization = &organization_id;
         let read = |before, limit| async move {
             let page = store.list_events(shard, organization, filter, before, limit).await;

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, interval, optional_enum, optional_event_type, optional_id, optional_time};
+use super::fields::{enums, event_types, id, ids, interval, optional_id, optional_time};
 use super::{Page, ResumePoint, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
@@ -85,14 +85,14 @@ pub struct ListDeliveries {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<DeliveryId>,
-    /// Only to this endpoint.
-    pub endpoint_id: Option<EndpointId>,
+    /// Only to one of these endpoints. Empty: all; so it is with the other lists.
+    pub endpoint_ids: Vec<EndpointId>,
     /// Only of this event.
     pub event_id: Option<EventId>,
-    /// Only of this type.
-    pub event_type: Option<EventType>,
-    /// Only in this state.
-    pub state: Option<DeliveryState>,
+    /// Only of one of these types.
+    pub event_types: Vec<EventType>,
+    /// Only in one of these states.
+    pub states: Vec<DeliveryState>,
     /// Only deliveries that were scheduled then or later.
     pub start_time: Option<Timestamp>,
     /// Only deliveries that were scheduled before.
@@ -106,28 +106,28 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let page = violations.check_all(Page::of(&request, DeliveryId::MAX));
-        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let endpoint_ids = violations.check_all(ids("endpoint_ids", &request.endpoint_ids));
         let event_id = violations.check(optional_id("event_id", &request.event_id));
-        let event_type = violations.check(optional_event_type(&request.event_type));
-        let state =
-            violations.check(optional_enum::<v1::delivery::State, _>("state", request.state));
+        let event_types = violations.check_all(event_types(&request.event_types));
+        let states =
+            violations.check_all(enums::<v1::delivery::State, _>("states", &request.states));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, endpoint_id, event_id, event_type, state, interval) {
+        match (organization_id, page, endpoint_ids, event_id, event_types, states, interval) {
             (
                 Some(organization_id),
                 Some(page),
-                Some(endpoint_id),
+                Some(endpoint_ids),
                 Some(event_id),
-                Some(event_type),
-                Some(state),
+                Some(event_types),
+                Some(states),
                 Some((start_time, end_time)),
             ) => Ok(ListDeliveries {
                 organization_id,
                 page,
-                endpoint_id,
+                endpoint_ids,
                 event_id,
-                event_type,
-                state,
+                event_types,
+                states,
                 start_time,
                 end_time,
             }),
@@ -143,14 +143,14 @@ pub struct ListAttempts {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<AttemptId>,
-    /// Only to this endpoint.
-    pub endpoint_id: Option<EndpointId>,
+    /// Only to one of these endpoints. Empty: all; so it is with the other lists.
+    pub endpoint_ids: Vec<EndpointId>,
     /// Only of this delivery.
     pub delivery_id: Option<DeliveryId>,
-    /// Only of this type.
-    pub event_type: Option<EventType>,
-    /// Only with this outcome.
-    pub outcome: Option<AttemptOutcome>,
+    /// Only of one of these types.
+    pub event_types: Vec<EventType>,
+    /// Only with one of these outcomes.
+    pub outcomes: Vec<AttemptOutcome>,
     /// Only attempts that began then or later.
     pub start_time: Option<Timestamp>,
     /// Only attempts that began before.
@@ -164,28 +164,28 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let page = violations.check_all(Page::of(&request, AttemptId::MAX));
-        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let endpoint_ids = violations.check_all(ids("endpoint_ids", &request.endpoint_ids));
         let delivery_id = violations.check(optional_id("delivery_id", &request.delivery_id));
-        let event_type = violations.check(optional_event_type(&request.event_type));
-        let outcome =
-            violations.check(optional_enum::<v1::attempt::Outcome, _>("outcome", request.outcome));
+        let event_types = violations.check_all(event_types(&request.event_types));
+        let outcomes =
+            violations.check_all(enums::<v1::attempt::Outcome, _>("outcomes", &request.outcomes));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, endpoint_id, delivery_id, event_type, outcome, interval) {
+        match (organization_id, page, endpoint_ids, delivery_id, event_types, outcomes, interval) {
             (
                 Some(organization_id),
                 Some(page),
-                Some(endpoint_id),
+                Some(endpoint_ids),
                 Some(delivery_id),
-                Some(event_type),
-                Some(outcome),
+                Some(event_types),
+                Some(outcomes),
                 Some((start_time, end_time)),
             ) => Ok(ListAttempts {
                 organization_id,
                 page,
-                endpoint_id,
+                endpoint_ids,
                 delivery_id,
-                event_type,
-                outcome,
+                event_types,
+                outcomes,
                 start_time,
                 end_time,
             }),

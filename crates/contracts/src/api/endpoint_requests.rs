@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, optional_enum, optional_secret, optional_text};
+use super::fields::{enums, id, optional_secret, optional_text};
 use super::{Page, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
@@ -65,8 +65,8 @@ pub struct ListEndpoints {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<EndpointId>,
-    /// Only of this state.
-    pub state: Option<EndpointState>,
+    /// Only in one of these states. Empty: all.
+    pub states: Vec<EndpointState>,
     /// Only with this text in the name or the URL, regardless of ASCII case.
     pub search: Option<String>,
 }
@@ -78,12 +78,12 @@ impl TryFrom<v1::ListEndpointsRequest> for ListEndpoints {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let page = violations.check_all(Page::of(&request, EndpointId::MAX));
-        let state =
-            violations.check(optional_enum::<v1::endpoint::State, _>("state", request.state));
+        let states =
+            violations.check_all(enums::<v1::endpoint::State, _>("states", &request.states));
         let search = violations.check(optional_text("search", request.search));
-        match (organization_id, page, state, search) {
-            (Some(organization_id), Some(page), Some(state), Some(search)) => {
-                Ok(ListEndpoints { organization_id, page, state, search })
+        match (organization_id, page, states, search) {
+            (Some(organization_id), Some(page), Some(states), Some(search)) => {
+                Ok(ListEndpoints { organization_id, page, states, search })
             }
             _ => Err(violations),
         }

@@ -6,7 +6,7 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::InvalidId;
 use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
 use crate::time::{RANGE, timestamp_from_proto};
 
@@ -27,9 +27,45 @@ where
     if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
 }
 
-/// A filter by event type; empty: no filter. The type of tests is allowed too.
-pub(super) fn optional_event_type(name: &str) -> Result<Option<EventType>, Violation> {
-    if name.is_empty() { Ok(None) } else { event_type(name).map(Some) }
+/// The values of a filter; empty: no filter. Each is checked, and named by its index.
+fn values<Text, T>(
+    field: &str,
+    texts: &[Text],
+    check: impl Fn(&Text) -> Result<T, Violation>,
+) -> Result<Vec<T>, Vec<Violation>> {
+    let mut values = Vec::new();
+    let mut wrong = EntryViolations::of(field);
+    for (index, text) in texts.iter().enumerate() {
+        match check(text) {
+            Ok(value) => values.push(value),
+            Err(violation) => wrong.push(index, || violation.description),
+        }
+    }
+    wrong.into_result(values)
+}
+
+/// A filter by ids.
+pub(super) fn ids<T>(field: &str, texts: &[String]) -> Result<Vec<T>, Vec<Violation>>
+where
+    T: FromStr<Err = InvalidId>,
+{
+    values(field, texts, |text| id(field, text))
+}
+
+/// A filter by event types. The type of tests is allowed too.
+pub(super) fn event_types(names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
+    values("event_types", names, |name| event_type(name))
+}
+
+/// A filter by an enum's values.
+pub(super) fn enums<M, D>(field: &str, numbers: &[i32]) -> Result<Vec<D>, Vec<Violation>>
+where
+    M: TryFrom<i32> + Into<Option<D>>,
+{
+    values(field, numbers, |number| {
+        let value = optional_enum::<M, D>(field, *number)?;
+        value.ok_or_else(|| Violation::new(field, "must not be unspecified: leave it out for all"))
+    })
 }
 
 /// An event type's name, in the field `event_type`.

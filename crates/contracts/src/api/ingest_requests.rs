@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::MAX_EVENTS_PER_BATCH;
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{event_type, id, interval, optional_event_type, optional_time};
+use super::fields::{event_type, event_types, id, interval, optional_time};
 use super::{Page, Violations, struct_to_json};
 use crate::v1;
 
@@ -156,8 +156,8 @@ pub struct ListEvents {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<EventId>,
-    /// Only of this type.
-    pub event_type: Option<EventType>,
+    /// Only of one of these types. Empty: all.
+    pub event_types: Vec<EventType>,
     /// Only events that were accepted then or later.
     pub start_time: Option<Timestamp>,
     /// Only events that were accepted before.
@@ -171,12 +171,15 @@ impl TryFrom<v1::ListEventsRequest> for ListEvents {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let page = violations.check_all(Page::of(&request, EventId::MAX));
-        let event_type = violations.check(optional_event_type(&request.event_type));
+        let event_types = violations.check_all(event_types(&request.event_types));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, event_type, interval) {
-            (Some(organization_id), Some(page), Some(event_type), Some((start_time, end_time))) => {
-                Ok(ListEvents { organization_id, page, event_type, start_time, end_time })
-            }
+        match (organization_id, page, event_types, interval) {
+            (
+                Some(organization_id),
+                Some(page),
+                Some(event_types),
+                Some((start_time, end_time)),
+            ) => Ok(ListEvents { organization_id, page, event_types, start_time, end_time }),
             _ => Err(violations),
         }
     }

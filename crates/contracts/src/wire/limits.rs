@@ -2,8 +2,8 @@
 //! a test checks.
 
 use keeptrusts_webhooks_domain::limits::{
-    MAX_CHANNEL_ENDPOINTS, MAX_EVENT_TYPES, MAX_EVENTS_PER_BATCH, MAX_MASK_PATHS, MAX_RECIPIENTS,
-    MAX_SUBSCRIPTIONS,
+    MAX_CHANNEL_ENDPOINTS, MAX_EVENT_TYPES, MAX_EVENTS_PER_BATCH, MAX_FILTER_VALUES,
+    MAX_MASK_PATHS, MAX_RECIPIENTS, MAX_SUBSCRIPTIONS,
 };
 
 /// Message in `keeptrusts.webhooks.v1`, field and limit. The values of a google.protobuf.Struct are counted
@@ -16,6 +16,14 @@ pub(super) const LIMITS: &[(&str, &str, usize)] = &[
     ("Channel", "endpoint_ids", MAX_CHANNEL_ENDPOINTS),
     ("EmailDestination", "recipients", MAX_RECIPIENTS),
     ("FieldMask", "paths", MAX_MASK_PATHS),
+    ("ListEndpointsRequest", "states", MAX_FILTER_VALUES),
+    ("ListDeliveriesRequest", "endpoint_ids", MAX_FILTER_VALUES),
+    ("ListDeliveriesRequest", "event_types", MAX_FILTER_VALUES),
+    ("ListDeliveriesRequest", "states", MAX_FILTER_VALUES),
+    ("ListAttemptsRequest", "endpoint_ids", MAX_FILTER_VALUES),
+    ("ListAttemptsRequest", "event_types", MAX_FILTER_VALUES),
+    ("ListAttemptsRequest", "outcomes", MAX_FILTER_VALUES),
+    ("ListEventsRequest", "event_types", MAX_FILTER_VALUES),
 ];
 
 pub(super) fn of(message: &str, field: &str) -> Option<usize> {

@@ -16,29 +16,36 @@ fn deliveries_can_be_filtered_by_every_field_of_the_request() {
     let request = v1::ListDeliveriesRequest {
         organization_id: "default".to_owned(),
         page_size: 7,
-        endpoint_id: endpoint_id().to_string(),
+        endpoint_ids: vec![endpoint_id().to_string()],
         event_id: event_id().to_string(),
-        event_type: "policy.block".to_owned(),
-        state: v1::delivery::State::Retrying.into(),
+        event_types: vec!["policy.block".to_owned()],
+        states: vec![v1::delivery::State::Retrying.into()],
         end_time: Some(proto_time()),
         ..Default::default()
     };
     let list = ListDeliveries::try_from(request).expect("right");
-    assert_eq!((list.endpoint_id, list.event_id), (Some(endpoint_id()), Some(event_id())));
-    assert_eq!((list.state, list.page.size), (Some(DeliveryState::Retrying), 7));
+    assert_eq!((list.endpoint_ids, list.event_id), (vec![endpoint_id()], Some(event_id())));
+    assert_eq!((list.states, list.page.size), (vec![DeliveryState::Retrying], 7));
     assert_eq!((list.start_time, list.end_time), (None, Some(time())));
 
     let wrong = v1::ListDeliveriesRequest {
         page_token: "ep_1".to_owned(),
-        endpoint_id: "1".to_owned(),
+        endpoint_ids: vec!["1".to_owned()],
         event_id: "2".to_owned(),
-        event_type: "3".to_owned(),
-        state: -1,
+        event_types: vec!["3".to_owned()],
+        states: vec![-1],
         ..Default::default()
     };
     assert_eq!(
         wrong_fields(ListDeliveries::try_from(wrong)),
-        ["organization_id", "page_token", "endpoint_id", "event_id", "event_type", "state"]
+        [
+            "organization_id",
+            "page_token",
+            "endpoint_ids[0]",
+            "event_id",
+            "event_types[0]",
+            "states[0]"
+        ]
     );
 }
 
@@ -47,26 +54,26 @@ fn attempts_can_be_filtered_by_every_field_of_the_request() {
     let request = v1::ListAttemptsRequest {
         organization_id: "default".to_owned(),
         delivery_id: delivery_id().to_string(),
-        outcome: v1::attempt::Outcome::Failed.into(),
+        outcomes: vec![v1::attempt::Outcome::Failed.into()],
         ..Default::default()
     };
     let list = ListAttempts::try_from(request).expect("right");
     assert_eq!(
-        (list.delivery_id, list.outcome),
-        (Some(delivery_id()), Some(AttemptOutcome::Failed))
+        (list.delivery_id, list.outcomes),
+        (Some(delivery_id()), vec![AttemptOutcome::Failed])
     );
-    assert_eq!((list.endpoint_id, list.event_type), (None, None));
+    assert!(list.endpoint_ids.is_empty() && list.event_types.is_empty(), "all");
 
     let wrong = v1::ListAttemptsRequest {
         organization_id: "default".to_owned(),
         page_size: i32::MIN,
         delivery_id: endpoint_id().to_string(),
-        outcome: 4,
+        outcomes: vec![4],
         ..Default::default()
     };
     assert_eq!(
         wrong_fields(ListAttempts::try_from(wrong)),
-        ["page_size", "delivery_id", "outcome"]
+        ["page_size", "delivery_id", "outcomes[0]"]
     );
 }
 

@@ -222,29 +222,29 @@ fn an_endpoint_is_named_by_two_ids() {
 fn lists_are_filtered_and_cut_into_pages() {
     let request = v1::ListEndpointsRequest {
         organization_id: "default".to_owned(),
-        state: v1::endpoint::State::Degraded.into(),
+        states: vec![v1::endpoint::State::Degraded.into()],
         search: "siem".to_owned(),
         ..Default::default()
     };
     let list = ListEndpoints::try_from(request.clone()).expect("right");
     assert_eq!((list.page.size, list.page.before), (50, EndpointId::MAX));
-    assert_eq!(list.state, Some(EndpointState::Degraded));
+    assert_eq!(list.states, [EndpointState::Degraded]);
     assert_eq!(list.search.as_deref(), Some("siem"));
 
     let wrong = v1::ListEndpointsRequest {
         page_size: -1,
         page_token: "?".to_owned(),
-        state: 99,
+        states: vec![99],
         search: "\0".to_owned(),
         ..request
     };
     assert_eq!(
         wrong_fields(ListEndpoints::try_from(wrong)),
-        ["page_size", "page_token", "state", "search"]
+        ["page_size", "page_token", "states[0]", "search"]
     );
     let all = v1::ListEndpointsRequest { organization_id: "a".to_owned(), ..Default::default() };
     let all = ListEndpoints::try_from(all).expect("right");
-    assert_eq!((all.state, all.search), (None, None));
+    assert!(all.states.is_empty() && all.search.is_none());
 }
 
 #[test]

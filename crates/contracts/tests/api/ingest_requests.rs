@@ -172,12 +172,12 @@ fn events_are_looked_up_and_listed() {
     assert_eq!(EventRef::try_from(get).map(|named| named.event_id), Ok(event_id()));
     let list = v1::ListEventsRequest {
         organization_id: "default".to_owned(),
-        event_type: "webhook.test".to_owned(),
+        event_types: vec!["webhook.test".to_owned()],
         start_time: Some(proto_time()),
         ..Default::default()
     };
     let listed = ListEvents::try_from(list.clone()).expect("right");
-    assert_eq!(listed.event_type, Some(EventType::Test));
+    assert_eq!(listed.event_types, [EventType::Test]);
     assert_eq!((listed.start_time, listed.end_time), (Some(time()), None));
 
     let empty = v1::ListEventsRequest { end_time: Some(proto_time()), ..list.clone() };

@@ -278,10 +278,10 @@ fn the_filters_of_lists() {
     let wrong: &[Wrong<ListDeliveriesRequest>] = &[
         (|r| r.page_size = -1, "page_size", "must not be negative"),
         (|r| r.page_token = "2".to_owned(), "page_token", "send next_page_token as it was"),
-        (|r| r.endpoint_id = "dlv_1".to_owned(), "endpoint_id", "is not"),
+        (|r| r.endpoint_ids = vec!["dlv_1".to_owned()], "endpoint_ids[0]", "is not"),
         (|r| r.event_id = "evt_".to_owned(), "event_id", "is not"),
-        (|r| r.event_type = "policy".to_owned(), "event_type", "ListEventTypes"),
-        (|r| r.state = 99, "state", "99 is not one of its values"),
+        (|r| r.event_types = vec!["policy".to_owned()], "event_types[0]", "ListEventTypes"),
+        (|r| r.states = vec![1, 99], "states[1]", "99 is not one of its values"),
         (
             |r| (r.start_time, r.end_time) = (Some(LATER), Some(EARLIER)),
             "end_time",
@@ -293,13 +293,14 @@ fn the_filters_of_lists() {
     let right = ListAttemptsRequest { organization_id: organization_id(), ..Default::default() };
     let wrong: &[Wrong<ListAttemptsRequest>] = &[
         (|r| r.delivery_id = "att_1".to_owned(), "delivery_id", "is not"),
-        (|r| r.outcome = -1, "outcome", "-1 is not one of its values"),
+        (|r| r.outcomes = vec![-1], "outcomes[0]", "-1 is not one of its values"),
     ];
     assert_each_is_refused::<_, ListAttempts>(&right, wrong);
 
     let right = ListEndpointsRequest { organization_id: organization_id(), ..Default::default() };
     let wrong: &[Wrong<ListEndpointsRequest>] = &[
-        (|r| r.state = 4, "state", "4 is not one of its values"),
+        (|r| r.states = vec![4], "states[0]", "4 is not one of its values"),
+        (|r| r.states = vec![0], "states[0]", "must not be unspecified"),
         (|r| r.search = "\0".to_owned(), "search", "NUL"),
     ];
     assert_each_is_refused::<_, ListEndpoints>(&right, wrong);

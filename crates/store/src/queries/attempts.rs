@@ -12,6 +12,7 @@ use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::log::projection::CountKey;
 use crate::store::Store;
+use crate::tables::Cell;
 
 impl dyn Store + '_ {
     pub async fn attempt(
@@ -47,7 +48,7 @@ impl dyn Store + '_ {
             shard,
             organization,
             list,
-            |before, first| walk(organization, filter.endpoint_id, before, first),
+            |before, first| walk(organization, filter.endpoint_ids.only().copied(), before, first),
             |before, least| listed(organization, filter, (before, least)),
         )
         .await
@@ -88,8 +89,8 @@ pub(crate) fn listed(
     filter: &AttemptFilter,
     (before, least): (AttemptId, Option<AttemptId>),
 ) -> Selection<Attempt> {
-    let AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun } = filter;
-    let rows = match (delivery_id, endpoint_id) {
+    let AttemptFilter { endpoint_ids, delivery_id, event_types, outcomes, begun } = filter;
+    let rows = match (delivery_id, endpoint_ids.only()) {
         (Some(_), _) => Selection::new().by_index("attempts_delivery"),
         (None, Some(_)) => Selection::new().by_index("attempts_endpoint"),
         (None, None) => Selection::new(),
@@ -98,9 +99,9 @@ pub(crate) fn listed(
         .less("attempt_id", before)
         .at_least_if("attempt_id", least)
         .equal_if("delivery_id", *delivery_id)
-        .equal_if("endpoint_id", *endpoint_id)
-        .equal_if("event_type", event_type.map(|event_type| event_type.name()))
-        .equal_if("outcome", outcome.map(|outcome| outcome.name()))
+        .one_of("endpoint_id", endpoint_ids.iter().map(Cell::shown))
+        .one_of("event_type", event_types.iter().map(|event_type| event_type.name().into()))
+        .one_of("outcome", outcomes.iter().map(|outcome| outcome.name().into()))
         .within("start_time", *begun)
         .descending(&["attempt_id"])
 }

@@ -10,7 +10,7 @@ use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tables::with_owner;
+use crate::tables::{Cell, with_owner};
 
 impl dyn Store + '_ {
     /// Deliveries by id, as far as they exist.
@@ -47,7 +47,7 @@ impl dyn Store + '_ {
             shard,
             organization,
             list,
-            |before, first| walk(organization, filter.endpoint_id, before, first),
+            |before, first| walk(organization, filter.endpoint_ids.only().copied(), before, first),
             |before, least| listed(organization, filter, (before, least)),
         )
         .await
@@ -80,8 +80,8 @@ pub(crate) fn listed(
     filter: &DeliveryFilter,
     (before, least): (DeliveryId, Option<DeliveryId>),
 ) -> Selection<Delivery> {
-    let DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled } = filter;
-    let rows = match (event_id, endpoint_id) {
+    let DeliveryFilter { endpoint_ids, event_id, event_types, states, scheduled } = filter;
+    let rows = match (event_id, endpoint_ids.only()) {
         (Some(_), _) => Selection::new().by_index("deliveries_event"),
         (None, Some(_)) => Selection::new().by_index("deliveries_endpoint"),
         (None, None) => Selection::new(),
@@ -90,9 +90,9 @@ pub(crate) fn listed(
         .less("delivery_id", before)
         .at_least_if("delivery_id", least)
         .equal_if("event_id", *event_id)
-        .equal_if("endpoint_id", *endpoint_id)
-        .equal_if("event_type", event_type.map(|event_type| event_type.name()))
-        .equal_if("state", state.map(|state| state.name()))
+        .one_of("endpoint_id", endpoint_ids.iter().map(Cell::shown))
+        .one_of("event_type", event_types.iter().map(|event_type| event_type.name().into()))
+        .one_of("state", states.iter().map(|state| state.name().into()))
         .within("create_time", *scheduled)
         .descending(&["delivery_id"])
 }

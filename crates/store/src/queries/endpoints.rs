@@ -101,12 +101,12 @@ pub(crate) fn listed(
     filter: &EndpointFilter,
     before: EndpointId,
 ) -> Selection<Endpoint> {
-    let EndpointFilter { state, search } = filter;
+    let EndpointFilter { states, search } = filter;
     Selection::new()
         .equal("organization_id", organization)
         .null("delete_time")
         .less("endpoint_id", before)
-        .equal_if("state", state.map(|state| state.name()))
+        .one_of("state", states.iter().map(|state| state.name().into()))
         .containing(&["display_name", "url"], search.as_deref())
         .descending(&["endpoint_id"])
 }

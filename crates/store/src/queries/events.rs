@@ -90,12 +90,12 @@ pub(crate) fn listed(
     filter: &EventFilter,
     (before, least): (EventId, Option<EventId>),
 ) -> Selection<Event> {
-    let EventFilter { event_type, accepted, publisher } = filter;
+    let EventFilter { event_types, accepted, publisher } = filter;
     Selection::new()
         .equal("organization_id", organization)
         .less("event_id", before)
         .at_least_if("event_id", least)
-        .equal_if("event_type", event_type.map(|event_type| event_type.name()))
+        .one_of("event_type", event_types.iter().map(|event_type| event_type.name().into()))
         .within("create_time", *accepted)
         .equal_if("publisher", publisher.as_deref().map(Cell::shown))
         .descending(&["event_id"])

@@ -30,10 +30,59 @@ impl Ulids {
     }
 }
 
+/// The values that a filter lets through. None: all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnyOf<T>(Vec<T>);
+
+impl<T> Default for AnyOf<T> {
+    fn default() -> AnyOf<T> {
+        AnyOf(Vec::new())
+    }
+}
+
+impl<T> From<Vec<T>> for AnyOf<T> {
+    fn from(values: Vec<T>) -> AnyOf<T> {
+        AnyOf(values)
+    }
+}
+
+impl<T> From<Option<T>> for AnyOf<T> {
+    fn from(value: Option<T>) -> AnyOf<T> {
+        AnyOf(value.into_iter().collect())
+    }
+}
+
+impl<T> AnyOf<T> {
+    pub(crate) fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value, if it is the only one: then an index by it is walked.
+    pub(crate) fn only(&self) -> Option<&T> {
+        match self.0.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether a value passes the filter.
+    #[cfg(test)]
+    pub(crate) fn admits(&self, value: &T) -> bool
+    where
+        T: PartialEq,
+    {
+        self.is_all() || self.0.contains(value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
 /// Filters endpoints. Deleted ones are never listed.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointFilter {
-    pub state: Option<EndpointState>,
+    pub states: AnyOf<EndpointState>,
     /// Text that the name or the URL contains, regardless of ASCII case.
     pub search: Option<String>,
 }
@@ -41,7 +90,7 @@ pub struct EndpointFilter {
 /// Filters events.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
-    pub event_type: Option<EventType>,
+    pub event_types: AnyOf<EventType>,
     /// When they were accepted.
     pub accepted: Interval,
     /// The actor that published them.
@@ -51,10 +100,10 @@ pub struct EventFilter {
 /// Filters deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
-    pub endpoint_id: Option<EndpointId>,
+    pub endpoint_ids: AnyOf<EndpointId>,
     pub event_id: Option<EventId>,
-    pub event_type: Option<EventType>,
-    pub state: Option<DeliveryState>,
+    pub event_types: AnyOf<EventType>,
+    pub states: AnyOf<DeliveryState>,
     /// When they were scheduled.
     pub scheduled: Interval,
 }
@@ -62,10 +111,10 @@ pub struct DeliveryFilter {
 /// Filters attempts.
 #[derive(Debug, Clone, Default)]
 pub struct AttemptFilter {
-    pub endpoint_id: Option<EndpointId>,
+    pub endpoint_ids: AnyOf<EndpointId>,
     pub delivery_id: Option<DeliveryId>,
-    pub event_type: Option<EventType>,
-    pub outcome: Option<AttemptOutcome>,
+    pub event_types: AnyOf<EventType>,
+    pub outcomes: AnyOf<AttemptOutcome>,
     /// When they began.
     pub begun: Interval,
 }
@@ -91,8 +140,8 @@ pub struct KeyFilter {
 impl EventFilter {
     /// How many rows are examined to find up to `limit` that match. None: all match.
     pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
-        let EventFilter { event_type, accepted, publisher } = self;
-        let passes_over = event_type.is_some() || publisher.is_some() || accepted.is_bounded();
+        let EventFilter { event_types, accepted, publisher } = self;
+        let passes_over = !event_types.is_all() || publisher.is_some() || accepted.is_bounded();
         passes_over.then_some(limit.max(ROWS_EXAMINED))
     }
 }
@@ -101,9 +150,13 @@ impl DeliveryFilter {
     /// How many rows of the index are examined to find up to `limit` that match. None: all match, or
     /// they are those of one event, which are few.
     pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
-        let DeliveryFilter { endpoint_id, event_id, event_type, state, scheduled } = self;
-        let passes_over = event_type.is_some() || state.is_some() || scheduled.is_bounded();
-        examined_rows(event_id.is_some(), passes_over, endpoint_id.is_some(), limit)
+        let DeliveryFilter { endpoint_ids, event_id, event_types, states, scheduled } = self;
+        let of_endpoint = endpoint_ids.only().is_some();
+        let passes_over = !event_types.is_all()
+            || !states.is_all()
+            || scheduled.is_bounded()
+            || (!endpoint_ids.is_all() && !of_endpoint);
+        examined_rows(event_id.is_some(), passes_over, of_endpoint, limit)
     }
 }
 
@@ -111,9 +164,13 @@ impl AttemptFilter {
     /// How many rows of the index are examined to find up to `limit` that match. None: all match, or
     /// they are those of one delivery, which are few.
     pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
-        let AttemptFilter { endpoint_id, delivery_id, event_type, outcome, begun } = self;
-        let passes_over = event_type.is_some() || outcome.is_some() || begun.is_bounded();
-        examined_rows(delivery_id.is_some(), passes_over, endpoint_id.is_some(), limit)
+        let AttemptFilter { endpoint_ids, delivery_id, event_types, outcomes, begun } = self;
+        let of_endpoint = endpoint_ids.only().is_some();
+        let passes_over = !event_types.is_all()
+            || !outcomes.is_all()
+            || begun.is_bounded()
+            || (!endpoint_ids.is_all() && !of_endpoint);
+        examined_rows(delivery_id.is_some(), passes_over, of_endpoint, limit)
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) mod selection;
 pub(crate) mod walk;
 
 pub use filters::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval, KeyFilter,
+    AnyOf, AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval,
+    KeyFilter,
 };
 pub use list_page::ListPage;
 pub use selection::Extreme;

@@ -43,6 +43,11 @@ pub(crate) enum Condition {
         by: Comparison,
         value: Fixed,
     },
+    /// The column has one of these values, of which there is at least one.
+    OneOf {
+        column: &'static str,
+        values: Vec<Cell<'static>>,
+    },
     IsNull {
         column: &'static str,
     },
@@ -159,6 +164,24 @@ impl<Row: Entity> Selection<Row> {
         match value {
             Some(value) => self.equal(column, value),
             None => self,
+        }
+    }
+
+    /// Rows with one of these values. No condition if there are none.
+    pub(crate) fn one_of(
+        mut self,
+        column: &'static str,
+        values: impl Iterator<Item = Cell<'static>>,
+    ) -> Selection<Row> {
+        self.expect(column);
+        let mut values: Vec<_> = values.collect();
+        match values.len() {
+            0 => self,
+            1 => self.equal(column, values.remove(0)),
+            _ => {
+                self.erased.conditions.push(Condition::OneOf { column, values });
+                self
+            }
         }
     }
 

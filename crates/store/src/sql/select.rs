@@ -83,6 +83,14 @@ fn push_condition<DB: Dialect>(query: &mut QueryBuilder<DB>, condition: &Conditi
             };
             query.push(format_args!("{column} {} {value}", by.sql()));
         }
+        Condition::OneOf { column, values } => {
+            query.push(column).push(" IN (");
+            for (index, value) in values.iter().enumerate() {
+                query.push(if index == 0 { "" } else { ", " });
+                DB::bind(query, value);
+            }
+            query.push(")");
+        }
         Condition::IsNull { column } => {
             query.push(column).push(" IS NULL");
         }

@@ -86,7 +86,7 @@ pub(crate) async fn recent_deliveries(
     endpoint_id: &str,
 ) -> Result<Vec<DeliveryRow>, Status> {
     let filter = v1::ListDeliveriesRequest {
-        endpoint_id: endpoint_id.to_owned(),
+        endpoint_ids: vec![endpoint_id.to_owned()],
         page_size: RECENT_DELIVERIES,
         ..Default::default()
     };

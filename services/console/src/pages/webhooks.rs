@@ -3,7 +3,6 @@
 use askama::Template;
 use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
-use keeptrusts_webhooks_contracts::v1;
 use serde::Deserialize;
 
 use super::page::{Page, render};
@@ -41,9 +40,9 @@ struct WebhooksPage {
 pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFilter>) -> Page {
     let organization = visit.organization();
     let status = STATUSES.iter().find(|(name, _)| *name == filter.status);
-    let status = status.map_or(v1::endpoint::State::Unspecified, |(_, status)| *status);
+    let state = status.map(|(_, state)| *state);
     let page = PageRef { size: PAGE_SIZE, token: &filter.page };
-    let listed = organization.endpoints(page, status, &filter.q);
+    let listed = organization.endpoints(page, state, &filter.q);
     let (listed, event_types) = try_join(listed, visit.event_types()).await?;
 
     let stats = listed
@@ -76,6 +75,7 @@ pub(crate) async fn show(visit: Visit, Parameters(filter): Parameters<EndpointFi
 #[cfg(test)]
 mod tests {
     use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
+    use keeptrusts_webhooks_contracts::v1;
 
     use super::*;
     use crate::assets::ASSETS;

@@ -70,9 +70,9 @@ impl LogFilter {
         v1::ListAttemptsRequest {
             page_size,
             page_token: self.page.clone(),
-            endpoint_id: endpoint_id.to_owned(),
-            event_type: self.known_event_type(),
-            outcome: self.chosen_outcome().into(),
+            endpoint_ids: vec![endpoint_id.to_owned()],
+            event_types: self.known_event_type().into_iter().collect(),
+            outcomes: self.chosen_outcome().map(i32::from).into_iter().collect(),
             start_time,
             end_time,
             ..Default::default()
@@ -84,7 +84,7 @@ impl LogFilter {
         v1::ListEventsRequest {
             page_size,
             page_token: self.page.clone(),
-            event_type: self.known_event_type(),
+            event_types: self.known_event_type().into_iter().collect(),
             start_time,
             end_time,
             ..Default::default()
@@ -96,7 +96,7 @@ impl LogFilter {
         let outcome = self.chosen_outcome();
         let seconds = attempt.start_time.as_ref().map_or(0, |time| time.seconds);
         let (start, end) = self.times();
-        (outcome == v1::attempt::Outcome::Unspecified || outcome == attempt.outcome())
+        outcome.is_none_or(|outcome| outcome == attempt.outcome())
             && (self.event_type.is_empty() || self.event_type == attempt.event_type)
             && start.is_none_or(|start| start.seconds <= seconds)
             && end.is_none_or(|end| seconds < end.seconds)
@@ -119,14 +119,15 @@ impl LogFilter {
         choices
     }
 
-    fn chosen_outcome(&self) -> v1::attempt::Outcome {
+    /// None: every outcome.
+    fn chosen_outcome(&self) -> Option<v1::attempt::Outcome> {
         let chosen = OUTCOMES.iter().find(|(value, _)| *value == self.outcome);
-        chosen.map_or(v1::attempt::Outcome::Unspecified, |(_, outcome)| *outcome)
+        chosen.map(|(_, outcome)| *outcome)
     }
 
-    fn known_event_type(&self) -> String {
-        let known = self.event_type.parse::<EventType>();
-        known.map_or_else(|_| String::new(), |event_type| event_type.name().to_owned())
+    /// None: every type.
+    fn known_event_type(&self) -> Option<String> {
+        self.event_type.parse::<EventType>().ok().map(|event_type| event_type.name().to_owned())
     }
 
     fn times(&self) -> (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>) {
@@ -192,7 +193,7 @@ mod tests {
     fn invalid_filters_are_reported() {
         let unknown = LogFilter { event_type: "policy.x".to_owned(), ..LogFilter::default() };
         assert!(unknown.complaint().is_some());
-        assert_eq!(unknown.events(10).event_type, "");
+        assert!(unknown.events(10).event_types.is_empty());
         let complaint = |from: &str, to: &str| {
             let filter =
                 LogFilter { from: from.to_owned(), to: to.to_owned(), ..LogFilter::default() };

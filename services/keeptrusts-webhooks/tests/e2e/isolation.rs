@@ -65,8 +65,8 @@ async fn invariants_8_and_9_a_hanging_endpoint_delays_no_other_and_waits_outside
 
     let request = v1::ListDeliveriesRequest {
         organization_id: client.organization(),
-        endpoint_id: dead.id,
-        state: v1::delivery::State::Scheduled.into(),
+        endpoint_ids: vec![dead.id],
+        states: vec![v1::delivery::State::Scheduled.into()],
         page_size: 1_000,
         ..Default::default()
     };

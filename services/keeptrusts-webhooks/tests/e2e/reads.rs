@@ -50,7 +50,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
             organization_id: organization_id.clone(),
             page_size: 2,
             page_token,
-            event_type: "export.completed".to_owned(),
+            event_types: vec!["export.completed".to_owned()],
             ..Default::default()
         };
         let page = client.ingest().list_events(request).await.expect("listed").into_inner();
@@ -65,8 +65,8 @@ async fn lists_are_newest_first_and_come_in_pages() {
             organization_id: organization_id.clone(),
             page_size: 2,
             page_token,
-            endpoint_id: endpoint.id.clone(),
-            state: delivery::State::Delivered.into(),
+            endpoint_ids: vec![endpoint.id.clone()],
+            states: vec![delivery::State::Delivered.into()],
             ..Default::default()
         };
         let page = client.dispatch().list_deliveries(request).await.expect("listed").into_inner();
@@ -81,7 +81,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
             organization_id: organization_id.clone(),
             page_size: 2,
             page_token,
-            outcome: attempt::Outcome::Delivered.into(),
+            outcomes: vec![attempt::Outcome::Delivered.into()],
             ..Default::default()
         };
         let page = client.dispatch().list_attempts(request).await.expect("listed").into_inner();
@@ -105,7 +105,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
         let request = ListEndpointsRequest {
             organization_id: organization_id.clone(),
             search: search.to_owned(),
-            state: endpoint::State::Active.into(),
+            states: vec![endpoint::State::Active.into()],
             ..Default::default()
         };
         let page = client.endpoints().list_endpoints(request).await.expect("listed");

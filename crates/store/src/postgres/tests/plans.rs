@@ -220,7 +220,7 @@ fn row_27<Id: std::str::FromStr>(prefix: &str) -> Id {
 }
 
 async fn list_deliveries_of_an_endpoint(store: &dyn Store) {
-    let filter = DeliveryFilter { endpoint_id: Some(row_27("ep")), ..Default::default() };
+    let filter = DeliveryFilter { endpoint_ids: (Some(row_27("ep"))).into(), ..Default::default() };
     let page = store.list_deliveries(SHARD, &us(), &filter, DeliveryId::MAX, LIMIT).await;
     assert_eq!(page.expect("reads").rows.len(), LIMIT);
 }
@@ -312,8 +312,11 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
     filled
         .expect("list_deliveries of a state", &[("deliveries_endpoint", 200)], async |store| {
             let state = Some(DeliveryState::Failed);
-            let filter =
-                DeliveryFilter { endpoint_id: Some(endpoint), state, ..Default::default() };
+            let filter = DeliveryFilter {
+                endpoint_ids: Some(endpoint).into(),
+                states: state.into(),
+                ..Default::default()
+            };
             let page = store.list_deliveries(SHARD, &us, &filter, DeliveryId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
         })
@@ -349,15 +352,18 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .await;
     filled
         .expect("list_attempts of an endpoint", &[("attempts_endpoint", 20)], async |store| {
-            let filter = AttemptFilter { endpoint_id: Some(endpoint), ..Default::default() };
+            let filter =
+                AttemptFilter { endpoint_ids: Some(endpoint).into(), ..Default::default() };
             let page = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled
         .expect("list_attempts of an outcome", &[("attempts_pkey", 2_000)], async |store| {
-            let filter =
-                AttemptFilter { outcome: Some(AttemptOutcome::Delivered), ..Default::default() };
+            let filter = AttemptFilter {
+                outcomes: Some(AttemptOutcome::Delivered).into(),
+                ..Default::default()
+            };
             let page = store.list_attempts(SHARD, &us, &filter, AttemptId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
         })

@@ -71,13 +71,21 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
     let us = organization();
     let (endpoint_id, event_id) = (Some(EndpointId::MIN), Some(EventId::MIN));
     let some = Some(Ulid(0));
-    let deliveries = |endpoint_id, event_id, least: Option<Ulid>| {
-        let filter = DeliveryFilter { endpoint_id, event_id, ..DeliveryFilter::default() };
+    let deliveries = |endpoint_id: Option<EndpointId>, event_id, least: Option<Ulid>| {
+        let filter = DeliveryFilter {
+            endpoint_ids: endpoint_id.into(),
+            event_id,
+            ..DeliveryFilter::default()
+        };
         let range = (DeliveryId::MAX, least.map(DeliveryId::new));
         statement(deliveries::listed(&us, &filter, range).limit(10).erased())
     };
-    let attempts = |endpoint_id, delivery_id, least: Option<Ulid>| {
-        let filter = AttemptFilter { endpoint_id, delivery_id, ..AttemptFilter::default() };
+    let attempts = |endpoint_id: Option<EndpointId>, delivery_id, least: Option<Ulid>| {
+        let filter = AttemptFilter {
+            endpoint_ids: endpoint_id.into(),
+            delivery_id,
+            ..AttemptFilter::default()
+        };
         let range = (AttemptId::MAX, least.map(AttemptId::new));
         statement(attempts::listed(&us, &filter, range).limit(10).erased())
     };

@@ -10,7 +10,7 @@ use super::Fixture;
 use super::given::*;
 use super::stories::*;
 use crate::log::operation::ExpectedVersion;
-use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
+use crate::queries::{AnyOf, AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval};
 
 /// From the fourth story on, and before the tenth.
 fn middle(stories: &[Story]) -> Interval {
@@ -32,7 +32,7 @@ pub(crate) async fn events_are_filtered_by_type_and_time(fixture: Fixture) {
                     && accepted.contains(story.recorded_at);
                 matches.then_some(story.event).into_iter().collect()
             });
-            let filter = EventFilter { event_type, accepted, publisher: None };
+            let filter = EventFilter { event_types: event_type.into(), accepted, publisher: None };
             let found = events(fixture.store(), &organization(), filter, EventId::MAX, ALL).await;
             assert_eq!(found, expected, "{event_type:?} {accepted:?}");
         }
@@ -43,30 +43,36 @@ pub(crate) async fn deliveries_are_filtered_by_each_of_their_columns_and_any_two
     let stories = populate(&fixture).await;
     let example = &stories[5];
     let singles: [fn(&Story, Interval) -> DeliveryFilter; 5] = [
-        |story, _| DeliveryFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
+        |story, _| DeliveryFilter {
+            endpoint_ids: Some(story.endpoint).into(),
+            ..Default::default()
+        },
         |story, _| DeliveryFilter { event_id: Some(story.event), ..Default::default() },
-        |story, _| DeliveryFilter { event_type: Some(story.event_type), ..Default::default() },
-        |story, _| DeliveryFilter { state: Some(story.state), ..Default::default() },
+        |story, _| DeliveryFilter {
+            event_types: Some(story.event_type).into(),
+            ..Default::default()
+        },
+        |story, _| DeliveryFilter { states: Some(story.state).into(), ..Default::default() },
         |_, interval| DeliveryFilter { scheduled: interval, ..Default::default() },
     ];
     for one in singles {
         for other in singles {
             let (one, other) = (one(example, middle(&stories)), other(example, middle(&stories)));
             let filter = DeliveryFilter {
-                endpoint_id: one.endpoint_id.or(other.endpoint_id),
+                endpoint_ids: either(one.endpoint_ids, other.endpoint_ids),
                 event_id: one.event_id.or(other.event_id),
-                event_type: one.event_type.or(other.event_type),
-                state: one.state.or(other.state),
+                event_types: either(one.event_types, other.event_types),
+                states: either(one.states, other.states),
                 scheduled: Interval {
                     start: one.scheduled.start.or(other.scheduled.start),
                     end: one.scheduled.end.or(other.scheduled.end),
                 },
             };
             let expected = listed(&stories, |story| {
-                let matches = filter.endpoint_id.is_none_or(|id| id == story.endpoint)
+                let matches = filter.endpoint_ids.admits(&story.endpoint)
                     && filter.event_id.is_none_or(|id| id == story.event)
-                    && filter.event_type.is_none_or(|kind| kind == story.event_type)
-                    && filter.state.is_none_or(|state| state == story.state)
+                    && filter.event_types.admits(&story.event_type)
+                    && filter.states.admits(&story.state)
                     && filter.scheduled.contains(story.recorded_at);
                 matches.then_some(story.delivery).into_iter().collect()
             });
@@ -81,37 +87,99 @@ pub(crate) async fn deliveries_are_filtered_by_each_of_their_columns_and_any_two
     }
 }
 
+/// The values of a filter, or those of another one if it lets all through.
+fn either<T>(one: AnyOf<T>, other: AnyOf<T>) -> AnyOf<T> {
+    if one.is_all() { other } else { one }
+}
+
+pub(crate) async fn lists_are_filtered_by_several_values_of_a_column(fixture: Fixture) {
+    let stories = populate(&fixture).await;
+    let (store, us) = (fixture.store(), organization());
+    let one = &stories[5];
+    let other = stories.iter().find(|story| story.endpoint != one.endpoint).expect("two endpoints");
+    let (both, types) = ([one.endpoint, other.endpoint], [one.event_type, other.event_type]);
+    let filter = DeliveryFilter {
+        endpoint_ids: both.to_vec().into(),
+        event_types: types.to_vec().into(),
+        ..Default::default()
+    };
+    let expected = listed(&stories, |story| {
+        let matches = both.contains(&story.endpoint) && types.contains(&story.event_type);
+        matches.then_some(story.delivery).into_iter().collect()
+    });
+    assert!(expected.len() > 1, "{expected:?}");
+    let page = deliveries(store, &us, filter.clone(), DeliveryId::MAX, ALL).await;
+    assert_eq!(page, expected);
+    let rest = deliveries(store, &us, filter, expected[0], ALL).await;
+    assert_eq!(rest, expected[1..], "the second page");
+
+    let outcomes = vec![AttemptOutcome::Retrying, AttemptOutcome::Failed];
+    let filter = AttemptFilter {
+        endpoint_ids: both.to_vec().into(),
+        outcomes: outcomes.clone().into(),
+        ..Default::default()
+    };
+    let expected = listed(&stories, |story| {
+        let matches = both.contains(&story.endpoint);
+        let wanted = story.attempts.iter().filter(|(_, it)| matches && outcomes.contains(it));
+        wanted.map(|(id, _)| *id).collect()
+    });
+    assert_eq!(attempts(store, &us, filter, AttemptId::MAX, ALL).await, expected);
+
+    let filter = EventFilter { event_types: types.to_vec().into(), ..Default::default() };
+    let found = events(store, &us, filter, EventId::MAX, ALL).await;
+    let expected = listed(&stories, |story| {
+        types.contains(&story.event_type).then_some(story.event).into_iter().collect()
+    });
+    assert_eq!(found, expected);
+    let states = vec![EndpointState::Active, EndpointState::Degraded];
+    let filter = EndpointFilter { states: states.clone().into(), search: None };
+    for id in endpoints(store, &us, filter, EndpointId::MAX, ALL).await {
+        assert!(states.contains(&fixture.endpoint(id).await.state), "{id}");
+    }
+}
+
 pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(fixture: Fixture) {
     let stories = populate(&fixture).await;
     let example = &stories[5];
     let singles: [fn(&Story, Interval) -> AttemptFilter; 5] = [
-        |story, _| AttemptFilter { endpoint_id: Some(story.endpoint), ..Default::default() },
+        |story, _| AttemptFilter {
+            endpoint_ids: Some(story.endpoint).into(),
+            ..Default::default()
+        },
         |story, _| AttemptFilter { delivery_id: Some(story.delivery), ..Default::default() },
-        |story, _| AttemptFilter { event_type: Some(story.event_type), ..Default::default() },
-        |_, _| AttemptFilter { outcome: Some(AttemptOutcome::Retrying), ..Default::default() },
+        |story, _| AttemptFilter {
+            event_types: Some(story.event_type).into(),
+            ..Default::default()
+        },
+        |_, _| AttemptFilter {
+            outcomes: Some(AttemptOutcome::Retrying).into(),
+            ..Default::default()
+        },
         |_, interval| AttemptFilter { begun: interval, ..Default::default() },
     ];
     for one in singles {
         for other in singles {
             let (one, other) = (one(example, middle(&stories)), other(example, middle(&stories)));
             let filter = AttemptFilter {
-                endpoint_id: one.endpoint_id.or(other.endpoint_id),
+                endpoint_ids: either(one.endpoint_ids, other.endpoint_ids),
                 delivery_id: one.delivery_id.or(other.delivery_id),
-                event_type: one.event_type.or(other.event_type),
-                outcome: one.outcome.or(other.outcome),
+                event_types: either(one.event_types, other.event_types),
+                outcomes: either(one.outcomes, other.outcomes),
                 begun: Interval {
                     start: one.begun.start.or(other.begun.start),
                     end: one.begun.end.or(other.begun.end),
                 },
             };
             let expected = listed(&stories, |story| {
-                let matches = filter.endpoint_id.is_none_or(|id| id == story.endpoint)
+                let matches = filter.endpoint_ids.admits(&story.endpoint)
                     && filter.delivery_id.is_none_or(|id| id == story.delivery)
-                    && filter.event_type.is_none_or(|kind| kind == story.event_type)
+                    && filter.event_types.admits(&story.event_type)
                     && filter.begun.contains(story.recorded_at);
-                let of_outcome = story.attempts.iter().filter(|(_, outcome)| {
-                    matches && filter.outcome.is_none_or(|wanted| wanted == *outcome)
-                });
+                let of_outcome = story
+                    .attempts
+                    .iter()
+                    .filter(|(_, outcome)| matches && filter.outcomes.admits(outcome));
                 of_outcome.map(|(id, _)| *id).collect()
             });
             assert!(!expected.is_empty(), "the example matches");
@@ -133,7 +201,7 @@ pub(crate) async fn endpoints_are_searched_by_literal_text(fixture: Fixture) {
         fixture.append(create_endpoint_with(id, name, "https://Hooks.example/in%20box")).await;
     }
     let search = async |text: &str| {
-        let filter = EndpointFilter { search: Some(text.to_owned()), state: None };
+        let filter = EndpointFilter { search: Some(text.to_owned()), ..Default::default() };
         let found = endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await;
         let name = |id| names[ids.iter().position(|other| *other == id).expect("known")];
         found.into_iter().map(name).collect::<Vec<_>>()
@@ -164,8 +232,8 @@ pub(crate) async fn endpoints_are_filtered_by_state_and_text_together(fixture: F
     fixture.append(change_endpoint(disabled, ExpectedVersion::Any, disable())).await;
     fixture.append(change_endpoint(other, ExpectedVersion::Any, disable())).await;
     fixture.append(change_endpoint(degraded, ExpectedVersion::Any, degrade)).await;
-    let list = async |state, search: Option<&str>| {
-        let filter = EndpointFilter { state, search: search.map(str::to_owned) };
+    let list = async |state: Option<EndpointState>, search: Option<&str>| {
+        let filter = EndpointFilter { states: state.into(), search: search.map(str::to_owned) };
         endpoints(fixture.store(), &organization(), filter, EndpointId::MAX, ALL).await
     };
     assert_eq!(list(Some(EndpointState::Active), None).await, [active]);

@@ -110,7 +110,7 @@ impl History {
     }
 
     async fn deliveries(&self, state: Option<DeliveryState>) -> Vec<Delivery> {
-        let filter = DeliveryFilter { state, ..DeliveryFilter::default() };
+        let filter = DeliveryFilter { states: state.into(), ..DeliveryFilter::default() };
         let mut rows = Vec::new();
         for whose in [organization(), other_organization()] {
             let list =

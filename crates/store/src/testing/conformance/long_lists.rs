@@ -53,8 +53,8 @@ pub(crate) async fn a_list_of_events_examines_a_limited_number_and_returns_how_f
     let mut published = vec![publish_type(rare, RARE)];
     published.extend(common.iter().map(|id| publish_type(*id, COMMON)));
     append_in_parts(&fixture, &published).await;
-    let list = async |event_type, before, limit| {
-        let filter = EventFilter { event_type, ..EventFilter::default() };
+    let list = async |event_type: Option<EventType>, before, limit| {
+        let filter = EventFilter { event_types: event_type.into(), ..EventFilter::default() };
         let us = organization();
         let found = fixture.store().list_events(SHARD, &us, &filter, before, limit).await;
         ids(found.expect("reads"), |event| event.id)
@@ -80,7 +80,11 @@ pub(crate) async fn a_list_of_deliveries_examines_a_limited_number_and_returns_h
     for endpoint_id in [None, Some(endpoint)] {
         let list = async |before| {
             let event_type = Some(RARE);
-            let filter = DeliveryFilter { event_type, endpoint_id, ..DeliveryFilter::default() };
+            let filter = DeliveryFilter {
+                event_types: event_type.into(),
+                endpoint_ids: endpoint_id.into(),
+                ..DeliveryFilter::default()
+            };
             let us = organization();
             let found = fixture.store().list_deliveries(SHARD, &us, &filter, before, 10).await;
             ids(found.expect("reads"), |delivery| delivery.id)
@@ -100,12 +104,17 @@ pub(crate) async fn a_list_of_attempts_examines_a_limited_number_and_returns_how
     rows.sort_unstable_by_key(|row| row.id);
     let failed: Vec<_> = rows.iter().map(|row| fail(row, fixture.now())).collect();
     append_in_parts(&fixture, &failed).await;
-    let list = async |outcome, endpoint_id, before, limit| {
-        let filter = AttemptFilter { outcome, endpoint_id, ..AttemptFilter::default() };
-        let us = organization();
-        let found = store.list_attempts(SHARD, &us, &filter, before, limit).await;
-        ids(found.expect("reads"), |attempt| attempt.details.id)
-    };
+    let list =
+        async |outcome: Option<AttemptOutcome>, endpoint_id: Option<EndpointId>, before, limit| {
+            let filter = AttemptFilter {
+                outcomes: outcome.into(),
+                endpoint_ids: endpoint_id.into(),
+                ..AttemptFilter::default()
+            };
+            let us = organization();
+            let found = store.list_attempts(SHARD, &us, &filter, before, limit).await;
+            ids(found.expect("reads"), |attempt| attempt.details.id)
+        };
     let mut attempts = list(None, None, AttemptId::MAX, 2 * MANY).await.rows;
     attempts.reverse();
     for endpoint_id in [None, Some(endpoint)] {
@@ -170,7 +179,7 @@ pub(crate) async fn rows_far_outside_the_interval_are_not_examined(fixture: Fixt
     fixture.append_all(&later.collect::<Vec<_>>()).await;
     let list = async |start, end| {
         let accepted = Interval { start, end };
-        let filter = EventFilter { accepted, event_type: Some(RARE), publisher: None };
+        let filter = EventFilter { accepted, event_types: Some(RARE).into(), publisher: None };
         let us = organization();
         let found = fixture.store().list_events(SHARD, &us, &filter, EventId::MAX, 10).await;
         ids(found.expect("reads"), |event| event.id)
@@ -187,7 +196,11 @@ pub(crate) async fn rows_of_another_organizations_endpoint_are_not_examined(fixt
     let (store, them) = (fixture.store(), other_organization());
     for event_type in [None, Some(COMMON)] {
         let endpoint_id = Some(endpoint);
-        let filter = DeliveryFilter { endpoint_id, event_type, ..DeliveryFilter::default() };
+        let filter = DeliveryFilter {
+            endpoint_ids: endpoint_id.into(),
+            event_types: event_type.into(),
+            ..DeliveryFilter::default()
+        };
         let found = store.list_deliveries(SHARD, &them, &filter, DeliveryId::MAX, 10).await;
         assert_eq!(found.expect("reads"), ListPage { rows: Vec::new(), next: None });
     }

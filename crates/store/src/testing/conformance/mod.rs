@@ -156,6 +156,7 @@ macro_rules! conformance_tests {
                 attempts_are_filtered_by_each_of_their_columns_and_any_two,
                 endpoints_are_searched_by_literal_text,
                 endpoints_are_filtered_by_state_and_text_together,
+                lists_are_filtered_by_several_values_of_a_column,
             }
             long_lists {
                 a_list_of_events_examines_a_limited_number_and_returns_how_far_it_came,

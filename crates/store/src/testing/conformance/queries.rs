@@ -79,8 +79,10 @@ pub(crate) async fn an_organization_sees_nothing_of_another(fixture: Fixture) {
         assert_eq!(store.event(SHARD, &whose, story.event).await.expect("reads"), None);
         let rows = store.deliveries(SHARD, &whose, &[story.delivery]).await.expect("reads");
         assert!(rows.is_empty());
-        let of_endpoint =
-            DeliveryFilter { endpoint_id: Some(story.endpoint), ..DeliveryFilter::default() };
+        let of_endpoint = DeliveryFilter {
+            endpoint_ids: Some(story.endpoint).into(),
+            ..DeliveryFilter::default()
+        };
         assert!(deliveries(store, &whose, of_endpoint, DeliveryId::MAX, ALL).await.is_empty());
         let of_delivery =
             AttemptFilter { delivery_id: Some(story.delivery), ..AttemptFilter::default() };

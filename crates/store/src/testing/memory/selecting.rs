@@ -240,6 +240,10 @@ fn holds<Row: Entity>(condition: &Condition) -> Box<dyn Fn(&Row) -> bool + '_> {
     match condition {
         Condition::Compared { column, by, value } => compares(column, *by, value.clone()),
         Condition::Fixed { column, by, value } => compares(column, *by, value.cell()),
+        Condition::OneOf { column, values } => {
+            let cell = cell_of::<Row>(column);
+            Box::new(move |row| values.contains(&cell(row)))
+        }
         Condition::IsNull { column } => {
             let cell = cell_of(column);
             Box::new(move |row| is_null(&cell(row)))

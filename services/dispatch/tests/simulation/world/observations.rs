@@ -39,7 +39,11 @@ impl World {
     /// An endpoint's deliveries.
     pub(crate) async fn deliveries_to(&self, endpoint_id: EndpointId) -> Vec<Delivery> {
         let endpoint_id = Some(endpoint_id);
-        self.find_deliveries(DeliveryFilter { endpoint_id, ..Default::default() }).await
+        self.find_deliveries(DeliveryFilter {
+            endpoint_ids: endpoint_id.into(),
+            ..Default::default()
+        })
+        .await
     }
 
     /// The only delivery of an event.
