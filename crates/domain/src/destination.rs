@@ -82,9 +82,11 @@ impl FieldValue for Destination {
         Destination { secret: None, ..self.clone() }
     }
 
-    /// A secret that is given counts as a change, because sealed secrets cannot be compared.
+    /// A secret that is given counts as a change unless its ciphertext is the current one, which whoever
+    /// seals it keeps for the same secret.
     fn is_changed_by(&self, new: &Destination) -> bool {
-        new.secret.is_some() || (self.kind, &self.address) != (new.kind, &new.address)
+        let has_other_secret = new.secret.is_some() && new.secret != self.secret;
+        has_other_secret || (self.kind, &self.address) != (new.kind, &new.address)
     }
 
     /// A secret that is not given stays, for example when only the URL changes.

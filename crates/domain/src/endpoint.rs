@@ -173,6 +173,7 @@ impl Endpoint {
         Ok(match command {
             EndpointCommand::Update { patch, secret } => {
                 let patch = self.config.difference(self.resolve(patch)?);
+                let secret = secret.filter(|secret| *secret != self.secret);
                 (secret.is_some() || !patch.is_empty()).then(|| {
                     let before = self.config.before(&patch);
                     EndpointFact::Updated { patch, secret, before }

@@ -52,7 +52,7 @@ impl EndpointService for EndpointApi {
         let secret = secret.unwrap_or_else(secrets::generate);
         let sealed = self.seal(&organization_id, id, &secret).await?;
         let key = config.payload_format.routing_key();
-        let key = self.seal_routing_key(&organization_id, id, key).await?;
+        let key = self.seal_routing_key(&organization_id, id, key, None).await?;
         // Never None: the key of a format that has one was sealed above.
         let format = config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
         let config = config.with_payload_format(format);

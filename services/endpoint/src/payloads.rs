@@ -127,24 +127,28 @@ impl EndpointApi {
             return Ok(patch.with_payload_format(None));
         };
         let PayloadPatch { kind, template, routing_key } = payload;
-        if routing_key.is_some() {
-            // Otherwise a request for a missing endpoint would leave a data key behind.
-            self.read(organization, id).await?;
-        }
-        let routing_key = self.seal_routing_key(organization, id, routing_key.as_ref()).await?;
+        let routing_key = match &routing_key {
+            Some(key) => {
+                // First, so that a request for a missing endpoint leaves no data key behind.
+                let current = self.read(organization, id).await?.config.payload_format;
+                self.seal_routing_key(organization, id, Some(key), current.routing_key()).await?
+            }
+            None => None,
+        };
         Ok(patch.with_payload_format(Some(PayloadPatch { kind, template, routing_key })))
     }
 
-    /// Encrypts a routing key of PagerDuty.
+    /// Encrypts a routing key of PagerDuty that replaces `current`.
     pub(crate) async fn seal_routing_key(
         &self,
         organization: &OrganizationId,
         id: EndpointId,
         key: Option<&RoutingKey>,
+        current: Option<&SealedSecret>,
     ) -> Result<Option<SealedSecret>, Status> {
         let Some(key) = key else { return Ok(None) };
-        let sealed =
-            self.keyring.seal(organization, SecretOwner::RoutingKey(id), key.secret()).await;
+        let owner = SecretOwner::RoutingKey(id);
+        let sealed = self.keyring.seal_changed(organization, owner, key.secret(), current).await;
         sealed.map(Some).map_err(|error| secrets::failed(organization, error))
     }
 }

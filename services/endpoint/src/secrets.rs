@@ -34,8 +34,10 @@ impl EndpointApi {
         id: EndpointId,
         secret: &Secret,
     ) -> Result<SealedSecret, Status> {
-        self.read(organization, id).await?;
-        self.seal(organization, id, secret).await
+        let endpoint = self.read(organization, id).await?;
+        let current = Some(&endpoint.secret);
+        let sealed = self.keyring.seal_changed(organization, id, secret, current).await;
+        sealed.map_err(|error| failed(organization, error))
     }
 }
 

@@ -99,7 +99,7 @@ impl NotificationService for NotificationApi {
         self.refuse_if_full(&organization_id).await?;
         self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
         config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
-        let destination = self.seal(&organization_id, id, config.destination.clone()).await?;
+        let destination = self.seal(&organization_id, id, config.destination.clone(), None).await?;
         let config = config.with_destination(destination);
         let record = NewRecord {
             stream: Stream::Channel(id),
@@ -153,7 +153,10 @@ impl NotificationService for NotificationApi {
         }
         patch.endpoint_ids = patch.endpoint_ids.map(deduplicated_ids);
         let destination = match patch.destination.clone() {
-            Some(destination) => Some(self.seal(&organization, id, destination).await?),
+            Some(destination) => {
+                let secret = current.destination.secret.as_ref();
+                Some(self.seal(&organization, id, destination, secret).await?)
+            }
             None => None,
         };
         let command = ChannelCommand::Update(patch.with_destination(destination));

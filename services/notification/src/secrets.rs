@@ -4,6 +4,7 @@ use keeptrusts_webhooks_contracts::api::NewDestination;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::channel::Destination;
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
+use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
 use tonic::Status;
@@ -11,17 +12,18 @@ use tonic::Status;
 use crate::NotificationApi;
 
 impl NotificationApi {
-    /// Encrypts the secret of a destination, if it has one.
+    /// Encrypts the secret of a destination, if it has one, which replaces `current`.
     pub(crate) async fn seal(
         &self,
         organization: &OrganizationId,
         id: ChannelId,
         destination: NewDestination,
+        current: Option<&SealedSecret>,
     ) -> Result<Destination, Status> {
         let NewDestination { kind, address, secret } = destination;
         let secret = match secret {
             Some(secret) => {
-                let sealed = self.keyring.seal(organization, id, &secret).await;
+                let sealed = self.keyring.seal_changed(organization, id, &secret, current).await;
                 Some(sealed.map_err(|error| failed(organization, error))?)
             }
             None => None,

@@ -140,9 +140,12 @@ fn an_update_changes_the_fields_of_its_mask_and_keeps_a_secret_that_is_not_given
     }
     let unknown = wrong_fields(UpdateChannel::try_from(update(None, &["status"])));
     assert_eq!(unknown, ["update_mask.paths[0]"]);
-    // The URL of a Slack channel is all that there is of it.
-    let slack = wrong_fields(UpdateChannel::try_from(update(Some(slack("")), &[])));
-    assert_eq!(slack, ["channel.slack.url"]);
+    // The URL of a Slack channel is all that there is of it. One that is sent back as it was read keeps
+    // its URL.
+    let named = wrong_fields(UpdateChannel::try_from(update(Some(slack("")), &["destination"])));
+    assert_eq!(named, ["channel.slack.url"]);
+    let read = UpdateChannel::try_from(update(Some(slack("")), &[])).expect("right");
+    assert_eq!(read.patch.destination, None);
 }
 
 #[test]

@@ -184,3 +184,89 @@ async fn a_channels_routing_key_is_given_anew_for_another_server() {
     let given = pager("", OTHER_KEY, v1::PagerDutyRegion::Eu);
     update_channel(&channels, &id, given, &["destination"]).await.expect("a new key");
 }
+
+#[tokio::test]
+async fn a_request_that_repeats_a_credential_changes_nothing() {
+    let receiver = Receiver::start(Script::default());
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let client = server.client("acme");
+    let wanted = v1::Endpoint {
+        display_name: "alerts".to_owned(),
+        url: receiver.url("/v2/enqueue"),
+        event_types: vec!["policy.violation".to_owned()],
+        payload_format: PayloadFormat::Pagerduty.into(),
+        routing_key: KEY.to_owned(),
+        secret: "correct horse battery".to_owned(),
+        ..Default::default()
+    };
+    let request = v1::CreateEndpointRequest {
+        organization_id: client.organization(),
+        endpoint: Some(wanted.clone()),
+    };
+    let created = client.endpoints().create_endpoint(request).await.expect("created");
+    let id = created.into_inner().endpoint.expect("an endpoint").id;
+    // A rotation whose overlap goes on.
+    let rotate = v1::RotateSecretRequest {
+        organization_id: client.organization(),
+        endpoint_id: id.clone(),
+        secret: "staple battery horse".to_owned(),
+        overlap: None,
+    };
+    client.endpoints().rotate_secret(rotate).await.expect("rotated");
+    let before = client.endpoint(&id).await;
+    assert!(before.previous_secret_expire_time.is_some());
+    let wanted =
+        v1::Endpoint { id: id.clone(), secret: "staple battery horse".to_owned(), ..wanted };
+    for paths in [&[][..], &["*", "secret", "routing_key"], &["secret"]] {
+        let same = update_endpoint(&client, wanted.clone(), KEY, paths).await.expect("accepted");
+        assert_eq!(same, before, "{paths:?}");
+    }
+    let other = v1::Endpoint { secret: "another secret of ours".to_owned(), ..wanted };
+    let changed = update_endpoint(&client, other, KEY, &["secret"]).await.expect("accepted");
+    assert!(changed.etag != before.etag && changed.previous_secret_expire_time.is_none());
+}
+
+#[tokio::test]
+async fn a_channel_that_is_sent_again_is_not_changed() {
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).start().await;
+    let bearer = Bearer::new(FIRST_KEY).expect("a token");
+    let channels = NotificationServiceClient::new(bearer.on(channel(server.address())));
+    let slack = |url: &str| {
+        let (url, address) = (url.to_owned(), String::new());
+        Destination::Slack(v1::SlackDestination { url, address })
+    };
+    let webhook = |secret: &str| {
+        let (url, secret) = ("https://hooks.example/".to_owned(), secret.to_owned());
+        Destination::Webhook(v1::WebhookDestination { url, secret })
+    };
+    let secret_url = "https://hooks.slack.example/services/T/B/x";
+    for (destination, other) in [
+        (slack(secret_url), slack("https://hooks.slack.example/services/T/B/y")),
+        (webhook("correct horse battery"), webhook("staple battery horse")),
+    ] {
+        let request = v1::CreateChannelRequest {
+            organization_id: "acme".to_owned(),
+            channel: Some(v1::Channel {
+                display_name: "on call".to_owned(),
+                destination: Some(destination.clone()),
+                subscriptions: vec![NotificationType::EndpointDegraded.into()],
+                ..Default::default()
+            }),
+        };
+        let created = channels.clone().create_channel(request).await.expect("created");
+        let created = created.into_inner().channel.expect("a channel");
+        let again = update_channel(&channels, &created.id, destination, &["destination"]).await;
+        assert_eq!(again.expect("accepted"), created, "with its secret");
+        let request = v1::UpdateChannelRequest {
+            organization_id: "acme".to_owned(),
+            channel: Some(created.clone()),
+            update_mask: None,
+        };
+        let read = channels.clone().update_channel(request).await.expect("accepted").into_inner();
+        assert_eq!(read.channel.as_ref(), Some(&created), "as it was read");
+        let changed = update_channel(&channels, &created.id, other, &["destination"]).await;
+        assert_ne!(changed.expect("accepted").etag, created.etag);
+    }
+}

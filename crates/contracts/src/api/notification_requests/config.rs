@@ -10,6 +10,7 @@ use crate::api::Violations;
 use crate::api::field_mask::{FieldReader, Mask, UpdatableFields};
 use crate::api::fields::id;
 use crate::v1;
+use crate::v1::channel::Destination;
 
 /// CreateChannel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,17 +44,30 @@ fn patch(
     secrets: Secrets,
     violations: &mut Violations,
 ) -> ChannelPatch<NewDestination> {
+    let given = match mask {
+        Mask::NotEmpty => channel.destination.clone().filter(says_where),
+        Mask::Everything | Mask::Named { .. } => channel.destination.clone(),
+    };
     let mut fields = FieldReader::new(mask, "channel.", violations);
     ChannelPatch {
         display_name: fields.read("display_name", &channel.display_name, check_display_name),
-        destination: fields
-            .read("destination", &channel.destination, |_, given| destination(given, secrets)),
+        destination: fields.read("destination", &given, |_, given| destination(given, secrets)),
         subscriptions: fields.read("subscriptions", &channel.subscriptions, |field, numbers| {
             subscriptions(field, &numbers)
         }),
         endpoint_ids: fields.read("endpoint_ids", &channel.endpoint_ids, |field, ids| {
             check_endpoint_ids(field, &ids)
         }),
+    }
+}
+
+/// Whether a destination has more than what responses show of it. A channel that is sent back as it was
+/// read keeps its destination.
+fn says_where(destination: &Destination) -> bool {
+    match destination {
+        Destination::Slack(slack) => !slack.url.is_empty(),
+        Destination::Teams(teams) => !teams.url.is_empty(),
+        Destination::Pagerduty(_) | Destination::Webhook(_) | Destination::Email(_) => true,
     }
 }
 

@@ -126,6 +126,24 @@ impl Keyring {
         Ok(key.seal(organization, owner.into(), secret))
     }
 
+    /// Encrypts a secret that replaces `current`. If it is the same secret, the current ciphertext stays:
+    /// a request that repeats what is set changes nothing.
+    pub async fn seal_changed(
+        &self,
+        organization: &OrganizationId,
+        owner: impl Into<SecretOwner>,
+        secret: &Secret,
+        current: Option<&SealedSecret>,
+    ) -> Result<SealedSecret, SecretError> {
+        let owner = owner.into();
+        let sealed = self.seal(organization, owner, secret).await?;
+        let Some(current) = current else { return Ok(sealed) };
+        let opened = self.open(organization, owner, current).await;
+        // One that cannot be opened is another one.
+        let is_same = opened.is_ok_and(|opened| opened == *secret);
+        Ok(if is_same { current.clone() } else { sealed })
+    }
+
     /// Decrypts a secret of an endpoint or a channel.
     pub async fn open(
         &self,
