@@ -342,5 +342,5 @@ async fn a_batchs_entries_are_counted_before_they_are_decoded() {
     let status = client.batch_publish_events(request).await.expect_err("too many");
     assert_eq!(status.code(), Code::InvalidArgument);
     let violations = status.get_details_bad_request().expect("the field").field_violations;
-    assert_eq!(violations[0].field, "events");
+    assert_eq!(violations[0].field, "requests");
 }
