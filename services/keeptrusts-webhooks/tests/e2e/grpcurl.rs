@@ -158,7 +158,8 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     // Deliveries: the first attempt fails, the manual one succeeds.
     let delivery_in = async |state: &str| {
         eventually(&format!("the delivery is {state}"), async || {
-            let request = json!({ "organizationId": "acme", "eventId": event_id, "states": [state] });
+            let request =
+                json!({ "organizationId": "acme", "eventId": event_id, "states": [state] });
             let listed = seen.call(DISPATCH_SERVICE, "ListDeliveries", request).await;
             listed["deliveries"][0]["id"].as_str().map(str::to_owned)
         })
