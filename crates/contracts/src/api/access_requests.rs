@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Expiration, check_key_life, check_role};
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, optional_enum, optional_time};
+use super::fields::{id, optional_enum, time};
 use super::{Page, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
@@ -43,7 +43,7 @@ impl TryFrom<v1::CreateKeyRequest> for CreateKey {
             violations.check(check_role(role, &organizations))
         });
         let expiration = key.expiration.map(|expiration| match expiration {
-            v1::key::Expiration::ExpireTime(time) => at("key.expire_time", time),
+            v1::key::Expiration::ExpireTime(at) => time("key.expire_time", at).map(Expiration::At),
             v1::key::Expiration::Ttl(life) => {
                 let life = duration("key.ttl", life)?;
                 check_key_life("key.ttl", life).map(Expiration::After)
@@ -57,12 +57,6 @@ impl TryFrom<v1::CreateKeyRequest> for CreateKey {
             _ => Err(violations),
         }
     }
-}
-
-fn at(field: &str, time: prost_types::Timestamp) -> Result<Expiration, Violation> {
-    optional_time(field, Some(time))?
-        .map(Expiration::At)
-        .ok_or_else(|| Violation::new(field, "is required"))
 }
 
 fn duration(field: &str, message: prost_types::Duration) -> Result<Duration, Violation> {
@@ -144,7 +138,9 @@ impl TryFrom<v1::CreateSessionRequest> for CreateSession {
             id => violations.check(id.parse().map(Some)),
         };
         let expiration = request.expiration.map(|expiration| match expiration {
-            v1::create_session_request::Expiration::ExpireTime(time) => at("expire_time", time),
+            v1::create_session_request::Expiration::ExpireTime(at) => {
+                time("expire_time", at).map(Expiration::At)
+            }
             v1::create_session_request::Expiration::Ttl(life) => {
                 duration("ttl", life).map(Expiration::After)
             }

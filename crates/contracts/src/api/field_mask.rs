@@ -8,7 +8,7 @@ use super::Violations;
 pub(super) struct UpdatableFields {
     /// The fields of the configuration.
     pub(super) config: &'static [&'static str],
-    /// Further fields of the request.
+    /// Further fields of the resource.
     pub(super) others: &'static [&'static str],
     /// The fields among them that `*` leaves out. They hold secrets, which responses do not contain; so a
     /// client that sends a response back as an update would delete them.

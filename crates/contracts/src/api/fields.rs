@@ -93,15 +93,18 @@ pub(super) fn optional_text(field: &str, text: String) -> Result<Option<String>,
     Ok((!text.is_empty()).then_some(text))
 }
 
+/// A time.
+pub(super) fn time(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Violation> {
+    let description = || format!("must be a valid timestamp from {RANGE}");
+    timestamp_from_proto(&time).ok_or_else(|| Violation::new(field, description()))
+}
+
 /// A time that may be absent.
 pub(super) fn optional_time(
     field: &str,
-    time: Option<prost_types::Timestamp>,
+    given: Option<prost_types::Timestamp>,
 ) -> Result<Option<Timestamp>, Violation> {
-    let Some(time) = time else { return Ok(None) };
-    let description = || format!("must be a valid timestamp from {RANGE}");
-    let time = timestamp_from_proto(&time).ok_or_else(|| Violation::new(field, description()))?;
-    Ok(Some(time))
+    given.map(|given| time(field, given)).transpose()
 }
 
 /// The filters `start_time` (inclusive) and `end_time` (exclusive). `prefix` is the path of their message:

@@ -151,12 +151,8 @@ impl DeliveryFilter {
     /// they are those of one event, which are few.
     pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let DeliveryFilter { endpoint_ids, event_id, event_types, states, scheduled } = self;
-        let of_endpoint = endpoint_ids.only().is_some();
-        let passes_over = !event_types.is_all()
-            || !states.is_all()
-            || scheduled.is_bounded()
-            || (!endpoint_ids.is_all() && !of_endpoint);
-        examined_rows(event_id.is_some(), passes_over, of_endpoint, limit)
+        let passes_over = !event_types.is_all() || !states.is_all() || scheduled.is_bounded();
+        examined_rows(event_id.is_some(), passes_over, endpoint_ids, limit)
     }
 }
 
@@ -165,12 +161,8 @@ impl AttemptFilter {
     /// they are those of one delivery, which are few.
     pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
         let AttemptFilter { endpoint_ids, delivery_id, event_types, outcomes, begun } = self;
-        let of_endpoint = endpoint_ids.only().is_some();
-        let passes_over = !event_types.is_all()
-            || !outcomes.is_all()
-            || begun.is_bounded()
-            || (!endpoint_ids.is_all() && !of_endpoint);
-        examined_rows(delivery_id.is_some(), passes_over, of_endpoint, limit)
+        let passes_over = !event_types.is_all() || !outcomes.is_all() || begun.is_bounded();
+        examined_rows(delivery_id.is_some(), passes_over, endpoint_ids, limit)
     }
 }
 
@@ -185,14 +177,16 @@ impl AuditFilter {
 }
 
 /// All rows of an endpoint belong to one organization. If that is another one, nothing matches, and
-/// examining some of them has to show it.
+/// examining some of them has to show it. Those of several endpoints lie among all others.
 fn examined_rows(
     is_narrow: bool,
     passes_over: bool,
-    of_endpoint: bool,
+    endpoints: &AnyOf<EndpointId>,
     limit: usize,
 ) -> Option<usize> {
-    match (is_narrow, passes_over, of_endpoint) {
+    let of_endpoint = endpoints.only().is_some();
+    let of_several = !endpoints.is_all() && !of_endpoint;
+    match (is_narrow, passes_over || of_several, of_endpoint) {
         (true, ..) | (false, false, false) => None,
         (false, true, _) => Some(limit.max(ROWS_EXAMINED)),
         (false, false, true) => Some(limit.max(1)),
