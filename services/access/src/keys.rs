@@ -129,6 +129,13 @@ impl AccessApi {
 
 #[tonic::async_trait]
 impl AccessService for AccessApi {
+    async fn get_key(
+        &self,
+        _request: Request<v1::GetKeyRequest>,
+    ) -> Result<Response<v1::GetKeyResponse>, Status> {
+        Err(Status::unimplemented("SHAPE"))
+    }
+
     async fn create_key(
         &self,
         request: Request<v1::CreateKeyRequest>,
@@ -150,6 +157,7 @@ impl AccessService for AccessApi {
         Ok(Response::new(v1::CreateKeyResponse {
             key: self.messages(&[key]).await?.pop(),
             token: token.expose().to_owned(),
+            ..Default::default()
         }))
     }
 
@@ -235,6 +243,7 @@ impl AccessService for AccessApi {
         Ok(Response::new(v1::CreateSessionResponse {
             session: self.messages(&[session]).await?.pop(),
             token: token.expose().to_owned(),
+            ..Default::default()
         }))
     }
 

@@ -155,6 +155,7 @@ impl OrganizationClient {
             page_token: page.token.to_owned(),
             states: state.map(i32::from).into_iter().collect(),
             search: search.to_owned(),
+            ..Default::default()
         };
         let mut client = self.services.endpoints.clone();
         Ok(client.list_endpoints(self.with_credentials(request)).await?.into_inner())
@@ -180,7 +181,8 @@ impl OrganizationClient {
     }
 
     pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {
-        let request = v1::ListEventTypesRequest { organization_id: self.id.clone() };
+        let request =
+            v1::ListEventTypesRequest { organization_id: self.id.clone(), ..Default::default() };
         let mut client = self.services.endpoints.clone();
         Ok(client.list_event_types(self.with_credentials(request)).await?.into_inner().event_types)
     }
@@ -191,7 +193,7 @@ impl OrganizationClient {
         endpoint: v1::Endpoint,
     ) -> Result<v1::CreateEndpointResponse, Status> {
         let (organization_id, endpoint) = (self.id.clone(), Some(endpoint));
-        let request = v1::CreateEndpointRequest { organization_id, endpoint };
+        let request = v1::CreateEndpointRequest { organization_id, endpoint, ..Default::default() };
         let mut client = self.services.endpoints.clone();
         Ok(client.create_endpoint(self.with_credentials(request)).await?.into_inner())
     }
@@ -210,6 +212,7 @@ impl OrganizationClient {
             organization_id: self.id.clone(),
             endpoint: Some(endpoint),
             update_mask: Some(prost_types::FieldMask { paths }),
+            ..Default::default()
         };
         let mut client = self.services.endpoints.clone();
         let answer = client.update_endpoint(self.with_credentials(request)).await?.into_inner();
@@ -238,6 +241,7 @@ impl OrganizationClient {
             endpoint_id: endpoint_id.to_owned(),
             secret,
             overlap: Some(keeptrusts_webhooks_contracts::time::duration_to_proto(overlap)),
+            ..Default::default()
         };
         let mut client = self.services.endpoints.clone();
         Ok(client.rotate_secret(self.with_credentials(request)).await?.into_inner())
@@ -269,6 +273,7 @@ impl OrganizationClient {
             organization_id: self.id.clone(),
             endpoint_id: endpoint_id.to_owned(),
             etag: String::new(),
+            ..Default::default()
         };
         let mut client = self.services.endpoints.clone();
         client.delete_endpoint(self.with_credentials(request)).await?;
@@ -285,8 +290,11 @@ impl OrganizationClient {
     }
 
     pub(crate) async fn event(&self, event_id: &str) -> Result<v1::Event, Status> {
-        let request =
-            v1::GetEventRequest { organization_id: self.id.clone(), event_id: event_id.to_owned() };
+        let request = v1::GetEventRequest {
+            organization_id: self.id.clone(),
+            event_id: event_id.to_owned(),
+            ..Default::default()
+        };
         let mut client = self.services.ingest.clone();
         Ok(client
             .get_event(self.with_credentials(request))
@@ -300,6 +308,7 @@ impl OrganizationClient {
         let mut request = Request::new(v1::SendTestRequest {
             organization_id: self.id.clone(),
             endpoint_id: endpoint_id.to_owned(),
+            ..Default::default()
         });
         request.set_timeout(TEST_LIMIT);
         self.credentials.add_to(&mut request);
@@ -321,6 +330,7 @@ impl OrganizationClient {
         let request = v1::GetDeliveryRequest {
             organization_id: self.id.clone(),
             delivery_id: delivery_id.to_owned(),
+            ..Default::default()
         };
         let mut client = self.services.dispatch.clone();
         Ok(client
@@ -336,6 +346,7 @@ impl OrganizationClient {
         let request = v1::GetAttemptRequest {
             organization_id: self.id.clone(),
             attempt_id: attempt_id.to_owned(),
+            ..Default::default()
         };
         let mut client = self.services.dispatch.clone();
         let answer = client.get_attempt(self.with_credentials(request)).await?.into_inner();
@@ -371,6 +382,7 @@ impl OrganizationClient {
         let request = v1::RetryDeliveryRequest {
             organization_id: self.id.clone(),
             delivery_id: delivery_id.to_owned(),
+            ..Default::default()
         };
         let mut client = self.services.dispatch.clone();
         Ok(client
@@ -402,8 +414,12 @@ impl OrganizationClient {
         validate_only: bool,
     ) -> Result<v1::Replay, Status> {
         let (organization_id, replay) = (self.id.clone(), Some(replay));
-        let mut request =
-            Request::new(v1::CreateReplayRequest { organization_id, replay, validate_only });
+        let mut request = Request::new(v1::CreateReplayRequest {
+            organization_id,
+            replay,
+            validate_only,
+            ..Default::default()
+        });
         request.set_timeout(COUNT_LIMIT);
         self.credentials.add_to(&mut request);
         let mut client = self.services.dispatch.clone();
@@ -429,7 +445,7 @@ impl OrganizationClient {
     ) -> Result<Vec<v1::Replay>, Status> {
         let request = v1::ListReplaysRequest {
             organization_id: self.id.clone(),
-            endpoint_id: endpoint_id.to_owned(),
+            endpoint_ids: vec![endpoint_id.to_owned()],
             page_size: count,
             ..Default::default()
         };
@@ -493,7 +509,7 @@ impl OrganizationClient {
     ) -> Result<tonic::Streaming<v1::WatchDeliveriesResponse>, Status> {
         let mut request = Request::new(v1::WatchDeliveriesRequest {
             organization_id: self.id.clone(),
-            endpoint_id: endpoint_id.to_owned(),
+            endpoint_ids: vec![endpoint_id.to_owned()],
             resume_token: String::new(),
         });
         self.credentials.add_to(&mut request);

@@ -34,6 +34,15 @@ const SHORT_STATS_HOURS: u32 = 48;
 
 #[tonic::async_trait]
 impl DispatchService for DispatchApi {
+    type WatchEventsStream = futures_util::stream::Pending<Result<v1::WatchEventsResponse, Status>>;
+
+    async fn watch_events(
+        &self,
+        _request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        Err(Status::unimplemented("SHAPE"))
+    }
+
     async fn send_test(
         &self,
         request: Request<v1::SendTestRequest>,
@@ -42,6 +51,7 @@ impl DispatchService for DispatchApi {
         Ok(Response::new(v1::SendTestResponse {
             delivery: Some((&delivery).into()),
             attempt: Some(attempt),
+            ..Default::default()
         }))
     }
 
@@ -162,7 +172,10 @@ impl DispatchService for DispatchApi {
         let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
         let fact = DeliveryFact::RetryRequested;
         let delivery = self.append_request(&call.request, fact, metadata, |_| Ok(())).await?;
-        Ok(Response::new(v1::RetryDeliveryResponse { delivery: Some((&delivery).into()) }))
+        Ok(Response::new(v1::RetryDeliveryResponse {
+            delivery: Some((&delivery).into()),
+            ..Default::default()
+        }))
     }
 
     async fn cancel_delivery(
@@ -229,7 +242,7 @@ impl DispatchService for DispatchApi {
         request: Request<v1::CreateReplayRequest>,
     ) -> Result<Response<v1::CreateReplayResponse>, Status> {
         let replay = DispatchApi::create_replay(self, AuthorizedRequest::of(request)?).await?;
-        Ok(Response::new(v1::CreateReplayResponse { replay: Some(replay) }))
+        Ok(Response::new(v1::CreateReplayResponse { replay: Some(replay), ..Default::default() }))
     }
 
     async fn get_replay(

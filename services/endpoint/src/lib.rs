@@ -70,6 +70,7 @@ impl EndpointService for EndpointApi {
             endpoint: Some((&endpoint).into()),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
+            ..Default::default()
         }))
     }
 
@@ -184,6 +185,7 @@ impl EndpointService for EndpointApi {
             endpoint: Some(self.message_after_change(&endpoint).await),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
+            ..Default::default()
         }))
     }
 
@@ -229,6 +231,6 @@ impl EndpointService for EndpointApi {
             ..(*event_type).into()
         });
         let event_types = event_types.collect();
-        Ok(Response::new(v1::ListEventTypesResponse { event_types }))
+        Ok(Response::new(v1::ListEventTypesResponse { event_types, ..Default::default() }))
     }
 }

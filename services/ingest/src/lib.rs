@@ -126,6 +126,16 @@ impl IngestApi {
 
 #[tonic::async_trait]
 impl IngestService for IngestApi {
+    type StreamEventsStream =
+        tonic::codegen::tokio_stream::Pending<Result<v1::StreamEventsResponse, Status>>;
+
+    async fn stream_events(
+        &self,
+        _request: Request<tonic::Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        Err(Status::unimplemented("SHAPE"))
+    }
+
     async fn publish_event(
         &self,
         request: Request<v1::PublishEventRequest>,

@@ -87,6 +87,13 @@ impl NotificationApi {
 
 #[tonic::async_trait]
 impl NotificationService for NotificationApi {
+    async fn get_notification(
+        &self,
+        _request: Request<v1::GetNotificationRequest>,
+    ) -> Result<Response<v1::GetNotificationResponse>, Status> {
+        Err(Status::unimplemented("SHAPE"))
+    }
+
     async fn create_channel(
         &self,
         request: Request<v1::CreateChannelRequest>,
@@ -108,7 +115,10 @@ impl NotificationService for NotificationApi {
         };
         let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
         let channel = Channel::created(id, organization_id, config, recorded_at);
-        Ok(Response::new(v1::CreateChannelResponse { channel: Some((&channel).into()) }))
+        Ok(Response::new(v1::CreateChannelResponse {
+            channel: Some((&channel).into()),
+            ..Default::default()
+        }))
     }
 
     async fn get_channel(
@@ -181,7 +191,10 @@ impl NotificationService for NotificationApi {
         request: Request<v1::TestChannelRequest>,
     ) -> Result<Response<v1::TestChannelResponse>, Status> {
         let notification = self.test(AuthorizedRequest::of(request)?).await?;
-        Ok(Response::new(v1::TestChannelResponse { notification: Some((&notification).into()) }))
+        Ok(Response::new(v1::TestChannelResponse {
+            notification: Some((&notification).into()),
+            ..Default::default()
+        }))
     }
 
     async fn list_notifications(

@@ -76,10 +76,15 @@ impl TryFrom<v1::ListAuditEntriesRequest> for ListAuditEntries {
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
         let page = Page::of(&request, AuditCursor::END);
         let page = violations.check_all(page);
-        let action =
-            violations.check(optional_enum::<v1::AuditAction, _>("action", request.action));
+        let action = violations.check(optional_enum::<v1::AuditAction, _>(
+            "actions",
+            request.actions.first().copied().unwrap_or_default(),
+        ));
         let actor = violations.check(optional_text("actor", request.actor));
-        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let endpoint_id = violations.check(optional_id(
+            "endpoint_ids",
+            request.endpoint_ids.first().map_or("", String::as_str),
+        ));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
         match (organization_id, page, action, actor, endpoint_id, interval) {
             (

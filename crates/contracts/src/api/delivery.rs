@@ -144,7 +144,7 @@ impl From<DeliveryState> for v1::delivery::State {
 impl From<v1::delivery::State> for Option<DeliveryState> {
     fn from(state: v1::delivery::State) -> Self {
         match state {
-            v1::delivery::State::Unspecified => None,
+            v1::delivery::State::Unspecified | v1::delivery::State::Paused => None,
             v1::delivery::State::Scheduled => Some(DeliveryState::Scheduled),
             v1::delivery::State::Retrying => Some(DeliveryState::Retrying),
             v1::delivery::State::Delivered => Some(DeliveryState::Delivered),

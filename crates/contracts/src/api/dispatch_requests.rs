@@ -211,7 +211,10 @@ impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
     fn try_from(request: v1::WatchDeliveriesRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let endpoint_id = violations.check(optional_id(
+            "endpoint_ids",
+            request.endpoint_ids.first().map_or("", String::as_str),
+        ));
         let resume = violations.check(resume_point(&request.resume_token));
         match (organization_id, endpoint_id, resume) {
             (Some(organization_id), Some(endpoint_id), Some(resume)) => {

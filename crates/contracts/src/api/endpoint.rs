@@ -85,7 +85,7 @@ impl From<EndpointState> for v1::endpoint::State {
 impl From<v1::endpoint::State> for Option<EndpointState> {
     fn from(state: v1::endpoint::State) -> Self {
         match state {
-            v1::endpoint::State::Unspecified => None,
+            v1::endpoint::State::Unspecified | v1::endpoint::State::Failing => None,
             v1::endpoint::State::Active => Some(EndpointState::Active),
             v1::endpoint::State::Disabled => Some(EndpointState::Disabled),
             v1::endpoint::State::Degraded => Some(EndpointState::Degraded),

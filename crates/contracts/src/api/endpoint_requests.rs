@@ -49,7 +49,7 @@ macro_rules! only_the_endpoint {
             type Error = Violations;
 
             fn try_from(request: v1::$request) -> Result<Self, Violations> {
-                let v1::$request { organization_id, endpoint_id } = request;
+                let v1::$request { organization_id, endpoint_id, .. } = request;
                 EndpointRef::new(&organization_id, &endpoint_id)
             }
         })*

@@ -65,6 +65,7 @@ impl From<&Caller> for v1::WhoAmIResponse {
             },
             expire_time: caller.expire_time.map(timestamp_to_proto),
             is_session: matches!(caller.credential, Credential::Session { .. }),
+            ..Default::default()
         }
     }
 }

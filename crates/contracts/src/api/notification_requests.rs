@@ -259,7 +259,10 @@ impl TryFrom<v1::ListNotificationsRequest> for ListNotifications {
         let organization_id = violations.check(request.organization_id.parse());
         let page = Page::of(&request, NotificationId::MAX);
         let page = violations.check_all(page);
-        let channel_id = violations.check(optional_id("channel_id", &request.channel_id));
+        let channel_id = violations.check(optional_id(
+            "channel_ids",
+            request.channel_ids.first().map_or("", String::as_str),
+        ));
         match (organization_id, page, channel_id) {
             (Some(organization_id), Some(page), Some(channel_id)) => {
                 Ok(ListNotifications { organization_id, page, channel_id })

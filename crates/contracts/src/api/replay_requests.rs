@@ -162,7 +162,10 @@ impl TryFrom<v1::ListReplaysRequest> for ListReplays {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let page = violations.check_all(Page::of(&request, ReplayId::MAX));
-        let endpoint_id = violations.check(optional_id("endpoint_id", &request.endpoint_id));
+        let endpoint_id = violations.check(optional_id(
+            "endpoint_ids",
+            request.endpoint_ids.first().map_or("", String::as_str),
+        ));
         match (organization_id, page, endpoint_id) {
             (Some(organization_id), Some(page), Some(endpoint_id)) => {
                 Ok(ListReplays { organization_id, page, endpoint_id })
@@ -187,7 +190,13 @@ mod tests {
     fn checked(replay: v1::Replay) -> Result<CreateReplay, Violations> {
         let organization_id = "acme".to_owned();
         let replay = Some(replay);
-        v1::CreateReplayRequest { organization_id, replay, validate_only: false }.try_into()
+        v1::CreateReplayRequest {
+            organization_id,
+            replay,
+            validate_only: false,
+            ..Default::default()
+        }
+        .try_into()
     }
 
     fn wrong(replay: v1::Replay) -> Vec<String> {

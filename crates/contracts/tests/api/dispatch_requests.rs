@@ -82,6 +82,7 @@ fn a_delivery_or_an_endpoint_is_named_by_two_ids() {
     let retry = v1::RetryDeliveryRequest {
         organization_id: "default".to_owned(),
         delivery_id: delivery_id().to_string(),
+        ..Default::default()
     };
     assert_eq!(DeliveryRef::try_from(retry).map(|named| named.delivery_id), Ok(delivery_id()));
     let cancel = v1::CancelDeliveryRequest::default();
@@ -95,7 +96,7 @@ fn a_watch_begins_now_or_where_a_token_says() {
     let watch = |resume_token: &str| {
         let watched = WatchDeliveries::try_from(v1::WatchDeliveriesRequest {
             organization_id: "default".to_owned(),
-            endpoint_id: String::new(),
+            endpoint_ids: Vec::new(),
             resume_token: resume_token.to_owned(),
         });
         watched.map(|watched| watched.resume)

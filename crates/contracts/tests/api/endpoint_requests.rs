@@ -23,6 +23,7 @@ fn create() -> v1::CreateEndpointRequest {
             event_types: vec!["user.invited".to_owned(), "policy.block".to_owned()],
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     }
 }
 
@@ -42,6 +43,7 @@ fn update() -> v1::UpdateEndpointRequest {
         organization_id: "default".to_owned(),
         endpoint: Some(endpoint),
         update_mask: None,
+        ..Default::default()
     }
 }
 
@@ -77,6 +79,7 @@ fn all_invalid_fields_of_a_request_are_reported_at_once() {
             routing_key: "short".to_owned(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     assert_eq!(
         wrong_fields(CreateEndpoint::try_from(request)),
@@ -192,6 +195,7 @@ fn a_rotation_overlaps_for_24_hours_unless_asked_and_30_days_at_the_most() {
             endpoint_id: endpoint_id().to_string(),
             secret: String::new(),
             overlap,
+            ..Default::default()
         });
         rotated.map(|rotated| rotated.overlap.as_secs() as i64)
     };
@@ -259,6 +263,7 @@ fn the_small_requests_are_checked_too() {
         organization_id: "default".to_owned(),
         endpoint_id: endpoint_id().to_string(),
         etag: String::new(),
+        ..Default::default()
     });
     assert_eq!(deleted.map(|deleted| deleted.etag), Ok(None));
     let types = ListEventTypes::try_from(v1::ListEventTypesRequest::default());
@@ -272,6 +277,7 @@ fn an_overlap_is_a_duration() {
         endpoint_id: endpoint_id().to_string(),
         secret: SECRET.to_owned(),
         overlap: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+        ..Default::default()
     });
     let rotated = rotated.expect("right");
     assert_eq!(rotated.overlap, Duration::from_millis(1_500));

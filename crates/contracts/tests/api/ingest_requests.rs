@@ -168,6 +168,7 @@ fn events_are_looked_up_and_listed() {
     let get = v1::GetEventRequest {
         organization_id: "default".to_owned(),
         event_id: event_id().to_string(),
+        ..Default::default()
     };
     assert_eq!(EventRef::try_from(get).map(|named| named.event_id), Ok(event_id()));
     let list = v1::ListEventsRequest {

@@ -25,6 +25,7 @@ fn create(destination: Destination) -> v1::CreateChannelRequest {
             endpoint_ids: vec![endpoint_id().to_string()],
             ..Default::default()
         }),
+        ..Default::default()
     }
 }
 
@@ -108,6 +109,7 @@ fn update(destination: Option<Destination>, paths: &[&str]) -> v1::UpdateChannel
             ..Default::default()
         }),
         update_mask: (!paths.is_empty()).then_some(mask),
+        ..Default::default()
     }
 }
 
@@ -160,7 +162,7 @@ fn a_channel_is_named_by_its_id() {
     assert_eq!(wrong_fields(wrong), ["channel_id"]);
     let list = v1::ListNotificationsRequest {
         organization_id: "default".to_owned(),
-        channel_id: "chn_1".to_owned(),
+        channel_ids: vec!["chn_1".to_owned()],
         page_size: -1,
         ..Default::default()
     };

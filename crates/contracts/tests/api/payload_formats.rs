@@ -21,6 +21,7 @@ fn create(format: v1::PayloadFormat, template: &str, key: &str) -> v1::CreateEnd
             routing_key: key.to_owned(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     }
 }
 
@@ -71,6 +72,7 @@ fn update(
         organization_id: "default".to_owned(),
         endpoint: Some(endpoint),
         update_mask: Some(FieldMask { paths }),
+        ..Default::default()
     }
 }
 

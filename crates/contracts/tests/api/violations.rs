@@ -59,6 +59,7 @@ fn an_endpoint_to_be_created() {
             event_types: vec!["policy.violation".to_owned()],
             ..Endpoint::default()
         }),
+        ..Default::default()
     };
     let long_url = |bytes: usize| format!("https://example.com/{}", "x".repeat(bytes - 20));
     let mut accepted = right.clone();
@@ -158,6 +159,7 @@ fn an_update_of_an_endpoint() {
             ..Default::default()
         }),
         update_mask: Some(FieldMask { paths: vec!["display_name".to_owned()] }),
+        ..Default::default()
     };
     let wrong: &[Wrong<UpdateEndpointRequest>] = &[
         (|r| r.endpoint = None, "endpoint", ""),

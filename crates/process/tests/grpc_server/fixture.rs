@@ -172,6 +172,16 @@ struct GatedIngest(Gate);
 
 #[tonic::async_trait]
 impl IngestService for GatedIngest {
+    type StreamEventsStream =
+        futures_util::stream::Pending<Result<v1::StreamEventsResponse, Status>>;
+
+    async fn stream_events(
+        &self,
+        _request: Request<tonic::Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        Err(Status::unimplemented("SHAPE"))
+    }
+
     /// Answers at once. The event's id is the number of bytes of its data.
     async fn publish_event(
         &self,

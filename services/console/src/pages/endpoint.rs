@@ -264,7 +264,11 @@ mod tests {
             duration: Some(prost_types::Duration { seconds: 0, nanos: 12_000_000 }),
             ..Default::default()
         };
-        test_outcome(&v1::SendTestResponse { attempt: Some(attempt), delivery: None })
+        test_outcome(&v1::SendTestResponse {
+            attempt: Some(attempt),
+            delivery: None,
+            ..Default::default()
+        })
     }
 
     #[test]

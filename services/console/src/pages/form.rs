@@ -85,6 +85,7 @@ impl EndpointForm {
         if let Err(violations) = CreateEndpoint::try_from(v1::CreateEndpointRequest {
             organization_id: String::new(), // not in the form
             endpoint: Some(self.new_endpoint()),
+            ..Default::default()
         }) {
             errors.add_known(violations.into_vec());
         }

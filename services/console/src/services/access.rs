@@ -29,7 +29,8 @@ impl Services {
         credentials: &Credentials,
         organization_id: String,
     ) -> Result<v1::CreateSessionResponse, Status> {
-        let request = v1::CreateSessionRequest { organization_id, expiration: None };
+        let request =
+            v1::CreateSessionRequest { organization_id, expiration: None, ..Default::default() };
         let mut client = self.access.clone();
         Ok(client.create_session(with_credentials(request, credentials)).await?.into_inner())
     }
@@ -54,6 +55,7 @@ impl OrganizationClient {
             page_size: page.size,
             page_token: page.token.to_owned(),
             kind: kind.into(),
+            ..Default::default()
         };
         let mut client = self.services.access.clone();
         Ok(client.list_keys(self.with_credentials(request)).await?.into_inner())
@@ -91,6 +93,7 @@ impl OrganizationClient {
                 expiration: life.map(|life| v1::key::Expiration::Ttl(duration_to_proto(life))),
                 ..v1::Key::default()
             }),
+            ..Default::default()
         };
         let mut client = self.services.access.clone();
         Ok(client.create_key(self.with_credentials(request)).await?.into_inner())

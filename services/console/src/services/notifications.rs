@@ -14,6 +14,7 @@ impl OrganizationClient {
             organization_id: self.id.clone(),
             page_size: page.size,
             page_token: page.token.to_owned(),
+            ..Default::default()
         };
         let mut client = self.services.notifications.clone();
         Ok(client.list_channels(self.with_credentials(request)).await?.into_inner())
@@ -30,8 +31,11 @@ impl OrganizationClient {
     }
 
     pub(crate) async fn create_channel(&self, channel: v1::Channel) -> Result<v1::Channel, Status> {
-        let request =
-            v1::CreateChannelRequest { organization_id: self.id.clone(), channel: Some(channel) };
+        let request = v1::CreateChannelRequest {
+            organization_id: self.id.clone(),
+            channel: Some(channel),
+            ..Default::default()
+        };
         let mut client = self.services.notifications.clone();
         let answer = client.create_channel(self.with_credentials(request)).await?.into_inner();
         Ok(answer.channel.unwrap_or_default())
@@ -48,6 +52,7 @@ impl OrganizationClient {
             organization_id: self.id.clone(),
             channel: Some(channel),
             update_mask: Some(prost_types::FieldMask { paths }),
+            ..Default::default()
         };
         let mut client = self.services.notifications.clone();
         let answer = client.update_channel(self.with_credentials(request)).await?.into_inner();
@@ -59,6 +64,7 @@ impl OrganizationClient {
             organization_id: self.id.clone(),
             channel_id: channel_id.to_owned(),
             etag: String::new(),
+            ..Default::default()
         };
         let mut client = self.services.notifications.clone();
         client.delete_channel(self.with_credentials(request)).await?;
@@ -70,6 +76,7 @@ impl OrganizationClient {
         let request = v1::TestChannelRequest {
             organization_id: self.id.clone(),
             channel_id: channel_id.to_owned(),
+            ..Default::default()
         };
         let mut request = self.with_credentials(request);
         request.set_timeout(TEST_LIMIT);
@@ -87,7 +94,8 @@ impl OrganizationClient {
             organization_id: self.id.clone(),
             page_size: page.size,
             page_token: page.token.to_owned(),
-            channel_id: channel_id.to_owned(),
+            channel_ids: vec![channel_id.to_owned()],
+            ..Default::default()
         };
         let mut client = self.services.notifications.clone();
         Ok(client.list_notifications(self.with_credentials(request)).await?.into_inner())

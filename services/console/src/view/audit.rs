@@ -66,9 +66,9 @@ impl AuditFilter {
         v1::ListAuditEntriesRequest {
             page_size,
             page_token: self.page.clone(),
-            action: action.into(),
+            actions: vec![action.into()],
             actor: self.actor.trim().to_owned(),
-            endpoint_id: self.endpoint_id().map(|id| id.to_string()).unwrap_or_default(),
+            endpoint_ids: vec![self.endpoint_id().map(|id| id.to_string()).unwrap_or_default()],
             start_time,
             end_time,
             ..Default::default()
@@ -160,8 +160,8 @@ mod tests {
         };
         assert_eq!(filter.complaint(), None);
         let asked = filter.entries(50);
-        assert_eq!(asked.action(), v1::AuditAction::EndpointUpdated);
-        assert_eq!((asked.actor.as_str(), asked.endpoint_id.as_str()), ("key_1", id));
+        assert_eq!(asked.actions().next(), Some(v1::AuditAction::EndpointUpdated));
+        assert_eq!((asked.actor.as_str(), asked.endpoint_ids[0].as_str()), ("key_1", id));
         assert!(asked.start_time.is_some() && asked.end_time.is_none());
         let export = filter.export_address();
         assert!(export.starts_with("/audit.csv?action=endpoint.updated&actor="), "{export}");

@@ -20,6 +20,7 @@ pub(crate) fn state(state: v1::delivery::State) -> Badge {
     match state {
         v1::delivery::State::Scheduled => Badge { word: "Scheduled", class: "neutral" },
         v1::delivery::State::Retrying => Badge { word: "Retrying", class: "wait" },
+        v1::delivery::State::Paused => Badge { word: "Paused", class: "neutral" },
         v1::delivery::State::Delivered => Badge { word: "Delivered", class: "good" },
         v1::delivery::State::Failed => Badge { word: "Failed", class: "bad" },
         v1::delivery::State::Cancelled => Badge { word: "Cancelled", class: "neutral" },

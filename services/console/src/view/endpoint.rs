@@ -20,6 +20,7 @@ pub(crate) const STATUSES: [(&str, v1::endpoint::State); 3] = [
 pub(crate) fn status(status: v1::endpoint::State) -> Badge {
     match status {
         v1::endpoint::State::Active => Badge { word: "Active", class: "good" },
+        v1::endpoint::State::Failing => Badge { word: "Failing", class: "wait" },
         v1::endpoint::State::Disabled => Badge { word: "Disabled", class: "neutral" },
         v1::endpoint::State::Degraded => Badge { word: "Degraded", class: "bad" },
         v1::endpoint::State::Unspecified => Badge { word: "Unknown", class: "neutral" },

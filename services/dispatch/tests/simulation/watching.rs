@@ -151,7 +151,8 @@ async fn a_watcher_that_leaves_while_changes_are_computed_takes_none_from_the_ot
         // now.
         for delivery_id in delivered {
             let organization_id = organization_id.clone();
-            let retry = v1::RetryDeliveryRequest { organization_id, delivery_id };
+            let retry =
+                v1::RetryDeliveryRequest { organization_id, delivery_id, ..Default::default() };
             client.retry_delivery(retry).await.expect("it can be retried");
         }
         world.settle().await;

@@ -115,6 +115,7 @@ async fn run_scenario(
                 secret: String::new(),
                 ..v1::Endpoint::default()
             }),
+            ..Default::default()
         })
         .await?
         .into_inner();
@@ -138,6 +139,7 @@ async fn run_scenario(
         .send_test(v1::SendTestRequest {
             organization_id: ORGANIZATION.to_owned(),
             endpoint_id: endpoint.id,
+            ..Default::default()
         })
         .await?
         .into_inner();

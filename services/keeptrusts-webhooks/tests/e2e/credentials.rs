@@ -46,6 +46,7 @@ async fn update_endpoint(
         organization_id: client.organization(),
         endpoint: Some(v1::Endpoint { routing_key: routing_key.to_owned(), ..endpoint }),
         update_mask: mask(paths),
+        ..Default::default()
     };
     let updated = client.endpoints().update_endpoint(request).await?;
     Ok(updated.into_inner().endpoint.expect("an endpoint"))
@@ -67,6 +68,7 @@ async fn an_endpoints_routing_key_is_given_anew_for_another_server() {
             routing_key: KEY.to_owned(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     let created = client.endpoints().create_endpoint(request).await.expect("created");
     let id = created.into_inner().endpoint.expect("an endpoint").id;
@@ -134,6 +136,7 @@ async fn update_channel(
             ..Default::default()
         }),
         update_mask: mask(paths),
+        ..Default::default()
     };
     let answer = channels.clone().update_channel(request).await?;
     Ok(answer.into_inner().channel.expect("a channel"))
@@ -159,6 +162,7 @@ async fn a_channels_routing_key_is_given_anew_for_another_server() {
             subscriptions: vec![NotificationType::EndpointDegraded.into()],
             ..Default::default()
         }),
+        ..Default::default()
     };
     let created = channels.clone().create_channel(request).await.expect("created");
     let id = created.into_inner().channel.expect("a channel").id;
@@ -175,8 +179,11 @@ async fn a_channels_routing_key_is_given_anew_for_another_server() {
     }
     let moved = pager(&receiver.url("/other/path"), "", us);
     update_channel(&channels, &id, moved, &["destination"]).await.expect("the same server");
-    let test =
-        v1::TestChannelRequest { organization_id: "acme".to_owned(), channel_id: id.clone() };
+    let test = v1::TestChannelRequest {
+        organization_id: "acme".to_owned(),
+        channel_id: id.clone(),
+        ..Default::default()
+    };
     channels.clone().test_channel(test).await.expect("tested");
     for request in receiver.wait_for(1, PATIENCE).await {
         assert!(request.path == "/other/path" && has(&request, KEY), "its key stays");
@@ -203,6 +210,7 @@ async fn a_request_that_repeats_a_credential_changes_nothing() {
     let request = v1::CreateEndpointRequest {
         organization_id: client.organization(),
         endpoint: Some(wanted.clone()),
+        ..Default::default()
     };
     let created = client.endpoints().create_endpoint(request).await.expect("created");
     let id = created.into_inner().endpoint.expect("an endpoint").id;
@@ -212,6 +220,7 @@ async fn a_request_that_repeats_a_credential_changes_nothing() {
         endpoint_id: id.clone(),
         secret: "staple battery horse".to_owned(),
         overlap: None,
+        ..Default::default()
     };
     client.endpoints().rotate_secret(rotate).await.expect("rotated");
     let before = client.endpoint(&id).await;
@@ -254,6 +263,7 @@ async fn a_channel_that_is_sent_again_is_not_changed() {
                 subscriptions: vec![NotificationType::EndpointDegraded.into()],
                 ..Default::default()
             }),
+            ..Default::default()
         };
         let created = channels.clone().create_channel(request).await.expect("created");
         let created = created.into_inner().channel.expect("a channel");
@@ -263,6 +273,7 @@ async fn a_channel_that_is_sent_again_is_not_changed() {
             organization_id: "acme".to_owned(),
             channel: Some(created.clone()),
             update_mask: None,
+            ..Default::default()
         };
         let read = channels.clone().update_channel(request).await.expect("accepted").into_inner();
         assert_eq!(read.channel.as_ref(), Some(&created), "as it was read");

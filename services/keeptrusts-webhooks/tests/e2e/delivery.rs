@@ -73,7 +73,8 @@ async fn a_request_on_the_wire_has_only_documented_headers_and_other_implementat
     assert_eq!(names, documented.into(), "no header is missing, and none is undocumented");
 
     // The API has the time as exactly as the header.
-    let get = GetEventRequest { organization_id: client.organization(), event_id };
+    let get =
+        GetEventRequest { organization_id: client.organization(), event_id, ..Default::default() };
     let event = client.ingest().get_event(get).await.expect("it is there").into_inner().event;
     let cut = Timestamp { nanos: 123_456_000, ..EVENT_TIME };
     assert_eq!(event.expect("an event").event_time, Some(cut));
@@ -82,7 +83,11 @@ async fn a_request_on_the_wire_has_only_documented_headers_and_other_implementat
     let mut is_exact = false;
     for _ in 0..8 {
         let event_id = client.publish("key.revoked", "{}").await;
-        let get = GetEventRequest { organization_id: client.organization(), event_id };
+        let get = GetEventRequest {
+            organization_id: client.organization(),
+            event_id,
+            ..Default::default()
+        };
         let event = client.ingest().get_event(get).await.expect("it is there").into_inner().event;
         let time = event.and_then(|event| event.event_time).expect("a time");
         is_exact |= time.nanos % 1_000_000 != 0;
@@ -188,6 +193,7 @@ async fn while_a_rotation_overlaps_other_implementations_verify_a_request_with_e
         endpoint_id: endpoint.id.clone(),
         secret: String::new(),
         overlap: None,
+        ..Default::default()
     };
     let rotated = client.endpoints().rotate_secret(request).await.expect("rotated").into_inner();
     let secret = rotated.secret;

@@ -86,6 +86,7 @@ async fn an_endpoint_is_not_changed_by_an_invalid_or_stale_request() {
         organization_id: client.organization(),
         endpoint: Some(Endpoint { display_name: "new".to_owned(), ..before.clone() }),
         update_mask: Some(FieldMask { paths: vec!["display_name".to_owned()] }),
+        ..Default::default()
     };
     let update = async |request| client.endpoints().update_endpoint(request).await;
     let nameless = Endpoint { display_name: String::new(), ..before.clone() };
@@ -101,6 +102,7 @@ async fn an_endpoint_is_not_changed_by_an_invalid_or_stale_request() {
         organization_id: client.organization(),
         endpoint_id: created.id.clone(),
         etag: before.etag,
+        ..Default::default()
     };
     let late = client.endpoints().delete_endpoint(request).await.expect_err("stale as well");
     assert_refused(&late, Code::Aborted, "STALE_ETAG");
@@ -130,13 +132,18 @@ async fn a_channel_may_name_only_endpoints_of_its_own_organization() {
     let organization_id = client.organization();
     let create = async |channel: Channel| {
         let organization_id = organization_id.clone();
-        let request = CreateChannelRequest { organization_id, channel: Some(channel) };
+        let request =
+            CreateChannelRequest { organization_id, channel: Some(channel), ..Default::default() };
         channels.clone().create_channel(request).await
     };
     let update = async |channel: Channel| {
         let organization_id = organization_id.clone();
-        let request =
-            UpdateChannelRequest { organization_id, channel: Some(channel), update_mask: None };
+        let request = UpdateChannelRequest {
+            organization_id,
+            channel: Some(channel),
+            update_mask: None,
+            ..Default::default()
+        };
         channels.clone().update_channel(request).await
     };
     let created = create(right.clone()).await.expect("both are there").into_inner();

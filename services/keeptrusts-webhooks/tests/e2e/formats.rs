@@ -45,7 +45,7 @@ async fn try_create(
     endpoint: v1::Endpoint,
 ) -> Result<v1::CreateEndpointResponse, Status> {
     let (organization_id, endpoint) = (client.organization(), Some(endpoint));
-    let request = v1::CreateEndpointRequest { organization_id, endpoint };
+    let request = v1::CreateEndpointRequest { organization_id, endpoint, ..Default::default() };
     Ok(client.endpoints().create_endpoint(request).await?.into_inner())
 }
 
@@ -65,6 +65,7 @@ async fn update(
         organization_id: client.organization(),
         endpoint: Some(endpoint),
         update_mask: Some(FieldMask { paths }),
+        ..Default::default()
     };
     let updated = client.endpoints().update_endpoint(request).await?;
     Ok(updated.into_inner().endpoint.expect("an endpoint"))
@@ -147,6 +148,7 @@ async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arr
         let test = v1::SendTestRequest {
             organization_id: client.organization(),
             endpoint_id: endpoint.id.clone(),
+            ..Default::default()
         };
         client.dispatch().send_test(test).await.expect("it is sent");
         let requests = receiver.requests();
@@ -188,6 +190,7 @@ async fn a_failing_template_fails_the_attempt_and_a_retry_after_its_repair_succe
     let retry = v1::RetryDeliveryRequest {
         organization_id: client.organization(),
         delivery_id: failed.id.clone(),
+        ..Default::default()
     };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
     let delivered = client.wait_for_state(&event_id, delivery::State::Delivered).await;

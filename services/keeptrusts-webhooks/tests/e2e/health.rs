@@ -46,7 +46,7 @@ async fn an_endpoint_that_was_disabled_for_failing_is_shown_so_in_lists_and_in_t
 
     let trail = ListAuditEntriesRequest {
         organization_id: client.organization(),
-        action: AuditAction::EndpointDisabled.into(),
+        actions: vec![AuditAction::EndpointDisabled.into()],
         ..Default::default()
     };
     let mut trail = tonic::Request::new(trail);

@@ -21,6 +21,7 @@ async fn count_missed(client: Client, endpoint_id: String) -> Result<v1::Replay,
             scope: v1::replay::Scope::Missed.into(),
             ..v1::Replay::default()
         }),
+        ..Default::default()
     };
     let answer = client.dispatch().create_replay(request).await?;
     Ok(answer.into_inner().replay.expect("a replay"))

@@ -55,6 +55,7 @@ async fn create_endpoint(client: &Client, receiver: &Receiver) -> String {
             secret: SECRET.to_owned(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     let created = client.endpoints().create_endpoint(request).await.expect("it is created");
     created.into_inner().endpoint.expect("an endpoint").id
@@ -299,6 +300,7 @@ async fn erasing_an_organization_affects_no_other(backend: Backend) {
             event_types: vec!["key.rotated".to_owned()],
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     let refusal = erased.endpoints().create_endpoint(request).await.expect_err("erased");
     crate::platform::assert_refused(

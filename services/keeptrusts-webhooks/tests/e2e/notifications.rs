@@ -88,6 +88,7 @@ impl NotificationFixture {
                 subscriptions: EVERYTHING.map(Into::into).to_vec(),
                 ..Default::default()
             }),
+            ..Default::default()
         };
         let created = self.channels.clone().create_channel(request).await;
         created.expect("the channel is created").into_inner().channel.expect("a channel")
@@ -106,6 +107,7 @@ impl NotificationFixture {
         let request = v1::TestChannelRequest {
             organization_id: self.client.organization(),
             channel_id: id.to_owned(),
+            ..Default::default()
         };
         let answer = channels.clone().test_channel(request).await?;
         Ok(answer.into_inner().notification.expect("a notification"))
@@ -132,7 +134,7 @@ impl NotificationFixture {
     async fn notifications(&self, channel_id: &str) -> Vec<v1::Notification> {
         let request = v1::ListNotificationsRequest {
             organization_id: self.client.organization(),
-            channel_id: channel_id.to_owned(),
+            channel_ids: vec![channel_id.to_owned()],
             ..Default::default()
         };
         let answer = self.channels.clone().list_notifications(request).await.expect("listed");
@@ -390,6 +392,7 @@ async fn mail_limits_hold_across_processes_and_restarts(backend: Backend) {
         let request = v1::TestChannelRequest {
             organization_id: fixture.client.organization(),
             channel_id: id.clone(),
+            ..Default::default()
         };
         asked.spawn(async move { client.test_channel(request).await });
     }
@@ -446,6 +449,7 @@ async fn without_a_mail_server_no_email_channel_is_created() {
             subscriptions: vec![NotificationType::EndpointDegraded.into()],
             ..Default::default()
         }),
+        ..Default::default()
     };
     let refused = channels.create_channel(request).await.expect_err("it sends no mail");
     assert_eq!(refused.code(), Code::FailedPrecondition);
@@ -507,6 +511,7 @@ async fn an_updated_channel_keeps_its_secret_and_a_deleted_one_its_history() {
             ..Default::default()
         }),
         update_mask: None,
+        ..Default::default()
     };
     let mut channels = fixture.channels.clone();
     let updated = channels.update_channel(update(&created.etag)).await.expect("it is current");
@@ -521,6 +526,7 @@ async fn an_updated_channel_keeps_its_secret_and_a_deleted_one_its_history() {
         organization_id: fixture.client.organization(),
         channel_id: created.id.clone(),
         etag: String::new(),
+        ..Default::default()
     };
     channels.delete_channel(delete).await.expect("it is there");
     eventually("the history stays", async || {

@@ -292,6 +292,7 @@ async fn a_host_that_looks_like_another_is_shown_in_punycode() {
             ..endpoint.clone()
         }),
         update_mask: Some(FieldMask { paths: vec!["url".to_owned()] }),
+        ..Default::default()
     };
     let updated = client.endpoints().update_endpoint(update("https://bücher.example")).await;
     let updated = updated.expect("it is updated").into_inner().endpoint.expect("an endpoint");
@@ -311,6 +312,7 @@ async fn a_host_that_looks_like_another_is_shown_in_punycode() {
                 event_types: vec!["key.rotated".to_owned()],
                 ..Endpoint::default()
             }),
+            ..Default::default()
         };
         let refusals = [
             client.endpoints().create_endpoint(create).await.map(drop),

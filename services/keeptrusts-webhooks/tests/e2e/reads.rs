@@ -92,8 +92,11 @@ async fn lists_are_newest_first_and_come_in_pages() {
     assert!(attempts.iter().all(|attempt| attempt.request_body.is_empty()));
 
     // An event without subscribers is listed, too, and has no delivery.
-    let request =
-        GetEventRequest { organization_id: organization_id.clone(), event_id: unwanted.clone() };
+    let request = GetEventRequest {
+        organization_id: organization_id.clone(),
+        event_id: unwanted.clone(),
+        ..Default::default()
+    };
     let event = client.ingest().get_event(request).await.expect("found").into_inner();
     let event = event.event.expect("an event");
     assert!(event.body.starts_with(r#"{"event":"export.failed","timestamp":""#));
@@ -188,9 +191,10 @@ async fn send_test(client: &Client, endpoint_id: &str) -> (Delivery, Attempt) {
     let request = SendTestRequest {
         organization_id: client.organization(),
         endpoint_id: endpoint_id.to_owned(),
+        ..Default::default()
     };
     let answer = client.dispatch().send_test(request).await.expect("the test was sent");
-    let SendTestResponse { delivery, attempt } = answer.into_inner();
+    let SendTestResponse { delivery, attempt, .. } = answer.into_inner();
     (delivery.expect("a delivery"), attempt.expect("an attempt"))
 }
 
@@ -210,7 +214,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     let watch = async |resume_token: &str| {
         let request = WatchDeliveriesRequest {
             organization_id: client.organization(),
-            endpoint_id: endpoint.id.clone(),
+            endpoint_ids: vec![endpoint.id.clone()],
             resume_token: resume_token.to_owned(),
         };
         client.dispatch().watch_deliveries(request).await.expect("it begins").into_inner()
@@ -366,6 +370,7 @@ async fn responses_show_the_effect_of_their_request() {
         let request = RetryDeliveryRequest {
             organization_id: client.organization(),
             delivery_id: failed.id.clone(),
+            ..Default::default()
         };
         let answer = client.dispatch().retry_delivery(request).await.expect("asked for");
         let retried = answer.into_inner().delivery.expect("a delivery");

@@ -61,11 +61,13 @@ async fn ask_for_delivery(client: &Client, id: &str) -> Vec<Status> {
     let request = GetDeliveryRequest {
         organization_id: organization_id.clone(),
         delivery_id: delivery_id.clone(),
+        ..Default::default()
     };
     let get = dispatch.get_delivery(request).await.map(drop);
     let request = RetryDeliveryRequest {
         organization_id: organization_id.clone(),
         delivery_id: delivery_id.clone(),
+        ..Default::default()
     };
     let retry = dispatch.retry_delivery(request).await.map(drop);
     let request = CancelDeliveryRequest { organization_id, delivery_id };
@@ -75,8 +77,11 @@ async fn ask_for_delivery(client: &Client, id: &str) -> Vec<Status> {
 
 /// The same for an event's id.
 async fn ask_for_event(client: &Client, id: &str) -> Vec<Status> {
-    let request =
-        GetEventRequest { organization_id: client.organization(), event_id: id.to_owned() };
+    let request = GetEventRequest {
+        organization_id: client.organization(),
+        event_id: id.to_owned(),
+        ..Default::default()
+    };
     vec![client.ingest().get_event(request).await.expect_err("there is no such event")]
 }
 
@@ -157,8 +162,11 @@ async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason(
     let endpoint_id = || endpoint.id.clone();
     let delivery_id = || delivery.id.clone();
     let retry = async || {
-        let request =
-            RetryDeliveryRequest { organization_id: organization_id(), delivery_id: delivery_id() };
+        let request = RetryDeliveryRequest {
+            organization_id: organization_id(),
+            delivery_id: delivery_id(),
+            ..Default::default()
+        };
         client.dispatch().retry_delivery(request).await.expect_err("it is refused")
     };
 
@@ -170,7 +178,11 @@ async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason(
     let disabled = client.endpoints().disable_endpoint(disable).await.expect("disabled");
     let disabled = disabled.into_inner().endpoint.expect("an endpoint");
     assert_eq!(disabled.state_reason, "maintenance until noon");
-    let test = SendTestRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
+    let test = SendTestRequest {
+        organization_id: organization_id(),
+        endpoint_id: endpoint_id(),
+        ..Default::default()
+    };
     let replay = CreateReplayRequest {
         organization_id: organization_id(),
         replay: Some(Replay {
@@ -205,6 +217,7 @@ async fn what_is_disabled_deleted_or_has_ended_refuses_requests_with_its_reason(
         organization_id: organization_id(),
         endpoint_id: endpoint_id(),
         etag: String::new(),
+        ..Default::default()
     };
     client.endpoints().delete_endpoint(delete).await.expect("deleted");
     assert_refused(&retry().await, Code::FailedPrecondition, "ENDPOINT_DELETED");
@@ -265,6 +278,7 @@ async fn a_passed_deadline_is_answered_and_the_work_goes_on() {
     let mut request = Request::new(SendTestRequest {
         organization_id: client.organization(),
         endpoint_id: endpoint.id.clone(),
+        ..Default::default()
     });
     request.set_timeout(DEADLINE);
     let refusal = dispatch.send_test(request).await.expect_err("the receiver is slow");

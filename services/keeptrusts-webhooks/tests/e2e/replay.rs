@@ -31,7 +31,8 @@ async fn create(
     validate_only: bool,
 ) -> Result<v1::Replay, Status> {
     let (organization_id, replay) = (client.organization(), Some(replay));
-    let request = v1::CreateReplayRequest { organization_id, replay, validate_only };
+    let request =
+        v1::CreateReplayRequest { organization_id, replay, validate_only, ..Default::default() };
     let created = client.dispatch().create_replay(request).await?;
     Ok(created.into_inner().replay.expect("a replay"))
 }
@@ -239,7 +240,7 @@ async fn a_replay_is_watched_to_its_end_and_listed() {
     assert_eq!(done.scheduled_count + cancelled.scheduled_count, 60);
     let request = v1::ListReplaysRequest {
         organization_id: client.organization(),
-        endpoint_id: endpoint.id.clone(),
+        endpoint_ids: vec![endpoint.id.clone()],
         page_size: 1,
         ..Default::default()
     };

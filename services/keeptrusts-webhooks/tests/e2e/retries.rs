@@ -76,6 +76,7 @@ async fn retry(client: &Client, delivery: &Delivery) {
     let request = RetryDeliveryRequest {
         organization_id: client.organization(),
         delivery_id: delivery.id.clone(),
+        ..Default::default()
     };
     client.dispatch().retry_delivery(request).await.expect("it may be retried");
 }

@@ -80,8 +80,11 @@ async fn make_everything_happen(client: &Client, receiver: &Receiver) {
     client.create_endpoint(&receiver.url("/down"), &["export.failed"]).await;
     let event_id = client.publish("export.failed", "{}").await;
     let failed = client.wait_for_state(&event_id, delivery::State::Failed).await;
-    let retry =
-        RetryDeliveryRequest { organization_id: client.organization(), delivery_id: failed.id };
+    let retry = RetryDeliveryRequest {
+        organization_id: client.organization(),
+        delivery_id: failed.id,
+        ..Default::default()
+    };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
 
     // An address and a port that are forbidden.
@@ -104,7 +107,11 @@ async fn make_everything_happen(client: &Client, receiver: &Receiver) {
     client.dispatch().cancel_delivery(cancel).await.expect("it is cancelled");
     client.wait_for_state(&event_id, delivery::State::Cancelled).await;
 
-    let test = SendTestRequest { organization_id: client.organization(), endpoint_id: good.id };
+    let test = SendTestRequest {
+        organization_id: client.organization(),
+        endpoint_id: good.id,
+        ..Default::default()
+    };
     let test = client.dispatch().send_test(test).await.expect("it is sent").into_inner();
     let test = test.delivery.expect("a delivery");
     client.wait_for_state(&test.event_id, delivery::State::Delivered).await;

@@ -52,6 +52,7 @@ async fn use_secrets(client: &Client, receiver: &Receiver) {
             secret: FIRST_SECRET.to_owned(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     let mut refused = request.clone();
     refused.endpoint.as_mut().expect("given").display_name.clear();

@@ -111,8 +111,11 @@ fn bearer() -> Bearer {
 
 /// The status of a page of the console for somebody who has signed in.
 async fn page(console: &str, services: Channel) -> u16 {
-    let request =
-        v1::CreateSessionRequest { organization_id: "default".to_owned(), expiration: None };
+    let request = v1::CreateSessionRequest {
+        organization_id: "default".to_owned(),
+        expiration: None,
+        ..Default::default()
+    };
     let opened = AccessServiceClient::new(bearer().on(services)).create_session(request).await;
     let cookie = format!("keeptrusts_console={}", opened.expect("a session").into_inner().token);
     let url = format!("{console}/webhooks");

@@ -274,8 +274,11 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     let event_id = publish_in(&client, "policy.block", &publishers(true)).await;
     let failed = |delivery: &Delivery| delivery.attempt_count > 0;
     let delivery = client.wait_for_delivery(&event_id, "was attempted", failed).await;
-    let retry =
-        RetryDeliveryRequest { organization_id: client.organization(), delivery_id: delivery.id };
+    let retry = RetryDeliveryRequest {
+        organization_id: client.organization(),
+        delivery_id: delivery.id,
+        ..Default::default()
+    };
     client.dispatch().retry_delivery(retry).await.expect("it is retried");
     let spans = spans(&collector, TRACE, &[("POST", 2)]).await;
     let attempts = named(&spans, "POST");
@@ -286,7 +289,11 @@ async fn a_test_and_a_manual_retry_are_in_the_trace_of_what_they_send() {
     assert_eq!(attempts[1].links(), [attempts[0].id(), call.id()]);
     assert_eq!(linked_traces(attempts[1]), [TRACE.to_owned(), call.trace()]);
 
-    let test = SendTestRequest { organization_id: client.organization(), endpoint_id: endpoint.id };
+    let test = SendTestRequest {
+        organization_id: client.organization(),
+        endpoint_id: endpoint.id,
+        ..Default::default()
+    };
     let answer = client.dispatch().send_test(test).await.expect("it is sent").into_inner();
     let trace = answer.delivery.expect("a delivery").trace_id;
     let send_test = "keeptrusts.webhooks.v1.DispatchService/SendTest";
@@ -457,6 +464,7 @@ async fn invariant_10_traces_hold_no_secret_no_body_and_no_path() {
             secret: "planted-secret-planted-secret".to_owned(),
             ..Endpoint::default()
         }),
+        ..Default::default()
     };
     client.endpoints().create_endpoint(request).await.expect("it is created");
     let mut event = client.event("policy.block", r#"{"customer":"planted-body"}"#);

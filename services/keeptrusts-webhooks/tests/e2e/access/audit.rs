@@ -44,13 +44,17 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
         update_mask: Some(prost_types::FieldMask {
             paths: vec!["url".to_owned(), "secret".to_owned()],
         }),
+        ..Default::default()
     };
     acme.endpoints().update_endpoint(update).await.expect("updated");
     let reveal =
         v1::RevealSecretRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
     acme.endpoints().reveal_secret(reveal).await.expect("revealed");
-    let test =
-        v1::SendTestRequest { organization_id: organization_id(), endpoint_id: endpoint_id() };
+    let test = v1::SendTestRequest {
+        organization_id: organization_id(),
+        endpoint_id: endpoint_id(),
+        ..Default::default()
+    };
     let test = acme.dispatch().send_test(test).await.expect("sent").into_inner();
     let test = test.delivery.expect("a delivery");
     let event_id = acme.publish("user.invited", "{}").await;
@@ -58,6 +62,7 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
     let retry = v1::RetryDeliveryRequest {
         organization_id: organization_id(),
         delivery_id: delivery.id.clone(),
+        ..Default::default()
     };
     acme.dispatch().retry_delivery(retry).await.expect("asked for");
 
@@ -135,14 +140,16 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
     assert_eq!(details.field_violations[0].field, "page_token");
 
     let revealed = v1::ListAuditEntriesRequest {
-        action: AuditAction::SecretRevealed.into(),
+        actions: vec![AuditAction::SecretRevealed.into()],
         actor: key_id.clone(),
-        endpoint_id: endpoint_id(),
+        endpoint_ids: vec![endpoint_id()],
         ..all.clone()
     };
     assert_eq!(list(&ann, revealed).await.entries.len(), 1);
-    let rotated =
-        v1::ListAuditEntriesRequest { action: AuditAction::SecretRotated.into(), ..all.clone() };
+    let rotated = v1::ListAuditEntriesRequest {
+        actions: vec![AuditAction::SecretRotated.into()],
+        ..all.clone()
+    };
     assert_eq!(list(&ann, rotated).await.entries, std::slice::from_ref(updated), "its secret, too");
     let by_nobody = v1::ListAuditEntriesRequest { actor: "nobody".to_owned(), ..all };
     assert_eq!(list(&ann, by_nobody).await.entries, []);
@@ -186,7 +193,7 @@ async fn a_replay_and_its_end_are_in_the_trail_of_their_endpoint() {
 
     let of_endpoint = v1::ListAuditEntriesRequest {
         organization_id: acme.organization(),
-        endpoint_id: endpoint.id.clone(),
+        endpoint_ids: vec![endpoint.id.clone()],
         ..Default::default()
     };
     let trail = list(&first, of_endpoint.clone()).await.entries;
@@ -201,7 +208,9 @@ async fn a_replay_and_its_end_are_in_the_trail_of_their_endpoint() {
     let fields: Vec<_> = trail[1].changes.iter().map(|change| change.field.as_str()).collect();
     let expected = ["scope", "event_types", "deliveries_per_second", "matched_count"];
     assert_eq!(fields, expected);
-    let only =
-        v1::ListAuditEntriesRequest { action: AuditAction::ReplayRequested.into(), ..of_endpoint };
+    let only = v1::ListAuditEntriesRequest {
+        actions: vec![AuditAction::ReplayRequested.into()],
+        ..of_endpoint
+    };
     assert_eq!(list(&first, only).await.entries, trail[1..2]);
 }

@@ -51,6 +51,7 @@ impl Caller {
                 expiration: None,
                 ..v1::Key::default()
             }),
+            ..Default::default()
         };
         self.access().create_key(request).await.expect("the key is made").into_inner()
     }

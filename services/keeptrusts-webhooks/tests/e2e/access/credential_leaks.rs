@@ -227,6 +227,7 @@ impl Scenario {
         let nameless = v1::CreateKeyRequest {
             organization_id: organization_id.clone(),
             key: Some(v1::Key { ..v1::Key::default() }),
+            ..Default::default()
         };
         self.answers.push(told(access.who_am_i(v1::WhoAmIRequest {}).await));
         self.answers.push(told(access.list_keys(list).await));
@@ -248,6 +249,7 @@ impl Scenario {
                 event_types: vec!["export.failed".to_owned()],
                 ..v1::Endpoint::default()
             }),
+            ..Default::default()
         };
         self.answers.push(told(endpoints.create_endpoint(create).await));
 

@@ -24,6 +24,7 @@ async fn make(
             }),
             ..v1::Key::default()
         }),
+        ..Default::default()
     };
     let made = caller.access().create_key(request).await?.into_inner();
     Ok((made.key.expect("a key"), made.token))

@@ -107,6 +107,7 @@ async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
         let request = v1::CreateChannelRequest {
             organization_id: organization_id(),
             channel: Some(channel(destination)),
+            ..Default::default()
         };
         let created = channels.create_channel(request).await;
         let id = created.as_ref().expect("created").get_ref().channel.clone().expect("one").id;
@@ -115,6 +116,7 @@ async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
         let test = v1::TestChannelRequest {
             organization_id: organization_id.clone(),
             channel_id: channel_id.clone(),
+            ..Default::default()
         };
         answers.push(told(channels.test_channel(test).await));
         let get = v1::GetChannelRequest { organization_id, channel_id };
@@ -128,6 +130,7 @@ async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
             url: wrong,
             ..Default::default()
         }))),
+        ..Default::default()
     };
     answers.push(told(channels.create_channel(wrong).await));
     let list = v1::ListChannelsRequest { organization_id: organization_id(), ..Default::default() };
@@ -146,6 +149,7 @@ async fn use_everything(server: &Server, receiver: &Receiver) -> Vec<String> {
             routing_key: ENDPOINTS_ROUTING_KEY.to_owned(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     answers.push(told(client.endpoints().create_endpoint(create).await));
     let event_id = client.publish("policy.block", "{}").await;

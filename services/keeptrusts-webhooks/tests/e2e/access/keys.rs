@@ -44,6 +44,7 @@ async fn a_key_is_shown_once_used_and_revoked() {
             expiration: None,
             ..v1::Key::default()
         }),
+        ..Default::default()
     };
     let refused = admin.access().create_key(everywhere).await.expect_err("not everywhere");
     assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
@@ -58,6 +59,7 @@ async fn a_key_is_shown_once_used_and_revoked() {
             })),
             ..v1::Key::default()
         }),
+        ..Default::default()
     };
     let refused = admin.access().create_key(platform).await.expect_err("nothing of it is right");
     let fields = refused.get_details_bad_request().expect("violations").field_violations;
@@ -132,6 +134,7 @@ async fn a_publisher_reads_its_own_events_only(backend: Backend) {
     let get = |event_id: &str| v1::GetEventRequest {
         organization_id: "acme".to_owned(),
         event_id: event_id.to_owned(),
+        ..Default::default()
     };
     assert!(one.ingest().get_event(get(&mine)).await.is_ok());
     let refused = one.ingest().get_event(get(&theirs)).await.expect_err("not its own");

@@ -84,6 +84,7 @@ async fn the_number_of_endpoints_of_an_organization_is_limited() {
             event_types: vec!["user.invited".to_owned()],
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     let refused = acme.endpoints().create_endpoint(third.clone()).await.expect_err("full");
     assert_eq!(assert_exhausted(&refused, "TOO_MANY_ENDPOINTS"), None, "waiting does not help");

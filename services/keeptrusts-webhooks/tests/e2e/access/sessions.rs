@@ -8,7 +8,11 @@ use super::caller::{Caller, client};
 use crate::platform::{Backend, Database, PATIENCE, Server, assert_refused, eventually};
 
 fn request(organization: &str) -> v1::CreateSessionRequest {
-    v1::CreateSessionRequest { organization_id: organization.to_owned(), expiration: None }
+    v1::CreateSessionRequest {
+        organization_id: organization.to_owned(),
+        expiration: None,
+        ..Default::default()
+    }
 }
 
 async fn open(caller: &Caller, organization: &str) -> v1::CreateSessionResponse {

@@ -79,6 +79,7 @@ async fn waiting_calls_leave_other_organizations_their_share() {
         let request = v1::SendTestRequest {
             organization_id: client.organization(),
             endpoint_id: endpoint_id.to_owned(),
+            ..Default::default()
         };
         tokio::spawn(async move { dispatch.send_test(request).await })
     };

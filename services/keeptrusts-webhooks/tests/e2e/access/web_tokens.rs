@@ -86,8 +86,11 @@ async fn a_token_of_the_issuer_gives_name_organization_and_role() {
         (told.organization_id.as_str(), told.organization_ids),
         ("", vec!["acme".to_owned(), "globex".to_owned()])
     );
-    let open =
-        |id: &str| v1::CreateSessionRequest { organization_id: id.to_owned(), expiration: None };
+    let open = |id: &str| v1::CreateSessionRequest {
+        organization_id: id.to_owned(),
+        expiration: None,
+        ..Default::default()
+    };
     let refused = both.access().create_session(open("")).await.expect_err("for which?");
     assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
     let refused = both.access().create_session(open("initech")).await.expect_err("not among them");

@@ -209,6 +209,7 @@ async fn make_endpoints(client: &Client, url: &str) {
                     payload_template: template('a'),
                     ..v1::Endpoint::default()
                 }),
+                ..Default::default()
             };
             let created = client.endpoints().create_endpoint(request).await.expect("created");
             let endpoint = created.into_inner().endpoint.expect("an endpoint");
@@ -223,6 +224,7 @@ async fn make_endpoints(client: &Client, url: &str) {
                 update_mask: Some(FieldMask {
                     paths: vec!["payload_template".to_owned(), "description".to_owned()],
                 }),
+                ..Default::default()
             };
             client.endpoints().update_endpoint(request).await.expect("updated");
         });
@@ -278,6 +280,7 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
             payload_format: PayloadFormat::Cloudevents.into(),
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     client.endpoints().create_endpoint(request).await.expect("created");
     let data = format!(r#"{{"text":"{}"}}"#, "d".repeat(DATA_BYTES - 11));
@@ -303,6 +306,7 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
         let request = v1::GetAttemptRequest {
             organization_id: client.organization(),
             attempt_id: attempt.id.clone(),
+            ..Default::default()
         };
         let got = client.dispatch().get_attempt(request).await.expect("found").into_inner();
         let got = got.attempt.expect("an attempt");
@@ -313,7 +317,11 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
         }
     }
 
-    let got = v1::GetEventRequest { organization_id: client.organization(), event_id };
+    let got = v1::GetEventRequest {
+        organization_id: client.organization(),
+        event_id,
+        ..Default::default()
+    };
     let got = client.ingest().get_event(got).await.expect("found").into_inner();
     assert!(got.event.expect("an event").body.len() > DATA_BYTES);
     let preview = v1::PreviewPayloadRequest {

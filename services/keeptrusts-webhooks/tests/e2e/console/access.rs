@@ -42,6 +42,7 @@ impl AccessClient {
                 }),
                 ..v1::Key::default()
             }),
+            ..Default::default()
         };
         let created = self.0.clone().create_key(request).await.expect("a key");
         created.into_inner().token

@@ -29,7 +29,8 @@ pub(crate) async fn create_channel(fixture: &ConsoleFixture, name: &str) -> Stri
         ..Default::default()
     };
     let organization_id = ORGANIZATION.to_owned();
-    let request = v1::CreateChannelRequest { organization_id, channel: Some(channel) };
+    let request =
+        v1::CreateChannelRequest { organization_id, channel: Some(channel), ..Default::default() };
     let created = service(fixture).create_channel(request).await.expect("it is created");
     created.into_inner().channel.expect("a channel").id
 }

@@ -84,6 +84,7 @@ impl ConsoleFixture {
                 event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
                 ..v1::Endpoint::default()
             }),
+            ..Default::default()
         };
         let answer = self.client.endpoints().create_endpoint(request).await;
         let created = answer.expect("the endpoint is created").into_inner();

@@ -127,6 +127,7 @@ impl HostileResources {
                 ..Default::default()
             }),
             update_mask: Some(prost_types::FieldMask { paths: vec!["display_name".to_owned()] }),
+            ..Default::default()
         };
         client.endpoints().update_endpoint(renamed).await.expect("it is renamed");
         let event = client.publish("policy.block", DATA).await;
@@ -231,6 +232,7 @@ async fn create(fixture: &ConsoleFixture, name: &str, description: &str) -> Stri
             event_types: vec!["policy.block".to_owned()],
             ..v1::Endpoint::default()
         }),
+        ..Default::default()
     };
     let answer = fixture.client.endpoints().create_endpoint(request).await;
     answer.expect("it is created").into_inner().endpoint.expect("an endpoint").id

@@ -27,6 +27,7 @@ async fn each_attempt_of_a_delivery_too_large_for_one_answer_is_shown_in_full() 
             payload_format: PayloadFormat::Cloudevents.into(),
             ..Endpoint::default()
         }),
+        ..Default::default()
     };
     api.endpoints().create_endpoint(request).await.expect("created");
     let data = format!(r#"{{"text":"{}"}}"#, "d".repeat(DATA_BYTES));

@@ -95,9 +95,10 @@ impl Client {
                 event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
                 ..v1::Endpoint::default()
             }),
+            ..Default::default()
         };
         let answer = self.endpoints().create_endpoint(request).await;
-        let v1::CreateEndpointResponse { endpoint, secret, standard_webhooks_secret } =
+        let v1::CreateEndpointResponse { endpoint, secret, standard_webhooks_secret, .. } =
             answer.expect("the endpoint is created").into_inner();
         assert_eq!(secret, standard_webhooks_secret, "a generated secret has one form");
         Endpoint { id: endpoint.expect("an endpoint").id, secret }
@@ -164,6 +165,7 @@ impl Client {
         let request = v1::GetDeliveryRequest {
             organization_id: self.organization(),
             delivery_id: id.to_owned(),
+            ..Default::default()
         };
         let answer = self.dispatch().get_delivery(request).await?.into_inner();
         Ok(answer.delivery.expect("a delivery"))
