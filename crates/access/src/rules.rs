@@ -45,7 +45,9 @@ fn permission_for(method: &str) -> Option<Permission> {
         "EndpointService/RevealSecret" => Permission::RevealSecrets,
         "EndpointService/ListEventTypes" => Permission::Authenticated,
 
-        "IngestService/PublishEvent" | "IngestService/BatchPublishEvents" => Permission::Publish,
+        "IngestService/PublishEvent"
+        | "IngestService/BatchPublishEvents"
+        | "IngestService/StreamEvents" => Permission::Publish,
         "IngestService/GetEvent" | "IngestService/ListEvents" => Permission::ReadEvents,
 
         "DispatchService/SendTest"
@@ -58,6 +60,7 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "DispatchService/GetAttempt"
         | "DispatchService/ListAttempts"
         | "DispatchService/WatchDeliveries"
+        | "DispatchService/WatchEvents"
         | "DispatchService/GetReplay"
         | "DispatchService/ListReplays"
         | "DispatchService/WatchReplay"

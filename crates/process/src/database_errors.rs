@@ -53,7 +53,7 @@ fn database_unavailable(problem: DatabaseProblem) -> Status {
         }
         // The database is up and serves other requests.
         ProblemScope::Rows => format!(
-            "the database cannot do this just now: {problem}. EmptyRequest was changed: try again"
+            "the database cannot do this just now: {problem}. Nothing was changed: try again"
         ),
     };
     status::unavailable(Reason::DatabaseUnavailable, message, RETRY_DELAY)

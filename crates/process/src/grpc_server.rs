@@ -19,6 +19,7 @@ mod receive;
 mod reflection;
 mod request_body;
 mod request_pools;
+mod request_stream;
 mod service_health;
 mod shutting_down;
 mod streaming_answer;
@@ -43,11 +44,13 @@ pub use gate::Gate;
 pub use in_process::InProcess;
 pub use limits::LimitFlags;
 pub use peer::Peer;
+pub use request_stream::{MessageMemory, ReceivedMessages};
 pub use service_health::ServiceHealth;
 
 use acceptor::Acceptor;
 use connection::Connection;
 use guard::Guard;
+use limits::{CONNECTION_WINDOW, STREAM_WINDOW};
 
 pub use crate::connections::{ListenError, Listener};
 
@@ -239,6 +242,8 @@ impl GrpcServer {
 fn configured_server(limits: &LimitFlags) -> Server {
     let server = Server::builder()
         .max_concurrent_streams(limits.max_streams_per_connection)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .http2_max_header_list_size(limits.max_header_bytes)

@@ -12,12 +12,13 @@ use crate::flags::IngestFlags;
 use crate::metrics;
 use crate::quota::Quota;
 
+#[derive(Clone)]
 pub struct IngestApi {
     pub(crate) log: Arc<Log>,
     pub(crate) clock: Clock,
     pub(crate) body_retention: Duration,
-    pub(crate) quota: Quota,
-    pub(crate) permits: CommitPermits,
+    pub(crate) quota: Arc<Quota>,
+    pub(crate) permits: Arc<CommitPermits>,
 }
 
 impl IngestApi {
@@ -28,13 +29,13 @@ impl IngestApi {
         flags: &IngestFlags,
     ) -> IngestServiceServer<Self> {
         metrics::register();
-        let quota = Quota::new(flags.publish_quota);
+        let quota = Arc::new(Quota::new(flags.publish_quota));
         IngestServiceServer::new(IngestApi {
             log,
             clock,
             body_retention,
             quota,
-            permits: CommitPermits::new(),
+            permits: Arc::new(CommitPermits::new()),
         })
         .max_decoding_message_size(NO_DECODING_LIMIT)
     }

@@ -40,8 +40,7 @@ impl CommitPermits {
         organization: &OrganizationId,
         events: usize,
     ) -> Result<KeyedPermit, Status> {
-        let events = u32::try_from(events).unwrap_or(u32::MAX);
-        let acquired = timeout(ACQUIRE_TIMEOUT, self.0.acquire(organization, events)).await;
+        let acquired = timeout(ACQUIRE_TIMEOUT, self.wait(organization, events)).await;
         acquired.map_err(|_| {
             let (limit, remedy) = (LimitReached::Share, "whose limit is fixed");
             refused_requests::record(METRIC_NAME, organization, limit, remedy);
@@ -49,6 +48,11 @@ impl CommitPermits {
             let delay = Duration::from_secs(1);
             status::resource_exhausted_for(delay, Reason::TooManyRequests, message)
         })
+    }
+
+    /// Like [`acquire`](Self::acquire), however long it takes: for streams, which can be slowed down.
+    pub(crate) async fn wait(&self, organization: &OrganizationId, events: usize) -> KeyedPermit {
+        self.0.acquire(organization, u32::try_from(events).unwrap_or(u32::MAX)).await
     }
 }
 

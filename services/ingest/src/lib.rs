@@ -4,6 +4,7 @@
 mod accept;
 mod api;
 mod commit_permits;
+mod event_stream;
 pub mod flags;
 mod metrics;
 mod quota;
@@ -21,9 +22,10 @@ use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
 use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Operation};
 use tokio::time::timeout;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::commit_permits::MAX_EVENTS_PER_APPEND;
+use crate::event_stream::Acknowledgements;
 
 pub use api::IngestApi;
 
@@ -126,16 +128,6 @@ impl IngestApi {
 
 #[tonic::async_trait]
 impl IngestService for IngestApi {
-    type StreamEventsStream =
-        tonic::codegen::tokio_stream::Pending<Result<v1::StreamEventsResponse, Status>>;
-
-    async fn stream_events(
-        &self,
-        _request: Request<tonic::Streaming<v1::StreamEventsRequest>>,
-    ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        Err(Status::unimplemented("SHAPE"))
-    }
-
     async fn publish_event(
         &self,
         request: Request<v1::PublishEventRequest>,
@@ -157,6 +149,15 @@ impl IngestService for IngestApi {
             }),
         });
         Ok(Response::new(v1::BatchPublishEventsResponse { results: results.collect() }))
+    }
+
+    type StreamEventsStream = Acknowledgements;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        Ok(Response::new(self.publish_stream(request)?))
     }
 
     async fn get_event(

@@ -25,9 +25,7 @@ impl Quota {
 
     /// Counts events. RESOURCE_EXHAUSTED with a retry delay if the organization is too fast.
     pub(crate) fn take(&self, organization: &OrganizationId, events: usize) -> Result<(), Status> {
-        if self.limiter.len() > MAX_ORGANIZATIONS {
-            self.limiter.retain_recent();
-        }
+        self.forget_unlimited();
         let Some(events) = u32::try_from(events).ok().and_then(NonZeroU32::new) else {
             return Ok(());
         };
@@ -37,6 +35,18 @@ impl Quota {
             // Never happens: this is more than the quota of a second, and a batch fits into the
             // smallest quota.
             Err(_) => Err(too_fast(Duration::from_secs(1))),
+        }
+    }
+
+    /// Counts an event. Error: the organization is too fast, and how long until it may publish one.
+    pub(crate) fn take_one(&self, organization: &OrganizationId) -> Result<(), Duration> {
+        self.forget_unlimited();
+        self.limiter.check_key(organization).map_err(|not_until| wait(&not_until))
+    }
+
+    fn forget_unlimited(&self) {
+        if self.limiter.len() > MAX_ORGANIZATIONS {
+            self.limiter.retain_recent();
         }
     }
 }

@@ -37,6 +37,18 @@ impl TryFrom<v1::PublishEventRequest> for Publish {
 }
 
 impl Publish {
+    /// An item of a stream, whose first item has named the organization.
+    pub fn of_stream(
+        organization_id: &OrganizationId,
+        request: Option<v1::PublishEventRequest>,
+    ) -> Result<Publish, Violations> {
+        let mut violations = Violations::default();
+        let given = request.ok_or_else(|| Violation::new("request", "is required: the event"));
+        let Some(request) = violations.check(given) else { return Err(violations) };
+        let own = organization_of_item(organization_id, &request.organization_id, "stream");
+        Publish::of(own, request)
+    }
+
     fn of(
         organization_id: Result<OrganizationId, Violation>,
         request: v1::PublishEventRequest,
@@ -102,7 +114,7 @@ impl TryFrom<v1::BatchPublishEventsRequest> for PublishBatch {
             return Err(violations);
         };
         let publish = |event: v1::PublishEventRequest| {
-            let own = organization_of_item(&organization_id, &event.organization_id);
+            let own = organization_of_item(&organization_id, &event.organization_id, "batch");
             Publish::of(own, event)
         };
         let events = events.into_iter().map(publish).collect();
@@ -119,11 +131,15 @@ fn batch(events: Vec<v1::PublishEventRequest>) -> Result<Vec<v1::PublishEventReq
     Err(Violation::new("requests", description))
 }
 
-fn organization_of_item(batch: &OrganizationId, item: &str) -> Result<OrganizationId, Violation> {
-    if item.is_empty() || item == batch.as_str() {
-        return Ok(batch.clone());
+fn organization_of_item(
+    own: &OrganizationId,
+    item: &str,
+    whole: &str,
+) -> Result<OrganizationId, Violation> {
+    if item.is_empty() || item == own.as_str() {
+        return Ok(own.clone());
     }
-    Err(Violation::new("organization_id", "must be empty, or that of the batch"))
+    Err(Violation::new("organization_id", format!("must be empty, or that of the {whole}")))
 }
 
 /// One event of an organization: the request of GetEvent.

@@ -95,6 +95,8 @@ reasons! {
     TooManyRequests "TOO_MANY_REQUESTS";
     /// The key or the organization has as many watches as it may have.
     TooManyWatches "TOO_MANY_WATCHES";
+    /// The key or the organization has as many streams of events as it may have.
+    TooManyStreams "TOO_MANY_STREAMS";
     /// The request is larger than this server accepts.
     RequestTooLarge "REQUEST_TOO_LARGE";
     /// The request has more headers than this server accepts.

@@ -1,4 +1,4 @@
-//! Telemetry of each gRPC call: its span, its duration, and its trace's id in errors.
+//! Telemetry of each gRPC call: its span, its duration, and its trace's id in every answer.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use keeptrusts_webhooks_contracts::api::trace_context_of;
 use keeptrusts_webhooks_contracts::status::{ERROR_DOMAIN, Reason};
@@ -18,6 +18,9 @@ use tonic_types::StatusExt;
 use tracing::Span;
 
 use super::{decode_errors, methods};
+
+/// The metadata of every answer that has the request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Reports a call when its answer has been sent, or when the client has gone.
 pub(super) struct CallTelemetry {
@@ -41,30 +44,56 @@ impl CallTelemetry {
         self.call.span().clone()
     }
 
-    /// An error finishes the call at once; another answer does when its last byte has been sent.
+    /// Adds the request's id. An error finishes the call at once; another answer does when its last byte
+    /// has been sent.
     pub(super) fn answer(mut self, response: Response<Body>) -> Response<Body> {
-        match Status::from_header_map(response.headers()).map(decode_errors::as_invalid_argument) {
-            Some(status) if status.code() != Code::Ok => {
+        let request_id = self.request_id();
+        let mut response = match error_in(response.headers()) {
+            Some(status) => {
                 self.finish(status.code());
-                self.with_request_info(status).unwrap_or(response)
+                let status = self.with_request_info(status);
+                status.map_or(response, Status::into_http)
             }
-            _ => response.map(|body| Body::new(ReportedBody { body, telemetry: self })),
+            None => response.map(|body| Body::new(ReportedBody { body, telemetry: self })),
+        };
+        if let Ok(request_id) = HeaderValue::try_from(request_id) {
+            response.headers_mut().insert(REQUEST_ID, request_id);
         }
+        response
     }
 
-    /// Adds google.rpc.RequestInfo to an error. Its request_id is the trace's id.
-    fn with_request_info(&self, status: Status) -> Option<Response<Body>> {
+    /// The id of the call's trace, by which its spans and log lines are found.
+    fn request_id(&self) -> String {
+        self.call.trace().trace_id.to_string()
+    }
+
+    /// Adds google.rpc.RequestInfo to an error.
+    fn with_request_info(&self, status: Status) -> Option<Status> {
         let mut details = status.check_error_details().ok()?;
         // The router and the generated servers answer this by themselves, for unknown methods.
         if status.code() == Code::Unimplemented && details.error_info().is_none() {
             let reason = Reason::MethodNotFound.name();
             details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
         }
-        details.set_request_info(self.call.trace().trace_id.to_string(), "");
+        details.set_request_info(self.request_id(), "");
         let (code, message) = (status.code(), status.message().to_owned());
         let metadata = status.metadata().clone();
-        let status = Status::with_error_details_and_metadata(code, message, details, metadata);
-        Some(status.into_http())
+        Some(Status::with_error_details_and_metadata(code, message, details, metadata))
+    }
+
+    /// Finishes the call with the status in its trailers. An error gets google.rpc.RequestInfo, as one
+    /// in the headers has.
+    fn end(&mut self, trailers: HeaderMap) -> HeaderMap {
+        let Some(status) = error_in(&trailers) else {
+            self.finish(code_of(&trailers));
+            return trailers;
+        };
+        self.finish(status.code());
+        let mut with_info = HeaderMap::new();
+        match self.with_request_info(status).map(|status| status.add_header(&mut with_info)) {
+            Some(Ok(())) => with_info,
+            _ => trailers,
+        }
     }
 
     fn finish(&mut self, code: Code) {
@@ -103,16 +132,20 @@ impl http_body::Body for ReportedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.telemetry.finish(code_of(trailers));
-                }
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => match frame.into_trailers() {
+                Ok(trailers) => Some(Ok(Frame::trailers(self.telemetry.end(trailers)))),
+                Err(data) => Some(Ok(data)),
+            },
+            Some(Err(status)) => {
+                self.telemetry.finish(status.code());
+                Some(Err(status))
             }
-            Some(Err(status)) => self.telemetry.finish(status.code()),
-            None => self.telemetry.finish(Code::Ok),
-        }
+            None => {
+                self.telemetry.finish(Code::Ok);
+                None
+            }
+        };
         Poll::Ready(frame)
     }
 
@@ -123,6 +156,12 @@ impl http_body::Body for ReportedBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// The error in the headers or trailers of an answer.
+fn error_in(headers: &HeaderMap) -> Option<Status> {
+    let status = Status::from_header_map(headers).map(decode_errors::as_invalid_argument);
+    status.filter(|status| status.code() != Code::Ok)
 }
 
 fn code_of(trailers: &HeaderMap) -> Code {

@@ -29,7 +29,8 @@ use super::methods::{self, CallKind};
 use super::peer::Peer;
 use super::receive::receive;
 use super::request_body::request_body;
-use super::request_pools::{Holder, PoolKind, RequestPools, Share};
+use super::request_pools::{Holder, PoolKind, RequestPools, Share, StreamKind};
+use super::request_stream::{RequestStreamCall, request_stream};
 use super::shutting_down::shutting_down;
 use super::streaming_answer::{StreamingAnswer, StreamingCall};
 use super::unary_answer::{self, UnaryCall};
@@ -141,7 +142,7 @@ impl Guard {
         let (mut parts, body) = request.into_parts();
         let kind = methods::kind_of(parts.uri.path());
         let purpose = match kind {
-            CallKind::Publish => Purpose::Publishing,
+            CallKind::Publish | CallKind::PublishStream => Purpose::Publishing,
             _ => Purpose::Other,
         };
         let address = Holder::at(Peer::of(&parts.extensions));
@@ -154,6 +155,12 @@ impl Guard {
         };
         let share = self.pools.take(pool, &address, purpose)?;
         let caller = self.gate.admit(&parts).await?;
+        if let (CallKind::PublishStream, Some(method)) = (kind, methods::of(parts.uri.path())) {
+            drop(share);
+            let holder = caller.as_ref().map_or(address, Holder::of);
+            let request = Request::from_parts(parts, body);
+            return self.stream_request(request, method, holder, caller, deadline).await;
+        }
         let gate = Arc::clone(&self.gate);
         let body = request_body(body, gate, caller.clone(), self.request_body_timeout);
         if let Some(caller) = &caller {
@@ -182,9 +189,10 @@ impl Guard {
         let request = Request::from_parts(parts, body);
         let mut shares = vec![running];
         match (kind, &caller) {
-            (CallKind::Watch, Some(watcher)) => {
-                let watching = self.pools.take_watch(&holder, watcher)?;
-                return self.stream(request, caller, deadline, encoding, watching.into()).await;
+            (CallKind::Watch, watcher) => {
+                let watching =
+                    self.pools.take_stream(StreamKind::Watch, &holder, watcher.as_ref())?;
+                return self.stream(request, caller, deadline, encoding, watching).await;
             }
             (CallKind::Wait, _) => {
                 shares.push(self.pools.take(PoolKind::Waiting, &holder, purpose)?)
@@ -204,7 +212,41 @@ impl Guard {
         unary_answer::buffered(answer, call).await
     }
 
-    /// Calls a method that streams. Its shares are held until the stream ends.
+    /// Calls a method whose request is a stream. The request tells the service when to end its answer.
+    async fn stream_request(
+        &mut self,
+        request: Request<Body>,
+        method: &'static methods::Method,
+        holder: Holder,
+        caller: Option<Caller>,
+        deadline: Option<Deadline>,
+    ) -> Result<Response<Body>, Status> {
+        let shares = self.pools.take_stream(StreamKind::Publish, &holder, caller.as_ref())?;
+        let (mut parts, body) = request.into_parts();
+        if let Some(caller) = &caller {
+            parts.extensions.insert(caller.clone());
+        }
+        let call = RequestStreamCall {
+            method,
+            encoding: Encoding::of_request(&parts.headers)?,
+            memory: self.pools.memory(holder, Purpose::Publishing),
+            max_message_bytes: self.max_request_bytes,
+            message_timeout: self.request_body_timeout,
+            gate: Arc::clone(&self.gate),
+            caller,
+            deadline,
+            shutdown: self.shutdown.clone(),
+        };
+        let (body, received) = request_stream(body, call);
+        // The service gets inflated messages, and compresses nothing itself.
+        parts.headers.remove(ENCODING);
+        parts.extensions.insert(received);
+        let Ok(answer) = self.routes.call(Request::from_parts(parts, body)).await;
+        let call = StreamingCall::ended_by_service(Arc::clone(&self.gate), shares);
+        Ok(answer.map(|body| Body::new(StreamingAnswer::new(body, call))))
+    }
+
+    /// Calls a method that streams its answer. Its shares are held until the stream ends.
     async fn stream(
         &mut self,
         request: Request<Body>,

@@ -15,11 +15,15 @@ pub const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;
 pub const MAX_REQUESTS_IN_FLIGHT: u32 = 4_096;
 /// Bytes of the requests in flight: their messages, encoded and decoded, and then their answers.
 pub const MAX_REQUEST_MEMORY: u32 = 512 * 1024 * 1024;
-/// Streams (WatchDeliveries, WatchReplay).
+/// Watches (WatchDeliveries, WatchEvents, WatchReplay).
 pub const MAX_WATCHES: u32 = 2_048;
-/// Streams of one key, or of one subject of web tokens.
+/// Watches of one key, or of one subject of web tokens.
 pub const MAX_WATCHES_PER_KEY: u32 = 256;
-/// How long the server waits for the body of a request.
+/// Streams of events (StreamEvents).
+pub const MAX_PUBLISH_STREAMS: u32 = 1_024;
+/// Streams of events of one key, or of one subject of web tokens.
+pub const MAX_PUBLISH_STREAMS_PER_KEY: u32 = 64;
+/// How long the server waits for the body of a request, or for one message of a stream.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers of a request. gRPC itself needs about ten.
 pub const MAX_HEADERS: u32 = 100;
@@ -59,6 +63,15 @@ pub const MAX_CONCURRENT_CALLS: u32 = 32;
 pub const WAITING_DIVISOR: u64 = 8;
 /// The memory of requests holds at least this many requests of the largest size.
 pub const MIN_REQUESTS_IN_MEMORY: u64 = 16;
+/// How long a stream of requests waits for the memory of its next message. Then it ends.
+pub const MAX_MEMORY_WAIT: Duration = Duration::from_secs(10);
+/// How often it looks whether there is memory now.
+pub const MEMORY_RETRY: Duration = Duration::from_millis(50);
+/// Bytes of one request that the client may send ahead of what the server reads. The default of hyper.
+pub const STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all requests of a connection together. More than one request has, so that a stream of
+/// events that is slowed down does not hold up the other requests of its connection.
+pub const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// Answers up to this size do not count against the memory; larger ones are sent in pieces of it.
 /// The default size of an HTTP/2 frame.
 pub const FREE_ANSWER_BYTES: usize = 16 * 1024;
@@ -116,11 +129,13 @@ pub struct LimitFlags {
     )]
     pub max_request_memory: u32,
 
-    /// How long the body of a request may take to come; then the answer is DEADLINE_EXCEEDED.
+    /// How long the body of a request may take to come, or a message of a stream from its first byte
+    /// to its last; then the answer is DEADLINE_EXCEEDED.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub request_body_timeout: Duration,
 
-    /// How many streams (WatchDeliveries, WatchReplay) there may be; more are answered UNAVAILABLE.
+    /// How many watches (WatchDeliveries, WatchEvents, WatchReplay) there may be; more are answered
+    /// UNAVAILABLE.
     ///
     /// An organization may have as many as are left for others; more are answered
     /// RESOURCE_EXHAUSTED.
@@ -140,6 +155,27 @@ pub struct LimitFlags {
         value_parser = whole_number::<u32>(1..)
     )]
     pub max_watches_per_key: u32,
+
+    /// How many streams of events (StreamEvents) there may be; more are answered UNAVAILABLE.
+    ///
+    /// An organization may have as many as are left for others; more are answered
+    /// RESOURCE_EXHAUSTED.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = MAX_PUBLISH_STREAMS,
+        value_parser = whole_number::<u32>(1..)
+    )]
+    pub max_publish_streams: u32,
+
+    /// How many of them one key may have, or one subject of web tokens, its sessions included.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = MAX_PUBLISH_STREAMS_PER_KEY,
+        value_parser = whole_number::<u32>(1..)
+    )]
+    pub max_publish_streams_per_key: u32,
 
     /// How many requests may be in flight on one connection; clients hold further ones back.
     #[arg(
@@ -256,6 +292,8 @@ impl Default for LimitFlags {
             request_body_timeout: REQUEST_BODY_TIMEOUT,
             max_watches: MAX_WATCHES,
             max_watches_per_key: MAX_WATCHES_PER_KEY,
+            max_publish_streams: MAX_PUBLISH_STREAMS,
+            max_publish_streams_per_key: MAX_PUBLISH_STREAMS_PER_KEY,
             max_streams_per_connection: MAX_STREAMS_PER_CONNECTION,
             max_headers: MAX_HEADERS,
             max_header_bytes: MAX_HEADER_BYTES,

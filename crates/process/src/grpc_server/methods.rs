@@ -32,7 +32,9 @@ pub(super) enum CallKind {
     Answer,
     /// Waits for somebody else: a receiver, a renderer.
     Wait,
-    /// Streams until the client ends it.
+    /// Publishes a stream of events: the request is a stream.
+    PublishStream,
+    /// Streams its answer until the client ends it.
     Watch,
     /// Streams without a key: reflection, and watches of health.
     Open,
@@ -40,10 +42,11 @@ pub(super) enum CallKind {
     Health,
 }
 
-/// The calls that publish or wait. Streaming is in the descriptors.
-const KINDS: [(&str, CallKind); 5] = [
+/// The calls that publish or wait. That answers are streams is in the descriptors.
+const KINDS: [(&str, CallKind); 6] = [
     ("IngestService/PublishEvent", CallKind::Publish),
     ("IngestService/BatchPublishEvents", CallKind::Publish),
+    ("IngestService/StreamEvents", CallKind::PublishStream),
     ("DispatchService/SendTest", CallKind::Wait),
     ("NotificationService/TestChannel", CallKind::Wait),
     ("EndpointService/PreviewPayload", CallKind::Wait),
@@ -214,13 +217,25 @@ mod tests {
     }
 
     #[test]
-    fn no_request_is_a_stream() {
-        // Requests are received whole before they run, which streamed requests could not be.
+    fn the_requests_that_are_streams_are_read_message_by_message_and_all_others_whole() {
+        // A streamed request that was received whole would wait for its client to end it. Another
+        // request that was read by messages could have a second one, which no service expects.
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
-        let methods = files.iter().flat_map(|file| &file.service).flat_map(|it| &it.method);
+        let services =
+            files.iter().flat_map(|file| file.service.iter().map(move |it| (file.package(), it)));
+        let methods = services.flat_map(|(package, service)| {
+            let name = |method: &str| format!("{package}.{}/{method}", service.name());
+            service.method.iter().map(move |method| (name(method.name()), method))
+        });
         assert!(methods.clone().count() > 25);
-        for method in methods {
-            assert!(!method.client_streaming(), "{}", method.name());
+        let kinds = read();
+        for (name, method) in methods {
+            let by_message = kinds[&name].kind == CallKind::PublishStream;
+            assert_eq!(by_message, method.client_streaming(), "{name}");
         }
+        assert_eq!(
+            kind_of("/keeptrusts.webhooks.v1.IngestService/StreamEvents"),
+            CallKind::PublishStream
+        );
     }
 }

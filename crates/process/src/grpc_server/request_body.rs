@@ -55,7 +55,7 @@ async fn expired(gate: Arc<dyn Gate>, caller: Option<Caller>, timeout: Duration)
     }
 }
 
-fn too_slow(timeout: Duration) -> Status {
+pub(super) fn too_slow(timeout: Duration) -> Status {
     status::deadline_exceeded_for(format!(
         "the request had not come after {timeout:?}, and nothing was done: send all of it at once; operators can permit more with --request-body-timeout"
     ))

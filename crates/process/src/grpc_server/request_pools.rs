@@ -11,10 +11,12 @@ use bytes::Bytes;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::access::{Caller, OrganizationScope};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use super::limits::{
-    LimitFlags, MAX_OPEN_CALLS, MIN_REQUESTS_IN_MEMORY, RETRY_DELAY, WAITING_DIVISOR,
+    LimitFlags, MAX_MEMORY_WAIT, MAX_OPEN_CALLS, MEMORY_RETRY, MIN_REQUESTS_IN_MEMORY, RETRY_DELAY,
+    WAITING_DIVISOR,
 };
 use super::peer::Peer;
 use crate::connections::network_of;
@@ -75,6 +77,8 @@ pub(super) struct RequestPools {
     waiting: Arc<Pool>,
     watches: Arc<Pool>,
     watches_of_caller: Arc<Pool>,
+    publish_streams: Arc<Pool>,
+    publish_streams_of_caller: Arc<Pool>,
     open: Arc<Pool>,
     health: Arc<Pool>,
 }
@@ -89,24 +93,37 @@ pub(super) enum PoolKind {
     Running,
     /// Running requests that wait for somebody else, such as a receiver.
     Waiting,
-    /// Streams, of all callers of an organization.
+    /// Watches, of all callers of an organization.
     Watches,
-    /// Streams of one caller.
+    /// Watches of one caller.
     WatchesOfCaller,
+    /// Streams of events, of all callers of an organization.
+    PublishStreams,
+    /// Streams of events of one caller.
+    PublishStreamsOfCaller,
     /// Streams that need no key: reflection, and watches of health.
     Open,
     /// Health checks.
     Health,
 }
 
+/// What a stream is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StreamKind {
+    Watch,
+    Publish,
+}
+
 impl PoolKind {
-    const ALL: [PoolKind; 8] = [
+    const ALL: [PoolKind; 10] = [
         PoolKind::Arriving,
         PoolKind::Memory,
         PoolKind::Running,
         PoolKind::Waiting,
         PoolKind::Watches,
         PoolKind::WatchesOfCaller,
+        PoolKind::PublishStreams,
+        PoolKind::PublishStreamsOfCaller,
         PoolKind::Open,
         PoolKind::Health,
     ];
@@ -120,6 +137,8 @@ impl PoolKind {
             PoolKind::Waiting => "waiting",
             PoolKind::Watches => "watches",
             PoolKind::WatchesOfCaller => "watches_of_caller",
+            PoolKind::PublishStreams => "publish_streams",
+            PoolKind::PublishStreamsOfCaller => "publish_streams_of_caller",
             PoolKind::Open => "open",
             PoolKind::Health => "health",
         }
@@ -134,6 +153,8 @@ impl PoolKind {
             PoolKind::Memory => "see --max-request-memory",
             PoolKind::Watches => "see --max-watches",
             PoolKind::WatchesOfCaller => "see --max-watches-per-key",
+            PoolKind::PublishStreams => "see --max-publish-streams",
+            PoolKind::PublishStreamsOfCaller => "see --max-publish-streams-per-key",
             PoolKind::Open | PoolKind::Health => "whose limit is fixed",
         }
     }
@@ -153,6 +174,10 @@ impl RequestPools {
             waiting: Pool::new(requests.div_ceil(WAITING_DIVISOR)),
             watches: Pool::new(u64::from(limits.max_watches)),
             watches_of_caller: Pool::per_holder(u64::from(limits.max_watches_per_key)),
+            publish_streams: Pool::new(u64::from(limits.max_publish_streams)),
+            publish_streams_of_caller: Pool::per_holder(u64::from(
+                limits.max_publish_streams_per_key,
+            )),
             open: Pool::new(MAX_OPEN_CALLS),
             health: Pool::new(MAX_OPEN_CALLS),
         })
@@ -183,16 +208,23 @@ impl RequestPools {
     }
 
     /// A stream counts twice: for its caller, and for the caller's organization.
-    pub(super) fn take_watch(
+    pub(super) fn take_stream(
         &self,
+        kind: StreamKind,
         holder: &Holder,
-        caller: &Caller,
-    ) -> Result<[Share; 2], Status> {
-        let own = Holder::Actor(Arc::clone(&caller.actor));
-        Ok([
-            self.take(PoolKind::WatchesOfCaller, &own, Purpose::Other)?,
-            self.take(PoolKind::Watches, holder, Purpose::Other)?,
-        ])
+        caller: Option<&Caller>,
+    ) -> Result<Vec<Share>, Status> {
+        let (of_caller, of_all) = match kind {
+            StreamKind::Watch => (PoolKind::WatchesOfCaller, PoolKind::Watches),
+            StreamKind::Publish => (PoolKind::PublishStreamsOfCaller, PoolKind::PublishStreams),
+        };
+        let mut shares = Vec::new();
+        if let Some(caller) = caller {
+            let own = Holder::Actor(Arc::clone(&caller.actor));
+            shares.push(self.take(of_caller, &own, Purpose::Other)?);
+        }
+        shares.push(self.take(of_all, holder, Purpose::Other)?);
+        Ok(shares)
     }
 
     fn pool(&self, pool: PoolKind) -> &Arc<Pool> {
@@ -203,6 +235,8 @@ impl RequestPools {
             PoolKind::Waiting => &self.waiting,
             PoolKind::Watches => &self.watches,
             PoolKind::WatchesOfCaller => &self.watches_of_caller,
+            PoolKind::PublishStreams => &self.publish_streams,
+            PoolKind::PublishStreamsOfCaller => &self.publish_streams_of_caller,
             PoolKind::Open => &self.open,
             PoolKind::Health => &self.health,
         }
@@ -224,6 +258,23 @@ impl RequestMemory {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Status> {
         let grown = self.share.grow(self.purpose, bytes as u64);
         grown.map_err(|limit| refused(PoolKind::Memory, self.share.holder(), limit))
+    }
+
+    /// Like [`grow`](Self::grow), but waits for a while if there is no memory now.
+    pub(super) async fn grow_patiently(&mut self, bytes: usize) -> Result<(), Status> {
+        let latest = Instant::now() + MAX_MEMORY_WAIT;
+        loop {
+            match self.share.grow(self.purpose, bytes as u64) {
+                Ok(()) => return Ok(()),
+                Err(_) if Instant::now() < latest => sleep(MEMORY_RETRY).await,
+                Err(limit) => return Err(refused(PoolKind::Memory, self.share.holder(), limit)),
+            }
+        }
+    }
+
+    /// All of it, as a share of its own.
+    pub(super) fn split_all(&mut self) -> Share {
+        self.share.split_off(u64::MAX)
     }
 
     /// Releases the request's bytes and takes the answer's. Only the answer of a method that reads
@@ -281,6 +332,13 @@ fn refused(pool: PoolKind, holder: &Holder, limit: LimitReached) -> Status {
                 RETRY_DELAY,
                 Reason::TooManyWatches,
                 "as much is watched by this key, or by the organization, as may be: end a stream, or share one among those who look",
+            )
+        }
+        (LimitReached::Share, PoolKind::PublishStreams | PoolKind::PublishStreamsOfCaller) => {
+            status::resource_exhausted_for(
+                RETRY_DELAY,
+                Reason::TooManyStreams,
+                "this key, or the organization, has as many streams of events as it may have: publish on one that is open, or end one",
             )
         }
         (LimitReached::Share, PoolKind::Memory) => status::resource_exhausted_for(

@@ -142,6 +142,12 @@ impl http_body::Body for StreamingAnswer {
 }
 
 impl StreamingCall {
+    /// A call that its service ends, also when the process shuts down.
+    pub(super) fn ended_by_service(gate: Arc<dyn Gate>, shares: Vec<Share>) -> StreamingCall {
+        let shutdown = CancellationToken::new();
+        StreamingCall { shutdown, deadline: None, gate, caller: None, _shares: shares }
+    }
+
     fn reasons(&self) -> Reasons {
         let (gate, caller) = (Arc::clone(&self.gate), self.caller.clone());
         let access_ended = async move {
