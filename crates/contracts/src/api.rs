@@ -35,7 +35,8 @@ pub use authorized_request::{AuthorizedRequest, HasOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
     AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,
-    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, invalid_resume_token,
+    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, WatchEvents,
+    invalid_resume_token,
 };
 pub use endpoint_requests::{
     CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,

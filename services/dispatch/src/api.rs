@@ -6,14 +6,16 @@ mod changes;
 mod delivery_states;
 mod dispatch_api;
 mod replays;
+mod resuming;
 mod send_test;
 mod stats;
 mod summary;
 mod watch;
+mod watch_events;
 
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
+    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -34,15 +36,6 @@ const SHORT_STATS_HOURS: u32 = 48;
 
 #[tonic::async_trait]
 impl DispatchService for DispatchApi {
-    type WatchEventsStream = futures_util::stream::Pending<Result<v1::WatchEventsResponse, Status>>;
-
-    async fn watch_events(
-        &self,
-        _request: Request<v1::WatchEventsRequest>,
-    ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        Err(Status::unimplemented("SHAPE"))
-    }
-
     async fn send_test(
         &self,
         request: Request<v1::SendTestRequest>,
@@ -195,6 +188,16 @@ impl DispatchService for DispatchApi {
     ) -> Result<Response<Self::WatchDeliveriesStream>, Status> {
         let AuthorizedRequest { request, .. } = AuthorizedRequest::<WatchDeliveries>::of(request)?;
         Ok(Response::new(self.watch(request).await?))
+    }
+
+    type WatchEventsStream = watch_events::EventStream;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<WatchEvents>::of(request)?;
+        Ok(Response::new(DispatchApi::watch_events(self, request).await?))
     }
 
     async fn get_endpoint_stats(

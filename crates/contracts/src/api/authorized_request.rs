@@ -114,4 +114,5 @@ of_organization!(
     UpdateChannel,
     UpdateEndpoint,
     WatchDeliveries,
+    WatchEvents,
 );

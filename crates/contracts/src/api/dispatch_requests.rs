@@ -9,9 +9,11 @@ use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{enums, event_types, id, ids, interval, optional_id, optional_time};
+use super::payload_format::previewed_payload_format;
 use super::{Page, ResumePoint, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
@@ -219,6 +221,38 @@ impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
         match (organization_id, endpoint_id, resume) {
             (Some(organization_id), Some(endpoint_id), Some(resume)) => {
                 Ok(WatchDeliveries { organization_id, endpoint_id, resume })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+/// WatchEvents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchEvents {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// Only events of one of these types. Empty: all.
+    pub event_types: Vec<EventType>,
+    /// The format that events are rendered in. A template in it has not been compiled yet.
+    pub payload_format: PayloadFormat<()>,
+    /// Where to resume. None: the watch begins now.
+    pub resume: Option<ResumePoint>,
+}
+
+impl TryFrom<v1::WatchEventsRequest> for WatchEvents {
+    type Error = Violations;
+
+    fn try_from(request: v1::WatchEventsRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let event_types = violations.check_all(event_types(&request.event_types));
+        let payload_format = violations
+            .check_all(previewed_payload_format(request.payload_format, request.payload_template));
+        let resume = violations.check(resume_point(&request.resume_token));
+        match (organization_id, event_types, payload_format, resume) {
+            (Some(organization_id), Some(event_types), Some(payload_format), Some(resume)) => {
+                Ok(WatchEvents { organization_id, event_types, payload_format, resume })
             }
             _ => Err(violations),
         }

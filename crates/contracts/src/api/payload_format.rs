@@ -24,7 +24,7 @@ pub(super) fn new_payload_format(
     }
 }
 
-/// The format of a preview, which needs no routing key.
+/// The format of a preview or of watched events, which needs no routing key.
 pub(super) fn previewed_payload_format(
     format: i32,
     template: String,

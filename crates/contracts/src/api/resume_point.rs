@@ -1,4 +1,4 @@
-//! The resume token of WatchDeliveries.
+//! The resume tokens of WatchDeliveries and WatchEvents.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

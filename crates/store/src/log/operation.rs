@@ -9,6 +9,7 @@ use bytes::Bytes;
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::entity::Entity;
+use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
@@ -155,6 +156,25 @@ impl Record {
     /// Identifies it without its position.
     pub fn name(&self) -> RecordName {
         RecordName { stream: self.stream, version: self.version }
+    }
+
+    /// The event that the record says was accepted. None: it says something else.
+    pub fn accepted_event(&self) -> Option<Event> {
+        let (Fact::EventAccepted(accepted), Stream::Event(id)) = (&self.fact, self.stream) else {
+            return None;
+        };
+        Some(Event {
+            id,
+            organization_id: self.organization_id.clone(),
+            event_type: accepted.event_type,
+            event_time: accepted.event_time,
+            create_time: self.recorded_at,
+            body: accepted.body,
+            idempotency: accepted.idempotency.clone(),
+            trace_id: self.metadata.trace.as_ref().map(|trace| trace.trace_id),
+            publisher: self.metadata.actor.clone(),
+            position: self.position,
+        })
     }
 }
 

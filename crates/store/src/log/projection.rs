@@ -265,20 +265,9 @@ impl Fold {
     pub fn apply(&mut self, record: &Record) -> Result<(), LogDamage> {
         match (&record.fact, record.stream) {
             (Fact::Endpoint(fact), Stream::Endpoint(id)) => self.apply_endpoint(id, fact, record),
-            (Fact::EventAccepted(accepted), Stream::Event(id)) => {
+            (Fact::EventAccepted(_), Stream::Event(_)) => {
                 check_succession(record, true, Version(1))?;
-                self.changes.events.push(Event {
-                    id,
-                    organization_id: record.organization_id.clone(),
-                    event_type: accepted.event_type,
-                    event_time: accepted.event_time,
-                    create_time: record.recorded_at,
-                    body: accepted.body,
-                    idempotency: accepted.idempotency.clone(),
-                    trace_id: record.metadata.trace.as_ref().map(|trace| trace.trace_id),
-                    publisher: record.metadata.actor.clone(),
-                    position: record.position,
-                });
+                self.changes.events.extend(record.accepted_event());
                 Ok(())
             }
             (Fact::DeliveriesScheduled(scheduled), Stream::Event(event_id)) => {

@@ -15,6 +15,7 @@ use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::LogWriter;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
+use keeptrusts_webhooks_rendering::{Renderer, RendererLimits};
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -27,6 +28,8 @@ pub struct DispatchApi {
     pub(super) clock: Clock,
     pub(super) body_retention: Duration,
     pub(super) watched: WatchedOrganizations,
+    /// For watches, which must not delay deliveries. Each renders one event at a time.
+    pub(super) renderer: Renderer,
     /// Ends waits for a test's outcome, which would otherwise delay a shutdown.
     pub(super) shutdown: CancellationToken,
 }
@@ -41,7 +44,8 @@ impl DispatchApi {
         shutdown: CancellationToken,
     ) -> DispatchServiceServer<Self> {
         let watched = WatchedOrganizations::default();
-        let api = DispatchApi { log, clock, body_retention, watched, shutdown };
+        let renderer = Renderer::new(RendererLimits::of_this_machine(None));
+        let api = DispatchApi { log, clock, body_retention, watched, renderer, shutdown };
         DispatchServiceServer::new(api).max_decoding_message_size(NO_DECODING_LIMIT)
     }
 

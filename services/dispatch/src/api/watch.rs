@@ -5,11 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::unfold;
-use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchDeliveries, invalid_resume_token};
-use keeptrusts_webhooks_contracts::status;
+use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchDeliveries};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::EndpointId;
-use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::{OrganizationFollower, StoreError};
 use tokio_stream::Stream;
@@ -35,16 +33,7 @@ impl DispatchApi {
     pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<DeliveryStream, Status> {
         let WatchDeliveries { organization_id: organization, endpoint_id, resume } = request;
         let shard = self.log.shard_of(&organization);
-        let after = match resume {
-            None => *self.log.watch(shard).borrow(),
-            Some(ResumePoint { record, is_finished }) => {
-                let position = self.log.position_of(shard, &organization, record).await;
-                let at = position.map_err(database_errors::query_failed)?;
-                let at =
-                    at.ok_or_else(|| status::invalid_argument(vec![invalid_resume_token()]))?;
-                if is_finished { at } else { Position(at.0 - 1) }
-            }
-        };
+        let after = self.watch_after(&organization, resume).await?;
         let follower = self.log.follow_organization(shard, &organization, after);
         let changes = self.watched.changes(&self.log, &organization);
         let watcher = DeliveryWatcher { follower, changes, endpoint_id, pending: VecDeque::new() };
