@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(locked.code(), Code::Unavailable, "the caller may try again");
         assert_eq!(
             locked.message(),
-            "the database cannot do this just now: another transaction holds what is needed. EmptyRequest was changed: try again"
+            "the database cannot do this just now: another transaction holds what is needed. Nothing was changed: try again"
         );
         let away = query_failed(StoreError::Unavailable(DatabaseProblem::Silent.into()));
         let message =

@@ -224,7 +224,7 @@ mod tests {
         let services =
             files.iter().flat_map(|file| file.service.iter().map(move |it| (file.package(), it)));
         let methods = services.flat_map(|(package, service)| {
-            let name = |method: &str| format!("{package}.{}/{method}", service.name());
+            let name = move |method: &str| format!("{package}.{}/{method}", service.name());
             service.method.iter().map(move |method| (name(method.name()), method))
         });
         assert!(methods.clone().count() > 25);

@@ -224,3 +224,62 @@ impl MessageReader {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::mpsc;
+    use tokio::time::advance;
+    use tokio_stream::StreamExt;
+    use tokio_stream::wrappers::UnboundedReceiverStream;
+    use tonic::Code;
+
+    use super::super::limits::{LimitFlags, REQUEST_BODY_TIMEOUT};
+    use super::super::methods;
+    use super::super::request_pools::{Holder, RequestPools};
+    use super::*;
+    use crate::shares::Purpose;
+
+    /// An empty message with its prefix, in two parts.
+    const PARTS: [&[u8]; 2] = [&[0, 0], &[0, 0, 0]];
+
+    fn reader() -> (mpsc::UnboundedSender<&'static [u8]>, MessageReader) {
+        let (client, frames) = mpsc::unbounded_channel();
+        let frames = UnboundedReceiverStream::new(frames)
+            .map(|bytes: &[u8]| Ok::<_, Status>(Frame::data(Bytes::from_static(bytes))));
+        let method = methods::of("/keeptrusts.webhooks.v1.IngestService/StreamEvents");
+        let pools = RequestPools::new(&LimitFlags::default());
+        let reader = MessageReader {
+            body: Body::new(StreamBody::new(frames)),
+            buffer: BytesMut::new(),
+            method: method.expect("it is in the contracts"),
+            encoding: None,
+            memory: pools.memory(Holder::Address(None), Purpose::Publishing),
+            max_message_bytes: 1_000,
+            message_timeout: REQUEST_BODY_TIMEOUT,
+            received: ReceivedMessages::default(),
+        };
+        (client, reader)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_limit_of_a_message_does_not_run_while_the_service_reads_nothing() {
+        let (client, mut reader) = reader();
+        let mut next = reader.next().boxed();
+        client.send(PARTS[0]).expect("it is open");
+        assert!((&mut next).now_or_never().is_none());
+        // The service was busy with earlier messages, and the client could not send.
+        advance(2 * REQUEST_BODY_TIMEOUT).await;
+        assert!((&mut next).now_or_never().is_none(), "it is the server that was late");
+        client.send(PARTS[1]).expect("it is open");
+        let message = next.await.expect("no error").expect("a message");
+        assert_eq!(message, PARTS.concat());
+
+        let mut next = reader.next().boxed();
+        client.send(PARTS[0]).expect("it is open");
+        assert!((&mut next).now_or_never().is_none());
+        let began = Instant::now();
+        let late = next.await.expect_err("the client sends nothing");
+        assert_eq!((late.code(), began.elapsed()), (Code::DeadlineExceeded, REQUEST_BODY_TIMEOUT));
+    }
+}

@@ -1,9 +1,11 @@
 //! A server with one service, and a call that waits until the test lets it finish.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{Stream, StreamExt};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_contracts::v1::ingest_service_server::{
@@ -13,13 +15,13 @@ use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope, 
 use keeptrusts_webhooks_process::deadline;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::grpc_server::{
-    GrpcServer, InProcess, LimitFlags, Listener, Peer, ServeError, ServiceHealth,
+    GrpcServer, InProcess, LimitFlags, Listener, Peer, ReceivedMessages, ServeError, ServiceHealth,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 pub(crate) const SERVICE: &str = "keeptrusts.webhooks.v1.IngestService";
@@ -40,6 +42,8 @@ pub(crate) struct Fixture {
 struct LetsAllIn;
 
 pub(crate) const ORGANIZATION: &str = "x-organization";
+/// The type of the items that [`GatedIngest`] keeps in memory.
+pub(crate) const HELD: &str = "held";
 /// The organization whose key is admitted and revoked at once.
 pub(crate) const REVOKED: &str = "revoked";
 
@@ -173,13 +177,28 @@ struct GatedIngest(Gate);
 #[tonic::async_trait]
 impl IngestService for GatedIngest {
     type StreamEventsStream =
-        futures_util::stream::Pending<Result<v1::StreamEventsResponse, Status>>;
+        Pin<Box<dyn Stream<Item = Result<v1::StreamEventsResponse, Status>> + Send>>;
 
+    /// Answers each item at once. The event's id is the number of bytes that the item is charged for.
+    /// Items of the type [`HELD`] stay in memory until the stream ends.
     async fn stream_events(
         &self,
-        _request: Request<tonic::Streaming<v1::StreamEventsRequest>>,
+        request: Request<Streaming<v1::StreamEventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        Err(Status::unimplemented("SHAPE"))
+        let received = ReceivedMessages::of(request.extensions()).expect("the request is a stream");
+        let mut held = Vec::new();
+        let answers = request.into_inner().map(move |item| {
+            let v1::StreamEventsRequest { sequence_number, request } = item?;
+            let memory = received.next().expect("one for each message");
+            let event_id = memory.bytes().to_string();
+            if request.is_some_and(|event| event.event_type == HELD) {
+                held.push(memory);
+            }
+            let response = v1::PublishEventResponse { event_id, duplicate: false };
+            let result = Some(v1::stream_events_response::Result::Response(response));
+            Ok(v1::StreamEventsResponse { sequence_number, result })
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     /// Answers at once. The event's id is the number of bytes of its data.
