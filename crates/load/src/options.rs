@@ -23,6 +23,10 @@ pub(crate) struct Options {
           value_parser = clap::value_parser!(u32).range(1..=4_000))]
     pub(crate) publishers: u32,
 
+    /// Publish on so many streams (StreamEvents), as fast as they are read, instead of by calls
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) streams: Option<u32>,
+
     /// How long to publish
     #[arg(long, value_name = "SECONDS", default_value_t = 15,
           value_parser = clap::value_parser!(u32).range(1..=600))]

@@ -1,14 +1,18 @@
-//! Publishers: each publishes an event, waits for the acknowledgement, and publishes the next.
+//! Publishers: each publishes an event, waits for the acknowledgement, and publishes the next; or each
+//! publishes on a stream, and reads the acknowledgements meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
-use keeptrusts_webhooks_contracts::v1::PublishEventRequest;
+use keeptrusts_webhooks_contracts::v1::stream_events_response::Result as ItemResult;
+use keeptrusts_webhooks_contracts::v1::{PublishEventRequest, StreamEventsRequest};
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use tokio::task::JoinSet;
+use tonic::{Code, Status};
 
 use crate::error::LoadError;
 use crate::options::Options;
@@ -58,9 +62,14 @@ pub(crate) async fn publish(
     let started = Instant::now();
     let schedule = Arc::new(PublishSchedule::new(options, started));
     let mut publishers = JoinSet::new();
-    for channel in channels.iter().cycle().take(options.publishers as usize) {
+    let count = options.streams.unwrap_or(options.publishers);
+    for channel in channels.iter().cycle().take(count as usize) {
         let client = IngestServiceClient::new(channel.clone());
-        publishers.spawn(publish_in_turn(client, request.clone(), Arc::clone(&schedule)));
+        let (request, schedule) = (request.clone(), Arc::clone(&schedule));
+        match options.streams {
+            Some(_) => publishers.spawn(publish_on_a_stream(client, request, schedule)),
+            None => publishers.spawn(publish_in_turn(client, request, schedule)),
+        };
     }
     let mut published = PublishResult {
         acknowledged: Vec::new(),
@@ -98,6 +107,50 @@ async fn publish_in_turn(
         }
     }
     (acknowledged, None, ended)
+}
+
+/// One stream. It stops at the first failure.
+async fn publish_on_a_stream(
+    mut client: IngestServiceClient<AuthorizedChannel>,
+    request: PublishEventRequest,
+    schedule: Arc<PublishSchedule>,
+) -> (Vec<AcknowledgedEvent>, Option<String>, Instant) {
+    // Of each item, in the order of their numbers.
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let sent = Arc::clone(&starts);
+    let items = unfold(1, move |sequence_number| {
+        let (schedule, sent, request) = (Arc::clone(&schedule), Arc::clone(&sent), request.clone());
+        async move {
+            if !schedule.next().await {
+                return None;
+            }
+            sent.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            let request = Some(request);
+            Some((StreamEventsRequest { sequence_number, request }, sequence_number + 1))
+        }
+    });
+    let mut acknowledged = Vec::new();
+    let read = async {
+        let mut acknowledgements = client.stream_events(items).await?.into_inner();
+        while let Some(next) = acknowledgements.message().await? {
+            let response = match next.result {
+                Some(ItemResult::Response(response)) => response,
+                Some(ItemResult::Status(status)) => {
+                    return Err(Status::new(Code::from_i32(status.code), status.message));
+                }
+                None => return Err(Status::internal("an acknowledgement without a result")),
+            };
+            let item = usize::try_from(next.sequence_number - 1).unwrap_or(usize::MAX);
+            let starts = starts.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(call_start) = starts.get(item).copied() else {
+                return Err(Status::internal("an acknowledgement of what was not sent"));
+            };
+            acknowledged.push(AcknowledgedEvent { event_id: response.event_id, call_start });
+        }
+        Ok(())
+    };
+    let failure = read.await.err().map(|status| status.to_string());
+    (acknowledged, failure, Instant::now())
 }
 
 /// When events are published; any free publisher takes the next one.

@@ -19,10 +19,13 @@ pub(crate) fn conditions(options: &Options) -> String {
         Some(rate) => format!("at {rate} events/s"),
         None => "as fast as it goes".to_owned(),
     };
+    let publishers = match options.streams {
+        Some(streams) => format!("{streams} streams"),
+        None => format!("{} publishers", options.publishers),
+    };
     format!(
-        "{} publishers, {rate}, for {} s; data of {} bytes; endpoints: {}\n\
+        "{publishers}, {rate}, for {} s; data of {} bytes; endpoints: {}\n\
          on {} cores, load average {:.1}: other work on this machine lowers the figures",
-        options.publishers,
         options.publish_time().as_secs(),
         options.data().len(),
         options.endpoints,

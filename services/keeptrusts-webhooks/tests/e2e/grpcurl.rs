@@ -234,6 +234,19 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     assert!(!success && error.contains("FailedPrecondition"), "{error}");
     assert!(error.contains("there is nothing to cancel"), "{error}");
 
+    // Events on a stream, and the same events watched in the format of an endpoint.
+    let method = format!("{DISPATCH_SERVICE}/WatchEvents");
+    let as_slack = json!({ "organizationId": "acme", "payloadFormat": "PAYLOAD_FORMAT_SLACK" });
+    let mut watch = start(&["-v", "-d", &as_slack.to_string(), &seen.0, &method]);
+    watch.wait_for_line(|line| line.contains("Response headers received"), PATIENCE).await;
+    let items = json!({ "sequenceNumber": 1, "request": event });
+    let method = format!("{INGEST_SERVICE}/StreamEvents");
+    let (success, acknowledged) = run(&["-d", &items.to_string(), &seen.0, &method]).await;
+    assert!(success && acknowledged.contains("\"eventId\""), "{acknowledged}");
+    let event_id = acknowledged.split('"').find(|part| part.starts_with("evt_")).expect("an id");
+    watch.wait_for_line(|line| line.contains("blocks") && line.contains(event_id), PATIENCE).await;
+    watch.kill().await;
+
     seen.call(ENDPOINT_SERVICE, "DeleteEndpoint", one).await;
 }
 

@@ -18,6 +18,7 @@ mod database_outage;
 mod delivery;
 mod demo;
 mod errors;
+mod event_streams;
 mod formats;
 mod grpcurl;
 mod health;

@@ -134,6 +134,13 @@ pub(super) fn rules() -> Vec<Rule> {
                 ..Default::default()
             }],
         };
+        "IngestService/StreamEvents" "AP-F" true StreamEventsRequest {
+            sequence_number: |_| 1,
+            request: |ids| Some(v1::PublishEventRequest {
+                organization_id: org(ids), event_type: "user.invited".to_owned(),
+                payload: data_json("{}"), ..Default::default()
+            }),
+        };
         "IngestService/GetEvent" "APVF" true GetEventRequest {
             organization_id: org, event_id: event,
         };
@@ -190,6 +197,7 @@ pub(super) fn rules() -> Vec<Rule> {
         "DispatchService/WatchDeliveries" "A-VF" true WatchDeliveriesRequest {
             organization_id: org,
         };
+        "DispatchService/WatchEvents" "A-VF" true WatchEventsRequest { organization_id: org };
         "DispatchService/GetEndpointStats" "A-VF" true GetEndpointStatsRequest {
             organization_id: org, endpoint_id: endpoint,
         };
@@ -269,6 +277,11 @@ fn outcome(status: &Result<(), Status>) -> AccessResult {
         Code::Unimplemented | Code::Internal | Code::Unknown => panic!("{status}"),
         _ => AccessResult::LetIn,
     }
+}
+
+/// Streams that say nothing until something happens.
+fn is_endless(method: &str) -> bool {
+    method.ends_with("WatchDeliveries") || method.ends_with("WatchEvents")
 }
 
 /// Calls a method with the bytes of a request, and drops the response. A stream has begun when its
@@ -357,18 +370,19 @@ async fn every_method_admits_exactly_the_roles_of_its_rule() {
                 _ => rule.platform,
             };
             let context = format!("{} as {role:?} of {organization}", rule.method);
-            let asked =
-                async |ids: &ResourceIds| {
-                    tokio::time::timeout(
-                        std::time::Duration::from_millis(
-                            if rule.method.ends_with("WatchDeliveries") { 300 } else { 30_000 },
-                        ),
-                        call(&caller, rule.method, (rule.request)(ids)),
-                    )
-                    .await
-                    // A stream that has begun and has no message yet.
-                    .unwrap_or(Ok(()))
-                };
+            let asked = async |ids: &ResourceIds| {
+                tokio::time::timeout(
+                    std::time::Duration::from_millis(if is_endless(rule.method) {
+                        300
+                    } else {
+                        30_000
+                    }),
+                    call(&caller, rule.method, (rule.request)(ids)),
+                )
+                .await
+                // A stream that has begun and has no message yet.
+                .unwrap_or(Ok(()))
+            };
             let own = asked(&acme).await;
             let expected = if may { AccessResult::LetIn } else { AccessResult::Denied };
             assert_eq!(outcome(&own), expected, "{context}, own: {own:?}");

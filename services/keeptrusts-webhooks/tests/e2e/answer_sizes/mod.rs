@@ -95,7 +95,7 @@ const LARGE: [&str; 5] = [
 
 /// Responses with one thing without bodies, or with a fixed number of small ones. An endpoint is
 /// the largest of these things, with less than 64 KiB.
-const SMALL: [&str; 30] = [
+const SMALL: [&str; 32] = [
     "AccessService/CreateKey",
     "AccessService/CreateSession",
     "AccessService/EndSession",
@@ -111,6 +111,8 @@ const SMALL: [&str; 30] = [
     // A test's event is small, and its response has one attempt.
     "DispatchService/SendTest",
     "DispatchService/WatchDeliveries",
+    // One event in one format, which has at most 272 KiB.
+    "DispatchService/WatchEvents",
     "DispatchService/WatchReplay",
     "EndpointService/CreateEndpoint",
     "EndpointService/DeleteEndpoint",
@@ -122,6 +124,8 @@ const SMALL: [&str; 30] = [
     "EndpointService/RotateSecret",
     "EndpointService/UpdateEndpoint",
     "IngestService/PublishEvent",
+    // One acknowledgement in each message.
+    "IngestService/StreamEvents",
     "NotificationService/CreateChannel",
     "NotificationService/DeleteChannel",
     "NotificationService/GetChannel",
