@@ -1,4 +1,6 @@
 //! The states of a delivery; and its effective state, which follows from that and from its endpoint's.
+//!
+//! Decision: docs/decisions/effective-states-are-computed-when-read.md
 
 use crate::named_enum::named_enum;
 

@@ -1,5 +1,7 @@
 //! An endpoint's state (active, degraded or disabled) and its causes; and its effective state, which
 //! follows from that and from the failures of the moment.
+//!
+//! Decision: docs/decisions/effective-states-are-computed-when-read.md
 
 use std::time::Duration;
 

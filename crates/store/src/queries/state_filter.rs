@@ -4,6 +4,8 @@
 //! exceptional ones: those that are failing, or those that are disabled. An organization has few of
 //! either. So they are read first, and the statement of the list gets their ids: what the filter lets
 //! through and what is shown is decided by the same ids.
+//!
+//! Decision: docs/decisions/effective-states-are-computed-when-read.md
 
 use keeptrusts_webhooks_domain::delivery::{DeliveryState, EffectiveDeliveryState};
 use keeptrusts_webhooks_domain::endpoint::{EffectiveEndpointState, EndpointState};

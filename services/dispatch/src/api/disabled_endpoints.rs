@@ -1,5 +1,7 @@
 //! The states of deliveries, as far as they depend on their endpoints: what waits at a disabled endpoint is
 //! paused.
+//!
+//! Decision: docs/decisions/effective-states-are-computed-when-read.md
 
 use std::collections::HashSet;
 
