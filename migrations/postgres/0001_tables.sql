@@ -118,6 +118,9 @@ CREATE TABLE endpoints (
     PRIMARY KEY (shard, organization_id, endpoint_id)
 );
 CREATE UNIQUE INDEX endpoints_id ON endpoints (shard, endpoint_id);
+-- Few are disabled. Lists of deliveries ask which.
+CREATE INDEX endpoints_disabled ON endpoints (shard, organization_id, endpoint_id)
+    WHERE state = 'disabled' AND delete_time IS NULL;
 
 CREATE TABLE events (
     shard            INTEGER NOT NULL,
@@ -245,6 +248,7 @@ CREATE TABLE failing_endpoints (
     endpoint_id      TEXT NOT NULL,
     since            BIGINT NOT NULL,
     delivery_id      TEXT NOT NULL, -- whose attempt was the first
+    failures         BIGINT NOT NULL, -- attempts, so far
     PRIMARY KEY (shard, organization_id, endpoint_id)
 );
 

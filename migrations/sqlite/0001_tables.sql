@@ -111,6 +111,9 @@ CREATE TABLE endpoints (
     PRIMARY KEY (shard, organization_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX endpoints_id ON endpoints (shard, endpoint_id);
+-- Few are disabled. Lists of deliveries ask which.
+CREATE INDEX endpoints_disabled ON endpoints (shard, organization_id, endpoint_id)
+    WHERE state = 'disabled' AND delete_time IS NULL;
 
 CREATE TABLE events (
     shard            INTEGER NOT NULL,
@@ -238,6 +241,7 @@ CREATE TABLE failing_endpoints (
     endpoint_id      TEXT NOT NULL,
     since            INTEGER NOT NULL,
     delivery_id      TEXT NOT NULL, -- whose attempt was the first
+    failures         INTEGER NOT NULL, -- attempts, so far
     PRIMARY KEY (shard, organization_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 

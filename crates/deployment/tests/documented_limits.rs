@@ -97,6 +97,8 @@ const FIGURES: &[(&str, &str, Source)] = &[
     ("an answer's headers", "64 KiB are read;", Constant(OUTBOUND, "MAX_READ_HEAD")),
     ("an answer's headers", "64 KiB are read and", Constant(OUTBOUND, "MAX_READ_BODY")),
     ("an answer's headers", "16 KiB kept", Constant(OUTBOUND, "MAX_KEPT_BODY")),
+    ("an active endpoint is shown", "2 min", Constant(DOMAIN, "FAILING_AFTER")),
+    ("an active endpoint is shown", "3 failed", Constant(DOMAIN, "FAILING_AFTER_FAILURES")),
     ("automatic retries", "5,", FlagCount("retry-schedule")),
     ("automatic retries", "14 h 36 min", FlagSum("retry-schedule")),
     ("bodies of events", "30 days", Flag("body-retention")),

@@ -11,7 +11,7 @@ use crate::log::Version;
 use crate::retry::RetrySchedule;
 use crate::trace::TraceContext;
 
-pub use crate::delivery_state::DeliveryState;
+pub use crate::delivery_state::{DeliveryState, EffectiveDeliveryState};
 
 /// A delivery as the tables hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]

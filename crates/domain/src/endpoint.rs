@@ -16,7 +16,10 @@ use crate::secret::SealedSecret;
 use crate::text::{check_length, check_line};
 use crate::violation::Violation;
 
-pub use crate::endpoint_state::{DisableCause, EndpointState, FailureStreak, StateCause};
+pub use crate::endpoint_state::{
+    DisableCause, EffectiveEndpointState, EndpointState, FAILING_AFTER, FAILING_AFTER_FAILURES,
+    FailureStreak, StateCause,
+};
 pub use crate::endpoint_url::check_url;
 
 /// The previous secret, while it signs beside the current one.

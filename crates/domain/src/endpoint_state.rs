@@ -1,11 +1,23 @@
-//! An endpoint's state (active, degraded or disabled) and its causes.
+//! An endpoint's state (active, degraded or disabled) and its causes; and its effective state, which
+//! follows from that and from the failures of the moment.
+//!
+//! Decision: docs/decisions/effective-states-are-computed-when-read.md
+
+use std::time::Duration;
 
 use crate::Timestamp;
 use crate::ids::DeliveryId;
 use crate::named_enum::named_enum;
+use crate::plural::pluralize;
+
+/// How long nothing but failures makes an active endpoint a failing one, from the beginning of the first
+/// failed attempt.
+pub const FAILING_AFTER: Duration = Duration::from_secs(2 * 60);
+/// How many failed attempts in a row do so at once.
+pub const FAILING_AFTER_FAILURES: u64 = 3;
 
 named_enum! {
-    /// Whether deliveries are made, and whether they succeed.
+    /// Whether deliveries are made, and whether they succeed, as facts have said.
     pub enum EndpointState {
         /// Deliveries are made.
         Active = "active",
@@ -13,6 +25,32 @@ named_enum! {
         Disabled = "disabled",
         /// Deliveries are made, but one has failed for good and none has succeeded since.
         Degraded = "degraded",
+    }
+}
+
+/// An endpoint's state as users see it. It is no fact: time alone can change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffectiveEndpointState {
+    /// Deliveries are made.
+    Active,
+    /// Active, but its attempts only fail: see [`FailureStreak::is_failing`].
+    Failing,
+    /// [`EndpointState::Degraded`].
+    Degraded,
+    /// [`EndpointState::Disabled`].
+    Disabled,
+}
+
+impl EndpointState {
+    /// The state that users see. `is_failing`: whether its attempts only fail. That an endpoint is
+    /// degraded or disabled says more.
+    pub fn effective(self, is_failing: bool) -> EffectiveEndpointState {
+        match self {
+            EndpointState::Active if is_failing => EffectiveEndpointState::Failing,
+            EndpointState::Active => EffectiveEndpointState::Active,
+            EndpointState::Degraded => EffectiveEndpointState::Degraded,
+            EndpointState::Disabled => EffectiveEndpointState::Disabled,
+        }
     }
 }
 
@@ -64,4 +102,37 @@ pub struct FailureStreak {
     pub since: Timestamp,
     /// The delivery of that attempt.
     pub delivery_id: DeliveryId,
+    /// How many there are so far, at least 1.
+    pub failures: u64,
 }
+
+impl FailureStreak {
+    /// A streak that begins with an attempt.
+    pub fn begin(since: Timestamp, delivery_id: DeliveryId) -> FailureStreak {
+        FailureStreak { since, delivery_id, failures: 1 }
+    }
+
+    /// The streak with the attempts of another one, which began later.
+    pub fn followed_by(self, later: FailureStreak) -> FailureStreak {
+        FailureStreak { failures: self.failures.saturating_add(later.failures), ..self }
+    }
+
+    /// Whether it has lasted so long, or has so many failures, that users hear of it.
+    pub fn is_failing(&self, now: Timestamp) -> bool {
+        let lasted = Duration::try_from(now.duration_since(self.since)).unwrap_or(Duration::ZERO);
+        lasted >= FAILING_AFTER || self.failures >= FAILING_AFTER_FAILURES
+    }
+
+    /// Why the endpoint is failing, for people to read.
+    pub fn reason(&self) -> String {
+        let failures = pluralize(self.failures, "failed attempt", "failed attempts");
+        let (since, delivery) = (self.since.strftime("%Y-%m-%dT%H:%M:%SZ"), self.delivery_id);
+        format!(
+            "nothing but failures since {since}: {failures} so far; delivery {delivery} was the first to fail"
+        )
+    }
+}
+
+#[cfg(test)]
+#[path = "endpoint_state_tests.rs"]
+mod tests;

@@ -36,7 +36,7 @@ use crate::pages::query::Parameters;
 use crate::pages::visit::{FlashPart, Visit};
 use crate::view::chart::Window;
 use crate::view::delivery::AttemptRow;
-use crate::view::endpoint::PauseView;
+use crate::view::endpoint::EndpointView;
 use crate::view::filter::LogFilter;
 use crate::view::replay::ReplayProgress;
 
@@ -96,9 +96,8 @@ pub(crate) async fn endpoint(
             let window = Window::named(&filter.window);
             let summary = Summary::read(&organization, &id, window).await?;
             updates.part("summary", &summary).await?;
-            let pause = summary.endpoint.pause.as_ref();
-            let redrawn =
-                pause.map(|pause| Instant::now() + until_resumed(pause, Timestamp::now()));
+            let redrawn = until_redrawn(&summary.endpoint, Timestamp::now());
+            let redrawn = redrawn.map(|wait| Instant::now() + wait);
             update = next_update(&mut watched, &filter, redrawn).await?;
         }
     }))
@@ -111,11 +110,14 @@ enum LogUpdate {
     TooMany,
 }
 
-/// How long until a pause is over. Its end is not recorded, so no change announces it. While
-/// services with another clock say that it lasts, they are asked again every second.
-fn until_resumed(pause: &PauseView, now: Timestamp) -> Duration {
-    let left = Duration::try_from(pause.end_time.0.duration_since(now));
-    left.unwrap_or_default().max(Duration::from_secs(1))
+/// How long until a pause is over or the endpoint is a failing one, whichever comes first. Neither is
+/// recorded, so no change announces it. While services with another clock say that it is not so yet,
+/// they are asked again every second.
+fn until_redrawn(endpoint: &EndpointView, now: Timestamp) -> Option<Duration> {
+    let resumed = endpoint.pause.as_ref().map(|pause| pause.end_time.0);
+    let next = resumed.into_iter().chain(endpoint.failing_from()).min()?;
+    let left = Duration::try_from(next.duration_since(now));
+    Some(left.unwrap_or_default().max(Duration::from_secs(1)))
 }
 
 /// The next change, and all that follow it closely. Their number is limited, and so is what is read
@@ -311,18 +313,36 @@ fn kept_alive(events: impl Stream<Item = Event> + Send + 'static) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
+
     use super::*;
-    use crate::view::time::Moment;
 
     #[test]
-    fn a_page_is_redrawn_when_a_pause_is_over_and_not_all_the_time() {
+    fn a_page_is_redrawn_when_a_pause_is_over_or_the_endpoint_is_failing_and_not_all_the_time() {
         let now: Timestamp = "2026-04-23T10:30:00Z".parse().expect("a timestamp");
-        let pause = |seconds: i64| {
-            let end_time = Moment(now + jiff::SignedDuration::from_secs(seconds));
-            PauseView { end_time, status_code: 429, delivery_id: String::new() }
+        let in_seconds =
+            |seconds: i64| timestamp_to_proto(now + jiff::SignedDuration::from_secs(seconds));
+        let wait = |pause_ends: Option<i64>, failing_since: Option<i64>| {
+            let pause = pause_ends.map(|seconds| v1::EndpointPause {
+                end_time: Some(in_seconds(seconds)),
+                ..Default::default()
+            });
+            let endpoint = v1::Endpoint {
+                state: v1::endpoint::State::Active.into(),
+                pause,
+                failing_since_time: failing_since.map(in_seconds),
+                ..Default::default()
+            };
+            until_redrawn(&EndpointView::of(endpoint), now)
         };
-        assert_eq!(until_resumed(&pause(20), now), Duration::from_secs(20));
-        assert_eq!(until_resumed(&pause(0), now), Duration::from_secs(1));
-        assert_eq!(until_resumed(&pause(-60), now), Duration::from_secs(1), "our clock is ahead");
+        let one = Some(Duration::from_secs(1));
+        assert_eq!(wait(None, None), None);
+        assert_eq!(wait(Some(20), None), Some(Duration::from_secs(20)));
+        assert_eq!(wait(Some(0), None), one);
+        assert_eq!(wait(Some(-60), None), one, "our clock is ahead");
+        assert_eq!(wait(None, Some(-30)), Some(Duration::from_secs(90)));
+        assert_eq!(wait(None, Some(-121)), one, "our clock is ahead");
+        assert_eq!(wait(Some(20), Some(-30)), Some(Duration::from_secs(20)));
+        assert_eq!(wait(Some(100), Some(-30)), Some(Duration::from_secs(90)));
     }
 }

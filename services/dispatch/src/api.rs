@@ -4,6 +4,7 @@ mod attempts;
 mod cancel;
 mod changes;
 mod delivery_states;
+mod disabled_endpoints;
 mod dispatch_api;
 mod replays;
 mod resuming;
@@ -23,6 +24,7 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchService;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::health::summarize;
@@ -42,7 +44,7 @@ impl DispatchService for DispatchApi {
     ) -> Result<Response<v1::SendTestResponse>, Status> {
         let (delivery, attempt) = self.run_test(AuthorizedRequest::of(request)?).await?;
         Ok(Response::new(v1::SendTestResponse {
-            delivery: Some((&delivery).into()),
+            delivery: Some(self.message_after_change(&delivery).await),
             attempt: Some(attempt),
             ..Default::default()
         }))
@@ -63,20 +65,21 @@ impl DispatchService for DispatchApi {
             ..
         } = request;
         let scheduled = Interval { start: request.start_time, end: request.end_time };
+        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
+        let organization = &organization_id;
+        let disabled = &self.disabled_endpoints(organization, &states).await?;
         let filter = &DeliveryFilter {
             endpoint_ids: endpoint_ids.into(),
             event_id,
             event_types: event_types.into(),
-            states: states.into(),
+            states: disabled.filter(&states),
             scheduled,
         };
-        let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
-        let organization = &organization_id;
         let read = |before, limit| async move {
             let page = store.list_deliveries(shard, organization, filter, before, limit).await;
             let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
-            let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
-            Ok(ListChunk { items: things, next })
+            let item = |delivery: &Delivery| (delivery.id, disabled.message(delivery));
+            Ok(ListChunk { items: rows.iter().map(item).collect(), next })
         };
         let turn = long_reads::acquire(&self.log, organization);
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
@@ -91,7 +94,7 @@ impl DispatchService for DispatchApi {
         let DeliveryRef { organization_id, delivery_id } = call.request;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
         let attempts = self.attempts_of(&delivery).await?;
-        let delivery = v1::Delivery { attempts, ..(&delivery).into() };
+        let delivery = v1::Delivery { attempts, ..self.message(&delivery).await? };
         Ok(Response::new(v1::GetDeliveryResponse { delivery: Some(delivery) }))
     }
 
@@ -166,7 +169,7 @@ impl DispatchService for DispatchApi {
         let fact = DeliveryFact::RetryRequested;
         let delivery = self.append_request(&call.request, fact, metadata, |_| Ok(())).await?;
         Ok(Response::new(v1::RetryDeliveryResponse {
-            delivery: Some((&delivery).into()),
+            delivery: Some(self.message_after_change(&delivery).await),
             ..Default::default()
         }))
     }
@@ -177,7 +180,9 @@ impl DispatchService for DispatchApi {
     ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
         let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
         let delivery = self.cancel(&call).await?;
-        Ok(Response::new(v1::CancelDeliveryResponse { delivery: Some((&delivery).into()) }))
+        Ok(Response::new(v1::CancelDeliveryResponse {
+            delivery: Some(self.message_after_change(&delivery).await),
+        }))
     }
 
     type WatchDeliveriesStream = watch::DeliveryStream;
@@ -235,9 +240,15 @@ impl DispatchService for DispatchApi {
         let sums = store.attempt_sums(shard, &organization_id, week.clone()).await;
         let summary = summarize(week, &sums.map_err(database_errors::query_failed)?);
         let ids: Vec<_> = summary.worst.iter().map(|endpoint| endpoint.endpoint_id).collect();
-        let endpoints = store.endpoints(shard, &organization_id, &ids).await;
-        let endpoints = endpoints.map_err(database_errors::query_failed)?;
-        Ok(Response::new(summary::response(&summary, &endpoints)))
+        let known = tokio::try_join!(
+            store.endpoints(shard, &organization_id, &ids),
+            store.failing_endpoints(shard, Some(&organization_id)),
+        );
+        let (endpoints, failing) = known.map_err(database_errors::query_failed)?;
+        let now = (self.clock)();
+        let is_failing =
+            |id: EndpointId| failing.get(&id).is_some_and(|streak| streak.is_failing(now));
+        Ok(Response::new(summary::response(&summary, &endpoints, is_failing)))
     }
 
     async fn create_replay(

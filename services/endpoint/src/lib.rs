@@ -67,7 +67,8 @@ impl EndpointService for EndpointApi {
         let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
         let endpoint = Endpoint::created(id, organization_id, config, sealed, recorded_at);
         Ok(Response::new(v1::CreateEndpointResponse {
-            endpoint: Some((&endpoint).into()),
+            // Nothing was attempted yet.
+            endpoint: Some(v1::Endpoint::of(&endpoint, None, None, recorded_at)),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
             ..Default::default()
@@ -92,14 +93,14 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<ListEndpoints>::of(request)?;
         let ListEndpoints { organization_id, page, states, search } = call.request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
-        let (organization, filter) =
-            (&organization_id, &EndpointFilter { states: states.into(), search });
+        let organization = &organization_id;
+        let health = &self.health(organization).await?;
+        let filter = &EndpointFilter { states: health.filter(&states), search };
         let read = |before, limit| async move {
             let endpoints = store.list_endpoints(shard, organization, filter, before, limit).await;
             let endpoints = endpoints.map_err(database_errors::query_failed)?;
-            let messages = self.messages(organization, &endpoints).await?;
-            let items = endpoints.iter().map(|endpoint| endpoint.id).zip(messages).collect();
-            Ok::<_, Status>(ListChunk::of_all(items, limit))
+            let item = |endpoint: &Endpoint| (endpoint.id, health.message(endpoint));
+            Ok::<_, Status>(ListChunk::of_all(endpoints.iter().map(item).collect(), limit))
         };
         let permit = long_reads::acquire(&self.log, organization);
         let (endpoints, next_page_token) = page.fill(permit, read).await?;

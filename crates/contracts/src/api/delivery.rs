@@ -2,15 +2,15 @@
 
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptOutcome, HttpExchange, Trigger};
 use keeptrusts_webhooks_domain::content_encoding::ContentEncoding;
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, EffectiveDeliveryState};
 use keeptrusts_webhooks_domain::plural::pluralize;
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
 use crate::v1;
 
-/// A delivery without its attempts, as in lists.
-impl From<&Delivery> for v1::Delivery {
-    fn from(delivery: &Delivery) -> Self {
+impl v1::Delivery {
+    /// A delivery without its attempts, as in lists. Its endpoint is part of its state.
+    pub fn of(delivery: &Delivery, state: EffectiveDeliveryState) -> Self {
         let trace_id = delivery.trace.as_ref().map(|trace| trace.trace_id.to_string());
         let reason = || delivery.end_reason.clone();
         let (cancel_reason, failure_reason) = match delivery.state {
@@ -23,7 +23,7 @@ impl From<&Delivery> for v1::Delivery {
             event_id: delivery.event_id.to_string(),
             event_type: delivery.event_type.name().to_owned(),
             endpoint_id: delivery.endpoint_id.to_string(),
-            state: v1::delivery::State::from(delivery.state).into(),
+            state: v1::delivery::State::from(state).into(),
             attempt_count: count(delivery.attempt_count),
             next_attempt_time: delivery.expected_attempt_time().map(timestamp_to_proto),
             trace_id: trace_id.unwrap_or_default(),
@@ -128,28 +128,30 @@ fn count(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-impl From<DeliveryState> for v1::delivery::State {
-    fn from(state: DeliveryState) -> Self {
+impl From<EffectiveDeliveryState> for v1::delivery::State {
+    fn from(state: EffectiveDeliveryState) -> Self {
         match state {
-            DeliveryState::Scheduled => v1::delivery::State::Scheduled,
-            DeliveryState::Retrying => v1::delivery::State::Retrying,
-            DeliveryState::Delivered => v1::delivery::State::Delivered,
-            DeliveryState::Failed => v1::delivery::State::Failed,
-            DeliveryState::Cancelled => v1::delivery::State::Cancelled,
+            EffectiveDeliveryState::Scheduled => v1::delivery::State::Scheduled,
+            EffectiveDeliveryState::Retrying => v1::delivery::State::Retrying,
+            EffectiveDeliveryState::Paused => v1::delivery::State::Paused,
+            EffectiveDeliveryState::Delivered => v1::delivery::State::Delivered,
+            EffectiveDeliveryState::Failed => v1::delivery::State::Failed,
+            EffectiveDeliveryState::Cancelled => v1::delivery::State::Cancelled,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::delivery::State> for Option<DeliveryState> {
+impl From<v1::delivery::State> for Option<EffectiveDeliveryState> {
     fn from(state: v1::delivery::State) -> Self {
         match state {
-            v1::delivery::State::Unspecified | v1::delivery::State::Paused => None,
-            v1::delivery::State::Scheduled => Some(DeliveryState::Scheduled),
-            v1::delivery::State::Retrying => Some(DeliveryState::Retrying),
-            v1::delivery::State::Delivered => Some(DeliveryState::Delivered),
-            v1::delivery::State::Failed => Some(DeliveryState::Failed),
-            v1::delivery::State::Cancelled => Some(DeliveryState::Cancelled),
+            v1::delivery::State::Unspecified => None,
+            v1::delivery::State::Scheduled => Some(EffectiveDeliveryState::Scheduled),
+            v1::delivery::State::Retrying => Some(EffectiveDeliveryState::Retrying),
+            v1::delivery::State::Paused => Some(EffectiveDeliveryState::Paused),
+            v1::delivery::State::Delivered => Some(EffectiveDeliveryState::Delivered),
+            v1::delivery::State::Failed => Some(EffectiveDeliveryState::Failed),
+            v1::delivery::State::Cancelled => Some(EffectiveDeliveryState::Cancelled),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
-use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::delivery::EffectiveDeliveryState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
@@ -94,7 +94,7 @@ pub struct ListDeliveries {
     /// Only of one of these types.
     pub event_types: Vec<EventType>,
     /// Only in one of these states.
-    pub states: Vec<DeliveryState>,
+    pub states: Vec<EffectiveDeliveryState>,
     /// Only deliveries that were scheduled then or later.
     pub start_time: Option<Timestamp>,
     /// Only deliveries that were scheduled before.

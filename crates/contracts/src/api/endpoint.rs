@@ -1,7 +1,9 @@
 //! Endpoints and event types in responses.
 
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState, StateCause};
+use keeptrusts_webhooks_domain::endpoint::{
+    EffectiveEndpointState, Endpoint, FailureStreak, StateCause,
+};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::payload_format::PayloadKind;
@@ -9,8 +11,24 @@ use keeptrusts_webhooks_domain::payload_format::PayloadKind;
 use crate::time::timestamp_to_proto;
 use crate::v1;
 
-impl From<&Endpoint> for v1::Endpoint {
-    fn from(endpoint: &Endpoint) -> Self {
+impl v1::Endpoint {
+    /// An endpoint as it is shown at `now`, with its current run of failures and its last pause, which
+    /// are not stored with it.
+    pub fn of(
+        endpoint: &Endpoint,
+        failing: Option<&FailureStreak>,
+        pause: Option<&Pause>,
+        now: Timestamp,
+    ) -> Self {
+        let streak = failing.filter(|streak| streak.is_failing(now));
+        let state = endpoint.state.effective(streak.is_some());
+        // That an endpoint is failing is nowhere stored.
+        let (state_reason, state_time, state_delivery) = match (state, streak) {
+            (EffectiveEndpointState::Failing, Some(streak)) => {
+                (streak.reason(), streak.since, Some(streak.delivery_id))
+            }
+            _ => (endpoint.state_reason.clone(), endpoint.state_time, endpoint.state_delivery),
+        };
         let config = &endpoint.config;
         let names = config.event_types.iter().map(|event_type| event_type.name().to_owned());
         let previous_secret_expire_time =
@@ -22,23 +40,22 @@ impl From<&Endpoint> for v1::Endpoint {
             url: config.url.clone(),
             description: config.description.clone(),
             event_types: names.collect(),
-            state: v1::endpoint::State::from(endpoint.state).into(),
-            state_reason: endpoint.state_reason.clone(),
+            state: v1::endpoint::State::from(state).into(),
+            state_reason,
             etag: endpoint.etag(),
             create_time: Some(timestamp_to_proto(endpoint.create_time)),
             update_time: Some(timestamp_to_proto(endpoint.update_time)),
             previous_secret_expire_time,
-            state_time: Some(timestamp_to_proto(endpoint.state_time)),
+            state_time: Some(timestamp_to_proto(state_time)),
             state_cause: endpoint
                 .state_cause
                 .map(|cause| v1::endpoint::StateCause::from(cause).into()),
-            state_delivery_id: endpoint.state_delivery.map(|id| id.to_string()).unwrap_or_default(),
+            state_delivery_id: state_delivery.map(|id| id.to_string()).unwrap_or_default(),
             // Input only.
             secret: String::new(),
             routing_key: String::new(),
-            // These two are in tables of their own; the service adds them.
-            failing_since_time: None,
-            pause: None,
+            failing_since_time: failing.map(|streak| timestamp_to_proto(streak.since)),
+            pause: pause.and_then(|pause| v1::EndpointPause::of(pause, now)),
             payload_format: v1::PayloadFormat::from(config.payload_format.kind()).into(),
             payload_template: config.payload_format.template().unwrap_or_default().to_owned(),
             has_routing_key: config.payload_format.routing_key().is_some(),
@@ -71,24 +88,26 @@ impl From<StateCause> for v1::endpoint::StateCause {
     }
 }
 
-impl From<EndpointState> for v1::endpoint::State {
-    fn from(state: EndpointState) -> Self {
+impl From<EffectiveEndpointState> for v1::endpoint::State {
+    fn from(state: EffectiveEndpointState) -> Self {
         match state {
-            EndpointState::Active => v1::endpoint::State::Active,
-            EndpointState::Disabled => v1::endpoint::State::Disabled,
-            EndpointState::Degraded => v1::endpoint::State::Degraded,
+            EffectiveEndpointState::Active => v1::endpoint::State::Active,
+            EffectiveEndpointState::Failing => v1::endpoint::State::Failing,
+            EffectiveEndpointState::Degraded => v1::endpoint::State::Degraded,
+            EffectiveEndpointState::Disabled => v1::endpoint::State::Disabled,
         }
     }
 }
 
 /// None: unspecified.
-impl From<v1::endpoint::State> for Option<EndpointState> {
+impl From<v1::endpoint::State> for Option<EffectiveEndpointState> {
     fn from(state: v1::endpoint::State) -> Self {
         match state {
-            v1::endpoint::State::Unspecified | v1::endpoint::State::Failing => None,
-            v1::endpoint::State::Active => Some(EndpointState::Active),
-            v1::endpoint::State::Disabled => Some(EndpointState::Disabled),
-            v1::endpoint::State::Degraded => Some(EndpointState::Degraded),
+            v1::endpoint::State::Unspecified => None,
+            v1::endpoint::State::Active => Some(EffectiveEndpointState::Active),
+            v1::endpoint::State::Failing => Some(EffectiveEndpointState::Failing),
+            v1::endpoint::State::Degraded => Some(EffectiveEndpointState::Degraded),
+            v1::endpoint::State::Disabled => Some(EffectiveEndpointState::Disabled),
         }
     }
 }

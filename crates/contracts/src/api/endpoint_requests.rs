@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keeptrusts_webhooks_domain::endpoint::{EndpointState, check_reason};
+use keeptrusts_webhooks_domain::endpoint::{EffectiveEndpointState, check_reason};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_OVERLAP};
 use keeptrusts_webhooks_domain::secret::Secret;
@@ -66,7 +66,7 @@ pub struct ListEndpoints {
     /// The part of the list.
     pub page: Page<EndpointId>,
     /// Only in one of these states. Empty: all.
-    pub states: Vec<EndpointState>,
+    pub states: Vec<EffectiveEndpointState>,
     /// Only with this text in the name or the URL, regardless of ASCII case.
     pub search: Option<String>,
 }

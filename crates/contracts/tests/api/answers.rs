@@ -8,11 +8,14 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::{
     Attempt, AttemptDetails, AttemptOutcome, HttpExchange, Trigger,
 };
-use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, PreviousSecret, StateCause};
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState, EffectiveDeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{
+    EffectiveEndpointState, Endpoint, FailureStreak, PreviousSecret, StateCause,
+};
 use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::log::{Position, Version};
 use keeptrusts_webhooks_domain::pause::Pause;
@@ -62,7 +65,50 @@ fn an_endpoint_is_shown_without_its_secrets() {
         payload_template: String::new(),
         has_routing_key: true,
     };
-    assert_eq!(v1::Endpoint::from(&endpoint), shown);
+    assert_eq!(v1::Endpoint::of(&endpoint, None, None, time()), shown);
+}
+
+#[test]
+fn an_endpoint_that_only_fails_says_so_as_soon_as_it_has_for_two_minutes() {
+    let secret = SealedSecret { key_id: "k".to_owned(), nonce: [0; 12], ciphertext: vec![1] };
+    let config = EndpointConfig {
+        display_name: "siem".to_owned(),
+        url: "https://siem.example/".to_owned(),
+        description: String::new(),
+        event_types: vec![EventType::PolicyBlock],
+        payload_format: PayloadFormat::Keeptrusts,
+    };
+    let create_time = time() - Duration::from_secs(1);
+    let organization = "default".parse().expect("valid");
+    let mut endpoint = Endpoint::created(endpoint_id(), organization, config, secret, create_time);
+    let streak = FailureStreak::begin(time(), delivery_id());
+    let shown = |endpoint: &Endpoint, micros| {
+        let now = time() + Duration::from_micros(micros);
+        v1::Endpoint::of(endpoint, Some(&streak), None, now)
+    };
+    let before = shown(&endpoint, 120_000_000 - 1);
+    assert_eq!(before.state(), v1::endpoint::State::Active);
+    assert_eq!((before.state_reason.as_str(), before.state_delivery_id.as_str()), ("", ""));
+    assert_eq!(before.state_time, Some(timestamp_to_proto(create_time)));
+    assert_eq!(before.failing_since_time, Some(proto_time()), "it may become a failing one");
+
+    let failing = shown(&endpoint, 120_000_000);
+    let expected = v1::Endpoint {
+        state: v1::endpoint::State::Failing.into(),
+        state_reason: streak.reason(),
+        state_time: Some(proto_time()),
+        state_delivery_id: delivery_id().to_string(),
+        ..before
+    };
+    assert_eq!(failing, expected);
+
+    // That it is degraded says more.
+    let reason = "why".to_owned();
+    endpoint.apply(&EndpointFact::Degraded { delivery_id: delivery_id(), reason }, time());
+    let degraded = shown(&endpoint, 120_000_000);
+    assert_eq!(degraded.state(), v1::endpoint::State::Degraded);
+    assert_eq!(degraded.state_reason, "why");
+    assert_eq!(degraded.state_cause(), v1::endpoint::StateCause::Exhausted);
 }
 
 #[test]
@@ -152,12 +198,16 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
         cancel_reason: String::new(),
         failure_reason: String::new(),
     };
-    assert_eq!(v1::Delivery::from(&delivery()), shown, "the manual retry comes first");
+    let of = |delivery: &Delivery| v1::Delivery::of(delivery, delivery.state.effective(false));
+    assert_eq!(of(&delivery()), shown, "the manual retry comes first");
+    // A due attempt waits while the endpoint is disabled.
+    let paused = v1::Delivery::of(&delivery(), delivery().state.effective(true));
+    assert_eq!(paused, v1::Delivery { state: v1::delivery::State::Paused.into(), ..shown });
     let ended = Delivery { state: DeliveryState::Failed, next_attempt_time: None, ..delivery() };
-    let shown = v1::Delivery::from(&ended).next_attempt_time;
+    let shown = of(&ended).next_attempt_time;
     assert_eq!(shown, Some(proto_time()), "somebody has asked for a retry");
     let ended = Delivery { retry_request_time: None, ..ended };
-    assert_eq!(v1::Delivery::from(&ended).next_attempt_time, None);
+    assert_eq!(of(&ended).next_attempt_time, None);
 }
 
 #[test]
@@ -165,7 +215,8 @@ fn the_reason_for_an_end_without_an_attempt_is_in_the_field_of_its_state() {
     let shown = |state| {
         let reason = "the event's body is no longer kept".to_owned();
         let delivery = Delivery { state, end_reason: reason, ..delivery() };
-        let v1::Delivery { cancel_reason, failure_reason, .. } = (&delivery).into();
+        let v1::Delivery { cancel_reason, failure_reason, .. } =
+            v1::Delivery::of(&delivery, delivery.state.effective(false));
         (cancel_reason, failure_reason)
     };
     let reason = "the event's body is no longer kept".to_owned();
@@ -270,14 +321,19 @@ fn an_attempt_is_shown_with_the_content_that_has_not_expired() {
 
 #[test]
 fn every_state_has_its_own_number_and_zero_has_no_meaning() {
-    use DeliveryState::{Cancelled, Delivered, Failed, Retrying, Scheduled};
-    for state in [Scheduled, Retrying, Delivered, Failed, Cancelled] {
+    use EffectiveDeliveryState::{Cancelled, Delivered, Failed, Paused, Retrying, Scheduled};
+    for state in [Scheduled, Retrying, Paused, Delivered, Failed, Cancelled] {
         assert_eq!(Option::from(v1::delivery::State::from(state)), Some(state));
+    }
+    use EffectiveEndpointState::{Active, Degraded, Disabled, Failing};
+    for state in [Active, Failing, Degraded, Disabled] {
+        assert_eq!(Option::from(v1::endpoint::State::from(state)), Some(state));
     }
     for outcome in [AttemptOutcome::Delivered, AttemptOutcome::Retrying, AttemptOutcome::Failed] {
         assert_eq!(Option::from(v1::attempt::Outcome::from(outcome)), Some(outcome));
     }
-    assert_eq!(Option::<DeliveryState>::from(v1::delivery::State::Unspecified), None);
+    assert_eq!(Option::<EffectiveDeliveryState>::from(v1::delivery::State::Unspecified), None);
+    assert_eq!(Option::<EffectiveEndpointState>::from(v1::endpoint::State::Unspecified), None);
     assert_eq!(Option::<AttemptOutcome>::from(v1::attempt::Outcome::Unspecified), None);
 }
 

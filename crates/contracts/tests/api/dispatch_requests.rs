@@ -6,7 +6,7 @@ use keeptrusts_webhooks_contracts::api::{
 };
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
-use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::delivery::EffectiveDeliveryState;
 use keeptrusts_webhooks_domain::log::{RecordName, Stream, Version};
 
 use crate::{delivery_id, endpoint_id, event_id, proto_time, time, wrong_fields};
@@ -25,7 +25,7 @@ fn deliveries_can_be_filtered_by_every_field_of_the_request() {
     };
     let list = ListDeliveries::try_from(request).expect("right");
     assert_eq!((list.endpoint_ids, list.event_id), (vec![endpoint_id()], Some(event_id())));
-    assert_eq!((list.states, list.page.size), (vec![DeliveryState::Retrying], 7));
+    assert_eq!((list.states, list.page.size), (vec![EffectiveDeliveryState::Retrying], 7));
     assert_eq!((list.start_time, list.end_time), (None, Some(time())));
 
     let wrong = v1::ListDeliveriesRequest {

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::api::{
     RotateSecret, UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::v1;
-use keeptrusts_webhooks_domain::endpoint::EndpointState;
+use keeptrusts_webhooks_domain::endpoint::EffectiveEndpointState;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use prost_types::FieldMask;
@@ -232,7 +232,7 @@ fn lists_are_filtered_and_cut_into_pages() {
     };
     let list = ListEndpoints::try_from(request.clone()).expect("right");
     assert_eq!((list.page.size, list.page.before), (50, EndpointId::MAX));
-    assert_eq!(list.states, [EndpointState::Degraded]);
+    assert_eq!(list.states, [EffectiveEndpointState::Degraded]);
     assert_eq!(list.search.as_deref(), Some("siem"));
 
     let wrong = v1::ListEndpointsRequest {

@@ -301,7 +301,7 @@ fn the_filters_of_lists() {
 
     let right = ListEndpointsRequest { organization_id: organization_id(), ..Default::default() };
     let wrong: &[Wrong<ListEndpointsRequest>] = &[
-        (|r| r.states = vec![4], "states[0]", "4 is not one of its values"),
+        (|r| r.states = vec![5], "states[0]", "5 is not one of its values"),
         (|r| r.states = vec![0], "states[0]", "must not be unspecified"),
         (|r| r.search = "\0".to_owned(), "search", "NUL"),
     ];

@@ -124,7 +124,7 @@ pub struct CountKey {
 pub struct HealthChange {
     /// It does not fail any more: an attempt succeeded, or it was enabled or deleted.
     pub ended: bool,
-    /// It fails from now on, unless the table says that it has failed for longer.
+    /// It fails from now on; if the table says that it has failed for longer, it goes on failing.
     pub began: Option<FailureStreak>,
 }
 
@@ -145,7 +145,7 @@ pub struct Changes {
     pub missed: Vec<MissedEvent>,
     /// To add to the stored counts.
     pub attempt_counts: BTreeMap<CountKey, u64>,
-    /// Rows to delete and to insert. The stored rows are not read before: a success of an endpoint
+    /// Rows to delete, and rows to insert or to add failures to. The stored rows are not read before: a success of an endpoint
     /// that is well deletes nothing, which costs a look into a small table.
     pub health: BTreeMap<(OrganizationId, EndpointId), HealthChange>,
     /// Rows to insert or replace; None: to delete. The stored rows are not read before: whoever
@@ -350,9 +350,8 @@ impl Fold {
         }
         let key = (record.organization_id.clone(), details.endpoint_id);
         let change = self.changes.health.entry(key).or_default();
-        change
-            .began
-            .get_or_insert(FailureStreak { since: details.start_time, delivery_id: delivery });
+        let failure = FailureStreak::begin(details.start_time, delivery);
+        change.began = Some(change.began.map_or(failure, |begun| begun.followed_by(failure)));
     }
 
     fn note_pause(&mut self, id: DeliveryId, fact: &DeliveryFact, record: &Record) {

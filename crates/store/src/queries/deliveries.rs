@@ -1,6 +1,6 @@
 //! Queries of deliveries.
 
-use keeptrusts_webhooks_domain::delivery::Delivery;
+use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
@@ -33,6 +33,9 @@ impl dyn Store + '_ {
         before: DeliveryId,
         limit: usize,
     ) -> Result<ListPage<Delivery, DeliveryId>, StoreError> {
+        if filter.states.is_nothing() {
+            return Ok(ListPage::empty());
+        }
         let list = List {
             interval: filter.scheduled,
             before: before.ulid(),
@@ -92,7 +95,7 @@ pub(crate) fn listed(
         .equal_if("event_id", *event_id)
         .one_of("endpoint_id", endpoint_ids.iter().map(Cell::shown))
         .one_of("event_type", event_types.iter().map(|event_type| event_type.name().into()))
-        .one_of("state", states.iter().map(|state| state.name().into()))
+        .any_group(states.conditions(DeliveryState::name))
         .within("create_time", *scheduled)
         .descending(&["delivery_id"])
 }

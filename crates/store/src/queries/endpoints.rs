@@ -1,18 +1,18 @@
 //! Queries of endpoints.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, FailureStreak};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointState, FailureStreak};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::pause::Pause;
 
 use super::filters::EndpointFilter;
-use super::selection::Selection;
+use super::selection::{Comparison, Fixed, Selection};
 use crate::error::StoreError;
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::store::Store;
-use crate::tables::with_owner;
+use crate::tables::{StoredRow, with_owner};
 
 impl dyn Store + '_ {
     /// An endpoint, deleted or not.
@@ -84,6 +84,17 @@ impl dyn Store + '_ {
         Ok(rows.map(|row: FailingEndpoint| (row.endpoint_id, row.failing)).collect())
     }
 
+    /// An organization's disabled endpoints that are not deleted: all, or this one if it is.
+    pub async fn disabled_endpoints(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        only: Option<EndpointId>,
+    ) -> Result<HashSet<EndpointId>, StoreError> {
+        let rows = self.select(shard, disabled(organization, only).erased()).await?;
+        Ok(rows.map(|row| row.parsed("endpoint_id"))?.into_iter().collect())
+    }
+
     /// The last pause of each endpoint, over or not: of an organization, or of the shard.
     pub async fn endpoint_pauses(
         &self,
@@ -96,6 +107,19 @@ impl dyn Store + '_ {
     }
 }
 
+pub(crate) fn disabled(
+    organization: &OrganizationId,
+    only: Option<EndpointId>,
+) -> Selection<Endpoint> {
+    Selection::new()
+        .columns(&["endpoint_id"])
+        .by_index("endpoints_disabled")
+        .equal("organization_id", organization)
+        .fixed("state", Comparison::Equal, Fixed::Word(EndpointState::Disabled.name()))
+        .null("delete_time")
+        .equal_if("endpoint_id", only)
+}
+
 pub(crate) fn listed(
     organization: &OrganizationId,
     filter: &EndpointFilter,
@@ -106,7 +130,7 @@ pub(crate) fn listed(
         .equal("organization_id", organization)
         .null("delete_time")
         .less("endpoint_id", before)
-        .one_of("state", states.iter().map(|state| state.name().into()))
+        .any_group(states.conditions(EndpointState::name))
         .containing(&["display_name", "url"], search.as_deref())
         .descending(&["endpoint_id"])
 }

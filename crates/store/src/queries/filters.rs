@@ -10,6 +10,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
 use ulid::Ulid;
 
+use super::state_filter::StateFilter;
 use crate::limits::ROWS_EXAMINED;
 
 /// How far clocks may differ before a list by time loses rows. Ids have the time of the process that
@@ -82,7 +83,7 @@ impl<T> AnyOf<T> {
 /// Filters endpoints. Deleted ones are never listed.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointFilter {
-    pub states: AnyOf<EndpointState>,
+    pub states: StateFilter<EndpointState>,
     /// Text that the name or the URL contains, regardless of ASCII case.
     pub search: Option<String>,
 }
@@ -103,7 +104,7 @@ pub struct DeliveryFilter {
     pub endpoint_ids: AnyOf<EndpointId>,
     pub event_id: Option<EventId>,
     pub event_types: AnyOf<EventType>,
-    pub states: AnyOf<DeliveryState>,
+    pub states: StateFilter<DeliveryState>,
     /// When they were scheduled.
     pub scheduled: Interval,
 }

@@ -20,6 +20,7 @@ mod reading;
 pub mod replay_candidates;
 mod replays;
 pub(crate) mod selection;
+mod state_filter;
 pub(crate) mod walk;
 
 pub use filters::{
@@ -28,3 +29,4 @@ pub use filters::{
 };
 pub use list_page::ListPage;
 pub use selection::Extreme;
+pub use state_filter::StateFilter;

@@ -48,6 +48,14 @@ pub(crate) enum Condition {
         column: &'static str,
         values: Vec<Cell<'static>>,
     },
+    /// The column has one of these texts, or none of them. There may be thousands.
+    Among {
+        column: &'static str,
+        is_among: bool,
+        texts: Vec<String>,
+    },
+    /// All conditions of one of these groups hold.
+    AnyGroup(Vec<Vec<Condition>>),
     IsNull {
         column: &'static str,
     },
@@ -119,6 +127,23 @@ impl Comparison {
     }
 }
 
+impl Condition {
+    /// The column has one of these values. None if there are none.
+    pub(crate) fn one_of(
+        column: &'static str,
+        values: impl Iterator<Item = Cell<'static>>,
+    ) -> Option<Condition> {
+        let mut values: Vec<_> = values.collect();
+        match values.len() {
+            0 => None,
+            1 => {
+                Some(Condition::Compared { column, by: Comparison::Equal, value: values.remove(0) })
+            }
+            _ => Some(Condition::OneOf { column, values }),
+        }
+    }
+}
+
 impl<Row: Entity> Selection<Row> {
     /// Every row.
     pub(crate) fn new() -> Selection<Row> {
@@ -174,15 +199,20 @@ impl<Row: Entity> Selection<Row> {
         values: impl Iterator<Item = Cell<'static>>,
     ) -> Selection<Row> {
         self.expect(column);
-        let mut values: Vec<_> = values.collect();
-        match values.len() {
-            0 => self,
-            1 => self.equal(column, values.remove(0)),
-            _ => {
-                self.erased.conditions.push(Condition::OneOf { column, values });
-                self
+        self.erased.conditions.extend(Condition::one_of(column, values));
+        self
+    }
+
+    /// Rows that meet all conditions of a group; no row if there are no groups. No condition if None.
+    pub(crate) fn any_group(mut self, groups: Option<Vec<Vec<Condition>>>) -> Selection<Row> {
+        match groups {
+            None => {}
+            Some(mut groups) if groups.len() == 1 => {
+                self.erased.conditions.append(&mut groups[0]);
             }
+            Some(groups) => self.erased.conditions.push(Condition::AnyGroup(groups)),
         }
+        self
     }
 
     pub(crate) fn less(

@@ -23,6 +23,15 @@ pub(crate) trait Dialect: Database + Sized {
         value: &Cell<'static>,
     );
 
+    /// The condition that a column has one of many texts, or none of them. The texts are one
+    /// parameter, so that the statement is the same however many there are.
+    fn among(
+        query: &mut QueryBuilder<Self>,
+        column: &'static str,
+        is_among: bool,
+        texts: &[String],
+    );
+
     /// The condition that a column contains a text, whatever its ASCII case.
     fn contains(query: &mut QueryBuilder<Self>, column: &'static str, lower_case: &str);
 }
@@ -52,6 +61,18 @@ impl Dialect for Postgres {
         query.push(", FALSE)");
     }
 
+    // Without coalesce() it would sometimes look rows up by the texts, and then sort them: see above.
+    fn among(
+        query: &mut QueryBuilder<Postgres>,
+        column: &'static str,
+        is_among: bool,
+        texts: &[String],
+    ) {
+        let not = if is_among { "" } else { "NOT " };
+        query.push(format_args!("{not}coalesce({column} = ANY ("));
+        query.push_bind(texts.to_vec()).push("), FALSE)");
+    }
+
     // In the C collation lower() changes only ASCII letters.
     fn contains(query: &mut QueryBuilder<Postgres>, column: &'static str, lower_case: &str) {
         query.push(format_args!("strpos(lower({column} COLLATE \"C\"), "));
@@ -79,6 +100,18 @@ impl Dialect for Sqlite {
     ) {
         query.push(format_args!("{column} = "));
         Self::bind(query, value);
+    }
+
+    // The plus keeps SQLite from looking rows up by the texts, and from sorting what it finds.
+    fn among(
+        query: &mut QueryBuilder<Sqlite>,
+        column: &'static str,
+        is_among: bool,
+        texts: &[String],
+    ) {
+        let not = if is_among { "" } else { "NOT " };
+        query.push(format_args!("+{column} {not}IN (SELECT value FROM json_each("));
+        query.push_bind(serde_json::Value::from(texts).to_string()).push("))");
     }
 
     // lower() changes only ASCII letters.

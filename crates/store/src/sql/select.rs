@@ -91,6 +91,22 @@ fn push_condition<DB: Dialect>(query: &mut QueryBuilder<DB>, condition: &Conditi
             }
             query.push(")");
         }
+        Condition::Among { column, is_among, texts } => {
+            DB::among(query, column, *is_among, texts);
+        }
+        Condition::AnyGroup(groups) if groups.is_empty() => {
+            query.push("FALSE");
+        }
+        Condition::AnyGroup(groups) => {
+            for (index, group) in groups.iter().enumerate() {
+                query.push(if index == 0 { "((" } else { ") OR (" });
+                for (index, condition) in group.iter().enumerate() {
+                    query.push(if index == 0 { "" } else { " AND " });
+                    push_condition(query, condition);
+                }
+            }
+            query.push("))");
+        }
         Condition::IsNull { column } => {
             query.push(column).push(" IS NULL");
         }

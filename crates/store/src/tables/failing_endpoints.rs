@@ -16,12 +16,16 @@ impl Entity for FailingEndpoint {
             Column::text("endpoint_id", |row| Cell::shown(row.endpoint_id)).key(),
             Column::integer("since", |row| row.failing.since.into()).kept(),
             Column::text("delivery_id", |row| Cell::shown(row.failing.delivery_id)).kept(),
+            Column::integer("failures", |row| row.failing.failures.into()).added(),
         ],
     };
 
     fn read(row: &impl StoredRow) -> Result<FailingEndpoint, StoreError> {
-        let failing =
-            FailureStreak { since: row.time("since")?, delivery_id: row.parsed("delivery_id")? };
+        let failing = FailureStreak {
+            since: row.time("since")?,
+            delivery_id: row.parsed("delivery_id")?,
+            failures: row.number("failures")?,
+        };
         Ok(FailingEndpoint {
             organization_id: row.parsed("organization_id")?,
             endpoint_id: row.parsed("endpoint_id")?,

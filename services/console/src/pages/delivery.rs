@@ -54,6 +54,7 @@ pub(crate) struct Timeline {
     pub(crate) delivery_id: String,
     state: Badge,
     is_waiting: bool,
+    is_paused: bool,
     can_cancel: bool,
     /// Why it ended, if not with an attempt.
     end_reason: String,
@@ -67,14 +68,17 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// `may_send`: the visitor may cancel deliveries.
     pub(crate) fn of(delivery: &v1::Delivery, chosen: i32, may_send: bool) -> Timeline {
-        let is_waiting = matches!(
-            delivery.state(),
-            v1::delivery::State::Scheduled | v1::delivery::State::Retrying
-        );
+        let is_paused = delivery.state() == v1::delivery::State::Paused;
+        let is_waiting = is_paused
+            || matches!(
+                delivery.state(),
+                v1::delivery::State::Scheduled | v1::delivery::State::Retrying
+            );
         Timeline {
             delivery_id: delivery.id.clone(),
             state: state(delivery.state()),
             is_waiting,
+            is_paused,
             can_cancel: is_waiting && may_send,
             // At most one of them is set.
             end_reason: delivery.cancel_reason.clone() + &delivery.failure_reason,

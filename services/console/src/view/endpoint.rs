@@ -2,7 +2,9 @@
 
 use std::ops::Deref;
 
+use jiff::Timestamp;
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::FAILING_AFTER;
 
 use super::Badge;
 use super::chart::Statistics;
@@ -10,10 +12,11 @@ use super::payload;
 use super::time::Moment;
 
 /// The words of [`v1::endpoint::State`], as filters have them.
-pub(crate) const STATUSES: [(&str, v1::endpoint::State); 3] = [
+pub(crate) const STATUSES: [(&str, v1::endpoint::State); 4] = [
     ("active", v1::endpoint::State::Active),
-    ("disabled", v1::endpoint::State::Disabled),
+    ("failing", v1::endpoint::State::Failing),
     ("degraded", v1::endpoint::State::Degraded),
+    ("disabled", v1::endpoint::State::Disabled),
 ];
 
 /// Whether deliveries are made, and whether they succeed lately.
@@ -34,6 +37,7 @@ pub(crate) struct EndpointView {
     pub(crate) payload_format: &'static str,
     pub(crate) status: Badge,
     pub(crate) is_disabled: bool,
+    pub(crate) is_failing: bool,
     pub(crate) state_time: Option<Moment>,
     /// The delivery that caused its state.
     pub(crate) delivery_at_fault: Option<String>,
@@ -61,6 +65,7 @@ impl EndpointView {
             payload_format: payload::name(payload::kind_of(&endpoint)),
             status: status(endpoint.state()),
             is_disabled: endpoint.state() == v1::endpoint::State::Disabled,
+            is_failing: endpoint.state() == v1::endpoint::State::Failing,
             state_time: Moment::of(endpoint.state_time.as_ref()),
             delivery_at_fault: Some(at_fault).filter(|id| !id.is_empty()),
             failing_since: Moment::of(endpoint.failing_since_time.as_ref()),
@@ -70,6 +75,13 @@ impl EndpointView {
             previous_secret_expire_time: Moment::of(endpoint.previous_secret_expire_time.as_ref()),
             answer: endpoint,
         }
+    }
+
+    /// When it becomes a failing one if nothing happens until then. No change announces it.
+    pub(crate) fn failing_from(&self) -> Option<Timestamp> {
+        let is_active = self.answer.state() == v1::endpoint::State::Active;
+        let since = self.failing_since.as_ref().filter(|_| is_active)?;
+        since.0.checked_add(FAILING_AFTER).ok()
     }
 
     /// Its status was not always so.
@@ -141,5 +153,40 @@ impl EndpointRow {
     /// All of them, for a tooltip.
     pub(crate) fn event_types(&self) -> String {
         self.endpoint.event_types.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
+
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_word_of_its_own() {
+        let words = STATUSES.map(|(name, state)| {
+            assert_eq!(status(state).word.to_lowercase(), name);
+            name
+        });
+        assert_eq!(words, ["active", "failing", "degraded", "disabled"]);
+    }
+
+    #[test]
+    fn an_active_endpoint_that_fails_is_failing_two_minutes_later() {
+        let since: Timestamp = "2026-11-30T17:00:00Z".parse().expect("a time");
+        let from = |state: v1::endpoint::State, since: Option<Timestamp>| {
+            EndpointView::of(v1::Endpoint {
+                state: state.into(),
+                failing_since_time: since.map(timestamp_to_proto),
+                ..Default::default()
+            })
+            .failing_from()
+        };
+        let active = v1::endpoint::State::Active;
+        let then = "2026-11-30T17:02:00Z".parse().expect("a time");
+        assert_eq!(from(active, Some(since)), Some(then));
+        assert_eq!(from(active, None), None);
+        assert_eq!(from(v1::endpoint::State::Failing, Some(since)), None);
+        assert_eq!(from(v1::endpoint::State::Degraded, Some(since)), None);
     }
 }

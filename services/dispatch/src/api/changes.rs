@@ -14,6 +14,7 @@ use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_store::{Log, OrganizationRecords, Record, StoreError};
 
 use super::delivery_states::DeliveryStates;
+use super::disabled_endpoints::DisabledEndpoints;
 
 /// An organization's changes that are remembered for watchers who are a little behind.
 const MAX_REMEMBERED_CHANGES: usize = 4_096;
@@ -137,13 +138,18 @@ impl OrganizationChanges {
     ) -> Result<Vec<Arc<[Change]>>, StoreError> {
         let records: Vec<_> = records.iter().collect();
         let after = states.after(&self.organization, &records).await?;
+        // An endpoint's change makes no change of its deliveries, so that what waits is shown as the
+        // endpoint is now. A client that gets no further change would keep what was true then.
+        let changed = after.iter().flatten();
+        let disabled =
+            DisabledEndpoints::of(&self.log, self.shard, &self.organization, changed).await?;
         let changes = records.iter().zip(after).map(|(record, deliveries)| {
             let attempt: Option<v1::Attempt> = attempt_of(record).as_ref().map(Into::into);
             let changes = deliveries.iter().map(|delivery| Change {
                 position: record.position,
                 record: record.name(),
                 endpoint_id: delivery.endpoint_id,
-                delivery: delivery.into(),
+                delivery: disabled.message(delivery),
                 attempt: attempt.clone(),
             });
             changes.collect()

@@ -60,9 +60,11 @@ impl FailingEndpoints {
         match fact {
             DeliveryFact::AttemptSucceeded(details) => self.forget(details.endpoint_id),
             DeliveryFact::AttemptFailed { details, .. } if details.trigger != Trigger::Test => {
-                let failing = FailureStreak { since: details.start_time, delivery_id };
-                let since = FailureStart { failing, steady_since: steady_now };
-                self.lock().entry(details.endpoint_id).or_insert(since);
+                let failure = FailureStreak::begin(details.start_time, delivery_id);
+                self.lock()
+                    .entry(details.endpoint_id)
+                    .and_modify(|known| known.failing = known.failing.followed_by(failure))
+                    .or_insert(FailureStart { failing: failure, steady_since: steady_now });
             }
             _ => {}
         }

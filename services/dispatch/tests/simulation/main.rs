@@ -10,6 +10,7 @@ mod crashing;
 mod deleting;
 mod delivering;
 mod disabling;
+mod effective_states;
 mod failing;
 mod headers;
 mod idling;

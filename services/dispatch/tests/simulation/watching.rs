@@ -21,17 +21,20 @@ const WATCHERS: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(3_600);
 const EVENTS: usize = 20;
 
-type Api = InterceptedService<
+pub(crate) type Api = InterceptedService<
     DispatchServiceServer<DispatchApi>,
     fn(Request<()>) -> Result<Request<()>, Status>,
 >;
 
 /// The service in the process that accepts events, with a caller who may do everything.
-fn client(world: &World) -> DispatchServiceClient<Api> {
+pub(crate) fn client(world: &World) -> DispatchServiceClient<Api> {
     let log = Arc::clone(world.api_log());
-    let clock = Arc::new(jiff::Timestamp::now);
-    let service =
-        DispatchApi::server(log, clock, Duration::from_secs(3_600), CancellationToken::new());
+    let service = DispatchApi::server(
+        log,
+        world.clock(),
+        Duration::from_secs(3_600),
+        CancellationToken::new(),
+    );
     DispatchServiceClient::new(InterceptedService::new(service, authorize))
 }
 

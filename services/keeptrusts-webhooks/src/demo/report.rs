@@ -52,7 +52,12 @@ impl DeliveryLog {
                 self.print(&attempt)?;
             }
             let has_ended = |state: &delivery::State| {
-                !matches!(state, delivery::State::Scheduled | delivery::State::Retrying)
+                !matches!(
+                    state,
+                    delivery::State::Scheduled
+                        | delivery::State::Retrying
+                        | delivery::State::Paused
+                )
             };
             if self.states.len() == expected.deliveries && self.states.values().all(has_ended) {
                 return Ok(());

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
-use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::delivery::EffectiveDeliveryState;
+use keeptrusts_webhooks_domain::endpoint::EffectiveEndpointState;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
     ReplayId,
@@ -26,7 +27,7 @@ use crate::log::operation::BodyId;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::queries::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter, StateFilter,
 };
 use crate::store::{DueKey, Store};
 use crate::testing::conformance::given::{SHARD, create_endpoint, replay_selection};
@@ -50,7 +51,8 @@ const FILL: &str = r"
 
     INSERT INTO endpoints (shard, organization_id, endpoint_id, display_name, url, state,
                            document_version, document)
-    SELECT 0, pg_temp.org(i), pg_temp.id('ep', i), display_name, url, state, document_version, document
+    SELECT 0, pg_temp.org(i), pg_temp.id('ep', i), display_name, url,
+           CASE WHEN i / 20 % 10 = 0 THEN 'disabled' ELSE state END, document_version, document
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 2000) AS i;
     INSERT INTO records (shard, position, stream, version, kind, organization_id, data, metadata,
                          recorded_at, operation_id, audit_action, actor)
@@ -84,8 +86,8 @@ const FILL: &str = r"
     INSERT INTO attempt_counts (shard, endpoint_id, hour, outcome, duration_bucket, count)
     SELECT 0, pg_temp.id('ep', i % 200), i / 200 * 3600000000, 'delivered', 1, 1
     FROM generate_series(1, 20000) AS i;
-    INSERT INTO failing_endpoints (shard, organization_id, endpoint_id, since, delivery_id)
-    SELECT 0, pg_temp.org(i), pg_temp.id('ep', i), 0, pg_temp.id('dlv', i)
+    INSERT INTO failing_endpoints (shard, organization_id, endpoint_id, since, delivery_id, failures)
+    SELECT 0, pg_temp.org(i), pg_temp.id('ep', i), 0, pg_temp.id('dlv', i), 1
     FROM generate_series(1, 2000) AS i;
     INSERT INTO endpoint_pauses (shard, organization_id, endpoint_id, start_time, end_time,
                                  delivery_id, status_code)
@@ -215,7 +217,11 @@ fn us() -> OrganizationId {
 
 /// The id that `FILL` gives a row with the number 27.
 fn row_27<Id: std::str::FromStr>(prefix: &str) -> Id {
-    let id = format!("{prefix}_{:0>26}", 27).parse();
+    row(prefix, 27)
+}
+
+fn row<Id: std::str::FromStr>(prefix: &str, number: u32) -> Id {
+    let id = format!("{prefix}_{number:0>26}").parse();
     id.unwrap_or_else(|_| panic!("an id of {prefix}"))
 }
 
@@ -267,6 +273,28 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         })
         .await;
     filled
+        .expect("list_endpoints that are failing", &[("endpoints_pkey", 100)], async |store| {
+            let failing = (1..100).map(|number| row("ep", number * 20 + 7));
+            let states = &[EffectiveEndpointState::Failing];
+            let states = StateFilter::of_endpoints(states, failing);
+            let filter = EndpointFilter { states, ..Default::default() };
+            let list = store.list_endpoints(SHARD, &us, &filter, EndpointId::MAX, LIMIT).await;
+            assert_eq!(list.expect("reads").len(), LIMIT);
+        })
+        .await;
+    filled
+        .expect("disabled_endpoints", &[("endpoints_disabled", 10)], async |store| {
+            let all = store.disabled_endpoints(SHARD, &us, None).await;
+            assert_eq!(all.expect("reads").len(), 10);
+        })
+        .await;
+    filled
+        .expect("disabled_endpoints, one", &[("endpoints_disabled", 1)], async |store| {
+            let one = store.disabled_endpoints(SHARD, &us, Some(row("ep", 7))).await;
+            assert_eq!(one.expect("reads").len(), 1);
+        })
+        .await;
+    filled
         .expect("endpoint_pauses", &[("endpoint_pauses_pkey", 100)], async |store| {
             let all = store.endpoint_pauses(SHARD, Some(&us)).await;
             assert_eq!(all.expect("reads").len(), 100);
@@ -311,14 +339,24 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .await;
     filled
         .expect("list_deliveries of a state", &[("deliveries_endpoint", 200)], async |store| {
-            let state = Some(DeliveryState::Failed);
             let filter = DeliveryFilter {
                 endpoint_ids: Some(endpoint).into(),
-                states: state.into(),
+                states: StateFilter::of_deliveries(&[EffectiveDeliveryState::Failed], []),
                 ..Default::default()
             };
             let page = store.list_deliveries(SHARD, &us, &filter, DeliveryId::MAX, LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), 0);
+        })
+        .await;
+    // The last row is looked up first. One in ten matches.
+    filled
+        .expect("list_deliveries that are paused", &[("deliveries_pkey", 1_100)], async |store| {
+            let disabled = (0..100).map(|number| row("ep", number * 20 + 7));
+            let states = &[EffectiveDeliveryState::Paused];
+            let states = StateFilter::of_deliveries(states, disabled);
+            let filter = DeliveryFilter { states, ..Default::default() };
+            let page = store.list_deliveries(SHARD, &us, &filter, DeliveryId::MAX, LIMIT).await;
+            assert_eq!(page.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled

@@ -1,7 +1,7 @@
 //! The plans of SQLite's statements: each uses the index that was made for it.
 
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::endpoint::Endpoint;
+use keeptrusts_webhooks_domain::delivery::{Delivery, EffectiveDeliveryState};
+use keeptrusts_webhooks_domain::endpoint::{EffectiveEndpointState, Endpoint};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
@@ -12,7 +12,7 @@ use ulid::Ulid;
 use super::open;
 use crate::queries::selection::ErasedSelection;
 use crate::queries::walk::last;
-use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, StateFilter};
 use crate::queries::{attempts, deliveries, endpoints, events};
 use crate::sql;
 use crate::sql::replay_scan::ReplaySearch;
@@ -90,6 +90,18 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
         statement(attempts::listed(&us, &filter, range).limit(10).erased())
     };
     let endpoints = endpoints::listed(&us, &EndpointFilter::default(), EndpointId::MAX).limit(10);
+    let failing = StateFilter::of_endpoints(&[EffectiveEndpointState::Failing], [EndpointId::MIN]);
+    let failing = EndpointFilter { states: failing, ..EndpointFilter::default() };
+    let failing = endpoints::listed(&us, &failing, EndpointId::MAX).limit(10);
+    let paused = |endpoint_id: Option<EndpointId>| {
+        use EffectiveDeliveryState::{Paused, Scheduled};
+        let filter = DeliveryFilter {
+            endpoint_ids: endpoint_id.into(),
+            states: StateFilter::of_deliveries(&[Paused, Scheduled], [EndpointId::MIN]),
+            ..DeliveryFilter::default()
+        };
+        statement(deliveries::listed(&us, &filter, (DeliveryId::MAX, None)).limit(10).erased())
+    };
     let events = |least: Option<Ulid>| {
         let (filter, range) = (EventFilter::default(), (EventId::MAX, least.map(EventId::new)));
         statement(events::listed(&us, &filter, range).limit(10).erased())
@@ -123,6 +135,14 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
         ),
         (attempts(None, Some(DeliveryId::MIN), None), by_delivery),
         (attempts(endpoint_id, Some(DeliveryId::MIN), None), by_delivery),
+        (
+            statement(endpoints::disabled(&us, None).erased()),
+            "endpoints USING INDEX endpoints_disabled (shard=? AND organization_id=?)",
+        ),
+        (
+            statement(endpoints::disabled(&us, endpoint_id).erased()),
+            "endpoints USING INDEX endpoints_disabled (shard=? AND organization_id=? AND endpoint_id=?)",
+        ),
         // Down to the last row that is looked at.
         (
             events(some),
@@ -155,6 +175,26 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
     for (sql, step) in lists {
         // The whole plan is this one step: nothing is sorted afterwards.
         assert_eq!(plan(&store, &sql).await, [format!("SEARCH {step}")], "{sql}");
+    }
+    // What depends on the endpoint is a list in memory, and does not change how rows are found.
+    let of_some_endpoints = [
+        (
+            statement(failing.erased()),
+            "endpoints USING PRIMARY KEY (shard=? AND organization_id=? AND endpoint_id<?)",
+        ),
+        (
+            paused(None),
+            "deliveries USING PRIMARY KEY (shard=? AND organization_id=? AND delivery_id<?)",
+        ),
+        (
+            paused(endpoint_id),
+            "deliveries USING INDEX deliveries_endpoint (shard=? AND endpoint_id=? AND delivery_id<?)",
+        ),
+    ];
+    for (sql, step) in of_some_endpoints {
+        let steps = plan(&store, &sql).await;
+        assert_eq!(steps[0], format!("SEARCH {step}"), "{sql}");
+        assert!(!steps.concat().contains("TEMP B-TREE"), "{steps:#?}");
     }
 }
 

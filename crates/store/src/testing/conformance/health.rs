@@ -55,10 +55,18 @@ pub(crate) async fn an_endpoint_fails_from_the_first_failure_after_its_last_succ
     assert_eq!(failing(&fixture, endpoint).await, None, "nothing was attempted");
 
     fixture.append(fail(&delivery, first)).await;
-    let since_first = FailureStreak { since: first, delivery_id: delivery.id };
+    let since_first = FailureStreak::begin(first, delivery.id);
     assert_eq!(failing(&fixture, endpoint).await, Some(since_first));
     fixture.append(fail(&new_delivery().await, second)).await;
-    assert_eq!(failing(&fixture, endpoint).await, Some(since_first), "it has not begun anew");
+    let twice = FailureStreak { failures: 2, ..since_first };
+    assert_eq!(failing(&fixture, endpoint).await, Some(twice), "it has not begun anew");
+    let more = [new_delivery().await, new_delivery().await, new_delivery().await];
+    fixture.append_all(&more.map(|delivery| fail(&delivery, third))).await;
+    let five_times = FailureStreak { failures: 5, ..since_first };
+    assert_eq!(failing(&fixture, endpoint).await, Some(five_times), "a batch adds up");
+    let rebuilt = async || fixture.store().rebuild(SHARD, &|_| ()).await.expect("rebuilds");
+    rebuilt().await;
+    assert_eq!(failing(&fixture, endpoint).await, Some(five_times));
 
     fixture.append(succeed(&new_delivery().await, second)).await;
     assert_eq!(failing(&fixture, endpoint).await, None);
@@ -69,7 +77,9 @@ pub(crate) async fn an_endpoint_fails_from_the_first_failure_after_its_last_succ
     fixture
         .append_all(&[fail(&before, first), succeed(&between, second), fail(&after, third)])
         .await;
-    let since_third = FailureStreak { since: third, delivery_id: after.id };
+    let since_third = FailureStreak::begin(third, after.id);
+    assert_eq!(failing(&fixture, endpoint).await, Some(since_third));
+    rebuilt().await;
     assert_eq!(failing(&fixture, endpoint).await, Some(since_third));
     let [failed, succeeded] = [new_delivery().await, new_delivery().await];
     fixture.append_all(&[fail(&failed, third), succeed(&succeeded, third)]).await;
@@ -87,7 +97,12 @@ pub(crate) async fn a_tests_failure_does_not_count_and_its_success_does(fixture:
     assert_eq!(failing(&fixture, endpoint).await, None);
     let delivery = a_delivery_to(&fixture, endpoint, organization()).await;
     fixture.append(fail(&fixture.delivery(delivery).await, fixture.now())).await;
-    assert!(failing(&fixture, endpoint).await.is_some());
+    let failures = async || failing(&fixture, endpoint).await.map(|streak| streak.failures);
+    assert_eq!(failures().await, Some(1));
+    fixture.append(fail(&new_test().await, fixture.now())).await;
+    assert_eq!(failures().await, Some(1));
+    fixture.append(fail(&fixture.delivery(delivery).await, fixture.now())).await;
+    assert_eq!(failures().await, Some(2));
     fixture.append(succeed(&new_test().await, fixture.now())).await;
     assert_eq!(failing(&fixture, endpoint).await, None);
 }

@@ -20,6 +20,7 @@ use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use keeptrusts_webhooks_testkit::random::Random;
 
 use super::given::*;
+use super::stories::in_state;
 use super::{Fixture, ManualClock};
 use crate::log::operation::{AppendOutcome, BodyId, ExpectedVersion, Operation};
 use crate::queries::replay_candidates::Candidate;
@@ -110,7 +111,7 @@ impl History {
     }
 
     async fn deliveries(&self, state: Option<DeliveryState>) -> Vec<Delivery> {
-        let filter = DeliveryFilter { states: state.into(), ..DeliveryFilter::default() };
+        let filter = DeliveryFilter { states: in_state(state), ..DeliveryFilter::default() };
         let mut rows = Vec::new();
         for whose in [organization(), other_organization()] {
             let list =

@@ -31,6 +31,7 @@ pub(crate) mod queries;
 pub(crate) mod reads;
 pub(crate) mod rebuild;
 pub(crate) mod replays;
+pub(crate) mod states;
 
 pub(crate) use fixture::{Damage, Fixture, ManualClock, without_hanging};
 
@@ -157,6 +158,10 @@ macro_rules! conformance_tests {
                 endpoints_are_searched_by_literal_text,
                 endpoints_are_filtered_by_state_and_text_together,
                 lists_are_filtered_by_several_values_of_a_column,
+            }
+            states {
+                endpoints_are_listed_by_effective_states_page_by_page,
+                deliveries_are_listed_by_effective_states_page_by_page,
             }
             long_lists {
                 a_list_of_events_examines_a_limited_number_and_returns_how_far_it_came,

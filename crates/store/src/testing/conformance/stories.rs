@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId
 use super::Fixture;
 use super::given::*;
 use crate::ids::new_ulid;
-use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, StateFilter};
 use crate::store::Store;
 
 /// More rows than there are.
@@ -59,6 +59,11 @@ pub(super) async fn attempts(
 ) -> Vec<AttemptId> {
     let rows = store.list_attempts(SHARD, whose, &filter, before, limit).await;
     rows.expect("attempts are listed").rows.into_iter().map(|row| row.details.id).collect()
+}
+
+/// Deliveries in a stored state, or all, while no endpoint is disabled.
+pub(super) fn in_state(state: Option<DeliveryState>) -> StateFilter<DeliveryState> {
+    StateFilter::of_deliveries(state.map(|state| state.effective(false)).as_slice(), [])
 }
 
 /// One event of [`populate`], with its deliveries and attempts.

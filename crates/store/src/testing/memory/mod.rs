@@ -202,7 +202,10 @@ impl Tables {
                 self.failing.remove(&key);
             }
             if let Some(failing) = began {
-                self.failing.entry(key).or_insert(failing);
+                self.failing
+                    .entry(key)
+                    .and_modify(|known| *known = known.followed_by(failing))
+                    .or_insert(failing);
             }
         }
         for (key, pause) in pauses {

@@ -1,7 +1,7 @@
 //! Selections and look-ups in the tables in memory.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::str::FromStr;
 
@@ -243,6 +243,20 @@ fn holds<Row: Entity>(condition: &Condition) -> Box<dyn Fn(&Row) -> bool + '_> {
         Condition::OneOf { column, values } => {
             let cell = cell_of::<Row>(column);
             Box::new(move |row| values.contains(&cell(row)))
+        }
+        Condition::Among { column, is_among, texts } => {
+            let cell = cell_of::<Row>(column);
+            let texts: HashSet<_> = texts.iter().map(String::as_str).collect();
+            Box::new(move |row| {
+                let cell = cell(row);
+                let is_one = cell.as_text().is_some_and(|cell| texts.contains(cell));
+                is_one == *is_among
+            })
+        }
+        Condition::AnyGroup(groups) => {
+            let groups = groups.iter().map(|group| group.iter().map(holds::<Row>).collect());
+            let groups: Vec<Vec<_>> = groups.collect();
+            Box::new(move |row| groups.iter().any(|group| group.iter().all(|holds| holds(row))))
         }
         Condition::IsNull { column } => {
             let cell = cell_of(column);

@@ -249,6 +249,10 @@ impl World {
 
     // --- time ---
 
+    pub(crate) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
     }

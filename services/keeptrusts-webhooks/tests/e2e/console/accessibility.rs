@@ -29,7 +29,7 @@ async fn every_page_is_accessible_fits_its_screen_and_has_no_errors() {
     fixture.open(&format!("/webhooks/{}", scenario.busy)).await;
     let summary = fixture.browser.text("#summary").await;
     let asked = "answered a delivery with 429 and asked to be left alone until";
-    assert!(summary.contains("Active") && summary.contains(asked), "{summary}");
+    assert!(summary.contains(asked), "{summary}");
     fixture.open("/webhooks").await;
     let rows = fixture.browser.rows("table[aria-label=Endpoints] tbody tr").await;
     let paused = rows.iter().filter(|row| row[2].contains("asked to be left alone until"));

@@ -24,4 +24,5 @@ mod roles;
 mod scriptless;
 mod service_outage;
 mod signing_in;
+mod states;
 mod tutorial;
