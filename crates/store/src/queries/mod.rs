@@ -19,6 +19,7 @@ pub mod notifications;
 mod reading;
 pub mod replay_candidates;
 mod replays;
+mod requests;
 pub(crate) mod selection;
 pub(crate) mod walk;
 
