@@ -116,9 +116,10 @@ impl<'a> LogWriter<'a> {
     /// answers it from what the first one's record is about. Returns the answer, and whether it is a
     /// repetition. ALREADY_EXISTS: the id was used for another request.
     ///
-    /// `act` must begin with nothing that the first request may have changed: it runs only if the
-    /// request is the first one. Of the same requests at the same moment, one is recorded, and the
-    /// others are repetitions too.
+    /// Everything that what the first request has changed could refuse belongs into `act`: a limit that
+    /// it has reached, a state that it has left. Of equal requests at the same moment, `act` may run for
+    /// several, but the log takes the record of one, and the others are repetitions. So `act` has no
+    /// effect but its one record, whose metadata has the identity.
     pub async fn once<T, R>(
         &self,
         identity: Option<&IdentifiedRequest>,

@@ -67,14 +67,16 @@ impl NotificationApi {
         Ok((found, duplicate))
     }
 
-    /// Dispatch has sent other mail before the test, which has used up the limit.
+    /// The status of a test that was not sent: dispatch has sent other mail before, which has used up
+    /// the limit.
     async fn withdrawn(&self, test: &ChannelRef, duplicate: bool) -> Result<Status, Status> {
+        // Of a deleted channel, tests are withdrawn too.
+        let destination =
+            self.read(&test.organization_id, test.channel_id).await?.config.destination;
         if duplicate {
             let message = "the first test with this request_id was not sent, because the organization had used up its mail: to send another test, give it another request_id";
             return Ok(status::resource_exhausted(Reason::MailLimitExceeded, message));
         }
-        let destination =
-            self.read(&test.organization_id, test.channel_id).await?.config.destination;
         self.refuse_if_too_much_mail(&test.organization_id, &destination).await?;
         Ok(too_much_mail(UNRECORDED_MAIL_DELAY))
     }
