@@ -330,3 +330,16 @@ CREATE TABLE incidents (
     PRIMARY KEY (shard, organization_id, channel_id, endpoint_id)
 );
 CREATE INDEX incidents_open ON incidents (shard) WHERE opened > closed;
+
+-- The last request with each id that a caller has given one (AIP-155), so that it is safe to send it
+-- again: for a day, a repetition makes nothing, and is answered with what the first one made. A later
+-- request with the same id replaces the row.
+CREATE TABLE requests (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT COLLATE "C" NOT NULL,
+    request_id       TEXT COLLATE "C" NOT NULL,
+    request_sha256   BYTEA NOT NULL, -- of the method, the caller and the content
+    stream           TEXT COLLATE "C" NOT NULL, -- what its record is about
+    recorded_at      BIGINT NOT NULL,
+    PRIMARY KEY (shard, organization_id, request_id)
+);

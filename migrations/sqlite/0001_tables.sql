@@ -319,3 +319,16 @@ CREATE TABLE incidents (
     PRIMARY KEY (shard, organization_id, channel_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX incidents_open ON incidents (shard) WHERE opened > closed;
+
+-- The last request with each id that a caller has given one (AIP-155), so that it is safe to send it
+-- again: for a day, a repetition makes nothing, and is answered with what the first one made. A later
+-- request with the same id replaces the row.
+CREATE TABLE requests (
+    shard            INTEGER NOT NULL,
+    organization_id  TEXT NOT NULL,
+    request_id       TEXT NOT NULL,
+    request_sha256   BLOB NOT NULL, -- of the method, the caller and the content
+    stream           TEXT NOT NULL, -- what its record is about
+    recorded_at      INTEGER NOT NULL,
+    PRIMARY KEY (shard, organization_id, request_id)
+) STRICT, WITHOUT ROWID;

@@ -15,6 +15,7 @@ mod endpoint_requests;
 mod event;
 mod field_mask;
 mod fields;
+mod identified_request;
 mod ingest_requests;
 mod key;
 mod notification;
@@ -43,6 +44,7 @@ pub use endpoint_requests::{
     PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 pub use event::event_with_body;
+pub use identified_request::HasRequestId;
 pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
 pub use key::key_message;
 pub use notification_requests::{

@@ -109,6 +109,23 @@ pub fn already_exists_idempotency_key() -> Status {
     plain(Code::AlreadyExists, Reason::IdempotencyKeyReused, message)
 }
 
+/// ALREADY_EXISTS: the request's id was used for another request.
+pub fn already_exists_request_id() -> Status {
+    let message = "the request_id was used in the last 24 hours for another request (another method, caller or content): give this one an id of its own, or send the first one as it was";
+    plain(Code::AlreadyExists, Reason::RequestIdReused, message)
+}
+
+/// NOT_FOUND: the first request with this id made the resource, which was deleted since.
+pub fn not_found_any_more(resource: Resource, id: impl ToString) -> Status {
+    let (name, id) = (resource.name(), id.to_string());
+    let message = format!(
+        "the first request with this request_id was about the {name} {id}, which was deleted since: to do it anew, send another request_id"
+    );
+    let about = HashMap::from([(format!("{name}_id"), id)]);
+    let details = ErrorDetails::with_error_info(resource.not_found().name(), ERROR_DOMAIN, about);
+    Status::with_error_details(Code::NotFound, message, details)
+}
+
 /// RESOURCE_EXHAUSTED: more than a limit allows; `message` says which.
 pub fn resource_exhausted(reason: Reason, message: impl Into<String>) -> Status {
     plain(Code::ResourceExhausted, reason, message)

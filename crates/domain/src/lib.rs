@@ -49,6 +49,7 @@ pub mod payload_format;
 pub mod plural;
 pub mod redirect;
 pub mod replay;
+pub mod request;
 pub mod retry;
 pub mod retry_after;
 pub mod rfc3339;

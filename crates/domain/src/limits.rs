@@ -35,6 +35,10 @@ pub const ROUTING_KEY_CHARS: usize = 32;
 pub const MAX_DATA_VALUES: usize = MAX_DATA_BYTES / 2;
 /// An idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// A request's id, in characters of ASCII.
+pub const MAX_REQUEST_ID_CHARS: usize = 128;
+/// How long a request's id is remembered.
+pub const REQUEST_ID_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The notification channels of an organization.
 pub const MAX_CHANNELS: u64 = 50;
 /// The endpoints that a channel can be limited to.

@@ -41,7 +41,7 @@ pub fn append_failed(error: AppendError) -> Status {
 pub fn commit_unknown() -> Status {
     status::unavailable(
         Reason::DatabaseUnavailable,
-        "the database has not said whether it was done: try again, when publishing with the same idempotency_key so that it cannot count twice",
+        "the database has not said whether it was done: try again, with the same idempotency_key or request_id so that it cannot count twice",
         RETRY_DELAY,
     )
 }

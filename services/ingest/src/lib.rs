@@ -43,7 +43,7 @@ impl IngestApi {
         request: Request<v1::PublishEventRequest>,
     ) -> Result<v1::PublishEventResponse, Status> {
         let call = AuthorizedRequest::<Publish>::of(request);
-        let AuthorizedRequest { request: publish, caller, trace } =
+        let AuthorizedRequest { request: publish, caller, trace, .. } =
             call.inspect_err(metrics::not_accepted)?;
         let taken = self.quota.take(&publish.organization_id, 1);
         taken.inspect_err(metrics::not_accepted)?;
@@ -63,7 +63,7 @@ impl IngestApi {
         request: Request<v1::BatchPublishEventsRequest>,
     ) -> Result<Vec<Result<v1::PublishEventResponse, Status>>, Status> {
         let call = AuthorizedRequest::<PublishBatch>::of(request);
-        let AuthorizedRequest { request, caller, trace } =
+        let AuthorizedRequest { request, caller, trace, .. } =
             call.inspect_err(metrics::not_accepted)?;
         let PublishBatch { organization_id, events } = request;
         let taken = self.quota.take(&organization_id, events.len());

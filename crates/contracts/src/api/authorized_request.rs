@@ -4,10 +4,12 @@
 
 use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::request::IdentifiedRequest;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use tonic::{Request, Status};
 
 use super::Violations;
+use super::identified_request::{HasRequestId, identify};
 use super::trace::trace_of_call;
 use crate::log_codec::Metadata;
 use crate::status;
@@ -21,6 +23,8 @@ pub struct AuthorizedRequest<T> {
     pub caller: Caller,
     /// The span that everything the request causes belongs to.
     pub trace: Option<TraceContext>,
+    /// What makes it safe to send the request again. None: every request counts.
+    pub identity: Option<IdentifiedRequest>,
 }
 
 /// A request about one organization.
@@ -36,10 +40,27 @@ impl<T> AuthorizedRequest<T> {
     where
         T: TryFrom<M, Error = Violations> + HasOrganization,
     {
-        let call = AuthorizedRequest::any_organization(request)?;
-        let organization: &OrganizationId = T::organization_id(&call.request);
-        match call.caller.reaches(organization) {
-            true => Ok(call),
+        AuthorizedRequest::any_organization(request)?.in_reach()
+    }
+
+    /// The same for a request that may have an id, which goes into the
+    /// [`metadata`](Self::metadata).
+    pub fn of_identified<M: HasRequestId>(
+        request: Request<M>,
+    ) -> Result<AuthorizedRequest<T>, Status>
+    where
+        T: TryFrom<M, Error = Violations> + HasOrganization,
+    {
+        AuthorizedRequest::any_organization_identified(request)?.in_reach()
+    }
+
+    fn in_reach(self) -> Result<AuthorizedRequest<T>, Status>
+    where
+        T: HasOrganization,
+    {
+        let organization = self.request.organization_id();
+        match self.caller.reaches(organization) {
+            true => Ok(self),
             false => Err(status::organization_not_found(organization)),
         }
     }
@@ -52,12 +73,36 @@ impl<T> AuthorizedRequest<T> {
     {
         let caller = caller_of(&request)?;
         let trace = trace_of_call(request.extensions());
-        Ok(AuthorizedRequest { request: T::try_from(request.into_inner())?, caller, trace })
+        let request = T::try_from(request.into_inner())?;
+        Ok(AuthorizedRequest { request, caller, trace, identity: None })
     }
 
-    /// The metadata of the records that this request causes.
+    /// The same for a request that may have an id.
+    pub fn any_organization_identified<M: HasRequestId>(
+        request: Request<M>,
+    ) -> Result<AuthorizedRequest<T>, Status>
+    where
+        T: TryFrom<M, Error = Violations>,
+    {
+        let caller = caller_of(&request)?;
+        let trace = trace_of_call(request.extensions());
+        let mut message = request.into_inner();
+        let mut violations = Violations::default();
+        let identity = violations.check(identify(&mut message, &caller));
+        let request = T::try_from(message).map_err(Violations::into_vec);
+        match (violations.check_all(request), identity) {
+            (Some(request), Some(identity)) => {
+                Ok(AuthorizedRequest { request, caller, trace, identity })
+            }
+            _ => Err(violations.into()),
+        }
+    }
+
+    /// The metadata of the records that this request causes: of one record, if it has an
+    /// [`identity`](Self::identity).
     pub fn metadata(&self, correlation_id: impl ToString) -> Metadata {
-        Metadata::of(&self.caller, correlation_id.to_string(), self.trace.clone())
+        let metadata = Metadata::of(&self.caller, correlation_id.to_string(), self.trace.clone());
+        Metadata { request: self.identity.clone(), ..metadata }
     }
 }
 

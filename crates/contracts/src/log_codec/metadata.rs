@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::access::Caller;
 use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestDigest, RequestId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use prost::Message;
 
 use super::error::DecodeError;
-use super::values::{optional_timestamp, parsed, trace, traceparent, tracestate};
+use super::values::{
+    exactly, optional_timestamp, parsed, required, trace, traceparent, tracestate,
+};
 use crate::log::v1 as pb;
 use crate::time::timestamp_to_proto;
 
@@ -31,6 +34,9 @@ pub struct Metadata {
     /// When the record was written, on the shard's steady clock. None: its writer was not the shard's
     /// owner.
     pub steady_time: Option<Timestamp>,
+    /// The caller's request, if it has an id: a repetition of it is answered with what the record is
+    /// about.
+    pub request: Option<IdentifiedRequest>,
 }
 
 impl Metadata {
@@ -44,6 +50,7 @@ impl Metadata {
             actor_name: caller.name.as_ref().to_owned(),
             address: caller.address,
             steady_time: None,
+            request: None,
         }
     }
 
@@ -58,6 +65,10 @@ impl Metadata {
             actor_name: self.actor_name.clone(),
             address: self.address.map(|address| address.to_string()).unwrap_or_default(),
             steady_time: self.steady_time.map(timestamp_to_proto),
+            request: self.request.as_ref().map(|request| pb::IdentifiedRequest {
+                id: request.id.as_str().to_owned(),
+                sha256: request.digest.0.to_vec(),
+            }),
         };
         message.encode_to_vec()
     }
@@ -80,6 +91,16 @@ impl Metadata {
             actor_name: message.actor_name,
             address,
             steady_time: optional_timestamp("steady_time", message.steady_time)?,
+            request: message.request.map(identified_request).transpose()?,
         })
     }
+}
+
+fn identified_request(message: pb::IdentifiedRequest) -> Result<IdentifiedRequest, DecodeError> {
+    let id = RequestId::optional(message.id)
+        .map_err(|wrong| DecodeError::Field { field: "request.id", problem: wrong.description })?;
+    Ok(IdentifiedRequest {
+        id: required("request.id", id)?,
+        digest: RequestDigest(exactly("request.sha256", message.sha256)?),
+    })
 }

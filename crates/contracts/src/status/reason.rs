@@ -59,6 +59,8 @@ reasons! {
     CredentialRequired "CREDENTIAL_REQUIRED";
     /// The idempotency key was used for an event with other content.
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED";
+    /// The request's id was used for another request.
+    RequestIdReused "REQUEST_ID_REUSED";
     /// The organization is out of the caller's reach, or does not exist.
     OrganizationNotFound "ORGANIZATION_NOT_FOUND";
     /// The organization has no such key.

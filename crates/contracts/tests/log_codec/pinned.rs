@@ -11,6 +11,7 @@ use keeptrusts_webhooks_domain::attempt::{AttemptDetails, HttpExchange};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::log::Position;
+use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestDigest, RequestId};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
@@ -65,6 +66,17 @@ fn the_bytes_of_metadata_are_those_that_are_in_logs_already() {
          02d34626639326633353737623334646136613363653932396430653065343733362d\
          303066303637616130626139303262372d3031"
     );
+    assert_eq!(Metadata::decode(&bytes), Ok(metadata));
+}
+
+#[test]
+fn an_identified_request_is_a_field_of_metadata_after_those_that_are_in_logs_already() {
+    let id = RequestId::optional("r-1".to_owned()).expect("right");
+    let request = id.map(|id| IdentifiedRequest { id, digest: RequestDigest([0xab; 32]) });
+    let metadata = Metadata { actor: "key_1".to_owned(), request, ..Metadata::default() };
+    let bytes = metadata.encode();
+    let expected = format!("0a056b65795f314a270a03722d311220{}", "ab".repeat(32));
+    assert_eq!(hex::encode(&bytes), expected);
     assert_eq!(Metadata::decode(&bytes), Ok(metadata));
 }
 

@@ -68,3 +68,17 @@ fn metadata_without_a_cause_or_trace_is_read_as_such() {
     let error = Metadata::decode(&message.encode_to_vec()).expect_err("not a trace");
     assert_eq!(error.to_string(), "traceparent is not a W3C traceparent");
 }
+
+#[test]
+fn metadata_with_half_of_an_identified_request_is_refused() {
+    for (id, sha256, problem) in [
+        ("", vec![0; 32], "request.id is missing"),
+        ("a b", vec![0; 32], "request.id must be 1 to 128 characters"),
+        ("r", vec![0; 31], "request.sha256 has 31 bytes instead of 32"),
+    ] {
+        let request = Some(pb::IdentifiedRequest { id: id.to_owned(), sha256 });
+        let message = pb::RecordMetadata { request, ..Default::default() };
+        let error = Metadata::decode(&message.encode_to_vec()).expect_err("a half");
+        assert!(error.to_string().starts_with(problem), "{error}");
+    }
+}

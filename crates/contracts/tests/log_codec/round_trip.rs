@@ -27,6 +27,7 @@ use keeptrusts_webhooks_domain::replay::{
     NewReplay, ReplayBound, ReplayCounts, ReplayCursor, ReplayFact, ReplayScope, ReplaySelection,
     ReplayStep,
 };
+use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestDigest, RequestId};
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use keeptrusts_webhooks_domain::trace::{TraceContext, TraceId};
 use proptest::collection::vec;
@@ -52,10 +53,19 @@ proptest! {
         actor_name in any::<String>(),
         address in of(any::<std::net::IpAddr>()),
         steady_time in of(times()),
+        request in of(requests()),
     ) {
         let causation = causation.map(Position);
-        let metadata =
-            Metadata { actor, correlation_id, causation, trace, actor_name, address, steady_time };
+        let metadata = Metadata {
+            actor,
+            correlation_id,
+            causation,
+            trace,
+            actor_name,
+            address,
+            steady_time,
+            request,
+        };
         prop_assert_eq!(Metadata::decode(&metadata.encode()), Ok(metadata));
     }
 
@@ -364,6 +374,13 @@ fn headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
 }
 
 /// Years 1 to 9999, in microseconds.
+fn requests() -> impl Strategy<Value = IdentifiedRequest> {
+    ("[!-~]{1,128}", any::<[u8; 32]>()).prop_map(|(id, digest)| IdentifiedRequest {
+        id: RequestId::optional(id).expect("visible ASCII").expect("not empty"),
+        digest: RequestDigest(digest),
+    })
+}
+
 fn times() -> impl Strategy<Value = Timestamp> {
     (-62_135_596_800_000_000..253_402_207_200_000_000_i64)
         .prop_map(|micros| Timestamp::from_microsecond(micros).expect("in range"))

@@ -24,7 +24,8 @@ pub struct Operation {
     pub organization_id: OrganizationId,
     /// At least one; at most one for each stream.
     pub records: Vec<NewRecord>,
-    /// Who caused the records, and what they belong to.
+    /// Who caused the records, and what they belong to. With a request there is one record, which a
+    /// repetition of the request is answered with.
     pub metadata: Metadata,
     /// Content for the table of bodies.
     pub bodies: Vec<NewBody>,
@@ -193,6 +194,11 @@ pub enum AppendOutcome {
         /// The event that was accepted with the key.
         event_id: EventId,
     },
+    /// It is of a request that was recorded before: nothing was appended.
+    Repeated {
+        /// What the first request's record is about.
+        stream: Stream,
+    },
 }
 
 /// Why an operation was not appended. Other operations of its batch may have been.
@@ -210,6 +216,9 @@ pub enum Refusal {
         /// The event that was accepted with the key.
         event_id: EventId,
     },
+    /// The request's id was used for another request.
+    #[error("the request's id was used for another request")]
+    RequestIdReused,
     /// The shard has passed to another owner.
     #[error("the lease has passed on: epoch {expected} was expected, {actual} is current")]
     LeaseLost {

@@ -11,12 +11,13 @@ use keeptrusts_webhooks_domain::event::{Event, Idempotency, IdempotencyKey};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
+use keeptrusts_webhooks_domain::request::{RecordedRequest, RequestUse};
 
 use crate::log::damage::{LogDamage, judge_numbers};
 use crate::log::operation::{
     AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
 };
-use crate::log::projection::{AffectedRows, Changes, Fold, LoadedRows};
+use crate::log::projection::{AffectedRows, Changes, Fold, LoadedRows, RequestOwner};
 
 /// An idempotency key belongs to an organization.
 pub type KeyOwner = (OrganizationId, IdempotencyKey);
@@ -28,6 +29,8 @@ pub struct ReadSet {
     pub affected: AffectedRows,
     /// Idempotency keys that the operations use.
     pub keys: Vec<KeyOwner>,
+    /// The ids of the operations' requests.
+    pub requests: Vec<RequestOwner>,
 }
 
 impl ReadSet {
@@ -46,7 +49,10 @@ impl ReadSet {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        ReadSet { affected: AffectedRows::of(facts), keys }
+        let mut requests: Vec<_> = operations.iter().filter_map(request_owner).collect();
+        requests.sort_unstable();
+        requests.dedup();
+        ReadSet { affected: AffectedRows::of(facts), keys, requests }
     }
 }
 
@@ -60,6 +66,8 @@ pub struct LockedShard {
     pub loaded: LoadedRows,
     /// The keys of the [`ReadSet`] that are used: by which event, and the SHA-256 of its request.
     pub keys: HashMap<KeyOwner, (EventId, [u8; 32])>,
+    /// The recorded requests of the [`ReadSet`], however long ago they were.
+    pub requests: Vec<RecordedRequest>,
 }
 
 /// What the transaction must write.
@@ -83,9 +91,10 @@ pub fn plan<'a>(
     locked: LockedShard,
     now: Timestamp,
 ) -> Result<Plan<'a>, LogDamage> {
-    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys } = locked;
+    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys, requests } = locked;
     judge_numbers(last_position, checkpoint, epoch)?;
     let mut fold = Fold::new(loaded);
+    fold.load_requests(requests);
     let mut plan = Plan {
         results: Vec::with_capacity(operations.len()),
         records: Vec::new(),
@@ -95,11 +104,15 @@ pub fn plan<'a>(
         checkpoint,
     };
     for operation in operations {
-        let decision = decide(operation, &fold, &keys, epoch, plan.checkpoint);
+        let decision = decide(operation, &fold, &keys, epoch, plan.checkpoint, now);
         let versions = match decision {
             Ok(Decision::Append(versions)) => versions,
             Ok(Decision::Duplicate(event_id)) => {
                 plan.results.push(Ok(AppendOutcome::Duplicate { event_id }));
+                continue;
+            }
+            Ok(Decision::Repeated(stream)) => {
+                plan.results.push(Ok(AppendOutcome::Repeated { stream }));
                 continue;
             }
             Err(refusal) => {
@@ -134,6 +147,7 @@ enum Decision {
     /// With these versions, one for each record.
     Append(Vec<Version>),
     Duplicate(EventId),
+    Repeated(Stream),
 }
 
 fn decide(
@@ -142,6 +156,7 @@ fn decide(
     keys: &HashMap<KeyOwner, (EventId, [u8; 32])>,
     epoch: Epoch,
     checkpoint: Position,
+    now: Timestamp,
 ) -> Result<Decision, Refusal> {
     if let Some(expected) = operation.fence.filter(|fence| *fence != epoch) {
         return Err(Refusal::LeaseLost { expected, actual: epoch });
@@ -159,6 +174,15 @@ fn decide(
         }
     }
     let organization = &operation.organization_id;
+    if let Some(request) = &operation.metadata.request {
+        debug_assert_eq!(operation.records.len(), 1, "a repetition is answered with one record");
+        let recorded = fold.request(&(organization.clone(), request.id.clone()));
+        match recorded.map_or(RequestUse::First, |first| first.judge(request.digest, now)) {
+            RequestUse::First => {}
+            RequestUse::Repeated(stream) => return Ok(Decision::Repeated(stream)),
+            RequestUse::Reused => return Err(Refusal::RequestIdReused),
+        }
+    }
     let versions = operation.records.iter().map(|record| next_version(record, organization, fold));
     versions.collect::<Result<_, _>>().map(Decision::Append)
 }
@@ -208,6 +232,11 @@ fn next_version(
         }
         _ => Ok(actual.next()),
     }
+}
+
+fn request_owner(operation: &Operation) -> Option<RequestOwner> {
+    let request = operation.metadata.request.as_ref()?;
+    Some((operation.organization_id.clone(), request.id.clone()))
 }
 
 fn published(operation: &Operation) -> Option<(EventId, Option<&Idempotency>)> {

@@ -1,5 +1,9 @@
 //! Properties of plans that the conformance suite cannot see.
 
+use std::time::Duration;
+
+use keeptrusts_webhooks_domain::limits::REQUEST_ID_LIFETIME;
+
 use super::*;
 use crate::testing::conformance::given::*;
 
@@ -44,4 +48,42 @@ fn a_plan_of_refusals_writes_nothing() {
     assert!(plan.records.is_empty() && plan.bodies.is_empty());
     assert!(plan.changes.endpoints.is_empty());
     assert_eq!((plan.last_position, plan.checkpoint), (Position(7), Position(3)));
+}
+
+#[test]
+fn only_operations_with_a_request_read_recorded_requests() {
+    let create = |id| create_endpoint(endpoint_id()).requested(id, "content");
+    let without = [create_endpoint(endpoint_id()), publish_with_key(event_id(), "a", "content")];
+    assert_eq!(ReadSet::of(&without).requests, []);
+    let with = [create("b"), create("a"), create("a"), create("a").of(other_organization())];
+    let wanted = ReadSet::of(&with).requests;
+    let wanted: Vec<_> = wanted.iter().map(|(whose, id)| (whose.as_str(), id.as_str())).collect();
+    assert_eq!(wanted, [("acme", "a"), ("acme", "b"), ("globex", "a")]);
+}
+
+#[test]
+fn a_recorded_request_is_judged_by_the_time_of_the_batch() {
+    let first = Stream::Endpoint(endpoint_id());
+    let time = Timestamp::UNIX_EPOCH;
+    let planned = |content: &str, now| {
+        let recorded = RecordedRequest {
+            organization_id: organization(),
+            request: identified("r", "content"),
+            stream: first,
+            time,
+        };
+        let locked = LockedShard { requests: vec![recorded], ..LockedShard::default() };
+        let operations = [create_endpoint(endpoint_id()).requested("r", content)];
+        let plan = plan(&operations, locked, now).expect("the log is sound");
+        (plan.results[0].clone(), plan.changes.requests.len())
+    };
+    let over = time + REQUEST_ID_LIFETIME;
+    let last = over - Duration::from_micros(1);
+    assert_eq!(planned("content", last), (Ok(AppendOutcome::Repeated { stream: first }), 0));
+    assert_eq!(planned("other content", last), (Err(Refusal::RequestIdReused), 0));
+    for content in ["content", "other content"] {
+        let (result, rows) = planned(content, over);
+        assert!(matches!(result, Ok(AppendOutcome::Appended { .. })), "{result:?}");
+        assert_eq!(rows, 1, "the row is replaced");
+    }
 }

@@ -22,6 +22,7 @@ use keeptrusts_webhooks_domain::log::{Position, Stream, Version};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationFact};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayFact};
+use keeptrusts_webhooks_domain::request::{RecordedRequest, RequestId};
 
 use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
@@ -161,6 +162,8 @@ pub struct Changes {
     pub notifications: BTreeMap<NotificationId, Notification>,
     /// To merge with the stored rows, which need not be read: an incident is a maximum.
     pub incidents: BTreeMap<IncidentKey, Incident>,
+    /// Rows to insert or replace. The stored rows are not read: the last request with an id counts.
+    pub requests: BTreeMap<RequestOwner, RecordedRequest>,
 }
 
 /// The rows of changes that are kept in another form.
@@ -211,6 +214,9 @@ impl Changes {
     }
 }
 
+/// A request's id belongs to an organization.
+pub type RequestOwner = (OrganizationId, RequestId);
+
 /// The incident of an endpoint at a channel's service.
 pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
 
@@ -218,13 +224,20 @@ pub type IncidentKey = (OrganizationId, ChannelId, EndpointId);
 #[derive(Debug, Default)]
 pub struct Fold {
     loaded: LoadedRows,
+    /// Recorded requests, which new ones are compared with.
+    loaded_requests: BTreeMap<RequestOwner, RecordedRequest>,
     changes: Changes,
 }
 
 impl Fold {
     /// Begins with the rows that exist.
     pub fn new(loaded: LoadedRows) -> Fold {
-        Fold { loaded, changes: Changes::default() }
+        Fold { loaded, ..Fold::default() }
+    }
+
+    /// Adds recorded requests.
+    pub fn load_requests(&mut self, requests: Vec<RecordedRequest>) {
+        self.loaded_requests.extend(requests.into_iter().map(|row| (request_owner(&row), row)));
     }
 
     /// An endpoint as the records so far leave it.
@@ -261,8 +274,27 @@ impl Fold {
         self.changes.notifications.get(&id).or_else(|| self.loaded.notifications.get(&id))
     }
 
+    /// The last request with an id, as the records so far leave it.
+    pub fn request(&self, owner: &RequestOwner) -> Option<&RecordedRequest> {
+        self.changes.requests.get(owner).or_else(|| self.loaded_requests.get(owner))
+    }
+
     /// Folds one more record.
     pub fn apply(&mut self, record: &Record) -> Result<(), LogDamage> {
+        self.apply_fact(record)?;
+        if let Some(request) = &record.metadata.request {
+            let row = RecordedRequest {
+                organization_id: record.organization_id.clone(),
+                request: request.clone(),
+                stream: record.stream,
+                time: record.recorded_at,
+            };
+            self.changes.requests.insert(request_owner(&row), row);
+        }
+        Ok(())
+    }
+
+    fn apply_fact(&mut self, record: &Record) -> Result<(), LogDamage> {
         match (&record.fact, record.stream) {
             (Fact::Endpoint(fact), Stream::Endpoint(id)) => self.apply_endpoint(id, fact, record),
             (Fact::EventAccepted(_), Stream::Event(_)) => {
@@ -578,6 +610,10 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
         }
         delivery
     })
+}
+
+fn request_owner(row: &RecordedRequest) -> RequestOwner {
+    (row.organization_id.clone(), row.request.id.clone())
 }
 
 fn unfounded(record: &Record) -> LogDamage {

@@ -72,3 +72,24 @@ fn hours_begin_on_the_hour_before_1970_too() {
     assert_eq!(hour("2026-04-23T11:00:00Z"), "2026-04-23T11:00:00Z");
     assert_eq!(hour("1969-12-31T23:59:59Z"), "1969-12-31T23:00:00Z");
 }
+
+#[test]
+fn the_last_request_with_an_id_is_kept() {
+    let (first, second) = (endpoint_id(), endpoint_id());
+    let mut records =
+        records(&[create_endpoint(first).requested("r", "content"), create_endpoint(second)]);
+    // Records of a log of more than a day.
+    records[1].metadata.request = Some(identified("r", "other content"));
+    records[1].recorded_at = time("2026-04-23T10:30:00Z");
+    let owner = (organization(), identified("r", "").id);
+    let mut fold = Fold::default();
+    for (record, endpoint) in records.iter().zip([first, second]) {
+        fold.apply(record).expect("sound");
+        let row = fold.request(&owner).expect("it is kept");
+        let expected = (Stream::Endpoint(endpoint), record.recorded_at);
+        assert_eq!((row.stream, row.time), expected);
+    }
+    let changes = fold.into_changes();
+    assert_eq!(changes.requests.len(), 1);
+    assert_eq!(changes.requests[&owner].request, identified("r", "other content"));
+}

@@ -95,7 +95,12 @@ async fn plan_and_write<'a>(
             &wanted.affected,
         )
         .await?,
-        keys: idempotency_keys(connection, shard, &wanted.keys).await?,
+        keys: idempotency_keys(&mut *connection, shard, &wanted.keys).await?,
+        requests: tables::load_requests(
+            &mut ShardTables { connection: &mut *connection, shard },
+            &wanted.requests,
+        )
+        .await?,
     };
     let plan = plan(operations, locked, time(locked_row.now)?);
     let plan = plan.map_err(|damage| damage.of(shard))?;

@@ -19,6 +19,7 @@ pub mod notifications;
 mod reading;
 pub mod replay_candidates;
 mod replays;
+mod requests;
 pub(crate) mod selection;
 mod state_filter;
 pub(crate) mod walk;

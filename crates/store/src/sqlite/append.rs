@@ -35,6 +35,11 @@ pub(super) async fn append(
         tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.affected)
             .await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
+    locked.requests = tables::load_requests(
+        &mut ShardTables { connection: &mut transaction, shard },
+        &wanted.requests,
+    )
+    .await?;
 
     let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {

@@ -29,6 +29,7 @@ mod per_table_cache;
 mod projections;
 mod records;
 mod replays;
+mod requests;
 mod row_keys;
 mod rows;
 mod stored_row;
@@ -47,4 +48,6 @@ pub use self::rows::Rows;
 pub(crate) use self::rows::{ReadableRow, Stored, read_all};
 pub(crate) use self::stored_row::{CellRow, StoredRow, number, parse, time, unreadable, word};
 pub(crate) use self::table::{Column, Kind, Purpose, Table, listed};
-pub(crate) use self::transaction::{OnConflict, TableTransaction, load, write_changes, write_plan};
+pub(crate) use self::transaction::{
+    OnConflict, TableTransaction, load, load_requests, write_changes, write_plan,
+};

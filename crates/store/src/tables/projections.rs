@@ -9,6 +9,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_domain::request::RecordedRequest;
 use keeptrusts_webhooks_domain::visible_text::with_hidden_escaped;
 
 use super::document::{self, TEXT, VERSION};
@@ -51,7 +52,7 @@ struct Compared {
 const SIDES: [&str; 2] = ["stored", "rebuilt"];
 
 /// All projections.
-pub(crate) fn projections() -> [Projection; 13] {
+pub(crate) fn projections() -> [Projection; 14] {
     fn of<Row: Entity>() -> Projection {
         let columns = Row::TABLE.columns.iter();
         let plain = columns.clone().filter(|column| column.purpose != Purpose::Document);
@@ -81,6 +82,7 @@ pub(crate) fn projections() -> [Projection; 13] {
         of_documents::<Channel>(),
         of_documents::<Notification>(),
         of::<EndpointIncident>(),
+        of::<RecordedRequest>(),
     ]
 }
 

@@ -13,11 +13,12 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::key::Key;
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_domain::request::RecordedRequest;
 
 use super::{BODIES, Entity, Table, TableKey};
 use crate::error::StoreError;
 use crate::log::plan::Plan;
-use crate::log::projection::{AffectedRows, Changes, LoadedRows};
+use crate::log::projection::{AffectedRows, Changes, LoadedRows, RequestOwner};
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 
 /// What to do if a row exists already.
@@ -73,6 +74,14 @@ pub(crate) async fn load(
     })
 }
 
+/// Loads the recorded requests with these ids.
+pub(crate) async fn load_requests(
+    tables: &mut impl TableTransaction,
+    ids: &[RequestOwner],
+) -> Result<Vec<RecordedRequest>, StoreError> {
+    tables.look_up(ids).await
+}
+
 /// Writes the records, the bodies and the changes of a batch.
 pub(crate) async fn write_plan(
     tables: &mut impl TableTransaction,
@@ -104,6 +113,7 @@ pub(crate) async fn write_changes(
         channels,
         notifications,
         incidents: _,
+        requests,
     } = changes;
     upsert(tables, endpoints.values()).await?;
     insert(tables, events.iter()).await?;
@@ -122,7 +132,8 @@ pub(crate) async fn write_changes(
     upsert(tables, replays.values()).await?;
     upsert(tables, channels.values()).await?;
     upsert(tables, notifications.values()).await?;
-    upsert(tables, changes.incidents().iter()).await
+    upsert(tables, changes.incidents().iter()).await?;
+    upsert(tables, requests.values()).await
 }
 
 /// Inserts rows, none of which exists.

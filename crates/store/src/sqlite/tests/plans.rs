@@ -5,6 +5,7 @@ use keeptrusts_webhooks_domain::endpoint::{EffectiveEndpointState, Endpoint};
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
+use keeptrusts_webhooks_domain::request::RecordedRequest;
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -47,6 +48,11 @@ async fn sets_of_rows_are_looked_up_by_their_keys() {
             &*load::lookup_by_key(&TableShape::of::<Delivery>()),
             "SEARCH deliveries USING ",
             " AND delivery_id=?",
+        ),
+        (
+            &*load::lookup_by_key(&TableShape::of::<RecordedRequest>()),
+            "SEARCH requests USING ",
+            " AND request_id=?",
         ),
         (load::lookup_by_idempotency_key(), "SEARCH events USING ", " AND idempotency_key=?"),
         (&bodies::BODIES, "SEARCH bodies USING ", " AND id=?"),

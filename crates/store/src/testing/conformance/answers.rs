@@ -8,10 +8,12 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, ReplayId};
 use keeptrusts_webhooks_domain::log::Position;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor};
+use keeptrusts_webhooks_domain::request::RecordedRequest;
 
 use super::fixture::read_all;
 use super::given::{SHARD, organization, other_organization, replay_selection};
 use crate::log::operation::BodyId;
+use crate::queries::selection::Selection;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
 use crate::store::{DueKey, Store};
 
@@ -64,6 +66,12 @@ impl Answers {
             let mut sums = store.attempt_sums(SHARD, &whose, always).await.expect("reads");
             sums.sort_unstable();
             answers.add(format!("attempt sums of {whose}"), sums);
+            let requests = Selection::<RecordedRequest>::new().equal("organization_id", &whose);
+            let requests = requests.ascending(&["request_id"]).limit(ALL);
+            answers.add(
+                format!("requests of {whose}"),
+                store.selected(SHARD, requests).await.expect("reads"),
+            );
             let rows = store.list_replays(SHARD, &whose, None, ReplayId::MAX, ALL).await;
             for replay in rows.expect("reads") {
                 answers.add_replay(store, &replay).await;

@@ -120,6 +120,7 @@ pub(crate) async fn every_kind_of_fact_is_read_back_as_it_was_appended(fixture: 
             actor_name: format!("name {index}"),
             address: "2001:db8::7".parse().ok(),
             steady_time: "2026-04-23T09:30:00.000001Z".parse().ok(),
+            request: Some(identified(&format!("request/{index}"), "content")),
         };
     }
     let appended = fixture.store().append(SHARD, &operations).await.expect("appends");

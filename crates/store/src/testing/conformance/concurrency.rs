@@ -1,6 +1,6 @@
 //! Many callers at once, on every store of the database: one order, one winner, no gap.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,10 +178,33 @@ pub(crate) async fn one_of_many_events_with_the_same_key_is_accepted(fixture: Fi
         match published.expect("the publisher ends") {
             (event, AppendOutcome::Appended { .. }) => drop(first.insert(event)),
             (_, AppendOutcome::Duplicate { event_id }) => drop(answers.insert(event_id)),
+            (_, AppendOutcome::Repeated { .. }) => panic!("it has no request's id"),
         }
     }
     assert_eq!(first.len(), 1);
     assert_eq!(answers, first);
+    assert_eq!(fixture.last_position().await, Position(1));
+}
+
+pub(crate) async fn one_of_many_requests_with_the_same_id_makes_something(fixture: Fixture) {
+    let mut callers = JoinSet::new();
+    for store in fixture.handles().take(2 * WRITERS) {
+        callers.spawn(async move {
+            let endpoint = endpoint_id();
+            let create = create_endpoint(endpoint).requested("r", "content");
+            let mut results = append(&*store, &[create]).await.results;
+            (Stream::Endpoint(endpoint), results.remove(0).expect("not refused"))
+        });
+    }
+    let (mut made, mut answers) = (HashSet::new(), HashSet::new());
+    for (stream, outcome) in callers.join_all().await {
+        match outcome {
+            AppendOutcome::Repeated { stream } => drop(answers.insert(stream)),
+            _ => drop(made.insert(stream)),
+        }
+    }
+    assert_eq!(made.len(), 1);
+    assert_eq!(answers, made);
     assert_eq!(fixture.last_position().await, Position(1));
 }
 

@@ -20,6 +20,7 @@ use keeptrusts_webhooks_domain::ids::{
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::{NewReplay, ReplayFact, ReplayScope, ReplaySelection};
+use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestDigest, RequestId};
 use keeptrusts_webhooks_domain::retry::RetrySchedule;
 use keeptrusts_webhooks_domain::secret::SealedSecret;
 use ulid::Ulid;
@@ -112,6 +113,13 @@ pub(crate) fn sealed(text: &str) -> SealedSecret {
     }
 }
 
+/// A request with an id; the same `content` makes the same request.
+pub(crate) fn identified(id: &str, content: &str) -> IdentifiedRequest {
+    let id = RequestId::optional(id.to_owned()).expect("an id").expect("not empty");
+    let digest = RequestDigest(ContentDigest::of(content.as_bytes()).sha256);
+    IdentifiedRequest { id, digest }
+}
+
 /// An operation of one record; the methods below add to it.
 pub(crate) fn operation(stream: Stream, expected: ExpectedVersion, fact: Fact) -> Operation {
     Operation {
@@ -126,6 +134,12 @@ pub(crate) fn operation(stream: Stream, expected: ExpectedVersion, fact: Fact) -
 }
 
 impl Operation {
+    /// Of a request with an id; the same `content` makes the same request.
+    pub(crate) fn requested(mut self, id: &str, content: &str) -> Operation {
+        self.metadata.request = Some(identified(id, content));
+        self
+    }
+
     /// Of another organization.
     pub(crate) fn of(self, organization_id: OrganizationId) -> Operation {
         Operation { organization_id, ..self }

@@ -100,6 +100,12 @@ impl History {
             if self.random.chance(50) {
                 operation.metadata.trace = Some(trace(&mut self.random));
             }
+            if operation.records.len() == 1 && self.random.chance(10) {
+                // Some are repeated, and some ids are used for another request.
+                let id = format!("request {}", self.random.below(1_000)).replace(' ', "/");
+                let content = format!("content {}", self.random.below(2));
+                operation.metadata.request = Some(identified(&id, &content));
+            }
         }
         batch
     }

@@ -31,6 +31,7 @@ pub(crate) mod queries;
 pub(crate) mod reads;
 pub(crate) mod rebuild;
 pub(crate) mod replays;
+pub(crate) mod requests;
 pub(crate) mod states;
 
 pub(crate) use fixture::{Damage, Fixture, ManualClock, without_hanging};
@@ -66,10 +67,21 @@ macro_rules! conformance_tests {
                 hundreds_of_keys_in_one_batch_are_decided_one_by_one,
                 keys_are_still_known_after_a_rebuild,
             }
+            requests {
+                the_same_request_does_nothing_and_names_what_the_first_made,
+                another_request_with_the_same_id_is_refused,
+                organizations_may_use_the_same_id,
+                an_id_used_twice_in_one_batch_makes_one_thing,
+                a_repetition_is_no_conflict_although_the_entity_has_changed,
+                a_refused_request_leaves_its_id_unused,
+                invariant_7_requests_are_still_known_after_a_rebuild,
+                after_a_day_an_id_may_be_used_for_something_else,
+            }
             concurrency {
                 invariant_6_readers_see_no_gap_while_many_append_and_some_are_refused,
                 one_of_many_changes_of_the_same_version_wins,
                 one_of_many_events_with_the_same_key_is_accepted,
+                one_of_many_requests_with_the_same_id_makes_something,
                 changes_that_expect_any_version_all_succeed,
                 due_deliveries_are_of_the_snapshot_that_the_page_names,
                 a_dropped_append_is_found_if_and_only_if_it_happened,

@@ -27,6 +27,7 @@ use keeptrusts_webhooks_domain::log::{Epoch, Position, Shard, Stream, Version};
 use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::pause::Pause;
 use keeptrusts_webhooks_domain::replay::Replay;
+use keeptrusts_webhooks_domain::request::RecordedRequest;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -39,6 +40,7 @@ use crate::log::other_writes::OtherWrites;
 use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::log::projection::{
     AffectedRows, Changes, CountKey, Fold, HealthChange, IncidentKey, LoadedRows, MissedEvent,
+    RequestOwner,
 };
 use crate::store::{
     AppendedBatch, ClusterState, ErasedBodies, Lease, RebuildDifference, ShardLease, ShardState,
@@ -91,6 +93,7 @@ struct Tables {
     channels: BTreeMap<ChannelId, Channel>,
     notifications: BTreeMap<NotificationId, Notification>,
     incidents: BTreeMap<IncidentKey, Incident>,
+    requests: BTreeMap<RequestOwner, RecordedRequest>,
 }
 
 impl MemoryStore {
@@ -157,6 +160,11 @@ impl ShardData {
             epoch: self.epoch,
             loaded: self.loaded(&wanted.affected),
             keys,
+            requests: wanted
+                .requests
+                .iter()
+                .filter_map(|owner| self.tables.requests.get(owner).cloned())
+                .collect(),
         }
     }
 
@@ -187,6 +195,7 @@ impl Tables {
             channels,
             notifications,
             incidents,
+            requests,
         } = changes;
         self.endpoints.extend(endpoints);
         self.events.extend(events.into_iter().map(|event| (event.id, event)));
@@ -221,6 +230,7 @@ impl Tables {
         for (key, incident) in incidents {
             self.incidents.entry(key).or_default().merge(incident);
         }
+        self.requests.extend(requests);
     }
 }
 
@@ -502,6 +512,7 @@ impl Store for MemoryStore {
             channels,
             notifications,
             incidents,
+            requests,
         } = &data.tables;
         let mut differences = Vec::new();
         compare("endpoints", endpoints, &rebuilt.endpoints, &mut differences);
@@ -512,6 +523,7 @@ impl Store for MemoryStore {
         compare("channels", channels, &rebuilt.channels, &mut differences);
         compare("notifications", notifications, &rebuilt.notifications, &mut differences);
         compare("incidents", incidents, &rebuilt.incidents, &mut differences);
+        compare("requests", requests, &rebuilt.requests, &mut differences);
         compare("attempts", attempts, &rebuilt.attempts, &mut differences);
         compare("attempt_counts", attempt_counts, &rebuilt.attempt_counts, &mut differences);
         compare("failing_endpoints", failing, &rebuilt.failing, &mut differences);

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::request::RecordedRequest;
 
 use super::{MemoryStore, lock};
 use crate::error::StoreError;
@@ -84,6 +85,9 @@ impl MemoryStore {
                     }
                 });
                 read(&Listed(rows.collect()))
+            }
+            "requests" => {
+                read(&Listed::<RecordedRequest>(tables.requests.values().cloned().collect()))
             }
             "key_uses" => {
                 let uses = &lock(&self.database).key_uses;

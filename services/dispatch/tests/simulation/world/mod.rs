@@ -249,12 +249,13 @@ impl World {
 
     // --- time ---
 
-    pub(crate) fn clock(&self) -> Clock {
-        Arc::clone(&self.clock)
-    }
-
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// The clock that [`now`](Self::now) reads.
+    pub(crate) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
     }
 
     /// Sets every wall clock: the processes' and the database's.
