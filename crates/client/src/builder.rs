@@ -133,10 +133,11 @@ impl ClientBuilder {
         if let Some(path) = given("CA_FILE") {
             builder = builder.ca_file(path);
         }
-        if let (Some(certificate), Some(key)) =
-            (given("CLIENT_CERT_FILE"), given("CLIENT_KEY_FILE"))
-        {
-            builder = builder.client_certificate_files(certificate, key);
+        let (certificate, key) = (given("CLIENT_CERT_FILE"), given("CLIENT_KEY_FILE"));
+        if certificate.is_some() || key.is_some() {
+            // One without the other is no file that can be read.
+            let path = |given: Option<String>| given.unwrap_or_default();
+            builder = builder.client_certificate_files(path(certificate), path(key));
         }
         builder
     }
@@ -312,6 +313,10 @@ impl Pem {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, BuildError> {
+    if path.as_os_str().is_empty() {
+        let why = "a client certificate and its key belong together, and one of them is not given";
+        return Err(BuildError::Tls(why.to_owned()));
+    }
     match std::fs::read(path) {
         Ok(bytes) => Ok(Zeroizing::new(bytes)),
         Err(error) => Err(BuildError::File { path: path.to_owned(), error }),
@@ -387,6 +392,10 @@ mod tests {
         assert!(matches!(given.build(), Err(BuildError::Plaintext { .. })));
         let file = builder(&[("ADDRESS", FAR), ("API_KEY_FILE", "/nowhere")]);
         assert!(matches!(file.build(), Err(BuildError::Key(_))));
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let half = builder(&[("ADDRESS", "https://a.example"), ("CLIENT_CERT_FILE", file)]);
+        let error = half.build().expect_err("half of it").to_string();
+        assert!(error.contains("belong together"), "{error}");
         assert!(matches!(builder(&[]).build(), Err(BuildError::Address { .. })));
     }
 }

@@ -48,7 +48,7 @@ impl Client {
     /// | variable | |
     /// |---|---|
     /// | `KEEPTRUSTS_WEBHOOKS_ADDRESS` | the address |
-    /// | `KEEPTRUSTS_WEBHOOKS_API_KEY`, `…_API_KEY_FILE` | the key, or the file that has it |
+    /// | `KEEPTRUSTS_WEBHOOKS_API_KEY`, or `…_API_KEY_FILE` | the key, or the file that has it |
     /// | `KEEPTRUSTS_WEBHOOKS_CA_FILE` | [authorities](ClientBuilder::ca_file) |
     /// | `KEEPTRUSTS_WEBHOOKS_CLIENT_CERT_FILE`, `…_CLIENT_KEY_FILE` | a [client certificate](ClientBuilder::client_certificate_files) |
     pub fn builder_from_env() -> ClientBuilder {

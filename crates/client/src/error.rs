@@ -35,6 +35,8 @@ enum Failure {
     Answered,
     /// There was no connection, so that the request was not sent.
     NotSent,
+    /// The same, because the server's certificate is not trusted, which does not pass with time.
+    Untrusted,
     /// The connection ended before the answer.
     Lost,
     /// There was no answer in time.
@@ -106,7 +108,7 @@ impl Error {
     /// Whether the same request may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
         match self.0.code {
-            Code::Unavailable => true,
+            Code::Unavailable => self.0.failure != Failure::Untrusted,
             // A limit of a rate says when it helps; others do not pass with time.
             Code::ResourceExhausted => self.0.retry_delay.is_some(),
             _ => false,
@@ -130,6 +132,10 @@ impl From<Status> for Error {
         let (code, message) = match failure {
             Failure::Answered => (status.code(), status.message().to_owned()),
             Failure::NotSent => (Code::Unavailable, format!("cannot connect: {}", cause(&status))),
+            Failure::Untrusted => {
+                let why = format!("the server is not trusted: {}", cause(&status));
+                (Code::Unavailable, why)
+            }
             Failure::TimedOut => (Code::DeadlineExceeded, NO_ANSWER.to_owned()),
             Failure::Lost => (Code::Unavailable, format!("connection lost: {}", cause(&status))),
         };
@@ -153,16 +159,27 @@ fn failure(status: &Status) -> Failure {
     if source.is_none() {
         return Failure::Answered;
     }
+    let mut failure = Failure::Lost;
     while let Some(error) = source {
         if error.is::<ConnectError>() {
-            return Failure::NotSent;
+            failure = Failure::NotSent;
+        }
+        if is_distrust(error) {
+            return Failure::Untrusted;
         }
         if error.is::<TimeoutExpired>() {
             return Failure::TimedOut;
         }
         source = error.source();
     }
-    Failure::Lost
+    failure
+}
+
+/// TLS reports by errors of I/O, whose content is no source of theirs.
+fn is_distrust(error: &(dyn StdError + 'static)) -> bool {
+    let content = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = content.and_then(|content| content.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The innermost error, which says most: `Connection refused`.
@@ -189,7 +206,8 @@ impl fmt::Display for Error {
             }
         }
         write!(f, " ({}", name(*code))?;
-        if let Some(reason) = reason {
+        // Some reasons are named as their codes are.
+        if let Some(reason) = reason.as_ref().filter(|reason| *reason != name(*code)) {
             write!(f, ", {reason}")?;
         }
         if let Some(id) = request_id {
@@ -282,6 +300,10 @@ mod tests {
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         let error = Error::from(Status::from_error(Box::new(reset)));
         assert!(!error.is_not_sent() && error.is_temporary(), "{error}");
+        let distrust = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let distrust = std::io::Error::other(distrust);
+        let error = Error::from(Status::from_error(Box::new(ConnectError(Box::new(distrust)))));
+        assert!(!error.is_temporary() && error.code() == Code::Unavailable, "{error}");
         let answered = Error::from(Status::unknown("an error of the server's"));
         assert!(!answered.is_temporary(), "{answered}");
     }

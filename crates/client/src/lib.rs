@@ -92,8 +92,12 @@ pub use self::{
     event::Event,
     retry::RetryPolicy,
 };
+/// For the types of the API that are protobuf's own: times, durations, masks.
 #[cfg(feature = "client")]
 pub use prost_types;
+/// For [`Code`], [`Status`](tonic::Status) and the generated clients.
+#[cfg(feature = "client")]
+pub use tonic;
 #[cfg(feature = "client")]
 pub use tonic::Code;
 
@@ -112,3 +116,7 @@ pub mod v1 {
     include!("generated/keeptrusts.webhooks.v1.rs");
     include!("generated/redacted_debug.rs");
 }
+
+#[cfg(all(doctest, feature = "client", feature = "verify"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

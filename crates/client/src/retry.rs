@@ -209,7 +209,7 @@ mod tests {
     fn retries_beyond_the_budget_of_all_calls_wait_for_it_but_connecting_is_free() {
         let now = Instant::now();
         let policy = RetryPolicy::default().budget(2, 4.0);
-        let mut after = |error: &Error, at| {
+        let after = |error: &Error, at| {
             policy.start(true, None).next(error, at, 0.0).expect("it is tried") - at
         };
         assert_eq!(after(&unavailable(), now), Duration::ZERO);

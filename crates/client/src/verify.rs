@@ -28,7 +28,7 @@
 //! ```
 //!
 //! Verify the bytes of the body as they arrived, before they are parsed. Headers are anything that yields
-//! names and values: a reference to an `http::HeaderMap`, a map of strings, an array of pairs.
+//! pairs of a name and a value: a reference to an `http::HeaderMap`, to a map or to a list of pairs.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -123,6 +123,44 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A header of a request: a pair of its name and its value, each a text or bytes, or a reference to such a
+/// pair.
+pub trait Header: pairs::Sealed {
+    /// Its name, in any case.
+    fn name(&self) -> &[u8];
+
+    /// Its value.
+    fn value(&self) -> &[u8];
+}
+
+mod pairs {
+    /// Nothing else is a header, so that the trait can grow.
+    pub trait Sealed {}
+
+    impl<N, V> Sealed for (N, V) {}
+    impl<N, V> Sealed for &(N, V) {}
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Header for (N, V) {
+    fn name(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.1.as_ref()
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Header for &(N, V) {
+    fn name(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.1.as_ref()
+    }
+}
+
 /// Why a request is not accepted. Answer it with 400 or 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -180,12 +218,11 @@ impl Verifier {
     /// # Errors
     ///
     /// The request is not to be trusted, for the first reason in the order of [`VerifyError`].
-    pub fn verify<H, N, V>(&self, headers: H, body: &[u8]) -> Result<(), VerifyError>
-    where
-        H: IntoIterator<Item = (N, V)>,
-        N: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
+    pub fn verify(
+        &self,
+        headers: impl IntoIterator<Item: Header>,
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
         self.verify_at(headers, body, SystemTime::now())
     }
 
@@ -194,17 +231,12 @@ impl Verifier {
     /// # Errors
     ///
     /// Those of [`verify`](Self::verify).
-    pub fn verify_at<H, N, V>(
+    pub fn verify_at(
         &self,
-        headers: H,
+        headers: impl IntoIterator<Item: Header>,
         body: &[u8],
         now: SystemTime,
-    ) -> Result<(), VerifyError>
-    where
-        H: IntoIterator<Item = (N, V)>,
-        N: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
+    ) -> Result<(), VerifyError> {
         let [id, timestamp, signatures] = find([ID, TIMESTAMP, SIGNATURE], headers);
         let (id, timestamp) = (id.required()?, timestamp.required()?);
         let signatures = signatures.required()?;
@@ -241,12 +273,11 @@ impl Verifier {
     /// # Errors
     ///
     /// The body is not to be trusted.
-    pub fn verify_body<H, N, V>(&self, headers: H, body: &[u8]) -> Result<(), VerifyError>
-    where
-        H: IntoIterator<Item = (N, V)>,
-        N: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
+    pub fn verify_body(
+        &self,
+        headers: impl IntoIterator<Item: Header>,
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
         let found = find([BODY_SIGNATURE, PREVIOUS_BODY_SIGNATURE], headers);
         if found.iter().all(Found::is_missing) {
             return Err(VerifyError::MissingHeader(BODY_SIGNATURE));
@@ -297,18 +328,18 @@ impl Found {
 }
 
 /// Finds headers by their names in any case (RFC 9110 section 5.1).
-fn find<const COUNT: usize, N: AsRef<[u8]>, V: AsRef<[u8]>>(
+fn find<const COUNT: usize>(
     names: [&'static str; COUNT],
-    headers: impl IntoIterator<Item = (N, V)>,
+    headers: impl IntoIterator<Item: Header>,
 ) -> [Found; COUNT] {
     let mut found = names.map(|name| Found { name, value: None, is_repeated: false });
-    for (name, value) in headers {
-        let name = name.as_ref();
+    for header in headers {
+        let name = header.name();
         if let Some(found) =
             found.iter_mut().find(|found| found.name.as_bytes().eq_ignore_ascii_case(name))
         {
             found.is_repeated = found.value.is_some();
-            found.value = Some(value.as_ref().to_vec());
+            found.value = Some(header.value().to_vec());
         }
     }
     found
