@@ -156,7 +156,8 @@ impl ClientBuilder {
     }
 
     /// Trusts servers whose certificates these authorities issued (PEM), instead of the system's
-    /// authorities.
+    /// authorities. A server's own certificate does not do if it is marked as an authority (`CA:TRUE`), as
+    /// `openssl req -x509` does by default.
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> ClientBuilder {
         self.trust = Some(Pem::Bytes(Zeroizing::new(pem.into())));
         self
