@@ -183,6 +183,27 @@ pub(crate) const STEPS: &[Step] = &[
         work: Work::Command(|| cargo_integration_tests("crates")),
     },
     Step {
+        name: "examples",
+        about: "the examples in the client's documentation compile and run",
+        tools: &[],
+        needs_build: false,
+        on_request: false,
+        work: Work::Command(|| {
+            cargo(&["test", "--package", "keeptrusts-webhooks-client", "--doc"])
+        }),
+    },
+    Step {
+        name: "package",
+        about: "the client's package builds by itself, as crates.io would have it",
+        tools: &[],
+        needs_build: false,
+        on_request: false,
+        work: Work::Command(|| {
+            let publish = ["publish", "--package", "keeptrusts-webhooks-client"];
+            cargo(&[&publish[..], &["--dry-run", "--allow-dirty"]].concat())
+        }),
+    },
+    Step {
         name: "e2e",
         about: "end-to-end tests of the services, over real processes, databases and a browser",
         tools: &[Tool::Browser, Tool::Node, Tool::Postgres, Tool::Prometheus, Tool::Python],

@@ -78,4 +78,40 @@ mod tests {
             "v1,u/QdMMqkuIryAJMnztwh6/zWQRF4M7Eafh6/UvoOC8w="
         );
     }
+
+    /// testdata/signatures.json, which Python's hmac has computed (testdata/signatures.py).
+    #[test]
+    fn the_test_vectors_for_receivers_are_what_we_send() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../testdata/signatures.json")).expect("JSON");
+        let cases = vectors["signatures"].as_array().expect("a list");
+        assert!(cases.len() > 10, "{} cases", cases.len());
+        for case in cases {
+            let text = |field: &str| case[field].as_str();
+            let secret =
+                |text: &str| Secret::new(text.to_owned()).expect("a secret that may be chosen");
+            let current = secret(text("secret").expect("a secret"));
+            let previous = text("previous_secret").map(secret);
+            let body = match text("body_base64") {
+                Some(base64) => STANDARD.decode(base64).expect("base64"),
+                None => text("body").expect("a body").into(),
+            };
+            let id = text("webhook_id").expect("an id");
+            let timestamp = case["timestamp"].as_i64().expect("seconds");
+
+            let name = text("name").expect("a name");
+            let expected = |header: &str| case["headers"][header].as_str();
+            let form = current.standard_form();
+            assert_eq!(text("standard_webhooks_secret"), Some(form.as_str()), "{name}");
+            let by_current = keeptrusts_signature(&current, &body);
+            assert_eq!(expected("X-Keeptrusts-Signature"), Some(&*by_current), "{name}");
+            let by_previous = previous.as_ref().map(|secret| keeptrusts_signature(secret, &body));
+            let header = expected("X-Keeptrusts-Signature-Previous");
+            assert_eq!(header, by_previous.as_deref(), "{name}");
+            let sign = |secret: &Secret| standard_signature(secret, id, timestamp, &body);
+            let signatures: Vec<_> = [&current].into_iter().chain(&previous).map(sign).collect();
+            assert_eq!(expected("webhook-signature"), Some(&*signatures.join(" ")), "{name}");
+            assert_eq!(expected("webhook-timestamp"), Some(&*timestamp.to_string()), "{name}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 import hashlib, hmac
 
 def verify(secret: str, raw_body: bytes, header: str) -> bool:
-    expected = "sha256=" + hmac.new(secret.encode(), raw_body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected, header)
+    expected = hmac.new(secret.encode(), raw_body, hashlib.sha256).hexdigest()
+    scheme, _, received = (header or "").partition("=")
+    return scheme == "sha256" and hmac.compare_digest(expected.encode(), received.lower().encode())
