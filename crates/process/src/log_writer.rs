@@ -41,7 +41,8 @@ pub struct LogWriter<'a> {
 /// Why one attempt to write has failed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// Somebody else has changed the entity since it was read. Reading and deciding again helps.
+    /// Somebody else has changed the entity, or created it, since it was read. Reading and deciding
+    /// again helps.
     Conflict,
     /// Another attempt would fail as well: the call ends with this status.
     Failed(Status),
@@ -143,7 +144,9 @@ impl From<Status> for WriteError {
 impl From<AppendError> for WriteError {
     fn from(error: AppendError) -> WriteError {
         match error {
-            AppendError::Refused(Refusal::StaleVersion { .. }) => WriteError::Conflict,
+            AppendError::Refused(Refusal::StaleVersion { .. } | Refusal::StreamExists(_)) => {
+                WriteError::Conflict
+            }
             error => WriteError::Failed(database_errors::append_failed(error)),
         }
     }

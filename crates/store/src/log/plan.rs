@@ -3,7 +3,7 @@
 //!
 //! Decision: docs/decisions/the-shards-row-orders-appends.md
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
@@ -28,6 +28,8 @@ pub struct ReadSet {
     pub affected: AffectedRows,
     /// Idempotency keys that the operations use.
     pub keys: Vec<KeyOwner>,
+    /// Streams that must not exist, whoever has them.
+    pub unused: Vec<Stream>,
 }
 
 impl ReadSet {
@@ -46,8 +48,17 @@ impl ReadSet {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        ReadSet { affected: AffectedRows::of(facts), keys }
+        let records = operations.iter().flat_map(|operation| &operation.records);
+        let unused = records.filter(|record| must_be_unused(record)).map(|record| record.stream);
+        ReadSet { affected: AffectedRows::of(facts), keys, unused: unused.collect() }
     }
+}
+
+/// Whether a record begins a stream whose id a caller may have made. Then it may be the id of something
+/// that exists, in this organization or in another one of the shard.
+fn must_be_unused(record: &NewRecord) -> bool {
+    record.expected == ExpectedVersion::New
+        && matches!(record.stream, Stream::Endpoint(_) | Stream::Channel(_))
 }
 
 /// What the transaction has read of the shard after it locked it.
@@ -60,6 +71,8 @@ pub struct LockedShard {
     pub loaded: LoadedRows,
     /// The keys of the [`ReadSet`] that are used: by which event, and the SHA-256 of its request.
     pub keys: HashMap<KeyOwner, (EventId, [u8; 32])>,
+    /// The streams of [`ReadSet::unused`] that exist.
+    pub used: HashSet<Stream>,
 }
 
 /// What the transaction must write.
@@ -83,7 +96,7 @@ pub fn plan<'a>(
     locked: LockedShard,
     now: Timestamp,
 ) -> Result<Plan<'a>, LogDamage> {
-    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys } = locked;
+    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys, mut used } = locked;
     judge_numbers(last_position, checkpoint, epoch)?;
     let mut fold = Fold::new(loaded);
     let mut plan = Plan {
@@ -95,7 +108,7 @@ pub fn plan<'a>(
         checkpoint,
     };
     for operation in operations {
-        let decision = decide(operation, &fold, &keys, epoch, plan.checkpoint);
+        let decision = decide(operation, &fold, &keys, &used, epoch, plan.checkpoint);
         let versions = match decision {
             Ok(Decision::Append(versions)) => versions,
             Ok(Decision::Duplicate(event_id)) => {
@@ -112,6 +125,9 @@ pub fn plan<'a>(
             plan.last_position = plan.last_position.next();
             let record = record(operation, new, version, plan.last_position, now);
             fold.apply(&record)?;
+            if must_be_unused(new) {
+                used.insert(record.stream);
+            }
             plan.records.push(record);
         }
         if let Some((event_id, Some(idempotency))) = published(operation) {
@@ -140,6 +156,7 @@ fn decide(
     operation: &Operation,
     fold: &Fold,
     keys: &HashMap<KeyOwner, (EventId, [u8; 32])>,
+    used: &HashSet<Stream>,
     epoch: Epoch,
     checkpoint: Position,
 ) -> Result<Decision, Refusal> {
@@ -157,6 +174,10 @@ fn decide(
                 false => Err(Refusal::IdempotencyKeyReused { event_id }),
             };
         }
+    }
+    let mut streams = operation.records.iter().filter(|record| must_be_unused(record));
+    if let Some(taken) = streams.find(|record| used.contains(&record.stream)) {
+        return Err(Refusal::StreamExists(taken.stream));
     }
     let organization = &operation.organization_id;
     let versions = operation.records.iter().map(|record| next_version(record, organization, fold));

@@ -35,6 +35,7 @@ pub(super) async fn append(
         tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.affected)
             .await?;
     locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
+    locked.used = load::existing_streams(&mut transaction, shard, &wanted.unused).await?;
 
     let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {

@@ -157,6 +157,15 @@ impl ShardData {
             epoch: self.epoch,
             loaded: self.loaded(&wanted.affected),
             keys,
+            used: wanted.unused.into_iter().filter(|stream| self.exists(*stream)).collect(),
+        }
+    }
+
+    fn exists(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Endpoint(id) => self.tables.endpoints.contains_key(&id),
+            Stream::Channel(id) => self.tables.channels.contains_key(&id),
+            _ => self.records.iter().any(|record| record.stream == stream),
         }
     }
 
