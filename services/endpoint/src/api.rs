@@ -59,10 +59,18 @@ impl EndpointApi {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Endpoint, Status> {
+        let existing = self.find(organization, id).await?.filter(|row| row.delete_time.is_none());
+        existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
+    }
+
+    /// An endpoint, deleted or not.
+    pub(crate) async fn find(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
         let endpoint = self.log.store().endpoint(shard, organization, id).await;
-        let endpoint = endpoint.map_err(database_errors::query_failed)?;
-        let existing = endpoint.filter(|endpoint| endpoint.delete_time.is_none());
-        existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
+        endpoint.map_err(database_errors::query_failed)
     }
 }

@@ -4,6 +4,7 @@
 
 mod channel_test;
 mod commands;
+mod configuration;
 mod secrets;
 
 use std::sync::Arc;
@@ -17,18 +18,14 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
-use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, deduplicated_ids,
-};
-use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand, ChannelKind};
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
-use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, Log, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -77,11 +74,19 @@ impl NotificationApi {
     }
 
     async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
+        let existing = self.find(organization, id).await?.filter(|row| row.delete_time.is_none());
+        existing.ok_or_else(|| status::not_found(Resource::Channel, id))
+    }
+
+    /// A channel, deleted or not.
+    async fn find(
+        &self,
+        organization: &OrganizationId,
+        id: ChannelId,
+    ) -> Result<Option<Channel>, Status> {
         let shard = self.log.shard_of(organization);
         let channel = self.log.store().channel(shard, organization, id).await;
-        let channel = channel.map_err(database_errors::query_failed)?;
-        let existing = channel.filter(|channel| channel.delete_time.is_none());
-        existing.ok_or_else(|| status::not_found(Resource::Channel, id))
+        channel.map_err(database_errors::query_failed)
     }
 }
 
@@ -99,24 +104,15 @@ impl NotificationService for NotificationApi {
         request: Request<v1::CreateChannelRequest>,
     ) -> Result<Response<v1::CreateChannelResponse>, Status> {
         let call = AuthorizedRequest::<CreateChannel>::of(request)?;
-        let id = ChannelId::new(new_ulid((self.clock)()));
+        let CreateChannel { channel_id, validate_only, .. } = call.request;
+        let id = channel_id.unwrap_or_else(|| ChannelId::new(new_ulid((self.clock)())));
         let metadata = call.metadata(id);
-        let CreateChannel { organization_id, mut config } = call.request;
-        self.refuse_without_mail(config.destination.kind)?;
-        self.refuse_if_full(&organization_id).await?;
-        self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
-        config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
-        let destination = self.seal(&organization_id, id, config.destination.clone(), None).await?;
-        let config = config.with_destination(destination);
-        let record = NewRecord {
-            stream: Stream::Channel(id),
-            expected: ExpectedVersion::New,
-            fact: Fact::Channel(ChannelFact::Created(config.clone())),
-        };
-        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
-        let channel = Channel::created(id, organization_id, config, recorded_at);
+        let mut channel = v1::Channel::from(&self.create(id, call.request, metadata).await?);
+        if validate_only && channel_id.is_none() {
+            channel.id.clear();
+        }
         Ok(Response::new(v1::CreateChannelResponse {
-            channel: Some((&channel).into()),
+            channel: Some(channel),
             ..Default::default()
         }))
     }
@@ -154,23 +150,7 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
         let call = AuthorizedRequest::<UpdateChannel>::of(request)?;
         let metadata = call.metadata(call.request.channel_id);
-        let UpdateChannel { organization_id: organization, channel_id: id, etag, mut patch } =
-            call.request;
-        // First, so that a request for a missing channel leaves no data key behind.
-        let current = self.read(&organization, id).await?.config;
-        if let Some(ids) = &patch.endpoint_ids {
-            self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
-        }
-        patch.endpoint_ids = patch.endpoint_ids.map(deduplicated_ids);
-        let destination = match patch.destination.clone() {
-            Some(destination) => {
-                let secret = current.destination.secret.as_ref();
-                Some(self.seal(&organization, id, destination, secret).await?)
-            }
-            None => None,
-        };
-        let command = ChannelCommand::Update(patch.with_destination(destination));
-        let channel = self.execute(&organization, id, command, etag.as_deref(), metadata).await?;
+        let channel = self.update(call.request, metadata).await?;
         Ok(Response::new(v1::UpdateChannelResponse { channel: Some((&channel).into()) }))
     }
 
@@ -180,9 +160,12 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::DeleteChannelResponse>, Status> {
         let call = AuthorizedRequest::<DeleteChannel>::of(request)?;
         let metadata = call.metadata(call.request.channel_id);
-        let DeleteChannel { organization_id, channel_id, etag } = call.request;
-        let command = ChannelCommand::Delete;
-        self.execute(&organization_id, channel_id, command, etag.as_deref(), metadata).await?;
+        let DeleteChannel { organization_id, channel_id: id, etag, allow_missing } = call.request;
+        let (command, etag) = (ChannelCommand::Delete, etag.as_deref());
+        let deleted = self.execute_if_exists(&organization_id, id, command, etag, metadata).await?;
+        if deleted.is_none() && !allow_missing {
+            return Err(status::not_found(Resource::Channel, id));
+        }
         Ok(Response::new(v1::DeleteChannelResponse {}))
     }
 
