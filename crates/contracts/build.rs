@@ -5,10 +5,12 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use protox::prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
+use protox::prost_reflect::{EnumDescriptor, FieldDescriptor, MessageDescriptor, Value};
 
 /// The option of fields that are credentials. Of protobuf's own options, it is the one that says so.
 const IS_SECRET: &str = "debug_redact";
+
+const API_PACKAGE: &str = "keeptrusts.webhooks.v1";
 
 /// google.api.FieldBehavior.INPUT_ONLY.
 const INPUT_ONLY: i32 = 4;
@@ -46,6 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = shown.map(FieldDescriptor::full_name).collect();
     std::fs::write(out.join("shown_secret_fields.rs"), format!("&{names:?}"))?;
 
+    let enums = compiler.descriptor_pool().all_enums().collect::<Vec<_>>();
+    let enums = enums.iter().filter(|one| one.package_name() == API_PACKAGE);
+    std::fs::write(out.join("enum_names.rs"), enums.map(enum_names).collect::<String>())?;
+
     let mut build = tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb");
     let mut redacted = String::new();
     for message in messages.iter().filter(|message| message.fields().any(|field| is_secret(&field)))
@@ -76,6 +82,30 @@ fn is_input_only(field: &FieldDescriptor) -> bool {
         values.unwrap_or_default()
     });
     behaviors.unwrap_or_default().contains(&Value::EnumNumber(INPUT_ONLY))
+}
+
+/// The implementation of EnumNames, in the module of the package: all names but that of zero, which stands
+/// for a value that is not given.
+fn enum_names(descriptor: &EnumDescriptor) -> String {
+    let module = descriptor.parent_message().map(|parent| snake_case(parent.name()) + "::");
+    let values = descriptor.values().filter(|value| value.number() != 0);
+    let names: Vec<_> = values.map(|value| value.name().to_owned()).collect();
+    format!(
+        "impl crate::enum_names::EnumNames for {}{} {{\n    const NAMES: &'static [&'static str] = &{names:?};\n}}\n",
+        module.unwrap_or_default(),
+        descriptor.name()
+    )
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for (index, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && index > 0 {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// Writes Debug for a message, which says of a credential only whether there is one.

@@ -9,7 +9,8 @@
 -- Indexes beside the primary keys begin with what is looked for, not with shard, unless they are
 -- partial or unique. So rows whose key is given can be found through the primary key only. While
 -- a table is new, Postgres knows nothing of it, takes one index for as good as the other, and
--- keeps to its choice when the table has grown.
+-- keeps to its choice when the table has grown. Where that is an id that clients may have made, shard
+-- is next, so that nobody has to read past the rows of others who chose the same id on another shard.
 
 -- What belongs to the whole database. One row.
 CREATE TABLE database (
@@ -174,7 +175,7 @@ CREATE TABLE deliveries (
 ) WITH (fillfactor = 80);
 CREATE INDEX deliveries_due ON deliveries (shard, endpoint_id, due_time, delivery_id)
     WHERE due_time IS NOT NULL;
-CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, delivery_id);
+CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, shard, delivery_id);
 CREATE INDEX deliveries_event ON deliveries (event_id);
 
 CREATE TABLE attempts (
@@ -200,7 +201,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (shard, organization_id, attempt_id)
 );
 CREATE INDEX attempts_delivery ON attempts (delivery_id, attempt_id);
-CREATE INDEX attempts_endpoint ON attempts (endpoint_id, attempt_id);
+CREATE INDEX attempts_endpoint ON attempts (endpoint_id, shard, attempt_id);
 
 -- Events that a disabled endpoint was not sent.
 CREATE TABLE missed_events (
@@ -307,7 +308,7 @@ CREATE TABLE notifications (
 );
 CREATE INDEX notifications_due ON notifications (shard, channel_id, due_time, notification_id)
     WHERE due_time IS NOT NULL;
-CREATE INDEX notifications_channel ON notifications (channel_id, notification_id);
+CREATE INDEX notifications_channel ON notifications (channel_id, shard, notification_id);
 -- A channel's notifications are all of one organization. Without this the planner takes the two for
 -- independent, expects few rows, and sorts all notifications of a channel for one page.
 CREATE STATISTICS notifications_of_a_channel (dependencies)

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::address;
-use crate::bearer::{Bearer, bearer};
+use crate::bearer::{Bearer, Unreadable, bearer};
 use crate::failed_logins::FailedLogins;
 use crate::keys::KeyCache;
 use crate::limits::{CLOCK_SKEW, ISSUER_KEYS_RETRY_DELAY, KEY_CACHE_TTL};
@@ -46,7 +46,7 @@ impl AccessGate {
         // Wrong tokens are counted by the address that a call is made for: one browser's wrong keys
         // must not block everybody who uses the same console.
         let address = address::caller(request, peer, &self.trusted_proxies);
-        let wrong = |kind, why: &dyn Display| self.wrong_token(address, kind, why);
+        let wrong = |kind, why: &dyn Display| self.wrong_token(address, kind, why, WRONG_TOKEN);
         let caller = match bearer(&request.headers) {
             Bearer::Key(token) => match self.keys.caller(&token).await? {
                 Some(caller) => Ok(caller),
@@ -59,6 +59,9 @@ impl AccessGate {
                 }
                 None => Err(wrong("flags", &"web tokens are accepted with --oidc-issuer only")),
             },
+            Bearer::Unreadable(why @ Unreadable::NotBearer) => {
+                Err(self.wrong_token(address, "authorization", &why, WRONG_SCHEME))
+            }
             Bearer::Unreadable(why) => Err(wrong("authorization", &why)),
             // Not counted: a request without a token is not an attempt to guess one.
             Bearer::Missing => return Err(status::unauthenticated(NO_TOKEN)),
@@ -68,7 +71,9 @@ impl AccessGate {
 
     fn wrong_web_token(&self, address: Option<IpAddr>, error: WebTokenError) -> Status {
         match error {
-            WebTokenError::Invalid(defect) => self.wrong_token(address, defect.kind(), &defect),
+            WebTokenError::Invalid(defect) => {
+                self.wrong_token(address, defect.kind(), &defect, WRONG_TOKEN)
+            }
             WebTokenError::Insufficient(problem) => {
                 self.refused_tokens.log(problem.kind, &problem.message, address);
                 status::permission_denied(problem.message)
@@ -81,7 +86,8 @@ impl AccessGate {
         }
     }
 
-    /// Counts a wrong token and logs why it is wrong. The returned status does not say why.
+    /// Counts a wrong token and logs why it is wrong. The returned status has the message, which does
+    /// not say what is wrong with a token.
     ///
     /// Right tokens are never blocked, so sharing an address with somebody who guesses does no harm.
     /// Guessing 256 bits is hopeless; the limit reduces noise, and makes programs with a wrong token
@@ -91,6 +97,7 @@ impl AccessGate {
         address: Option<IpAddr>,
         kind: &'static str,
         why: &dyn Display,
+        message: &'static str,
     ) -> Status {
         if let Some(left) = address.and_then(|address| self.failed_logins.blocked_for(address)) {
             let message =
@@ -104,12 +111,14 @@ impl AccessGate {
             self.failed_logins.record(address);
             tracing::info!(%address, "refused a call without a valid token");
         }
-        status::unauthenticated(WRONG_TOKEN)
+        status::unauthenticated(message)
     }
 }
 
 const NO_TOKEN: &str =
     "there is no token: send the metadata `authorization: Bearer kt_…` with a key of AccessService";
+/// The scheme is no secret.
+const WRONG_SCHEME: &str = "the metadata `authorization` must be `Bearer`, a blank and the token of a key, a session or a web token: no other scheme, such as Basic, is accepted";
 /// The same text for everything that can be wrong with a token, so that attackers learn nothing.
 const WRONG_TOKEN: &str = "the token is not valid: it is wrong, has expired or was revoked";
 

@@ -155,6 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn who_may_update_may_create_because_an_update_may_create() {
+        for resource in ["EndpointService/{}Endpoint", "NotificationService/{}Channel"] {
+            let permission = |verb| permission_for(&resource.replace("{}", verb));
+            assert!(permission("Create").is_some());
+            assert_eq!(permission("Update"), permission("Create"), "{resource}");
+        }
+    }
+
+    #[test]
     fn methods_outside_the_contracts_have_no_rule() {
         for path in [
             "/keeptrusts.webhooks.v1.EndpointService/Steal",

@@ -49,7 +49,8 @@ pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
 pub use key::key_message;
 pub use notification_requests::{
     CHANNEL_ENDPOINT_IDS, ChannelRef, CreateChannel, DeleteChannel, ListChannels,
-    ListNotifications, NewDestination, UpdateChannel, channel_secret_field,
+    ListNotifications, NewDestination, UpdateChannel, channel_destination_field,
+    channel_secret_field,
 };
 pub use page::{
     DEFAULT_PAGE_SIZE, ListChunk, MAX_PAGE_SIZE, MAX_READS_PER_PAGE, Page, invalid_page_token,

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod client;
+pub mod enum_names;
 pub mod log_codec;
 mod secret_fields;
 pub mod status;
@@ -20,6 +21,7 @@ pub mod v1 {
     tonic::include_proto!("keeptrusts.webhooks.v1");
     // Debug of the messages that carry a credential, without it (invariant 10).
     include!(concat!(env!("OUT_DIR"), "/redacted_debug.rs"));
+    include!(concat!(env!("OUT_DIR"), "/enum_names.rs"));
 }
 
 /// The records of the log: `proto/keeptrusts/webhooks/log/v1`.

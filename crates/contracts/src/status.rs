@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 pub use message::status_message;
-pub use reason::{Reason, Resource};
+pub use reason::{Reason, Resource, ResourceWithCallersId};
 
 /// The `domain` of every ErrorInfo.
 pub const ERROR_DOMAIN: &str = "webhooks.keeptrusts.com";
@@ -33,14 +33,59 @@ pub fn invalid_argument(violations: Vec<Violation>) -> Status {
 
 /// NOT_FOUND: the organization has no such resource, or it was deleted.
 pub fn not_found(resource: Resource, id: impl ToString) -> Status {
-    let id = id.to_string();
-    let message = format!(
-        "the organization has no {} {id}: check both ids; deleted ones are not found either",
-        resource.name()
-    );
+    let (name, id) = (resource.name(), id.to_string());
+    let deleted = match resource.can_be_deleted() {
+        true => "; deleted ones are not found either",
+        false => "",
+    };
+    let message = format!("the organization has no {name} {id}: check both ids{deleted}");
+    about_resource(Code::NotFound, resource.not_found(), message, resource, id)
+}
+
+/// Why nothing new can have an id that a caller has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenId {
+    /// The organization has a resource with it.
+    ByResource,
+    /// The organization had one, which was deleted.
+    ByDeletedResource,
+    /// It is of no use to this organization. More is not said.
+    Otherwise,
+}
+
+/// ALREADY_EXISTS: nothing new can have the id.
+pub fn already_exists(
+    resource: ResourceWithCallersId,
+    id: impl ToString,
+    taken: TakenId,
+) -> Status {
+    let (resource, reason) = match resource {
+        ResourceWithCallersId::Endpoint => (Resource::Endpoint, Reason::EndpointExists),
+        ResourceWithCallersId::Channel => (Resource::Channel, Reason::ChannelExists),
+    };
+    let (name, id) = (resource.name(), id.to_string());
+    let message = match taken {
+        TakenId::ByResource => format!(
+            "the organization has the {name} {id} already: update it (an update with allow_missing creates or changes it), or make a new id"
+        ),
+        TakenId::ByDeletedResource => {
+            format!("the {name} {id} was deleted, and ids are not used again: make a new id")
+        }
+        TakenId::Otherwise => format!("the id {id} cannot be given to a new {name}: make a new id"),
+    };
+    about_resource(Code::AlreadyExists, reason, message, resource, id)
+}
+
+fn about_resource(
+    code: Code,
+    reason: Reason,
+    message: String,
+    resource: Resource,
+    id: String,
+) -> Status {
     let about = HashMap::from([(format!("{}_id", resource.name()), id)]);
-    let details = ErrorDetails::with_error_info(resource.not_found().name(), ERROR_DOMAIN, about);
-    Status::with_error_details(Code::NotFound, message, details)
+    let details = ErrorDetails::with_error_info(reason.name(), ERROR_DOMAIN, about);
+    Status::with_error_details(code, message, details)
 }
 
 /// NOT_FOUND: the organization is out of the caller's reach, whether it exists or not.
@@ -202,6 +247,27 @@ mod tests {
         );
         let info = status.get_details_error_info().expect("an ErrorInfo");
         assert_eq!(info.metadata["endpoint_id"], "ep_1");
+        let deleted = "deleted ones are not found either";
+        assert!(status.message().ends_with(deleted), "{status}");
+        let never_deleted = not_found(Resource::Event, "evt_1");
+        assert_eq!(never_deleted.message(), "the organization has no event evt_1: check both ids");
+    }
+
+    #[test]
+    fn an_id_that_is_taken_is_named_and_another_organizations_is_not_told_apart() {
+        for (taken, words) in [
+            (TakenId::ByResource, "the organization has the channel chn_1 already: update it"),
+            (
+                TakenId::ByDeletedResource,
+                "the channel chn_1 was deleted, and ids are not used again",
+            ),
+            (TakenId::Otherwise, "the id chn_1 cannot be given to a new channel: make a new id"),
+        ] {
+            let status = already_exists(ResourceWithCallersId::Channel, "chn_1", taken);
+            let named = (status.code(), reason(&status));
+            assert_eq!(named, (Code::AlreadyExists, "CHANNEL_EXISTS".to_owned()));
+            assert!(status.message().starts_with(words), "{status}");
+        }
     }
 
     #[test]

@@ -115,8 +115,13 @@ pub enum ChannelRefusal {
     )]
     StaleEtag,
     /// The update would change the channel's kind.
-    #[error("a channel keeps its kind: create another one")]
-    OtherKind,
+    #[error("the channel's destination is {}, and a channel keeps its kind: create another channel", .current.name())]
+    OtherKind {
+        /// The channel's kind.
+        current: ChannelKind,
+        /// That of the update.
+        given: ChannelKind,
+    },
     /// The stored secret would go to another server.
     #[error(transparent)]
     CredentialRequired(#[from] CredentialRequired),
@@ -141,7 +146,10 @@ impl Channel {
                 let current = &self.config.destination;
                 if let Some(new) = &patch.destination {
                     if new.kind != current.kind {
-                        return Err(ChannelRefusal::OtherKind);
+                        return Err(ChannelRefusal::OtherKind {
+                            current: current.kind,
+                            given: new.kind,
+                        });
                     }
                     current.check_move(new)?;
                 }

@@ -122,5 +122,9 @@ fn an_update_is_refused_with_another_etag_or_kind() {
         Destination { kind: ChannelKind::Email, address: "a@example.com".to_owned(), secret: None };
     let patch = ChannelPatch { destination: Some(mail), ..ChannelPatch::default() };
     let refused = channel.decide(ChannelCommand::Update(patch), None);
-    assert_eq!(refused, Err(ChannelRefusal::OtherKind));
+    let other_kind = ChannelRefusal::OtherKind {
+        current: channel.config.destination.kind,
+        given: ChannelKind::Email,
+    };
+    assert_eq!(refused, Err(other_kind));
 }

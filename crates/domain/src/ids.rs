@@ -74,10 +74,36 @@ macro_rules! ulid_id {
     };
 }
 
+/// For ids that callers may make, because declarative tools name what they create.
+///
+/// Decision: docs/decisions/ids-may-be-the-callers.md
+macro_rules! made_by_callers {
+    ($name:ident, $example:literal) => {
+        impl $name {
+            /// Checks an id that a caller has made for something new. The least and the greatest
+            /// one are not given to anything: walks over ids begin and end there.
+            pub fn made_by_caller(field: &str, text: &str) -> Result<$name, Violation> {
+                let how = concat!(
+                    "write `", $example, "` with a new ULID (26 characters in upper case, which libraries for ULIDs make), or leave it out, and the server makes one"
+                );
+                match text.parse::<$name>() {
+                    Err(invalid) => Err(Violation::new(field, format!("{invalid}: {how}"))),
+                    Ok($name::MIN | $name::MAX) => {
+                        let description = format!("must not be the least or the greatest ULID: {how}");
+                        Err(Violation::new(field, description))
+                    }
+                    Ok(id) => Ok(id),
+                }
+            }
+        }
+    };
+}
+
 ulid_id!(
     /// An endpoint's id.
     EndpointId, "ep_", "an endpoint id (`ep_` and 26 characters)"
 );
+made_by_callers!(EndpointId, "ep_01K7ZK5W1T9Q4N3V8R2M6X0YBC");
 ulid_id!(
     /// An event's id.
     EventId, "evt_", "an event id (`evt_` and 26 characters)"
@@ -102,6 +128,7 @@ ulid_id!(
     /// A notification channel's id.
     ChannelId, "chn_", "a channel id (`chn_` and 26 characters)"
 );
+made_by_callers!(ChannelId, "chn_01K7ZK5W1T9Q4N3V8R2M6X0YBC");
 ulid_id!(
     /// A notification's id.
     NotificationId, "ntf_", "a notification id (`ntf_` and 26 characters)"
@@ -199,6 +226,29 @@ mod tests {
         assert!(id.to_lowercase().parse::<EndpointId>().is_err());
         for wrong in ["", "ep_", "ep_123", "evt_ep_", "ep_8ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
             assert!(wrong.parse::<EndpointId>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_callers_id_is_one_that_walks_over_ids_find() {
+        for right in ["ep_01K7ZK5W1T9Q4N3V8R2M6X0YBC", "ep_00000000000000000000000001"] {
+            let made = EndpointId::made_by_caller("endpoint_id", right).expect("an id");
+            assert_eq!(made.to_string(), right);
+            assert!(EndpointId::MIN < made && made < EndpointId::MAX);
+        }
+        for least_or_greatest in [EndpointId::MIN, EndpointId::MAX] {
+            let text = least_or_greatest.to_string();
+            let wrong = EndpointId::made_by_caller("endpoint_id", &text).expect_err("refused");
+            assert!(wrong.description.contains("the least or the greatest"), "{wrong}");
+        }
+        let lower_case = "chn_01k7zk5w1t9q4n3v8r2m6x0ybc";
+        for wrong in
+            ["siem", "01K7ZK5W1T9Q4N3V8R2M6X0YBC", lower_case, "ep_01K7ZK5W1T9Q4N3V8R2M6X0YBC"]
+        {
+            let wrong = ChannelId::made_by_caller("channel_id", wrong).expect_err("refused");
+            assert_eq!(wrong.field, "channel_id");
+            assert!(wrong.description.starts_with("is not a channel id (`chn_` and"), "{wrong}");
+            assert!(wrong.description.contains("write `chn_01K7"), "{wrong}");
         }
     }
 

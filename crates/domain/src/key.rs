@@ -211,11 +211,15 @@ pub fn check_role(
     organizations: &OrganizationScope,
 ) -> Result<Role, Violation> {
     match (role, organizations) {
-        (None, _) => Err(Violation::new("key.role", "is required")),
+        (None, _) => {
+            let description =
+                "is required: ROLE_ADMIN, ROLE_PUBLISHER or ROLE_VIEWER; ROLE_PLATFORM for *";
+            Err(Violation::new("key.role", description))
+        }
         (Some(Role::Platform), OrganizationScope::One(_) | OrganizationScope::Several(_)) => {
             Err(Violation::new(
                 "key.role",
-                "is platform, which is for every organization: give * as organization_id, or another role",
+                "is ROLE_PLATFORM, which is for every organization: give * as organization_id, or another role",
             ))
         }
         (Some(role), _) => Ok(role),
@@ -240,14 +244,6 @@ impl Expiration {
         }
     }
 
-    /// How long that is from now. None: it is past.
-    fn life(self, now: Timestamp) -> Option<Duration> {
-        match self {
-            Expiration::At(time) => Duration::try_from(time.duration_since(now)).ok(),
-            Expiration::After(life) => Some(life),
-        }
-    }
-
     /// The time; the last one that there is if it is beyond.
     pub fn time(self, now: Timestamp) -> Timestamp {
         match self {
@@ -262,31 +258,62 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
     match (MIN_KEY_LIFE..=MAX_KEY_LIFE).contains(&life) {
         true => Ok(life),
         false => {
-            Err(Violation::new(field, "must be from 1 minute to 10 years, or absent: for ever"))
+            let description =
+                "must be from 1 minute to 10 years; leave it out for a key that does not expire";
+            Err(Violation::new(field, description))
         }
     }
 }
 
+/// Checks that a time of expiry is from `least` to `most` from now.
+fn check_expire_time(
+    field: &str,
+    time: Timestamp,
+    (least, most): (Duration, Duration),
+    now: Timestamp,
+) -> Result<(), Violation> {
+    let after = |life| Expiration::After(life).time(now);
+    let (earliest, latest) = (after(least), after(most));
+    if (earliest..=latest).contains(&time) {
+        return Ok(());
+    }
+    // The earliest time is shown a second late: whoever copies it sends it later than now.
+    let shown = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let description = format!(
+        "must be a time from {} to {} (the time is now {})",
+        shown(earliest.checked_add(Duration::from_secs(1)).unwrap_or(earliest)),
+        shown(latest),
+        shown(now)
+    );
+    Err(Violation::new(field, description))
+}
+
 /// Checks when a new key is to expire, and that it does not outlive the key that creates it. Returns the
 /// time. `expiration` is None for a key that is to be valid for ever, `end` for a creating key that is.
+/// A duration must have been [checked](check_key_life).
 pub fn check_key_expiration(
     expiration: Option<Expiration>,
     end: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Violation> {
     let field = format!("key.{}", expiration.map_or("ttl", Expiration::field));
-    if let Some(expiration) = expiration {
-        check_key_life(&field, expiration.life(now).unwrap_or_default())?;
+    if let Some(Expiration::At(time)) = expiration {
+        check_expire_time(&field, time, (MIN_KEY_LIFE, MAX_KEY_LIFE), now)?;
     }
     let wanted = expiration.map(|expiration| expiration.time(now));
     let Some(end) = end else { return Ok(wanted) };
     match wanted.filter(|wanted| *wanted <= end) {
         Some(wanted) => Ok(Some(wanted)),
         None => {
-            let seconds = end.duration_since(now).as_secs().max(0);
-            let seconds = pluralize(seconds, "second", "seconds");
+            let most = match expiration {
+                Some(Expiration::At(_)) => "that time or an earlier one".to_owned(),
+                Some(Expiration::After(_)) | None => {
+                    let seconds = end.duration_since(now).as_secs().max(0);
+                    format!("at most {}", pluralize(seconds, "second", "seconds"))
+                }
+            };
             let description = format!(
-                "must end with the key that makes it, which is valid until {end}: give at most {seconds}"
+                "must end with the key that makes it, which is valid until {end}: give {most}"
             );
             Err(Violation::new(field, description))
         }
@@ -300,13 +327,17 @@ pub fn check_session_expiration(
     now: Timestamp,
 ) -> Result<Timestamp, Violation> {
     let expiration = expiration.unwrap_or(Expiration::After(DEFAULT_SESSION_LIFE));
-    let life = expiration.life(now).unwrap_or_default();
-    match (MIN_SESSION_LIFE..=MAX_SESSION_LIFE).contains(&life) {
-        true => Ok(expiration.time(now)),
-        false => {
-            Err(Violation::new(expiration.field(), "must be from 1 minute to 30 days from now"))
+    let field = expiration.field();
+    match expiration {
+        Expiration::At(time) => {
+            check_expire_time(field, time, (MIN_SESSION_LIFE, MAX_SESSION_LIFE), now)?;
         }
+        Expiration::After(life) if !(MIN_SESSION_LIFE..=MAX_SESSION_LIFE).contains(&life) => {
+            return Err(Violation::new(field, "must be from 1 minute to 30 days"));
+        }
+        Expiration::After(_) => {}
     }
+    Ok(expiration.time(now))
 }
 
 #[cfg(test)]
@@ -383,16 +414,28 @@ mod tests {
         for (wrong, field) in [
             (Expiration::At(at(1_059)), "key.expire_time"),
             (Expiration::At(at(1)), "key.expire_time"),
-            (Expiration::After(Duration::from_secs(59)), "key.ttl"),
-            (Expiration::After(Duration::MAX), "key.ttl"),
+            (Expiration::At(Timestamp::MAX), "key.expire_time"),
         ] {
-            assert_eq!(check(wrong).expect_err("out of range").field, field, "{wrong:?}");
+            let refused = check(wrong).expect_err("out of range");
+            assert_eq!(refused.field, field, "{wrong:?}");
+            let words = "must be a time from 1970-01-01T00:17:41Z to 1979-";
+            assert!(refused.description.starts_with(words), "{refused}");
+        }
+        for wrong in [Duration::from_secs(59), Duration::MAX] {
+            let refused = check_key_life("key.ttl", wrong).expect_err("out of range");
+            assert!(
+                refused.description.starts_with("must be from 1 minute to 10 years"),
+                "{refused}"
+            );
         }
         let session = |expiration| check_session_expiration(expiration, at(1_000));
         assert_eq!(session(None), Ok(at(1_000 + 12 * 60 * 60)));
         assert_eq!(session(Some(Expiration::At(at(1_060)))), Ok(at(1_060)));
         let past = session(Some(Expiration::At(at(999)))).expect_err("past");
         assert_eq!(past.field, "expire_time");
+        assert!(past.description.contains("(the time is now 1970-01-01T00:16:40Z)"), "{past}");
+        let short = session(Some(Expiration::After(Duration::from_secs(59)))).expect_err("short");
+        assert_eq!(short.to_string(), "ttl: must be from 1 minute to 30 days");
     }
 
     #[test]

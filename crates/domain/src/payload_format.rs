@@ -274,13 +274,15 @@ impl<K: Clone> PayloadPatch<K> {
         let mut violations = Vec::new();
         if kind != PayloadKind::Custom && given_template.is_some() {
             let description = format!(
-                "is for the custom format only, and the format is {kind}: leave the template out, or choose custom"
+                "is for the custom format (PAYLOAD_FORMAT_CUSTOM) only, and the format is {}: leave the template out, or choose that format",
+                api_name(kind)
             );
             violations.push(Violation::new(fields.template, description));
         }
         if kind != PayloadKind::PagerDuty && self.routing_key.is_some() {
             let description = format!(
-                "is for the pagerduty format only, and the format is {kind}: leave it out, or choose pagerduty"
+                "is for the pagerduty format (PAYLOAD_FORMAT_PAGERDUTY) only, and the format is {}: leave it out, or choose that format",
+                api_name(kind)
             );
             violations.push(Violation::new(fields.routing_key, description));
         }
@@ -303,16 +305,21 @@ impl<K: Clone> PayloadPatch<K> {
     }
 }
 
+/// The kind's name in the API, for messages.
+fn api_name(kind: PayloadKind) -> String {
+    format!("PAYLOAD_FORMAT_{}", kind.name().to_uppercase())
+}
+
 impl MissingPart {
     fn violation(self, fields: PayloadFields) -> Violation {
         match self {
             MissingPart::Template => Violation::new(
                 fields.template,
-                "is required for the custom format: for example {\"text\": {{ event }}}",
+                "is required for the custom format (PAYLOAD_FORMAT_CUSTOM): for example {\"text\": {{ event }}}",
             ),
             MissingPart::RoutingKey => Violation::new(
                 fields.routing_key,
-                "is required for the pagerduty format: the integration key of an Events API v2 integration",
+                "is required for the pagerduty format (PAYLOAD_FORMAT_PAGERDUTY): the integration key of an Events API v2 integration",
             ),
         }
     }

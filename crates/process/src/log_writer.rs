@@ -43,7 +43,8 @@ pub struct LogWriter<'a> {
 /// Why one attempt to write has failed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// Somebody else has changed the entity since it was read. Reading and deciding again helps.
+    /// Somebody else has changed the entity, or created it, since it was read. Reading and deciding
+    /// again helps.
     Conflict,
     /// The request was recorded before: in the meantime, if [`LogWriter::once`] has looked it up.
     Repeated(Stream),
@@ -213,7 +214,9 @@ impl From<WriteError> for Status {
 impl From<AppendError> for WriteError {
     fn from(error: AppendError) -> WriteError {
         match error {
-            AppendError::Refused(Refusal::StaleVersion { .. }) => WriteError::Conflict,
+            AppendError::Refused(Refusal::StaleVersion { .. } | Refusal::StreamExists(_)) => {
+                WriteError::Conflict
+            }
             AppendError::Refused(Refusal::RequestIdReused) => {
                 WriteError::Failed(status::already_exists_request_id())
             }

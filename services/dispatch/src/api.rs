@@ -17,16 +17,15 @@ mod watch_events;
 
 use keeptrusts_webhooks_contracts::api::{
     AttemptRef, AuthorizedRequest, CreateReplay, DeliveryRef, GetEndpointStats, GetHealthSummary,
-    ListAttempts, ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
-    WatchEvents,
+    ListAttempts, ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchService;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
-use keeptrusts_webhooks_domain::log;
 use keeptrusts_webhooks_domain::ids::EndpointId;
+use keeptrusts_webhooks_domain::log;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};

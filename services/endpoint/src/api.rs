@@ -69,9 +69,17 @@ impl EndpointApi {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Option<Endpoint>, Status> {
+        Ok(self.find(organization, id).await?.filter(|row| row.delete_time.is_none()))
+    }
+
+    /// An endpoint, deleted or not.
+    pub(crate) async fn find(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
         let endpoint = self.log.store().endpoint(shard, organization, id).await;
-        let endpoint = endpoint.map_err(database_errors::query_failed)?;
-        Ok(endpoint.filter(|endpoint| endpoint.delete_time.is_none()))
+        endpoint.map_err(database_errors::query_failed)
     }
 }

@@ -3,13 +3,14 @@
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRefusal};
+use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
-use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
+use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError, retry_on_conflict};
+use keeptrusts_webhooks_store::NewRecord;
 use tonic::Status;
 
 use crate::api::EndpointApi;
-use crate::payloads;
 
 impl EndpointApi {
     /// Executes a command and returns the endpoint after it. An etag must be the current one.
@@ -21,17 +22,41 @@ impl EndpointApi {
         etag: Option<&str>,
         metadata: Metadata,
     ) -> Result<Endpoint, WriteError> {
-        let decide = || async {
-            let endpoint = self.read(organization, id).await?;
-            let decided = endpoint.decide(command.clone(), etag);
-            let decided = decided.map_err(|refusal| refused(&endpoint, refusal))?;
-            if let Some(fact) = &decided {
-                payloads::check_update(&self.renderer, &endpoint, fact).await?;
-            }
-            Ok((endpoint, decided))
+        let changed = self.execute_if_exists(organization, id, command, etag, metadata).await?;
+        changed.ok_or_else(|| status::not_found(Resource::Endpoint, id).into())
+    }
+
+    /// The same; None: there is no such endpoint, or it was deleted.
+    pub(crate) async fn execute_if_exists(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+        command: EndpointCommand,
+        etag: Option<&str>,
+        metadata: Metadata,
+    ) -> Result<Option<Endpoint>, WriteError> {
+        let attempt = || async {
+            let Some(endpoint) = self.existing(organization, id).await? else { return Ok(None) };
+            let fact = decide(&endpoint, command.clone(), etag)?;
+            self.record(endpoint, fact, metadata.clone()).await.map(Some)
         };
-        let metadata = |_: &Endpoint| metadata.clone();
-        self.writer(organization).change(decide, metadata, status::aborted_stale_etag).await
+        retry_on_conflict(attempt, status::aborted_stale_etag).await
+    }
+
+    /// Appends the fact that was decided for an endpoint, if there is one, and returns the endpoint
+    /// after it.
+    pub(crate) async fn record(
+        &self,
+        mut endpoint: Endpoint,
+        fact: Option<EndpointFact>,
+        metadata: Metadata,
+    ) -> Result<Endpoint, WriteError> {
+        let Some(fact) = fact else { return Ok(endpoint) };
+        let record = NewRecord::following(&endpoint, fact.clone());
+        let writer = self.writer(&endpoint.organization_id);
+        let recorded_at = writer.try_append(vec![record], metadata).await?;
+        endpoint.apply(&fact, recorded_at);
+        Ok(endpoint)
     }
 
     pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
@@ -39,8 +64,13 @@ impl EndpointApi {
     }
 }
 
-fn refused(endpoint: &Endpoint, refusal: EndpointRefusal) -> Status {
-    match refusal {
+/// The fact that follows from a command, or the status of its refusal.
+pub(crate) fn decide(
+    endpoint: &Endpoint,
+    command: EndpointCommand,
+    etag: Option<&str>,
+) -> Result<Option<EndpointFact>, Status> {
+    endpoint.decide(command, etag).map_err(|refusal| match refusal {
         EndpointRefusal::Deleted => status::not_found(Resource::Endpoint, endpoint.id),
         EndpointRefusal::StaleEtag => status::aborted_stale_etag(),
         EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
@@ -48,5 +78,5 @@ fn refused(endpoint: &Endpoint, refusal: EndpointRefusal) -> Status {
             let field = PayloadFields::IN_ENDPOINT.routing_key;
             status::failed_precondition_credential(field, why.to_string())
         }
-    }
+    })
 }

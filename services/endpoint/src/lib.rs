@@ -3,6 +3,7 @@
 
 mod api;
 mod commands;
+mod configuration;
 pub mod flags;
 mod messages;
 mod payloads;
@@ -13,20 +14,20 @@ use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
     ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
-use keeptrusts_webhooks_contracts::status;
+use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_server::EndpointService;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
 use keeptrusts_webhooks_domain::ids::EndpointId;
-use keeptrusts_webhooks_domain::log::Stream;
-use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_formats::sample_data;
+use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
+use keeptrusts_webhooks_store::new_ulid;
 use keeptrusts_webhooks_store::queries::EndpointFilter;
-use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 use tonic::{Request, Response, Status};
+
+use secrets::Sealing;
 
 pub use api::EndpointApi;
 
@@ -37,42 +38,23 @@ impl EndpointService for EndpointApi {
         request: Request<v1::CreateEndpointRequest>,
     ) -> Result<Response<v1::CreateEndpointResponse>, Status> {
         let call = AuthorizedRequest::<CreateEndpoint>::of_identified(request)?;
-        let id = EndpointId::new(new_ulid((self.clock)()));
+        let CreateEndpoint { endpoint_id, validate_only, .. } = call.request;
+        let id = endpoint_id.unwrap_or_else(|| EndpointId::new(new_ulid((self.clock)())));
         let metadata = call.metadata(id);
+        let organization_id = call.request.organization_id.clone();
         let repeating = metadata.clone();
-        let CreateEndpoint { organization_id, config, secret } = call.request;
         let create = async {
-            payloads::check_template(
-                &self.renderer,
-                &config.payload_format,
-                PayloadFields::IN_ENDPOINT,
-                &organization_id,
-                &config.event_types,
-            )
-            .await?;
-            self.refuse_if_full(&organization_id).await?;
-            let secret = secret.unwrap_or_else(secrets::generate);
-            let sealed = self.seal(&organization_id, id, &secret).await?;
-            let key = config.payload_format.routing_key();
-            let key = self.seal_routing_key(&organization_id, id, key, None).await?;
-            // Never None: the key of a format that has one was sealed above.
-            let format =
-                config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
-            let config = config.with_payload_format(format);
-            let record = NewRecord {
-                stream: Stream::Endpoint(id),
-                expected: ExpectedVersion::New,
-                fact: Fact::Endpoint(EndpointFact::Created {
-                    config: config.clone(),
-                    secret: sealed.clone(),
-                }),
-            };
-            let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
-            let organization = organization_id.clone();
-            let endpoint = Endpoint::created(id, organization, config, sealed, recorded_at);
+            let (endpoint, secret) = self.create(id, call.request, metadata).await?;
             // Nothing was attempted yet.
-            Ok((v1::Endpoint::of(&endpoint, None, None, recorded_at), secret))
+            Ok((v1::Endpoint::of(&endpoint, None, None, endpoint.create_time), secret))
         };
+        if validate_only {
+            let (endpoint, _) = create.await.map_err(|error: WriteError| Status::from(error))?;
+            let id = endpoint_id.map(|id| id.to_string()).unwrap_or_default();
+            let endpoint = Some(v1::Endpoint { id, ..endpoint });
+            let response = v1::CreateEndpointResponse { endpoint, ..Default::default() };
+            return Ok(Response::new(response));
+        }
         let repeat = |stream| self.reveal_again(&organization_id, stream, repeating);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, create, repeat).await?;
@@ -123,15 +105,7 @@ impl EndpointService for EndpointApi {
     ) -> Result<Response<v1::UpdateEndpointResponse>, Status> {
         let call = AuthorizedRequest::<UpdateEndpoint>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
-        let UpdateEndpoint { organization_id, endpoint_id, etag, patch, secret } = call.request;
-        let secret = match secret {
-            Some(secret) => Some(self.seal_anew(&organization_id, endpoint_id, &secret).await?),
-            None => None,
-        };
-        let patch = self.seal_patch(&organization_id, endpoint_id, patch).await?;
-        let command = EndpointCommand::Update { patch, secret };
-        let endpoint =
-            self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
+        let endpoint = self.update(call.request, metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {
             endpoint: Some(self.message_after_change(&endpoint).await),
         }))
@@ -171,9 +145,12 @@ impl EndpointService for EndpointApi {
     ) -> Result<Response<v1::DeleteEndpointResponse>, Status> {
         let call = AuthorizedRequest::<DeleteEndpoint>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
-        let DeleteEndpoint { organization_id, endpoint_id, etag } = call.request;
-        let command = EndpointCommand::Delete;
-        self.execute(&organization_id, endpoint_id, command, etag.as_deref(), metadata).await?;
+        let DeleteEndpoint { organization_id, endpoint_id: id, etag, allow_missing } = call.request;
+        let (command, etag) = (EndpointCommand::Delete, etag.as_deref());
+        let deleted = self.execute_if_exists(&organization_id, id, command, etag, metadata).await?;
+        if deleted.is_none() && !allow_missing {
+            return Err(status::not_found(Resource::Endpoint, id));
+        }
         Ok(Response::new(v1::DeleteEndpointResponse {}))
     }
 
@@ -187,7 +164,10 @@ impl EndpointService for EndpointApi {
         let RotateSecret { organization_id, endpoint_id, secret, overlap } = call.request;
         let rotate = async {
             let secret = secret.unwrap_or_else(secrets::generate);
-            let sealed = self.seal_anew(&organization_id, endpoint_id, &secret).await?;
+            // First, so that a request for a missing endpoint leaves no data key behind.
+            self.read(&organization_id, endpoint_id).await?;
+            let sealing = Sealing::ForLog;
+            let sealed = self.seal(sealing, &organization_id, endpoint_id, &secret, None).await?;
             let previous_expire_time = match overlap.is_zero() {
                 true => None,
                 false => (self.clock)().checked_add(overlap).ok(),

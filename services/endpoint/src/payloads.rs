@@ -24,7 +24,7 @@ use tonic::Status;
 
 use crate::api::EndpointApi;
 use crate::rendering_limits::{METRIC_NAME, RETRY_DELAY};
-use crate::secrets;
+use crate::secrets::Sealing;
 
 /// Refuses a template that fails for one of the event types.
 pub(crate) async fn check_template<K>(
@@ -116,31 +116,28 @@ fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationI
 }
 
 impl EndpointApi {
-    /// Seals the routing key of a patch, if it has one. The endpoint must exist.
+    /// Seals the routing key of a patch of an endpoint, if it has one.
     pub(crate) async fn seal_patch(
         &self,
-        organization: &OrganizationId,
-        id: EndpointId,
+        sealing: Sealing,
+        endpoint: &Endpoint,
         patch: EndpointPatch<PayloadPatch<RoutingKey>>,
     ) -> Result<EndpointPatch<PayloadPatch>, Status> {
         let Some(payload) = patch.payload_format.clone() else {
             return Ok(patch.with_payload_format(None));
         };
         let PayloadPatch { kind, template, routing_key } = payload;
-        let routing_key = match &routing_key {
-            Some(key) => {
-                // First, so that a request for a missing endpoint leaves no data key behind.
-                let current = self.read(organization, id).await?.config.payload_format;
-                self.seal_routing_key(organization, id, Some(key), current.routing_key()).await?
-            }
-            None => None,
-        };
+        let current = endpoint.config.payload_format.routing_key();
+        let (organization, id) = (&endpoint.organization_id, endpoint.id);
+        let key = routing_key.as_ref();
+        let routing_key = self.seal_routing_key(sealing, organization, id, key, current).await?;
         Ok(patch.with_payload_format(Some(PayloadPatch { kind, template, routing_key })))
     }
 
     /// Encrypts a routing key of PagerDuty that replaces `current`.
     pub(crate) async fn seal_routing_key(
         &self,
+        sealing: Sealing,
         organization: &OrganizationId,
         id: EndpointId,
         key: Option<&RoutingKey>,
@@ -148,7 +145,6 @@ impl EndpointApi {
     ) -> Result<Option<SealedSecret>, Status> {
         let Some(key) = key else { return Ok(None) };
         let owner = SecretOwner::RoutingKey(id);
-        let sealed = self.keyring.seal_changed(organization, owner, key.secret(), current).await;
-        sealed.map(Some).map_err(|error| secrets::failed(organization, error))
+        self.seal(sealing, organization, owner, key.secret(), current).await.map(Some)
     }
 }

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::random;
-use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError};
+use keeptrusts_webhooks_store::vault::keyring::{KeyProblem, SecretError, SecretOwner};
 use tonic::Status;
 
 use crate::api::EndpointApi;
@@ -18,29 +18,37 @@ pub(crate) fn generate() -> Secret {
     Secret::from_random(random())
 }
 
+/// What a secret is sealed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sealing {
+    /// For the log.
+    ForLog,
+    /// For a request that is only checked, which leaves no data key behind.
+    ForCheck,
+}
+
+impl Sealing {
+    pub(crate) fn unless(validate_only: bool) -> Sealing {
+        if validate_only { Sealing::ForCheck } else { Sealing::ForLog }
+    }
+}
+
 impl EndpointApi {
-    /// Encrypts a new endpoint's secret.
+    /// Encrypts a secret of an endpoint. The ciphertext of the same secret stays: `current`. A request
+    /// for a missing endpoint must not come here, because it would leave a data key behind.
     pub(crate) async fn seal(
         &self,
+        sealing: Sealing,
         organization: &OrganizationId,
-        id: EndpointId,
+        owner: impl Into<SecretOwner>,
         secret: &Secret,
+        current: Option<&SealedSecret>,
     ) -> Result<SealedSecret, Status> {
-        let sealed = self.keyring.seal(organization, id, secret).await;
-        sealed.map_err(|error| failed(organization, error))
-    }
-
-    /// Encrypts a secret of an existing endpoint. A request for a missing endpoint must not leave a
-    /// data key behind.
-    pub(crate) async fn seal_anew(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-        secret: &Secret,
-    ) -> Result<SealedSecret, Status> {
-        let endpoint = self.read(organization, id).await?;
-        let current = Some(&endpoint.secret);
-        let sealed = self.keyring.seal_changed(organization, id, secret, current).await;
+        let (keyring, owner) = (&self.keyring, owner.into());
+        let sealed = match sealing {
+            Sealing::ForLog => keyring.seal_changed(organization, owner, secret, current).await,
+            Sealing::ForCheck => keyring.seal_for_check(organization, owner, secret, current).await,
+        };
         sealed.map_err(|error| failed(organization, error))
     }
 

@@ -4,6 +4,7 @@
 
 mod channel_test;
 mod commands;
+mod configuration;
 mod secrets;
 
 use std::sync::Arc;
@@ -17,10 +18,7 @@ use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
-use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, deduplicated_ids,
-};
-use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand, ChannelKind};
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
 use keeptrusts_webhooks_domain::log::Stream;
@@ -28,7 +26,7 @@ use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
-use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
+use keeptrusts_webhooks_store::{Clock, Log, new_ulid};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -87,10 +85,18 @@ impl NotificationApi {
         organization: &OrganizationId,
         id: ChannelId,
     ) -> Result<Option<Channel>, Status> {
+        Ok(self.find(organization, id).await?.filter(|row| row.delete_time.is_none()))
+    }
+
+    /// A channel, deleted or not.
+    async fn find(
+        &self,
+        organization: &OrganizationId,
+        id: ChannelId,
+    ) -> Result<Option<Channel>, Status> {
         let shard = self.log.shard_of(organization);
         let channel = self.log.store().channel(shard, organization, id).await;
-        let channel = channel.map_err(database_errors::query_failed)?;
-        Ok(channel.filter(|channel| channel.delete_time.is_none()))
+        channel.map_err(database_errors::query_failed)
     }
 
     /// The channel that an earlier request was about, as it is now.
@@ -119,25 +125,17 @@ impl NotificationService for NotificationApi {
         request: Request<v1::CreateChannelRequest>,
     ) -> Result<Response<v1::CreateChannelResponse>, Status> {
         let call = AuthorizedRequest::<CreateChannel>::of_identified(request)?;
-        let id = ChannelId::new(new_ulid((self.clock)()));
+        let CreateChannel { channel_id, validate_only, .. } = call.request;
+        let id = channel_id.unwrap_or_else(|| ChannelId::new(new_ulid((self.clock)())));
         let metadata = call.metadata(id);
-        let CreateChannel { organization_id, mut config } = call.request;
-        let create = async {
-            self.refuse_without_mail(config.destination.kind)?;
-            self.refuse_if_full(&organization_id).await?;
-            self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
-            config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
-            let destination =
-                self.seal(&organization_id, id, config.destination.clone(), None).await?;
-            let config = config.with_destination(destination);
-            let record = NewRecord {
-                stream: Stream::Channel(id),
-                expected: ExpectedVersion::New,
-                fact: Fact::Channel(ChannelFact::Created(config.clone())),
-            };
-            let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
-            Ok(Channel::created(id, organization_id.clone(), config, recorded_at))
-        };
+        let organization_id = call.request.organization_id.clone();
+        let create = self.create(id, call.request, metadata);
+        if validate_only {
+            let mut channel = v1::Channel::from(&create.await?);
+            channel.id = channel_id.map(|id| id.to_string()).unwrap_or_default();
+            let (channel, duplicate) = (Some(channel), false);
+            return Ok(Response::new(v1::CreateChannelResponse { channel, duplicate }));
+        }
         let repeat = |stream| self.existing_of(&organization_id, stream);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, create, repeat).await?;
@@ -179,23 +177,7 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
         let call = AuthorizedRequest::<UpdateChannel>::of(request)?;
         let metadata = call.metadata(call.request.channel_id);
-        let UpdateChannel { organization_id: organization, channel_id: id, etag, mut patch } =
-            call.request;
-        // First, so that a request for a missing channel leaves no data key behind.
-        let current = self.read(&organization, id).await?.config;
-        if let Some(ids) = &patch.endpoint_ids {
-            self.refuse_unknown_endpoints(&organization, ids, &current.endpoint_ids).await?;
-        }
-        patch.endpoint_ids = patch.endpoint_ids.map(deduplicated_ids);
-        let destination = match patch.destination.clone() {
-            Some(destination) => {
-                let secret = current.destination.secret.as_ref();
-                Some(self.seal(&organization, id, destination, secret).await?)
-            }
-            None => None,
-        };
-        let command = ChannelCommand::Update(patch.with_destination(destination));
-        let channel = self.execute(&organization, id, command, etag.as_deref(), metadata).await?;
+        let channel = self.update(call.request, metadata).await?;
         Ok(Response::new(v1::UpdateChannelResponse { channel: Some((&channel).into()) }))
     }
 
@@ -205,9 +187,12 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::DeleteChannelResponse>, Status> {
         let call = AuthorizedRequest::<DeleteChannel>::of(request)?;
         let metadata = call.metadata(call.request.channel_id);
-        let DeleteChannel { organization_id, channel_id, etag } = call.request;
-        let command = ChannelCommand::Delete;
-        self.execute(&organization_id, channel_id, command, etag.as_deref(), metadata).await?;
+        let DeleteChannel { organization_id, channel_id: id, etag, allow_missing } = call.request;
+        let (command, etag) = (ChannelCommand::Delete, etag.as_deref());
+        let deleted = self.execute_if_exists(&organization_id, id, command, etag, metadata).await?;
+        if deleted.is_none() && !allow_missing {
+            return Err(status::not_found(Resource::Channel, id));
+        }
         Ok(Response::new(v1::DeleteChannelResponse {}))
     }
 

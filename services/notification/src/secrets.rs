@@ -11,10 +11,26 @@ use tonic::Status;
 
 use crate::NotificationApi;
 
+/// What a secret is sealed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sealing {
+    /// For the log.
+    ForLog,
+    /// For a request that is only checked, which leaves no data key behind.
+    ForCheck,
+}
+
+impl Sealing {
+    pub(crate) fn unless(validate_only: bool) -> Sealing {
+        if validate_only { Sealing::ForCheck } else { Sealing::ForLog }
+    }
+}
+
 impl NotificationApi {
     /// Encrypts the secret of a destination, if it has one, which replaces `current`.
     pub(crate) async fn seal(
         &self,
+        sealing: Sealing,
         organization: &OrganizationId,
         id: ChannelId,
         destination: NewDestination,
@@ -23,7 +39,15 @@ impl NotificationApi {
         let NewDestination { kind, address, secret } = destination;
         let secret = match secret {
             Some(secret) => {
-                let sealed = self.keyring.seal_changed(organization, id, &secret, current).await;
+                let keyring = &self.keyring;
+                let sealed = match sealing {
+                    Sealing::ForLog => {
+                        keyring.seal_changed(organization, id, &secret, current).await
+                    }
+                    Sealing::ForCheck => {
+                        keyring.seal_for_check(organization, id, &secret, current).await
+                    }
+                };
                 Some(sealed.map_err(|error| failed(organization, error))?)
             }
             None => None,

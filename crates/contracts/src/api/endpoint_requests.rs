@@ -127,6 +127,8 @@ pub struct DeleteEndpoint {
     pub endpoint_id: EndpointId,
     /// If set, the request is refused unless this is the current etag.
     pub etag: Option<String>,
+    /// Whether the request succeeds if there is no such endpoint.
+    pub allow_missing: bool,
 }
 
 impl TryFrom<v1::DeleteEndpointRequest> for DeleteEndpoint {
@@ -136,7 +138,8 @@ impl TryFrom<v1::DeleteEndpointRequest> for DeleteEndpoint {
         let EndpointRef { organization_id, endpoint_id } =
             EndpointRef::new(&request.organization_id, &request.endpoint_id)?;
         let etag = (!request.etag.is_empty()).then_some(request.etag);
-        Ok(DeleteEndpoint { organization_id, endpoint_id, etag })
+        let allow_missing = request.allow_missing;
+        Ok(DeleteEndpoint { organization_id, endpoint_id, etag, allow_missing })
     }
 }
 

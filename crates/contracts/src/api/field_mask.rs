@@ -21,6 +21,10 @@ impl UpdatableFields {
     }
 }
 
+fn is_part(path: &str, name: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// Which fields of a request are set.
 pub(super) enum Mask {
     /// All fields, because something is created.
@@ -56,8 +60,12 @@ impl Mask {
                     by_star = updatable.names().filter(is_included).collect();
                 }
                 None => wrong.push(index, || {
+                    let whole = updatable.names().find(|name| is_part(path, name));
+                    if let Some(name) = whole {
+                        return format!("{path:?} is a part of {name}, which is updated as a whole: write {name}; a secret in it that is empty stays");
+                    }
                     let names: Vec<_> = updatable.names().collect();
-                    format!("cannot be updated; {} and * can", names.join(", "))
+                    format!("{path:?} cannot be updated; {} and * can", names.join(", "))
                 }),
             }
         }
@@ -177,8 +185,11 @@ mod tests {
         assert_eq!(wrong.len(), 1);
         assert_eq!(
             wrong[0].to_string(),
-            "update_mask.paths[1]: cannot be updated; name, url, secret and * can"
+            "update_mask.paths[1]: \"status\" cannot be updated; name, url, secret and * can"
         );
+        let part = mask(&["url.host"]).err().expect("refused");
+        let description = "\"url.host\" is a part of url, which is updated as a whole: write url";
+        assert!(part[0].description.starts_with(description), "{}", part[0]);
     }
 
     #[test]

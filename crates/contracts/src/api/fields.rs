@@ -8,6 +8,7 @@ use keeptrusts_webhooks_domain::ids::InvalidId;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
+use crate::enum_names::EnumNames;
 use crate::time::{RANGE, timestamp_from_proto};
 
 /// A required id. Text that is no id gets a violation instead of NOT_FOUND, because it is most often an
@@ -60,7 +61,7 @@ pub(super) fn event_types(names: &[String]) -> Result<Vec<EventType>, Vec<Violat
 /// A filter by an enum's values.
 pub(super) fn enums<M, D>(field: &str, numbers: &[i32]) -> Result<Vec<D>, Vec<Violation>>
 where
-    M: TryFrom<i32> + Into<Option<D>>,
+    M: TryFrom<i32> + Into<Option<D>> + EnumNames,
 {
     values(field, numbers, |number| {
         let value = optional_enum::<M, D>(field, *number)?;
@@ -130,9 +131,19 @@ pub(super) fn interval(
 /// because it would match nothing.
 pub(super) fn optional_enum<M, D>(field: &str, number: i32) -> Result<Option<D>, Violation>
 where
-    M: TryFrom<i32> + Into<Option<D>>,
+    M: TryFrom<i32> + Into<Option<D>> + EnumNames,
 {
-    let message = M::try_from(number)
-        .map_err(|_| Violation::new(field, format!("{number} is not one of its values")))?;
-    Ok(message.into())
+    Ok(known_enum::<M>(field, number)?.into())
+}
+
+/// An enum's value, also zero. A number that this version does not know is refused with the names of
+/// those that it knows.
+pub(super) fn known_enum<M>(field: &str, number: i32) -> Result<M, Violation>
+where
+    M: TryFrom<i32> + EnumNames,
+{
+    M::try_from(number).map_err(|_| {
+        let names = M::NAMES.join(", ");
+        Violation::new(field, format!("{number} is not one of its values: {names}"))
+    })
 }

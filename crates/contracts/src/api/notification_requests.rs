@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::payload_format::RoutingKey;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
-use super::fields::{id, optional_id};
+use super::fields::{id, known_enum, optional_enum, optional_id};
 use super::notification::PAGER_DUTY;
 use super::{Page, Violations};
 use crate::v1;
@@ -55,6 +55,36 @@ enum Secrets {
     MayStay,
 }
 
+/// The fields of the oneof `destination`, each with its kind.
+const DESTINATIONS: [(&str, ChannelKind); 5] = [
+    ("slack", ChannelKind::Slack),
+    ("teams", ChannelKind::Teams),
+    ("pagerduty", ChannelKind::PagerDuty),
+    ("webhook", ChannelKind::Webhook),
+    ("email", ChannelKind::Email),
+];
+
+/// The path of a destination in requests, by its kind.
+pub const fn channel_destination_field(kind: ChannelKind) -> &'static str {
+    match kind {
+        ChannelKind::Slack => "channel.slack",
+        ChannelKind::Teams => "channel.teams",
+        ChannelKind::PagerDuty => "channel.pagerduty",
+        ChannelKind::Webhook => "channel.webhook",
+        ChannelKind::Email => "channel.email",
+    }
+}
+
+fn kind_of(destination: &Message) -> ChannelKind {
+    match destination {
+        Message::Slack(_) => ChannelKind::Slack,
+        Message::Teams(_) => ChannelKind::Teams,
+        Message::Pagerduty(_) => ChannelKind::PagerDuty,
+        Message::Webhook(_) => ChannelKind::Webhook,
+        Message::Email(_) => ChannelKind::Email,
+    }
+}
+
 fn destination(
     destination: Option<Message>,
     secrets: Secrets,
@@ -94,9 +124,7 @@ fn pager_duty(
     message: v1::PagerDutyDestination,
     secrets: Secrets,
 ) -> Result<NewDestination, Vec<Violation>> {
-    let region = v1::PagerDutyRegion::try_from(message.region).map_err(|_| {
-        Violation::new("channel.pagerduty.region", "is not one of its values: US or EU")
-    });
+    let region = known_enum::<v1::PagerDutyRegion>("channel.pagerduty.region", message.region);
     let address = region.and_then(|region| match message.url.as_str() {
         "" => {
             let known = PAGER_DUTY.iter().find(|(candidate, _)| *candidate == region);
@@ -147,10 +175,10 @@ fn subscriptions(field: &str, numbers: &[i32]) -> Result<Vec<NotificationType>, 
     let mut types = Vec::new();
     let mut wrong = EntryViolations::of(field);
     for (index, number) in numbers.iter().enumerate() {
-        let known = v1::NotificationType::try_from(*number).ok();
-        match known.and_then(Into::into) {
-            Some(kind) => types.push(kind),
-            None => wrong.push(index, || format!("{number} is not a type of notification")),
+        match optional_enum::<v1::NotificationType, _>(field, *number) {
+            Ok(Some(kind)) => types.push(kind),
+            Ok(None) => wrong.push(index, || "must not be unspecified"),
+            Err(violation) => wrong.push(index, || violation.description),
         }
     }
     check_subscriptions(field, wrong.into_result(types)?)
@@ -204,6 +232,8 @@ pub struct DeleteChannel {
     pub channel_id: ChannelId,
     /// If set, the request is refused unless this is the current etag.
     pub etag: Option<String>,
+    /// Whether the request succeeds if there is no such channel.
+    pub allow_missing: bool,
 }
 
 impl TryFrom<v1::DeleteChannelRequest> for DeleteChannel {
@@ -213,7 +243,8 @@ impl TryFrom<v1::DeleteChannelRequest> for DeleteChannel {
         let ChannelRef { organization_id, channel_id } =
             ChannelRef::new(&request.organization_id, &request.channel_id)?;
         let etag = (!request.etag.is_empty()).then_some(request.etag);
-        Ok(DeleteChannel { organization_id, channel_id, etag })
+        let allow_missing = request.allow_missing;
+        Ok(DeleteChannel { organization_id, channel_id, etag, allow_missing })
     }
 }
 

@@ -57,8 +57,7 @@ impl TryFrom<v1::CreateReplayRequest> for CreateReplay {
         let event_types = violations.check_all(event_types(&replay.event_types));
         let rate = violations.check(rate(replay.deliveries_per_second));
         if replay.include_delivered && !matches!(scope, Some(ReplayScope::All) | None) {
-            let description =
-                "is only for the scope ALL: the others are about what was not delivered";
+            let description = "is only for SCOPE_ALL: the others are about what was not delivered";
             violations.check::<()>(Err(Violation::new("replay.include_delivered", description)));
             return Err(violations);
         }
@@ -94,7 +93,9 @@ impl TryFrom<v1::CreateReplayRequest> for CreateReplay {
 
 fn scope(number: i32) -> Result<ReplayScope, Violation> {
     let scope = optional_enum::<v1::replay::Scope, _>("replay.scope", number)?;
-    scope.ok_or_else(|| Violation::new("replay.scope", "is required: say MISSED, FAILED or ALL"))
+    scope.ok_or_else(|| {
+        Violation::new("replay.scope", "is required: SCOPE_MISSED, SCOPE_FAILED or SCOPE_ALL")
+    })
 }
 
 /// An empty list means every type, unlike in a subscription.

@@ -29,6 +29,10 @@ reasons! {
     EndpointNotFound "ENDPOINT_NOT_FOUND";
     /// The organization has no such notification channel.
     ChannelNotFound "CHANNEL_NOT_FOUND";
+    /// The id of the new endpoint is taken, or was once.
+    EndpointExists "ENDPOINT_EXISTS";
+    /// The id of the new notification channel is taken, or was once.
+    ChannelExists "CHANNEL_EXISTS";
     /// The organization has no such event.
     EventNotFound "EVENT_NOT_FOUND";
     /// The organization has no such delivery.
@@ -134,6 +138,15 @@ pub enum Resource {
     Channel,
 }
 
+/// A kind of resource whose id may be made by the caller who creates it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceWithCallersId {
+    /// An endpoint.
+    Endpoint,
+    /// A notification channel.
+    Channel,
+}
+
 impl Resource {
     /// The resource's name in messages and metadata.
     pub const fn name(self) -> &'static str {
@@ -146,6 +159,11 @@ impl Resource {
             Resource::Replay => "replay",
             Resource::Channel => "channel",
         }
+    }
+
+    /// Whether a user can delete it.
+    pub(super) const fn can_be_deleted(self) -> bool {
+        matches!(self, Resource::Endpoint | Resource::Channel)
     }
 
     pub(super) const fn not_found(self) -> Reason {

@@ -106,6 +106,41 @@ fn an_endpoint_is_required_to_create_one() {
 }
 
 #[test]
+fn an_endpoint_may_be_created_with_a_callers_id() {
+    let with_id = |id: &str| {
+        CreateEndpoint::try_from(v1::CreateEndpointRequest {
+            endpoint_id: id.to_owned(),
+            ..create()
+        })
+    };
+    assert_eq!(with_id("").expect("right").endpoint_id, None);
+    let made = with_id("ep_01K7ZK5W1T9Q4N3V8R2M6X0YBC").expect("right").endpoint_id;
+    assert_eq!(made.map(|id| id.to_string()).as_deref(), Some("ep_01K7ZK5W1T9Q4N3V8R2M6X0YBC"));
+    for wrong in ["siem", "chn_01K7ZK5W1T9Q4N3V8R2M6X0YBC", &EndpointId::MAX.to_string()] {
+        assert_eq!(wrong_fields(with_id(wrong)), ["endpoint_id"], "{wrong}");
+    }
+}
+
+#[test]
+fn an_update_may_say_what_to_create_whatever_its_mask_says() {
+    let allowing = |request| v1::UpdateEndpointRequest { allow_missing: true, ..request };
+    let checked = UpdateEndpoint::try_from(allowing(with_mask(&["description"]))).expect("right");
+    assert_eq!(checked.patch.url, None);
+    let creation = checked.creation.expect("allowed").expect("right");
+    assert_eq!(creation.endpoint_id, Some(checked.endpoint_id));
+    assert_eq!(creation.config.url, "https://new.example/");
+    assert!(creation.secret.is_some());
+    let denied = UpdateEndpoint::try_from(with_mask(&["description"])).expect("right");
+    assert_eq!(denied.creation, None);
+    // What is missing matters only if it has to be created.
+    let endpoint = v1::Endpoint { id: endpoint_id().to_string(), ..Default::default() };
+    let nothing = v1::UpdateEndpointRequest { endpoint: Some(endpoint), ..allowing(update()) };
+    let creation = UpdateEndpoint::try_from(nothing).expect("right as an update").creation;
+    let fields = ["endpoint.display_name", "endpoint.url", "endpoint.event_types"];
+    assert_eq!(wrong_fields(creation.expect("allowed")), fields);
+}
+
+#[test]
 fn an_update_without_a_mask_changes_the_fields_that_are_not_empty() {
     let updated = UpdateEndpoint::try_from(update()).expect("right");
     assert_eq!(updated.endpoint_id, endpoint_id());

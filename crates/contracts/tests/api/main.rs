@@ -6,6 +6,7 @@ mod endpoint_requests;
 mod ingest_requests;
 mod notification_requests;
 mod payload_formats;
+mod update_masks;
 mod violations;
 
 use keeptrusts_webhooks_contracts::api::Violations;

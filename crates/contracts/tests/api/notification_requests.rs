@@ -129,7 +129,7 @@ fn an_update_changes_the_fields_of_its_mask_and_keeps_a_secret_that_is_not_given
     // All but the destination: what has no value is wrong.
     let all = wrong_fields(UpdateChannel::try_from(update(Some(moved), &["*"])));
     assert_eq!(all, ["channel.subscriptions"]);
-    for both in [["destination", "*"], ["*", "destination"]] {
+    for both in [["webhook", "*"], ["*", "webhook"]] {
         let mut request = update(Some(webhook("https://new.example/", "")), &both);
         if let Some(channel) = &mut request.channel {
             channel.subscriptions = vec![v1::NotificationType::EndpointDegraded.into()];
@@ -144,10 +144,67 @@ fn an_update_changes_the_fields_of_its_mask_and_keeps_a_secret_that_is_not_given
     assert_eq!(unknown, ["update_mask.paths[0]"]);
     // The URL of a Slack channel is all that there is of it. One that is sent back as it was read keeps
     // its URL.
-    let named = wrong_fields(UpdateChannel::try_from(update(Some(slack("")), &["destination"])));
+    let named = wrong_fields(UpdateChannel::try_from(update(Some(slack("")), &["slack"])));
     assert_eq!(named, ["channel.slack.url"]);
     let read = UpdateChannel::try_from(update(Some(slack("")), &[])).expect("right");
     assert_eq!(read.patch.destination, None);
+}
+
+#[test]
+fn a_mask_names_the_field_of_the_destination_that_is_given() {
+    let moved = || Some(webhook("https://new.example/", ""));
+    let named = |paths: &[&str]| UpdateChannel::try_from(update(moved(), paths));
+    let destination = named(&["webhook"]).expect("right").patch.destination.expect("named");
+    assert_eq!(destination.address, "https://new.example/");
+    // Nothing is said about another kind, and a mask cannot clear a destination.
+    assert_eq!(wrong_fields(named(&["slack"])), ["channel.slack"]);
+    assert_eq!(wrong_fields(named(&["webhook", "email"])), ["channel.email"]);
+    let nothing = UpdateChannel::try_from(update(None, &["teams"]));
+    assert_eq!(wrong_fields(nothing), ["channel.teams"]);
+    for (path, words) in [
+        ("destination", "\"destination\" cannot be updated; display_name, "),
+        ("webhook.url", "\"webhook.url\" is a part of webhook, which is updated as a whole"),
+    ] {
+        let refused = named(&[path]).expect_err("no such path").into_vec();
+        assert!(refused[0].description.starts_with(words), "{refused:?}");
+    }
+}
+
+#[test]
+fn an_update_may_say_what_to_create() {
+    let right = || v1::UpdateChannelRequest {
+        channel: Some(v1::Channel {
+            id: "chn_01K7ZK5W1T9Q4N3V8R2M6X0YBC".to_owned(),
+            subscriptions: vec![1],
+            ..update(Some(slack("https://hooks.slack.com/x")), &[]).channel.expect("a channel")
+        }),
+        allow_missing: true,
+        ..update(None, &[])
+    };
+    let checked = UpdateChannel::try_from(right()).expect("right");
+    let creation = checked.creation.expect("allowed").expect("right");
+    assert_eq!(creation.channel_id, Some(checked.channel_id));
+    let refused =
+        UpdateChannel::try_from(v1::UpdateChannelRequest { allow_missing: false, ..right() });
+    assert_eq!(refused.expect("right").creation, None);
+    let without_secret = v1::UpdateChannelRequest {
+        channel: Some(v1::Channel {
+            destination: Some(webhook("https://hooks.example/", "")),
+            ..right().channel.expect("a channel")
+        }),
+        ..right()
+    };
+    let creation = UpdateChannel::try_from(without_secret).expect("right as an update").creation;
+    assert_eq!(wrong_fields(creation.expect("allowed")), ["channel.webhook.secret"]);
+    let least = UpdateChannel::try_from(v1::UpdateChannelRequest {
+        channel: Some(v1::Channel {
+            id: ChannelId::MIN.to_string(),
+            ..right().channel.expect("a channel")
+        }),
+        ..right()
+    });
+    let creation = least.expect("right as an update").creation.expect("allowed");
+    assert_eq!(wrong_fields(creation), ["channel.id"]);
 }
 
 #[test]

@@ -7,12 +7,20 @@ use http::uri::Authority;
 
 /// The owner of connections. A request never uses another group's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionGroup(u128);
+pub struct ConnectionGroup {
+    space: u32,
+    id: u128,
+}
 
 impl ConnectionGroup {
     /// The id means nothing to this crate.
     pub const fn new(id: u128) -> Self {
-        Self(id)
+        Self::within(0, id)
+    }
+
+    /// An id that is unique only within a space of ids.
+    pub const fn within(space: u32, id: u128) -> Self {
+        Self { space, id }
     }
 }
 

@@ -89,7 +89,8 @@ impl NewRecord {
 /// The version that a stream must have for a record to be appended to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedVersion {
-    /// It has no records. This is not checked: the caller has just made its id.
+    /// It has no records. This is checked for endpoints and channels only, whose ids may be made by
+    /// clients, and whoever has the stream; any other id was just made by the server.
     New,
     /// It has exactly this many records. 0 is for keys and notifications only, whose ids may be
     /// computed.
@@ -210,6 +211,9 @@ pub enum Refusal {
     /// A stream does not exist.
     #[error("{0} does not exist")]
     NoSuchStream(Stream),
+    /// A new stream exists already, in this organization or in another one of the shard.
+    #[error("{0} exists")]
+    StreamExists(Stream),
     /// The idempotency key was used for an event with other content.
     #[error("the idempotency key was used for {event_id}, with other content")]
     IdempotencyKeyReused {

@@ -3,7 +3,7 @@
 //!
 //! Decision: docs/decisions/the-shards-row-orders-appends.md
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
@@ -31,6 +31,8 @@ pub struct ReadSet {
     pub keys: Vec<KeyOwner>,
     /// The ids of the operations' requests.
     pub requests: Vec<RequestOwner>,
+    /// Streams that must not exist, whoever has them.
+    pub unused: Vec<Stream>,
 }
 
 impl ReadSet {
@@ -52,8 +54,18 @@ impl ReadSet {
         let mut requests: Vec<_> = operations.iter().filter_map(request_owner).collect();
         requests.sort_unstable();
         requests.dedup();
-        ReadSet { affected: AffectedRows::of(facts), keys, requests }
+        let records = operations.iter().flat_map(|operation| &operation.records);
+        let unused = records.filter(|record| must_be_unused(record)).map(|record| record.stream);
+        let unused = unused.collect();
+        ReadSet { affected: AffectedRows::of(facts), keys, requests, unused }
     }
+}
+
+/// Whether a record begins a stream whose id a caller may have made. Then it may be the id of something
+/// that exists, in this organization or in another one of the shard.
+fn must_be_unused(record: &NewRecord) -> bool {
+    record.expected == ExpectedVersion::New
+        && matches!(record.stream, Stream::Endpoint(_) | Stream::Channel(_))
 }
 
 /// What the transaction has read of the shard after it locked it.
@@ -68,6 +80,8 @@ pub struct LockedShard {
     pub keys: HashMap<KeyOwner, (EventId, [u8; 32])>,
     /// The recorded requests of the [`ReadSet`], however long ago they were.
     pub requests: Vec<RecordedRequest>,
+    /// The streams of [`ReadSet::unused`] that exist.
+    pub used: HashSet<Stream>,
 }
 
 /// What the transaction must write.
@@ -91,7 +105,8 @@ pub fn plan<'a>(
     locked: LockedShard,
     now: Timestamp,
 ) -> Result<Plan<'a>, LogDamage> {
-    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys, requests } = locked;
+    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys, requests, mut used } =
+        locked;
     judge_numbers(last_position, checkpoint, epoch)?;
     let mut fold = Fold::new(loaded);
     fold.load_requests(requests);
@@ -104,7 +119,7 @@ pub fn plan<'a>(
         checkpoint,
     };
     for operation in operations {
-        let decision = decide(operation, &fold, &keys, epoch, plan.checkpoint, now);
+        let decision = decide(operation, &fold, &keys, &used, epoch, plan.checkpoint, now);
         let versions = match decision {
             Ok(Decision::Append(versions)) => versions,
             Ok(Decision::Duplicate(event_id)) => {
@@ -125,6 +140,9 @@ pub fn plan<'a>(
             plan.last_position = plan.last_position.next();
             let record = record(operation, new, version, plan.last_position, now);
             fold.apply(&record)?;
+            if must_be_unused(new) {
+                used.insert(record.stream);
+            }
             plan.records.push(record);
         }
         if let Some((event_id, Some(idempotency))) = published(operation) {
@@ -154,6 +172,7 @@ fn decide(
     operation: &Operation,
     fold: &Fold,
     keys: &HashMap<KeyOwner, (EventId, [u8; 32])>,
+    used: &HashSet<Stream>,
     epoch: Epoch,
     checkpoint: Position,
     now: Timestamp,
@@ -182,6 +201,10 @@ fn decide(
             RequestUse::Repeated(stream) => return Ok(Decision::Repeated(stream)),
             RequestUse::Reused => return Err(Refusal::RequestIdReused),
         }
+    }
+    let mut streams = operation.records.iter().filter(|record| must_be_unused(record));
+    if let Some(taken) = streams.find(|record| used.contains(&record.stream)) {
+        return Err(Refusal::StreamExists(taken.stream));
     }
     let versions = operation.records.iter().map(|record| next_version(record, organization, fold));
     versions.collect::<Result<_, _>>().map(Decision::Append)

@@ -13,7 +13,7 @@ use sqlx_macros::FromRow;
 
 use super::contended_rows::ContendedRows;
 use super::errors::{is_lock_timeout, store_error};
-use super::load::idempotency_keys;
+use super::load::{existing_streams, idempotency_keys};
 use super::pool::Pool;
 use super::session::{Session, answered, commit, lock_timeout, try_change};
 use super::write::ShardTables;
@@ -101,6 +101,7 @@ async fn plan_and_write<'a>(
             &wanted.requests,
         )
         .await?,
+        used: existing_streams(connection, shard, &wanted.unused).await?,
     };
     let plan = plan(operations, locked, time(locked_row.now)?);
     let plan = plan.map_err(|damage| damage.of(shard))?;

@@ -3,12 +3,12 @@
 //! LIMIT keeps the planner from reversing a lookup. While a table is new, it would rather read all
 //! of a shard and join it with the wanted keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::EventId;
-use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 
 use super::arguments::{key_arguments, shard_argument, unnest};
@@ -41,6 +41,33 @@ static LOOKUP_BY_IDEMPOTENCY_KEY: LazyLock<String> = LazyLock::new(|| {
     let columns = ["organization_id", "idempotency_key"];
     lookup(&TableShape::of::<Event>(), "unnest($2::text[], $3::text[])", &columns)
 });
+
+/// Which of these streams exist, of whichever organization.
+pub(super) async fn existing_streams(
+    connection: &mut PgConnection,
+    shard: Shard,
+    streams: &[Stream],
+) -> Result<HashSet<Stream>, StoreError> {
+    if streams.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let names: Vec<_> = streams.iter().map(Stream::to_string).collect();
+    let found: Vec<(String,)> = sqlx::query_as(EXISTING_STREAMS)
+        .bind(i32::from(shard.0))
+        .bind(names)
+        .fetch_all(connection)
+        .await
+        .map_err(store_error)?;
+    let found: HashSet<_> = found.into_iter().map(|(name,)| name).collect();
+    Ok(streams.iter().copied().filter(|stream| found.contains(&stream.to_string())).collect())
+}
+
+/// The statement that looks streams up by their first records.
+pub(super) const EXISTING_STREAMS: &str = "SELECT wanted.stream
+     FROM unnest($2::text[]) AS wanted (stream)
+     CROSS JOIN LATERAL (
+         SELECT 1 FROM records WHERE shard = $1 AND stream = wanted.stream AND version = 1 LIMIT 1
+     ) AS found";
 
 /// The rows that exist of those with these keys.
 pub(super) async fn by_key(

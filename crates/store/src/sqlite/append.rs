@@ -40,6 +40,7 @@ pub(super) async fn append(
         &wanted.requests,
     )
     .await?;
+    locked.used = load::existing_streams(&mut transaction, shard, &wanted.unused).await?;
 
     let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {

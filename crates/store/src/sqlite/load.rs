@@ -1,11 +1,11 @@
 //! Lookups of rows by their keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use keeptrusts_webhooks_domain::event::{Event, IdempotencyKey};
 use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
-use keeptrusts_webhooks_domain::log::Shard;
+use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use sqlx::SqliteConnection;
 
 use super::errors::store_error;
@@ -29,6 +29,21 @@ pub(super) async fn idempotency_keys(
         .await
         .map_err(store_error)?;
     Ok(keys_used_by(read_all(found)?))
+}
+
+/// Which of these streams exist, of whichever organization.
+pub(super) async fn existing_streams(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    streams: &[Stream],
+) -> Result<HashSet<Stream>, StoreError> {
+    let bind = |values: &mut Values, stream: &Stream| values.push(stream.to_string());
+    let found: Vec<(String,)> = lookup_by_stream()
+        .fetch(connection, streams.iter(), bind, &[i64::from(shard.0)])
+        .await
+        .map_err(store_error)?;
+    let found: HashSet<_> = found.into_iter().map(|(name,)| name).collect();
+    Ok(streams.iter().copied().filter(|stream| found.contains(&stream.to_string())).collect())
 }
 
 /// The rows that exist of those with these keys.
@@ -59,6 +74,17 @@ pub(super) fn lookup_by_key(table: &TableShape) -> Arc<SetStatement> {
 pub(super) fn lookup_by_idempotency_key() -> &'static SetStatement {
     static LOOKUP: LazyLock<SetStatement> =
         LazyLock::new(|| lookup(&TableShape::of::<Event>(), "organization_id, idempotency_key", 2));
+    &LOOKUP
+}
+
+/// The statement that looks streams up by their first records. Its last parameter is the shard.
+pub(super) fn lookup_by_stream() -> &'static SetStatement {
+    static LOOKUP: LazyLock<SetStatement> = LazyLock::new(|| {
+        let sql = "WITH wanted (stream) AS (VALUES {rows})
+         SELECT stream FROM wanted CROSS JOIN records USING (stream)
+         WHERE records.version = 1 AND records.shard = ?";
+        SetStatement::of(1, sql.into())
+    });
     &LOOKUP
 }
 

@@ -1,6 +1,7 @@
 //! NotificationService: channels and their notifications.
 
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_contracts::v1::channel::Destination;
 use tonic::Status;
 
 use super::{OrganizationClient, PageRef, TEST_LIMIT};
@@ -44,7 +45,7 @@ impl OrganizationClient {
     /// Changes name, subscriptions and endpoints, and the destination if there is one; if the etag
     /// is still current.
     pub(crate) async fn update_channel(&self, channel: v1::Channel) -> Result<v1::Channel, Status> {
-        let destination = channel.destination.is_some().then_some("destination");
+        let destination = channel.destination.as_ref().map(destination_field);
         let paths =
             ["display_name", "subscriptions", "endpoint_ids"].into_iter().chain(destination);
         let paths = paths.map(str::to_owned).collect();
@@ -99,5 +100,16 @@ impl OrganizationClient {
         };
         let mut client = self.services.notifications.clone();
         Ok(client.list_notifications(self.with_credentials(request)).await?.into_inner())
+    }
+}
+
+/// The field of a channel that a mask names to change its destination.
+fn destination_field(destination: &Destination) -> &'static str {
+    match destination {
+        Destination::Slack(_) => "slack",
+        Destination::Teams(_) => "teams",
+        Destination::Pagerduty(_) => "pagerduty",
+        Destination::Webhook(_) => "webhook",
+        Destination::Email(_) => "email",
     }
 }

@@ -7,6 +7,7 @@
 
 mod blocked_work;
 mod cancel;
+mod connections;
 mod delivery_target;
 mod evaluation;
 mod failures;

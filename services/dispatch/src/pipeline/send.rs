@@ -12,11 +12,11 @@ use keeptrusts_webhooks_domain::endpoint::Endpoint;
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::ids::AttemptId;
 use keeptrusts_webhooks_domain::trace::TraceContext;
-use keeptrusts_webhooks_outbound::ConnectionGroup;
 use keeptrusts_webhooks_store::vault::keyring::{DataKeys, KeyProblem};
 use keeptrusts_webhooks_store::{BodyId, new_ulid};
 use tokio::sync::mpsc;
 
+use super::connections;
 use super::delivery_target::DeliveryTarget;
 use super::evaluation::Evaluation;
 use super::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
@@ -101,8 +101,9 @@ async fn attempt(
             if !shard.lease.is_valid() {
                 return None;
             }
-            let (connections, kept) = (connections_of(&delivery), listed(&headers));
-            (Ok(shard.transport.post(connections, uri, headers, body).await), kept)
+            let group = connections::of_endpoint(shard.lease.shard(), delivery.endpoint_id);
+            let kept = listed(&headers);
+            (Ok(shard.transport.post(group, uri, headers, body).await), kept)
         }
         Err(reason) => (Err(reason), Vec::new()),
     };
@@ -173,11 +174,6 @@ fn prepare<'a>(
     let number = delivery.attempt_count + 1;
     let headers = request::headers(delivery, number, request_body, &secrets, trace, start_time);
     Ok(Request { uri, headers, body: request_body.body.clone() })
-}
-
-/// Each endpoint has its own connections.
-fn connections_of(delivery: &Delivery) -> ConnectionGroup {
-    ConnectionGroup::new(delivery.endpoint_id.ulid().0)
 }
 
 /// Request and response, as they are stored, without the format's secret.

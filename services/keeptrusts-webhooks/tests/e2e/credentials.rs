@@ -172,13 +172,13 @@ async fn a_channels_routing_key_is_given_anew_for_another_server() {
         pager("", "", us),
         pager("", "", v1::PagerDutyRegion::Eu),
     ] {
-        for paths in [&["destination"][..], &[]] {
+        for paths in [&["pagerduty"][..], &[]] {
             let refused = update_channel(&channels, &id, elsewhere.clone(), paths).await;
             assert_asked_for(refused, "channel.pagerduty.routing_key");
         }
     }
     let moved = pager(&receiver.url("/other/path"), "", us);
-    update_channel(&channels, &id, moved, &["destination"]).await.expect("the same server");
+    update_channel(&channels, &id, moved, &["pagerduty"]).await.expect("the same server");
     let test = v1::TestChannelRequest {
         organization_id: "acme".to_owned(),
         channel_id: id.clone(),
@@ -189,7 +189,7 @@ async fn a_channels_routing_key_is_given_anew_for_another_server() {
         assert!(request.path == "/other/path" && has(&request, KEY), "its key stays");
     }
     let given = pager("", OTHER_KEY, v1::PagerDutyRegion::Eu);
-    update_channel(&channels, &id, given, &["destination"]).await.expect("a new key");
+    update_channel(&channels, &id, given, &["pagerduty"]).await.expect("a new key");
 }
 
 #[tokio::test]
@@ -251,9 +251,9 @@ async fn a_channel_that_is_sent_again_is_not_changed() {
         Destination::Webhook(v1::WebhookDestination { url, secret })
     };
     let secret_url = "https://hooks.slack.example/services/T/B/x";
-    for (destination, other) in [
-        (slack(secret_url), slack("https://hooks.slack.example/services/T/B/y")),
-        (webhook("correct horse battery"), webhook("staple battery horse")),
+    for (path, destination, other) in [
+        ("slack", slack(secret_url), slack("https://hooks.slack.example/services/T/B/y")),
+        ("webhook", webhook("correct horse battery"), webhook("staple battery horse")),
     ] {
         let request = v1::CreateChannelRequest {
             organization_id: "acme".to_owned(),
@@ -267,7 +267,7 @@ async fn a_channel_that_is_sent_again_is_not_changed() {
         };
         let created = channels.clone().create_channel(request).await.expect("created");
         let created = created.into_inner().channel.expect("a channel");
-        let again = update_channel(&channels, &created.id, destination, &["destination"]).await;
+        let again = update_channel(&channels, &created.id, destination, &[path]).await;
         assert_eq!(again.expect("accepted"), created, "with its secret");
         let request = v1::UpdateChannelRequest {
             organization_id: "acme".to_owned(),
@@ -277,7 +277,7 @@ async fn a_channel_that_is_sent_again_is_not_changed() {
         };
         let read = channels.clone().update_channel(request).await.expect("accepted").into_inner();
         assert_eq!(read.channel.as_ref(), Some(&created), "as it was read");
-        let changed = update_channel(&channels, &created.id, other, &["destination"]).await;
+        let changed = update_channel(&channels, &created.id, other, &[path]).await;
         assert_ne!(changed.expect("accepted").etag, created.etag);
     }
 }

@@ -15,6 +15,7 @@ mod crashes;
 mod credentials;
 mod damaged_log;
 mod database_outage;
+mod declarative;
 mod delivery;
 mod demo;
 mod errors;

@@ -20,10 +20,14 @@ use crate::v1;
 pub struct CreateEndpoint {
     /// The organization that will own it.
     pub organization_id: OrganizationId,
+    /// Its id. None: the server makes one.
+    pub endpoint_id: Option<EndpointId>,
     /// The configuration. A template in it has not been compiled yet.
     pub config: EndpointConfig<PayloadFormat<RoutingKey>>,
     /// The secret. None: one is generated.
     pub secret: Option<Secret>,
+    /// Whether it is only checked.
+    pub validate_only: bool,
 }
 
 /// UpdateEndpoint.
@@ -39,6 +43,11 @@ pub struct UpdateEndpoint {
     pub patch: EndpointPatch<PayloadPatch<RoutingKey>>,
     /// A new secret. None: the old one stays.
     pub secret: Option<Secret>,
+    /// What to create if the endpoint is missing, with its id, or why that cannot be created. None: a
+    /// missing endpoint is not found.
+    pub creation: Option<Result<CreateEndpoint, Violations>>,
+    /// Whether it is only checked.
+    pub validate_only: bool,
 }
 
 const UPDATABLE: UpdatableFields = UpdatableFields {
@@ -64,8 +73,19 @@ impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
     type Error = Violations;
 
     fn try_from(request: v1::CreateEndpointRequest) -> Result<Self, Violations> {
+        CreateEndpoint::new(request, "endpoint_id")
+    }
+}
+
+impl CreateEndpoint {
+    /// `id_field` is the path of the id in the call's request.
+    fn new(request: v1::CreateEndpointRequest, id_field: &str) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(match request.endpoint_id.as_str() {
+            "" => Ok(None),
+            made => EndpointId::made_by_caller(id_field, made).map(Some),
+        });
         let endpoint = request.endpoint.unwrap_or_default();
         let mut fields = FieldReader::new(&Mask::Everything, "endpoint.", &mut violations);
         let patch: EndpointPatch<_> = plain_fields(&endpoint, &mut fields);
@@ -76,9 +96,10 @@ impl TryFrom<v1::CreateEndpointRequest> for CreateEndpoint {
             endpoint.routing_key,
         ));
         let config = EndpointPatch { payload_format, ..patch }.complete();
-        match (organization_id, config, secret) {
-            (Some(organization_id), Some(config), Some(secret)) => {
-                Ok(CreateEndpoint { organization_id, config, secret })
+        let validate_only = request.validate_only;
+        match (organization_id, endpoint_id, config, secret) {
+            (Some(organization_id), Some(endpoint_id), Some(config), Some(secret)) => {
+                Ok(CreateEndpoint { organization_id, endpoint_id, config, secret, validate_only })
             }
             _ => Err(violations),
         }
@@ -98,6 +119,17 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
             return Err(violations);
         };
         let endpoint_id = violations.check(id("endpoint.id", &endpoint.id));
+        let validate_only = request.validate_only;
+        let creation = request.allow_missing.then(|| {
+            let create = v1::CreateEndpointRequest {
+                organization_id: request.organization_id,
+                endpoint_id: endpoint.id.clone(),
+                endpoint: Some(endpoint.clone()),
+                validate_only,
+                ..Default::default()
+            };
+            CreateEndpoint::new(create, "endpoint.id")
+        });
         // An invalid mask has been reported. Without it, the other fields cannot be checked.
         let Some(mask) = mask else { return Err(violations) };
 
@@ -110,7 +142,15 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
         match (organization_id, endpoint_id) {
             (Some(organization_id), Some(endpoint_id)) if violations.is_empty() => {
                 let etag = Some(endpoint.etag).filter(|etag| !etag.is_empty());
-                Ok(UpdateEndpoint { organization_id, endpoint_id, etag, patch, secret })
+                Ok(UpdateEndpoint {
+                    organization_id,
+                    endpoint_id,
+                    etag,
+                    patch,
+                    secret,
+                    creation,
+                    validate_only,
+                })
             }
             _ => Err(violations),
         }
@@ -124,22 +164,4 @@ fn new_secret(field: &str, text: String) -> Result<Secret, Violation> {
         return Err(Violation::new(field, description));
     }
     Secret::new(text).map_err(|wrong| Violation::new(field, wrong.description))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_contract_names_every_field_that_an_update_can_change() {
-        let proto =
-            include_str!("../../../../../proto/keeptrusts/webhooks/v1/endpoint_service.proto");
-        let (_, request) =
-            proto.split_once("message UpdateEndpointRequest {").expect("its message");
-        let (before, _) = request.split_once("update_mask = ").expect("its mask");
-        let (_, comment) = before.rsplit_once("// Any of ").expect("the names of the fields");
-        for name in UPDATABLE.config.iter().chain(UPDATABLE.others) {
-            assert!(comment.contains(&format!("`{name}`")), "{name} is not named at update_mask");
-        }
-    }
 }

@@ -55,6 +55,7 @@ async fn sets_of_rows_are_looked_up_by_their_keys() {
             " AND request_id=?",
         ),
         (load::lookup_by_idempotency_key(), "SEARCH events USING ", " AND idempotency_key=?"),
+        (load::lookup_by_stream(), "SEARCH records USING ", " AND stream=? AND version=?"),
         (&bodies::BODIES, "SEARCH bodies USING ", " AND id=?"),
         (&data_keys::DATA_KEYS, "SEARCH data_keys USING ", " AND organization_id=?"),
         (&data_keys::REWRAP, "SEARCH data_keys USING ", " AND organization_id=?"),

@@ -20,7 +20,7 @@ const WRITERS: usize = 8;
 
 /// Appends a batch. On a busy machine a caller that waits for others may get an error after which it
 /// may try again: then nothing was appended.
-async fn append(store: &dyn Store, batch: &[Operation]) -> AppendedBatch {
+pub(super) async fn append(store: &dyn Store, batch: &[Operation]) -> AppendedBatch {
     loop {
         match store.append(SHARD, batch).await {
             Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,

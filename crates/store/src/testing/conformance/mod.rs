@@ -14,6 +14,7 @@ mod stories;
 
 pub(crate) mod appends;
 pub(crate) mod bodies;
+pub(crate) mod callers_ids;
 pub(crate) mod concurrency;
 pub(crate) mod damage;
 pub(crate) mod data_keys;
@@ -76,6 +77,13 @@ macro_rules! conformance_tests {
                 a_refused_request_leaves_its_id_unused,
                 invariant_7_requests_are_still_known_after_a_rebuild,
                 after_a_day_an_id_may_be_used_for_something_else,
+            }
+            callers_ids {
+                what_exists_is_not_created_again_nor_for_another_organization,
+                what_was_deleted_is_not_created_again,
+                a_refused_creation_does_not_use_the_id_up,
+                the_same_ids_on_another_shard_are_other_things,
+                one_of_many_creations_with_the_same_id_wins,
             }
             concurrency {
                 invariant_6_readers_see_no_gap_while_many_append_and_some_are_refused,

@@ -31,7 +31,7 @@ fn notification_id(number: u128) -> NotificationId {
     NotificationId::new(Ulid(number))
 }
 
-fn create(id: ChannelId, kind: ChannelKind) -> Operation {
+pub(super) fn create_channel(id: ChannelId, kind: ChannelKind) -> Operation {
     let config = ChannelConfig {
         display_name: format!("channel {id}"),
         destination: Destination {
@@ -42,10 +42,14 @@ fn create(id: ChannelId, kind: ChannelKind) -> Operation {
         subscriptions: vec![NotificationType::DeliveryExhausted, NotificationType::WeeklySummary],
         endpoint_ids: Vec::new(),
     };
-    change(id, ExpectedVersion::New, ChannelFact::Created(config))
+    change_channel(id, ExpectedVersion::New, ChannelFact::Created(config))
 }
 
-fn change(id: ChannelId, expected: ExpectedVersion, fact: ChannelFact) -> Operation {
+pub(super) fn change_channel(
+    id: ChannelId,
+    expected: ExpectedVersion,
+    fact: ChannelFact,
+) -> Operation {
     operation(Stream::Channel(id), expected, Fact::Channel(fact))
 }
 
@@ -100,7 +104,7 @@ fn ids(rows: &[Channel]) -> Vec<u128> {
 
 pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
     for (number, kind) in (1..).zip(ChannelKind::ALL) {
-        fixture.append(create(channel_id(number), *kind)).await;
+        fixture.append(create_channel(channel_id(number), *kind)).await;
     }
     let id = channel_id(1);
     let limited = ChannelPatch {
@@ -120,8 +124,9 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
     let mut recorded_at = None;
     for step in steps {
         fixture.advance(Duration::from_millis(2)).await;
-        recorded_at =
-            Some(fixture.append(change(id, ExpectedVersion::Any, step)).await[0].recorded_at);
+        recorded_at = Some(
+            fixture.append(change_channel(id, ExpectedVersion::Any, step)).await[0].recorded_at,
+        );
     }
     let store = fixture.store();
     let found = store.channel(SHARD, &organization(), id).await.expect("reads").expect("there");
@@ -141,11 +146,11 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
 
 pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture: Fixture) {
     for number in 1..=5 {
-        fixture.append(create(channel_id(number), ChannelKind::Webhook)).await;
+        fixture.append(create_channel(channel_id(number), ChannelKind::Webhook)).await;
     }
-    let others = create(channel_id(6), ChannelKind::Webhook).of(other_organization());
+    let others = create_channel(channel_id(6), ChannelKind::Webhook).of(other_organization());
     fixture.append(others).await;
-    fixture.append(change(channel_id(3), ExpectedVersion::Any, ChannelFact::Deleted)).await;
+    fixture.append(change_channel(channel_id(3), ExpectedVersion::Any, ChannelFact::Deleted)).await;
     let store = fixture.store();
     let list = async |before, limit| {
         let rows = store.list_channels(SHARD, &organization(), before, limit).await;
@@ -159,7 +164,7 @@ pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture
     let page = store.shard_channels(SHARD, channel_id(4), 3).await.expect("reads");
     assert_eq!(ids(&page), [5, 6], "of every organization");
     let refused = fixture
-        .results(&[change(channel_id(1), ExpectedVersion::Any, ChannelFact::Recovered)
+        .results(&[change_channel(channel_id(1), ExpectedVersion::Any, ChannelFact::Recovered)
             .of(other_organization())])
         .await;
     assert!(matches!(refused[0], Err(Refusal::NoSuchStream(_))), "{:?}", refused[0]);
@@ -432,9 +437,9 @@ pub(crate) async fn sent_mail_is_counted_by_organization_for_a_while(fixture: Fi
 }
 
 pub(crate) async fn channels_and_notifications_are_rebuilt_as_they_were(fixture: Fixture) {
-    fixture.append(create(channel_id(1), ChannelKind::PagerDuty)).await;
-    fixture.append(create(channel_id(2), ChannelKind::Email)).await;
-    fixture.append(change(channel_id(2), ExpectedVersion::Any, ChannelFact::Deleted)).await;
+    fixture.append(create_channel(channel_id(1), ChannelKind::PagerDuty)).await;
+    fixture.append(create_channel(channel_id(2), ChannelKind::Email)).await;
+    fixture.append(change_channel(channel_id(2), ExpectedVersion::Any, ChannelFact::Deleted)).await;
     let new = new(channel_id(1), NotificationType::DeliveryExhausted, "2026-04-23T10:31:00Z");
     fixture.append(raise(notification_id(1), new, 2)).await;
     fixture.append(note(notification_id(1), ExpectedVersion::Any, sent(1, 1))).await;

@@ -165,6 +165,15 @@ impl ShardData {
                 .iter()
                 .filter_map(|owner| self.tables.requests.get(owner).cloned())
                 .collect(),
+            used: wanted.unused.into_iter().filter(|stream| self.exists(*stream)).collect(),
+        }
+    }
+
+    fn exists(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Endpoint(id) => self.tables.endpoints.contains_key(&id),
+            Stream::Channel(id) => self.tables.channels.contains_key(&id),
+            _ => self.records.iter().any(|record| record.stream == stream),
         }
     }
 

@@ -137,11 +137,44 @@ impl Keyring {
     ) -> Result<SealedSecret, SecretError> {
         let owner = owner.into();
         let sealed = self.seal(organization, owner, secret).await?;
-        let Some(current) = current else { return Ok(sealed) };
+        Ok(self.unless_same(organization, owner, secret, current, sealed).await)
+    }
+
+    /// Like [`seal_changed`](Self::seal_changed), for a request that is only checked: it fails as that
+    /// would, but creates no data key. What it returns is not for the log: it may be sealed with a key
+    /// that nobody keeps.
+    pub async fn seal_for_check(
+        &self,
+        organization: &OrganizationId,
+        owner: impl Into<SecretOwner>,
+        secret: &Secret,
+        current: Option<&SealedSecret>,
+    ) -> Result<SealedSecret, SecretError> {
+        let owner = owner.into();
+        let shard = self.shard_of(organization);
+        let organizations = std::slice::from_ref(organization);
+        let key = match self.store.data_keys(shard, organizations).await?.remove(organization) {
+            Some(stored) => self.unwrap_or_reload(organization, &stored)?,
+            None => Arc::new(DataKey::generate()),
+        };
+        let sealed = key.seal(organization, owner, secret);
+        Ok(self.unless_same(organization, owner, secret, current, sealed).await)
+    }
+
+    /// The current ciphertext if it is that of the same secret, otherwise the new one.
+    async fn unless_same(
+        &self,
+        organization: &OrganizationId,
+        owner: SecretOwner,
+        secret: &Secret,
+        current: Option<&SealedSecret>,
+        sealed: SealedSecret,
+    ) -> SealedSecret {
+        let Some(current) = current else { return sealed };
         let opened = self.open(organization, owner, current).await;
         // One that cannot be opened is another one.
         let is_same = opened.is_ok_and(|opened| opened == *secret);
-        Ok(if is_same { current.clone() } else { sealed })
+        if is_same { current.clone() } else { sealed }
     }
 
     /// Decrypts a secret of an endpoint or a channel.

@@ -253,3 +253,22 @@ async fn a_secret_that_todays_rules_would_refuse_is_still_opened() {
         assert_eq!(open(&keyring, &sealed).await.expect("opened").expose(), text);
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_is_sealed_for_a_check_makes_no_data_key() {
+    let (keys, store) = (Keys::new(), store());
+    let keyring = keys.keyring(&store).await;
+    let check = async |secret: &Secret, current: Option<&SealedSecret>| {
+        keyring.seal_for_check(&organization(), ENDPOINT, secret, current).await
+    };
+    check(&secret(), None).await.expect("it could be sealed");
+    assert_eq!(wrapped_under(&store).await, Vec::<String>::new());
+    // With a key, the same secret is found to be the current one.
+    let current = seal(&keyring).await;
+    assert_eq!(check(&secret(), Some(&current)).await.expect("sealed"), current);
+    let other = Secret::new("battery horse correct".to_owned()).expect("long enough");
+    assert_ne!(check(&other, Some(&current)).await.expect("sealed"), current);
+    store.erase_data_key(Shard(0), &organization()).await.expect("erased");
+    let refused = problem(check(&secret(), None).await);
+    assert!(matches!(refused, KeyProblem::Erased { .. }), "{refused}");
+}

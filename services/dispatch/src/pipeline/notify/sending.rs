@@ -23,6 +23,7 @@ use keeptrusts_webhooks_store::vault::keyring::KeyProblem;
 use tokio::sync::mpsc;
 
 use super::queue::plausible_due_time;
+use crate::pipeline::connections;
 use crate::pipeline::failures::{CANNOT_READ_DATA_KEYS, OnDefect};
 use crate::pipeline::owned_shard::OwnedShard;
 use crate::pipeline::request::AGENT;
@@ -221,23 +222,23 @@ async fn send(
     let Ok(url) = url else {
         return Ok(Err((None, "the channel's URL cannot be requested: edit it".to_owned())));
     };
-    let connections = ConnectionGroup::new(notification.new.channel_id.ulid().0);
-    let first = post(shard, connections, &url, headers.clone(), body).await;
+    let group = connections::of_channel(shard.lease.shard(), notification.new.channel_id);
+    let first = post(shard, group, &url, headers.clone(), body).await;
     Ok(match (first, second) {
         // Both posts are one attempt: the resolution is sent again together with its trigger.
-        (Ok(_), Some(second)) => post(shard, connections, &url, headers, second).await,
+        (Ok(_), Some(second)) => post(shard, group, &url, headers, second).await,
         (first, _) => first,
     })
 }
 
 async fn post(
     shard: &OwnedShard,
-    connections: ConnectionGroup,
+    group: ConnectionGroup,
     url: &Uri,
     headers: HeaderMap,
     body: Vec<u8>,
 ) -> PostResult {
-    let exchange = shard.transport.post(connections, url, headers, body.into()).await;
+    let exchange = shard.transport.post(group, url, headers, body.into()).await;
     match exchange.result {
         Ok(answer) if answer.status.is_success() => Ok(answer.status.as_u16()),
         // The body is not stored: it may echo what was sent.
