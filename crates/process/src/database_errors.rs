@@ -41,7 +41,7 @@ pub fn append_failed(error: AppendError) -> Status {
 pub fn commit_unknown() -> Status {
     status::unavailable(
         Reason::DatabaseUnavailable,
-        "the database has not said whether it was done: try again, when publishing with the same idempotency_key so that it cannot count twice",
+        "the database has not said whether it was done: try again, with the same idempotency_key or request_id so that it cannot count twice",
         RETRY_DELAY,
     )
 }
@@ -53,7 +53,7 @@ fn database_unavailable(problem: DatabaseProblem) -> Status {
         }
         // The database is up and serves other requests.
         ProblemScope::Rows => format!(
-            "the database cannot do this just now: {problem}. EmptyRequest was changed: try again"
+            "the database cannot do this just now: {problem}. Nothing was changed: try again"
         ),
     };
     status::unavailable(Reason::DatabaseUnavailable, message, RETRY_DELAY)
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(locked.code(), Code::Unavailable, "the caller may try again");
         assert_eq!(
             locked.message(),
-            "the database cannot do this just now: another transaction holds what is needed. EmptyRequest was changed: try again"
+            "the database cannot do this just now: another transaction holds what is needed. Nothing was changed: try again"
         );
         let away = query_failed(StoreError::Unavailable(DatabaseProblem::Silent.into()));
         let message =

@@ -12,10 +12,12 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
-use keeptrusts_webhooks_domain::log::{Position, Shard};
+use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
+use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestUse};
 use keeptrusts_webhooks_store::{
     AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal,
 };
@@ -43,6 +45,8 @@ pub struct LogWriter<'a> {
 pub enum WriteError {
     /// Somebody else has changed the entity since it was read. Reading and deciding again helps.
     Conflict,
+    /// The request was recorded before: in the meantime, if [`LogWriter::once`] has looked it up.
+    Repeated(Stream),
     /// Another attempt would fail as well: the call ends with this status.
     Failed(Status),
 }
@@ -72,7 +76,7 @@ impl<'a> LogWriter<'a> {
         decide: impl Fn() -> F,
         metadata: impl Fn(&E) -> Metadata,
         conflict: impl FnOnce() -> Status,
-    ) -> Result<E, Status>
+    ) -> Result<E, WriteError>
     where
         F: Future<Output = Result<(E, Option<E::Fact>), Status>>,
     {
@@ -93,7 +97,7 @@ impl<'a> LogWriter<'a> {
         &self,
         record: NewRecord,
         metadata: Metadata,
-    ) -> Result<(Position, Timestamp), Status> {
+    ) -> Result<(Position, Timestamp), WriteError> {
         self.append_with_bodies(record, Vec::new(), metadata).await
     }
 
@@ -103,9 +107,61 @@ impl<'a> LogWriter<'a> {
         record: NewRecord,
         bodies: Vec<NewBody>,
         metadata: Metadata,
-    ) -> Result<(Position, Timestamp), Status> {
+    ) -> Result<(Position, Timestamp), WriteError> {
         let operation = Operation { bodies, ..self.operation(vec![record], metadata) };
-        self.commit(operation).await.map_err(database_errors::append_failed)
+        self.commit(operation).await
+    }
+
+    /// Does what a request asks for, unless the same request was recorded before: then `repeat`
+    /// answers it from what the first one's record is about. Returns the answer, and whether it is a
+    /// repetition. ALREADY_EXISTS: the id was used for another request.
+    ///
+    /// Everything that what the first request has changed could refuse belongs into `act`: a limit that
+    /// it has reached, a state that it has left. Of equal requests at the same moment, `act` may run for
+    /// several, but the log takes the record of one, and the others are repetitions. So `act` has no
+    /// effect but its one record, whose metadata has the identity.
+    pub async fn once<T, R>(
+        &self,
+        identity: Option<&IdentifiedRequest>,
+        act: impl Future<Output = Result<T, WriteError>>,
+        repeat: impl FnOnce(Stream) -> R,
+    ) -> Result<(T, bool), Status>
+    where
+        R: Future<Output = Result<T, Status>>,
+    {
+        if let Some(identity) = identity
+            && let Some(stream) = self.recorded(identity).await?
+        {
+            return Ok((repeat(stream).await?, true));
+        }
+        match act.await {
+            Ok(done) => Ok((done, false)),
+            Err(WriteError::Repeated(stream)) => Ok((repeat(stream).await?, true)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the record of the same request is about, if there is one.
+    ///
+    /// The shard of the keys and the organization's remember their requests apart. That none is done
+    /// twice is decided in its own shard; the other one is looked at so that an id is for one request,
+    /// on however many shards. Whether a day has passed is judged by this process's clock here. The
+    /// append judges again, by that of the records.
+    async fn recorded(&self, identity: &IdentifiedRequest) -> Result<Option<Stream>, Status> {
+        let others = [Shard::OF_KEYS, self.log.shard_of(self.organization)];
+        let others = others.into_iter().filter(|shard| *shard != self.shard);
+        for shard in [self.shard].into_iter().chain(others) {
+            let found =
+                self.log.store().recorded_request(shard, self.organization, &identity.id).await;
+            let found = found.map_err(database_errors::query_failed)?;
+            let now = (self.clock)();
+            match found.map_or(RequestUse::First, |first| first.judge(identity.digest, now)) {
+                RequestUse::First => {}
+                RequestUse::Repeated(stream) => return Ok(Some(stream)),
+                RequestUse::Reused => return Err(status::already_exists_request_id()),
+            }
+        }
+        Ok(None)
     }
 
     /// Appends all of the records, or none. Returns the time at which they were recorded.
@@ -123,12 +179,13 @@ impl<'a> LogWriter<'a> {
     }
 
     /// Returns the position of the first record.
-    async fn commit(&self, operation: Operation) -> Result<(Position, Timestamp), AppendError> {
+    async fn commit(&self, operation: Operation) -> Result<(Position, Timestamp), WriteError> {
         match append_operation(self.log, self.shard, operation).await? {
             AppendOutcome::Appended { first, recorded_at, .. } => Ok((first, recorded_at)),
+            AppendOutcome::Repeated { stream } => Err(WriteError::Repeated(stream)),
             AppendOutcome::Duplicate { .. } => {
                 tracing::error!("only an event can be a duplicate");
-                Err(AppendError::Failed)
+                Err(AppendError::Failed.into())
             }
         }
     }
@@ -140,10 +197,26 @@ impl From<Status> for WriteError {
     }
 }
 
+/// The status of a write that no loop repeats, of a request that has no id.
+impl From<WriteError> for Status {
+    fn from(error: WriteError) -> Status {
+        match error {
+            WriteError::Failed(status) => status,
+            WriteError::Conflict | WriteError::Repeated(_) => {
+                tracing::error!(?error, "an append failed");
+                status::internal()
+            }
+        }
+    }
+}
+
 impl From<AppendError> for WriteError {
     fn from(error: AppendError) -> WriteError {
         match error {
             AppendError::Refused(Refusal::StaleVersion { .. }) => WriteError::Conflict,
+            AppendError::Refused(Refusal::RequestIdReused) => {
+                WriteError::Failed(status::already_exists_request_id())
+            }
             error => WriteError::Failed(database_errors::append_failed(error)),
         }
     }
@@ -154,7 +227,7 @@ impl From<AppendError> for WriteError {
 pub async fn retry_on_conflict<T, F>(
     attempt: impl Fn() -> F,
     conflict: impl FnOnce() -> Status,
-) -> Result<T, Status>
+) -> Result<T, WriteError>
 where
     F: Future<Output = Result<T, WriteError>>,
 {
@@ -162,10 +235,10 @@ where
         match attempt().await {
             Ok(written) => return Ok(written),
             Err(WriteError::Conflict) => {}
-            Err(WriteError::Failed(status)) => return Err(status),
+            Err(error) => return Err(error),
         }
     }
-    Err(conflict())
+    Err(WriteError::Failed(conflict()))
 }
 
 /// Appends an operation and waits for its commit, but no longer than [`COMMIT_TIMEOUT`].

@@ -1,17 +1,33 @@
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::KeyId;
 use keeptrusts_webhooks_domain::key::{Key, KeyFact, NewKey, TokenDigest};
+use keeptrusts_webhooks_domain::limits::REQUEST_ID_LIFETIME;
 use keeptrusts_webhooks_domain::log::{Stream, Version};
+use keeptrusts_webhooks_domain::request::{RequestDigest, RequestId};
 use keeptrusts_webhooks_store::testing::memory::MemoryStore;
 use keeptrusts_webhooks_store::{ExpectedVersion, Log, system_clock};
 use tonic::Code;
 
 use super::*;
+
+/// A clock that a test sets.
+fn manual_clock() -> (Clock, Arc<AtomicI64>) {
+    let seconds = Arc::new(AtomicI64::new(0));
+    let time = Arc::clone(&seconds);
+    let now = move || Timestamp::from_second(time.load(Ordering::SeqCst)).expect("in range");
+    (Arc::new(now), seconds)
+}
+
+fn identified(id: &str, content: u8) -> IdentifiedRequest {
+    let id = RequestId::optional(id.to_owned()).expect("right").expect("not empty");
+    IdentifiedRequest { id, digest: RequestDigest([content; 32]) }
+}
 
 /// A key in the log. Tests change it by revoking it, as often as they want.
 struct Fixture {
@@ -26,8 +42,11 @@ const ID: KeyId = KeyId::MIN;
 
 impl Fixture {
     async fn new() -> Fixture {
-        let clock = system_clock();
-        let store = Arc::new(MemoryStore::new(1, Arc::clone(&clock)));
+        Fixture::with_clock(system_clock()).await
+    }
+
+    async fn with_clock(clock: Clock) -> Fixture {
+        let store = Arc::new(MemoryStore::new(16, Arc::clone(&clock)));
         let log = Log::start(store).await.expect("it starts");
         let organization = "acme".parse().expect("an id");
         let fixture = Fixture { log, clock, organization, decided_from: RefCell::default() };
@@ -72,7 +91,28 @@ impl Fixture {
             Ok((key, decided))
         };
         let conflict = || Status::aborted("conflict");
-        self.writer().change(decide, |_| metadata(), conflict).await
+        Ok(self.writer().change(decide, |_| metadata(), conflict).await?)
+    }
+
+    /// Revokes the key as a request with an id asks for it.
+    async fn revoke_once(
+        &self,
+        writer: &LogWriter<'_>,
+        identity: &IdentifiedRequest,
+    ) -> Result<(i64, bool), Status> {
+        let revoke = async {
+            let record = NewRecord::following(&self.key().await, KeyFact::Revoked);
+            let metadata = Metadata { request: Some(identity.clone()), ..metadata() };
+            // Others may be as far now.
+            tokio::task::yield_now().await;
+            writer.append(record, metadata).await?;
+            Ok(self.key().await.version.0)
+        };
+        let repeat = async |stream| {
+            assert_eq!(stream, Stream::Key(ID));
+            Ok(self.key().await.version.0)
+        };
+        writer.once(Some(identity), revoke, repeat).await
     }
 
     /// The number of decisions, and of the key's records.
@@ -153,7 +193,8 @@ async fn a_refusal_that_is_no_conflict_is_not_retried() {
         Ok((key, Some(KeyFact::Revoked)))
     };
     let status = writer.change(decide, |_| metadata(), || Status::aborted("conflict")).await;
-    assert_eq!(status.expect_err("the key is not theirs").code(), Code::Internal);
+    let status = Status::from(status.expect_err("the key is not theirs"));
+    assert_eq!(status.code(), Code::Internal);
     assert_eq!(fixture.decisions_and_records().await, (1, 1));
 }
 
@@ -164,4 +205,79 @@ async fn a_closed_log_is_not_retried() {
     let status = fixture.change(async |key| Ok(key.revoke())).await.expect_err("it is closed");
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(fixture.decisions_and_records().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_request_with_an_id_is_done_once_for_a_day() {
+    let (clock, seconds) = manual_clock();
+    let fixture = Fixture::with_clock(clock).await;
+    let writer = fixture.writer();
+    let request = identified("r", 1);
+    assert_eq!(fixture.revoke_once(&writer, &request).await.expect("first"), (2, false));
+    let day = i64::try_from(REQUEST_ID_LIFETIME.as_secs()).expect("in range");
+    seconds.store(day - 1, Ordering::SeqCst);
+    assert_eq!(fixture.revoke_once(&writer, &request).await.expect("again"), (2, true));
+    let reused = fixture.revoke_once(&writer, &identified("r", 2)).await.expect_err("another");
+    assert_eq!(reused.code(), Code::AlreadyExists);
+    assert!(reused.message().contains("give this one an id of its own"), "{}", reused.message());
+    seconds.store(day, Ordering::SeqCst);
+    assert_eq!(fixture.revoke_once(&writer, &identified("r", 2)).await.expect("new"), (3, false));
+}
+
+#[tokio::test]
+async fn of_equal_requests_at_the_same_moment_one_is_done() {
+    let fixture = Fixture::new().await;
+    let writer = fixture.writer();
+    let request = identified("r", 1);
+    let both = tokio::join!(
+        fixture.revoke_once(&writer, &request),
+        fixture.revoke_once(&writer, &request)
+    );
+    let (one, other) = (both.0.expect("an answer"), both.1.expect("an answer"));
+    assert!(one.1 != other.1, "one of them is a repetition: {one:?}, {other:?}");
+    assert_eq!(fixture.key().await.version, Version(2));
+    // Both have looked it up before the other was recorded. The log has judged.
+    let another = identified("s", 1);
+    let third = identified("s", 2);
+    let both =
+        tokio::join!(fixture.revoke_once(&writer, &another), fixture.revoke_once(&writer, &third));
+    assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    let refused = both.0.err().or(both.1.err()).expect("one is refused");
+    assert_eq!(refused.code(), Code::AlreadyExists);
+}
+
+#[tokio::test]
+async fn an_id_is_for_one_request_of_the_organization_on_however_many_shards() {
+    let fixture = Fixture::new().await;
+    let request = identified("r", 1);
+    fixture.revoke_once(&fixture.writer(), &request).await.expect("first");
+    let organization = "default".parse().expect("an id");
+    let elsewhere = LogWriter::new(&fixture.log, &fixture.clock, &organization);
+    assert_ne!(elsewhere.shard, Shard::OF_KEYS);
+    let never = async { Err::<(), _>(WriteError::Failed(Status::internal("done"))) };
+    let repeat = |_| async { Ok(()) };
+    // Another organization's is another id.
+    let other = elsewhere.once(Some(&identified("r", 2)), never, repeat).await;
+    assert_eq!(other.expect_err("it is done").code(), Code::Internal);
+
+    let fixture = Fixture { organization, ..fixture };
+    let key = KeyId::MAX;
+    let new = NewKey {
+        display_name: "ci".to_owned(),
+        role: Role::Admin,
+        token: TokenDigest([8; 32]),
+        expire_time: None,
+        session: None,
+    };
+    let created = NewRecord {
+        stream: Stream::Key(key),
+        expected: ExpectedVersion::New,
+        fact: Fact::Key(KeyFact::Created(new)),
+    };
+    let metadata = Metadata { request: Some(request), ..metadata() };
+    fixture.writer().append(created, metadata).await.expect("it is appended");
+    let elsewhere = LogWriter::new(&fixture.log, &fixture.clock, &fixture.organization);
+    let never = async { Err::<(), _>(WriteError::Failed(Status::internal("done"))) };
+    let reused = elsewhere.once(Some(&identified("r", 2)), never, |_| async { Ok(()) }).await;
+    assert_eq!(reused.expect_err("the id is used").code(), Code::AlreadyExists);
 }

@@ -26,9 +26,10 @@ use keeptrusts_webhooks_domain::key::{
 use keeptrusts_webhooks_domain::key_validity::{KeyState, KeyValidity};
 use keeptrusts_webhooks_domain::limits::DEFAULT_SESSION_LIFE;
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::request::IdentifiedRequest;
 use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
-use keeptrusts_webhooks_process::log_writer::LogWriter;
+use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
@@ -56,7 +57,7 @@ impl AccessApi {
         new: impl FnOnce(&Token) -> NewKey,
         caller: &Caller,
         metadata: impl FnOnce(KeyId) -> Metadata,
-    ) -> Result<(Key, Token), Status> {
+    ) -> Result<(Key, Token), WriteError> {
         self.rate_limit.check(&caller.actor)?;
         let id = KeyId::new(new_ulid((self.clock)()));
         let token = Token::from_random(random());
@@ -69,6 +70,29 @@ impl AccessApi {
         let (_, recorded_at) = self.writer(&organization).append(record, metadata(id)).await?;
         let creator = caller.actor.as_ref().to_owned();
         Ok((Key::created(id, organization, new, creator, recorded_at), token))
+    }
+
+    /// The key or session that a request creates and its token; of a repeated request the one that
+    /// the first request created, as it is now, without its token, and true. Only the token's hash is
+    /// kept, so it cannot be told again.
+    async fn once(
+        &self,
+        organization: &OrganizationId,
+        identity: Option<&IdentifiedRequest>,
+        create: impl Future<Output = Result<(Key, Token), WriteError>>,
+    ) -> Result<(Option<v1::Key>, String, bool), Status> {
+        let create = async {
+            let (key, token) = create.await?;
+            Ok((key, token.expose().to_owned()))
+        };
+        let repeat = async |stream| {
+            let Stream::Key(id) = stream else { return Err(status::internal()) };
+            let key = self.log.store().key(id).await.map_err(database_errors::query_failed)?;
+            Ok((key.ok_or_else(status::internal)?, String::new()))
+        };
+        let done = self.writer(organization).once(identity, create, repeat).await?;
+        let ((key, token), duplicate) = done;
+        Ok((self.messages(&[key]).await?.pop(), token, duplicate))
     }
 
     pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
@@ -140,25 +164,25 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let call = AuthorizedRequest::<CreateKey>::of(request)?;
+        let call = AuthorizedRequest::<CreateKey>::of_identified(request)?;
         let CreateKey { organization_id, display_name, role, expiration } = call.request.clone();
-        let limit = self.maker_expire_time(&call.caller).await?;
-        let expire_time = check_key_expiration(expiration, limit, (self.clock)());
-        let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
-        let new = |token: &Token| NewKey {
-            display_name,
-            role,
-            token: token.digest(),
-            expire_time,
-            session: None,
+        let create = async {
+            let limit = self.maker_expire_time(&call.caller).await?;
+            let expire_time = check_key_expiration(expiration, limit, (self.clock)());
+            let expire_time = expire_time.map_err(|wrong| status::invalid_argument(vec![wrong]))?;
+            let new = |token: &Token| NewKey {
+                display_name,
+                role,
+                token: token.digest(),
+                expire_time,
+                session: None,
+            };
+            let metadata = |id| call.metadata(id);
+            self.create(organization_id.clone(), new, &call.caller, metadata).await
         };
-        let metadata = |id| call.metadata(id);
-        let (key, token) = self.create(organization_id, new, &call.caller, metadata).await?;
-        Ok(Response::new(v1::CreateKeyResponse {
-            key: self.messages(&[key]).await?.pop(),
-            token: token.expose().to_owned(),
-            ..Default::default()
-        }))
+        let identity = call.identity.as_ref();
+        let (key, token, duplicate) = self.once(&organization_id, identity, create).await?;
+        Ok(Response::new(v1::CreateKeyResponse { key, token, duplicate }))
     }
 
     async fn list_keys(
@@ -207,7 +231,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::CreateSessionRequest>,
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
-        let call = AuthorizedRequest::<CreateSession>::any_organization(request)?;
+        let call = AuthorizedRequest::<CreateSession>::any_organization_identified(request)?;
         let caller = &call.caller;
         let organization_id = session_organization(caller, &call.request)?;
         let parent = match caller.credential {
@@ -220,31 +244,31 @@ impl AccessService for AccessApi {
                 ));
             }
         };
-        // A session does not outlive the key that opens it.
-        let now = (self.clock)();
-        let wanted = check_session_expiration(call.request.expiration, now)
-            .map_err(|wrong| status::invalid_argument(vec![wrong]))?;
-        let expire_time = match (parent, caller.expire_time) {
-            (Some(_), Some(end)) => end.min(wanted),
-            (Some(_), None) => wanted,
-            // A web token is short-lived and only proves who signs in, so the session may outlive
-            // it. But nobody can revoke a web token, hence the default limit.
-            (None, _) => wanted.min(Expiration::After(DEFAULT_SESSION_LIFE).time(now)),
+        let create = async {
+            // A session does not outlive the key that opens it.
+            let now = (self.clock)();
+            let wanted = check_session_expiration(call.request.expiration, now)
+                .map_err(|wrong| status::invalid_argument(vec![wrong]))?;
+            let expire_time = match (parent, caller.expire_time) {
+                (Some(_), Some(end)) => end.min(wanted),
+                (Some(_), None) => wanted,
+                // A web token is short-lived and only proves who signs in, so the session may outlive
+                // it. But nobody can revoke a web token, hence the default limit.
+                (None, _) => wanted.min(Expiration::After(DEFAULT_SESSION_LIFE).time(now)),
+            };
+            let new = |token: &Token| NewKey {
+                display_name: caller.name.as_ref().to_owned(),
+                role: caller.role,
+                token: token.digest(),
+                expire_time: Some(expire_time),
+                session: Some(SessionOrigin { parent }),
+            };
+            let metadata = |id| call.metadata(id);
+            self.create(organization_id.clone(), new, caller, metadata).await
         };
-        let new = |token: &Token| NewKey {
-            display_name: caller.name.as_ref().to_owned(),
-            role: caller.role,
-            token: token.digest(),
-            expire_time: Some(expire_time),
-            session: Some(SessionOrigin { parent }),
-        };
-        let metadata = |id| call.metadata(id);
-        let (session, token) = self.create(organization_id, new, caller, metadata).await?;
-        Ok(Response::new(v1::CreateSessionResponse {
-            session: self.messages(&[session]).await?.pop(),
-            token: token.expose().to_owned(),
-            ..Default::default()
-        }))
+        let identity = call.identity.as_ref();
+        let (session, token, duplicate) = self.once(&organization_id, identity, create).await?;
+        Ok(Response::new(v1::CreateSessionResponse { session, token, duplicate }))
     }
 
     async fn end_session(

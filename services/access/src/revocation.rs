@@ -31,7 +31,8 @@ impl AccessApi {
             Ok((key, decided))
         };
         let metadata = |_: &Key| metadata.clone();
-        self.writer(organization).change(decide, metadata, database_errors::commit_unknown).await
+        let conflict = database_errors::commit_unknown;
+        Ok(self.writer(organization).change(decide, metadata, conflict).await?)
     }
 
     /// Revokes everything that was made with a key, directly or indirectly. The key itself must be

@@ -6,23 +6,22 @@ mod changes;
 mod delivery_states;
 mod dispatch_api;
 mod replays;
+mod retry;
 mod send_test;
 mod stats;
 mod summary;
 mod watch;
 
 use keeptrusts_webhooks_contracts::api::{
-    AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
+    AttemptRef, AuthorizedRequest, CreateReplay, DeliveryRef, GetEndpointStats, GetHealthSummary,
+    ListAttempts, ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
 };
-use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchService;
-use keeptrusts_webhooks_domain::delivery::Delivery;
-use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::health::{last_week, week_of};
+use keeptrusts_webhooks_domain::log;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
-use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::health::summarize;
 use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
 use tonic::{Request, Response, Status};
@@ -47,12 +46,7 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::SendTestRequest>,
     ) -> Result<Response<v1::SendTestResponse>, Status> {
-        let (delivery, attempt) = self.run_test(AuthorizedRequest::of(request)?).await?;
-        Ok(Response::new(v1::SendTestResponse {
-            delivery: Some((&delivery).into()),
-            attempt: Some(attempt),
-            ..Default::default()
-        }))
+        Ok(Response::new(self.run_test(AuthorizedRequest::of_identified(request)?).await?))
     }
 
     async fn list_deliveries(
@@ -150,32 +144,14 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::RetryDeliveryRequest>,
     ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
-        let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
-        let DeliveryRef { organization_id, delivery_id } = call.request.clone();
-        let delivery = self.delivery(&organization_id, delivery_id).await?;
-        if self.open_endpoint(&organization_id, delivery.endpoint_id).await?.is_none() {
-            return Err(status::failed_precondition(
-                Reason::EndpointDeleted,
-                "the delivery's endpoint was deleted: there is nowhere to send it",
-            ));
-        }
-        let shard = self.log.shard_of(&organization_id);
-        let body_id = BodyId::Event(delivery.event_id);
-        let bodies =
-            self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
-        if bodies.is_empty() {
-            return Err(status::failed_precondition(
-                Reason::BodyExpired,
-                "the event's body is no longer kept: publish the event anew",
-            ));
-        }
-        let metadata = |delivery: &Delivery| call.metadata(delivery.event_id);
-        let fact = DeliveryFact::RetryRequested;
-        let delivery = self.append_request(&call.request, fact, metadata, |_| Ok(())).await?;
-        Ok(Response::new(v1::RetryDeliveryResponse {
-            delivery: Some((&delivery).into()),
-            ..Default::default()
-        }))
+        let call = AuthorizedRequest::<DeliveryRef>::of_identified(request)?;
+        let organization = &call.request.organization_id;
+        let repeat = |_| self.delivery(organization, call.request.delivery_id);
+        let identity = call.identity.as_ref();
+        let done = self.writer(organization).once(identity, self.retry(&call), repeat).await?;
+        let (delivery, duplicate) = done;
+        let delivery = Some((&delivery).into());
+        Ok(Response::new(v1::RetryDeliveryResponse { delivery, duplicate }))
     }
 
     async fn cancel_delivery(
@@ -241,8 +217,18 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::CreateReplayRequest>,
     ) -> Result<Response<v1::CreateReplayResponse>, Status> {
-        let replay = DispatchApi::create_replay(self, AuthorizedRequest::of(request)?).await?;
-        Ok(Response::new(v1::CreateReplayResponse { replay: Some(replay), ..Default::default() }))
+        let call = AuthorizedRequest::<CreateReplay>::of_identified(request)?;
+        let organization = &call.request.organization_id;
+        let repeat = async |stream| {
+            let log::Stream::Replay(id) = stream else { return Err(status::internal()) };
+            Ok((&self.replay(organization, id).await?).into())
+        };
+        let create = DispatchApi::create_replay(self, &call);
+        let identity = call.identity.as_ref();
+        let done = self.writer(organization).once(identity, create, repeat).await?;
+        let (replay, duplicate) = done;
+        let replay = Some(replay);
+        Ok(Response::new(v1::CreateReplayResponse { replay, duplicate }))
     }
 
     async fn get_replay(

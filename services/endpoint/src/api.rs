@@ -59,10 +59,19 @@ impl EndpointApi {
         organization: &OrganizationId,
         id: EndpointId,
     ) -> Result<Endpoint, Status> {
+        let existing = self.existing(organization, id).await?;
+        existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
+    }
+
+    /// An endpoint, unless it was deleted.
+    pub(crate) async fn existing(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+    ) -> Result<Option<Endpoint>, Status> {
         let shard = self.log.shard_of(organization);
         let endpoint = self.log.store().endpoint(shard, organization, id).await;
         let endpoint = endpoint.map_err(database_errors::query_failed)?;
-        let existing = endpoint.filter(|endpoint| endpoint.delete_time.is_none());
-        existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))
+        Ok(endpoint.filter(|endpoint| endpoint.delete_time.is_none()))
     }
 }

@@ -5,7 +5,7 @@ use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRefusal};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
-use keeptrusts_webhooks_process::log_writer::LogWriter;
+use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
 use tonic::Status;
 
 use crate::api::EndpointApi;
@@ -20,7 +20,7 @@ impl EndpointApi {
         command: EndpointCommand,
         etag: Option<&str>,
         metadata: Metadata,
-    ) -> Result<Endpoint, Status> {
+    ) -> Result<Endpoint, WriteError> {
         let decide = || async {
             let endpoint = self.read(organization, id).await?;
             let decided = endpoint.decide(command.clone(), etag);

@@ -36,41 +36,51 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::CreateEndpointRequest>,
     ) -> Result<Response<v1::CreateEndpointResponse>, Status> {
-        let call = AuthorizedRequest::<CreateEndpoint>::of(request)?;
+        let call = AuthorizedRequest::<CreateEndpoint>::of_identified(request)?;
         let id = EndpointId::new(new_ulid((self.clock)()));
         let metadata = call.metadata(id);
+        let repeating = metadata.clone();
         let CreateEndpoint { organization_id, config, secret } = call.request;
-        payloads::check_template(
-            &self.renderer,
-            &config.payload_format,
-            PayloadFields::IN_ENDPOINT,
-            &organization_id,
-            &config.event_types,
-        )
-        .await?;
-        self.refuse_if_full(&organization_id).await?;
-        let secret = secret.unwrap_or_else(secrets::generate);
-        let sealed = self.seal(&organization_id, id, &secret).await?;
-        let key = config.payload_format.routing_key();
-        let key = self.seal_routing_key(&organization_id, id, key, None).await?;
-        // Never None: the key of a format that has one was sealed above.
-        let format = config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
-        let config = config.with_payload_format(format);
-        let record = NewRecord {
-            stream: Stream::Endpoint(id),
-            expected: ExpectedVersion::New,
-            fact: Fact::Endpoint(EndpointFact::Created {
-                config: config.clone(),
-                secret: sealed.clone(),
-            }),
+        let create = async {
+            payloads::check_template(
+                &self.renderer,
+                &config.payload_format,
+                PayloadFields::IN_ENDPOINT,
+                &organization_id,
+                &config.event_types,
+            )
+            .await?;
+            self.refuse_if_full(&organization_id).await?;
+            let secret = secret.unwrap_or_else(secrets::generate);
+            let sealed = self.seal(&organization_id, id, &secret).await?;
+            let key = config.payload_format.routing_key();
+            let key = self.seal_routing_key(&organization_id, id, key, None).await?;
+            // Never None: the key of a format that has one was sealed above.
+            let format =
+                config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
+            let config = config.with_payload_format(format);
+            let record = NewRecord {
+                stream: Stream::Endpoint(id),
+                expected: ExpectedVersion::New,
+                fact: Fact::Endpoint(EndpointFact::Created {
+                    config: config.clone(),
+                    secret: sealed.clone(),
+                }),
+            };
+            let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
+            let organization = organization_id.clone();
+            let endpoint = Endpoint::created(id, organization, config, sealed, recorded_at);
+            Ok(((&endpoint).into(), secret))
         };
-        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
-        let endpoint = Endpoint::created(id, organization_id, config, sealed, recorded_at);
+        let repeat = |stream| self.reveal_again(&organization_id, stream, repeating);
+        let identity = call.identity.as_ref();
+        let done = self.writer(&organization_id).once(identity, create, repeat).await?;
+        let ((endpoint, secret), duplicate) = done;
         Ok(Response::new(v1::CreateEndpointResponse {
-            endpoint: Some((&endpoint).into()),
+            endpoint: Some(endpoint),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
-            ..Default::default()
+            duplicate,
         }))
     }
 
@@ -170,22 +180,31 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let call = AuthorizedRequest::<RotateSecret>::of(request)?;
+        let call = AuthorizedRequest::<RotateSecret>::of_identified(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
+        let repeating = metadata.clone();
         let RotateSecret { organization_id, endpoint_id, secret, overlap } = call.request;
-        let secret = secret.unwrap_or_else(secrets::generate);
-        let sealed = self.seal_anew(&organization_id, endpoint_id, &secret).await?;
-        let previous_expire_time = match overlap.is_zero() {
-            true => None,
-            false => (self.clock)().checked_add(overlap).ok(),
+        let rotate = async {
+            let secret = secret.unwrap_or_else(secrets::generate);
+            let sealed = self.seal_anew(&organization_id, endpoint_id, &secret).await?;
+            let previous_expire_time = match overlap.is_zero() {
+                true => None,
+                false => (self.clock)().checked_add(overlap).ok(),
+            };
+            let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
+            let endpoint =
+                self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
+            Ok((self.message_after_change(&endpoint).await, secret))
         };
-        let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
-        let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
+        let repeat = |stream| self.reveal_again(&organization_id, stream, repeating);
+        let identity = call.identity.as_ref();
+        let done = self.writer(&organization_id).once(identity, rotate, repeat).await?;
+        let ((endpoint, secret), duplicate) = done;
         Ok(Response::new(v1::RotateSecretResponse {
-            endpoint: Some(self.message_after_change(&endpoint).await),
+            endpoint: Some(endpoint),
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),
-            ..Default::default()
+            duplicate,
         }))
     }
 
@@ -196,17 +215,7 @@ impl EndpointService for EndpointApi {
         let call = AuthorizedRequest::<EndpointRef>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
         let EndpointRef { organization_id, endpoint_id } = call.request;
-        let open = async |endpoint: &Endpoint| {
-            let opened = self.keyring.open(&organization_id, endpoint_id, &endpoint.secret).await;
-            opened.map_err(|error| secrets::failed(&organization_id, error))
-        };
-        // What cannot be opened is not revealed, and leaves no entry in the audit trail.
-        open(&self.read(&organization_id, endpoint_id).await?).await?;
-        // Nobody sees a secret without an entry. The secret is the one of that moment, in case it was
-        // rotated in between.
-        let command = EndpointCommand::RevealSecret;
-        let endpoint = self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-        let secret = open(&endpoint).await?;
+        let (_, secret) = self.reveal(&organization_id, endpoint_id, metadata).await?;
         Ok(Response::new(v1::RevealSecretResponse {
             secret: secret.expose().to_owned(),
             standard_webhooks_secret: secret.standard_form().to_string(),

@@ -1,7 +1,11 @@
 //! Seals the signing secrets of endpoints, and turns failures into statuses.
 
-use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_store::random;
@@ -38,6 +42,45 @@ impl EndpointApi {
         let current = Some(&endpoint.secret);
         let sealed = self.keyring.seal_changed(organization, id, secret, current).await;
         sealed.map_err(|error| failed(organization, error))
+    }
+
+    /// Decrypts an endpoint's secret, with an entry in the audit trail.
+    pub(crate) async fn reveal(
+        &self,
+        organization: &OrganizationId,
+        id: EndpointId,
+        metadata: Metadata,
+    ) -> Result<(Endpoint, Secret), Status> {
+        let open = async |endpoint: &Endpoint| {
+            let opened = self.keyring.open(organization, id, &endpoint.secret).await;
+            opened.map_err(|error| failed(organization, error))
+        };
+        // What cannot be opened is not revealed, and leaves no entry in the audit trail.
+        open(&self.read(organization, id).await?).await?;
+        // Nobody sees a secret without an entry. The secret is the one of that moment, in case it was
+        // rotated in between.
+        let command = EndpointCommand::RevealSecret;
+        let endpoint = self.execute(organization, id, command, None, metadata).await?;
+        let secret = open(&endpoint).await?;
+        Ok((endpoint, secret))
+    }
+
+    /// The endpoint that an earlier request was about, as it is now, and its present secret. That may
+    /// be another one than the first answer had, so it is revealed like any other.
+    pub(crate) async fn reveal_again(
+        &self,
+        organization: &OrganizationId,
+        stream: Stream,
+        metadata: Metadata,
+    ) -> Result<(v1::Endpoint, Secret), Status> {
+        let Stream::Endpoint(id) = stream else { return Err(status::internal()) };
+        if self.existing(organization, id).await?.is_none() {
+            return Err(status::not_found_any_more(Resource::Endpoint, id));
+        }
+        // The entry is of no request: that has its record.
+        let metadata = Metadata { request: None, correlation_id: id.to_string(), ..metadata };
+        let (endpoint, secret) = self.reveal(organization, id, metadata).await?;
+        Ok((self.message_after_change(&endpoint).await, secret))
     }
 }
 

@@ -139,6 +139,8 @@ pub(crate) fn answer(
     let (event_id, duplicate) = match appended {
         Ok(AppendOutcome::Appended { .. }) => (event_id, false),
         Ok(AppendOutcome::Duplicate { event_id }) => (event_id, true),
+        // Never: it is of no request with an id.
+        Ok(AppendOutcome::Repeated { .. }) => return Err(status::internal()),
         Err(AppendError::Refused(Refusal::IdempotencyKeyReused { .. })) => {
             return Err(status::already_exists_idempotency_key());
         }

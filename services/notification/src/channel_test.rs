@@ -13,6 +13,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationFact, NotificationState, NotificationType,
 };
 use keeptrusts_webhooks_process::database_errors;
+use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 use tonic::Status;
@@ -31,14 +32,72 @@ fn too_much_mail(wait: Duration) -> Status {
 }
 
 impl NotificationApi {
+    /// The test's notification, and whether an earlier call has raised it.
     pub(crate) async fn test(
         &self,
         call: AuthorizedRequest<ChannelRef>,
-    ) -> Result<Notification, Status> {
-        let metadata = call.metadata(call.request.channel_id);
-        let ChannelRef { organization_id: organization, channel_id } = call.request;
-        let destination = self.read(&organization, channel_id).await?.config.destination;
-        self.refuse_if_too_much_mail(&organization, &destination).await?;
+    ) -> Result<(Notification, bool), Status> {
+        let outcome = RequestOutcome::of_next_request(
+            &self.log,
+            &call.request.organization_id,
+            &self.shutdown,
+        );
+        let repeat = async |stream| Ok(stream);
+        let writer = self.writer(&call.request.organization_id);
+        let raise = self.raise_test(&call);
+        let (stream, duplicate) = writer.once(call.identity.as_ref(), raise, repeat).await?;
+        let Stream::Notification(id) = stream else { return Err(status::internal()) };
+        let ChannelRef { organization_id: organization, channel_id } = &call.request;
+        // The outcome of an earlier call's test may be there already, or be on its way.
+        let found = match duplicate {
+            true => self.notification(organization, id).await?.filter(has_ended),
+            false => None,
+        };
+        let found = match found {
+            Some(found) => found,
+            None => {
+                outcome.wait(stream, is_outcome).await?;
+                let found = self.notification(organization, id).await?;
+                found.ok_or_else(|| status::not_found(Resource::Channel, channel_id))?
+            }
+        };
+        if found.state == NotificationState::Withdrawn {
+            return Err(self.withdrawn(&call.request, duplicate).await?);
+        }
+        Ok((found, duplicate))
+    }
+
+    /// The status of a test that was not sent: dispatch has sent other mail before, which has used up
+    /// the limit.
+    async fn withdrawn(&self, test: &ChannelRef, duplicate: bool) -> Result<Status, Status> {
+        // Of a deleted channel, tests are withdrawn too.
+        let destination =
+            self.read(&test.organization_id, test.channel_id).await?.config.destination;
+        if duplicate {
+            let message = "the first test with this request_id was not sent, because the organization had used up its mail: to send another test, give it another request_id";
+            return Ok(status::resource_exhausted(Reason::MailLimitExceeded, message));
+        }
+        self.refuse_if_too_much_mail(&test.organization_id, &destination).await?;
+        Ok(too_much_mail(UNRECORDED_MAIL_DELAY))
+    }
+
+    async fn notification(
+        &self,
+        organization: &OrganizationId,
+        id: NotificationId,
+    ) -> Result<Option<Notification>, Status> {
+        let shard = self.log.shard_of(organization);
+        let found = self.log.store().notification(shard, organization, id).await;
+        found.map_err(database_errors::query_failed)
+    }
+
+    /// Records a test that dispatch is to send.
+    async fn raise_test(&self, call: &AuthorizedRequest<ChannelRef>) -> Result<Stream, WriteError> {
+        let ChannelRef { organization_id: organization, channel_id } = &call.request;
+        let channel_id = *channel_id;
+        let metadata = call.metadata(channel_id);
+        let destination = self.read(organization, channel_id).await?.config.destination;
+        self.refuse_if_too_much_mail(organization, &destination).await?;
         let now = (self.clock)();
         let id = NotificationId::new(new_ulid(now));
         let new = NewNotification {
@@ -58,19 +117,8 @@ impl NotificationApi {
             expected: ExpectedVersion::New,
             fact: Fact::Notification(NotificationFact::Raised(Box::new(new))),
         };
-        let outcome = RequestOutcome::of_next_request(&self.log, &organization, &self.shutdown);
-        self.writer(&organization).append(record, metadata).await?;
-        outcome.wait(Stream::Notification(id), is_outcome).await?;
-        let shard = self.log.shard_of(&organization);
-        let found = self.log.store().notification(shard, &organization, id).await;
-        let found = found.map_err(database_errors::query_failed)?;
-        let found = found.ok_or_else(|| status::not_found(Resource::Channel, channel_id))?;
-        if found.state == NotificationState::Withdrawn {
-            // Dispatch has sent other mail meanwhile, which has used up the limit.
-            self.refuse_if_too_much_mail(&organization, &destination).await?;
-            return Err(too_much_mail(UNRECORDED_MAIL_DELAY));
-        }
-        Ok(found)
+        self.writer(organization).append(record, metadata).await?;
+        Ok(Stream::Notification(id))
     }
 
     /// Refuses a test whose mail dispatch would not send, by the mail that is recorded so far.
@@ -93,6 +141,10 @@ impl NotificationApi {
             _ => Ok(()),
         }
     }
+}
+
+fn has_ended(notification: &Notification) -> bool {
+    notification.end_time.is_some()
 }
 
 fn is_outcome(fact: &Fact) -> bool {

@@ -31,7 +31,7 @@ impl NotificationApi {
             Ok((channel, decided))
         };
         let metadata = |_: &Channel| metadata.clone();
-        self.writer(organization).change(decide, metadata, stale_etag).await
+        Ok(self.writer(organization).change(decide, metadata, stale_etag).await?)
     }
 
     pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {

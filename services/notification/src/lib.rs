@@ -77,11 +77,31 @@ impl NotificationApi {
     }
 
     async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
+        let existing = self.existing(organization, id).await?;
+        existing.ok_or_else(|| status::not_found(Resource::Channel, id))
+    }
+
+    /// A channel, unless it was deleted.
+    async fn existing(
+        &self,
+        organization: &OrganizationId,
+        id: ChannelId,
+    ) -> Result<Option<Channel>, Status> {
         let shard = self.log.shard_of(organization);
         let channel = self.log.store().channel(shard, organization, id).await;
         let channel = channel.map_err(database_errors::query_failed)?;
-        let existing = channel.filter(|channel| channel.delete_time.is_none());
-        existing.ok_or_else(|| status::not_found(Resource::Channel, id))
+        Ok(channel.filter(|channel| channel.delete_time.is_none()))
+    }
+
+    /// The channel that an earlier request was about, as it is now.
+    async fn existing_of(
+        &self,
+        organization: &OrganizationId,
+        stream: Stream,
+    ) -> Result<Channel, Status> {
+        let Stream::Channel(id) = stream else { return Err(status::internal()) };
+        let existing = self.existing(organization, id).await?;
+        existing.ok_or_else(|| status::not_found_any_more(Resource::Channel, id))
     }
 }
 
@@ -98,27 +118,32 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::CreateChannelRequest>,
     ) -> Result<Response<v1::CreateChannelResponse>, Status> {
-        let call = AuthorizedRequest::<CreateChannel>::of(request)?;
+        let call = AuthorizedRequest::<CreateChannel>::of_identified(request)?;
         let id = ChannelId::new(new_ulid((self.clock)()));
         let metadata = call.metadata(id);
         let CreateChannel { organization_id, mut config } = call.request;
-        self.refuse_without_mail(config.destination.kind)?;
-        self.refuse_if_full(&organization_id).await?;
-        self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
-        config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
-        let destination = self.seal(&organization_id, id, config.destination.clone(), None).await?;
-        let config = config.with_destination(destination);
-        let record = NewRecord {
-            stream: Stream::Channel(id),
-            expected: ExpectedVersion::New,
-            fact: Fact::Channel(ChannelFact::Created(config.clone())),
+        let create = async {
+            self.refuse_without_mail(config.destination.kind)?;
+            self.refuse_if_full(&organization_id).await?;
+            self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
+            config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
+            let destination =
+                self.seal(&organization_id, id, config.destination.clone(), None).await?;
+            let config = config.with_destination(destination);
+            let record = NewRecord {
+                stream: Stream::Channel(id),
+                expected: ExpectedVersion::New,
+                fact: Fact::Channel(ChannelFact::Created(config.clone())),
+            };
+            let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
+            Ok(Channel::created(id, organization_id.clone(), config, recorded_at))
         };
-        let (_, recorded_at) = self.writer(&organization_id).append(record, metadata).await?;
-        let channel = Channel::created(id, organization_id, config, recorded_at);
-        Ok(Response::new(v1::CreateChannelResponse {
-            channel: Some((&channel).into()),
-            ..Default::default()
-        }))
+        let repeat = |stream| self.existing_of(&organization_id, stream);
+        let identity = call.identity.as_ref();
+        let done = self.writer(&organization_id).once(identity, create, repeat).await?;
+        let (channel, duplicate) = done;
+        let channel = Some((&channel).into());
+        Ok(Response::new(v1::CreateChannelResponse { channel, duplicate }))
     }
 
     async fn get_channel(
@@ -190,11 +215,10 @@ impl NotificationService for NotificationApi {
         &self,
         request: Request<v1::TestChannelRequest>,
     ) -> Result<Response<v1::TestChannelResponse>, Status> {
-        let notification = self.test(AuthorizedRequest::of(request)?).await?;
-        Ok(Response::new(v1::TestChannelResponse {
-            notification: Some((&notification).into()),
-            ..Default::default()
-        }))
+        let call = AuthorizedRequest::of_identified(request)?;
+        let (notification, duplicate) = self.test(call).await?;
+        let notification = Some((&notification).into());
+        Ok(Response::new(v1::TestChannelResponse { notification, duplicate }))
     }
 
     async fn list_notifications(

@@ -13,7 +13,7 @@ use keeptrusts_webhooks_domain::fact::DeliveryFact;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
-use keeptrusts_webhooks_process::log_writer::LogWriter;
+use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::{Clock, Log};
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ impl DispatchApi {
         fact: DeliveryFact,
         metadata: impl Fn(&Delivery) -> Metadata,
         allowed: impl Fn(&Delivery) -> Result<(), Status>,
-    ) -> Result<Delivery, Status> {
+    ) -> Result<Delivery, WriteError> {
         // An attempt may end at the same moment.
         let decide = || async {
             let delivery = self.delivery(organization_id, *delivery_id).await?;

@@ -23,6 +23,7 @@ use keeptrusts_webhooks_domain::replay::{
     ReplaySelection, ReplayState,
 };
 use keeptrusts_webhooks_domain::violation::Violation;
+use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower, new_ulid};
@@ -42,8 +43,8 @@ impl DispatchApi {
     /// The recorded replay or, with `validate_only`, the count of what it would send.
     pub(super) async fn create_replay(
         &self,
-        call: AuthorizedRequest<CreateReplay>,
-    ) -> Result<v1::Replay, Status> {
+        call: &AuthorizedRequest<CreateReplay>,
+    ) -> Result<v1::Replay, WriteError> {
         let request = &call.request;
         let organization = &request.organization_id;
         let endpoint = self.existing_endpoint(organization, request.endpoint_id).await?;

@@ -11,6 +11,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_store::{BodyId, ExpectedVersion, NewBody, NewRecord, new_ulid};
 use keeptrusts_webhooks_telemetry::new_trace;
 use tonic::Status;
@@ -21,7 +22,32 @@ impl DispatchApi {
     pub(super) async fn run_test(
         &self,
         call: AuthorizedRequest<EndpointRef>,
-    ) -> Result<(Delivery, v1::Attempt), Status> {
+    ) -> Result<v1::SendTestResponse, Status> {
+        let EndpointRef { organization_id: organization, endpoint_id } = &call.request;
+        let outcome = self.next_outcome(organization);
+        let (identity, repeat) = (call.identity.as_ref(), async |stream| Ok(stream));
+        let request = self.request_test(&call);
+        let (stream, duplicate) = self.writer(organization).once(identity, request, repeat).await?;
+        let Stream::Delivery(id) = stream else { return Err(status::internal()) };
+        // The outcome of an earlier call's test may be there already, or be on its way.
+        let has_outcome = duplicate && has_outcome(&self.delivery(organization, id).await?);
+        if !has_outcome {
+            outcome.wait(stream, is_outcome).await?;
+        }
+        let delivery = self.delivery(organization, id).await?;
+        // Its first one: somebody may have retried the test since.
+        let attempts = self.attempts_of(&delivery).await?;
+        let attempt = attempts.into_iter().next();
+        // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
+        attempt.as_ref().ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
+        Ok(v1::SendTestResponse { delivery: Some((&delivery).into()), attempt, duplicate })
+    }
+
+    /// Appends the request of a test; returns its delivery's stream.
+    async fn request_test(
+        &self,
+        call: &AuthorizedRequest<EndpointRef>,
+    ) -> Result<Stream, WriteError> {
         let EndpointRef { organization_id: organization, endpoint_id } = &call.request;
         let endpoint_id = *endpoint_id;
         let endpoint = self.open_endpoint(organization, endpoint_id).await?;
@@ -47,15 +73,14 @@ impl DispatchApi {
         };
         let mut metadata = call.metadata(event_id);
         metadata.trace = metadata.trace.or_else(|| Some(new_trace()));
-        let outcome = self.next_outcome(organization);
         self.writer(organization).append_with_bodies(record, vec![body], metadata).await?;
-        outcome.wait(Stream::Delivery(delivery_id), is_outcome).await?;
-        let delivery = self.delivery(organization, delivery_id).await?;
-        let attempt = self.attempts_of(&delivery).await?.pop();
-        // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
-        let attempt = attempt.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
-        Ok((delivery, attempt))
+        Ok(Stream::Delivery(delivery_id))
     }
+}
+
+/// Whether a test's delivery has had its outcome.
+fn has_outcome(delivery: &Delivery) -> bool {
+    delivery.attempt_count > 0 || delivery.state.has_ended()
 }
 
 /// Whether a fact ends a test's delivery.

@@ -162,7 +162,7 @@ impl<'a> Recorder<'a> {
                     // The scheduler is gone when the process is shutting down.
                     _ = to_schedule.send(AttemptProgress::Committed(Box::new(delivery))).await;
                 }
-                Ok(AppendOutcome::Duplicate { .. }) => {}
+                Ok(AppendOutcome::Duplicate { .. } | AppendOutcome::Repeated { .. }) => {}
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}

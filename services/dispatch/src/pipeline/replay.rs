@@ -215,8 +215,10 @@ impl Replays {
                 }
                 self.note_step(replay, request_trace, &counts);
             }
-            // Only an event can be a duplicate.
-            Ok(AppendOutcome::Duplicate { .. }) => self.postpone(&replay),
+            // Only what a caller asks for can have been done before.
+            Ok(AppendOutcome::Duplicate { .. } | AppendOutcome::Repeated { .. }) => {
+                self.postpone(&replay)
+            }
             Err(error) => match self.shard.react(STEPS, &error) {
                 Reaction::Wait => {
                     self.shard.log_wait(STEPS.what, &error);
