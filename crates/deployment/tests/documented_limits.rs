@@ -34,6 +34,8 @@ const FIGURES: &[(&str, &str, Source)] = &[
     ("an event's `data`", "131,072 values", Constant(DOMAIN, "MAX_DATA_VALUES")),
     ("events of one BatchPublishEvents call", "1,000", Constant(DOMAIN, "MAX_EVENTS_PER_BATCH")),
     ("an idempotency key", "256 bytes", Constant(DOMAIN, "MAX_IDEMPOTENCY_KEY_BYTES")),
+    ("a `request_id`", "128 characters", Constant(DOMAIN, "MAX_REQUEST_ID_CHARS")),
+    ("a `request_id`", "24 h", Constant(DOMAIN, "REQUEST_ID_LIFETIME")),
     ("an organization's id", "64 characters", Constant(DOMAIN, "MAX_ORGANIZATION_ID_CHARS")),
     ("a name; a description;", "100;", Constant(DOMAIN, "MAX_NAME_CHARS")),
     ("a name; a description;", "1,000;", Constant(DOMAIN, "MAX_DESCRIPTION_CHARS")),

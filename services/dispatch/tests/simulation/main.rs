@@ -20,6 +20,7 @@ mod mailing;
 mod manual_retries;
 mod notifying;
 mod pausing;
+mod repeating;
 mod replaying;
 mod retrying;
 mod routing;

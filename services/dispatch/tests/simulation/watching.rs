@@ -9,6 +9,7 @@ use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceC
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
 use keeptrusts_webhooks_dispatch_service::api::DispatchApi;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope, Role};
+use keeptrusts_webhooks_store::Clock;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
@@ -21,15 +22,18 @@ const WATCHERS: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(3_600);
 const EVENTS: usize = 20;
 
-type Api = InterceptedService<
+pub(crate) type Api = InterceptedService<
     DispatchServiceServer<DispatchApi>,
     fn(Request<()>) -> Result<Request<()>, Status>,
 >;
 
 /// The service in the process that accepts events, with a caller who may do everything.
 fn client(world: &World) -> DispatchServiceClient<Api> {
+    client_with_clock(world, Arc::new(jiff::Timestamp::now))
+}
+
+pub(crate) fn client_with_clock(world: &World, clock: Clock) -> DispatchServiceClient<Api> {
     let log = Arc::clone(world.api_log());
-    let clock = Arc::new(jiff::Timestamp::now);
     let service =
         DispatchApi::server(log, clock, Duration::from_secs(3_600), CancellationToken::new());
     DispatchServiceClient::new(InterceptedService::new(service, authorize))

@@ -36,6 +36,7 @@ mod python_receiver;
 mod reads;
 mod refusals;
 mod replay;
+mod requests;
 mod retries;
 mod scraped_metrics;
 mod secrets;

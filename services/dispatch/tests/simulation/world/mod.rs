@@ -253,6 +253,11 @@ impl World {
         (self.clock)()
     }
 
+    /// The clock that [`now`](Self::now) reads.
+    pub(crate) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
+    }
+
     /// Sets every wall clock: the processes' and the database's.
     pub(crate) fn step_all_clocks(&self, step: SignedDuration) {
         self.step_database_clock(step);
