@@ -1,16 +1,16 @@
 //! Publishers: each publishes an event, waits for the acknowledgement, and publishes the next; or each
 //! publishes on a stream, and reads the acknowledgements meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::unfold;
 use keeptrusts_webhooks_contracts::client::AuthorizedChannel;
-use keeptrusts_webhooks_contracts::v1::stream_events_response::Result as ItemResult;
-use keeptrusts_webhooks_contracts::v1::{PublishEventRequest, StreamEventsRequest};
 use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClient;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
+use keeptrusts_webhooks_contracts::v1::stream_events_response::Result as ItemResult;
+use keeptrusts_webhooks_contracts::v1::{PublishEventRequest, StreamEventsRequest};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
