@@ -24,6 +24,7 @@ pub(super) const LIMITS: &[(&str, &str, usize)] = &[
     ("ListAttemptsRequest", "event_types", MAX_FILTER_VALUES),
     ("ListAttemptsRequest", "outcomes", MAX_FILTER_VALUES),
     ("ListEventsRequest", "event_types", MAX_FILTER_VALUES),
+    ("WatchEventsRequest", "event_types", MAX_FILTER_VALUES),
 ];
 
 pub(super) fn of(message: &str, field: &str) -> Option<usize> {

@@ -2,12 +2,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_contracts::api::{
     DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, ResumePoint,
-    WatchDeliveries,
+    WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::delivery::EffectiveDeliveryState;
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::log::{RecordName, Stream, Version};
+use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 
 use crate::{delivery_id, endpoint_id, event_id, proto_time, time, wrong_fields};
 
@@ -129,4 +131,32 @@ fn statistics_go_back_whole_hours_from_1_to_720() {
     for wrong in [-3_600, 0, 3_599, 30 * 86_400 + 1, i64::MAX] {
         assert_eq!(wrong_fields(stats(Some(wrong))), ["window"], "{wrong}");
     }
+}
+
+#[test]
+fn watched_events_have_types_a_format_and_a_place_to_resume() {
+    let request = v1::WatchEventsRequest {
+        organization_id: "default".to_owned(),
+        event_types: vec!["policy.block".to_owned()],
+        payload_format: v1::PayloadFormat::Pagerduty.into(),
+        ..Default::default()
+    };
+    let watch = WatchEvents::try_from(request).expect("it needs no routing key");
+    assert_eq!(watch.payload_format, PayloadFormat::PagerDuty { routing_key: () });
+    assert_eq!((watch.event_types, watch.resume), (vec![EventType::PolicyBlock], None));
+    let all =
+        v1::WatchEventsRequest { organization_id: "default".to_owned(), ..Default::default() };
+    let all = WatchEvents::try_from(all).expect("all types in our own format");
+    assert_eq!((all.payload_format, all.event_types), (PayloadFormat::Keeptrusts, vec![]));
+
+    let wrong = v1::WatchEventsRequest {
+        event_types: vec!["1".to_owned()],
+        payload_template: "{}".to_owned(),
+        resume_token: "7".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(
+        wrong_fields(WatchEvents::try_from(wrong)),
+        ["organization_id", "event_types[0]", "payload_template", "resume_token"]
+    );
 }

@@ -20,6 +20,7 @@ mod delivery;
 mod demo;
 mod errors;
 mod event_streams;
+mod event_watches;
 mod formats;
 mod grpcurl;
 mod health;
