@@ -52,7 +52,7 @@ async fn a_failing_webhook_and_its_paused_deliveries_are_shown_so() {
     fixture.choose_action("pager", "Disable").await;
     fixture.client.wait_for_status(&id, endpoint::State::Disabled).await;
     fixture.open(&format!("/webhooks/{id}")).await;
-    let states = |rows: &Vec<Vec<String>>, state| rows.iter().all(|row| row[2] == state);
+    let states = |rows: &[Vec<String>], state| rows.iter().all(|row| row[2] == state);
     browser.rows_when(RECENT, "are paused", |rows| states(rows, "Paused")).await;
     look_at(browser, "webhook-disabled-with-paused-deliveries", &mut problems).await;
     let waiting = fixture.client.wait_for_state(&events[0], delivery::State::Paused).await;
