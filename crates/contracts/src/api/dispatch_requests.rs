@@ -199,8 +199,8 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
 pub struct WatchDeliveries {
     /// The organization.
     pub organization_id: OrganizationId,
-    /// Only to this endpoint.
-    pub endpoint_id: Option<EndpointId>,
+    /// Only to one of these endpoints. Empty: all.
+    pub endpoint_ids: Vec<EndpointId>,
     /// Where to resume. None: the watch begins now.
     pub resume: Option<ResumePoint>,
 }
@@ -211,14 +211,11 @@ impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
     fn try_from(request: v1::WatchDeliveriesRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let endpoint_id = violations.check(optional_id(
-            "endpoint_ids",
-            request.endpoint_ids.first().map_or("", String::as_str),
-        ));
+        let endpoint_ids = violations.check_all(ids("endpoint_ids", &request.endpoint_ids));
         let resume = violations.check(resume_point(&request.resume_token));
-        match (organization_id, endpoint_id, resume) {
-            (Some(organization_id), Some(endpoint_id), Some(resume)) => {
-                Ok(WatchDeliveries { organization_id, endpoint_id, resume })
+        match (organization_id, endpoint_ids, resume) {
+            (Some(organization_id), Some(endpoint_ids), Some(resume)) => {
+                Ok(WatchDeliveries { organization_id, endpoint_ids, resume })
             }
             _ => Err(violations),
         }

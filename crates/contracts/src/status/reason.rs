@@ -49,6 +49,8 @@ reasons! {
     ReplayEnded "REPLAY_ENDED";
     /// The delivery has ended, so there is nothing to cancel.
     DeliveryEnded "DELIVERY_ENDED";
+    /// The organization has no such notification.
+    NotificationNotFound "NOTIFICATION_NOT_FOUND";
     /// The event's body is no longer kept, so there is nothing to send.
     BodyExpired "BODY_EXPIRED";
     /// The organization's data was erased, and it cannot have secrets any more.
@@ -89,6 +91,8 @@ reasons! {
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// The keys of the issuer of web tokens cannot be fetched.
     IssuerUnavailable "ISSUER_UNAVAILABLE";
+    /// The list has too many rows to be sorted.
+    TooManyToSort "TOO_MANY_TO_SORT";
     /// Too much work is waiting.
     Overloaded "OVERLOADED";
     /// The organization, caller or address has as many requests in flight as it may have.
@@ -128,6 +132,8 @@ pub enum Resource {
     Replay,
     /// A notification channel.
     Channel,
+    /// A notification.
+    Notification,
 }
 
 impl Resource {
@@ -141,6 +147,7 @@ impl Resource {
             Resource::Key => "key",
             Resource::Replay => "replay",
             Resource::Channel => "channel",
+            Resource::Notification => "notification",
         }
     }
 
@@ -153,6 +160,7 @@ impl Resource {
             Resource::Key => Reason::KeyNotFound,
             Resource::Replay => Reason::ReplayNotFound,
             Resource::Channel => Reason::ChannelNotFound,
+            Resource::Notification => Reason::NotificationNotFound,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::ids::{
     AttemptId, ChannelId, DeliveryId, EndpointId, EventId, KeyId, NotificationId, OrganizationId,
@@ -16,7 +17,8 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::TokenDigest;
 use keeptrusts_webhooks_domain::log::Position;
-use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
+use keeptrusts_webhooks_domain::notification::NotificationState;
+use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection, ReplayState};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -27,6 +29,7 @@ use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::queries::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    NotificationFilter, ReplayFilter,
 };
 use crate::store::{DueKey, Store};
 use crate::testing::conformance::given::{SHARD, create_endpoint, replay_selection};
@@ -104,11 +107,12 @@ const FILL: &str = r"
     INSERT INTO channels (shard, organization_id, channel_id, document_version, document)
     SELECT 0, pg_temp.org(i), pg_temp.id('chn', i), 1, $document$CHANNEL$document$
     FROM generate_series(1, 2000) AS i;
-    INSERT INTO notifications (shard, organization_id, notification_id, channel_id, type, due_time,
+    INSERT INTO notifications (shard, organization_id, notification_id, channel_id, type, state, due_time,
                                end_time, cause, attempt_start_time, attempt_recipients,
                                document_version, document)
     SELECT 0, pg_temp.org(i), pg_temp.id('ntf', i), pg_temp.id('chn', i % 200),
-           'delivery_exhausted', CASE WHEN i % 200 < 20 THEN i END,
+           'delivery_exhausted', CASE WHEN i % 200 < 20 THEN 'waiting' ELSE 'sent' END,
+           CASE WHEN i % 200 < 20 THEN i END,
            CASE WHEN i % 200 >= 20 THEN i END, i, i, 1, 1, $document$NOTIFICATION$document$
     FROM generate_series(1, 20000) AS i;
     INSERT INTO incidents (shard, organization_id, channel_id, endpoint_id, opened, closing, closed)
@@ -392,6 +396,15 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         })
         .await;
     filled
+        .expect("list_audit_records of actions", &[("records_audit", 200)], async |store| {
+            let actions = vec![AuditAction::KeyCreated, AuditAction::KeyRevoked];
+            let filter = AuditFilter { actions: actions.into(), ..Default::default() };
+            let page =
+                store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
+            assert_eq!(page.expect("reads").rows.len(), 0);
+        })
+        .await;
+    filled
         .expect("list_audit_records of an actor", &[("records_audit", 200)], async |store| {
             let filter = AuditFilter { actor: Some("x".to_owned()), ..Default::default() };
             let page =
@@ -407,9 +420,18 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         })
         .await;
     filled
-        .expect("list_replays", &[("replays_pkey", 10)], async |store| {
-            let list = store.list_replays(SHARD, &us, None, ReplayId::MAX, LIMIT).await;
+        .expect("list_keys of a kind", &[("keys_kind", 10)], async |store| {
+            let filter = KeyFilter { sessions: Some(true) };
+            let list = store.list_keys(&us, filter, KeyId::MAX, LIMIT).await;
             assert_eq!(list.expect("reads").len(), LIMIT);
+        })
+        .await;
+    filled
+        .expect("list_replays", &[("replays_pkey", 10)], async |store| {
+            let list = store
+                .list_replays(SHARD, &us, &ReplayFilter::default(), ReplayId::MAX, LIMIT)
+                .await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled
@@ -420,9 +442,18 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .await;
     // There are few replays, and so no index by endpoint.
     filled
-        .expect("list_replays of an endpoint", &[("replays_pkey", 200)], async |store| {
-            let list = store.list_replays(SHARD, &us, Some(endpoint), ReplayId::MAX, LIMIT).await;
-            assert_eq!(list.expect("reads").len(), LIMIT);
+        .expect("list_replays of an endpoint", &[("replays_pkey", 400)], async |store| {
+            let filter = ReplayFilter { endpoint_ids: Some(endpoint).into(), ..Default::default() };
+            let list = store.list_replays(SHARD, &us, &filter, ReplayId::MAX, LIMIT).await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
+        })
+        .await;
+    filled
+        .expect("list_replays of a state", &[("replays_pkey", 400)], async |store| {
+            let states = vec![ReplayState::Cancelled, ReplayState::Running];
+            let filter = ReplayFilter { states: states.into(), ..Default::default() };
+            let list = store.list_replays(SHARD, &us, &filter, ReplayId::MAX, LIMIT).await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled
@@ -446,20 +477,42 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .await;
     filled
         .expect("list_notifications", &[("notifications_pkey", 10)], async |store| {
-            let list = store.list_notifications(SHARD, &us, None, NotificationId::MAX, LIMIT).await;
-            assert_eq!(list.expect("reads").len(), LIMIT);
+            let list = store
+                .list_notifications(
+                    SHARD,
+                    &us,
+                    &NotificationFilter::default(),
+                    NotificationId::MAX,
+                    LIMIT,
+                )
+                .await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
         })
         .await;
+    // Its last row is looked up first.
     filled
         .expect(
             "list_notifications of a channel",
-            &[("notifications_channel", 10)],
+            &[("notifications_channel", 20)],
             async |store| {
+                let channel_ids = Some(channel).into();
+                let filter = NotificationFilter { channel_ids, ..Default::default() };
                 let before = NotificationId::MAX;
-                let list = store.list_notifications(SHARD, &us, Some(channel), before, LIMIT).await;
-                assert_eq!(list.expect("reads").len(), LIMIT);
+                let list = store.list_notifications(SHARD, &us, &filter, before, LIMIT).await;
+                assert_eq!(list.expect("reads").rows.len(), LIMIT);
             },
         )
+        .await;
+    filled
+        .expect("list_notifications of a state", &[("notifications_pkey", 2_000)], async |store| {
+            let filter = NotificationFilter {
+                states: Some(NotificationState::Withdrawn).into(),
+                ..Default::default()
+            };
+            let before = NotificationId::MAX;
+            let list = store.list_notifications(SHARD, &us, &filter, before, LIMIT).await;
+            assert_eq!(list.expect("reads").rows.len(), 0);
+        })
         .await;
     filled
         .expect("waiting_notifications", &[("notifications_due", 10)], async |store| {

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::replay::{Replay, ReplayCursor};
 use super::fixture::read_all;
 use super::given::{SHARD, organization, other_organization, replay_selection};
 use crate::log::operation::BodyId;
-use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, ReplayFilter};
 use crate::store::{DueKey, Store};
 
 const ALL: usize = 1_000_000;
@@ -64,8 +64,10 @@ impl Answers {
             let mut sums = store.attempt_sums(SHARD, &whose, always).await.expect("reads");
             sums.sort_unstable();
             answers.add(format!("attempt sums of {whose}"), sums);
-            let rows = store.list_replays(SHARD, &whose, None, ReplayId::MAX, ALL).await;
-            for replay in rows.expect("reads") {
+            let rows = store
+                .list_replays(SHARD, &whose, &ReplayFilter::default(), ReplayId::MAX, ALL)
+                .await;
+            for replay in rows.expect("reads").rows {
                 answers.add_replay(store, &replay).await;
             }
         }

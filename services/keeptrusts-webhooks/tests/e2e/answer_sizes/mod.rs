@@ -95,10 +95,11 @@ const LARGE: [&str; 5] = [
 
 /// Responses with one thing without bodies, or with a fixed number of small ones. An endpoint is
 /// the largest of these things, with less than 64 KiB.
-const SMALL: [&str; 30] = [
+const SMALL: [&str; 31] = [
     "AccessService/CreateKey",
     "AccessService/CreateSession",
     "AccessService/EndSession",
+    "AccessService/GetKey",
     "AccessService/RevokeKey",
     "AccessService/WhoAmI",
     "DispatchService/CancelDelivery",
@@ -117,7 +118,6 @@ const SMALL: [&str; 30] = [
     "EndpointService/DisableEndpoint",
     "EndpointService/EnableEndpoint",
     "EndpointService/GetEndpoint",
-    "EndpointService/ListEventTypes",
     "EndpointService/RevealSecret",
     "EndpointService/RotateSecret",
     "EndpointService/UpdateEndpoint",
@@ -125,6 +125,7 @@ const SMALL: [&str; 30] = [
     "NotificationService/CreateChannel",
     "NotificationService/DeleteChannel",
     "NotificationService/GetChannel",
+    "NotificationService/GetNotification",
     "NotificationService/TestChannel",
     "NotificationService/UpdateChannel",
 ];
