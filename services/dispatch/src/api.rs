@@ -12,8 +12,8 @@ mod summary;
 mod watch;
 
 use keeptrusts_webhooks_contracts::api::{
-    AttemptRef, AuthorizedRequest, DeliveryRef, GetEndpointStats, GetHealthSummary, ListAttempts,
-    ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries,
+    AuthorizedRequest, DeliveryRef, GetAttempt, GetDelivery, GetEndpointStats, GetHealthSummary,
+    ListAttempts, ListChunk, ListDeliveries, ListReplays, ReplayRef, View, WatchDeliveries,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -24,7 +24,7 @@ use keeptrusts_webhooks_domain::health::{last_week, week_of};
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::BodyId;
 use keeptrusts_webhooks_store::queries::health::summarize;
-use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
+use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval};
 use tonic::{Request, Response, Status};
 
 pub use dispatch_api::DispatchApi;
@@ -67,6 +67,7 @@ impl DispatchService for DispatchApi {
             event_id,
             event_types,
             states,
+            view,
             ..
         } = request;
         let scheduled = Interval { start: request.start_time, end: request.end_time };
@@ -81,11 +82,17 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let page = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
-            let things = rows.iter().map(|delivery| (delivery.id, delivery.into())).collect();
-            Ok(ListChunk { items: things, next })
+            let page = page.map_err(database_errors::query_failed)?;
+            match view {
+                View::Basic => {
+                    let rows = page.rows.iter();
+                    let items = rows.map(|delivery| (delivery.id, delivery.into())).collect();
+                    Ok(ListChunk { items, next: page.next })
+                }
+                View::Full => self.deliveries_with_attempts(shard, organization, page).await,
+            }
         };
-        let turn = long_reads::acquire(&self.log, organization);
+        let turn = long_reads::of_page(&self.log, organization, view).await?;
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
@@ -94,11 +101,13 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetDeliveryRequest>,
     ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
-        let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
-        let DeliveryRef { organization_id, delivery_id } = call.request;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<GetDelivery>::of(request)?;
+        let GetDelivery { organization_id, delivery_id, view } = request;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
-        let attempts = self.attempts_of(&delivery).await?;
-        let delivery = v1::Delivery { attempts, ..(&delivery).into() };
+        let delivery = match view {
+            View::Basic => (&delivery).into(),
+            View::Full => self.delivery_with_attempts(&delivery).await?,
+        };
         Ok(Response::new(v1::GetDeliveryResponse { delivery: Some(delivery) }))
     }
 
@@ -106,8 +115,14 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetAttemptRequest>,
     ) -> Result<Response<v1::GetAttemptResponse>, Status> {
-        let AuthorizedRequest { request, .. } = AuthorizedRequest::<AttemptRef>::of(request)?;
-        let attempt = self.attempt(&request).await?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<GetAttempt>::of(request)?;
+        let GetAttempt { organization_id, attempt_id, view } = request;
+        let shard = self.log.shard_of(&organization_id);
+        let attempt = self.attempt(shard, &organization_id, attempt_id).await?;
+        let attempt = match view {
+            View::Basic => (&attempt).into(),
+            View::Full => self.attempt_with_content(shard, &attempt).await?,
+        };
         Ok(Response::new(v1::GetAttemptResponse { attempt: Some(attempt) }))
     }
 
@@ -123,6 +138,7 @@ impl DispatchService for DispatchApi {
             delivery_id,
             event_types,
             outcomes,
+            view,
             ..
         } = request;
         let begun = Interval { start: request.start_time, end: request.end_time };
@@ -137,11 +153,17 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let page = store.list_attempts(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
-            let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
-            Ok(ListChunk { items: things, next })
+            let page = page.map_err(database_errors::query_failed)?;
+            match view {
+                View::Basic => {
+                    let rows = page.rows.iter();
+                    let items = rows.map(|attempt| (attempt.details.id, attempt.into())).collect();
+                    Ok(ListChunk { items, next: page.next })
+                }
+                View::Full => self.attempts_with_content(shard, organization, page).await,
+            }
         };
-        let turn = long_reads::acquire(&self.log, organization);
+        let turn = long_reads::of_page(&self.log, organization, view).await?;
         let (attempts, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }

@@ -81,7 +81,6 @@ macro_rules! of_organization {
 }
 
 of_organization!(
-    AttemptRef,
     ChannelRef,
     CreateChannel,
     CreateEndpoint,
@@ -94,7 +93,9 @@ of_organization!(
     ListReplays,
     DisableEndpoint,
     EndpointRef,
-    EventRef,
+    GetAttempt,
+    GetDelivery,
+    GetEvent,
     GetEndpointStats,
     GetHealthSummary,
     ListAttempts,

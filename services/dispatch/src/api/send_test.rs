@@ -51,7 +51,7 @@ impl DispatchApi {
         self.writer(organization).append_with_bodies(record, vec![body], metadata).await?;
         outcome.wait(Stream::Delivery(delivery_id), is_outcome).await?;
         let delivery = self.delivery(organization, delivery_id).await?;
-        let attempt = self.attempts_of(&delivery).await?.pop();
+        let attempt = self.delivery_with_attempts(&delivery).await?.attempts.pop();
         // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
         let attempt = attempt.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
         Ok((delivery, attempt))
