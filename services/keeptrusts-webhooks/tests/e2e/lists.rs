@@ -61,7 +61,8 @@ async fn assert_sorts<Item: Clone + PartialEq + std::fmt::Debug>(
     assert!(all.len() > 4);
     for field in fields {
         let [ascending, descending] = [field.to_string(), format!("{field} desc")];
-        let both = format!("{field}, id desc");
+        let other = if *field == "id" { "create_time desc" } else { "id" };
+        let both = format!("{field}, {other}");
         for order_by in [&ascending, &descending, &both] {
             let in_order =
                 |size| walk(size, async |size, token| page(order_by.clone(), size, token).await);

@@ -380,6 +380,14 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         })
         .await;
     filled
+        .expect("attempts_of_deliveries", &[("attempts_delivery", 2)], async |store| {
+            let other = format!("dlv_{:0>26}", 47).parse().expect("an id");
+            let ids = [row_27("dlv"), other];
+            let list = store.attempts_of_deliveries(SHARD, &us, &ids, LIMIT).await;
+            assert_eq!(list.expect("reads").len(), 2);
+        })
+        .await;
+    filled
         .expect("attempt_counts", &[("attempt_counts_pkey", 11)], async |store| {
             let from_hour = micros(90 * 3_600_000_000);
             let counts = store.attempt_counts(SHARD, endpoint, from_hour).await;
