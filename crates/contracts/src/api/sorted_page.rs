@@ -150,7 +150,10 @@ impl<Id: Copy + Display + FromStr + Ord> SortedPage<Id> {
         order_by: &str,
         first: Id,
     ) -> Result<Self, Vec<Violation>> {
-        let order = order::<Item>(order_by).map_err(|wrong| vec![wrong])?;
+        let order = order::<Item>(order_by).map_err(|wrong| {
+            let others = Page::of_other_order(request, first).err();
+            [wrong].into_iter().chain(others.into_iter().flatten()).collect::<Vec<_>>()
+        })?;
         if order.is_empty() {
             let page = Page::of(request, first)?;
             return Ok(SortedPage { page, order, after: None });
