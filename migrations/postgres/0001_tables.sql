@@ -238,6 +238,7 @@ CREATE TABLE keys (
 );
 CREATE UNIQUE INDEX keys_token ON keys (shard, token_sha256);
 CREATE INDEX keys_organization ON keys (organization_id, key_id);
+CREATE INDEX keys_kind ON keys (organization_id, is_session, key_id);
 -- What a key has made is revoked with it, if that is asked for. The creator is a key's id, or who
 -- else made it.
 CREATE INDEX keys_creator ON keys (shard, creator, key_id);
@@ -297,6 +298,7 @@ CREATE TABLE notifications (
     notification_id     TEXT COLLATE "C" NOT NULL,
     channel_id          TEXT COLLATE "C" NOT NULL,
     type                TEXT NOT NULL, -- delivery_exhausted, endpoint_degraded, …, test
+    state               TEXT NOT NULL, -- waiting, sent, failed, withdrawn
     due_time            BIGINT, -- NULL: it has ended
     end_time            BIGINT,
     cause               BIGINT NOT NULL, -- the position of the last record that it tells of; 0: none

@@ -230,6 +230,7 @@ CREATE TABLE keys (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX keys_token ON keys (shard, token_sha256);
 CREATE INDEX keys_organization ON keys (shard, organization_id, key_id);
+CREATE INDEX keys_kind ON keys (shard, organization_id, is_session, key_id);
 -- What a key has made is revoked with it, if that is asked for. The creator is a key's id, or who
 -- else made it.
 CREATE INDEX keys_creator ON keys (shard, creator, key_id);
@@ -289,6 +290,7 @@ CREATE TABLE notifications (
     notification_id     TEXT NOT NULL,
     channel_id          TEXT NOT NULL,
     type                TEXT NOT NULL, -- delivery_exhausted, endpoint_degraded, …, test
+    state               TEXT NOT NULL, -- waiting, sent, failed, withdrawn
     due_time            INTEGER, -- NULL: it has ended
     end_time            INTEGER,
     cause               INTEGER NOT NULL, -- the position of the last record that it tells of; 0: none

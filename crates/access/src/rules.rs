@@ -67,9 +67,10 @@ fn permission_for(method: &str) -> Option<Permission> {
         | "DispatchService/GetEndpointStats"
         | "DispatchService/GetHealthSummary" => Permission::Read,
 
-        "AccessService/CreateKey" | "AccessService/ListKeys" | "AccessService/RevokeKey" => {
-            Permission::ManageKeys
-        }
+        "AccessService/CreateKey"
+        | "AccessService/GetKey"
+        | "AccessService/ListKeys"
+        | "AccessService/RevokeKey" => Permission::ManageKeys,
         "AccessService/WhoAmI" | "AccessService/CreateSession" | "AccessService/EndSession" => {
             Permission::Authenticated
         }
@@ -80,6 +81,7 @@ fn permission_for(method: &str) -> Option<Permission> {
         "NotificationService/TestChannel" => Permission::Send,
         "NotificationService/GetChannel"
         | "NotificationService/ListChannels"
+        | "NotificationService/GetNotification"
         | "NotificationService/ListNotifications" => Permission::Read,
 
         "AuditService/ListAuditEntries" => Permission::ReadAudit,

@@ -26,30 +26,32 @@ mod replay;
 mod replay_requests;
 mod response_size;
 mod resume_point;
+mod sorted_page;
 mod struct_json;
 mod trace;
+mod view;
 mod violations;
 
-pub use access_requests::{CreateKey, CreateSession, EmptyRequest, ListKeys, RevokeKey};
+pub use access_requests::{CreateKey, CreateSession, EmptyRequest, KeyRef, ListKeys, RevokeKey};
 pub use audit::{AuditCursor, ListAuditEntries};
 pub use authorized_request::{AuthorizedRequest, HasOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
-    AttemptRef, DEFAULT_STATS_WINDOW, DeliveryRef, GetEndpointStats, GetHealthSummary,
+    DEFAULT_STATS_WINDOW, DeliveryRef, GetAttempt, GetDelivery, GetEndpointStats, GetHealthSummary,
     ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, WatchEvents,
     invalid_resume_token,
 };
 pub use endpoint_requests::{
-    CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListEndpoints, ListEventTypes,
-    PreviewPayload, RotateSecret, UpdateEndpoint,
+    CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, EventTypeCursor, ListEndpoints,
+    ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
 };
 pub use event::event_with_body;
 pub use identified_request::HasRequestId;
-pub use ingest_requests::{EventRef, ListEvents, Publish, PublishBatch};
+pub use ingest_requests::{GetEvent, ListEvents, Publish, PublishBatch};
 pub use key::key_message;
 pub use notification_requests::{
     CHANNEL_ENDPOINT_IDS, ChannelRef, CreateChannel, DeleteChannel, ListChannels,
-    ListNotifications, NewDestination, UpdateChannel, channel_destination_field,
+    ListNotifications, NewDestination, NotificationRef, UpdateChannel, channel_destination_field,
     channel_secret_field,
 };
 pub use page::{
@@ -59,6 +61,8 @@ pub use replay::replay_preview;
 pub use replay_requests::{CreateReplay, ListReplays, ReplayRef};
 pub use response_size::{MAX_RESPONSE_BYTES, ResponseBudget};
 pub use resume_point::ResumePoint;
+pub use sorted_page::{MAX_SORTED_ROWS, SortField, SortValue, Sortable, SortedPage, TooManyToSort};
 pub use struct_json::struct_to_json;
 pub use trace::trace_context_of;
+pub use view::{CONTENT_BYTES_PER_READ, View, rows_of_one_read, rows_within};
 pub use violations::Violations;

@@ -11,6 +11,7 @@ mod violation_summary;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::api::{MAX_SORTED_ROWS, TooManyToSort};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic::{Code, Status};
@@ -197,6 +198,16 @@ pub fn deadline_exceeded_for(message: impl Into<String>) -> Status {
 /// UNIMPLEMENTED: this process does not serve the method or the encoding.
 pub fn unimplemented(reason: Reason, message: impl Into<String>) -> Status {
     plain(Code::Unimplemented, reason, message)
+}
+
+/// FAILED_PRECONDITION: the list is too long for the order that was asked for.
+impl From<TooManyToSort> for Status {
+    fn from(_: TooManyToSort) -> Status {
+        let message = format!(
+            "the list has more than {MAX_SORTED_ROWS} rows, which are too many to sort: leave out order_by, or filter by kind"
+        );
+        failed_precondition(Reason::TooManyToSort, message)
+    }
 }
 
 /// INTERNAL: a defect of ours. The cause belongs in the log, never in the status.

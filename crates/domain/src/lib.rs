@@ -61,3 +61,6 @@ pub mod violation;
 pub mod visible_text;
 
 pub use jiff::Timestamp;
+
+/// The version of the product: that of all packages of the workspace.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,6 +3,7 @@
 //!
 //! Decision: docs/decisions/long-reads-have-a-budget.md
 
+use keeptrusts_webhooks_contracts::api::View;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_store::{Log, Permit, TooManyLongReads};
@@ -15,5 +16,24 @@ pub async fn acquire(log: &Log, organization: &OrganizationId) -> Result<Permit,
     permit.map_err(|TooManyLongReads { retry_delay }| {
         let message = "too many long reads of the organization are under way: try again later, or ask for less at a time";
         status::resource_exhausted_for(retry_delay, Reason::Overloaded, message)
+    })
+}
+
+/// The permit of a page of a list: a page with headers and bodies is a long read from its beginning.
+/// Another one has its permit when the answer is awaited.
+pub async fn of_page<'a>(
+    log: &'a Log,
+    organization: &'a OrganizationId,
+    view: View,
+) -> Result<impl Future<Output = Result<Permit, Status>> + 'a, Status> {
+    let held = match view {
+        View::Full => Some(acquire(log, organization).await?),
+        View::Basic => None,
+    };
+    Ok(async move {
+        match held {
+            Some(permit) => Ok(permit),
+            None => acquire(log, organization).await,
+        }
     })
 }

@@ -56,7 +56,8 @@ impl SpanQueue {
         let capacity = environment::number("OTEL_BSP_MAX_QUEUE_SIZE");
         let capacity = capacity.unwrap_or(DEFAULT_QUEUE_SPANS).clamp(1, MAX_QUEUE_SPANS);
         let (sender, spans) = mpsc::channel(capacity);
-        let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION"));
+        let scope =
+            InstrumentationScope::builder(SCOPE).with_version(keeptrusts_webhooks_domain::VERSION);
         let (scope, stop) = (scope.build(), CancellationToken::new());
         let lost = AtomicU64::new(0);
         let queue = Arc::new(SpanQueue { sender, lost, scope, stop, task: Mutex::default() });

@@ -18,7 +18,7 @@ pub(crate) fn resource(name: &'static str) -> Resource {
         true => resource,
         false => resource.with_attribute(KeyValue::new("service.instance.id", instance_id())),
     };
-    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let version = KeyValue::new("service.version", keeptrusts_webhooks_domain::VERSION);
     resource.with_attribute(version).build()
 }
 

@@ -38,11 +38,11 @@ impl AuditApi {
         from: AuditCursor,
         limit: usize,
     ) -> Result<TrailPage, Status> {
-        let ListAuditEntries { organization_id, action, actor, endpoint_id, .. } = request;
+        let ListAuditEntries { organization_id, actions, actor, endpoint_ids, .. } = request;
         let filter = AuditFilter {
-            action: *action,
+            actions: actions.clone().into(),
             actor: actor.clone(),
-            endpoint_id: *endpoint_id,
+            endpoint_ids: endpoint_ids.clone().into(),
             recorded: Interval { start: request.start_time, end: request.end_time },
         };
         // Records about all organizations are in the keys' log only.

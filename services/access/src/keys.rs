@@ -6,16 +6,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateKey, CreateSession, EmptyRequest, ListChunk, ListKeys, RevokeKey,
-    caller_of, key_message,
+    AuthorizedRequest, CreateKey, CreateSession, EmptyRequest, KeyRef, ListChunk, ListKeys,
+    RevokeKey, caller_of, key_message,
 };
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason};
+use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::access_service_server::{
     AccessService, AccessServiceServer,
 };
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::VERSION;
 use keeptrusts_webhooks_domain::access::{Caller, Credential, OrganizationScope};
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
@@ -31,6 +33,7 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
 use keeptrusts_webhooks_process::{database_errors, long_reads};
+use keeptrusts_webhooks_store::limits::ROWS_EXAMINED;
 use keeptrusts_webhooks_store::queries::KeyFilter;
 use keeptrusts_webhooks_store::random;
 use keeptrusts_webhooks_store::{Clock, ExpectedVersion, Log, NewRecord, new_ulid};
@@ -153,13 +156,6 @@ impl AccessApi {
 
 #[tonic::async_trait]
 impl AccessService for AccessApi {
-    async fn get_key(
-        &self,
-        _request: Request<v1::GetKeyRequest>,
-    ) -> Result<Response<v1::GetKeyResponse>, Status> {
-        Err(Status::unimplemented("SHAPE"))
-    }
-
     async fn create_key(
         &self,
         request: Request<v1::CreateKeyRequest>,
@@ -185,20 +181,36 @@ impl AccessService for AccessApi {
         Ok(Response::new(v1::CreateKeyResponse { key, token, duplicate }))
     }
 
+    async fn get_key(
+        &self,
+        request: Request<v1::GetKeyRequest>,
+    ) -> Result<Response<v1::GetKeyResponse>, Status> {
+        let KeyRef { organization_id, key_id } = AuthorizedRequest::of(request)?.request;
+        let key = self.read(&organization_id, key_id).await?;
+        Ok(Response::new(v1::GetKeyResponse { key: self.messages(&[key]).await?.pop() }))
+    }
+
     async fn list_keys(
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
         let AuthorizedRequest { request, .. } = AuthorizedRequest::<ListKeys>::of(request)?;
-        let ListKeys { organization_id, page, sessions } = request;
+        let ListKeys { organization_id, page, sessions, states } = request;
         let filter = KeyFilter { sessions };
         let organization = &organization_id;
-        let read = |before, limit| async move {
-            let keys = self.log.store().list_keys(organization, filter, before, limit).await;
+        let states: &Vec<i32> =
+            &states.into_iter().map(|state| v1::key::State::from(state).into()).collect();
+        let read = |before, limit: usize| async move {
+            // A state is none of the database's: it depends on the time, and on the key that opened a
+            // session.
+            let rows = if states.is_empty() { limit } else { limit.max(ROWS_EXAMINED) };
+            let keys = self.log.store().list_keys(organization, filter, before, rows).await;
             let keys = keys.map_err(database_errors::query_failed)?;
             let messages = self.messages(&keys).await?;
             let items = keys.iter().map(|key| key.id).zip(messages).collect();
-            Ok::<_, Status>(ListChunk::of_all(items, limit))
+            let mut chunk = ListChunk::of_all(items, rows);
+            chunk.items.retain(|(_, key)| states.is_empty() || states.contains(&key.state));
+            Ok::<_, Status>(chunk)
         };
         let permit = long_reads::acquire(&self.log, organization);
         let (keys, next_page_token) = page.fill(permit, read).await?;
@@ -224,7 +236,11 @@ impl AccessService for AccessApi {
         &self,
         request: Request<v1::WhoAmIRequest>,
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        Ok(Response::new((&caller_of(&request)?).into()))
+        Ok(Response::new(v1::WhoAmIResponse {
+            server_time: Some(timestamp_to_proto((self.clock)())),
+            server_version: VERSION.to_owned(),
+            ..(&caller_of(&request)?).into()
+        }))
     }
 
     async fn create_session(

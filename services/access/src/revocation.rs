@@ -87,7 +87,11 @@ impl AccessApi {
         Ok(())
     }
 
-    async fn read(&self, organization: &OrganizationId, id: KeyId) -> Result<Key, Status> {
+    pub(crate) async fn read(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+    ) -> Result<Key, Status> {
         let key = self.log.store().key(id).await.map_err(database_errors::query_failed)?;
         let own = key.filter(|key| key.organizations.is_of(organization));
         own.ok_or_else(|| status::not_found(Resource::Key, id))

@@ -181,8 +181,12 @@ impl OrganizationClient {
     }
 
     pub(crate) async fn event_types(&self) -> Result<Vec<v1::EventType>, Status> {
-        let request =
-            v1::ListEventTypesRequest { organization_id: self.id.clone(), ..Default::default() };
+        // There are far fewer types than a page may have.
+        let request = v1::ListEventTypesRequest {
+            organization_id: self.id.clone(),
+            page_size: 1_000,
+            ..Default::default()
+        };
         let mut client = self.services.endpoints.clone();
         Ok(client.list_event_types(self.with_credentials(request)).await?.into_inner().event_types)
     }

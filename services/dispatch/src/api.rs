@@ -16,8 +16,9 @@ mod watch;
 mod watch_events;
 
 use keeptrusts_webhooks_contracts::api::{
-    AttemptRef, AuthorizedRequest, CreateReplay, DeliveryRef, GetEndpointStats, GetHealthSummary,
-    ListAttempts, ListChunk, ListDeliveries, ListReplays, ReplayRef, WatchDeliveries, WatchEvents,
+    AuthorizedRequest, CreateReplay, DeliveryRef, GetAttempt, GetDelivery, GetEndpointStats,
+    GetHealthSummary, ListAttempts, ListChunk, ListDeliveries, ListReplays, ReplayRef, View,
+    WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -28,7 +29,7 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::health::summarize;
-use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval, ListPage};
+use keeptrusts_webhooks_store::queries::{AttemptFilter, DeliveryFilter, Interval};
 use tonic::{Request, Response, Status};
 
 pub use dispatch_api::DispatchApi;
@@ -57,6 +58,7 @@ impl DispatchService for DispatchApi {
             event_id,
             event_types,
             states,
+            view,
             ..
         } = request;
         let scheduled = Interval { start: request.start_time, end: request.end_time };
@@ -72,11 +74,18 @@ impl DispatchService for DispatchApi {
         };
         let read = |before, limit| async move {
             let page = store.list_deliveries(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
-            let item = |delivery: &Delivery| (delivery.id, disabled.message(delivery));
-            Ok(ListChunk { items: rows.iter().map(item).collect(), next })
+            let page = page.map_err(database_errors::query_failed)?;
+            match view {
+                View::Basic => {
+                    let item = |delivery: &Delivery| (delivery.id, disabled.message(delivery));
+                    Ok(ListChunk { items: page.rows.iter().map(item).collect(), next: page.next })
+                }
+                View::Full => {
+                    self.deliveries_with_attempts(shard, organization, disabled, page).await
+                }
+            }
         };
-        let turn = long_reads::acquire(&self.log, organization);
+        let turn = long_reads::of_page(&self.log, organization, view).await?;
         let (deliveries, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
@@ -85,11 +94,13 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetDeliveryRequest>,
     ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
-        let call = AuthorizedRequest::<DeliveryRef>::of(request)?;
-        let DeliveryRef { organization_id, delivery_id } = call.request;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<GetDelivery>::of(request)?;
+        let GetDelivery { organization_id, delivery_id, view } = request;
         let delivery = self.delivery(&organization_id, delivery_id).await?;
-        let attempts = self.attempts_of(&delivery).await?;
-        let delivery = v1::Delivery { attempts, ..self.message(&delivery).await? };
+        let delivery = match view {
+            View::Basic => self.message(&delivery).await?,
+            View::Full => self.delivery_with_attempts(&delivery).await?,
+        };
         Ok(Response::new(v1::GetDeliveryResponse { delivery: Some(delivery) }))
     }
 
@@ -97,8 +108,14 @@ impl DispatchService for DispatchApi {
         &self,
         request: Request<v1::GetAttemptRequest>,
     ) -> Result<Response<v1::GetAttemptResponse>, Status> {
-        let AuthorizedRequest { request, .. } = AuthorizedRequest::<AttemptRef>::of(request)?;
-        let attempt = self.attempt(&request).await?;
+        let AuthorizedRequest { request, .. } = AuthorizedRequest::<GetAttempt>::of(request)?;
+        let GetAttempt { organization_id, attempt_id, view } = request;
+        let shard = self.log.shard_of(&organization_id);
+        let attempt = self.attempt(shard, &organization_id, attempt_id).await?;
+        let attempt = match view {
+            View::Basic => (&attempt).into(),
+            View::Full => self.attempt_with_content(shard, &attempt).await?,
+        };
         Ok(Response::new(v1::GetAttemptResponse { attempt: Some(attempt) }))
     }
 
@@ -114,6 +131,7 @@ impl DispatchService for DispatchApi {
             delivery_id,
             event_types,
             outcomes,
+            view,
             ..
         } = request;
         let begun = Interval { start: request.start_time, end: request.end_time };
@@ -128,11 +146,17 @@ impl DispatchService for DispatchApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let page = store.list_attempts(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
-            let things = rows.iter().map(|attempt| (attempt.details.id, attempt.into())).collect();
-            Ok(ListChunk { items: things, next })
+            let page = page.map_err(database_errors::query_failed)?;
+            match view {
+                View::Basic => {
+                    let rows = page.rows.iter();
+                    let items = rows.map(|attempt| (attempt.details.id, attempt.into())).collect();
+                    Ok(ListChunk { items, next: page.next })
+                }
+                View::Full => self.attempts_with_content(shard, organization, page).await,
+            }
         };
-        let turn = long_reads::acquire(&self.log, organization);
+        let turn = long_reads::of_page(&self.log, organization, view).await?;
         let (attempts, next_page_token) = page.fill(turn, read).await?;
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }

@@ -10,15 +10,17 @@ mod payloads;
 mod rendering_limits;
 mod secrets;
 
+use std::future::ready;
+
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef, ListChunk,
-    ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret, UpdateEndpoint,
+    AuthorizedRequest, CreateEndpoint, DeleteEndpoint, DisableEndpoint, EndpointRef,
+    EventTypeCursor, ListChunk, ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret,
+    UpdateEndpoint,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_server::EndpointService;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
-use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::log_writer::WriteError;
@@ -215,12 +217,18 @@ impl EndpointService for EndpointApi {
         &self,
         request: Request<v1::ListEventTypesRequest>,
     ) -> Result<Response<v1::ListEventTypesResponse>, Status> {
-        AuthorizedRequest::<ListEventTypes>::of(request)?;
-        let event_types = EventType::ALL.iter().map(|event_type| v1::EventType {
-            sample_data_json: sample_data(*event_type).to_owned(),
-            ..(*event_type).into()
-        });
-        let event_types = event_types.collect();
-        Ok(Response::new(v1::ListEventTypesResponse { event_types, ..Default::default() }))
+        let call = AuthorizedRequest::<ListEventTypes>::of(request)?;
+        let ListEventTypes { organization_id, page } = call.request;
+        let read = |after: EventTypeCursor, limit| {
+            let types = after.rest().iter().take(limit).map(|event_type| {
+                let sample_data_json = sample_data(*event_type).to_owned();
+                let message = v1::EventType { sample_data_json, ..(*event_type).into() };
+                (EventTypeCursor::after(*event_type), message)
+            });
+            ready(Ok::<_, Status>(ListChunk::of_all(types.collect(), limit)))
+        };
+        let permit = long_reads::acquire(&self.log, &organization_id);
+        let (event_types, next_page_token) = page.fill(permit, read).await?;
+        Ok(Response::new(v1::ListEventTypesResponse { event_types, next_page_token }))
     }
 }

@@ -11,13 +11,15 @@ mod quota;
 mod spans;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuthorizedRequest, EventRef, ListChunk, ListEvents, Publish, PublishBatch, event_with_body,
+    AuthorizedRequest, GetEvent, ListChunk, ListEvents, Publish, PublishBatch, View,
+    event_with_body, rows_of_one_read,
 };
 use keeptrusts_webhooks_contracts::status::{self, Resource, status_message};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::ingest_service_server::IngestService;
 use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
+use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
 use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
 use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Operation};
@@ -55,6 +57,17 @@ impl IngestApi {
         let answer = accept::answer(event.event_id, appended);
         event.finish(&answer);
         answer
+    }
+
+    /// Events with their bodies, as far as these are kept.
+    async fn with_bodies(&self, shard: Shard, events: &[Event]) -> Result<Vec<v1::Event>, Status> {
+        let ids: Vec<_> = events.iter().map(|event| BodyId::Event(event.id)).collect();
+        let bodies = self.log.bodies(shard, &ids).await.map_err(database_errors::query_failed)?;
+        let messages = events
+            .iter()
+            .zip(&ids)
+            .map(|(event, id)| event_with_body(event, bodies.get(id).map(AsRef::as_ref)));
+        Ok(messages.collect())
     }
 
     /// An answer for each event. An error if it is the same for all of them.
@@ -164,8 +177,8 @@ impl IngestService for IngestApi {
         &self,
         request: Request<v1::GetEventRequest>,
     ) -> Result<Response<v1::GetEventResponse>, Status> {
-        let AuthorizedRequest { request, caller, .. } = AuthorizedRequest::<EventRef>::of(request)?;
-        let EventRef { organization_id, event_id } = request;
+        let AuthorizedRequest { request, caller, .. } = AuthorizedRequest::<GetEvent>::of(request)?;
+        let GetEvent { organization_id, event_id, view } = request;
         let shard = self.log.shard_of(&organization_id);
         let event = self.log.store().event(shard, &organization_id, event_id).await;
         let event = event.map_err(database_errors::query_failed)?;
@@ -173,11 +186,11 @@ impl IngestService for IngestApi {
             |event: &Event| caller.only_events_of().is_none_or(|actor| actor == event.publisher);
         let event = event.filter(may_read);
         let event = event.ok_or_else(|| status::not_found(Resource::Event, event_id))?;
-        let body_id = BodyId::Event(event_id);
-        let bodies =
-            self.log.bodies(shard, &[body_id]).await.map_err(database_errors::query_failed)?;
-        let event = event_with_body(&event, bodies.get(&body_id).map(AsRef::as_ref));
-        Ok(Response::new(v1::GetEventResponse { event: Some(event) }))
+        let event = match view {
+            View::Basic => Some((&event).into()),
+            View::Full => self.with_bodies(shard, &[event]).await?.pop(),
+        };
+        Ok(Response::new(v1::GetEventResponse { event }))
     }
 
     async fn list_events(
@@ -186,7 +199,7 @@ impl IngestService for IngestApi {
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let AuthorizedRequest { request, caller, .. } =
             AuthorizedRequest::<ListEvents>::of(request)?;
-        let ListEvents { organization_id, page, event_types, start_time, end_time } = request;
+        let ListEvents { organization_id, page, event_types, start_time, end_time, view } = request;
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let accepted = Interval { start: start_time, end: end_time };
         let publisher = caller.only_events_of().map(str::to_owned);
@@ -195,10 +208,22 @@ impl IngestService for IngestApi {
         let read = |before, limit| async move {
             let page = store.list_events(shard, organization, filter, before, limit).await;
             let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
-            let items = rows.iter().map(|event| (event.id, event.into())).collect();
-            Ok(ListChunk { items, next })
+            match view {
+                View::Basic => {
+                    let items = rows.iter().map(|event| (event.id, event.into())).collect();
+                    Ok(ListChunk { items, next })
+                }
+                View::Full => {
+                    let read = rows_of_one_read(&rows, |event| event.body.size as usize);
+                    let next =
+                        if read.len() < rows.len() { read.last().map(|it| it.id) } else { next };
+                    let messages = self.with_bodies(shard, read).await?;
+                    let items = read.iter().map(|event| event.id).zip(messages).collect();
+                    Ok(ListChunk { items, next })
+                }
+            }
         };
-        let permit = long_reads::acquire(&self.log, organization);
+        let permit = long_reads::of_page(&self.log, organization, view).await?;
         let (events, next_page_token) = page.fill(permit, read).await?;
         Ok(Response::new(v1::ListEventsResponse { events, next_page_token }))
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListChunk,
-    ListNotifications, UpdateChannel,
+    ListNotifications, NotificationRef, UpdateChannel,
 };
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
@@ -25,6 +25,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
+use keeptrusts_webhooks_store::queries::{ListPage, NotificationFilter};
 use keeptrusts_webhooks_store::vault::keyring::Keyring;
 use keeptrusts_webhooks_store::{Clock, Log, new_ulid};
 use tokio_util::sync::CancellationToken;
@@ -113,13 +114,6 @@ impl NotificationApi {
 
 #[tonic::async_trait]
 impl NotificationService for NotificationApi {
-    async fn get_notification(
-        &self,
-        _request: Request<v1::GetNotificationRequest>,
-    ) -> Result<Response<v1::GetNotificationResponse>, Status> {
-        Err(Status::unimplemented("SHAPE"))
-    }
-
     async fn create_channel(
         &self,
         request: Request<v1::CreateChannelRequest>,
@@ -206,19 +200,34 @@ impl NotificationService for NotificationApi {
         Ok(Response::new(v1::TestChannelResponse { notification, duplicate }))
     }
 
+    async fn get_notification(
+        &self,
+        request: Request<v1::GetNotificationRequest>,
+    ) -> Result<Response<v1::GetNotificationResponse>, Status> {
+        let NotificationRef { organization_id, notification_id } =
+            AuthorizedRequest::of(request)?.request;
+        let shard = self.log.shard_of(&organization_id);
+        let found = self.log.store().notification(shard, &organization_id, notification_id).await;
+        let found = found.map_err(database_errors::query_failed)?;
+        let found =
+            found.ok_or_else(|| status::not_found(Resource::Notification, notification_id))?;
+        Ok(Response::new(v1::GetNotificationResponse { notification: Some((&found).into()) }))
+    }
+
     async fn list_notifications(
         &self,
         request: Request<v1::ListNotificationsRequest>,
     ) -> Result<Response<v1::ListNotificationsResponse>, Status> {
-        let ListNotifications { organization_id, page, channel_id } =
+        let ListNotifications { organization_id, page, channel_ids, states } =
             AuthorizedRequest::of(request)?.request;
+        let filter = &NotificationFilter { channel_ids: channel_ids.into(), states: states.into() };
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let rows =
-                store.list_notifications(shard, organization, channel_id, before, limit).await;
-            let rows = rows.map_err(database_errors::query_failed)?;
-            Ok(ListChunk::of_all(rows.iter().map(|row| (row.id, row.into())).collect(), limit))
+            let page = store.list_notifications(shard, organization, filter, before, limit).await;
+            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
+            let items = rows.iter().map(|row| (row.id, row.into())).collect();
+            Ok(ListChunk { items, next })
         };
         let permit = long_reads::acquire(&self.log, organization);
         let (notifications, next_page_token) = page.fill(permit, read).await?;

@@ -6,10 +6,11 @@ use keeptrusts_webhooks_domain::access::{OrganizationScope, Role};
 use keeptrusts_webhooks_domain::endpoint_config::check_display_name;
 use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
 use keeptrusts_webhooks_domain::key::{Expiration, check_key_life, check_role};
+use keeptrusts_webhooks_domain::key_validity::KeyState;
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, optional_enum, time};
-use super::{Page, Violations};
+use super::fields::{enums, id, optional_enum, time};
+use super::{SortedPage, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
@@ -64,6 +65,29 @@ fn duration(field: &str, message: prost_types::Duration) -> Result<Duration, Vio
         .ok_or_else(|| Violation::new(field, "must be a valid duration, not negative"))
 }
 
+/// One key of an organization: the request of GetKey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRef {
+    /// The organization that it is valid for; may be `*`.
+    pub organization_id: OrganizationId,
+    /// The key.
+    pub key_id: KeyId,
+}
+
+impl TryFrom<v1::GetKeyRequest> for KeyRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetKeyRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
+        let key_id = violations.check(id("key_id", &request.key_id));
+        match (organization_id, key_id) {
+            (Some(organization_id), Some(key_id)) => Ok(KeyRef { organization_id, key_id }),
+            _ => Err(violations),
+        }
+    }
+}
+
 /// RevokeKey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokeKey {
@@ -97,9 +121,11 @@ pub struct ListKeys {
     /// The organization; may be `*`.
     pub organization_id: OrganizationId,
     /// The part of the list.
-    pub page: Page<KeyId>,
+    pub page: SortedPage<KeyId>,
     /// True: only sessions. False: only API keys.
     pub sessions: Option<bool>,
+    /// Only in one of these states. Empty: all.
+    pub states: Vec<KeyState>,
 }
 
 impl TryFrom<v1::ListKeysRequest> for ListKeys {
@@ -108,11 +134,13 @@ impl TryFrom<v1::ListKeysRequest> for ListKeys {
     fn try_from(request: v1::ListKeysRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
-        let page = violations.check_all(Page::of(&request, KeyId::MAX));
+        let page = SortedPage::of::<v1::Key>(&request, &request.order_by, KeyId::MAX);
+        let page = violations.check_all(page);
         let sessions = violations.check(optional_enum::<v1::key::Kind, _>("kind", request.kind));
-        match (organization_id, page, sessions) {
-            (Some(organization_id), Some(page), Some(sessions)) => {
-                Ok(ListKeys { organization_id, page, sessions })
+        let states = violations.check_all(enums::<v1::key::State, _>("states", &request.states));
+        match (organization_id, page, sessions, states) {
+            (Some(organization_id), Some(page), Some(sessions), Some(states)) => {
+                Ok(ListKeys { organization_id, page, sessions, states })
             }
             _ => Err(violations),
         }

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::config::FieldChange;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{InvalidRecordName, RecordName};
 
-use super::fields::{interval, optional_enum, optional_id, optional_text};
+use super::fields::{enums, ids, interval, optional_text};
 use super::{Page, Violations};
 use crate::v1;
 
@@ -56,12 +56,12 @@ pub struct ListAuditEntries {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<AuditCursor>,
-    /// Only this action.
-    pub action: Option<AuditAction>,
+    /// Only one of these actions. Empty: all.
+    pub actions: Vec<AuditAction>,
     /// Only actions of this actor.
     pub actor: Option<String>,
-    /// Only actions on this endpoint or its deliveries.
-    pub endpoint_id: Option<EndpointId>,
+    /// Only actions on one of these endpoints or their deliveries. Empty: all.
+    pub endpoint_ids: Vec<EndpointId>,
     /// Only entries from then or later.
     pub start_time: Option<Timestamp>,
     /// Only entries from before.
@@ -76,30 +76,25 @@ impl TryFrom<v1::ListAuditEntriesRequest> for ListAuditEntries {
         let organization_id = violations.check(OrganizationId::or_all(&request.organization_id));
         let page = Page::of(&request, AuditCursor::END);
         let page = violations.check_all(page);
-        let action = violations.check(optional_enum::<v1::AuditAction, _>(
-            "actions",
-            request.actions.first().copied().unwrap_or_default(),
-        ));
+        let actions =
+            violations.check_all(enums::<v1::AuditAction, _>("actions", &request.actions));
         let actor = violations.check(optional_text("actor", request.actor));
-        let endpoint_id = violations.check(optional_id(
-            "endpoint_ids",
-            request.endpoint_ids.first().map_or("", String::as_str),
-        ));
+        let endpoint_ids = violations.check_all(ids("endpoint_ids", &request.endpoint_ids));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, action, actor, endpoint_id, interval) {
+        match (organization_id, page, actions, actor, endpoint_ids, interval) {
             (
                 Some(organization_id),
                 Some(page),
-                Some(action),
+                Some(actions),
                 Some(actor),
-                Some(endpoint_id),
+                Some(endpoint_ids),
                 Some((start_time, end_time)),
             ) => Ok(ListAuditEntries {
                 organization_id,
                 page,
-                action,
+                actions,
                 actor,
-                endpoint_id,
+                endpoint_ids,
                 start_time,
                 end_time,
             }),

@@ -126,7 +126,6 @@ macro_rules! of_organization {
 }
 
 of_organization!(
-    AttemptRef,
     ChannelRef,
     CreateChannel,
     CreateEndpoint,
@@ -139,7 +138,9 @@ of_organization!(
     ListReplays,
     DisableEndpoint,
     EndpointRef,
-    EventRef,
+    GetAttempt,
+    GetDelivery,
+    GetEvent,
     GetEndpointStats,
     GetHealthSummary,
     ListAttempts,
@@ -149,9 +150,11 @@ of_organization!(
     ListEndpoints,
     ListEventTypes,
     ListEvents,
+    KeyRef,
     ListKeys,
     PreviewPayload,
     ListNotifications,
+    NotificationRef,
     Publish,
     PublishBatch,
     RevokeKey,

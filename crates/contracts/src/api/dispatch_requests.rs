@@ -14,7 +14,7 @@ use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{enums, event_types, id, ids, interval, optional_id, optional_time};
 use super::payload_format::previewed_payload_format;
-use super::{Page, ResumePoint, Violations};
+use super::{Page, ResumePoint, View, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
@@ -24,7 +24,7 @@ pub const DEFAULT_STATS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MAX_STATS_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// One delivery of an organization: the request of GetDelivery, RetryDelivery and CancelDelivery.
+/// One delivery of an organization: the request of RetryDelivery and CancelDelivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRef {
     /// The organization that owns it.
@@ -53,27 +53,58 @@ macro_rules! only_the_delivery {
     };
 }
 
-only_the_delivery!(GetDeliveryRequest, RetryDeliveryRequest, CancelDeliveryRequest);
+only_the_delivery!(RetryDeliveryRequest, CancelDeliveryRequest);
+
+/// GetDelivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetDelivery {
+    /// The organization that owns it.
+    pub organization_id: OrganizationId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// How much of it.
+    pub view: View,
+}
+
+impl TryFrom<v1::GetDeliveryRequest> for GetDelivery {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetDeliveryRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let delivery_id = violations.check(id("delivery_id", &request.delivery_id));
+        let view = violations.check(View::of::<v1::DeliveryView>(request.view, View::Full));
+        match (organization_id, delivery_id, view) {
+            (Some(organization_id), Some(delivery_id), Some(view)) => {
+                Ok(GetDelivery { organization_id, delivery_id, view })
+            }
+            _ => Err(violations),
+        }
+    }
+}
 
 /// GetAttempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptRef {
+pub struct GetAttempt {
     /// The organization that owns it.
     pub organization_id: OrganizationId,
     /// The attempt.
     pub attempt_id: AttemptId,
+    /// How much of it.
+    pub view: View,
 }
 
-impl TryFrom<v1::GetAttemptRequest> for AttemptRef {
+impl TryFrom<v1::GetAttemptRequest> for GetAttempt {
     type Error = Violations;
 
     fn try_from(request: v1::GetAttemptRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let attempt_id = violations.check(id("attempt_id", &request.attempt_id));
-        match (organization_id, attempt_id) {
-            (Some(organization_id), Some(attempt_id)) => {
-                Ok(AttemptRef { organization_id, attempt_id })
+        let view = violations.check(View::of::<v1::AttemptView>(request.view, View::Full));
+        match (organization_id, attempt_id, view) {
+            (Some(organization_id), Some(attempt_id), Some(view)) => {
+                Ok(GetAttempt { organization_id, attempt_id, view })
             }
             _ => Err(violations),
         }
@@ -99,6 +130,8 @@ pub struct ListDeliveries {
     pub start_time: Option<Timestamp>,
     /// Only deliveries that were scheduled before.
     pub end_time: Option<Timestamp>,
+    /// How much of each.
+    pub view: View,
 }
 
 impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
@@ -114,7 +147,8 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
         let states =
             violations.check_all(enums::<v1::delivery::State, _>("states", &request.states));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, endpoint_ids, event_id, event_types, states, interval) {
+        let view = violations.check(View::of::<v1::DeliveryView>(request.view, View::Basic));
+        match (organization_id, page, endpoint_ids, event_id, event_types, states, interval, view) {
             (
                 Some(organization_id),
                 Some(page),
@@ -123,6 +157,7 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
                 Some(event_types),
                 Some(states),
                 Some((start_time, end_time)),
+                Some(view),
             ) => Ok(ListDeliveries {
                 organization_id,
                 page,
@@ -132,6 +167,7 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
                 states,
                 start_time,
                 end_time,
+                view,
             }),
             _ => Err(violations),
         }
@@ -157,6 +193,8 @@ pub struct ListAttempts {
     pub start_time: Option<Timestamp>,
     /// Only attempts that began before.
     pub end_time: Option<Timestamp>,
+    /// How much of each.
+    pub view: View,
 }
 
 impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
@@ -172,7 +210,17 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
         let outcomes =
             violations.check_all(enums::<v1::attempt::Outcome, _>("outcomes", &request.outcomes));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, endpoint_ids, delivery_id, event_types, outcomes, interval) {
+        let view = violations.check(View::of::<v1::AttemptView>(request.view, View::Basic));
+        match (
+            organization_id,
+            page,
+            endpoint_ids,
+            delivery_id,
+            event_types,
+            outcomes,
+            interval,
+            view,
+        ) {
             (
                 Some(organization_id),
                 Some(page),
@@ -181,6 +229,7 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
                 Some(event_types),
                 Some(outcomes),
                 Some((start_time, end_time)),
+                Some(view),
             ) => Ok(ListAttempts {
                 organization_id,
                 page,
@@ -190,6 +239,7 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
                 outcomes,
                 start_time,
                 end_time,
+                view,
             }),
             _ => Err(violations),
         }
@@ -201,8 +251,8 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
 pub struct WatchDeliveries {
     /// The organization.
     pub organization_id: OrganizationId,
-    /// Only to this endpoint.
-    pub endpoint_id: Option<EndpointId>,
+    /// Only to one of these endpoints. Empty: all.
+    pub endpoint_ids: Vec<EndpointId>,
     /// Where to resume. None: the watch begins now.
     pub resume: Option<ResumePoint>,
 }
@@ -213,14 +263,11 @@ impl TryFrom<v1::WatchDeliveriesRequest> for WatchDeliveries {
     fn try_from(request: v1::WatchDeliveriesRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let endpoint_id = violations.check(optional_id(
-            "endpoint_ids",
-            request.endpoint_ids.first().map_or("", String::as_str),
-        ));
+        let endpoint_ids = violations.check_all(ids("endpoint_ids", &request.endpoint_ids));
         let resume = violations.check(resume_point(&request.resume_token));
-        match (organization_id, endpoint_id, resume) {
-            (Some(organization_id), Some(endpoint_id), Some(resume)) => {
-                Ok(WatchDeliveries { organization_id, endpoint_id, resume })
+        match (organization_id, endpoint_ids, resume) {
+            (Some(organization_id), Some(endpoint_ids), Some(resume)) => {
+                Ok(WatchDeliveries { organization_id, endpoint_ids, resume })
             }
             _ => Err(violations),
         }

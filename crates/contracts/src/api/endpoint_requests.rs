@@ -1,15 +1,18 @@
 //! The checked requests of EndpointService.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::endpoint::{EffectiveEndpointState, check_reason};
+use keeptrusts_webhooks_domain::event_type::{EventType, UnknownEventType};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_ROTATION_OVERLAP, MAX_ROTATION_OVERLAP};
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{enums, id, optional_secret, optional_text};
-use super::{Page, Violations};
+use super::{Page, SortedPage, Violations};
 use crate::time::duration_from_proto;
 use crate::v1;
 
@@ -64,7 +67,7 @@ pub struct ListEndpoints {
     /// The organization.
     pub organization_id: OrganizationId,
     /// The part of the list.
-    pub page: Page<EndpointId>,
+    pub page: SortedPage<EndpointId>,
     /// Only in one of these states. Empty: all.
     pub states: Vec<EffectiveEndpointState>,
     /// Only with this text in the name or the URL, regardless of ASCII case.
@@ -77,7 +80,8 @@ impl TryFrom<v1::ListEndpointsRequest> for ListEndpoints {
     fn try_from(request: v1::ListEndpointsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page = violations.check_all(Page::of(&request, EndpointId::MAX));
+        let page = SortedPage::of::<v1::Endpoint>(&request, &request.order_by, EndpointId::MAX);
+        let page = violations.check_all(page);
         let states =
             violations.check_all(enums::<v1::endpoint::State, _>("states", &request.states));
         let search = violations.check(optional_text("search", request.search));
@@ -186,6 +190,42 @@ fn overlap(overlap: Option<prost_types::Duration>) -> Result<Duration, Violation
 pub struct ListEventTypes {
     /// The organization.
     pub organization_id: OrganizationId,
+    /// The part of the list.
+    pub page: Page<EventTypeCursor>,
+}
+
+/// A place in the list of event types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTypeCursor(Option<EventType>);
+
+impl EventTypeCursor {
+    /// Before the first type.
+    pub const START: EventTypeCursor = EventTypeCursor(None);
+
+    /// After a type.
+    pub fn after(event_type: EventType) -> EventTypeCursor {
+        EventTypeCursor(Some(event_type))
+    }
+
+    /// The types that follow.
+    pub fn rest(self) -> &'static [EventType] {
+        let last = EventType::ALL.iter().position(|event_type| Some(*event_type) == self.0);
+        &EventType::ALL[last.map_or(0, |last| last + 1)..]
+    }
+}
+
+impl fmt::Display for EventTypeCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.map_or("", EventType::name))
+    }
+}
+
+impl FromStr for EventTypeCursor {
+    type Err = UnknownEventType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
+        text.parse().map(EventTypeCursor::after)
+    }
 }
 
 impl TryFrom<v1::ListEventTypesRequest> for ListEventTypes {
@@ -194,6 +234,10 @@ impl TryFrom<v1::ListEventTypesRequest> for ListEventTypes {
     fn try_from(request: v1::ListEventTypesRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        organization_id.map(|organization_id| ListEventTypes { organization_id }).ok_or(violations)
+        let page = violations.check_all(Page::of(&request, EventTypeCursor::START));
+        match (organization_id, page) {
+            (Some(organization_id), Some(page)) => Ok(ListEventTypes { organization_id, page }),
+            _ => Err(violations),
+        }
     }
 }

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::limits::MAX_EVENTS_PER_BATCH;
 use keeptrusts_webhooks_domain::violation::Violation;
 
 use super::fields::{event_type, event_types, id, interval, optional_time};
-use super::{Page, Violations, struct_to_json};
+use super::{Page, View, Violations, struct_to_json};
 use crate::v1;
 
 /// PublishEvent.
@@ -142,24 +142,29 @@ fn organization_of_item(
     Err(Violation::new("organization_id", format!("must be empty, or that of the {whole}")))
 }
 
-/// One event of an organization: the request of GetEvent.
+/// GetEvent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventRef {
+pub struct GetEvent {
     /// The organization that owns it.
     pub organization_id: OrganizationId,
     /// The event.
     pub event_id: EventId,
+    /// How much of it.
+    pub view: View,
 }
 
-impl TryFrom<v1::GetEventRequest> for EventRef {
+impl TryFrom<v1::GetEventRequest> for GetEvent {
     type Error = Violations;
 
     fn try_from(request: v1::GetEventRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let event_id = violations.check(id("event_id", &request.event_id));
-        match (organization_id, event_id) {
-            (Some(organization_id), Some(event_id)) => Ok(EventRef { organization_id, event_id }),
+        let view = violations.check(View::of::<v1::EventView>(request.view, View::Full));
+        match (organization_id, event_id, view) {
+            (Some(organization_id), Some(event_id), Some(view)) => {
+                Ok(GetEvent { organization_id, event_id, view })
+            }
             _ => Err(violations),
         }
     }
@@ -178,6 +183,8 @@ pub struct ListEvents {
     pub start_time: Option<Timestamp>,
     /// Only events that were accepted before.
     pub end_time: Option<Timestamp>,
+    /// How much of each.
+    pub view: View,
 }
 
 impl TryFrom<v1::ListEventsRequest> for ListEvents {
@@ -189,13 +196,15 @@ impl TryFrom<v1::ListEventsRequest> for ListEvents {
         let page = violations.check_all(Page::of(&request, EventId::MAX));
         let event_types = violations.check_all(event_types(&request.event_types));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        match (organization_id, page, event_types, interval) {
+        let view = violations.check(View::of::<v1::EventView>(request.view, View::Basic));
+        match (organization_id, page, event_types, interval, view) {
             (
                 Some(organization_id),
                 Some(page),
                 Some(event_types),
                 Some((start_time, end_time)),
-            ) => Ok(ListEvents { organization_id, page, event_types, start_time, end_time }),
+                Some(view),
+            ) => Ok(ListEvents { organization_id, page, event_types, start_time, end_time, view }),
             _ => Err(violations),
         }
     }

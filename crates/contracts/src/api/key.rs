@@ -10,12 +10,6 @@ use crate::v1;
 
 /// A key with its validity and the time of its last use, which are not stored in the key.
 pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Timestamp>) -> v1::Key {
-    let state = match validity.state {
-        KeyState::Valid => v1::key::State::Valid,
-        KeyState::Expired => v1::key::State::Expired,
-        KeyState::Revoked => v1::key::State::Revoked,
-        KeyState::EndedWithKey => v1::key::State::EndedWithKey,
-    };
     let kind = match key.session {
         Some(_) => v1::key::Kind::Session,
         None => v1::key::Kind::ApiKey,
@@ -33,7 +27,7 @@ pub fn key_message(key: &Key, validity: KeyValidity, last_use_time: Option<Times
             .map(|time| v1::key::Expiration::ExpireTime(timestamp_to_proto(time))),
         revoke_time: key.revoke_time.map(timestamp_to_proto),
         last_use_time: last_use_time.map(timestamp_to_proto),
-        state: state.into(),
+        state: v1::key::State::from(validity.state).into(),
         end_time: validity.end_time.map(timestamp_to_proto),
     }
 }
@@ -90,6 +84,30 @@ impl From<v1::Role> for Option<Role> {
             v1::Role::Publisher => Some(Role::Publisher),
             v1::Role::Viewer => Some(Role::Viewer),
             v1::Role::Platform => Some(Role::Platform),
+        }
+    }
+}
+
+impl From<KeyState> for v1::key::State {
+    fn from(state: KeyState) -> Self {
+        match state {
+            KeyState::Valid => v1::key::State::Valid,
+            KeyState::Expired => v1::key::State::Expired,
+            KeyState::Revoked => v1::key::State::Revoked,
+            KeyState::EndedWithKey => v1::key::State::EndedWithKey,
+        }
+    }
+}
+
+/// None: unspecified.
+impl From<v1::key::State> for Option<KeyState> {
+    fn from(state: v1::key::State) -> Self {
+        match state {
+            v1::key::State::Unspecified => None,
+            v1::key::State::Valid => Some(KeyState::Valid),
+            v1::key::State::Expired => Some(KeyState::Expired),
+            v1::key::State::Revoked => Some(KeyState::Revoked),
+            v1::key::State::EndedWithKey => Some(KeyState::EndedWithKey),
         }
     }
 }

@@ -141,3 +141,16 @@ impl From<&Notification> for v1::Notification {
         }
     }
 }
+
+/// None: unspecified.
+impl From<v1::notification::State> for Option<NotificationState> {
+    fn from(state: v1::notification::State) -> Self {
+        match state {
+            v1::notification::State::Unspecified => None,
+            v1::notification::State::Waiting => Some(NotificationState::Waiting),
+            v1::notification::State::Sent => Some(NotificationState::Sent),
+            v1::notification::State::Failed => Some(NotificationState::Failed),
+            v1::notification::State::Withdrawn => Some(NotificationState::Withdrawn),
+        }
+    }
+}

@@ -3,14 +3,14 @@
 use keeptrusts_webhooks_domain::channel::{ChannelKind, check_recipients, check_subscriptions};
 use keeptrusts_webhooks_domain::endpoint::check_url;
 use keeptrusts_webhooks_domain::ids::{ChannelId, NotificationId, OrganizationId};
-use keeptrusts_webhooks_domain::notification::NotificationType;
+use keeptrusts_webhooks_domain::notification::{NotificationState, NotificationType};
 use keeptrusts_webhooks_domain::payload_format::RoutingKey;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::violation::{EntryViolations, Violation};
 
-use super::fields::{id, known_enum, optional_enum, optional_id};
+use super::fields::{enums, id, ids, known_enum, optional_enum};
 use super::notification::PAGER_DUTY;
-use super::{Page, Violations};
+use super::{Page, SortedPage, Violations};
 use crate::v1;
 use crate::v1::channel::Destination as Message;
 
@@ -254,7 +254,7 @@ pub struct ListChannels {
     /// The organization.
     pub organization_id: OrganizationId,
     /// The part of the list.
-    pub page: Page<ChannelId>,
+    pub page: SortedPage<ChannelId>,
 }
 
 impl TryFrom<v1::ListChannelsRequest> for ListChannels {
@@ -263,9 +263,34 @@ impl TryFrom<v1::ListChannelsRequest> for ListChannels {
     fn try_from(request: v1::ListChannelsRequest) -> Result<Self, Violations> {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
-        let page = Page::of(&request, ChannelId::MAX);
+        let page = SortedPage::of::<v1::Channel>(&request, &request.order_by, ChannelId::MAX);
         match (organization_id, violations.check_all(page)) {
             (Some(organization_id), Some(page)) => Ok(ListChannels { organization_id, page }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// One notification of an organization: the request of GetNotification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationRef {
+    /// The organization that owns it.
+    pub organization_id: OrganizationId,
+    /// The notification.
+    pub notification_id: NotificationId,
+}
+
+impl TryFrom<v1::GetNotificationRequest> for NotificationRef {
+    type Error = Violations;
+
+    fn try_from(request: v1::GetNotificationRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let notification_id = violations.check(id("notification_id", &request.notification_id));
+        match (organization_id, notification_id) {
+            (Some(organization_id), Some(notification_id)) => {
+                Ok(NotificationRef { organization_id, notification_id })
+            }
             _ => Err(violations),
         }
     }
@@ -278,8 +303,10 @@ pub struct ListNotifications {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<NotificationId>,
-    /// Only to this channel.
-    pub channel_id: Option<ChannelId>,
+    /// Only to one of these channels. Empty: all.
+    pub channel_ids: Vec<ChannelId>,
+    /// Only in one of these states. Empty: all.
+    pub states: Vec<NotificationState>,
 }
 
 impl TryFrom<v1::ListNotificationsRequest> for ListNotifications {
@@ -290,13 +317,12 @@ impl TryFrom<v1::ListNotificationsRequest> for ListNotifications {
         let organization_id = violations.check(request.organization_id.parse());
         let page = Page::of(&request, NotificationId::MAX);
         let page = violations.check_all(page);
-        let channel_id = violations.check(optional_id(
-            "channel_ids",
-            request.channel_ids.first().map_or("", String::as_str),
-        ));
-        match (organization_id, page, channel_id) {
-            (Some(organization_id), Some(page), Some(channel_id)) => {
-                Ok(ListNotifications { organization_id, page, channel_id })
+        let channel_ids = violations.check_all(ids("channel_ids", &request.channel_ids));
+        let states =
+            violations.check_all(enums::<v1::notification::State, _>("states", &request.states));
+        match (organization_id, page, channel_ids, states) {
+            (Some(organization_id), Some(page), Some(channel_ids), Some(states)) => {
+                Ok(ListNotifications { organization_id, page, channel_ids, states })
             }
             _ => Err(violations),
         }

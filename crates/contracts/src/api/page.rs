@@ -78,6 +78,7 @@ list_requests!(
     ListChannelsRequest,
     ListDeliveriesRequest,
     ListEndpointsRequest,
+    ListEventTypesRequest,
     ListEventsRequest,
     ListKeysRequest,
     ListNotificationsRequest,
@@ -139,8 +140,7 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
             let limit = (self.size + 1 - items.len()).min(ITEMS_PER_READ);
             let chunk = read(before, limit).await?;
             for (id, item) in chunk.items {
-                // One item is a page, however large, so that a list always goes on.
-                let fits = budget.take(&item) || items.is_empty();
+                let fits = budget.take_item(&item, items.is_empty());
                 if items.len() == self.size || !fits {
                     return Ok((items, self.token(before)));
                 }
@@ -159,10 +159,27 @@ impl<Id: Copy + Display + FromStr> Page<Id> {
         Ok((items, String::new()))
     }
 
+    /// The first page that a request in another order asks for, and what the token of the previous page
+    /// says, if the request has one.
+    pub(super) fn of_other_order(
+        request: &impl ListRequest,
+        first: Id,
+    ) -> Result<(Self, Option<Vec<u8>>), Vec<Violation>> {
+        let list = digest(request);
+        match (size(request.page_size()), payload(request.page_token(), list)) {
+            (Ok(size), Ok(payload)) => Ok((Page { before: first, size, list }, payload)),
+            (size, payload) => Err(size.err().into_iter().chain(payload.err()).collect()),
+        }
+    }
+
     /// The token of the page that begins below an id.
     fn token(&self, before: Id) -> String {
-        let id = before.to_string();
-        URL_SAFE_NO_PAD.encode([self.list.as_slice(), id.as_bytes()].concat())
+        self.token_of(before.to_string().as_bytes())
+    }
+
+    /// A token that says this.
+    pub(super) fn token_of(&self, payload: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([self.list.as_slice(), payload].concat())
     }
 }
 
@@ -175,18 +192,23 @@ fn size(page_size: i32) -> Result<usize, Violation> {
 }
 
 fn before<Id: FromStr>(page_token: &str, list: ListDigest, first: Id) -> Result<Id, Violation> {
+    let Some(id) = payload(page_token, list)? else { return Ok(first) };
+    let id = std::str::from_utf8(&id).ok().and_then(|id| id.parse().ok());
+    id.ok_or_else(invalid_page_token)
+}
+
+/// What a token of the list says. None: there is no token.
+fn payload(page_token: &str, list: ListDigest) -> Result<Option<Vec<u8>>, Violation> {
     if page_token.is_empty() {
-        return Ok(first);
+        return Ok(None);
     }
     let bytes = URL_SAFE_NO_PAD.decode(page_token).unwrap_or_default();
-    let (its_list, id) = bytes.split_first_chunk().ok_or_else(invalid_page_token)?;
-    let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
-    let id = id.ok_or_else(invalid_page_token)?;
+    let (its_list, payload) = bytes.split_first_chunk().ok_or_else(invalid_page_token)?;
     if *its_list != list {
-        let description = "is from a list with other filters: send it with the filters of the page that it came with, or send no token to start anew";
+        let description = "is from another list, or from one with other filters or another order: send it with the request of the page that it came with, or send no token to start anew";
         return Err(Violation::new("page_token", description));
     }
-    Ok(id)
+    Ok(Some(payload.to_vec()))
 }
 
 /// The violation of a page token that this list has not issued.

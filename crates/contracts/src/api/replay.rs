@@ -85,3 +85,15 @@ impl From<ReplayState> for v1::replay::State {
         }
     }
 }
+
+/// None: unspecified.
+impl From<v1::replay::State> for Option<ReplayState> {
+    fn from(state: v1::replay::State) -> Self {
+        match state {
+            v1::replay::State::Unspecified => None,
+            v1::replay::State::Running => Some(ReplayState::Running),
+            v1::replay::State::Done => Some(ReplayState::Done),
+            v1::replay::State::Cancelled => Some(ReplayState::Cancelled),
+        }
+    }
+}

@@ -5,10 +5,10 @@ use keeptrusts_webhooks_domain::endpoint_config::check_event_types;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId, OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::limits::{DEFAULT_REPLAY_RATE, MAX_REPLAY_RATE};
-use keeptrusts_webhooks_domain::replay::ReplayScope;
+use keeptrusts_webhooks_domain::replay::{ReplayScope, ReplayState};
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{id, interval, optional_enum, optional_id};
+use super::fields::{enums, id, ids, interval, optional_enum, optional_id};
 use super::{Page, Violations};
 use crate::v1;
 
@@ -152,8 +152,10 @@ pub struct ListReplays {
     pub organization_id: OrganizationId,
     /// The part of the list.
     pub page: Page<ReplayId>,
-    /// Only for this endpoint.
-    pub endpoint_id: Option<EndpointId>,
+    /// Only for one of these endpoints. Empty: all.
+    pub endpoint_ids: Vec<EndpointId>,
+    /// Only in one of these states. Empty: all.
+    pub states: Vec<ReplayState>,
 }
 
 impl TryFrom<v1::ListReplaysRequest> for ListReplays {
@@ -163,13 +165,11 @@ impl TryFrom<v1::ListReplaysRequest> for ListReplays {
         let mut violations = Violations::default();
         let organization_id = violations.check(request.organization_id.parse());
         let page = violations.check_all(Page::of(&request, ReplayId::MAX));
-        let endpoint_id = violations.check(optional_id(
-            "endpoint_ids",
-            request.endpoint_ids.first().map_or("", String::as_str),
-        ));
-        match (organization_id, page, endpoint_id) {
-            (Some(organization_id), Some(page), Some(endpoint_id)) => {
-                Ok(ListReplays { organization_id, page, endpoint_id })
+        let endpoint_ids = violations.check_all(ids("endpoint_ids", &request.endpoint_ids));
+        let states = violations.check_all(enums::<v1::replay::State, _>("states", &request.states));
+        match (organization_id, page, endpoint_ids, states) {
+            (Some(organization_id), Some(page), Some(endpoint_ids), Some(states)) => {
+                Ok(ListReplays { organization_id, page, endpoint_ids, states })
             }
             _ => Err(violations),
         }

@@ -44,6 +44,18 @@ impl ResponseBudget {
     }
 }
 
+impl ResponseBudget {
+    /// Takes the bytes of the next item of a page. The first item always fits, so that a list goes on
+    /// however large it is; if it is too large, nothing else does.
+    pub(super) fn take_item(&mut self, item: &impl Message, is_first: bool) -> bool {
+        let fits = self.take(item);
+        if is_first && !fits {
+            self.left = 0;
+        }
+        fits || is_first
+    }
+}
+
 impl Default for ResponseBudget {
     fn default() -> ResponseBudget {
         ResponseBudget::new()

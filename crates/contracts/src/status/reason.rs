@@ -53,6 +53,8 @@ reasons! {
     ReplayEnded "REPLAY_ENDED";
     /// The delivery has ended, so there is nothing to cancel.
     DeliveryEnded "DELIVERY_ENDED";
+    /// The organization has no such notification.
+    NotificationNotFound "NOTIFICATION_NOT_FOUND";
     /// The event's body is no longer kept, so there is nothing to send.
     BodyExpired "BODY_EXPIRED";
     /// The organization's data was erased, and it cannot have secrets any more.
@@ -95,6 +97,8 @@ reasons! {
     DatabaseUnavailable "DATABASE_UNAVAILABLE";
     /// The keys of the issuer of web tokens cannot be fetched.
     IssuerUnavailable "ISSUER_UNAVAILABLE";
+    /// The list has too many rows to be sorted.
+    TooManyToSort "TOO_MANY_TO_SORT";
     /// Too much work is waiting.
     Overloaded "OVERLOADED";
     /// The organization, caller or address has as many requests in flight as it may have.
@@ -136,6 +140,8 @@ pub enum Resource {
     Replay,
     /// A notification channel.
     Channel,
+    /// A notification.
+    Notification,
 }
 
 /// A kind of resource whose id may be made by the caller who creates it.
@@ -158,6 +164,7 @@ impl Resource {
             Resource::Key => "key",
             Resource::Replay => "replay",
             Resource::Channel => "channel",
+            Resource::Notification => "notification",
         }
     }
 
@@ -175,6 +182,7 @@ impl Resource {
             Resource::Key => Reason::KeyNotFound,
             Resource::Replay => Reason::ReplayNotFound,
             Resource::Channel => Reason::ChannelNotFound,
+            Resource::Notification => Reason::NotificationNotFound,
         }
     }
 }

@@ -25,6 +25,14 @@ pub(super) const LIMITS: &[(&str, &str, usize)] = &[
     ("ListAttemptsRequest", "outcomes", MAX_FILTER_VALUES),
     ("ListEventsRequest", "event_types", MAX_FILTER_VALUES),
     ("WatchEventsRequest", "event_types", MAX_FILTER_VALUES),
+    ("ListAuditEntriesRequest", "actions", MAX_FILTER_VALUES),
+    ("ListAuditEntriesRequest", "endpoint_ids", MAX_FILTER_VALUES),
+    ("ListKeysRequest", "states", MAX_FILTER_VALUES),
+    ("ListNotificationsRequest", "channel_ids", MAX_FILTER_VALUES),
+    ("ListNotificationsRequest", "states", MAX_FILTER_VALUES),
+    ("ListReplaysRequest", "endpoint_ids", MAX_FILTER_VALUES),
+    ("ListReplaysRequest", "states", MAX_FILTER_VALUES),
+    ("WatchDeliveriesRequest", "endpoint_ids", MAX_FILTER_VALUES),
 ];
 
 pub(super) fn of(message: &str, field: &str) -> Option<usize> {

@@ -1,8 +1,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_contracts::api::{
-    DeliveryRef, EndpointRef, GetEndpointStats, ListAttempts, ListDeliveries, ResumePoint,
-    WatchDeliveries, WatchEvents,
+    DeliveryRef, EndpointRef, GetDelivery, GetEndpointStats, ListAttempts, ListDeliveries,
+    ListReplays, ResumePoint, View, WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
@@ -158,5 +158,61 @@ fn watched_events_have_types_a_format_and_a_place_to_resume() {
     assert_eq!(
         wrong_fields(WatchEvents::try_from(wrong)),
         ["organization_id", "event_types[0]", "payload_template", "resume_token"]
+    );
+}
+
+#[test]
+fn a_view_is_full_for_one_and_basic_in_a_list_unless_the_request_says_otherwise() {
+    use v1::DeliveryView as Message;
+    let one = |view: i32| {
+        GetDelivery::try_from(v1::GetDeliveryRequest {
+            organization_id: "default".to_owned(),
+            delivery_id: delivery_id().to_string(),
+            view,
+        })
+    };
+    let list = |view: i32| {
+        let organization_id = "default".to_owned();
+        let request = v1::ListDeliveriesRequest { organization_id, view, ..Default::default() };
+        ListDeliveries::try_from(request)
+    };
+    for (view, of_one, of_list) in [
+        (Message::Unspecified, View::Full, View::Basic),
+        (Message::Basic, View::Basic, View::Basic),
+        (Message::Full, View::Full, View::Full),
+    ] {
+        assert_eq!(one(view.into()).map(|request| request.view), Ok(of_one), "{view:?}");
+        assert_eq!(list(view.into()).map(|request| request.view), Ok(of_list), "{view:?}");
+    }
+    assert_eq!(wrong_fields(one(3)), ["view"]);
+    assert_eq!(wrong_fields(list(-1)), ["view"]);
+}
+
+#[test]
+fn a_wrong_value_of_a_filter_is_named_by_its_index_and_repeated_ones_do_no_harm() {
+    let organization_id = "default".to_owned();
+    let endpoint = endpoint_id().to_string();
+    let watch = v1::WatchDeliveriesRequest {
+        organization_id: organization_id.clone(),
+        endpoint_ids: vec![endpoint.clone(), endpoint.clone()],
+        ..Default::default()
+    };
+    let watch = WatchDeliveries::try_from(watch).expect("right");
+    assert_eq!(watch.endpoint_ids, [endpoint_id(), endpoint_id()]);
+    let wrong = v1::WatchDeliveriesRequest {
+        organization_id: organization_id.clone(),
+        endpoint_ids: vec![endpoint.clone(), "evt_1".to_owned()],
+        ..Default::default()
+    };
+    assert_eq!(wrong_fields(WatchDeliveries::try_from(wrong)), ["endpoint_ids[1]"]);
+    let replays = v1::ListReplaysRequest {
+        organization_id,
+        endpoint_ids: vec![endpoint, String::new()],
+        states: vec![1, 0, 99],
+        ..Default::default()
+    };
+    assert_eq!(
+        wrong_fields(ListReplays::try_from(replays)),
+        ["endpoint_ids[1]", "states[1]", "states[2]"]
     );
 }

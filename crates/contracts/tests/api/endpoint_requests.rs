@@ -7,7 +7,6 @@ use keeptrusts_webhooks_contracts::api::{
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::EffectiveEndpointState;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::ids::EndpointId;
 use prost_types::FieldMask;
 
 use crate::{endpoint_id, wrong_fields};
@@ -266,7 +265,6 @@ fn lists_are_filtered_and_cut_into_pages() {
         ..Default::default()
     };
     let list = ListEndpoints::try_from(request.clone()).expect("right");
-    assert_eq!((list.page.size, list.page.before), (50, EndpointId::MAX));
     assert_eq!(list.states, [EffectiveEndpointState::Degraded]);
     assert_eq!(list.search.as_deref(), Some("siem"));
 
@@ -278,8 +276,13 @@ fn lists_are_filtered_and_cut_into_pages() {
         ..request
     };
     assert_eq!(
-        wrong_fields(ListEndpoints::try_from(wrong)),
+        wrong_fields(ListEndpoints::try_from(wrong.clone())),
         ["page_size", "page_token", "states[0]", "search"]
+    );
+    let wrong = v1::ListEndpointsRequest { order_by: "name".to_owned(), ..wrong };
+    assert_eq!(
+        wrong_fields(ListEndpoints::try_from(wrong)),
+        ["order_by", "page_size", "page_token", "states[0]", "search"]
     );
     let all = v1::ListEndpointsRequest { organization_id: "a".to_owned(), ..Default::default() };
     let all = ListEndpoints::try_from(all).expect("right");

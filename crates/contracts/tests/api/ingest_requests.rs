@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use keeptrusts_webhooks_contracts::api::{EventRef, ListEvents, Publish, PublishBatch};
+use keeptrusts_webhooks_contracts::api::{GetEvent, ListEvents, Publish, PublishBatch};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::publish_event_request::Payload;
 use keeptrusts_webhooks_domain::event_type::EventType;
@@ -170,7 +170,7 @@ fn events_are_looked_up_and_listed() {
         event_id: event_id().to_string(),
         ..Default::default()
     };
-    assert_eq!(EventRef::try_from(get).map(|named| named.event_id), Ok(event_id()));
+    assert_eq!(GetEvent::try_from(get).map(|named| named.event_id), Ok(event_id()));
     let list = v1::ListEventsRequest {
         organization_id: "default".to_owned(),
         event_types: vec!["webhook.test".to_owned()],

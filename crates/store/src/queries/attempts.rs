@@ -2,7 +2,7 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Attempt;
-use keeptrusts_webhooks_domain::ids::{AttemptId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Shard;
 
 use super::filters::AttemptFilter;
@@ -52,6 +52,27 @@ impl dyn Store + '_ {
             |before, least| listed(organization, filter, (before, least)),
         )
         .await
+    }
+
+    /// The attempts of these deliveries, oldest first. They should be few together: nothing else limits
+    /// how many rows are read but `limit`.
+    pub async fn attempts_of_deliveries(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        deliveries: &[DeliveryId],
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        if deliveries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let attempts = Selection::new()
+            .by_index("attempts_delivery")
+            .equal("organization_id", organization)
+            .one_of("delivery_id", deliveries.iter().map(Cell::shown))
+            .ascending(&["attempt_id"])
+            .limit(limit);
+        self.selected(shard, attempts).await
     }
 
     /// Counts of an endpoint's attempts, from an hour on.

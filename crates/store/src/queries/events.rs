@@ -11,7 +11,7 @@ use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::log::projection::MissedEvent;
 use crate::store::Store;
-use crate::tables::Cell;
+use crate::tables::{Cell, with_owner};
 
 impl dyn Store + '_ {
     pub async fn event(
@@ -21,6 +21,16 @@ impl dyn Store + '_ {
         id: EventId,
     ) -> Result<Option<Event>, StoreError> {
         self.row(shard, (organization.clone(), id)).await
+    }
+
+    /// Events by id, as far as they exist.
+    pub async fn events(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        ids: &[EventId],
+    ) -> Result<Vec<Event>, StoreError> {
+        self.rows(shard, &with_owner(organization, ids)).await
     }
 
     /// Events, newest first, with ids below `before`: up to `limit` of the next

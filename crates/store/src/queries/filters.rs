@@ -7,7 +7,9 @@ use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EndpointState;
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::ids::{ChannelId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::notification::NotificationState;
+use keeptrusts_webhooks_domain::replay::ReplayState;
 use ulid::Ulid;
 
 use super::state_filter::StateFilter;
@@ -123,12 +125,26 @@ pub struct AttemptFilter {
 /// Filters records of the audit trail.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    pub action: Option<AuditAction>,
+    pub actions: AnyOf<AuditAction>,
     pub actor: Option<String>,
-    /// The endpoint that they are about, or a delivery to it.
-    pub endpoint_id: Option<EndpointId>,
+    /// The endpoints that they are about, or that the deliveries are to.
+    pub endpoint_ids: AnyOf<EndpointId>,
     /// When they were recorded.
     pub recorded: Interval,
+}
+
+/// Filters replays.
+#[derive(Debug, Clone, Default)]
+pub struct ReplayFilter {
+    pub endpoint_ids: AnyOf<EndpointId>,
+    pub states: AnyOf<ReplayState>,
+}
+
+/// Filters notifications.
+#[derive(Debug, Clone, Default)]
+pub struct NotificationFilter {
+    pub channel_ids: AnyOf<ChannelId>,
+    pub states: AnyOf<NotificationState>,
 }
 
 /// Filters keys.
@@ -170,24 +186,42 @@ impl AttemptFilter {
 impl AuditFilter {
     /// How many records of the trail are examined to find up to `limit` that match. None: all match.
     pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
-        let AuditFilter { action, actor, endpoint_id, recorded } = self;
+        let AuditFilter { actions, actor, endpoint_ids, recorded } = self;
         let passes_over =
-            action.is_some() || actor.is_some() || endpoint_id.is_some() || recorded.is_bounded();
+            !actions.is_all() || actor.is_some() || !endpoint_ids.is_all() || recorded.is_bounded();
         passes_over.then_some(limit.max(ROWS_EXAMINED))
     }
 }
 
-/// All rows of an endpoint belong to one organization. If that is another one, nothing matches, and
-/// examining some of them has to show it. Those of several endpoints lie among all others.
-fn examined_rows(
+impl ReplayFilter {
+    /// How many replays are examined to find up to `limit` that match. None: all match.
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
+        let ReplayFilter { endpoint_ids, states } = self;
+        let passes_over = !endpoint_ids.is_all() || !states.is_all();
+        passes_over.then_some(limit.max(ROWS_EXAMINED))
+    }
+}
+
+impl NotificationFilter {
+    /// How many rows of the index are examined to find up to `limit` that match. None: all match.
+    pub(crate) fn examined_rows(&self, limit: usize) -> Option<usize> {
+        let NotificationFilter { channel_ids, states } = self;
+        examined_rows(false, !states.is_all(), channel_ids, limit)
+    }
+}
+
+/// All rows of an owner, an endpoint or a channel, belong to one organization. If that is another one,
+/// nothing matches, and examining some of them has to show it. Those of several owners lie among all
+/// others.
+fn examined_rows<Owner>(
     is_narrow: bool,
     passes_over: bool,
-    endpoints: &AnyOf<EndpointId>,
+    owners: &AnyOf<Owner>,
     limit: usize,
 ) -> Option<usize> {
-    let of_endpoint = endpoints.only().is_some();
-    let of_several = !endpoints.is_all() && !of_endpoint;
-    match (is_narrow, passes_over || of_several, of_endpoint) {
+    let of_one = owners.only().is_some();
+    let of_several = !owners.is_all() && !of_one;
+    match (is_narrow, passes_over || of_several, of_one) {
         (true, ..) | (false, false, false) => None,
         (false, true, _) => Some(limit.max(ROWS_EXAMINED)),
         (false, false, true) => Some(limit.max(1)),

@@ -39,8 +39,12 @@ impl dyn Store + '_ {
         before: KeyId,
         limit: usize,
     ) -> Result<Vec<Key>, StoreError> {
+        let index = match filter.sessions {
+            Some(_) => "keys_kind",
+            None => "keys_organization",
+        };
         let keys = Selection::new()
-            .by_index("keys_organization")
+            .by_index(index)
             .equal("organization_id", organization)
             .less("key_id", before)
             .equal_if("is_session", filter.sessions)

@@ -26,7 +26,7 @@ pub(crate) mod walk;
 
 pub use filters::{
     AnyOf, AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval,
-    KeyFilter,
+    KeyFilter, NotificationFilter, ReplayFilter,
 };
 pub use list_page::ListPage;
 pub use selection::Extreme;

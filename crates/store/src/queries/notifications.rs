@@ -8,11 +8,14 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
+use super::filters::{Interval, NotificationFilter};
+use super::list_page::ListPage;
 use super::selection::{Comparison, Extreme, Fixed, Selection};
+use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::log::rows::EndpointIncident;
 use crate::store::Store;
-use crate::tables::{parse, time};
+use crate::tables::{Cell, parse, time};
 
 impl dyn Store + '_ {
     pub async fn notification(
@@ -24,26 +27,34 @@ impl dyn Store + '_ {
         self.row(shard, (organization.clone(), id)).await
     }
 
-    /// Notifications of all channels or of one, newest first, with ids below `before`.
+    /// Notifications, newest first, with ids below `before`. As with [events](Self::list_events), a
+    /// limited number is examined: of the channel only, if the filter names one.
     pub async fn list_notifications(
         &self,
         shard: Shard,
         organization: &OrganizationId,
-        channel: Option<ChannelId>,
+        filter: &NotificationFilter,
         before: NotificationId,
         limit: usize,
-    ) -> Result<Vec<Notification>, StoreError> {
-        let rows = match channel {
-            Some(_) => Selection::new().by_index("notifications_channel"),
-            None => Selection::new(),
+    ) -> Result<ListPage<Notification, NotificationId>, StoreError> {
+        let list = List {
+            interval: Interval::default(),
+            before: before.ulid(),
+            examined_rows: filter.examined_rows(limit),
+            limit,
+            id: "notification_id",
+            id_of: |row: &Notification| row.id,
+            make_id: NotificationId::new,
         };
-        let rows = rows
-            .equal("organization_id", organization)
-            .less("notification_id", before)
-            .equal_if("channel_id", channel)
-            .descending(&["notification_id"])
-            .limit(limit);
-        self.selected(shard, rows).await
+        walk::list(
+            self,
+            shard,
+            organization,
+            list,
+            |before, _| walk(organization, filter.channel_ids.only().copied(), before),
+            |before, least| listed(organization, filter, (before, least)),
+        )
+        .await
     }
 
     /// Notifications that wait to be sent to a channel, the earliest first.
@@ -139,6 +150,38 @@ impl dyn Store + '_ {
             });
         Ok(sent.collect())
     }
+}
+
+/// The ids of a channel's notifications below `before`, or of all of an organization's.
+fn walk(
+    organization: &OrganizationId,
+    channel: Option<ChannelId>,
+    before: NotificationId,
+) -> Selection<Notification> {
+    let rows = Selection::new().columns(&["organization_id", "notification_id"]);
+    let rows = match channel {
+        Some(channel) => rows.by_index("notifications_channel").equal("channel_id", channel),
+        None => rows.equal("organization_id", organization),
+    };
+    rows.less("notification_id", before).descending(&["notification_id"])
+}
+
+fn listed(
+    organization: &OrganizationId,
+    filter: &NotificationFilter,
+    (before, least): (NotificationId, Option<NotificationId>),
+) -> Selection<Notification> {
+    let NotificationFilter { channel_ids, states } = filter;
+    let rows = match channel_ids.only() {
+        Some(_) => Selection::new().by_index("notifications_channel"),
+        None => Selection::new(),
+    };
+    rows.equal("organization_id", organization)
+        .less("notification_id", before)
+        .at_least_if("notification_id", least)
+        .one_of("channel_id", channel_ids.iter().map(Cell::shown))
+        .one_of("state", states.iter().map(|state| state.name().into()))
+        .descending(&["notification_id"])
 }
 
 fn waiting() -> Selection<Notification> {

@@ -15,6 +15,7 @@ impl Entity for Notification {
             Column::text("notification_id", |row| Cell::shown(row.id)).key(),
             Column::text("channel_id", |row| Cell::shown(row.new.channel_id)).kept(),
             Column::text("type", |row| row.new.notification_type.name().into()).kept(),
+            Column::text("state", |row| row.state.name().into()).for_searching(),
             Column::integer("due_time", |row| row.due_time.into()),
             Column::integer("end_time", |row| row.end_time.into()),
             Column::integer("cause", |row| row.cause.into()),

@@ -205,8 +205,7 @@ pub(crate) async fn revoke(visit: Visit, Path(id): Path<String>, fields: Fields)
 }
 
 async fn find(visit: &Visit, id: &str) -> Result<KeyRow, ErrorPage> {
-    let key = visit.organization().key(id).await?.ok_or(ErrorPage::NotFound)?;
-    Ok(KeyRow::of(key))
+    Ok(KeyRow::of(visit.organization().key(id).await?))
 }
 
 #[cfg(test)]

@@ -9,10 +9,6 @@ use tonic::Status;
 use super::{OrganizationClient, PageRef, Services, with_credentials};
 use crate::credentials::Credentials;
 
-/// Pages of a thousand keys that are read to find one by its id.
-const MAX_PAGES_LOOKED_THROUGH: usize = 10;
-const MAX_PAGE_SIZE: i32 = 1_000;
-
 impl Services {
     /// The owner of a token.
     pub(crate) async fn who_am_i(
@@ -61,21 +57,11 @@ impl OrganizationClient {
         Ok(client.list_keys(self.with_credentials(request)).await?.into_inner())
     }
 
-    /// A key or session by its id. None: the organization has none with it.
-    pub(crate) async fn key(&self, id: &str) -> Result<Option<v1::Key>, Status> {
-        let mut token = String::new();
-        for _ in 0..MAX_PAGES_LOOKED_THROUGH {
-            let page = PageRef { size: MAX_PAGE_SIZE, token: &token };
-            let listed = self.keys(page, v1::key::Kind::Unspecified).await?;
-            if let Some(key) = listed.keys.into_iter().find(|key| key.id == id) {
-                return Ok(Some(key));
-            }
-            if listed.next_page_token.is_empty() {
-                break;
-            }
-            token = listed.next_page_token;
-        }
-        Ok(None)
+    pub(crate) async fn key(&self, id: &str) -> Result<v1::Key, Status> {
+        let request = v1::GetKeyRequest { organization_id: self.id.clone(), key_id: id.to_owned() };
+        let mut client = self.services.access.clone();
+        let answer = client.get_key(self.with_credentials(request)).await?.into_inner();
+        Ok(answer.key.unwrap_or_default())
     }
 
     /// Creates a key. Without a `life` it is valid for ever.

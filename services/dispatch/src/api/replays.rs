@@ -26,6 +26,7 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
+use keeptrusts_webhooks_store::queries::{ListPage, ReplayFilter};
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower, new_ulid};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -101,14 +102,15 @@ impl DispatchApi {
         &self,
         request: ListReplays,
     ) -> Result<v1::ListReplaysResponse, Status> {
-        let ListReplays { organization_id, page, endpoint_id } = request;
+        let ListReplays { organization_id, page, endpoint_ids, states } = request;
+        let filter = &ReplayFilter { endpoint_ids: endpoint_ids.into(), states: states.into() };
         let (store, shard) = (self.log.store(), self.log.shard_of(&organization_id));
         let organization = &organization_id;
         let read = |before, limit| async move {
-            let replays = store.list_replays(shard, organization, endpoint_id, before, limit).await;
-            let replays = replays.map_err(database_errors::query_failed)?;
-            let things = replays.iter().map(|replay| (replay.id, replay.into())).collect();
-            Ok(ListChunk::of_all(things, limit))
+            let page = store.list_replays(shard, organization, filter, before, limit).await;
+            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
+            let things = rows.iter().map(|replay| (replay.id, replay.into())).collect();
+            Ok(ListChunk { items: things, next })
         };
         let turn = long_reads::acquire(&self.log, organization);
         let (replays, next_page_token) = page.fill(turn, read).await?;

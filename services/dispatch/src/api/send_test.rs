@@ -36,11 +36,11 @@ impl DispatchApi {
         }
         let delivery = self.delivery(organization, id).await?;
         // Its first one: somebody may have retried the test since.
-        let attempts = self.attempts_of(&delivery).await?;
-        let attempt = attempts.into_iter().next();
+        let shown = self.delivery_with_attempts(&delivery).await?;
+        let attempt = shown.attempts.first().cloned();
         // A test that was cancelled (its endpoint was deleted meanwhile) has no attempt.
         attempt.as_ref().ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
-        let delivery = Some(self.message_after_change(&delivery).await);
+        let delivery = Some(v1::Delivery { attempts: Vec::new(), ..shown });
         Ok(v1::SendTestResponse { delivery, attempt, duplicate })
     }
 

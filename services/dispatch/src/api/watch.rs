@@ -23,7 +23,8 @@ pub(super) type DeliveryStream =
 struct DeliveryWatcher {
     follower: OrganizationFollower,
     changes: Arc<OrganizationChanges>,
-    endpoint_id: Option<EndpointId>,
+    /// Empty: all.
+    endpoint_ids: Vec<EndpointId>,
     /// The changes that are still to be sent, of the records that were read last.
     pending: VecDeque<(Arc<[Change]>, usize)>,
 }
@@ -31,12 +32,12 @@ struct DeliveryWatcher {
 impl DispatchApi {
     /// INVALID_ARGUMENT: the organization has no record to resume at.
     pub(super) async fn watch(&self, request: WatchDeliveries) -> Result<DeliveryStream, Status> {
-        let WatchDeliveries { organization_id: organization, endpoint_id, resume } = request;
+        let WatchDeliveries { organization_id: organization, endpoint_ids, resume } = request;
         let shard = self.log.shard_of(&organization);
         let after = self.watch_after(&organization, resume).await?;
         let follower = self.log.follow_organization(shard, &organization, after);
         let changes = self.watched.changes(&self.log, &organization);
-        let watcher = DeliveryWatcher { follower, changes, endpoint_id, pending: VecDeque::new() };
+        let watcher = DeliveryWatcher { follower, changes, endpoint_ids, pending: VecDeque::new() };
         // The server ends the stream with an error at a shutdown: if the stream just ended here,
         // the client would take it for complete. After an error the client has the last change's
         // token, and can resume there.
@@ -62,7 +63,7 @@ impl DeliveryWatcher {
             let own = self.follower.next().await?;
             for changes in self.changes.of(&own).await? {
                 let wanted = |change: &Change| {
-                    self.endpoint_id.is_none_or(|wanted| wanted == change.endpoint_id)
+                    self.endpoint_ids.is_empty() || self.endpoint_ids.contains(&change.endpoint_id)
                 };
                 let wanted = (0..changes.len()).filter(|at| wanted(&changes[*at]));
                 self.pending.extend(wanted.map(|at| (Arc::clone(&changes), at)));

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
+use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::EffectiveDeliveryState;
 use keeptrusts_webhooks_domain::endpoint::EffectiveEndpointState;
 use keeptrusts_webhooks_domain::ids::{
@@ -17,7 +18,8 @@ use keeptrusts_webhooks_domain::ids::{
 };
 use keeptrusts_webhooks_domain::key::TokenDigest;
 use keeptrusts_webhooks_domain::log::Position;
-use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection};
+use keeptrusts_webhooks_domain::notification::NotificationState;
+use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplayScope, ReplaySelection, ReplayState};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -27,7 +29,8 @@ use crate::log::operation::BodyId;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
 use crate::queries::{
-    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter, StateFilter,
+    AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    NotificationFilter, ReplayFilter, StateFilter,
 };
 use crate::store::{DueKey, Store};
 use crate::testing::conformance::given::{SHARD, create_endpoint, replay_selection};
@@ -106,11 +109,12 @@ const FILL: &str = r"
     INSERT INTO channels (shard, organization_id, channel_id, document_version, document)
     SELECT 0, pg_temp.org(i), pg_temp.id('chn', i), 1, $document$CHANNEL$document$
     FROM generate_series(1, 2000) AS i;
-    INSERT INTO notifications (shard, organization_id, notification_id, channel_id, type, due_time,
+    INSERT INTO notifications (shard, organization_id, notification_id, channel_id, type, state, due_time,
                                end_time, cause, attempt_start_time, attempt_recipients,
                                document_version, document)
     SELECT 0, pg_temp.org(i), pg_temp.id('ntf', i), pg_temp.id('chn', i % 200),
-           'delivery_exhausted', CASE WHEN i % 200 < 20 THEN i END,
+           'delivery_exhausted', CASE WHEN i % 200 < 20 THEN 'waiting' ELSE 'sent' END,
+           CASE WHEN i % 200 < 20 THEN i END,
            CASE WHEN i % 200 >= 20 THEN i END, i, i, 1, 1, $document$NOTIFICATION$document$
     FROM generate_series(1, 20000) AS i;
     INSERT INTO incidents (shard, organization_id, channel_id, endpoint_id, opened, closing, closed)
@@ -414,6 +418,14 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         })
         .await;
     filled
+        .expect("attempts_of_deliveries", &[("attempts_delivery", 2)], async |store| {
+            let other = format!("dlv_{:0>26}", 47).parse().expect("an id");
+            let ids = [row_27("dlv"), other];
+            let list = store.attempts_of_deliveries(SHARD, &us, &ids, LIMIT).await;
+            assert_eq!(list.expect("reads").len(), 2);
+        })
+        .await;
+    filled
         .expect("attempt_counts", &[("attempt_counts_pkey", 11)], async |store| {
             let from_hour = micros(90 * 3_600_000_000);
             let counts = store.attempt_counts(SHARD, endpoint, from_hour).await;
@@ -427,6 +439,15 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
             let page =
                 store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
             assert_eq!(page.expect("reads").rows.len(), LIMIT);
+        })
+        .await;
+    filled
+        .expect("list_audit_records of actions", &[("records_audit", 200)], async |store| {
+            let actions = vec![AuditAction::KeyCreated, AuditAction::KeyRevoked];
+            let filter = AuditFilter { actions: actions.into(), ..Default::default() };
+            let page =
+                store.list_audit_records(SHARD, &us, &filter, Position(i64::MAX), LIMIT).await;
+            assert_eq!(page.expect("reads").rows.len(), 0);
         })
         .await;
     filled
@@ -445,9 +466,18 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         })
         .await;
     filled
-        .expect("list_replays", &[("replays_pkey", 10)], async |store| {
-            let list = store.list_replays(SHARD, &us, None, ReplayId::MAX, LIMIT).await;
+        .expect("list_keys of a kind", &[("keys_kind", 10)], async |store| {
+            let filter = KeyFilter { sessions: Some(true) };
+            let list = store.list_keys(&us, filter, KeyId::MAX, LIMIT).await;
             assert_eq!(list.expect("reads").len(), LIMIT);
+        })
+        .await;
+    filled
+        .expect("list_replays", &[("replays_pkey", 10)], async |store| {
+            let list = store
+                .list_replays(SHARD, &us, &ReplayFilter::default(), ReplayId::MAX, LIMIT)
+                .await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled
@@ -458,9 +488,18 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .await;
     // There are few replays, and so no index by endpoint.
     filled
-        .expect("list_replays of an endpoint", &[("replays_pkey", 200)], async |store| {
-            let list = store.list_replays(SHARD, &us, Some(endpoint), ReplayId::MAX, LIMIT).await;
-            assert_eq!(list.expect("reads").len(), LIMIT);
+        .expect("list_replays of an endpoint", &[("replays_pkey", 400)], async |store| {
+            let filter = ReplayFilter { endpoint_ids: Some(endpoint).into(), ..Default::default() };
+            let list = store.list_replays(SHARD, &us, &filter, ReplayId::MAX, LIMIT).await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
+        })
+        .await;
+    filled
+        .expect("list_replays of a state", &[("replays_pkey", 400)], async |store| {
+            let states = vec![ReplayState::Cancelled, ReplayState::Running];
+            let filter = ReplayFilter { states: states.into(), ..Default::default() };
+            let list = store.list_replays(SHARD, &us, &filter, ReplayId::MAX, LIMIT).await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
         })
         .await;
     filled
@@ -484,20 +523,42 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
         .await;
     filled
         .expect("list_notifications", &[("notifications_pkey", 10)], async |store| {
-            let list = store.list_notifications(SHARD, &us, None, NotificationId::MAX, LIMIT).await;
-            assert_eq!(list.expect("reads").len(), LIMIT);
+            let list = store
+                .list_notifications(
+                    SHARD,
+                    &us,
+                    &NotificationFilter::default(),
+                    NotificationId::MAX,
+                    LIMIT,
+                )
+                .await;
+            assert_eq!(list.expect("reads").rows.len(), LIMIT);
         })
         .await;
+    // Its last row is looked up first.
     filled
         .expect(
             "list_notifications of a channel",
-            &[("notifications_channel", 10)],
+            &[("notifications_channel", 20)],
             async |store| {
+                let channel_ids = Some(channel).into();
+                let filter = NotificationFilter { channel_ids, ..Default::default() };
                 let before = NotificationId::MAX;
-                let list = store.list_notifications(SHARD, &us, Some(channel), before, LIMIT).await;
-                assert_eq!(list.expect("reads").len(), LIMIT);
+                let list = store.list_notifications(SHARD, &us, &filter, before, LIMIT).await;
+                assert_eq!(list.expect("reads").rows.len(), LIMIT);
             },
         )
+        .await;
+    filled
+        .expect("list_notifications of a state", &[("notifications_pkey", 2_000)], async |store| {
+            let filter = NotificationFilter {
+                states: Some(NotificationState::Withdrawn).into(),
+                ..Default::default()
+            };
+            let before = NotificationId::MAX;
+            let list = store.list_notifications(SHARD, &us, &filter, before, LIMIT).await;
+            assert_eq!(list.expect("reads").rows.len(), 0);
+        })
         .await;
     filled
         .expect("waiting_notifications", &[("notifications_due", 10)], async |store| {

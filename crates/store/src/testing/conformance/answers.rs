@@ -14,7 +14,7 @@ use super::fixture::read_all;
 use super::given::{SHARD, organization, other_organization, replay_selection};
 use crate::log::operation::BodyId;
 use crate::queries::selection::Selection;
-use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter};
+use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, ReplayFilter};
 use crate::store::{DueKey, Store};
 
 const ALL: usize = 1_000_000;
@@ -72,8 +72,10 @@ impl Answers {
                 format!("requests of {whose}"),
                 store.selected(SHARD, requests).await.expect("reads"),
             );
-            let rows = store.list_replays(SHARD, &whose, None, ReplayId::MAX, ALL).await;
-            for replay in rows.expect("reads") {
+            let rows = store
+                .list_replays(SHARD, &whose, &ReplayFilter::default(), ReplayId::MAX, ALL)
+                .await;
+            for replay in rows.expect("reads").rows {
                 answers.add_replay(store, &replay).await;
             }
         }

@@ -1,10 +1,12 @@
 //! Filters: every column alone, and any two together.
 
+use std::collections::BTreeSet;
+
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::endpoint::{DisableCause, EffectiveEndpointState};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::EndpointFact;
-use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId};
+use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId, OrganizationId};
 
 use super::Fixture;
 use super::given::*;
@@ -134,6 +136,27 @@ pub(crate) async fn lists_are_filtered_by_several_values_of_a_column(fixture: Fi
         types.contains(&story.event_type).then_some(story.event).into_iter().collect()
     });
     assert_eq!(found, expected);
+    let ids = [one.event, other.event, EventId::MAX];
+    let found = store.events(SHARD, &us, &ids).await.expect("reads");
+    let found: BTreeSet<_> = found.iter().map(|event| event.id).collect();
+    assert_eq!(found, BTreeSet::from([one.event, other.event]));
+
+    let ids = [one.delivery, other.delivery, DeliveryId::MAX];
+    let expected = listed(&stories, |story| {
+        let matches = ids.contains(&story.delivery);
+        story.attempts.iter().filter(|_| matches).map(|(id, _)| *id).collect()
+    });
+    let of_both = async |whose: &OrganizationId, limit| {
+        let found = store.attempts_of_deliveries(SHARD, whose, &ids, limit).await.expect("reads");
+        found.iter().map(|attempt| attempt.details.id).collect::<Vec<_>>()
+    };
+    let oldest_first: Vec<_> = expected.into_iter().rev().collect();
+    assert!(oldest_first.len() > 1, "{oldest_first:?}");
+    assert_eq!(of_both(&us, ALL).await, oldest_first);
+    assert_eq!(of_both(&us, 1).await, oldest_first[..1]);
+    assert_eq!(of_both(&other_organization(), ALL).await, []);
+    let none = store.attempts_of_deliveries(SHARD, &us, &[], ALL).await.expect("reads");
+    assert_eq!(none, []);
 }
 
 pub(crate) async fn attempts_are_filtered_by_each_of_their_columns_and_any_two(fixture: Fixture) {

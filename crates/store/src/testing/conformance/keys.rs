@@ -179,10 +179,17 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     assert_eq!(trail(all(), position(6), 2).await, [5, 1].map(position));
     let of_ann = AuditFilter { actor: Some("ann".to_owned()), ..all() };
     assert_eq!(trail(of_ann, end, 9).await, [7, 6, 0].map(position));
-    let revealed = AuditFilter { action: Some(AuditAction::SecretRevealed), ..all() };
+    let revealed = AuditFilter { actions: Some(AuditAction::SecretRevealed).into(), ..all() };
     assert_eq!(trail(revealed, end, 9).await, [position(6)]);
-    let about_one = AuditFilter { endpoint_id: Some(one), ..all() };
+    let about_one = AuditFilter { endpoint_ids: Some(one).into(), ..all() };
     assert_eq!(trail(about_one, end, 9).await, [6, 5, 0].map(position));
+    let about_both = AuditFilter { endpoint_ids: vec![one, other, one].into(), ..all() };
+    assert_eq!(trail(about_both.clone(), end, 9).await, [6, 5, 1, 0].map(position));
+    let created = [AuditAction::EndpointCreated, AuditAction::KeyCreated];
+    let created = AuditFilter { actions: created.to_vec().into(), ..all() };
+    assert_eq!(trail(created.clone(), end, 9).await, [7, 1, 0].map(position));
+    let both = AuditFilter { endpoint_ids: about_both.endpoint_ids, ..created };
+    assert_eq!(trail(both, end, 9).await, [1, 0].map(position));
     let start = Some(recorded[5].recorded_at);
     let late = AuditFilter { recorded: Interval { start, end: None }, ..all() };
     assert_eq!(trail(late, end, 9).await, [7, 6, 5].map(position));
@@ -198,7 +205,7 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     let alone = fixture.append(change_endpoint(other, ExpectedVersion::Any, alone)).await;
     let both = fixture.append(change_endpoint(other, ExpectedVersion::Any, both)).await;
     let (alone, both) = (alone[0].position, both[0].position);
-    let of = |action| AuditFilter { action: Some(action), ..all() };
+    let of = |action| AuditFilter { actions: Some(action).into(), ..all() };
     assert_eq!(trail(of(AuditAction::SecretRotated), end, 9).await, [both, alone]);
     assert_eq!(trail(of(AuditAction::EndpointUpdated), end, 9).await, [both]);
 }

@@ -21,6 +21,7 @@ use super::Fixture;
 use super::given::*;
 use crate::log::operation::{ExpectedVersion, Operation, Refusal};
 use crate::log::rows::EndpointIncident;
+use crate::queries::NotificationFilter;
 use crate::queries::notifications::ExhaustionNotification;
 
 fn channel_id(number: u128) -> ChannelId {
@@ -229,18 +230,35 @@ pub(crate) async fn notifications_are_listed_newest_first_and_by_channel(fixture
         let new = new(channel, NotificationType::Test, "2026-04-23T10:30:00Z");
         fixture.append(raise(notification_id(number), new, 0)).await;
     }
-    let others = new(channel_id(1), NotificationType::Test, "2026-04-23T10:30:00Z");
+    let others = new(channel_id(8), NotificationType::Test, "2026-04-23T10:30:00Z");
     fixture.append(raise(notification_id(7), others, 0).of(other_organization())).await;
     let store = fixture.store();
-    let list = async |channel, before, limit| {
-        let rows = store.list_notifications(SHARD, &organization(), channel, before, limit).await;
-        rows.expect("reads").iter().map(|row| row.id.ulid().0).collect::<Vec<_>>()
+    fixture.append(note(notification_id(3), ExpectedVersion::Any, sent(1, 1))).await;
+    fixture.append(note(notification_id(4), ExpectedVersion::Any, sent(1, 1))).await;
+    let list = async |channels: &[ChannelId], states: &[NotificationState], before, limit| {
+        let filter = NotificationFilter {
+            channel_ids: channels.to_vec().into(),
+            states: states.to_vec().into(),
+        };
+        let us = organization();
+        let page = store.list_notifications(SHARD, &us, &filter, before, limit).await;
+        page.expect("reads").rows.iter().map(|row| row.id.ulid().0).collect::<Vec<_>>()
     };
-    assert_eq!(list(None, NotificationId::MAX, 4).await, [6, 5, 4, 3]);
-    assert_eq!(list(None, notification_id(3), 4).await, [2, 1]);
-    assert_eq!(list(Some(channel_id(1)), NotificationId::MAX, 2).await, [5, 3]);
-    assert_eq!(list(Some(channel_id(1)), notification_id(3), 2).await, [1]);
-    assert_eq!(list(Some(channel_id(9)), NotificationId::MAX, 2).await, []);
+    let (end, odd, even) = (NotificationId::MAX, channel_id(1), channel_id(0));
+    assert_eq!(list(&[], &[], end, 4).await, [6, 5, 4, 3]);
+    assert_eq!(list(&[], &[], notification_id(3), 4).await, [2, 1]);
+    assert_eq!(list(&[odd], &[], end, 2).await, [5, 3]);
+    assert_eq!(list(&[odd], &[], notification_id(3), 2).await, [1]);
+    assert_eq!(list(&[channel_id(9)], &[], end, 2).await, []);
+    assert_eq!(list(&[channel_id(8)], &[], end, 2).await, [], "another organization's");
+    assert_eq!(list(&[odd, even, odd], &[], end, 9).await, [6, 5, 4, 3, 2, 1]);
+    assert_eq!(list(&[odd, channel_id(9)], &[], end, 9).await, [5, 3, 1]);
+    let (waiting, sent) = (NotificationState::Waiting, NotificationState::Sent);
+    assert_eq!(list(&[], &[sent], end, 9).await, [4, 3]);
+    assert_eq!(list(&[], &[waiting, sent, waiting], end, 9).await, [6, 5, 4, 3, 2, 1]);
+    assert_eq!(list(&[], &[NotificationState::Failed], end, 9).await, []);
+    assert_eq!(list(&[odd], &[waiting], end, 9).await, [5, 1]);
+    assert_eq!(list(&[odd, channel_id(9)], &[sent], end, 9).await, [3]);
 }
 
 pub(crate) async fn waiting_notifications_are_found_by_channel_in_the_order_of_their_due_times(

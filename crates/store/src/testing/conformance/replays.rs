@@ -19,6 +19,7 @@ use super::due::due;
 use super::given::*;
 use super::projections::{a_delivery_to, an_endpoint};
 use crate::log::operation::{BodyId, ExpectedVersion, Operation, Refusal};
+use crate::queries::ReplayFilter;
 use crate::queries::replay_candidates::Candidate;
 use crate::store::DueKey;
 
@@ -133,13 +134,24 @@ pub(crate) async fn replays_are_listed_newest_first_and_running_ones_by_their_id
     fixture.append(change_replay(ids[1], version(1), ended)).await;
 
     let (store, us) = (fixture.store(), organization());
-    let list = async |endpoint, before, limit| {
-        let rows = store.list_replays(SHARD, &us, endpoint, before, limit).await;
-        rows.expect("replays are listed").into_iter().map(|row| row.id).collect::<Vec<_>>()
+    let list = async |endpoints: &[EndpointId], states: &[ReplayState], before, limit| {
+        let filter = ReplayFilter {
+            endpoint_ids: endpoints.to_vec().into(),
+            states: states.to_vec().into(),
+        };
+        let page = store.list_replays(SHARD, &us, &filter, before, limit).await;
+        page.expect("replays are listed").rows.iter().map(|row| row.id).collect::<Vec<_>>()
     };
-    assert_eq!(list(None, ReplayId::MAX, 2).await, [ids[5], ids[4]]);
-    assert_eq!(list(None, ids[4], 9).await, [ids[3], ids[2], ids[1], ids[0]]);
-    assert_eq!(list(Some(two), ReplayId::MAX, 9).await, [ids[5], ids[3], ids[1]]);
+    let end = ReplayId::MAX;
+    assert_eq!(list(&[], &[], end, 2).await, [ids[5], ids[4]]);
+    assert_eq!(list(&[], &[], ids[4], 9).await, [ids[3], ids[2], ids[1], ids[0]]);
+    assert_eq!(list(&[two], &[], end, 9).await, [ids[5], ids[3], ids[1]]);
+    assert_eq!(list(&[two, one, two], &[], ids[5], 2).await, [ids[4], ids[3]]);
+    let (running, done) = (ReplayState::Running, ReplayState::Done);
+    assert_eq!(list(&[], &[done], end, 9).await, [ids[1]]);
+    assert_eq!(list(&[two, endpoint_id()], &[running], end, 9).await, [ids[5], ids[3]]);
+    assert_eq!(list(&[one], &[running, done, running], end, 9).await, [ids[4], ids[2], ids[0]]);
+    assert_eq!(list(&[], &[ReplayState::Cancelled], end, 9).await, []);
     let running = async |whose, after, limit| {
         let rows = store.running_replays(SHARD, whose, after, limit).await;
         rows.expect("replays are read").into_iter().map(|row| row.id).collect::<Vec<_>>()

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use keeptrusts_webhooks_domain::Timestamp;
+use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::audit::action_label;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
@@ -65,14 +66,18 @@ impl Tables for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError> {
         let data = self.shard(shard);
-        let is_about = |record: &Record, endpoint: EndpointId| match record.stream {
-            Stream::Endpoint(id) => id == endpoint,
-            Stream::Delivery(id) => {
-                data.tables.deliveries.get(&id).is_some_and(|row| row.endpoint_id == endpoint)
+        let endpoint_of = |record: &Record| match record.stream {
+            Stream::Endpoint(id) => Some(id),
+            Stream::Delivery(id) => data.tables.deliveries.get(&id).map(|row| row.endpoint_id),
+            Stream::Replay(id) => {
+                data.tables.replays.get(&id).map(|row| row.request.selection.endpoint_id)
             }
-            Stream::Replay(id) => (data.tables.replays.get(&id))
-                .is_some_and(|row| row.request.selection.endpoint_id == endpoint),
-            _ => false,
+            _ => None,
+        };
+        let endpoints = &filter.endpoint_ids;
+        let is_about = |record: &Record| {
+            endpoints.is_all()
+                || endpoint_of(record).is_some_and(|id| endpoints.iter().any(|one| *one == id))
         };
         let matches = |record: &&Record| {
             let label = action_label(&record.fact);
@@ -80,10 +85,11 @@ impl Tables for MemoryStore {
                 && floor.is_none_or(|floor| record.position >= floor)
                 && record.organization_id == *organization
                 && label.is_some_and(|label| {
-                    filter.action.is_none_or(|action| action.labels().contains(&label))
+                    let named = |action: &AuditAction| action.labels().contains(&label);
+                    filter.actions.is_all() || filter.actions.iter().any(named)
                 })
                 && filter.actor.as_ref().is_none_or(|actor| *actor == record.metadata.actor)
-                && filter.endpoint_id.is_none_or(|id| is_about(record, id))
+                && is_about(record)
                 && filter.recorded.contains(record.recorded_at)
         };
         Ok(data.records.iter().rev().filter(matches).take(limit).cloned().collect())

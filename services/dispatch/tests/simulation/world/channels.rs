@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationFact, NotificationType,
 };
 use keeptrusts_webhooks_domain::{Timestamp, secret::Secret};
+use keeptrusts_webhooks_store::queries::NotificationFilter;
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};
 
 use super::{World, secret};
@@ -163,11 +164,10 @@ impl World {
     pub(crate) async fn notifications(&self) -> Vec<Notification> {
         let organization = &self.organizations[0];
         let shard = self.shard_of(organization);
-        let found = self
-            .database
-            .list_notifications(shard, organization, None, NotificationId::MAX, 1_000_000)
-            .await;
-        let mut found = found.expect("readable");
+        let (all, before) = (NotificationFilter::default(), NotificationId::MAX);
+        let found =
+            self.database.list_notifications(shard, organization, &all, before, 1_000_000).await;
+        let mut found = found.expect("readable").rows;
         found.reverse();
         found
     }

@@ -8,7 +8,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::replay::{
     NewReplay, Replay, ReplayFact, ReplayScope, ReplaySelection,
 };
-use keeptrusts_webhooks_store::queries::EventFilter;
+use keeptrusts_webhooks_store::queries::{EventFilter, ReplayFilter};
 use keeptrusts_webhooks_store::{AppendError, BodyId, ExpectedVersion, NewRecord, new_ulid};
 
 use super::World;
@@ -101,9 +101,9 @@ impl World {
         let mut replays = Vec::new();
         for organization in &self.organizations {
             let (shard, before) = (self.shard_of(organization), ReplayId::MAX);
-            let found =
-                self.database.list_replays(shard, organization, None, before, usize::MAX).await;
-            replays.extend(found.expect("readable"));
+            let (all, limit) = (ReplayFilter::default(), usize::MAX);
+            let found = self.database.list_replays(shard, organization, &all, before, limit).await;
+            replays.extend(found.expect("readable").rows);
         }
         replays
     }

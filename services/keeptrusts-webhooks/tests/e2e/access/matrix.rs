@@ -174,6 +174,9 @@ pub(super) fn rules() -> Vec<Rule> {
         "NotificationService/TestChannel" "A--F" true TestChannelRequest {
             organization_id: org, channel_id: |_| CHANNEL.to_owned(),
         };
+        "NotificationService/GetNotification" "A-VF" true GetNotificationRequest {
+            organization_id: org, notification_id: |_| "ntf_00000000000000000000000009".to_owned(),
+        };
         "NotificationService/ListNotifications" "A-VF" true ListNotificationsRequest {
             organization_id: org,
         };
@@ -225,6 +228,9 @@ pub(super) fn rules() -> Vec<Rule> {
             key: |_| Some(v1::Key {
                 display_name: "n".to_owned(), role: v1::Role::Viewer.into(), ..Default::default()
             }),
+        };
+        "AccessService/GetKey" "A---" true GetKeyRequest {
+            organization_id: org, key_id: |ids: &ResourceIds| ids.key_id.clone(),
         };
         "AccessService/ListKeys" "A---" true ListKeysRequest { organization_id: org };
         "AccessService/RevokeKey" "A---" true RevokeKeyRequest {

@@ -14,6 +14,7 @@ use keeptrusts_webhooks_contracts::v1::ingest_service_client::IngestServiceClien
 use keeptrusts_webhooks_contracts::v1::notification_service_client::NotificationServiceClient;
 use keeptrusts_webhooks_contracts::v1::{self, PayloadFormat};
 use keeptrusts_webhooks_contracts::{DESCRIPTORS, api};
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_testkit::first_key::FIRST_KEY;
 use keeptrusts_webhooks_testkit::process::Launch;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
@@ -78,6 +79,7 @@ lists! {
     "DispatchService/ListAttempts" DispatchServiceClient list_attempts ListAttemptsRequest attempts;
     "DispatchService/ListDeliveries" DispatchServiceClient list_deliveries ListDeliveriesRequest deliveries;
     "DispatchService/ListReplays" DispatchServiceClient list_replays ListReplaysRequest replays;
+    "EndpointService/ListEventTypes" EndpointServiceClient list_event_types ListEventTypesRequest event_types;
     "EndpointService/ListEndpoints" EndpointServiceClient list_endpoints ListEndpointsRequest endpoints;
     "IngestService/ListEvents" IngestServiceClient list_events ListEventsRequest events;
     "NotificationService/ListChannels" NotificationServiceClient list_channels ListChannelsRequest channels;
@@ -95,10 +97,11 @@ const LARGE: [&str; 5] = [
 
 /// Responses with one thing without bodies, or with a fixed number of small ones. An endpoint is
 /// the largest of these things, with less than 64 KiB.
-const SMALL: [&str; 32] = [
+const SMALL: [&str; 33] = [
     "AccessService/CreateKey",
     "AccessService/CreateSession",
     "AccessService/EndSession",
+    "AccessService/GetKey",
     "AccessService/RevokeKey",
     "AccessService/WhoAmI",
     "DispatchService/CancelDelivery",
@@ -119,7 +122,6 @@ const SMALL: [&str; 32] = [
     "EndpointService/DisableEndpoint",
     "EndpointService/EnableEndpoint",
     "EndpointService/GetEndpoint",
-    "EndpointService/ListEventTypes",
     "EndpointService/RevealSecret",
     "EndpointService/RotateSecret",
     "EndpointService/UpdateEndpoint",
@@ -129,6 +131,7 @@ const SMALL: [&str; 32] = [
     "NotificationService/CreateChannel",
     "NotificationService/DeleteChannel",
     "NotificationService/GetChannel",
+    "NotificationService/GetNotification",
     "NotificationService/TestChannel",
     "NotificationService/UpdateChannel",
 ];
@@ -174,6 +177,10 @@ async fn lists_of_rows_with_long_texts_come_in_pages_that_fit() {
             // Nobody has created an endpoint. The trail shows what was written into the log
             // directly only if people do such things.
             "EndpointService/ListEndpoints" => assert_eq!(total, 0),
+            "EndpointService/ListEventTypes" => {
+                assert_eq!(total, EventType::ALL.len());
+                continue;
+            }
             "AuditService/ListAuditEntries" => assert!(total >= stored::ROWS, "{total}"),
             _ => assert_eq!(total, stored::ROWS, "{method}: nothing twice, nothing lost"),
         }
@@ -339,6 +346,7 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
     for method in LISTS {
         pages_of(method, "acme", &first_keys_channel(&server)).await;
     }
+    full_pages(&client, &delivery).await;
 
     let request = format!(r#"{{"organizationId":"acme","deliveryId":"{}"}}"#, delivery.id);
     let authorization = format!("authorization: Bearer {FIRST_KEY}");
@@ -349,4 +357,38 @@ async fn a_delivery_shows_as_many_attempts_as_fit_and_the_others_one_by_one() {
     let status = grpcurl.wait_exit(PATIENCE).await;
     assert!(status.success(), "the line of docs/api.md works");
     assert!(grpcurl.output().contains("\"contentOmitted\": true"));
+}
+
+/// Reads the lists with headers and bodies: of the attempts of a delivery whose bodies fit no response
+/// together, and of the delivery, which is as GetDelivery has it.
+async fn full_pages(client: &Client, delivery: &v1::Delivery) {
+    let (mut numbers, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListAttemptsRequest {
+            organization_id: client.organization(),
+            page_size: 1_000,
+            page_token,
+            view: v1::AttemptView::Full.into(),
+            ..Default::default()
+        };
+        let page = client.dispatch().list_attempts(request).await.expect("listed").into_inner();
+        assert!(page.encoded_len() <= api::MAX_RESPONSE_BYTES);
+        assert!(page.attempts.iter().all(|attempt| attempt.request_body.len() > DATA_BYTES));
+        let is_full = page.encoded_len() + 2 * DATA_BYTES > api::MAX_RESPONSE_BYTES;
+        assert!(is_full || page.next_page_token.is_empty(), "what has room is shown");
+        numbers.extend(page.attempts.iter().map(|attempt| attempt.number));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert!(numbers.into_iter().eq((1..=ATTEMPTS as i32).rev()), "nothing twice, nothing lost");
+    let request = v1::ListDeliveriesRequest {
+        organization_id: client.organization(),
+        view: v1::DeliveryView::Full.into(),
+        ..Default::default()
+    };
+    let page = client.dispatch().list_deliveries(request).await.expect("listed").into_inner();
+    assert!(page.encoded_len() <= api::MAX_RESPONSE_BYTES);
+    assert_eq!(page.deliveries, [delivery.clone()]);
 }
