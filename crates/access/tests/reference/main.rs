@@ -5,11 +5,13 @@ mod page;
 mod rules;
 mod types;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use keeptrusts_webhooks_contracts::API_DESCRIPTORS;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
+use serde_json::value::RawValue;
 
 const PACKAGE: &str = "keeptrusts.webhooks.v1";
 
@@ -26,7 +28,7 @@ fn services() -> Vec<ServiceDescriptor> {
 }
 
 /// The requests of a service's examples, by method.
-fn examples(service: &ServiceDescriptor) -> serde_json::Map<String, serde_json::Value> {
+fn examples(service: &ServiceDescriptor) -> BTreeMap<String, Box<RawValue>> {
     let path = folder().join(format!("examples/{}.json", service.name()));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))

@@ -1,5 +1,6 @@
 //! The page of a service.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use keeptrusts_webhooks_access::{Rule, rule_of};
@@ -8,7 +9,7 @@ use prost_reflect::{
     EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
 use prost_types::method_options::IdempotencyLevel;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use crate::rules::{about_several, behaviors, limits};
 use crate::types::{comment, is_shown_with_a_method, page_of_file, page_of_service, type_of};
@@ -35,11 +36,14 @@ const CODES: [&str; 11] = [
     "UNIMPLEMENTED",
 ];
 
-pub(crate) fn of(service: &ServiceDescriptor, examples: &Map<String, Value>) -> String {
+pub(crate) fn of(
+    service: &ServiceDescriptor,
+    examples: &BTreeMap<String, Box<RawValue>>,
+) -> String {
     let name = service.name();
     let mut page = format!(
         "<!-- Made by `cargo xtask documents` from proto/ and the examples beside this page. -->\n# {name}\n\n{}\n\n",
-        comment(&service.parent_file(), service.path())
+        flowing(&comment(&service.parent_file(), service.path()))
     );
     let methods: Vec<_> = service.methods().collect();
     let links = methods.iter().map(|method| {
@@ -59,10 +63,11 @@ pub(crate) fn of(service: &ServiceDescriptor, examples: &Map<String, Value>) -> 
     if !types.is_empty() {
         write!(page, "## Types\n\n{types}").expect("a text");
     }
-    page.trim_end().to_owned() + "\n"
+    // Links within the page.
+    page.trim_end().replace(&format!("]({own}#"), "](#") + "\n"
 }
 
-fn section_of_method(method: &MethodDescriptor, example: &Value) -> String {
+fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
     let mut section = format!("## {}\n\n", method.name());
     let (about, errors) = about_and_errors(&comment(&method.parent_file(), method.path()));
     if !about.is_empty() {
@@ -86,12 +91,7 @@ fn section_of_method(method: &MethodDescriptor, example: &Value) -> String {
         )
         .expect("a text");
     }
-    let messages = match example {
-        Value::Array(messages) => messages.iter().collect(),
-        message => vec![message],
-    };
-    let json = messages.iter().map(|message| serde_json::to_string_pretty(message).expect("JSON"));
-    let json = json.collect::<Vec<_>>().join("\n");
+    let json = shown(example);
     write!(
         section,
         "```sh\ngrpcurl -H \"$KEY\" -d '{json}' \\\n  \"$SERVER\" {}/{}\n```\n\n",
@@ -100,6 +100,25 @@ fn section_of_method(method: &MethodDescriptor, example: &Value) -> String {
     )
     .expect("a text");
     section
+}
+
+/// An example as it is written in its file, without the indentation that it has there. A stream's messages
+/// follow each other.
+fn shown(example: &RawValue) -> String {
+    let dedented =
+        |json: &str, spaces: usize| json.replace(&format!("\n{}", " ".repeat(spaces)), "\n");
+    match serde_json::from_str::<Vec<Box<RawValue>>>(example.get()) {
+        Ok(messages) => {
+            messages.iter().map(|message| dedented(message.get(), 4)).collect::<Vec<_>>().join("\n")
+        }
+        Err(_) => dedented(example.get(), 2),
+    }
+}
+
+/// A text whose paragraphs have a line each.
+fn flowing(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
 /// Who may call a method.
@@ -115,7 +134,11 @@ fn callers(method: &MethodDescriptor) -> String {
     match roles.len() {
         0 => "For nobody yet.".to_owned(),
         4 => "For every role.".to_owned(),
-        _ => format!("For the [roles](../access.md) {}.", roles.join(", ")),
+        1 => format!("For the [role](../access.md) {}.", roles[0]),
+        count => {
+            let (last, others) = (roles[count - 1], roles[..count - 1].join(", "));
+            format!("For the [roles](../access.md) {others} and {last}.")
+        }
     }
 }
 
@@ -156,7 +179,7 @@ fn about_and_errors(text: &str) -> (String, Vec<(String, String)>) {
             (None, None) => about += &format!("{line}\n"),
         }
     }
-    (about.trim().to_owned(), errors)
+    (flowing(about.trim()), errors)
 }
 
 /// A message's fields under its heading, and what holds between them.
@@ -182,11 +205,17 @@ fn line_of_field(field: &FieldDescriptor) -> String {
         facts.push(format!("one of `{}`", oneof.name()));
     }
     facts.extend(limits(field));
-    let text = comment(&from.parent_file(), field.path());
-    let text = text.strip_prefix("Required.").unwrap_or(&text).trim();
-    let text =
-        if text.is_empty() { String::new() } else { format!("  {}\n", text.replace('\n', "\n  ")) };
-    format!("- `{}`: {}\n{text}", field.name(), facts.join(", ")).replace("  \n", "\n")
+    if field
+        .options()
+        .get_field_by_name("debug_redact")
+        .is_some_and(|value| value.as_bool() == Some(true))
+    {
+        facts.push("a secret".to_owned());
+    }
+    let text = flowing(&comment(&from.parent_file(), field.path()));
+    let text = text.strip_prefix("Required.").unwrap_or(&text).trim().replace("\n\n", "\n\n  ");
+    let line = format!("- `{}`: {}. {text}", field.name(), facts.join(", "));
+    line.trim_end().to_owned() + "\n"
 }
 
 /// The sections of messages and enums that methods of the service use, in the order of their names, each
@@ -196,10 +225,14 @@ fn types(service: &ServiceDescriptor) -> Vec<(String, String)> {
     let mut sections = Vec::new();
     for message in pool.all_messages() {
         if message.package_name() == crate::PACKAGE && !is_shown_with_a_method(&message) {
-            let about = comment(&message.parent_file(), message.path());
+            let about = flowing(&comment(&message.parent_file(), message.path()));
             let name = local_name(message.full_name());
             let oneofs = message.oneofs().filter(|oneof| !oneof.is_synthetic()).map(|oneof| {
-                format!("`{}`: {}\n\n", oneof.name(), comment(&message.parent_file(), oneof.path()))
+                format!(
+                    "`{}`: {}\n\n",
+                    oneof.name(),
+                    flowing(&comment(&message.parent_file(), oneof.path()))
+                )
             });
             let heading =
                 format!("### {name}\n\n{about}\n\n{}**Fields**", oneofs.collect::<String>());
@@ -220,8 +253,11 @@ fn types(service: &ServiceDescriptor) -> Vec<(String, String)> {
 
 fn section_of_enum(kind: &EnumDescriptor) -> String {
     let file = kind.parent_file();
-    let mut section =
-        format!("### {}\n\n{}\n\n", local_name(kind.full_name()), comment(&file, kind.path()));
+    let mut section = format!(
+        "### {}\n\n{}\n\n",
+        local_name(kind.full_name()),
+        flowing(&comment(&file, kind.path()))
+    );
     for value in kind.values() {
         let about = comment(&file, value.path()).replace('\n', " ");
         let about = if about.is_empty() { about } else { format!(": {about}") };

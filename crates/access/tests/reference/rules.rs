@@ -49,6 +49,12 @@ pub(crate) fn about_several(message: &MessageDescriptor) -> Vec<String> {
     let cel =
         cel.flatten().and_then(|cel| cel.as_list().map(<[Value]>::to_vec)).unwrap_or_default();
     let text = |rule: &Value| {
+        let rule_id = rule.as_message()?.get_field_by_name("id")?;
+        let field = rule_id.as_str()?.strip_suffix(".required").unwrap_or_default();
+        if message.get_field_by_name(field).is_some() {
+            // It is said of the field itself.
+            return None;
+        }
         let message = rule.as_message()?.get_field_by_name("message")?.as_str()?.to_owned();
         // Names of fields look like what they are.
         let words = message.split(' ').map(|word| {

@@ -1,12 +1,18 @@
 //! Requests: valid ones, and each with one field at a limit, beyond it, or of another kind; and some in
 //! which many fields are.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
 use keeptrusts_webhooks_contracts::v1::PayloadFormat;
 use keeptrusts_webhooks_testkit::random::{Random, seed};
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
 };
+
+use serde_json::Value as Json;
 
 use crate::checks::{CHECKS, PACKAGE, PENDING_FIELDS};
 
@@ -65,6 +71,30 @@ pub(crate) fn pending(pool: &DescriptorPool) -> (Vec<&'static str>, Vec<Case>) {
         }
     }
     (entries, cases)
+}
+
+/// The requests of docs/api/examples.
+pub(crate) fn examples(pool: &DescriptorPool) -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api/examples");
+    let mut cases = Vec::new();
+    for service in pool.services().filter(|service| service.package_name() == PACKAGE) {
+        let path = folder.join(format!("{}.json", service.name()));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let examples: BTreeMap<String, Json> = serde_json::from_str(&text).expect("JSON");
+        for method in service.methods() {
+            let messages = match &examples[method.name()] {
+                Json::Array(messages) => messages.clone(),
+                message => vec![message.clone()],
+            };
+            for message in messages {
+                let message = DynamicMessage::deserialize(method.input(), message);
+                let message = message.unwrap_or_else(|error| panic!("{}: {error}", method.name()));
+                let request = Box::leak(method.input().name().to_owned().into_boxed_str());
+                cases.push(Case::of(request, message, false));
+            }
+        }
+    }
+    cases
 }
 
 impl Case {

@@ -200,6 +200,19 @@ fn the_rules_and_the_conversions_refuse_the_same_fields() {
 }
 
 #[test]
+fn the_examples_of_the_reference_are_valid() {
+    let cases = cases::examples(&pool());
+    for (case, rules) in cases.iter().zip(evaluated(&cases)) {
+        assert_eq!(rules, [], "{}: {}", case.request, case.text);
+        if let Some(check) = CHECKS.iter().find(|check| check.request == case.request) {
+            let found = (check.check)(&case.bytes);
+            assert_eq!(found, [], "{}: {}", case.request, case.text);
+        }
+    }
+    assert!(cases.len() > 40, "{}", cases.len());
+}
+
+#[test]
 fn what_is_not_looked_at_yet_is_so() {
     let (entries, cases) = cases::pending(&pool());
     let rules = evaluated(&cases);
