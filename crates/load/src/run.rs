@@ -100,7 +100,9 @@ async fn create_endpoints(
                 url: receiver.url(number),
                 event_types: vec![EVENT_TYPE.to_owned()],
                 ..v1::Endpoint::default()
-            }), ..Default::default() };
+            }),
+            ..Default::default()
+        };
         let created = client.create_endpoint(request).await?.into_inner();
         ids.push(created.endpoint.ok_or("CreateEndpoint answered without an endpoint")?.id);
     }
