@@ -4,13 +4,14 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use prost::Message;
 use protox::prost_reflect::{EnumDescriptor, FieldDescriptor, MessageDescriptor, Value};
 
 /// The option of fields that are credentials. Of protobuf's own options, it is the one that says so.
 const IS_SECRET: &str = "debug_redact";
 
 const API_PACKAGE: &str = "keeptrusts.webhooks.v1";
+/// The packages that only define options.
+const OPTIONS: [&str; 2] = ["buf.validate", "google.api"];
 
 /// google.api.FieldBehavior.INPUT_ONLY.
 const INPUT_ONLY: i32 = 4;
@@ -22,23 +23,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     for folder in [&root, &imports] {
         println!("cargo::rerun-if-changed={}", folder.display());
     }
-    let protos = [
+    let api = [
         "keeptrusts/webhooks/v1/endpoint_service.proto",
         "keeptrusts/webhooks/v1/ingest_service.proto",
         "keeptrusts/webhooks/v1/dispatch_service.proto",
         "keeptrusts/webhooks/v1/access_service.proto",
         "keeptrusts/webhooks/v1/audit_service.proto",
         "keeptrusts/webhooks/v1/notification_service.proto",
-        "keeptrusts/webhooks/log/v1/record.proto",
     ];
     let mut compiler = protox::Compiler::new([root, imports])?;
-    compiler.include_source_info(true).include_imports(true).open_files(protos)?;
-    let descriptors = compiler.file_descriptor_set();
-    // Reflection serves these.
+    compiler.include_source_info(true).include_imports(true).open_files(api)?;
+    // Encoded by the compiler, because prost's types know no extension: the options would be lost.
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    std::fs::write(out.join("api_descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    compiler.open_file("keeptrusts/webhooks/log/v1/record.proto")?;
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
-    // The descriptors above know no option that is newer than their library.
     let messages: Vec<_> = compiler.descriptor_pool().all_messages().collect();
     let secrets: Vec<_> =
         messages.iter().flat_map(MessageDescriptor::fields).filter(is_secret).collect();
@@ -64,6 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         write_redacted_debug(&mut redacted, message)?;
     }
     std::fs::write(out.join("redacted_debug.rs"), redacted)?;
+    let mut descriptors = compiler.file_descriptor_set();
+    // Nothing reads options at run time, so that they need no code.
+    descriptors.file.retain(|file| !OPTIONS.contains(&file.package()));
     build.compile_fds(descriptors)?;
     Ok(())
 }

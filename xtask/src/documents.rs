@@ -5,9 +5,9 @@ use clap::Args;
 use crate::failure::Result;
 use crate::{shell, workspace};
 
-/// Write the tables of docs/configuration.md, from the flags of every program
+/// Write the tables of docs/configuration.md, from the flags of every program, and docs/api, from the protos
 ///
-/// A test compares the page with the programs; run this when it says so.
+/// Tests compare the pages with the programs and the protos; run this when they say so.
 #[derive(Args)]
 pub(crate) struct Arguments {}
 
@@ -16,9 +16,11 @@ pub(crate) fn run(_: &Arguments) -> Result {
     println!("==> build: {}", shell::words(&build));
     shell::run(&mut build)?;
 
-    let mut write =
-        workspace::cargo(&["test", "--workspace", "--test", "e2e", "help::configuration"]);
-    write.env("KEEPTRUSTS_WRITE_DOCUMENTS", "1");
-    println!("==> write: {}", shell::words(&write));
-    shell::run(&mut write)
+    for (test, name) in [("reference", "the_reference"), ("e2e", "help::configuration")] {
+        let mut write = workspace::cargo(&["test", "--workspace", "--test", test, name]);
+        write.env("KEEPTRUSTS_WRITE_DOCUMENTS", "1");
+        println!("==> write: {}", shell::words(&write));
+        shell::run(&mut write)?;
+    }
+    Ok(())
 }

@@ -10,5 +10,13 @@ use crate::step;
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result {
-    step::run_all(&step::choose(&["fmt", "buf", "proto-format", "deny", "yanked", "clippy"])?)
+    step::run_all(&step::choose(&[
+        "fmt",
+        "buf",
+        "proto-format",
+        "proto-breaking",
+        "deny",
+        "yanked",
+        "clippy",
+    ])?)
 }

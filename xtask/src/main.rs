@@ -10,6 +10,7 @@ mod deployment;
 mod documents;
 mod failure;
 mod lint;
+mod proto_baseline;
 mod shell;
 mod step;
 mod supply_chain;
@@ -36,6 +37,7 @@ enum Task {
     Lint(lint::Arguments),
     Bench(bench::Arguments),
     Documents(documents::Arguments),
+    ProtoBaseline(proto_baseline::Arguments),
     Tools(tools::Arguments),
 }
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Lint(arguments) => lint::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Documents(arguments) => documents::run(&arguments),
+        Task::ProtoBaseline(arguments) => proto_baseline::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
     };
     match outcome {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::tools::{self, Tool};
 use crate::unit_tests::POSTGRES_TESTS;
-use crate::{deployment, shell, supply_chain, unit_tests, workspace};
+use crate::{deployment, proto_baseline, shell, supply_chain, unit_tests, workspace};
 
 /// One command that must succeed.
 pub(crate) struct Step {
@@ -70,6 +70,19 @@ pub(crate) const STEPS: &[Step] = &[
         work: Work::Command(|| {
             let mut command = Command::new(tools::buf());
             command.args(["format", "--diff", "--exit-code"]).current_dir(workspace::root());
+            Ok(Some(command))
+        }),
+    },
+    Step {
+        name: "proto-breaking",
+        about: "the protos break nothing of the last release's",
+        tools: &[Tool::Node],
+        needs_build: false,
+        on_request: false,
+        work: Work::Command(|| {
+            let mut command = Command::new(tools::buf());
+            command.args(["breaking", "--against", proto_baseline::PATH]);
+            command.current_dir(workspace::root());
             Ok(Some(command))
         }),
     },
@@ -296,9 +309,9 @@ pub(crate) fn run_all(steps: &[&Step]) -> Result {
 
     println!("\nall passed");
     for (name, time) in times {
-        println!("  {name:<12} {:>12}", in_words(time));
+        println!("  {name:<14} {:>12}", in_words(time));
     }
-    println!("  {:<12} {:>12}", "total", in_words(started.elapsed()));
+    println!("  {:<14} {:>12}", "total", in_words(started.elapsed()));
     Ok(())
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result {
     if arguments.list {
         for step in STEPS {
-            println!("{:<12} {}", step.name, step.about);
+            println!("{:<14} {}", step.name, step.about);
         }
         return Ok(());
     }

@@ -33,5 +33,9 @@ pub mod log {
     }
 }
 
-/// The encoded FileDescriptorSet of all protos, for gRPC reflection.
+/// The encoded FileDescriptorSet of all protos.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The encoded FileDescriptorSet of the API and of what it imports, with comments and options, for gRPC
+/// reflection. The records of the log are nobody's contract but ours.
+pub const API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api_descriptors.bin"));

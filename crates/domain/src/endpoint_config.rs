@@ -29,13 +29,13 @@ config! {
     }
 }
 
-/// Checks a name: 1 to 100 characters, none of them invisible. White space around it is dropped.
+/// Checks a name: 1 to 100 characters, none of them invisible. White space around it counts, and is
+/// dropped.
 pub fn check_display_name(field: &str, name: String) -> Result<String, Violation> {
-    let name = name.trim().to_owned();
+    let name = check_length(field, name, MAX_NAME_CHARS)?.trim().to_owned();
     if name.is_empty() {
         return Err(Violation::new(field, "is required: a label such as siem-all-events"));
     }
-    let name = check_length(field, name, MAX_NAME_CHARS)?;
     check_line(field, &name)?;
     Ok(name)
 }

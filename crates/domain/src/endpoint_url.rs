@@ -25,14 +25,14 @@ use crate::violation::Violation;
 /// decimal numbers, and there is no fragment.
 pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
     let violation = |description: String| Violation::new(field, description);
-    let url = url.trim();
-    if url.is_empty() {
-        return Err(violation("is required: the https address of the receiver".to_owned()));
-    }
     let too_long =
         |length| violation(format!("is {length} bytes; it may be at most {MAX_URL_BYTES}"));
     if url.len() > MAX_URL_BYTES {
         return Err(too_long(url.len()));
+    }
+    let url = url.trim();
+    if url.is_empty() {
+        return Err(violation("is required: the https address of the receiver".to_owned()));
     }
     // The URL Standard drops tabs and line ends, and reads `\` as `/`. RFC 3986 does neither.
     if url.chars().any(|c| c.is_control() || c == '\\') {

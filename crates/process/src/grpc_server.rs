@@ -111,7 +111,7 @@ pub struct GrpcServer {
 pub enum ServeError {
     /// The build is broken.
     #[error("cannot read the descriptors for reflection")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(#[from] prost::DecodeError),
     #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
 }

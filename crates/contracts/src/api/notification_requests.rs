@@ -137,7 +137,7 @@ fn pager_duty(
 }
 
 fn routing_key(text: String) -> Result<Secret, Violation> {
-    let key = RoutingKey::new("routing_key", text.trim().to_owned()).map_err(|_| {
+    let key = RoutingKey::new("routing_key", text).map_err(|_| {
         let description = "is not an integration key of 32 letters and digits: copy it from the service's Integrations tab";
         Violation::new("routing_key", description)
     });

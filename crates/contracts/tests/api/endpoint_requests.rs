@@ -7,6 +7,7 @@ use keeptrusts_webhooks_contracts::api::{
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::endpoint::EffectiveEndpointState;
 use keeptrusts_webhooks_domain::event_type::EventType;
+use keeptrusts_webhooks_domain::ids::EndpointId;
 use prost_types::FieldMask;
 
 use crate::{endpoint_id, wrong_fields};

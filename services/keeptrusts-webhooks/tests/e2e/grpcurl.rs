@@ -106,6 +106,9 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     seen.assert_has(&ours).await;
     let message = seen.describe("keeptrusts.webhooks.v1.PublishEventRequest").await;
     assert!(message.contains("string data_json = 4"), "{message}");
+    for option in ["max_bytes:262144", "(.google.api.field_behavior) = OPTIONAL"] {
+        assert!(message.contains(option), "{message}");
+    }
 
     // Endpoints.
     let types = seen.call(ENDPOINT_SERVICE, "ListEventTypes", json!({"organizationId": "acme"}));
