@@ -27,6 +27,7 @@ mod health;
 mod help;
 mod interrupted;
 mod isolation;
+mod ktw;
 mod lists;
 mod long_reads;
 mod master_keys;

@@ -1,0 +1,106 @@
+//! `ktw attempts`.
+
+use clap::{Args, Subcommand};
+use keeptrusts_webhooks_client::v1;
+
+use super::events::Between;
+use crate::arguments::{ListOptions, value_of};
+use crate::descriptors::to_json;
+use crate::failure::Failure;
+use crate::output::{Column, Kind, View};
+use crate::session::Session;
+
+pub(super) const VIEW: View = View {
+    message: "Attempt",
+    plural: "attempts",
+    id: "id",
+    columns: &[
+        Column::new("STARTED", "start_time", Kind::Time),
+        Column::new("ID", "id", Kind::Text),
+        Column::new("OUTCOME", "outcome", Kind::Enum),
+        Column::new("STATUS", "status_code", Kind::Text),
+        Column::new("TOOK", "duration", Kind::Duration),
+        Column::new("NO", "number", Kind::Text),
+        Column::new("TYPE", "event_type", Kind::Text),
+        Column::new("DELIVERY", "delivery_id", Kind::Text),
+        Column::new("ERROR", "error", Kind::Text),
+    ],
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Lists attempts, the newest first.
+    List(List),
+    /// Shows an attempt with headers and bodies.
+    Get(One),
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only to this endpoint; may be repeated.
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Vec<String>,
+    /// Only of this delivery.
+    #[arg(long, value_name = "DELIVERY", default_value = "")]
+    delivery: String,
+    /// Only of this type; may be repeated.
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Vec<String>,
+    /// Only with this outcome; may be repeated.
+    #[arg(long, value_name = "OUTCOME", value_parser = value_of("Attempt.Outcome"))]
+    outcome: Vec<i32>,
+    #[command(flatten)]
+    between: Between,
+    /// With headers and bodies; in the forms for programs.
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    list: ListOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct One {
+    /// The attempt's id.
+    #[arg(value_name = "ATTEMPT")]
+    id: String,
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let organization_id = session.organization().await?;
+        match self {
+            Command::List(list) => list.run(session, organization_id).await,
+            Command::Get(One { id: attempt_id }) => {
+                let view = v1::AttemptView::Full.into();
+                let request = v1::GetAttemptRequest { organization_id, attempt_id, view };
+                let response = session.client.get_attempt(request).await?;
+                let attempt = response.attempt.unwrap_or_default();
+                session.output.one(&VIEW, &to_json("Attempt", &attempt))
+            }
+        }
+    }
+}
+
+impl List {
+    async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
+        let (start_time, end_time) = self.between.resolve(session)?;
+        let view = match self.full {
+            true => v1::AttemptView::Full,
+            false => v1::AttemptView::Basic,
+        };
+        let request = v1::ListAttemptsRequest {
+            organization_id: organization_id,
+            endpoint_ids: self.endpoint,
+            delivery_id: self.delivery,
+            event_types: self.event_type,
+            outcomes: self.outcome,
+            start_time,
+            end_time,
+            view: view.into(),
+            page_size: self.list.page_size(),
+            ..Default::default()
+        };
+
+        session.list(&VIEW, self.list.limit(), request).await
+    }
+}

@@ -1,0 +1,61 @@
+//! `ktw audit`.
+
+use clap::Args;
+use keeptrusts_webhooks_client::v1;
+
+use super::events::Between;
+use crate::arguments::{ListOptions, value_of};
+use crate::failure::Failure;
+use crate::output::{Column, Kind, View};
+use crate::session::Session;
+
+const VIEW: View = View {
+    message: "AuditEntry",
+    plural: "entries",
+    id: "id",
+    columns: &[
+        Column::new("TIME", "time", Kind::Time),
+        Column::new("ACTION", "action", Kind::Enum),
+        Column::new("ACTOR", "actor", Kind::Text),
+        Column::new("NAME", "actor_name", Kind::Text),
+        Column::new("ADDRESS", "address", Kind::Text),
+        Column::new("ENDPOINT", "endpoint_id", Kind::Text),
+    ],
+};
+
+/// The audit trail, the newest first: who did what, when and from where.
+#[derive(Args)]
+pub(crate) struct Audit {
+    /// Only this action; may be repeated.
+    #[arg(long, value_name = "ACTION", value_parser = value_of("AuditAction"))]
+    action: Vec<i32>,
+    /// Only by this actor: a key's id, or `oidc:` and a subject.
+    #[arg(long, value_name = "ACTOR", default_value = "")]
+    actor: String,
+    /// Only on this endpoint and its deliveries; may be repeated.
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Vec<String>,
+    #[command(flatten)]
+    between: Between,
+    #[command(flatten)]
+    list: ListOptions,
+}
+
+impl Audit {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let organization_id = session.organization().await?;
+        let (start_time, end_time) = self.between.resolve(session)?;
+        let request = v1::ListAuditEntriesRequest {
+            organization_id: organization_id,
+            actions: self.action,
+            actor: self.actor,
+            endpoint_ids: self.endpoint,
+            start_time,
+            end_time,
+            page_size: self.list.page_size(),
+            ..Default::default()
+        };
+
+        session.list(&VIEW, self.list.limit(), request).await
+    }
+}

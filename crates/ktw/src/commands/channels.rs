@@ -1,0 +1,247 @@
+//! `ktw channels`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use keeptrusts_webhooks_client::v1;
+use prost_types::FieldMask;
+
+use super::notifications;
+use crate::arguments::ListOptions;
+use crate::descriptors::to_json;
+use crate::failure::Failure;
+use crate::files;
+use crate::output::{Column, Kind, View, message};
+use crate::prompt;
+use crate::session::Session;
+
+const VIEW: View = View {
+    message: "Channel",
+    plural: "channels",
+    id: "id",
+    columns: &[
+        Column::new("ID", "id", Kind::Text),
+        Column::new("NAME", "display_name", Kind::Text),
+        Column::new("STATE", "state", Kind::Enum),
+        Column::new("ABOUT", "subscriptions", Kind::List),
+        Column::new("ENDPOINTS", "endpoint_ids", Kind::List),
+        Column::new("CHANGED", "update_time", Kind::Time),
+    ],
+};
+
+/// What a file of a channel looks like; for `--help`.
+const FILE_HELP: &str = "\
+A channel in a file, in YAML or JSON, with the fields of the API:
+
+  display_name: on call
+  subscriptions: [NOTIFICATION_TYPE_ENDPOINT_DISABLED]
+  slack: {url: \"https://hooks.slack.com/services/…\"}
+
+The destination is one of slack, teams, pagerduty, webhook and email.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Lists channels, the newest first.
+    List(List),
+    /// Shows a channel.
+    Get(One),
+    /// Creates a channel.
+    #[command(after_help = FILE_HELP)]
+    Create(Create),
+    /// Changes a channel: the fields that the file gives.
+    #[command(after_help = FILE_HELP)]
+    Update(Update),
+    /// Creates or changes channels so that they are as a file says. Applied twice, it changes nothing.
+    #[command(after_help = FILE_HELP)]
+    Apply(Apply),
+    /// Deletes a channel. Its history stays readable.
+    Delete(Delete),
+    /// Sends a test to a channel and shows the outcome.
+    Test(One),
+}
+
+#[derive(Args)]
+pub(crate) struct One {
+    /// The channel's id.
+    #[arg(value_name = "CHANNEL")]
+    id: String,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// The order: `display_name`, `state`, `create_time` or `update_time`, with ` desc` for the reverse.
+    #[arg(long, value_name = "FIELD", default_value = "")]
+    order_by: String,
+    #[command(flatten)]
+    list: ListOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct Create {
+    /// The channel; `-` for stdin.
+    #[arg(long, short, value_name = "FILE")]
+    file: PathBuf,
+    /// Only checks, and shows what would be created.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Update {
+    /// The channel's id.
+    #[arg(value_name = "CHANNEL")]
+    id: String,
+    /// The fields to change; `-` for stdin.
+    #[arg(long, short, value_name = "FILE")]
+    file: PathBuf,
+    /// Only if the channel still has this etag.
+    #[arg(long, value_name = "ETAG", default_value = "")]
+    etag: String,
+    /// Only checks, and shows the channel as it would be.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Apply {
+    /// A channel or a list of them, each with its `id`; `-` for stdin.
+    #[arg(long, short, value_name = "FILE")]
+    file: PathBuf,
+    /// Only checks, and shows the channels as they would be.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Delete {
+    /// The channel's id.
+    #[arg(value_name = "CHANNEL")]
+    id: String,
+    /// Succeeds also if there is no such channel.
+    #[arg(long)]
+    allow_missing: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let organization_id = session.organization().await?;
+        match self {
+            Command::List(List { order_by, list }) => {
+                let request = v1::ListChannelsRequest {
+                    organization_id: organization_id,
+                    order_by: order_by,
+                    page_size: list.page_size(),
+                    ..Default::default()
+                };
+
+                session.list(&VIEW, list.limit(), request).await
+            }
+            Command::Get(One { id: channel_id }) => {
+                let request = v1::GetChannelRequest { organization_id, channel_id };
+                let response = session.client.get_channel(request).await?;
+                show(session, response.channel)
+            }
+            Command::Create(Create { file, dry_run }) => {
+                let (channel, _) = one_of(&file)?;
+                let request = v1::CreateChannelRequest {
+                    organization_id,
+                    channel_id: channel.id.clone(),
+                    channel: Some(channel),
+                    request_id: String::new(),
+                    validate_only: dry_run,
+                };
+                let response = session.client.create_channel(request).await?;
+                if dry_run {
+                    message("Nothing was created.");
+                }
+                show(session, response.channel)
+            }
+            Command::Update(Update { id, file, etag, dry_run }) => {
+                let (channel, paths) = one_of(&file)?;
+                let channel = v1::Channel { id, etag, ..channel };
+                let response = update(session, &organization_id, channel, paths, false, dry_run);
+                let channel = response.await?;
+                if dry_run {
+                    message("Nothing was changed.");
+                }
+                show(session, Some(channel))
+            }
+            Command::Apply(Apply { file, dry_run }) => {
+                let channels = files::read_resources::<v1::Channel>("Channel", &file)?;
+                if let Some(index) = channels.iter().position(|(channel, _)| channel.id.is_empty())
+                {
+                    return Err(Failure::Usage(format!(
+                        "channel {} of the file has no id: give it one (`chn_` and a ULID), which stays the same",
+                        index + 1
+                    )));
+                }
+                let mut applied = Vec::new();
+                for (channel, paths) in channels {
+                    let channel = update(session, &organization_id, channel, paths, true, dry_run);
+                    applied.push(to_json("Channel", &channel.await?));
+                }
+                session.output.list(&VIEW, &applied)
+            }
+            Command::Delete(Delete { id: channel_id, allow_missing, yes }) => {
+                if !yes {
+                    prompt::confirm(&format!("Delete the channel {channel_id}?"))?;
+                }
+                let etag = String::new();
+                let request =
+                    v1::DeleteChannelRequest { organization_id, channel_id, etag, allow_missing };
+                session.client.delete_channel(request).await?;
+                Ok(())
+            }
+            Command::Test(One { id: channel_id }) => {
+                let request =
+                    v1::TestChannelRequest { organization_id, channel_id, ..Default::default() };
+                let response = session.client.test_channel(request).await?;
+                let notification = response.notification.unwrap_or_default();
+                let was_sent = notification.state() == v1::notification::State::Sent;
+                let item = to_json("Notification", &notification);
+                session.output.one(&notifications::VIEW, &item)?;
+                match was_sent {
+                    true => Ok(()),
+                    false => Err(Failure::Check("the test was not sent".to_owned())),
+                }
+            }
+        }
+    }
+}
+
+async fn update(
+    session: &Session,
+    organization_id: &str,
+    channel: v1::Channel,
+    paths: Vec<String>,
+    allow_missing: bool,
+    validate_only: bool,
+) -> Result<v1::Channel, Failure> {
+    let settable = |path: &String| !["id", "etag", "organization_id"].contains(&path.as_str());
+    let request = v1::UpdateChannelRequest {
+        organization_id: organization_id.to_owned(),
+        channel: Some(channel),
+        update_mask: Some(FieldMask { paths: paths.into_iter().filter(settable).collect() }),
+        allow_missing,
+        validate_only,
+    };
+    let response = session.client.update_channel(request).await?;
+    Ok(response.channel.unwrap_or_default())
+}
+
+fn one_of(file: &std::path::Path) -> Result<(v1::Channel, Vec<String>), Failure> {
+    let mut channels = files::read_resources("Channel", file)?;
+    match channels.len() {
+        1 => Ok(channels.remove(0)),
+        count => {
+            Err(Failure::Usage(format!("the file has {count} channels: `apply` takes several")))
+        }
+    }
+}
+
+fn show(session: &Session, channel: Option<v1::Channel>) -> Result<(), Failure> {
+    session.output.one(&VIEW, &to_json("Channel", &channel.unwrap_or_default()))
+}

@@ -1,0 +1,171 @@
+//! `ktw doctor`.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use keeptrusts_webhooks_client::{Code, Error, v1};
+
+use crate::descriptors::shown_enum;
+use crate::failure::Failure;
+use crate::output::{line, message};
+use crate::session::{KEY_VARIABLE, Session};
+use crate::times;
+
+/// Receivers that check timestamps allow five minutes; half of that is worth a warning.
+const CLOCK_WARNING: SignedDuration = SignedDuration::from_secs(150);
+
+/// Checks what can be wrong between this machine and the server: address, TLS, key, clock, versions.
+#[derive(Args)]
+pub(crate) struct Doctor {}
+
+impl Doctor {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        report(
+            "address",
+            Finding::Well,
+            &format!("{} (from {})", session.address.value, session.address.source),
+        )?;
+        match &session.key_source {
+            Some(source) => report("key", Finding::Well, &format!("from {source}"))?,
+            None => report(
+                "key",
+                Finding::Bad,
+                &format!("none: `ktw profiles add`, --key-file or {KEY_VARIABLE} give one"),
+            )?,
+        }
+        let began = Instant::now();
+        let answer = session.client.who_am_i(v1::WhoAmIRequest {}).await;
+        let took = began.elapsed();
+        match answer {
+            Ok(caller) => self.report_caller(session, &caller, took),
+            Err(error) => {
+                let (what, help) = explained(&error, &session.address.value);
+                report(what, Finding::Bad, error.message())?;
+                message(&format!("\n{help}"));
+                Err(Failure::Check("the server does not take calls from here".to_owned()))
+            }
+        }
+    }
+
+    fn report_caller(
+        &self,
+        session: &Session,
+        caller: &v1::WhoAmIResponse,
+        took: Duration,
+    ) -> Result<(), Failure> {
+        let is_encrypted = session.address.value.starts_with("https:");
+        report("connection", Finding::Well, &format!("answered in {} ms", took.as_millis()))?;
+        match is_encrypted {
+            true => report("tls", Finding::Well, "the certificate is valid")?,
+            false => report("tls", Finding::Warning, "not encrypted; only right on this machine")?,
+        }
+        let role = shown_enum("Role", caller.role);
+        let organization = match caller.organization_id.as_str() {
+            "*" => "every organization".to_owned(),
+            "" => caller.organization_ids.join(", "),
+            organization => organization.to_owned(),
+        };
+        report(
+            "caller",
+            Finding::Well,
+            &format!("{} {:?}, {role} of {organization}", caller.actor, caller.display_name),
+        )?;
+        if let Some(expires) = caller.expire_time.and_then(timestamp) {
+            let left = expires.duration_since(Timestamp::now());
+            let is_soon = left < SignedDuration::from_hours(7 * 24);
+            let finding = if is_soon { Finding::Warning } else { Finding::Well };
+            let shown = times::shown(&expires.to_string(), &session.output.zone);
+            report("key's end", finding, &format!("{shown}, in {} days", left.as_hours() / 24))?;
+        }
+        let clock = self.report_clock(caller, took)?;
+        report_versions(&caller.server_version)?;
+        match clock {
+            Finding::Bad => Err(Failure::Check("the clocks differ".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The server's clock was read somewhere during the call: half of it is the best guess.
+    fn report_clock(
+        &self,
+        caller: &v1::WhoAmIResponse,
+        took: Duration,
+    ) -> Result<Finding, Failure> {
+        let Some(theirs) = caller.server_time.and_then(timestamp) else {
+            report("clock", Finding::Warning, "the server does not tell its time")?;
+            return Ok(Finding::Warning);
+        };
+        let halfway = SignedDuration::try_from(took / 2).unwrap_or_default();
+        let ours = Timestamp::now().checked_sub(halfway).unwrap_or(Timestamp::MIN);
+        let difference = ours.duration_since(theirs);
+        let seconds = difference.as_secs_f64();
+        let finding = match difference.abs() {
+            apart if apart > CLOCK_WARNING * 2 => Finding::Bad,
+            apart if apart > CLOCK_WARNING => Finding::Warning,
+            _ => Finding::Well,
+        };
+        let ahead = if seconds < 0.0 { "behind" } else { "ahead of" };
+        report("clock", finding, &format!("{:.1} s {ahead} the server's", seconds.abs()))?;
+        Ok(finding)
+    }
+}
+
+fn report_versions(server: &str) -> Result<(), Failure> {
+    let ours = env!("CARGO_PKG_VERSION");
+    let is_same_series = series(ours) == series(server);
+    let finding = if is_same_series { Finding::Well } else { Finding::Warning };
+    report("versions", finding, &format!("ktw {ours}, server {server}"))
+}
+
+/// What must be equal for all commands to work: major, and minor below 1.0 (semver.org, section 4).
+fn series(version: &str) -> Vec<&str> {
+    let parts: Vec<_> = version.split('.').collect();
+    let count = if parts.first() == Some(&"0") { 2 } else { 1 };
+    parts.into_iter().take(count).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    Well,
+    Warning,
+    Bad,
+}
+
+fn report(what: &str, finding: Finding, text: &str) -> Result<(), Failure> {
+    let (mark, color) = match finding {
+        Finding::Well => ("ok", anstyle::AnsiColor::Green),
+        Finding::Warning => ("warning", anstyle::AnsiColor::Yellow),
+        Finding::Bad => ("wrong", anstyle::AnsiColor::Red),
+    };
+    let style = anstyle::Style::new().fg_color(Some(color.into()));
+    line(&format!("{style}{mark:8}{style:#}{what:12}{text}"))
+}
+
+/// Which check an error belongs to, and what helps.
+fn explained(error: &Error, address: &str) -> (&'static str, String) {
+    match error.code() {
+        Code::Unauthenticated => ("key", "The key was revoked, has expired, or is for another server. An admin makes another one: `ktw keys create` or the console.".to_owned()),
+        Code::PermissionDenied => ("key", "The key may not call WhoAmI, which every valid key may: is this the right server?".to_owned()),
+        Code::Unimplemented => ("connection", format!("Something answers at {address}, but it is no Keeptrusts Webhooks: is this the port of gRPC, not of the console?")),
+        _ if address.starts_with("https:") => ("connection", "Is the server up, and does it encrypt? With a private authority, add --ca-file. `openssl s_client -connect HOST:PORT` shows its certificate.".to_owned()),
+        _ => ("connection", "Is the server up? If it encrypts, the address begins with https://.".to_owned()),
+    }
+}
+
+fn timestamp(time: prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(time.seconds, time.nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_one_series_fit() {
+        assert_eq!(series("0.1.0"), series("0.1.7"));
+        assert_ne!(series("0.1.0"), series("0.2.0"));
+        assert_eq!(series("1.2.0"), series("1.9.3"));
+        assert_ne!(series("1.2.0"), series("2.0.0"));
+    }
+}

@@ -1,0 +1,213 @@
+//! `ktw replay` and `ktw replays`.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use futures_util::TryStreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use keeptrusts_webhooks_client::v1;
+use v1::replay::State;
+
+use super::events::Between;
+use crate::arguments::{ListOptions, value_of};
+use crate::descriptors::to_json;
+use crate::failure::Failure;
+use crate::output::{Column, Kind, View, message};
+use crate::prompt;
+use crate::session::Session;
+
+const VIEW: View = View {
+    message: "Replay",
+    plural: "replays",
+    id: "id",
+    columns: &[
+        Column::new("REQUESTED", "create_time", Kind::Time),
+        Column::new("ID", "id", Kind::Text),
+        Column::new("STATE", "state", Kind::Enum),
+        Column::new("SCOPE", "scope", Kind::Enum),
+        Column::new("MATCHED", "matched_count", Kind::Text),
+        Column::new("SCHEDULED", "scheduled_count", Kind::Text),
+        Column::new("RESUMED", "resumed_count", Kind::Text),
+        Column::new("ENDPOINT", "endpoint_id", Kind::Text),
+    ],
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Lists replays, the newest first.
+    List(List),
+    /// Shows a replay.
+    Get(One),
+    /// Follows a replay to its end.
+    Watch(One),
+    /// Cancels a running replay. What it has scheduled is still delivered.
+    Cancel(One),
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only for this endpoint; may be repeated.
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Vec<String>,
+    /// Only in this state; may be repeated.
+    #[arg(long, value_name = "STATE", value_parser = value_of("Replay.State"))]
+    state: Vec<i32>,
+    #[command(flatten)]
+    list: ListOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct One {
+    /// The replay's id.
+    #[arg(value_name = "REPLAY")]
+    id: String,
+}
+
+/// Sends past events to an endpoint: those that it missed while it was disabled, those that failed, or
+/// all. What was delivered is not sent again unless you ask for it.
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// The endpoint's id.
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: String,
+    /// Which events.
+    #[arg(long, value_name = "SCOPE", value_parser = value_of("Replay.Scope"))]
+    scope: i32,
+    #[command(flatten)]
+    between: Between,
+    /// Only of this type; may be repeated.
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Vec<String>,
+    /// Send delivered events again, too; only with the scope `all`.
+    #[arg(long)]
+    include_delivered: bool,
+    /// The most deliveries in a second.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    rate: i32,
+    /// Only count what would be sent.
+    #[arg(long)]
+    count: bool,
+    /// Do not follow it to its end.
+    #[arg(long)]
+    no_wait: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let organization_id = session.organization().await?;
+        let replay = match self {
+            Command::List(List { endpoint, state, list }) => {
+                let request = v1::ListReplaysRequest {
+                    organization_id: organization_id,
+                    endpoint_ids: endpoint,
+                    states: state,
+                    page_size: list.page_size(),
+                    ..Default::default()
+                };
+
+                return session.list(&VIEW, list.limit(), request).await;
+            }
+            Command::Watch(One { id: replay_id }) => {
+                return follow(session, organization_id, replay_id).await;
+            }
+            Command::Get(One { id: replay_id }) => {
+                let request = v1::GetReplayRequest { organization_id, replay_id };
+                session.client.get_replay(request).await?.replay
+            }
+            Command::Cancel(One { id: replay_id }) => {
+                let request = v1::CancelReplayRequest { organization_id, replay_id };
+                session.client.cancel_replay(request).await?.replay
+            }
+        };
+        session.output.one(&VIEW, &to_json("Replay", &replay.unwrap_or_default()))
+    }
+}
+
+impl Replay {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let organization_id = session.organization().await?;
+        let (start_time, end_time) = self.between.resolve(session)?;
+        let replay = v1::Replay {
+            endpoint_id: self.endpoint,
+            scope: self.scope,
+            start_time,
+            end_time,
+            event_types: self.event_type,
+            include_delivered: self.include_delivered,
+            deliveries_per_second: self.rate,
+            ..Default::default()
+        };
+        let request = v1::CreateReplayRequest {
+            organization_id: organization_id.clone(),
+            replay: Some(replay),
+            validate_only: true,
+            request_id: String::new(),
+        };
+        if self.count || !self.yes {
+            let counted = session.client.create_replay(request.clone()).await?;
+            let counted = counted.replay.unwrap_or_default();
+            if self.count {
+                return session.output.one(&VIEW, &to_json("Replay", &counted));
+            }
+            prompt::confirm(&question(&counted))?;
+        }
+        let request =
+            v1::CreateReplayRequest { validate_only: false, request_id: String::new(), ..request };
+        let created = session.client.create_replay(request).await?;
+        let created = created.replay.unwrap_or_default();
+        if self.no_wait {
+            return session.output.one(&VIEW, &to_json("Replay", &created));
+        }
+        follow(session, organization_id, created.id).await
+    }
+}
+
+fn question(counted: &v1::Replay) -> String {
+    let at_least = if counted.may_match_more { "at least " } else { "" };
+    let rate = counted.deliveries_per_second.max(1);
+    let seconds = counted.matched_count / i64::from(rate);
+    format!(
+        "Schedule {at_least}{} deliveries to {}, {rate} a second (about {seconds} s)?",
+        counted.matched_count, counted.endpoint_id
+    )
+}
+
+/// Shows the progress until the replay ends, then the replay.
+async fn follow(
+    session: &Session,
+    organization_id: String,
+    replay_id: String,
+) -> Result<(), Failure> {
+    let request = v1::WatchReplayRequest { organization_id, replay_id };
+    let mut steps = pin!(session.client.watch(request));
+    let progress = ProgressBar::new(0).with_style(style());
+    progress.enable_steady_tick(Duration::from_millis(200));
+    let mut last = v1::Replay::default();
+    while let Some(step) = steps.try_next().await? {
+        last = step.replay.unwrap_or_default();
+        let done = last.scheduled_count + last.resumed_count;
+        progress.set_length(last.matched_count.max(done).unsigned_abs());
+        progress.set_position(done.unsigned_abs());
+    }
+    progress.finish_and_clear();
+    session.output.one(&VIEW, &to_json("Replay", &last))?;
+    match last.state() {
+        State::Done => Ok(()),
+        State::Cancelled => {
+            Err(Failure::Check(format!("the replay ended early: {}", last.end_reason)))
+        }
+        _ => {
+            message("The watch ended before the replay: `ktw replays watch` goes on.");
+            Ok(())
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} deliveries, {eta} left");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+}

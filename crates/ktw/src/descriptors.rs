@@ -1,0 +1,193 @@
+//! What the API's descriptors say: messages as JSON and back, and the names of enum values.
+
+use std::sync::LazyLock;
+
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, EnumDescriptor, FieldDescriptor,
+    MessageDescriptor, SerializeOptions,
+};
+use serde_json::Value;
+
+/// The package of every message and enum.
+const PACKAGE: &str = "keeptrusts.webhooks.v1";
+
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(DESCRIPTORS).expect("the build has written the descriptors")
+});
+
+/// A text that is not the JSON of a message.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Malformed {
+    /// Not JSON, a field that does not exist, or a value of another type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It cannot be: a dynamic message is encoded as the static one is.
+    #[error(transparent)]
+    Protobuf(#[from] prost::DecodeError),
+}
+
+/// A message as JSON, with the names of the API and with fields that have their default, but without
+/// credentials that are absent: no response has them. Integers are numbers, also those of 64 bits: none
+/// of ours is beyond 2^53.
+pub(crate) fn to_json(name: &str, message: &impl Message) -> Value {
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .skip_default_fields(false)
+        .stringify_64_bit_integers(false);
+    let descriptor = descriptor(name);
+    let bytes = message.encode_to_vec();
+    let dynamic = DynamicMessage::decode(descriptor.clone(), bytes.as_slice());
+    let json = dynamic.ok().and_then(|dynamic| {
+        dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok()
+    });
+    let mut json = json.unwrap_or_default();
+    drop_absent_credentials(&descriptor, &mut json);
+    json
+}
+
+fn drop_absent_credentials(descriptor: &MessageDescriptor, json: &mut Value) {
+    let Some(fields) = json.as_object_mut() else { return };
+    for field in descriptor.fields() {
+        let is_absent = fields.get(field.name()).is_some_and(|value| value == "");
+        if is_absent && is_credential(&field) {
+            fields.remove(field.name());
+        }
+        let nested = field.kind().as_message().cloned();
+        match (nested, fields.get_mut(field.name())) {
+            (Some(nested), Some(Value::Array(items))) => {
+                items.iter_mut().for_each(|item| drop_absent_credentials(&nested, item));
+            }
+            (Some(nested), Some(item)) => drop_absent_credentials(&nested, item),
+            _ => {}
+        }
+    }
+}
+
+fn is_credential(field: &FieldDescriptor) -> bool {
+    let options = field.options();
+    let option = options.get_field_by_name("debug_redact");
+    option.is_some_and(|option| option.as_bool() == Some(true))
+}
+
+/// Reads a message from JSON (protobuf's JSON mapping; names as in the API or in lowerCamelCase). A
+/// field that does not exist is an error.
+pub(crate) fn from_json<M: Message + Default>(name: &str, json: &Value) -> Result<M, Malformed> {
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), json, &options)?;
+    Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
+}
+
+/// The fields of a message that this JSON gives.
+pub(crate) fn given_fields(name: &str, json: &Value) -> Vec<String> {
+    let descriptor = descriptor(name);
+    let given = json.as_object().into_iter().flatten().filter_map(|(given, _)| {
+        let field = descriptor.get_field_by_name(given);
+        field.or_else(|| descriptor.get_field_by_json_name(given))
+    });
+    given.map(|field| field.name().to_owned()).collect()
+}
+
+/// The values of an enum, as they are typed and shown: without the common prefix, in lower case, `-`
+/// for `_`. Without the zero value, which says that none is given.
+pub(crate) fn enum_values(name: &str) -> Vec<(String, i32)> {
+    let descriptor = enum_descriptor(name);
+    let values = descriptor.values().filter(|value| value.number() != 0);
+    values.map(|value| (short(&descriptor, value.name()), value.number())).collect()
+}
+
+/// How a value is shown: `ACTIVE` of `STATE_ACTIVE` as `active`. A value that this program does not know
+/// is its number.
+pub(crate) fn shown_enum(name: &str, number: i32) -> String {
+    let descriptor = enum_descriptor(name);
+    let value = descriptor.get_value(number);
+    value.map_or_else(|| number.to_string(), |value| short(&descriptor, value.name()))
+}
+
+fn short(descriptor: &EnumDescriptor, value: &str) -> String {
+    let zero = descriptor.default_value();
+    let prefix = zero.name().strip_suffix("UNSPECIFIED").unwrap_or_default();
+    value.strip_prefix(prefix).unwrap_or(value).to_lowercase().replace('_', "-")
+}
+
+/// The short form of a value that JSON has, of the enum of a field. None: it is no enum.
+pub(crate) fn shorten(message: &str, path: &str, value: &str) -> Option<String> {
+    let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let field = message_at(message, parent)?.get_field_by_name(name)?;
+    field.kind().as_enum().map(|of| short(of, value))
+}
+
+/// The fields of the message at a path, in the order of the API. The empty path is the message itself.
+pub(crate) fn fields(message: &str, path: &str) -> Vec<String> {
+    let Some(descriptor) = message_at(message, path) else { return Vec::new() };
+    let mut fields: Vec<_> = descriptor.fields().collect();
+    fields.sort_by_key(FieldDescriptor::number);
+    fields.into_iter().map(|field| field.name().to_owned()).collect()
+}
+
+fn message_at(message: &str, path: &str) -> Option<MessageDescriptor> {
+    let names = path.split('.').filter(|name| !name.is_empty());
+    names.fold(Some(descriptor(message)), |parent, name| {
+        let field = parent?.get_field_by_name(name)?;
+        field.kind().as_message().cloned()
+    })
+}
+
+fn descriptor(name: &str) -> MessageDescriptor {
+    let name = format!("{PACKAGE}.{name}");
+    POOL.get_message_by_name(&name).unwrap_or_else(|| panic!("the API has no message {name}"))
+}
+
+fn enum_descriptor(name: &str) -> EnumDescriptor {
+    let name = format!("{PACKAGE}.{name}");
+    POOL.get_enum_by_name(&name).unwrap_or_else(|| panic!("the API has no enum {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use keeptrusts_webhooks_client::v1;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_of_enums_are_typed_in_lower_case_without_their_prefix() {
+        let states: Vec<_> =
+            enum_values("Endpoint.State").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(states, ["active", "failing", "degraded", "disabled"]);
+        let number = v1::NotificationType::DeliveryExhausted as i32;
+        assert_eq!(shown_enum("NotificationType", number), "delivery-exhausted");
+        assert_eq!(shown_enum("NotificationType", 99), "99");
+    }
+
+    #[test]
+    fn a_message_is_json_with_the_names_of_the_api_and_back() {
+        let event_type = v1::EventType { id: "a.b".to_owned(), ..Default::default() };
+        let json = to_json("EventType", &event_type);
+        assert_eq!(json["id"], "a.b");
+        assert_eq!(json["sample_data_json"], "");
+        assert_eq!(from_json::<v1::EventType>("EventType", &json).expect("JSON"), event_type);
+    }
+
+    #[test]
+    fn credentials_that_no_response_has_are_left_out() {
+        let json = to_json("Endpoint", &v1::Endpoint::default());
+        assert!(json.get("secret").is_none() && json.get("url").is_some(), "{json}");
+        let response = v1::CreateKeyResponse { token: "kt_1".to_owned(), ..Default::default() };
+        assert_eq!(to_json("CreateKeyResponse", &response)["token"], "kt_1");
+    }
+
+    #[test]
+    fn a_field_that_does_not_exist_is_an_error_that_names_it() {
+        let error = from_json::<v1::Endpoint>("Endpoint", &json!({"display_nam": "x"}));
+        assert!(error.expect_err("refused").to_string().contains("display_nam"));
+    }
+
+    #[test]
+    fn given_fields_have_the_names_of_the_api() {
+        let given = given_fields("Endpoint", &json!({"displayName": "x", "url": "https://x"}));
+        assert_eq!(given, ["display_name", "url"]);
+    }
+}

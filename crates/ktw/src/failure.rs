@@ -1,0 +1,129 @@
+//! Why a command failed: what is printed, and the exit status that scripts see.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use client::Code;
+use keeptrusts_webhooks_client as client;
+
+/// What `ktw --help` says about exit statuses; [`Failure::status`] keeps to it.
+pub(crate) const EXIT_STATUSES: &str = "\
+Exit status:
+  0  it worked
+  1  it failed for a reason that is not below
+  2  wrong arguments
+  3  there is no such thing, or it is another organization's
+  4  the key is missing, wrong, or may not do this
+  5  the server found a value wrong
+  6  it cannot be done in the present state, or somebody else was faster
+  7  the server cannot be reached, or did not answer in time
+  8  a limit or a quota is reached
+  9  a check failed: `verify`, `doctor`, `test`, lines of `publish`";
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What the user gave is wrong, and was found wrong here.
+    Usage(String),
+    /// The server refused, or could not be reached.
+    Call(client::Error),
+    /// A check has failed, which the output says.
+    Check(String),
+    /// Something of this machine: a file, a terminal, a local server.
+    Local {
+        /// What was done.
+        doing: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// Nobody reads the output any more, which is no error: `ktw … | head`.
+    OutputClosed,
+}
+
+impl Failure {
+    /// Something of this machine went wrong while this was done.
+    pub(crate) fn local(doing: impl Into<String>, error: impl fmt::Display) -> Failure {
+        Failure::Local { doing: doing.into(), error: error.to_string() }
+    }
+
+    /// The exit status; see [`EXIT_STATUSES`].
+    pub(crate) fn status(&self) -> ExitCode {
+        let status = match self {
+            Failure::OutputClosed => 0,
+            Failure::Local { .. } => 1,
+            Failure::Usage(_) => 2,
+            Failure::Check(_) => 9,
+            Failure::Call(error) => match error.code() {
+                Code::NotFound => 3,
+                Code::Unauthenticated | Code::PermissionDenied => 4,
+                Code::InvalidArgument | Code::OutOfRange => 5,
+                Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted => 6,
+                Code::Unavailable | Code::DeadlineExceeded => 7,
+                Code::ResourceExhausted => 8,
+                _ => 1,
+            },
+        };
+        ExitCode::from(status)
+    }
+
+    /// What is printed: what went wrong, each wrong field, and what helps.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Failure::OutputClosed => String::new(),
+            Failure::Usage(message) | Failure::Check(message) => format!("error: {message}"),
+            Failure::Local { doing, error } => format!("error: cannot {doing}: {error}"),
+            Failure::Call(error) => call_text(error),
+        }
+    }
+}
+
+fn call_text(error: &client::Error) -> String {
+    let violations = error.field_violations();
+    let mut lines = vec![match violations.is_empty() {
+        true => format!("error: {}", error.message()),
+        false => "error: the server found values wrong".to_owned(),
+    }];
+    lines
+        .extend(violations.iter().map(|wrong| format!("  {}: {}", wrong.field, wrong.description)));
+    if let Some(delay) = error.retry_delay() {
+        lines.push(format!("  a retry may work in {:.1} s", delay.as_secs_f64()));
+    }
+    if let Some(help) = help(error.code()) {
+        lines.push(format!("  {help}"));
+    }
+    if let Some(id) = error.request_id() {
+        lines.push(format!("  request id: {id}"));
+    }
+    lines.join("\n")
+}
+
+fn help(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Unauthenticated => {
+            Some("`ktw doctor` says which key was used; `ktw profiles add` stores another one")
+        }
+        Code::PermissionDenied => Some("`ktw doctor` says what the key may do"),
+        Code::Unavailable => {
+            Some("`ktw doctor` says which address was used and what answers there")
+        }
+        Code::Aborted => Some("read it again (`get`), and decide again"),
+        _ => None,
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Failure {
+        Failure::Call(error)
+    }
+}
+
+/// Of what is printed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::local("write the output", error),
+        }
+    }
+}

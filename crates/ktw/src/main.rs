@@ -1,0 +1,77 @@
+//! `ktw`: the command line of Keeptrusts Webhooks. A client of the API like everybody else: it knows
+//! only `proto/`, through the client crate.
+//!
+//! A command is a file of [`commands`]: it reads its arguments, calls the API through the
+//! [`session`], and hands JSON of the answers to the [`output`].
+
+mod arguments;
+mod commands;
+mod descriptors;
+mod failure;
+mod files;
+mod output;
+mod profiles;
+mod prompt;
+mod session;
+mod times;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::session::Session;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    output::color(arguments.output.color);
+    let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(error) => Err(Failure::local("start", error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let text = failure.text();
+            if !text.is_empty() {
+                output::message(&text);
+            }
+            failure.status()
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { connection, output, command } = arguments;
+    // These need no server.
+    let command = match command {
+        Command::Profiles(command) => return command.run(&connection),
+        Command::Verify(verify) => return verify.run(),
+        Command::Completions(completions) => return completions.run(),
+        Command::Man(man) => return man.run(),
+        command => command,
+    };
+    let session = Session::new(&connection, output)?;
+    match command {
+        Command::Endpoints(command) => command.run(&session).await,
+        Command::Events(command) => command.run(&session).await,
+        Command::Deliveries(command) => command.run(&session).await,
+        Command::Attempts(command) => command.run(&session).await,
+        Command::Replays(command) => command.run(&session).await,
+        Command::Replay(replay) => replay.run(&session).await,
+        Command::Channels(command) => command.run(&session).await,
+        Command::Notifications(command) => command.run(&session).await,
+        Command::Keys(command) => command.run(&session).await,
+        Command::Audit(audit) => audit.run(&session).await,
+        Command::Publish(publish) => publish.run(&session).await,
+        Command::Trigger(trigger) => trigger.run(&session).await,
+        Command::Test(test) => test.run(&session).await,
+        Command::Watch(watch) => watch.run(&session).await,
+        Command::Listen(listen) => listen.run(&session).await,
+        Command::Doctor(doctor) => doctor.run(&session).await,
+        Command::Profiles(_) | Command::Verify(_) | Command::Completions(_) | Command::Man(_) => {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Which fields of a resource a table shows, and how.
+
+use comfy_table::Color;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::query::{find, plain};
+use crate::descriptors::shorten;
+use crate::times;
+
+/// How a kind of resource is shown.
+pub(crate) struct View {
+    /// The message's name in the API.
+    pub(crate) message: &'static str,
+    /// What several of them are called, in "no endpoints".
+    pub(crate) plural: &'static str,
+    /// The path of its id.
+    pub(crate) id: &'static str,
+    /// The columns of its table.
+    pub(crate) columns: &'static [Column],
+}
+
+/// A column of a table.
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    /// The field: names with dots.
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+}
+
+/// How a value is shown to people.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// As it is.
+    Text,
+    /// A value of an enum: short, and coloured if it says that something is well or not.
+    Enum,
+    /// In the user's time zone.
+    Time,
+    /// In seconds or milliseconds.
+    Duration,
+    /// Texts, with commas.
+    List,
+    /// `yes`, or nothing.
+    Flag,
+}
+
+impl Column {
+    pub(crate) const fn new(title: &'static str, path: &'static str, kind: Kind) -> Column {
+        Column { title, path, kind }
+    }
+
+    /// The value for people.
+    pub(crate) fn shown(&self, message: &str, item: &Value, zone: &TimeZone) -> String {
+        let Some(value) = find(item, self.path) else { return String::new() };
+        shown(self.kind, value, message, self.path, zone)
+    }
+
+    /// The value for programs.
+    pub(crate) fn raw(&self, item: &Value) -> String {
+        find(item, self.path).map(plain).unwrap_or_default()
+    }
+
+    /// The colour of a value.
+    pub(crate) fn color(&self, shown: &str) -> Option<Color> {
+        match self.kind {
+            Kind::Enum => color(shown),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn shown(
+    kind: Kind,
+    value: &Value,
+    message: &str,
+    path: &str,
+    zone: &TimeZone,
+) -> String {
+    let text = plain(value);
+    match kind {
+        Kind::Text => one_line(&text),
+        Kind::Enum => shorten(message, path, &text).unwrap_or(text),
+        Kind::Time => times::shown(&text, zone),
+        Kind::Duration => times::shown_duration(&text),
+        Kind::List => match value.as_array() {
+            Some(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+            None => text,
+        },
+        Kind::Flag => {
+            if text == "true" {
+                "yes".to_owned()
+            } else {
+                String::new()
+            }
+        }
+    }
+}
+
+/// Green for what is well, yellow for what waits, red for what has failed.
+fn color(shown: &str) -> Option<Color> {
+    match shown {
+        "active" | "delivered" | "valid" | "sent" | "done" => Some(Color::Green),
+        "retrying" | "scheduled" | "failing" | "waiting" | "running" | "paused" => {
+            Some(Color::Yellow)
+        }
+        "failed" | "degraded" | "disabled" | "revoked" | "expired" => Some(Color::Red),
+        _ => None,
+    }
+}
+
+/// A text from elsewhere must not move the cursor of a terminal, nor break the table.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}

@@ -1,0 +1,161 @@
+//! What commands print: tables for people; JSON, YAML, CSV and ids for programs.
+//!
+//! A resource is JSON from here on (see [`descriptors`](crate::descriptors)); a [`View`] says which of
+//! its fields a table shows.
+
+mod cells;
+mod pager;
+mod query;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use anstream::AutoStream;
+use clap::ValueEnum;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+pub(crate) use cells::{Column, Kind, View};
+pub(crate) use query::Query;
+
+/// The form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// Every field, with the names of the API; lists are arrays, streams a line for each item.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// The columns of the table, with values as they are.
+    Csv,
+    /// Only ids, a line each.
+    Name,
+}
+
+/// How and where the results of a command are printed.
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    pub(crate) query: Option<Query>,
+    pub(crate) zone: TimeZone,
+    /// Whether long tables go through a pager.
+    pub(crate) paging: bool,
+}
+
+impl Output {
+    /// Prints a list.
+    pub(crate) fn list(&self, view: &View, items: &[Value]) -> Result<(), Failure> {
+        if let Some(query) = &self.query {
+            return self.write(&query.lines(items));
+        }
+        match self.format {
+            Format::Table if items.is_empty() => {
+                message(&format!("no {}", view.plural));
+                Ok(())
+            }
+            Format::Table => {
+                let text = table::of(view, items, &self.zone, width());
+                match self.paging {
+                    true => pager::show(&text),
+                    false => self.write(&text),
+                }
+            }
+            Format::Json => self.write(&json(&items)),
+            Format::Yaml => self.write(&yaml(&items)),
+            Format::Csv => self.write(&table::csv(view, items, true)),
+            Format::Name => self.write(&ids(view, items)),
+        }
+    }
+
+    /// Prints one resource, with all its fields.
+    pub(crate) fn one(&self, view: &View, item: &Value) -> Result<(), Failure> {
+        let items = std::slice::from_ref(item);
+        if let Some(query) = &self.query {
+            return self.write(&query.lines(items));
+        }
+        match self.format {
+            Format::Table => self.write(&table::details(view, item, &self.zone)),
+            Format::Json => self.write(&json(item)),
+            Format::Yaml => self.write(&yaml(item)),
+            Format::Csv => self.write(&table::csv(view, items, true)),
+            Format::Name => self.write(&ids(view, items)),
+        }
+    }
+
+    /// Prints an item of a stream, at once. `is_first`: for headers.
+    pub(crate) fn item(&self, view: &View, item: &Value, is_first: bool) -> Result<(), Failure> {
+        let items = std::slice::from_ref(item);
+        if let Some(query) = &self.query {
+            return self.write(&query.lines(items));
+        }
+        match self.format {
+            Format::Table => self.write(&table::line(view, item, &self.zone, is_first)),
+            Format::Json => self.write(&format!("{item}\n")),
+            Format::Yaml => self.write(&format!("---\n{}", yaml(item))),
+            Format::Csv => self.write(&table::csv(view, items, is_first)),
+            Format::Name => self.write(&ids(view, items)),
+        }
+    }
+
+    /// Prints a text as it is.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = AutoStream::auto(io::stdout().lock());
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Whether people read it, not programs.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.format == Format::Table && self.query.is_none()
+    }
+}
+
+/// Turns colours on or off for the whole program. Not given: a terminal gets them, unless NO_COLOR is set.
+pub(crate) fn color(when: clap::ColorChoice) {
+    let choice = match when {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// Says something beside the results, on stderr, to people and logs.
+pub(crate) fn message(text: &str) {
+    let mut stderr = AutoStream::auto(io::stderr().lock());
+    // Nobody reads it: that must not end the command.
+    let _ = writeln!(stderr, "{text}");
+}
+
+/// The width of the terminal. None: the output is not a terminal.
+fn width() -> Option<u16> {
+    let (width, _) = terminal_size::terminal_size()?;
+    io::stdout().is_terminal().then_some(width.0)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn yaml(value: &impl serde::Serialize) -> String {
+    let mut text = serde_saphyr::to_string(value).unwrap_or_default();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn ids(view: &View, items: &[Value]) -> String {
+    let ids = items.iter().filter_map(|item| query::find(item, view.id).and_then(Value::as_str));
+    ids.map(|id| format!("{id}\n")).collect()
+}
+
+/// Prints a line.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    let mut stdout = AutoStream::auto(io::stdout().lock());
+    Ok(writeln!(stdout, "{text}")?)
+}

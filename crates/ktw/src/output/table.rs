@@ -1,0 +1,242 @@
+//! Tables, details and CSV.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::cells::{Column, Kind, View, one_line, shown};
+use super::query::plain;
+use crate::descriptors::{fields, shorten};
+
+/// A table with a line for each item, no wider than the terminal.
+pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u16>) -> String {
+    let mut table = Table::new();
+    // Colours are taken out again where the output does not want them.
+    table.load_style(presets::NOTHING).enforce_styling();
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.set_header(view.columns.iter().map(|column| column.title));
+    for item in items {
+        table.add_row(view.columns.iter().map(|column| {
+            let shown = column.shown(view.message, item, zone);
+            let color = column.color(&shown);
+            let cell = Cell::new(shown);
+            match color {
+                Some(color) => cell.fg(color),
+                None => cell,
+            }
+        }));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
+    lines.collect()
+}
+
+/// One line of a stream: columns are as wide as their titles or usual values, so that lines align
+/// without knowing those to come.
+pub(super) fn line(view: &View, item: &Value, zone: &TimeZone, is_first: bool) -> String {
+    let mut text = String::new();
+    if is_first {
+        let titles = view.columns.iter().map(|column| pad(column, column.title, column.title));
+        let titles: String = titles.collect();
+        text.push_str(titles.trim_end());
+        text.push('\n');
+    }
+    let cells = view.columns.iter().map(|column| {
+        let shown = column.shown(view.message, item, zone);
+        pad(column, &shown, &colored(column, &shown))
+    });
+    let cells: String = cells.collect();
+    text.push_str(cells.trim_end());
+    text.push('\n');
+    text
+}
+
+fn pad(column: &Column, plain: &str, colored: &str) -> String {
+    let usual = match column.kind {
+        Kind::Time => 19,
+        Kind::Enum => 11,
+        Kind::Duration => 8,
+        Kind::Text if column.path.ends_with("id") => 30,
+        Kind::Text | Kind::List => 20,
+        Kind::Flag => 5,
+    };
+    let missing = usual.max(column.title.len()).saturating_sub(plain.chars().count());
+    format!("{colored}{}  ", " ".repeat(missing))
+}
+
+fn colored(column: &Column, shown: &str) -> String {
+    let color = column.color(shown).map(|color| match color {
+        Color::Green => AnsiColor::Green,
+        Color::Yellow => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    });
+    let style = Style::new().fg_color(color.map(Into::into));
+    format!("{style}{shown}{style:#}")
+}
+
+/// All fields of one item that are not empty, a line each; lists of messages are indented below.
+pub(super) fn details(view: &View, item: &Value, zone: &TimeZone) -> String {
+    let mut text = String::new();
+    write_fields(&mut text, view.message, "", item, zone, 0);
+    text
+}
+
+fn write_fields(
+    text: &mut String,
+    message: &str,
+    prefix: &str,
+    item: &Value,
+    zone: &TimeZone,
+    depth: usize,
+) {
+    let indent = "  ".repeat(depth);
+    let fields = fields(message, prefix);
+    let given = fields.iter().filter_map(|name| Some((name, item.get(name)?)));
+    let shown_fields: Vec<_> = given.filter(|(_, value)| !is_empty(value)).collect();
+    let widest = shown_fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, value) in shown_fields {
+        let path = format!("{prefix}{name}");
+        match value {
+            Value::Object(_) => {
+                line_of(text, &indent, &format!("{name}:"), "", 0);
+                write_fields(text, message, &format!("{path}."), value, zone, depth + 1);
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                line_of(text, &indent, &format!("{name}:"), "", 0);
+                for item in items {
+                    line_of(text, &indent, "  -", "", 0);
+                    write_fields(text, message, &format!("{path}."), item, zone, depth + 2);
+                }
+            }
+            value => {
+                let shown = one_value(message, &path, name, value, zone);
+                line_of(text, &indent, &format!("{name}:"), &shown, widest + 1);
+            }
+        }
+    }
+}
+
+fn line_of(text: &mut String, indent: &str, name: &str, value: &str, width: usize) {
+    // Writing to a String cannot fail.
+    let _ = match value {
+        "" => writeln!(text, "{indent}{name}"),
+        value => writeln!(text, "{indent}{name:width$}  {value}"),
+    };
+}
+
+fn one_value(message: &str, path: &str, name: &str, value: &Value, zone: &TimeZone) -> String {
+    let kind = match value {
+        Value::Array(_) => Kind::List,
+        _ if name.ends_with("_time") || name == "time" => Kind::Time,
+        _ if name.ends_with("duration") => Kind::Duration,
+        _ => Kind::Text,
+    };
+    match value {
+        Value::String(text) => match shorten(message, path, text) {
+            Some(short) => short,
+            None if text.contains('\n') => format!("\n{}", block(text)),
+            None => shown(kind, value, message, path, zone),
+        },
+        Value::Array(items) => {
+            let items = items.iter().map(|item| {
+                let text = plain(item);
+                shorten(message, path, &text).unwrap_or(text)
+            });
+            one_line(&items.collect::<Vec<_>>().join(", "))
+        }
+        value => plain(value),
+    }
+}
+
+/// A text of several lines, without what moves the cursor of a terminal.
+fn block(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("    {}", one_line(line)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty() || text.ends_with("_UNSPECIFIED"),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// The columns as CSV (RFC 4180), with a header if it is wanted.
+pub(super) fn csv(view: &View, items: &[Value], with_header: bool) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory cannot fail.
+    if with_header {
+        let _ = writer.write_record(view.columns.iter().map(|column| column.path));
+    }
+    for item in items {
+        let _ = writer.write_record(view.columns.iter().map(|column| column.raw(item)));
+    }
+    let bytes = writer.into_inner().unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ENDPOINTS: View = View {
+        message: "Endpoint",
+        plural: "endpoints",
+        id: "id",
+        columns: &[
+            Column::new("ID", "id", Kind::Text),
+            Column::new("STATE", "state", Kind::Enum),
+            Column::new("EVENT TYPES", "event_types", Kind::List),
+        ],
+    };
+
+    fn endpoint() -> Value {
+        json!({"id": "ep_1", "state": "STATE_ACTIVE", "event_types": ["a", "b"], "description": "",
+            "create_time": "2026-04-23T12:00:00Z"})
+    }
+
+    #[test]
+    fn a_table_has_a_header_and_a_line_for_each_item() {
+        let text = of(&ENDPOINTS, &[endpoint()], &TimeZone::UTC, None);
+        let text = anstream::adapter::strip_str(&text).to_string();
+        let lines: Vec<Vec<_>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines, [vec!["ID", "STATE", "EVENT", "TYPES"], vec!["ep_1", "active", "a,b"]]);
+    }
+
+    #[test]
+    fn details_have_all_fields_that_are_not_empty() {
+        let text = details(&ENDPOINTS, &endpoint(), &TimeZone::UTC);
+        assert_eq!(
+            text,
+            "id:           ep_1\nevent_types:  a, b\nstate:        active\ncreate_time:  2026-04-23 12:00:00\n"
+        );
+    }
+
+    #[test]
+    fn csv_has_the_values_as_they_are() {
+        let text = csv(&ENDPOINTS, &[endpoint()], true);
+        assert_eq!(text, "id,state,event_types\nep_1,STATE_ACTIVE,\"[\"\"a\"\",\"\"b\"\"]\"\n");
+    }
+
+    #[test]
+    fn texts_from_elsewhere_move_no_cursor() {
+        let item = json!({"id": "\u{1b}[2Jx\ny", "state": "STATE_ACTIVE"});
+        let text = details(&ENDPOINTS, &item, &TimeZone::UTC);
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+        let text = line(&ENDPOINTS, &item, &TimeZone::UTC, false);
+        assert!(!text.contains("\u{1b}[2J"), "{text:?}");
+    }
+}
