@@ -15,6 +15,9 @@ from ._errors import WebhooksError
 from ._retries import RetryPolicy, is_temporary
 from ._window import Pending, Window
 
+# What gRPC for asyncio says, instead of UNAVAILABLE, if the connection ends while something is written.
+_BROKEN_WRITE = "Internal error from Core"
+
 
 class AsyncPublisher:
     """`Publisher` for asyncio: `await publisher.publish(…)` waits for room and returns a future."""
@@ -116,7 +119,10 @@ class AsyncPublisher:
                 await self._acknowledge(response)
             return None, acknowledged
         except grpc.RpcError as cause:
-            return WebhooksError.of_call(cause), acknowledged
+            error = WebhooksError.of_call(cause)
+            if error.code is grpc.StatusCode.INTERNAL and error.message.startswith(_BROKEN_WRITE):
+                error = WebhooksError(grpc.StatusCode.UNAVAILABLE, "the connection ended")
+            return error, acknowledged
         finally:
             stream.cancel()
 
