@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod bench;
+mod clients;
 mod deployment;
 mod documents;
 mod failure;
@@ -36,6 +37,7 @@ enum Task {
     Lint(lint::Arguments),
     Bench(bench::Arguments),
     Documents(documents::Arguments),
+    Clients(clients::Arguments),
     Tools(tools::Arguments),
 }
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Lint(arguments) => lint::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Documents(arguments) => documents::run(&arguments),
+        Task::Clients(arguments) => clients::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
     };
     match outcome {
