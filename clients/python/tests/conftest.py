@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+import faulthandler
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# Before gRPC is imported: its fork handlers get in the way of starting servers.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
+# A test that hangs is a failure, not the end of CI.
+faulthandler.dump_traceback_later(300, exit=True)
 
 import pytest
 from server import Receiver, Server

@@ -17,6 +17,10 @@ import { Client, type ClientOptions } from "@keeptrusts/webhooks";
 /** How long anything may take. */
 export const PATIENCE_MS = 30_000;
 
+// A test that hangs is a failure, not the end of CI.
+const watchdog = () => process.exit(1);
+globalThis.setTimeout(watchdog, 300_000).unref();
+
 export async function eventually(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
   while (!(await condition())) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 import grpc
@@ -159,7 +159,54 @@ class _UnaryCalls(_Metadata, grpc.aio.UnaryUnaryClientInterceptor):
                 await call
                 return call
             except grpc.RpcError as cause:
-                await asyncio.sleep(attempts.wait_after(WebhooksError.of_call(cause)))
+                error = WebhooksError.of_call(cause)
+            try:
+                wait = attempts.wait_after(error)
+            except WebhooksError as final:
+                return _FailedCall(call, final)
+            await asyncio.sleep(wait)
+
+
+class _FailedCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]
+    """The last attempt of a call, with our error. An interceptor of gRPC should not raise others than gRPC's."""
+
+    def __init__(self, call: Any, error: WebhooksError) -> None:
+        self._call = call
+        self._error = error
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        raise self._error
+        yield
+
+    async def initial_metadata(self) -> Any:
+        return await self._call.initial_metadata()
+
+    async def trailing_metadata(self) -> Any:
+        return await self._call.trailing_metadata()
+
+    async def code(self) -> grpc.StatusCode:
+        return self._error.code
+
+    async def details(self) -> str:
+        return self._error.message
+
+    async def wait_for_connection(self) -> None:
+        raise self._error
+
+    def cancelled(self) -> bool:
+        return bool(self._call.cancelled())
+
+    def done(self) -> bool:
+        return True
+
+    def time_remaining(self) -> Any:
+        return self._call.time_remaining()
+
+    def cancel(self) -> bool:
+        return False
+
+    def add_done_callback(self, callback: Any) -> None:
+        callback(self)
 
 
 class _Watches(_Metadata, grpc.aio.UnaryStreamClientInterceptor):
