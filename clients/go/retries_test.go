@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/keeptrusts/webhooks/clients/go/webhooksv1"
 )
 
 func TestWaitsGrowHaveJitterAndKeepToWhatTheServerAsks(t *testing.T) {
@@ -46,5 +48,23 @@ func TestWhatMayBeRepeatedIsReadFromTheContracts(t *testing.T) {
 	}
 	if !json.Valid([]byte(serviceConfig())) {
 		t.Error(serviceConfig())
+	}
+}
+
+func TestRequestsGetKeysAndTheCallersAreNotChanged(t *testing.T) {
+	create := &webhooksv1.CreateEndpointRequest{}
+	m := methods["/keeptrusts.webhooks.v1.EndpointService/CreateEndpoint"]
+	filled := m.withKeys(create).(*webhooksv1.CreateEndpointRequest)
+	again := m.withKeys(filled).(*webhooksv1.CreateEndpointRequest)
+	if filled.GetRequestId() == "" || create.GetRequestId() != "" || again.GetRequestId() != filled.GetRequestId() {
+		t.Error(create, filled, again)
+	}
+	batch := &webhooksv1.BatchPublishEventsRequest{
+		Requests: []*webhooksv1.PublishEventRequest{{IdempotencyKey: "mine"}, {}},
+	}
+	m = methods["/keeptrusts.webhooks.v1.IngestService/BatchPublishEvents"]
+	items := m.withKeys(batch).(*webhooksv1.BatchPublishEventsRequest).GetRequests()
+	if items[0].GetIdempotencyKey() != "mine" || items[1].GetIdempotencyKey() == "" || batch.GetRequests()[1].GetIdempotencyKey() != "" {
+		t.Error(items)
 	}
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 from server import Receiver, Server, eventually, make_client_certificate
 
 from keeptrusts.webhooks import AsyncClient, Client, RetryPolicy, WebhooksError, v1, verify, verify_body
+from keeptrusts.webhooks._retries import METHODS, Method
 
 
 def create_endpoint(client: Client, receiver: Receiver, organization: str) -> v1.CreateEndpointResponse:
@@ -63,32 +63,35 @@ def test_pages_are_read_one_after_the_other(client: Client) -> None:
         next(client.iterate(v1.Endpoint, client.ingest.ListEvents, request))
 
 
-def test_a_watch_goes_on_after_a_crash(crashing_server: Server, tmp_path: Path) -> None:
+def test_a_watch_goes_on_where_it_was_when_the_server_crashes(crashing_server: Server) -> None:
     receiver = Receiver(crashing_server.folder)
     with Client(crashing_server.address, api_key=crashing_server.key) as client:
         create_endpoint(client, receiver, "watch")
-        seen: list[str] = []
+        changes = client.watch(client.dispatch.WatchDeliveries, v1.WatchDeliveriesRequest(organization_id="watch"))
 
-        def watch() -> None:
-            request = v1.WatchDeliveriesRequest(organization_id="watch")
-            with contextlib.suppress(WebhooksError):  # The client is closed at the end.
-                for change in client.watch(client.dispatch.WatchDeliveries, request):
-                    seen.append(change.delivery.event_id)
+        # What was published before the watch began is not seen, so it goes on until there is a change.
+        began = threading.Event()
 
-        # An event that was published before the watch began is not seen: the first one is repeated.
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
+        def publish() -> None:
+            while not began.is_set():
+                client.publish("watch", "policy.violation", {})
+                time.sleep(0.1)
 
-        def first_is_seen() -> bool:
-            client.publish("watch", "policy.violation", {})
-            time.sleep(0.1)
-            return bool(seen)
+        publishing = threading.Thread(target=publish)
+        publishing.start()
+        next(changes)
+        began.set()
+        publishing.join()
 
-        eventually("the watch has begun", first_is_seen)
         crashing_server.kill()
         crashing_server.start()
         event = client.publish("watch", "policy.violation", {}).event_id
-        eventually("the watch sees what happens after the crash", lambda: event in seen)
+        eventually(
+            "it is delivered, while nobody watches",
+            lambda: any(headers["webhook-id"] == event for headers, _ in receiver.requests),
+        )
+        assert any(change.delivery.event_id == event for change in changes)
+        changes.close()
     receiver.stop()
 
 
@@ -117,11 +120,35 @@ def test_publishing_survives_a_crash(crashing_server: Server) -> None:
         assert sorted(stored) == sorted(published)
 
 
-def test_what_makes_something_is_made_once(client: Client, receiver: Receiver) -> None:
+def test_what_may_be_repeated_is_read_from_the_contracts_and_gets_a_key() -> None:
+    def rules(path: str) -> Method:
+        return METHODS["/keeptrusts.webhooks.v1." + path]
+
+    repeatable = {
+        "IngestService/PublishEvent": True,  # idempotency_key
+        "IngestService/BatchPublishEvents": True,  # idempotency_key of each
+        "IngestService/GetEvent": True,  # NO_SIDE_EFFECTS
+        "EndpointService/DeleteEndpoint": True,  # IDEMPOTENT
+        "EndpointService/CreateEndpoint": True,  # request_id
+        "EndpointService/RevealSecret": False,
+        "IngestService/StreamEvents": False,
+    }
+    assert {path: rules(path).is_repeatable for path in repeatable} == repeatable
+
+    create = v1.CreateEndpointRequest()
+    filled = rules("EndpointService/CreateEndpoint").with_keys(create)
+    assert filled.request_id and not create.request_id
+    assert rules("EndpointService/CreateEndpoint").with_keys(filled) is filled, "a key that is there stays"
+    batch = v1.BatchPublishEventsRequest(requests=[v1.PublishEventRequest(idempotency_key="mine"), v1.PublishEventRequest()])
+    keys = [item.idempotency_key for item in rules("IngestService/BatchPublishEvents").with_keys(batch).requests]
+    assert keys[0] == "mine" and keys[1] and not batch.requests[1].idempotency_key
+
+
+def test_the_callers_request_is_not_changed(client: Client, receiver: Receiver) -> None:
     request = v1.CreateEndpointRequest(organization_id="made-once")
     request.endpoint.CopyFrom(v1.Endpoint(display_name="a", url=receiver.url, event_types=["policy.violation"]))
     client.endpoints.CreateEndpoint(request)
-    assert request.request_id == "", "the caller's request is not changed"
+    assert request.request_id == ""
 
 
 def test_a_call_has_a_deadline_and_its_retries_end_with_it(server: Server) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import grpc
@@ -107,7 +107,9 @@ class Client:
                 return
             request.page_token = page.next_page_token
 
-    def watch(self, call: Callable[[Request], Iterable[Response]], request: Request) -> Iterator[Response]:
+    def watch(
+        self, call: Callable[[Request], Iterable[Response]], request: Request
+    ) -> Generator[Response, None, None]:
         """The changes of a watch, for example `dispatch.WatchDeliveries`, over as many connections as it takes.
 
         It goes on where it was with the last `resume_token`, so that no change is lost once the first one has
