@@ -73,7 +73,8 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [os.environ["KEEPTRUSTS_WEBHOOKS_BINARY"], "serve", "--no-console",
-                 "--listen", f"127.0.0.1:{self.port}", "--data-dir", "data", "--allow-network", "127.0.0.0/8", "--trust-ca", "server.pem", *self._flags],
+                 "--listen", f"127.0.0.1:{self.port}", "--data-dir", "data",
+                 "--allow-network", "127.0.0.0/8", "--trust-ca", "server.pem", *self._flags],
                 cwd=self.folder,
                 env={**os.environ, "KEEPTRUSTS_WEBHOOKS_BOOTSTRAP_ADMIN_KEY": self.key},
                 stdout=log, stderr=log,

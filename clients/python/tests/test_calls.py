@@ -139,7 +139,8 @@ def test_what_may_be_repeated_is_read_from_the_contracts_and_gets_a_key() -> Non
     filled = rules("EndpointService/CreateEndpoint").with_keys(create)
     assert filled.request_id and not create.request_id
     assert rules("EndpointService/CreateEndpoint").with_keys(filled) is filled, "a key that is there stays"
-    batch = v1.BatchPublishEventsRequest(requests=[v1.PublishEventRequest(idempotency_key="mine"), v1.PublishEventRequest()])
+    mine = v1.PublishEventRequest(idempotency_key="mine")
+    batch = v1.BatchPublishEventsRequest(requests=[mine, v1.PublishEventRequest()])
     keys = [item.idempotency_key for item in rules("IngestService/BatchPublishEvents").with_keys(batch).requests]
     assert keys[0] == "mine" and keys[1] and not batch.requests[1].idempotency_key
 
@@ -204,7 +205,10 @@ def test_tls_with_an_authority_of_its_own_and_a_client_certificate(tmp_path: Pat
     server.start()
     address = server.address.replace("http:", "https:")
     trusted: dict[str, Any] = {"ca_file": tmp_path / "server.pem"}
-    shown: dict[str, Any] = {"certificate_file": tmp_path / "client.pem", "private_key_file": tmp_path / "client-key.pem"}
+    shown: dict[str, Any] = {
+        "certificate_file": tmp_path / "client.pem",
+        "private_key_file": tmp_path / "client-key.pem",
+    }
     try:
         with Client(address, api_key=server.key, **trusted, **shown) as client:
             assert client.access.WhoAmI(v1.WhoAmIRequest()).role == v1.ROLE_ADMIN

@@ -61,7 +61,8 @@ def running(name: str, environment: dict[str, str], output: Path, *arguments: st
 def test_endpoint_watch_and_receive(
     environment: dict[str, str], client: Client, receiver: Receiver, tmp_path: Path
 ) -> None:
-    created = re.search(r"created (ep_\w+) with the secret (whsec_\S+)\n", run("endpoint.py", environment, receiver.url))
+    shown = run("endpoint.py", environment, receiver.url)
+    created = re.search(r"created (ep_\w+) with the secret (whsec_\S+)\n", shown)
     assert created
     received = len(receiver.requests)
     output = tmp_path / "output"

@@ -61,10 +61,9 @@ def test_publishing_waits_for_room(crashing_server: Server) -> None:
 
 
 def test_it_gives_up_after_a_while_without_a_server(server: Server) -> None:
-    with Client("http://127.0.0.1:1", api_key=server.key) as client, client.publisher("none", retry_for=0.5) as publisher:
-        future = publisher.publish("policy.violation", {})
-        with pytest.raises(WebhooksError) as failure:
-            future.result(20)
+    with Client("http://127.0.0.1:1", api_key=server.key) as client:
+        with client.publisher("none", retry_for=0.5) as publisher, pytest.raises(WebhooksError) as failure:
+            publisher.publish("policy.violation", {}).result(20)
         assert failure.value.code is grpc.StatusCode.UNAVAILABLE
 
 

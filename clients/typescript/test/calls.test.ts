@@ -1,12 +1,13 @@
 // Calls of a real server: keys, errors, pages, watches, retries.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { inspect } from "node:util";
 import { create } from "@bufbuild/protobuf";
+import { VERSION } from "#dist/connection.js";
 import { backoff, isRepeatable, withKeys } from "#dist/retries.js";
 import { Client, Code, verify, verifyBody, WebhooksError } from "@keeptrusts/webhooks";
 import {
@@ -188,6 +189,11 @@ test("a call has a deadline, its retries end with it, and what may not be repeat
   error = await failure(client.endpoints.revealSecret({ organizationId: "default" }));
   assert.ok(Date.now() - began < 3_000);
   client.close();
+});
+
+test("the version is the package's", () => {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  assert.equal(JSON.parse(text).version, VERSION);
 });
 
 test("waits grow, have jitter and keep to what the server asks", () => {

@@ -12,12 +12,11 @@ from . import v1
 from ._aio import AsyncClient
 from ._aio_publisher import AsyncPublisher
 from ._client import Client
+from ._connection import VERSION as __version__
 from ._errors import FieldViolation, WebhooksError
 from ._publisher import Publisher
 from ._retries import RetryPolicy
 from ._verify import VerificationError, verify, verify_body
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",

@@ -48,7 +48,9 @@ class Connection:
         if url.scheme == "https":
             return target, self._credentials()
         if not _is_loopback(url.hostname):
-            raise ValueError("an http address must be of this machine (loopback): the API key would be readable; use https")
+            raise ValueError(
+                "an http address must be of this machine (loopback): the API key would be readable; use https"
+            )
         if self.ca_file or self.certificate_file or self.private_key_file:
             raise ValueError("certificates need an https address")
         return target, None
@@ -60,7 +62,11 @@ class Connection:
         def read(path: str | os.PathLike[str] | None) -> bytes | None:
             return Path(path).read_bytes() if path else None
 
-        return grpc.ssl_channel_credentials(read(self.ca_file), read(self.private_key_file), read(self.certificate_file))
+        return grpc.ssl_channel_credentials(
+            root_certificates=read(self.ca_file),
+            private_key=read(self.private_key_file),
+            certificate_chain=read(self.certificate_file),
+        )
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What every call carries."""

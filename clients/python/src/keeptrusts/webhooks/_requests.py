@@ -23,7 +23,10 @@ def publish_request(
     idempotency_key: str | None,
 ) -> v1.PublishEventRequest:
     """`data` is a JSON object, or its text, which receivers get byte for byte."""
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if isinstance(data, str):
+        text = data
+    else:
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     request = v1.PublishEventRequest(
         organization_id=organization_id,
         event_type=event_type,
