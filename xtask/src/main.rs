@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod bench;
+mod clients;
 mod deployment;
 mod documents;
 mod failure;
@@ -38,6 +39,7 @@ enum Task {
     Bench(bench::Arguments),
     Documents(documents::Arguments),
     ProtoBaseline(proto_baseline::Arguments),
+    Clients(clients::Arguments),
     Tools(tools::Arguments),
 }
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Documents(arguments) => documents::run(&arguments),
         Task::ProtoBaseline(arguments) => proto_baseline::run(&arguments),
+        Task::Clients(arguments) => clients::run(&arguments),
         Task::Tools(arguments) => tools::run(&arguments),
     };
     match outcome {

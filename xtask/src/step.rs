@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::tools::{self, Tool};
 use crate::unit_tests::POSTGRES_TESTS;
-use crate::{deployment, proto_baseline, shell, supply_chain, unit_tests, workspace};
+use crate::{clients, deployment, proto_baseline, shell, supply_chain, unit_tests, workspace};
 
 /// One command that must succeed.
 pub(crate) struct Step {
@@ -28,8 +28,8 @@ pub(crate) struct Step {
 enum Work {
     /// Runs a command; none if there is nothing to check yet.
     Command(fn() -> Result<Option<Command>>),
-    /// Runs the unit tests, in this process.
-    UnitTests,
+    /// Runs several commands.
+    Function(fn() -> Result),
 }
 
 /// Every step, the quickest verdicts first.
@@ -85,6 +85,14 @@ pub(crate) const STEPS: &[Step] = &[
             command.current_dir(workspace::root());
             Ok(Some(command))
         }),
+    },
+    Step {
+        name: "clients",
+        about: "the generated code of clients/ is what the protos say",
+        tools: clients::TOOLS,
+        needs_build: false,
+        on_request: false,
+        work: Work::Command(|| Ok(Some(clients::check()))),
     },
     Step {
         name: "deny",
@@ -175,7 +183,7 @@ pub(crate) const STEPS: &[Step] = &[
         // They start no binary: after a change, only what they are made of is built.
         needs_build: false,
         on_request: false,
-        work: Work::UnitTests,
+        work: Work::Function(|| unit_tests::run(&tools::environment())),
     },
     Step {
         name: "postgres",
@@ -223,6 +231,14 @@ pub(crate) const STEPS: &[Step] = &[
         needs_build: true,
         on_request: false,
         work: Work::Command(|| cargo_integration_tests("services")),
+    },
+    Step {
+        name: "clients-test",
+        about: "the clients for Python, TypeScript and Go, against a real server",
+        tools: clients::TOOLS,
+        needs_build: true,
+        on_request: false,
+        work: Work::Function(clients::test),
     },
 ];
 
@@ -282,9 +298,9 @@ pub(crate) fn run_all(steps: &[&Step]) -> Result {
     for step in steps {
         let began = Instant::now();
         let result = match step.work {
-            Work::UnitTests => {
+            Work::Function(function) => {
                 println!("==> {}: {}", step.name, step.about);
-                unit_tests::run(&tools::environment())
+                function()
             }
             Work::Command(command) => {
                 let Some(mut command) = command()? else {

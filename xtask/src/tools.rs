@@ -5,6 +5,8 @@
 //!
 //! | path | what |
 //! |---|---|
+//! | `clients/bin` | `python` with protoc and the generators of `clients/`, pinned by `xtask/python` |
+//! | `go` | a GOPATH for `clients/go`, if Go is to be had |
 //! | `postgres` | link to the directory with `initdb`, `postgres`, `psql` |
 //! | `browser` | links to `chromium` and `chromedriver` |
 //! | `node/node_modules/.bin` | `buf`, pinned by `xtask/npm` |
@@ -18,7 +20,9 @@
 
 mod apt;
 mod browser;
+mod clients;
 mod deployment;
+mod go;
 mod installation;
 mod node;
 mod pgbouncer;
@@ -28,7 +32,7 @@ mod python;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -44,6 +48,8 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(_: &Arguments) -> Result {
     let wanted = [
         Tool::Browser,
+        Tool::Clients,
+        Tool::Go,
         Tool::Node,
         Tool::PgBouncer,
         Tool::Postgres,
@@ -62,7 +68,9 @@ pub(crate) fn run(_: &Arguments) -> Result {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tool {
     Browser,
+    Clients,
     Deployment,
+    Go,
     Node,
     PgBouncer,
     Postgres,
@@ -83,7 +91,9 @@ pub(crate) fn prepare(wanted: &BTreeSet<Tool>) -> Result {
     for tool in wanted {
         let in_use = match tool {
             Tool::Browser => browser::prepare(&directory.join("browser"))?,
+            Tool::Clients => clients::prepare(&directory.join("clients"))?,
             Tool::Deployment => deployment::prepare(&directory.join("deployment"))?,
+            Tool::Go => go::prepare(&directory.join("go"))?,
             Tool::Node => node::prepare(&directory.join("node"))?,
             Tool::PgBouncer => pgbouncer::prepare(&directory.join("pgbouncer"))?,
             Tool::Postgres => postgres::prepare(&directory.join("postgres"))?,
@@ -110,6 +120,21 @@ pub(crate) fn buf() -> PathBuf {
 /// One of the programs that check `deploy/`.
 pub(crate) fn deployment(name: &str) -> PathBuf {
     deployment::program(&directory().join("deployment"), name)
+}
+
+/// The Python with protoc and the generators of `clients/`.
+pub(crate) fn clients_python() -> PathBuf {
+    clients::python(&directory().join("clients"))
+}
+
+/// The GOPATH in which `clients/go` is tested; none if this machine lacks Go.
+pub(crate) fn go_path() -> Option<PathBuf> {
+    go::path(&directory().join("go"))
+}
+
+/// The variables by which Go finds its packages.
+pub(crate) fn go_environment(go_path: &Path) -> [(&'static str, String); 3] {
+    go::environment(go_path)
 }
 
 pub(crate) fn promtool() -> PathBuf {

@@ -1,0 +1,160 @@
+// The methods of a service as functions, made from its descriptor: promises, and async iterables for streams.
+
+import type { DescMessage, DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Client as GrpcClient, Metadata } from "@grpc/grpc-js";
+import { WebhooksError } from "./errors.js";
+import { type RetryPolicy, repeat, withKeys } from "./retries.js";
+
+export interface CallOptions {
+  /** The deadline, all attempts included. Streams have none by default. */
+  readonly timeoutMs?: number;
+  /** Ends the call. */
+  readonly signal?: AbortSignal;
+}
+
+/** A method with one answer. It fails with WebhooksError. */
+export interface UnaryMethod<I extends DescMessage, O extends DescMessage> {
+  (request: MessageInitShape<I>, options?: CallOptions): Promise<MessageShape<O>>;
+  readonly method: DescMethod;
+}
+
+/** A method that streams its answers. Leaving the loop ends the call. */
+export interface ServerStreamMethod<I extends DescMessage, O extends DescMessage> {
+  (request: MessageInitShape<I>, options?: CallOptions): AsyncGenerator<MessageShape<O>, void>;
+  readonly method: DescMethod;
+}
+
+/** A method that streams requests and answers. */
+export interface BidiStreamMethod<I extends DescMessage, O extends DescMessage> {
+  (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions): AsyncGenerator<MessageShape<O>, void>;
+  readonly method: DescMethod;
+}
+
+type MethodOf<M> = M extends { methodKind: infer K; input: infer I extends DescMessage; output: infer O extends DescMessage }
+  ? K extends "unary"
+    ? UnaryMethod<I, O>
+    : K extends "server_streaming"
+      ? ServerStreamMethod<I, O>
+      : BidiStreamMethod<I, O>
+  : never;
+
+/** The methods of a service. */
+export type ServiceClient<S extends DescService> = { readonly [K in keyof S["method"]]: MethodOf<S["method"][K]> };
+
+/** What all calls of a client share. */
+export interface Calls {
+  readonly grpc: GrpcClient;
+  readonly timeoutMs: number;
+  readonly retryPolicy: RetryPolicy;
+  /** What every call carries: made anew each time, so that nothing keeps it. */
+  readonly metadata: () => Metadata;
+}
+
+export function serviceClient<S extends DescService>(service: S, calls: Calls): ServiceClient<S> {
+  const methods = service.methods.map((method) => [method.localName, Object.assign(call(method, calls), { method })]);
+  return Object.fromEntries(methods) as ServiceClient<S>;
+}
+
+function call(method: DescMethod, calls: Calls) {
+  const path = `/${method.parent.typeName}/${method.name}`;
+  const serialize = (message: Message) => Buffer.from(toBinary(method.input, message as never));
+  const deserialize = (bytes: Buffer) => fromBinary(method.output, bytes) as Message;
+
+  function unary(request: Message, options: CallOptions = {}): Promise<Message> {
+    const message = withKeys(method.input, create(method.input, request as never) as Message);
+    const deadline = Date.now() + (options.timeoutMs ?? calls.timeoutMs);
+    return repeat(calls.retryPolicy, method, deadline, options.signal, () =>
+      withSignal(options.signal, (onAbort) => new Promise((resolve, reject) => {
+        const sent = calls.grpc.makeUnaryRequest(
+          path, serialize, deserialize, message, calls.metadata(), { deadline },
+          (error, response) => (response === undefined ? reject(error) : resolve(response)),
+        );
+        onAbort(() => sent.cancel());
+      })),
+    );
+  }
+
+  async function* serverStream(request: Message, options: CallOptions = {}): AsyncGenerator<Message, void> {
+    const message = create(method.input, request as never) as Message;
+    const stream = calls.grpc.makeServerStreamRequest(
+      path, serialize, deserialize, message, calls.metadata(), deadlineOf(options),
+    );
+    yield* answers(stream, options.signal);
+  }
+
+  async function* bidiStream(requests: AsyncIterable<Message>, options: CallOptions = {}): AsyncGenerator<Message, void> {
+    const stream = calls.grpc.makeBidiStreamRequest(path, serialize, deserialize, calls.metadata(), deadlineOf(options));
+    let ended = false;
+    async function send() {
+      for await (const request of requests) {
+        if (ended) {
+          return;
+        }
+        // `false`: gRPC's buffer is full, because the server does not read.
+        if (!stream.write(create(method.input, request as never) as Message)) {
+          await new Promise<void>((resolve) => {
+            stream.once("drain", resolve);
+            stream.once("close", resolve);
+            stream.once("error", () => resolve());
+          });
+        }
+      }
+      stream.end();
+    }
+    send().catch((error) => stream.destroy(error));
+    try {
+      yield* answers(stream, options.signal);
+    } finally {
+      ended = true;
+    }
+  }
+
+  return { unary, server_streaming: serverStream, bidi_streaming: bidiStream, client_streaming: bidiStream }[
+    method.methodKind
+  ];
+}
+
+function deadlineOf(options: CallOptions) {
+  return options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
+}
+
+async function withSignal<T>(
+  signal: AbortSignal | undefined,
+  run: (onAbort: (cancel: () => void) => void) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  let cancel = () => {};
+  const listener = () => cancel();
+  signal?.addEventListener("abort", listener);
+  try {
+    return await run((action) => {
+      cancel = action;
+    });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", listener);
+  }
+}
+
+async function* answers(
+  stream: AsyncIterable<Message> & { cancel(): void; on(event: "error", listener: () => void): unknown },
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Message, void> {
+  // The loop throws it too; an error that comes after its end must not end the process.
+  stream.on("error", () => {});
+  const cancel = () => stream.cancel();
+  signal?.addEventListener("abort", cancel);
+  try {
+    signal?.throwIfAborted();
+    yield* stream;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw WebhooksError.ofCall(error);
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+    stream.cancel();
+  }
+}
