@@ -14,7 +14,7 @@ use prost_reflect::{
 
 use serde_json::Value as Json;
 
-use crate::checks::{CHECKS, PACKAGE, PENDING_FIELDS};
+use crate::checks::{CHECKS, PACKAGE};
 
 /// A request.
 pub(crate) struct Case {
@@ -52,25 +52,6 @@ pub(crate) fn all(pool: &DescriptorPool) -> Vec<Case> {
         }
     }
     cases
-}
-
-/// Requests with a field of [`PENDING_FIELDS`], and the entry.
-pub(crate) fn pending(pool: &DescriptorPool) -> (Vec<&'static str>, Vec<Case>) {
-    let (mut entries, mut cases) = (Vec::new(), Vec::new());
-    for request in CHECKS.iter().map(|check| check.request) {
-        let message = message_named(pool, request);
-        for (field, entry) in
-            message.fields().filter_map(|field| Some((field.clone(), pending_entry(&field)?)))
-        {
-            for (_, value) in values(&field) {
-                let mut changed = example(&message);
-                changed.set_field(&field, value.unwrap_or_else(|| field.default_value()));
-                entries.push(entry);
-                cases.push(Case::of(request, changed, false));
-            }
-        }
-    }
-    (entries, cases)
 }
 
 /// The requests of docs/api/examples.
@@ -113,7 +94,7 @@ fn with_masks(request: DynamicMessage, changed: &str) -> Vec<DynamicMessage> {
     // A field that the mask does not name is not looked at, whatever it has.
     let Some((mask, (_, field))) = mask.zip(changed.split_once('.')) else { return vec![request] };
     let field = field.split('.').next().unwrap_or_default();
-    if field == "id" || field == "etag" || is_pending(&mask) {
+    if field == "id" || field == "etag" {
         return vec![request];
     }
     let mut masked = request.clone();
@@ -139,16 +120,6 @@ fn is_ours(message: &MessageDescriptor) -> bool {
     message.package_name() == PACKAGE
 }
 
-fn is_pending(field: &FieldDescriptor) -> bool {
-    pending_entry(field).is_some()
-}
-
-fn pending_entry(field: &FieldDescriptor) -> Option<&'static str> {
-    let name = format!("{}.{}", field.parent_message().name(), field.name());
-    let mut entries = PENDING_FIELDS.iter().copied();
-    entries.find(|pending| name == *pending || field.name() == *pending)
-}
-
 /// The fields that a request may set.
 fn inputs(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
     let pool = message.parent_pool();
@@ -157,7 +128,7 @@ fn inputs(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
         let options = field.options();
         let behaviors = options.get_extension(&behavior);
         let behaviors = behaviors.as_list().unwrap_or_default();
-        !behaviors.contains(&Value::EnumNumber(OUTPUT_ONLY)) && !is_pending(field)
+        !behaviors.contains(&Value::EnumNumber(OUTPUT_ONLY))
     };
     message.fields().filter(is_input).collect()
 }

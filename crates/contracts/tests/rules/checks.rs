@@ -1,17 +1,19 @@
 //! The conversions of all requests, and what they find wrong.
 
 use keeptrusts_webhooks_contracts::api::{
-    AttemptRef, ChannelRef, CreateChannel, CreateEndpoint, CreateKey, CreateReplay, CreateSession,
+    ChannelRef, CreateChannel, CreateEndpoint, CreateKey, CreateReplay, CreateSession,
     DeleteChannel, DeleteEndpoint, DeliveryRef, DisableEndpoint, EmptyRequest, EndpointRef,
-    EventRef, GetEndpointStats, GetHealthSummary, ListAttempts, ListAuditEntries, ListChannels,
-    ListDeliveries, ListEndpoints, ListEventTypes, ListEvents, ListKeys, ListNotifications,
-    ListReplays, PreviewPayload, Publish, PublishBatch, ReplayRef, RevokeKey, RotateSecret,
-    UpdateChannel, UpdateEndpoint, Violations, WatchDeliveries,
+    GetAttempt, GetDelivery, GetEndpointStats, GetEvent, GetHealthSummary, KeyRef, ListAttempts,
+    ListAuditEntries, ListChannels, ListDeliveries, ListEndpoints, ListEventTypes, ListEvents,
+    ListKeys, ListNotifications, ListReplays, NotificationRef, PreviewPayload, Publish,
+    PublishBatch, ReplayRef, RevokeKey, RotateSecret, UpdateChannel, UpdateEndpoint, Violations,
+    WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::{v1, wire};
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::key::{check_key_expiration, check_session_expiration};
 use keeptrusts_webhooks_domain::payload_format::{PayloadFields, PayloadFormat};
+use keeptrusts_webhooks_domain::request::RequestId;
 use keeptrusts_webhooks_domain::violation::Violation;
 use prost::Message;
 
@@ -19,29 +21,9 @@ use crate::Found;
 
 pub(crate) const PACKAGE: &str = "keeptrusts.webhooks.v1";
 
-/// Requests that are not served yet.
-pub(crate) const PENDING_REQUESTS: &[&str] =
-    &["GetKeyRequest", "GetNotificationRequest", "StreamEventsRequest", "WatchEventsRequest"];
-
-/// Fields that are not looked at yet.
-pub(crate) const PENDING_FIELDS: &[&str] = &[
-    "request_id",
-    "CreateEndpointRequest.endpoint_id",
-    "CreateChannelRequest.channel_id",
-    "ListAuditEntriesRequest.actions",
-    "ListAuditEntriesRequest.endpoint_ids",
-    "ListDeliveriesRequest.states",
-    "ListEndpointsRequest.states",
-    "ListEventTypesRequest.page_size",
-    "ListKeysRequest.states",
-    "ListNotificationsRequest.channel_ids",
-    "ListNotificationsRequest.states",
-    "ListReplaysRequest.endpoint_ids",
-    "ListReplaysRequest.states",
-    "UpdateChannelRequest.update_mask",
-    "WatchDeliveriesRequest.endpoint_ids",
-    "view",
-];
+/// Requests that no conversion reads whole: the service reads the items of a stream one by one, and each
+/// has the checks of PublishEventRequest.
+pub(crate) const WITHOUT_CONVERSION: &[&str] = &["StreamEventsRequest"];
 
 /// A request's conversion.
 pub(crate) struct Check {
@@ -54,6 +36,7 @@ pub(crate) struct Check {
 fn found<M, T>(
     name: &str,
     bytes: &[u8],
+    request_id: impl FnOnce(&M) -> Option<Violation>,
     then: impl FnOnce(T) -> Result<(), Vec<Violation>>,
 ) -> Vec<Found>
 where
@@ -64,28 +47,38 @@ where
         return vec![(violation.field, violation.description)];
     }
     let message = M::decode(bytes).expect("a message");
+    // As AuthorizedRequest::of_identified takes it out first.
+    let wrong_id = request_id(&message);
     let violations = match T::try_from(message) {
         Ok(request) => then(request).err().unwrap_or_default(),
         Err(violations) => violations.into_vec(),
     };
-    violations.into_iter().map(|violation| (violation.field, violation.description)).collect()
+    let violations = violations.into_iter().chain(wrong_id);
+    violations.map(|violation| (violation.field, violation.description)).collect()
 }
 
 macro_rules! checks {
-    ($($request:ident => $checked:ty $(, $then:expr)?;)*) => {
+    ($($request:ident $(($id:ident))? => $checked:ty $(, $then:expr)?;)*) => {
         &[$(Check {
             request: stringify!($request),
             check: |bytes| {
-                found::<v1::$request, $checked>(stringify!($request), bytes, checks!(@then $($then)?))
+                found::<v1::$request, $checked>(
+                    stringify!($request),
+                    bytes,
+                    checks!(@id $($id)?),
+                    checks!(@then $($then)?),
+                )
             },
         }),*]
     };
+    (@id) => { |_| None };
+    (@id $id:ident) => { |message| RequestId::optional(message.$id.clone()).err() };
     (@then) => { |_| Ok(()) };
     (@then $then:expr) => { $then };
 }
 
 pub(crate) const CHECKS: &[Check] = checks! {
-    CreateEndpointRequest => CreateEndpoint;
+    CreateEndpointRequest (request_id) => CreateEndpoint;
     GetEndpointRequest => EndpointRef;
     ListEndpointsRequest => ListEndpoints;
     UpdateEndpointRequest => UpdateEndpoint, |request| {
@@ -97,45 +90,48 @@ pub(crate) const CHECKS: &[Check] = checks! {
     EnableEndpointRequest => EndpointRef;
     DisableEndpointRequest => DisableEndpoint;
     DeleteEndpointRequest => DeleteEndpoint;
-    RotateSecretRequest => RotateSecret;
+    RotateSecretRequest (request_id) => RotateSecret;
     RevealSecretRequest => EndpointRef;
     PreviewPayloadRequest => PreviewPayload;
     ListEventTypesRequest => ListEventTypes;
     PublishEventRequest => Publish;
     BatchPublishEventsRequest => PublishBatch;
-    GetEventRequest => EventRef;
+    GetEventRequest => GetEvent;
     ListEventsRequest => ListEvents;
-    SendTestRequest => EndpointRef;
+    SendTestRequest (request_id) => EndpointRef;
     ListDeliveriesRequest => ListDeliveries;
-    GetDeliveryRequest => DeliveryRef;
-    GetAttemptRequest => AttemptRef;
+    GetDeliveryRequest => GetDelivery;
+    GetAttemptRequest => GetAttempt;
     ListAttemptsRequest => ListAttempts;
-    RetryDeliveryRequest => DeliveryRef;
+    RetryDeliveryRequest (request_id) => DeliveryRef;
     CancelDeliveryRequest => DeliveryRef;
+    WatchEventsRequest => WatchEvents;
     WatchDeliveriesRequest => WatchDeliveries;
     GetEndpointStatsRequest => GetEndpointStats;
     GetHealthSummaryRequest => GetHealthSummary;
-    CreateReplayRequest => CreateReplay;
+    CreateReplayRequest (request_id) => CreateReplay;
     GetReplayRequest => ReplayRef;
     ListReplaysRequest => ListReplays;
     CancelReplayRequest => ReplayRef;
     WatchReplayRequest => ReplayRef;
-    CreateKeyRequest => CreateKey, |request| {
+    CreateKeyRequest (request_id) => CreateKey, |request| {
         check_key_expiration(request.expiration, None, Timestamp::now()).map(|_| ()).map_err(|one| vec![one])
     };
+    GetKeyRequest => KeyRef;
     ListKeysRequest => ListKeys;
     RevokeKeyRequest => RevokeKey;
     WhoAmIRequest => EmptyRequest;
-    CreateSessionRequest => CreateSession, |request| {
+    CreateSessionRequest (request_id) => CreateSession, |request| {
         check_session_expiration(request.expiration, Timestamp::now()).map(|_| ()).map_err(|one| vec![one])
     };
     EndSessionRequest => EmptyRequest;
-    CreateChannelRequest => CreateChannel;
+    CreateChannelRequest (request_id) => CreateChannel;
     GetChannelRequest => ChannelRef;
     ListChannelsRequest => ListChannels;
     UpdateChannelRequest => UpdateChannel;
     DeleteChannelRequest => DeleteChannel;
-    TestChannelRequest => ChannelRef;
+    TestChannelRequest (request_id) => ChannelRef;
+    GetNotificationRequest => NotificationRef;
     ListNotificationsRequest => ListNotifications;
     ListAuditEntriesRequest => ListAuditEntries;
 };
