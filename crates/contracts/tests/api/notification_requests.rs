@@ -224,5 +224,5 @@ fn a_channel_is_named_by_its_id() {
         ..Default::default()
     };
     let wrong = wrong_fields(ListNotifications::try_from(list));
-    assert_eq!(wrong, ["page_size", "channel_id"]);
+    assert_eq!(wrong, ["page_size", "channel_ids[0]"]);
 }
