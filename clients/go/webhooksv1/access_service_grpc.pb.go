@@ -24,7 +24,7 @@ type AccessServiceClient interface {
 	CreateKey(ctx context.Context, in *CreateKeyRequest, opts ...grpc.CallOption) (*CreateKeyResponse, error)
 	// NOT_FOUND: no such key or session in the organization.
 	GetKey(ctx context.Context, in *GetKeyRequest, opts ...grpc.CallOption) (*GetKeyResponse, error)
-	// The organization's keys, newest first, revoked and expired ones included.
+	// The organization's keys and sessions, revoked and expired ones included.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// Revokes a key, within 5 seconds everywhere, and ends every session that was opened with it. These
 	// sessions have no entries of their own in the audit trail; their `state` says that they have ended.
@@ -121,7 +121,7 @@ type AccessServiceServer interface {
 	CreateKey(context.Context, *CreateKeyRequest) (*CreateKeyResponse, error)
 	// NOT_FOUND: no such key or session in the organization.
 	GetKey(context.Context, *GetKeyRequest) (*GetKeyResponse, error)
-	// The organization's keys, newest first, revoked and expired ones included.
+	// The organization's keys and sessions, revoked and expired ones included.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// Revokes a key, within 5 seconds everywhere, and ends every session that was opened with it. These
 	// sessions have no entries of their own in the audit trail; their `state` says that they have ended.

@@ -27,7 +27,7 @@ const (
 type DeliveryView int32
 
 const (
-	// FULL in GetDelivery, BASIC in ListDeliveries.
+	// Not given: the field says what is taken instead.
 	DeliveryView_DELIVERY_VIEW_UNSPECIFIED DeliveryView = 0
 	// Without the attempts.
 	DeliveryView_DELIVERY_VIEW_BASIC DeliveryView = 1
@@ -80,7 +80,7 @@ func (DeliveryView) EnumDescriptor() ([]byte, []int) {
 type AttemptView int32
 
 const (
-	// FULL in GetAttempt, BASIC in ListAttempts.
+	// Not given: the field says what is taken instead.
 	AttemptView_ATTEMPT_VIEW_UNSPECIFIED AttemptView = 0
 	// Without headers and bodies.
 	AttemptView_ATTEMPT_VIEW_BASIC AttemptView = 1
@@ -139,7 +139,7 @@ const (
 	Delivery_STATE_SCHEDULED Delivery_State = 1
 	// An attempt has failed, and another one will be made at next_attempt_time.
 	Delivery_STATE_RETRYING Delivery_State = 2
-	// It waits, scheduled or retrying, until its endpoint is enabled.
+	// It waits, scheduled or retrying, until its endpoint is enabled. It is computed when it is read.
 	Delivery_STATE_PAUSED Delivery_State = 3
 	// The receiver has answered 2xx.
 	Delivery_STATE_DELIVERED Delivery_State = 4
@@ -505,8 +505,8 @@ type Attempt struct {
 	Outcome Attempt_Outcome `protobuf:"varint,12,opt,name=outcome,proto3,enum=keeptrusts.webhooks.v1.Attempt_Outcome" json:"outcome,omitempty"`
 	// When the next automatic attempt was due, as planned when this one ended. Absent if none was.
 	NextAttemptTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=next_attempt_time,json=nextAttemptTime,proto3" json:"next_attempt_time,omitempty"`
-	// The request's headers in the order in which they were sent. This field and the next three are only in
-	// GetDelivery and SendTest, and with ATTEMPT_VIEW_FULL. Empty once the retention is over, and if nothing
+	// The request's headers in the order in which they were sent. This field and the next three are only
+	// there in a full view of the attempt or of its delivery, and in SendTest. Empty once the retention is over, and if nothing
 	// was sent.
 	RequestHeaders []*Header `protobuf:"bytes,14,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
 	// The exact bytes that were sent, in the payload format that the endpoint had at that time. A PagerDuty
@@ -524,7 +524,7 @@ type Attempt struct {
 	Remark string `protobuf:"bytes,18,opt,name=remark,proto3" json:"remark,omitempty"`
 	// Whether request_headers, request_body, response_headers and response_body are empty because they did
 	// not fit into the response, which newer attempts fill first. GetAttempt has them. Only in
-	// GetDelivery.
+	// the attempts of a delivery.
 	ContentOmitted bool `protobuf:"varint,19,opt,name=content_omitted,json=contentOmitted,proto3" json:"content_omitted,omitempty"`
 }
 

@@ -27,7 +27,7 @@ type DispatchServiceClient interface {
 	// One delivery with its attempts, and with their headers and bodies as far as they fit into one
 	// response.
 	GetDelivery(ctx context.Context, in *GetDeliveryRequest, opts ...grpc.CallOption) (*GetDeliveryResponse, error)
-	// One attempt with its headers and bodies.
+	// One attempt, with its headers and bodies unless the view is BASIC.
 	GetAttempt(ctx context.Context, in *GetAttemptRequest, opts ...grpc.CallOption) (*GetAttemptResponse, error)
 	// The delivery log: attempts, newest first.
 	ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error)
@@ -45,7 +45,8 @@ type DispatchServiceClient interface {
 	// RESOURCE_EXHAUSTED: as for WatchDeliveries.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (DispatchService_WatchEventsClient, error)
 	// Streams every visible change of a delivery when it is committed, until the client ends the call. A
-	// request to cancel is no change; the cancellation is.
+	// request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+	// its deliveries: read those that wait again (they became PAUSED, or no longer are).
 	// RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
 	WatchDeliveries(ctx context.Context, in *WatchDeliveriesRequest, opts ...grpc.CallOption) (DispatchService_WatchDeliveriesClient, error)
 	// Counts and durations of an endpoint's attempts over the last hours.
@@ -309,7 +310,7 @@ type DispatchServiceServer interface {
 	// One delivery with its attempts, and with their headers and bodies as far as they fit into one
 	// response.
 	GetDelivery(context.Context, *GetDeliveryRequest) (*GetDeliveryResponse, error)
-	// One attempt with its headers and bodies.
+	// One attempt, with its headers and bodies unless the view is BASIC.
 	GetAttempt(context.Context, *GetAttemptRequest) (*GetAttemptResponse, error)
 	// The delivery log: attempts, newest first.
 	ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error)
@@ -327,7 +328,8 @@ type DispatchServiceServer interface {
 	// RESOURCE_EXHAUSTED: as for WatchDeliveries.
 	WatchEvents(*WatchEventsRequest, DispatchService_WatchEventsServer) error
 	// Streams every visible change of a delivery when it is committed, until the client ends the call. A
-	// request to cancel is no change; the cancellation is.
+	// request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+	// its deliveries: read those that wait again (they became PAUSED, or no longer are).
 	// RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
 	WatchDeliveries(*WatchDeliveriesRequest, DispatchService_WatchDeliveriesServer) error
 	// Counts and durations of an endpoint's attempts over the last hours.

@@ -26,7 +26,7 @@ const (
 type EventView int32
 
 const (
-	// FULL in GetEvent, BASIC in ListEvents.
+	// Not given: the field says what is taken instead.
 	EventView_EVENT_VIEW_UNSPECIFIED EventView = 0
 	// Without the body.
 	EventView_EVENT_VIEW_BASIC EventView = 1

@@ -19,6 +19,7 @@ const _ = grpc.SupportPackageIsVersion7
 type NotificationServiceClient interface {
 	// Creates a channel, which is active at once.
 	// INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+	// ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
 	// FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
 	// erased.
 	// RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -27,8 +28,11 @@ type NotificationServiceClient interface {
 	GetChannel(ctx context.Context, in *GetChannelRequest, opts ...grpc.CallOption) (*GetChannelResponse, error)
 	// The organization's channels, newest first. Deleted ones are not listed.
 	ListChannels(ctx context.Context, in *ListChannelsRequest, opts ...grpc.CallOption) (*ListChannelsResponse, error)
-	// Changes the fields that the mask names. AIP-134.
-	// ABORTED: the given etag is not the current one; read the channel again and decide again.
+	// Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+	// that changes nothing records nothing: etag and update_time stay. AIP-134.
+	// ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+	// again.
+	// ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
 	// INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
 	// FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
 	// is on another server, and the secret, which only the old server may get, is not given again
@@ -134,6 +138,7 @@ func (c *notificationServiceClient) ListNotifications(ctx context.Context, in *L
 type NotificationServiceServer interface {
 	// Creates a channel, which is active at once.
 	// INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+	// ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
 	// FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
 	// erased.
 	// RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -142,8 +147,11 @@ type NotificationServiceServer interface {
 	GetChannel(context.Context, *GetChannelRequest) (*GetChannelResponse, error)
 	// The organization's channels, newest first. Deleted ones are not listed.
 	ListChannels(context.Context, *ListChannelsRequest) (*ListChannelsResponse, error)
-	// Changes the fields that the mask names. AIP-134.
-	// ABORTED: the given etag is not the current one; read the channel again and decide again.
+	// Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+	// that changes nothing records nothing: etag and update_time stay. AIP-134.
+	// ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+	// again.
+	// ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
 	// INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
 	// FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
 	// is on another server, and the secret, which only the old server may get, is not given again

@@ -47,7 +47,7 @@ pub mod key {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Kind {
-        /// Not valid. In a filter: both kinds.
+        /// Never sent by the server.
         Unspecified = 0,
         /// Created by CreateKey, or the first key.
         ApiKey = 1,
@@ -194,7 +194,9 @@ pub struct ListKeysRequest {
     #[prost(enumeration = "key::State", repeated, tag = "5")]
     pub states: ::prost::alloc::vec::Vec<i32>,
     /// How the keys are sorted: `id`, `display_name`, `role`, `create_time`, `end_time` or `last_use_time`,
-    /// with ` desc` for the reverse. Empty: `id desc`, the newest first. AIP-132.
+    /// with ` desc` for the reverse; or several of them with commas between. Empty: `id desc`, the newest
+    /// first. The rules are those of ListEndpoints. AIP-132.
+    /// FAILED_PRECONDITION: another order than `id desc`, and more than 100,000 keys and sessions.
     #[prost(string, tag = "6")]
     pub order_by: ::prost::alloc::string::String,
 }
@@ -204,7 +206,8 @@ pub struct ListKeysResponse {
     /// In the order of `order_by`.
     #[prost(message, repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<Key>,
-    /// Empty on the last page.
+    /// Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+    /// So a page may have fewer items than requested, or none, and not be the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
@@ -378,6 +381,10 @@ pub mod access_service_client {
     /// RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     /// if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     /// requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+    ///
+    /// A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    /// the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    /// one made and somebody has deleted since is NOT_FOUND.
     #[derive(Debug, Clone)]
     pub struct AccessServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -494,7 +501,7 @@ pub mod access_service_client {
                 .insert(GrpcMethod::new("keeptrusts.webhooks.v1.AccessService", "GetKey"));
             self.inner.unary(req, path, codec).await
         }
-        /// The organization's keys, newest first, revoked and expired ones included.
+        /// The organization's keys and sessions, revoked and expired ones included.
         pub async fn list_keys(
             &mut self,
             request: impl tonic::IntoRequest<super::ListKeysRequest>,
@@ -699,35 +706,54 @@ pub struct ListAuditEntriesResponse {
 pub enum AuditAction {
     /// Not valid.
     Unspecified = 0,
+    /// By CreateEndpoint, or by UpdateEndpoint with `allow_missing`.
     EndpointCreated = 1,
+    /// By UpdateEndpoint, if it changed something.
     EndpointUpdated = 2,
+    /// By EnableEndpoint.
     EndpointEnabled = 3,
+    /// By DisableEndpoint, or by dispatch; see Endpoint.StateCause.
     EndpointDisabled = 4,
+    /// By DeleteEndpoint.
     EndpointDeleted = 5,
     /// By dispatch: a delivery ran out of attempts.
     EndpointDegraded = 6,
     /// By dispatch: a delivery succeeded again.
     EndpointRecovered = 7,
     /// By RotateSecret, or by UpdateEndpoint if it changed nothing else. As a filter it also finds updates
-    /// that changed the secret and something else, which are shown as ENDPOINT_UPDATED.
+    /// that changed the secret and something else, which are shown as AUDIT_ACTION_ENDPOINT_UPDATED.
     SecretRotated = 8,
+    /// By RevealSecret.
     SecretRevealed = 9,
+    /// By SendTest.
     TestSent = 10,
+    /// By RetryDelivery.
     RetryRequested = 11,
+    /// By CancelDelivery.
     CancelRequested = 12,
+    /// By CreateKey.
     KeyCreated = 13,
+    /// By RevokeKey, for each key and session that it revoked.
     KeyRevoked = 14,
+    /// By CreateSession, or by somebody who signed in to the console.
     SessionCreated = 15,
+    /// By EndSession.
     SessionEnded = 16,
     /// By an operator's command, before the organization's keys were revoked.
     OrganizationErased = 17,
     /// By an operator's command. In the trail of `*`.
     MasterKeyRotated = 18,
+    /// By CreateChannel, or by UpdateChannel with `allow_missing`.
     ChannelCreated = 30,
+    /// By UpdateChannel, if it changed something.
     ChannelUpdated = 31,
+    /// By DeleteChannel.
     ChannelDeleted = 32,
+    /// By TestChannel.
     ChannelTested = 33,
+    /// By CreateReplay.
     ReplayRequested = 40,
+    /// By CancelReplay.
     ReplayCancelled = 41,
 }
 impl AuditAction {
@@ -966,7 +992,7 @@ pub mod delivery {
         Scheduled = 1,
         /// An attempt has failed, and another one will be made at next_attempt_time.
         Retrying = 2,
-        /// It waits, scheduled or retrying, until its endpoint is enabled.
+        /// It waits, scheduled or retrying, until its endpoint is enabled. It is computed when it is read.
         Paused = 3,
         /// The receiver has answered 2xx.
         Delivered = 4,
@@ -1049,8 +1075,8 @@ pub struct Attempt {
     /// When the next automatic attempt was due, as planned when this one ended. Absent if none was.
     #[prost(message, optional, tag = "13")]
     pub next_attempt_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The request's headers in the order in which they were sent. This field and the next three are only in
-    /// GetDelivery and SendTest, and with ATTEMPT_VIEW_FULL. Empty once the retention is over, and if nothing
+    /// The request's headers in the order in which they were sent. This field and the next three are only
+    /// there in a full view of the attempt or of its delivery, and in SendTest. Empty once the retention is over, and if nothing
     /// was sent.
     #[prost(message, repeated, tag = "14")]
     pub request_headers: ::prost::alloc::vec::Vec<Header>,
@@ -1073,7 +1099,7 @@ pub struct Attempt {
     pub remark: ::prost::alloc::string::String,
     /// Whether request_headers, request_body, response_headers and response_body are empty because they did
     /// not fit into the response, which newer attempts fill first. GetAttempt has them. Only in
-    /// GetDelivery.
+    /// the attempts of a delivery.
     #[prost(bool, tag = "19")]
     pub content_omitted: bool,
 }
@@ -1168,7 +1194,7 @@ pub struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum DeliveryView {
-    /// FULL in GetDelivery, BASIC in ListDeliveries.
+    /// Not given: the field says what is taken instead.
     Unspecified = 0,
     /// Without the attempts.
     Basic = 1,
@@ -1201,7 +1227,7 @@ impl DeliveryView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum AttemptView {
-    /// FULL in GetAttempt, BASIC in ListAttempts.
+    /// Not given: the field says what is taken instead.
     Unspecified = 0,
     /// Without headers and bodies.
     Basic = 1,
@@ -1235,7 +1261,7 @@ impl AttemptView {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Endpoint {
-    /// `ep_` and a ULID. Set by the server.
+    /// `ep_` and a ULID. Made by the server, unless the request that creates the endpoint gives one.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
     /// The organization that owns the endpoint.
@@ -1247,20 +1273,21 @@ pub struct Endpoint {
     /// The URL that deliveries are POSTed to. `https` only, at most 2,048 bytes, without user name and
     /// password. It is stored in normal form: a host name in another script is in punycode
     /// (`xn--bcher-kva.example`), an IPv4 address is four decimal numbers. Whether the server may connect
-    /// to it is checked at each connection.
+    /// to it is checked at each connection. Everybody who may read endpoints sees it, viewers too: it is
+    /// no place for a secret.
     #[prost(string, tag = "4")]
     pub url: ::prost::alloc::string::String,
     /// Notes about the purpose, at most 1,000 characters. May be empty.
     #[prost(string, tag = "5")]
     pub description: ::prost::alloc::string::String,
-    /// The event types that are delivered: at least one, without repetitions, in the order of
-    /// ListEventTypes. A request may have at most 100, repetitions included.
+    /// The event types that are delivered: at least one. A request may have at most 100, in any order and
+    /// with repetitions. Responses have them without repetitions, in the order of ListEventTypes.
     #[prost(string, repeated, tag = "6")]
     pub event_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The state of the endpoint.
     #[prost(enumeration = "endpoint::State", tag = "7")]
     pub state: i32,
-    /// Why it is degraded or disabled, for people to read. Empty while active.
+    /// Why it is failing, degraded or disabled, for people to read. Empty while active.
     #[prost(string, tag = "8")]
     pub state_reason: ::prost::alloc::string::String,
     /// It changes with the configuration, and not with the state. Send it back with an update; the update
@@ -1270,21 +1297,24 @@ pub struct Endpoint {
     /// When the endpoint was created.
     #[prost(message, optional, tag = "10")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// When the configuration or the state last changed.
+    /// When the configuration or the state last changed. That it began or ceased to be failing does not count.
     #[prost(message, optional, tag = "11")]
     pub update_time: ::core::option::Option<::prost_types::Timestamp>,
     /// When the previous secret stops signing (header X-Keeptrusts-Signature-Previous). Absent if there
     /// is none.
     #[prost(message, optional, tag = "12")]
     pub previous_secret_expire_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// When the state last changed.
+    /// When the state last changed; while failing, failing_since_time. That it was failing in between does not
+    /// count afterwards.
     #[prost(message, optional, tag = "13")]
     pub state_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Why it is degraded or disabled, for programs. Absent while active.
+    /// Why it is degraded or disabled, for programs. Absent while active, and while failing, which has one
+    /// cause only.
     #[prost(enumeration = "endpoint::StateCause", optional, tag = "14")]
     pub state_cause: ::core::option::Option<i32>,
-    /// The delivery that caused the state: the one that failed for good, the last one to fail, or the one
-    /// that was answered 410 Gone. Empty while active, and if a user disabled the endpoint.
+    /// The delivery that caused the state: the first one to fail (failing), the one that failed for good
+    /// (degraded), the last one to fail or the one that was answered 410 Gone (disabled). Empty while active,
+    /// and if a user disabled the endpoint.
     #[prost(string, tag = "15")]
     pub state_delivery_id: ::prost::alloc::string::String,
     /// When the first attempt of the current run of failures began. Tests do not count. Absent if the last
@@ -1349,8 +1379,9 @@ pub mod endpoint {
         Unspecified = 0,
         /// Events are delivered.
         Active = 1,
-        /// Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests do not
-        /// count. The next success makes the endpoint active again.
+        /// Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests that
+        /// fail do not count. The next success makes the endpoint active again. It is computed when it is read:
+        /// nothing is recorded or notified when it begins and ends.
         Failing = 2,
         /// Events are delivered, but a delivery has failed for good and none has succeeded since. The next
         /// success makes the endpoint active again.
@@ -1564,7 +1595,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum EventView {
-    /// FULL in GetEvent, BASIC in ListEvents.
+    /// Not given: the field says what is taken instead.
     Unspecified = 0,
     /// Without the body.
     Basic = 1,
@@ -1845,8 +1876,8 @@ pub struct GetDeliveryRequest {
 /// The response of GetDelivery.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetDeliveryResponse {
-    /// The delivery with its attempts (the newest 100 if there are more). Those with content_omitted have no
-    /// headers and bodies.
+    /// The delivery, with the newest 100 of its attempts unless the view is BASIC. Those with
+    /// content_omitted have no headers and bodies.
     #[prost(message, optional, tag = "1")]
     pub delivery: ::core::option::Option<Delivery>,
 }
@@ -1866,7 +1897,7 @@ pub struct GetAttemptRequest {
 /// The response of GetAttempt.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetAttemptResponse {
-    /// The attempt, with headers and bodies.
+    /// The attempt.
     #[prost(message, optional, tag = "1")]
     pub attempt: ::core::option::Option<Attempt>,
 }
@@ -2016,7 +2047,8 @@ pub struct WatchDeliveriesRequest {
 /// The response of WatchDeliveries.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchDeliveriesResponse {
-    /// The delivery right after this change, without its attempts. It may have changed again since.
+    /// The delivery right after this change, without its attempts. It may have changed again since. It is
+    /// PAUSED if it waits and its endpoint was disabled when the change was read.
     #[prost(message, optional, tag = "1")]
     pub delivery: ::core::option::Option<Delivery>,
     /// The attempt that caused the change, without headers and bodies. Absent if none did.
@@ -2196,7 +2228,8 @@ pub struct ListReplaysResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub replays: ::prost::alloc::vec::Vec<Replay>,
-    /// Empty on the last page.
+    /// Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+    /// So a page may have fewer items than requested, or none, and not be the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
@@ -2384,7 +2417,7 @@ pub mod dispatch_service_client {
                 .insert(GrpcMethod::new("keeptrusts.webhooks.v1.DispatchService", "GetDelivery"));
             self.inner.unary(req, path, codec).await
         }
-        /// One attempt with its headers and bodies.
+        /// One attempt, with its headers and bodies unless the view is BASIC.
         pub async fn get_attempt(
             &mut self,
             request: impl tonic::IntoRequest<super::GetAttemptRequest>,
@@ -2486,7 +2519,8 @@ pub mod dispatch_service_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Streams every visible change of a delivery when it is committed, until the client ends the call. A
-        /// request to cancel is no change; the cancellation is.
+        /// request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+        /// its deliveries: read those that wait again (they became PAUSED, or no longer are).
         /// RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
         pub async fn watch_deliveries(
             &mut self,
@@ -2662,18 +2696,19 @@ pub struct CreateEndpointRequest {
     /// PAYLOAD_FORMAT_KEEPTRUSTS; without `secret` one is generated. What only the server sets is ignored.
     #[prost(message, optional, tag = "2")]
     pub endpoint: ::core::option::Option<Endpoint>,
-    /// The id of the new endpoint: `ep_` and a ULID that no other endpoint has or had. Lists are in the order
-    /// of ids. Empty: the server makes one. AIP-133.
+    /// The id of the new endpoint: `ep_` and a ULID in upper case that no other endpoint has or had, and not
+    /// the least or the greatest ULID. Lists are in the order of ids, whatever the time in a ULID; nothing
+    /// else depends on it. Empty: the server makes one. AIP-133.
     #[prost(string, tag = "3")]
     pub endpoint_id: ::prost::alloc::string::String,
     /// Makes it safe to send the request again: 1 to 128 characters of visible ASCII, for example a UUID. For 24
     /// hours, the same request of the same caller with the same id returns the endpoint that the first one
-    /// created, with its present secret; another request with this id fails with ALREADY_EXISTS. Empty: every
-    /// request counts. AIP-155.
+    /// created, with its present secret, which the audit trail has as revealed. Another request of the
+    /// organization with this id fails with ALREADY_EXISTS. Empty: every request counts. AIP-155.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
     /// Only checks the request, the template included, and returns the endpoint that would be created,
-    /// without secrets. AIP-163.
+    /// without secrets, and without an id unless endpoint_id is given. Nothing is recorded. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -2734,7 +2769,10 @@ pub struct ListEndpointsRequest {
     #[prost(string, tag = "5")]
     pub search: ::prost::alloc::string::String,
     /// How the endpoints are sorted: `id`, `display_name`, `url`, `state`, `create_time` or `update_time`, with
-    /// ` desc` for the reverse. Empty: `id desc`, the newest first. AIP-132.
+    /// ` desc` for the reverse; or several of them with commas between. Empty: `id desc`, the newest first.
+    /// Text sorts regardless of case and then by code point, states in the order of their numbers, absent
+    /// times as the last ones, and what is equal the newest first. All pages together have each endpoint
+    /// once, except that one whose own value changes between two pages may be on both or on none. AIP-132.
     #[prost(string, tag = "6")]
     pub order_by: ::prost::alloc::string::String,
 }
@@ -2766,10 +2804,12 @@ pub struct UpdateEndpointRequest {
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
     /// Whether a missing endpoint is created, as by CreateEndpoint: with the id in `endpoint`, all the fields
     /// that are given, whatever the mask says, and a generated secret if there is none, which RevealSecret
-    /// shows. An endpoint that was deleted is not created again. AIP-134.
+    /// shows. An endpoint that was deleted is not created again, and with an `etag` nothing is created. So
+    /// the same request can be repeated: it changes nothing once everything is as it says. AIP-134.
     #[prost(bool, tag = "4")]
     pub allow_missing: bool,
-    /// Only checks the request, the template included, and returns the endpoint as it would be. AIP-163.
+    /// Only checks the request, the template included, and returns the endpoint as it would be. Nothing is
+    /// recorded. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -2853,7 +2893,7 @@ pub struct RotateSecretRequest {
     #[prost(message, optional, tag = "4")]
     pub overlap: ::core::option::Option<::prost_types::Duration>,
     /// Makes it safe to send the request again: a repeated request changes nothing, and returns the present
-    /// secret. The rules are those of CreateEndpoint. AIP-155.
+    /// secret, as CreateEndpoint does. The rules are those of CreateEndpoint. AIP-155.
     #[prost(string, tag = "5")]
     pub request_id: ::prost::alloc::string::String,
 }
@@ -3051,6 +3091,7 @@ pub mod endpoint_service_client {
         /// Creates an endpoint, which is active at once. Only this response and RevealSecret show the
         /// secret.
         /// INVALID_ARGUMENT: a field breaks its rule.
+        /// ALREADY_EXISTS: the endpoint_id is that of an endpoint, or was once (ENDPOINT_EXISTS).
         /// FAILED_PRECONDITION: the organization was erased.
         /// RESOURCE_EXHAUSTED: the organization has as many endpoints as it may have.
         pub async fn create_endpoint(
@@ -3108,8 +3149,11 @@ pub mod endpoint_service_client {
                 .insert(GrpcMethod::new("keeptrusts.webhooks.v1.EndpointService", "ListEndpoints"));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes the fields that the mask names. AIP-134.
-        /// ABORTED: the given etag is not the current one; read the endpoint again and decide again.
+        /// Changes the fields that the mask names; with `allow_missing` it creates a missing endpoint. An update
+        /// that changes nothing records nothing: etag and update_time stay. AIP-134.
+        /// ABORTED: the given etag is not the current one, or the endpoint is missing; read it again and decide
+        /// again.
+        /// ALREADY_EXISTS: with `allow_missing`, the endpoint was deleted (ENDPOINT_EXISTS).
         /// FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new URL is
         /// on another server, and the routing key, which only the old server may get, is not given again
         /// (CREDENTIAL_REQUIRED).
@@ -3312,8 +3356,9 @@ pub mod publish_event_request {
         /// written as integers (minus zero as 0), other numbers in the shortest form that reads back as the
         /// same double, with a fraction or an exponent: 9007199254740992.0, 1e+21. Numbers that JSON cannot
         /// express (NaN, infinities) and values without a kind are refused. At most 131,072 values on all
-        /// levels; a batch with an event that has more is refused as a whole. Protobuf reads 100 nested
-        /// messages, which are about 30 nested objects or 45 nested lists; send deeper data as text.
+        /// levels; a batch with an event that has more is refused as a whole, and a stream ends. Protobuf
+        /// reads 100 nested messages, which are about 30 nested objects or 45 nested lists; send deeper data
+        /// as text.
         #[prost(message, tag = "3")]
         Data(::prost_types::Struct),
         /// As JSON text. The receiver gets it byte for byte, with numbers of any size and precision, spaces
@@ -3620,7 +3665,15 @@ pub mod ingest_service_client {
         /// The server reads no further while the organization publishes faster than it may, or too many of its
         /// events wait for their commit; HTTP/2's flow control then slows the client. What is not acknowledged when
         /// the stream ends may have been accepted: send it again on a new stream, with the same idempotency keys.
-        /// INVALID_ARGUMENT: the first item names no organization, or a sequence number does not rise.
+        /// The events belong to the trace of the stream's `traceparent`; without one, each has its own trace.
+        /// INVALID_ARGUMENT: the first item names no organization, a sequence number does not rise, or a message
+        /// cannot be decoded.
+        /// NOT_FOUND: not the caller's organization.
+        /// RESOURCE_EXHAUSTED: the caller or its organization has as many streams as it may have
+        /// (TOO_MANY_STREAMS), an item is larger than a request may be (REQUEST_TOO_LARGE), or there was no memory
+        /// for the next item for 10 s (TOO_MANY_REQUESTS).
+        /// DEADLINE_EXCEEDED: the deadline passed; an item was not sent within 30 s from its first byte; or the
+        /// client left 512 acknowledgements unread for 60 s.
         /// UNAUTHENTICATED: the key was revoked or has expired meanwhile.
         /// UNAVAILABLE: the server stops. It has acknowledged what is committed.
         pub async fn stream_events(
@@ -3642,7 +3695,7 @@ pub mod ingest_service_client {
                 .insert(GrpcMethod::new("keeptrusts.webhooks.v1.IngestService", "StreamEvents"));
             self.inner.streaming(req, path, codec).await
         }
-        /// One event, with its body.
+        /// One event, with its body unless the view is BASIC.
         pub async fn get_event(
             &mut self,
             request: impl tonic::IntoRequest<super::GetEventRequest>,
@@ -3683,7 +3736,7 @@ pub mod ingest_service_client {
 /// response contains them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Channel {
-    /// `chn_` and a ULID. Set by the server.
+    /// `chn_` and a ULID. Made by the server, unless the request that creates the channel gives one.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
     /// The organization that owns the channel.
@@ -3692,12 +3745,13 @@ pub struct Channel {
     /// A label for people, 1 to 100 characters. Need not be unique. AIP-148.
     #[prost(string, tag = "3")]
     pub display_name: ::prost::alloc::string::String,
-    /// The types of notifications that it gets: at least one, without repetitions, not TEST. A request may
-    /// have at most 100, repetitions included.
+    /// The types of notifications that it gets: at least one, and neither NOTIFICATION_TYPE_TEST nor
+    /// NOTIFICATION_TYPE_INCIDENT_RESOLVED. A request may have at most 100, in any order and with
+    /// repetitions. Responses have them without repetitions, in the order of their numbers.
     #[prost(enumeration = "NotificationType", repeated, tag = "9")]
     pub subscriptions: ::prost::alloc::vec::Vec<i32>,
     /// The endpoints that notifications are about, at most 100. Empty: all. A weekly summary is about all
-    /// endpoints in any case.
+    /// endpoints in any case. Responses have them without repetitions, in the order of ids.
     #[prost(string, repeated, tag = "10")]
     pub endpoint_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The state of the channel.
@@ -3948,7 +4002,7 @@ pub mod notification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum PagerDutyRegion {
-    /// US.
+    /// Not given: the field says what is taken instead.
     Unspecified = 0,
     /// events.pagerduty.com.
     Us = 1,
@@ -3981,7 +4035,7 @@ impl PagerDutyRegion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum NotificationType {
-    /// Never sent by the server. In a filter: all types.
+    /// Never sent by the server.
     Unspecified = 0,
     /// Deliveries of an endpoint ran out of attempts. The first one is notified at once. Those within an hour
     /// of a message are collected and notified together at the end of that hour. When that message is sent,
@@ -3999,7 +4053,7 @@ pub enum NotificationType {
     /// A test by TestChannel. Cannot be subscribed to.
     Test = 6,
     /// The problem of an endpoint is over. It is sent to a PagerDuty service that has an incident of the
-    /// endpoint, unless ENDPOINT_RECOVERED says the same. Cannot be subscribed to: open incidents are closed
+    /// endpoint, unless NOTIFICATION_TYPE_ENDPOINT_RECOVERED says the same. Cannot be subscribed to: open incidents are closed
     /// in any case.
     IncidentResolved = 7,
 }
@@ -4044,15 +4098,17 @@ pub struct CreateChannelRequest {
     /// Required: `display_name`, a destination and `subscriptions`. Fields that only the server sets are ignored.
     #[prost(message, optional, tag = "2")]
     pub channel: ::core::option::Option<Channel>,
-    /// The id of the new channel: `chn_` and a ULID that no other channel has or had. Lists are in the order
-    /// of ids. Empty: the server makes one. AIP-133.
+    /// The id of the new channel: `chn_` and a ULID in upper case that no other channel has or had, and not
+    /// the least or the greatest ULID. Lists are in the order of ids, whatever the time in a ULID; nothing
+    /// else depends on it. Empty: the server makes one. AIP-133.
     #[prost(string, tag = "3")]
     pub channel_id: ::prost::alloc::string::String,
     /// Makes it safe to send the request again: a repeated request returns the channel that the first one
     /// created. The rules are those of CreateEndpoint. AIP-155.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
-    /// Only checks the request and returns the channel that would be created. AIP-163.
+    /// Only checks the request and returns the channel that would be created, without an id unless
+    /// channel_id is given. Nothing is recorded. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -4097,7 +4153,8 @@ pub struct ListChannelsRequest {
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
     /// How the channels are sorted: `id`, `display_name`, `state`, `create_time` or `update_time`, with ` desc`
-    /// for the reverse. Empty: `id desc`, the newest first. AIP-132.
+    /// for the reverse; or several of them with commas between. Empty: `id desc`, the newest first. The rules
+    /// are those of ListEndpoints. AIP-132.
     #[prost(string, tag = "4")]
     pub order_by: ::prost::alloc::string::String,
 }
@@ -4122,15 +4179,18 @@ pub struct UpdateChannelRequest {
     #[prost(message, optional, tag = "2")]
     pub channel: ::core::option::Option<Channel>,
     /// Any of `display_name`, `subscriptions`, `endpoint_ids` and the destination's field (`slack`, `teams`,
-    /// `pagerduty`, `webhook` or `email`). `*` means all but the destination, whose secret no response shows.
+    /// `pagerduty`, `webhook` or `email`), which is that of the channel's kind and is updated as a whole; a
+    /// secret in it that is empty stays. `*` means all but the destination, whose secret no response shows.
     /// At most 100 paths. Absent: all of these fields that are not empty.
     #[prost(message, optional, tag = "3")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
     /// Whether a missing channel is created, as by CreateChannel: with the id in `channel` and all the fields
-    /// that are given, whatever the mask says. A channel that was deleted is not created again. AIP-134.
+    /// that are given, whatever the mask says. A channel that was deleted is not created again, and with an
+    /// `etag` nothing is created. So the same request can be repeated: it changes nothing once everything is
+    /// as it says. AIP-134.
     #[prost(bool, tag = "4")]
     pub allow_missing: bool,
-    /// Only checks the request and returns the channel as it would be. AIP-163.
+    /// Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -4227,7 +4287,8 @@ pub struct ListNotificationsResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub notifications: ::prost::alloc::vec::Vec<Notification>,
-    /// Empty on the last page.
+    /// Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+    /// So a page may have fewer items than requested, or none, and not be the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
@@ -4324,6 +4385,7 @@ pub mod notification_service_client {
         }
         /// Creates a channel, which is active at once.
         /// INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+        /// ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
         /// FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
         /// erased.
         /// RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -4386,8 +4448,11 @@ pub mod notification_service_client {
             ));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes the fields that the mask names. AIP-134.
-        /// ABORTED: the given etag is not the current one; read the channel again and decide again.
+        /// Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+        /// that changes nothing records nothing: etag and update_time stay. AIP-134.
+        /// ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+        /// again.
+        /// ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
         /// INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
         /// FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
         /// is on another server, and the secret, which only the old server may get, is not given again

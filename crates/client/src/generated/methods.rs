@@ -496,7 +496,7 @@ impl Client {
     pub async fn get_key(&self, request: v1::GetKeyRequest) -> Result<v1::GetKeyResponse, Error> {
         self.call(request).await
     }
-    /// The organization's keys, newest first, revoked and expired ones included.
+    /// The organization's keys and sessions, revoked and expired ones included.
     pub async fn list_keys(
         &self,
         request: v1::ListKeysRequest,
@@ -563,7 +563,7 @@ impl Client {
     ) -> Result<v1::GetDeliveryResponse, Error> {
         self.call(request).await
     }
-    /// One attempt with its headers and bodies.
+    /// One attempt, with its headers and bodies unless the view is BASIC.
     pub async fn get_attempt(
         &self,
         request: v1::GetAttemptRequest,
@@ -648,6 +648,7 @@ impl Client {
     /// Creates an endpoint, which is active at once. Only this response and RevealSecret show the
     /// secret.
     /// INVALID_ARGUMENT: a field breaks its rule.
+    /// ALREADY_EXISTS: the endpoint_id is that of an endpoint, or was once (ENDPOINT_EXISTS).
     /// FAILED_PRECONDITION: the organization was erased.
     /// RESOURCE_EXHAUSTED: the organization has as many endpoints as it may have.
     pub async fn create_endpoint(
@@ -670,8 +671,11 @@ impl Client {
     ) -> Result<v1::ListEndpointsResponse, Error> {
         self.call(request).await
     }
-    /// Changes the fields that the mask names. AIP-134.
-    /// ABORTED: the given etag is not the current one; read the endpoint again and decide again.
+    /// Changes the fields that the mask names; with `allow_missing` it creates a missing endpoint. An update
+    /// that changes nothing records nothing: etag and update_time stay. AIP-134.
+    /// ABORTED: the given etag is not the current one, or the endpoint is missing; read it again and decide
+    /// again.
+    /// ALREADY_EXISTS: with `allow_missing`, the endpoint was deleted (ENDPOINT_EXISTS).
     /// FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new URL is
     /// on another server, and the routing key, which only the old server may get, is not given again
     /// (CREDENTIAL_REQUIRED).
@@ -758,7 +762,7 @@ impl Client {
     ) -> Result<v1::BatchPublishEventsResponse, Error> {
         self.call(request).await
     }
-    /// One event, with its body.
+    /// One event, with its body unless the view is BASIC.
     pub async fn get_event(
         &self,
         request: v1::GetEventRequest,
@@ -774,6 +778,7 @@ impl Client {
     }
     /// Creates a channel, which is active at once.
     /// INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+    /// ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
     /// FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
     /// erased.
     /// RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -797,8 +802,11 @@ impl Client {
     ) -> Result<v1::ListChannelsResponse, Error> {
         self.call(request).await
     }
-    /// Changes the fields that the mask names. AIP-134.
-    /// ABORTED: the given etag is not the current one; read the channel again and decide again.
+    /// Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+    /// that changes nothing records nothing: etag and update_time stay. AIP-134.
+    /// ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+    /// again.
+    /// ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
     /// INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
     /// FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
     /// is on another server, and the secret, which only the old server may get, is not given again

@@ -70,7 +70,7 @@ class Key(_message.Message):
     class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Key._Kind.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         KIND_UNSPECIFIED: Key._Kind.ValueType  # 0
-        """Not valid. In a filter: both kinds."""
+        """Never sent by the server."""
         KIND_API_KEY: Key._Kind.ValueType  # 1
         """Created by CreateKey, or the first key."""
         KIND_SESSION: Key._Kind.ValueType  # 2
@@ -80,7 +80,7 @@ class Key(_message.Message):
         """The kind of a key."""
 
     KIND_UNSPECIFIED: Key.Kind.ValueType  # 0
-    """Not valid. In a filter: both kinds."""
+    """Never sent by the server."""
     KIND_API_KEY: Key.Kind.ValueType  # 1
     """Created by CreateKey, or the first key."""
     KIND_SESSION: Key.Kind.ValueType  # 2
@@ -337,7 +337,9 @@ class ListKeysRequest(_message.Message):
     """Only this kind. Unspecified: both."""
     order_by: _builtins.str
     """How the keys are sorted: `id`, `display_name`, `role`, `create_time`, `end_time` or `last_use_time`,
-    with ` desc` for the reverse. Empty: `id desc`, the newest first. AIP-132.
+    with ` desc` for the reverse; or several of them with commas between. Empty: `id desc`, the newest
+    first. The rules are those of ListEndpoints. AIP-132.
+    FAILED_PRECONDITION: another order than `id desc`, and more than 100,000 keys and sessions.
     """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___Key.State.ValueType]:
@@ -370,7 +372,9 @@ class ListKeysResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+    So a page may have fewer items than requested, or none, and not be the last.
+    """
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key]:
         """In the order of `order_by`."""

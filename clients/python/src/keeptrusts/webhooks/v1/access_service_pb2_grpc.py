@@ -36,6 +36,10 @@ class AccessServiceStub(object):
     RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+
+    A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    one made and somebody has deleted since is NOT_FOUND.
     """
 
     def __init__(self, channel):
@@ -92,6 +96,10 @@ class AccessServiceServicer(object):
     RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+
+    A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    one made and somebody has deleted since is NOT_FOUND.
     """
 
     def CreateKey(self, request, context):
@@ -112,7 +120,7 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """The organization's keys, newest first, revoked and expired ones included.
+        """The organization's keys and sessions, revoked and expired ones included.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,6 +214,10 @@ class AccessService(object):
     RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+
+    A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    one made and somebody has deleted since is NOT_FOUND.
     """
 
     @staticmethod

@@ -37,6 +37,10 @@ class AccessServiceStub:
     RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+
+    A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    one made and somebody has deleted since is NOT_FOUND.
     """
 
     @_typing.overload
@@ -52,7 +56,7 @@ class AccessServiceStub:
     GetKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.GetKeyRequest, _access_service_pb2.GetKeyResponse]
     """NOT_FOUND: no such key or session in the organization."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListKeysRequest, _access_service_pb2.ListKeysResponse]
-    """The organization's keys, newest first, revoked and expired ones included."""
+    """The organization's keys and sessions, revoked and expired ones included."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeKeyRequest, _access_service_pb2.RevokeKeyResponse]
     """Revokes a key, within 5 seconds everywhere, and ends every session that was opened with it. These
     sessions have no entries of their own in the audit trail; their `state` says that they have ended.
@@ -79,6 +83,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+
+    A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    one made and somebody has deleted since is NOT_FOUND.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -91,7 +99,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     GetKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.GetKeyRequest, _access_service_pb2.GetKeyResponse]  # type: ignore[assignment]
     """NOT_FOUND: no such key or session in the organization."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListKeysRequest, _access_service_pb2.ListKeysResponse]  # type: ignore[assignment]
-    """The organization's keys, newest first, revoked and expired ones included."""
+    """The organization's keys and sessions, revoked and expired ones included."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeKeyRequest, _access_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key, within 5 seconds everywhere, and ends every session that was opened with it. These
     sessions have no entries of their own in the audit trail; their `state` says that they have ended.
@@ -117,6 +125,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     RESOURCE_EXHAUSTED and a google.rpc.RetryInfo if the client's address sends too many invalid tokens,
     if the caller creates more than 120 keys or sessions a minute, and if the organization has as many
     requests in flight as there is room left for all others (`TOO_MANY_REQUESTS`).
+
+    A method whose request has a `request_id` is safe to call again with the same one, whatever has become of
+    the first call. Another request with it fails with ALREADY_EXISTS (`REQUEST_ID_REUSED`); what the first
+    one made and somebody has deleted since is NOT_FOUND.
     """
 
     @_abc_1.abstractmethod
@@ -145,7 +157,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListKeysResponse, _abc.Awaitable[_access_service_pb2.ListKeysResponse]]:
-        """The organization's keys, newest first, revoked and expired ones included."""
+        """The organization's keys and sessions, revoked and expired ones included."""
 
     @_abc_1.abstractmethod
     def RevokeKey(

@@ -29,36 +29,55 @@ class _AuditActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditActi
     AUDIT_ACTION_UNSPECIFIED: _AuditAction.ValueType  # 0
     """Not valid."""
     AUDIT_ACTION_ENDPOINT_CREATED: _AuditAction.ValueType  # 1
+    """By CreateEndpoint, or by UpdateEndpoint with `allow_missing`."""
     AUDIT_ACTION_ENDPOINT_UPDATED: _AuditAction.ValueType  # 2
+    """By UpdateEndpoint, if it changed something."""
     AUDIT_ACTION_ENDPOINT_ENABLED: _AuditAction.ValueType  # 3
+    """By EnableEndpoint."""
     AUDIT_ACTION_ENDPOINT_DISABLED: _AuditAction.ValueType  # 4
+    """By DisableEndpoint, or by dispatch; see Endpoint.StateCause."""
     AUDIT_ACTION_ENDPOINT_DELETED: _AuditAction.ValueType  # 5
+    """By DeleteEndpoint."""
     AUDIT_ACTION_ENDPOINT_DEGRADED: _AuditAction.ValueType  # 6
     """By dispatch: a delivery ran out of attempts."""
     AUDIT_ACTION_ENDPOINT_RECOVERED: _AuditAction.ValueType  # 7
     """By dispatch: a delivery succeeded again."""
     AUDIT_ACTION_SECRET_ROTATED: _AuditAction.ValueType  # 8
     """By RotateSecret, or by UpdateEndpoint if it changed nothing else. As a filter it also finds updates
-    that changed the secret and something else, which are shown as ENDPOINT_UPDATED.
+    that changed the secret and something else, which are shown as AUDIT_ACTION_ENDPOINT_UPDATED.
     """
     AUDIT_ACTION_SECRET_REVEALED: _AuditAction.ValueType  # 9
+    """By RevealSecret."""
     AUDIT_ACTION_TEST_SENT: _AuditAction.ValueType  # 10
+    """By SendTest."""
     AUDIT_ACTION_RETRY_REQUESTED: _AuditAction.ValueType  # 11
+    """By RetryDelivery."""
     AUDIT_ACTION_CANCEL_REQUESTED: _AuditAction.ValueType  # 12
+    """By CancelDelivery."""
     AUDIT_ACTION_KEY_CREATED: _AuditAction.ValueType  # 13
+    """By CreateKey."""
     AUDIT_ACTION_KEY_REVOKED: _AuditAction.ValueType  # 14
+    """By RevokeKey, for each key and session that it revoked."""
     AUDIT_ACTION_SESSION_CREATED: _AuditAction.ValueType  # 15
+    """By CreateSession, or by somebody who signed in to the console."""
     AUDIT_ACTION_SESSION_ENDED: _AuditAction.ValueType  # 16
+    """By EndSession."""
     AUDIT_ACTION_ORGANIZATION_ERASED: _AuditAction.ValueType  # 17
     """By an operator's command, before the organization's keys were revoked."""
     AUDIT_ACTION_MASTER_KEY_ROTATED: _AuditAction.ValueType  # 18
     """By an operator's command. In the trail of `*`."""
     AUDIT_ACTION_CHANNEL_CREATED: _AuditAction.ValueType  # 30
+    """By CreateChannel, or by UpdateChannel with `allow_missing`."""
     AUDIT_ACTION_CHANNEL_UPDATED: _AuditAction.ValueType  # 31
+    """By UpdateChannel, if it changed something."""
     AUDIT_ACTION_CHANNEL_DELETED: _AuditAction.ValueType  # 32
+    """By DeleteChannel."""
     AUDIT_ACTION_CHANNEL_TESTED: _AuditAction.ValueType  # 33
+    """By TestChannel."""
     AUDIT_ACTION_REPLAY_REQUESTED: _AuditAction.ValueType  # 40
+    """By CreateReplay."""
     AUDIT_ACTION_REPLAY_CANCELLED: _AuditAction.ValueType  # 41
+    """By CancelReplay."""
 
 class AuditAction(_AuditAction, metaclass=_AuditActionEnumTypeWrapper):
     """An action in the audit trail."""
@@ -66,36 +85,55 @@ class AuditAction(_AuditAction, metaclass=_AuditActionEnumTypeWrapper):
 AUDIT_ACTION_UNSPECIFIED: AuditAction.ValueType  # 0
 """Not valid."""
 AUDIT_ACTION_ENDPOINT_CREATED: AuditAction.ValueType  # 1
+"""By CreateEndpoint, or by UpdateEndpoint with `allow_missing`."""
 AUDIT_ACTION_ENDPOINT_UPDATED: AuditAction.ValueType  # 2
+"""By UpdateEndpoint, if it changed something."""
 AUDIT_ACTION_ENDPOINT_ENABLED: AuditAction.ValueType  # 3
+"""By EnableEndpoint."""
 AUDIT_ACTION_ENDPOINT_DISABLED: AuditAction.ValueType  # 4
+"""By DisableEndpoint, or by dispatch; see Endpoint.StateCause."""
 AUDIT_ACTION_ENDPOINT_DELETED: AuditAction.ValueType  # 5
+"""By DeleteEndpoint."""
 AUDIT_ACTION_ENDPOINT_DEGRADED: AuditAction.ValueType  # 6
 """By dispatch: a delivery ran out of attempts."""
 AUDIT_ACTION_ENDPOINT_RECOVERED: AuditAction.ValueType  # 7
 """By dispatch: a delivery succeeded again."""
 AUDIT_ACTION_SECRET_ROTATED: AuditAction.ValueType  # 8
 """By RotateSecret, or by UpdateEndpoint if it changed nothing else. As a filter it also finds updates
-that changed the secret and something else, which are shown as ENDPOINT_UPDATED.
+that changed the secret and something else, which are shown as AUDIT_ACTION_ENDPOINT_UPDATED.
 """
 AUDIT_ACTION_SECRET_REVEALED: AuditAction.ValueType  # 9
+"""By RevealSecret."""
 AUDIT_ACTION_TEST_SENT: AuditAction.ValueType  # 10
+"""By SendTest."""
 AUDIT_ACTION_RETRY_REQUESTED: AuditAction.ValueType  # 11
+"""By RetryDelivery."""
 AUDIT_ACTION_CANCEL_REQUESTED: AuditAction.ValueType  # 12
+"""By CancelDelivery."""
 AUDIT_ACTION_KEY_CREATED: AuditAction.ValueType  # 13
+"""By CreateKey."""
 AUDIT_ACTION_KEY_REVOKED: AuditAction.ValueType  # 14
+"""By RevokeKey, for each key and session that it revoked."""
 AUDIT_ACTION_SESSION_CREATED: AuditAction.ValueType  # 15
+"""By CreateSession, or by somebody who signed in to the console."""
 AUDIT_ACTION_SESSION_ENDED: AuditAction.ValueType  # 16
+"""By EndSession."""
 AUDIT_ACTION_ORGANIZATION_ERASED: AuditAction.ValueType  # 17
 """By an operator's command, before the organization's keys were revoked."""
 AUDIT_ACTION_MASTER_KEY_ROTATED: AuditAction.ValueType  # 18
 """By an operator's command. In the trail of `*`."""
 AUDIT_ACTION_CHANNEL_CREATED: AuditAction.ValueType  # 30
+"""By CreateChannel, or by UpdateChannel with `allow_missing`."""
 AUDIT_ACTION_CHANNEL_UPDATED: AuditAction.ValueType  # 31
+"""By UpdateChannel, if it changed something."""
 AUDIT_ACTION_CHANNEL_DELETED: AuditAction.ValueType  # 32
+"""By DeleteChannel."""
 AUDIT_ACTION_CHANNEL_TESTED: AuditAction.ValueType  # 33
+"""By TestChannel."""
 AUDIT_ACTION_REPLAY_REQUESTED: AuditAction.ValueType  # 40
+"""By CreateReplay."""
 AUDIT_ACTION_REPLAY_CANCELLED: AuditAction.ValueType  # 41
+"""By CancelReplay."""
 Global___AuditAction: _TypeAlias = AuditAction  # noqa: Y015
 
 @_typing.final

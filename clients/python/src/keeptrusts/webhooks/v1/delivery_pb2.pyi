@@ -28,7 +28,7 @@ class _DeliveryView:
 class _DeliveryViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryView.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DELIVERY_VIEW_UNSPECIFIED: _DeliveryView.ValueType  # 0
-    """FULL in GetDelivery, BASIC in ListDeliveries."""
+    """Not given: the field says what is taken instead."""
     DELIVERY_VIEW_BASIC: _DeliveryView.ValueType  # 1
     """Without the attempts."""
     DELIVERY_VIEW_FULL: _DeliveryView.ValueType  # 2
@@ -38,7 +38,7 @@ class DeliveryView(_DeliveryView, metaclass=_DeliveryViewEnumTypeWrapper):
     """How much of a delivery a response has. AIP-157."""
 
 DELIVERY_VIEW_UNSPECIFIED: DeliveryView.ValueType  # 0
-"""FULL in GetDelivery, BASIC in ListDeliveries."""
+"""Not given: the field says what is taken instead."""
 DELIVERY_VIEW_BASIC: DeliveryView.ValueType  # 1
 """Without the attempts."""
 DELIVERY_VIEW_FULL: DeliveryView.ValueType  # 2
@@ -52,7 +52,7 @@ class _AttemptView:
 class _AttemptViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptView.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ATTEMPT_VIEW_UNSPECIFIED: _AttemptView.ValueType  # 0
-    """FULL in GetAttempt, BASIC in ListAttempts."""
+    """Not given: the field says what is taken instead."""
     ATTEMPT_VIEW_BASIC: _AttemptView.ValueType  # 1
     """Without headers and bodies."""
     ATTEMPT_VIEW_FULL: _AttemptView.ValueType  # 2
@@ -62,7 +62,7 @@ class AttemptView(_AttemptView, metaclass=_AttemptViewEnumTypeWrapper):
     """How much of an attempt a response has. AIP-157."""
 
 ATTEMPT_VIEW_UNSPECIFIED: AttemptView.ValueType  # 0
-"""FULL in GetAttempt, BASIC in ListAttempts."""
+"""Not given: the field says what is taken instead."""
 ATTEMPT_VIEW_BASIC: AttemptView.ValueType  # 1
 """Without headers and bodies."""
 ATTEMPT_VIEW_FULL: AttemptView.ValueType  # 2
@@ -88,7 +88,7 @@ class Delivery(_message.Message):
         STATE_RETRYING: Delivery._State.ValueType  # 2
         """An attempt has failed, and another one will be made at next_attempt_time."""
         STATE_PAUSED: Delivery._State.ValueType  # 3
-        """It waits, scheduled or retrying, until its endpoint is enabled."""
+        """It waits, scheduled or retrying, until its endpoint is enabled. It is computed when it is read."""
         STATE_DELIVERED: Delivery._State.ValueType  # 4
         """The receiver has answered 2xx."""
         STATE_FAILED: Delivery._State.ValueType  # 5
@@ -108,7 +108,7 @@ class Delivery(_message.Message):
     STATE_RETRYING: Delivery.State.ValueType  # 2
     """An attempt has failed, and another one will be made at next_attempt_time."""
     STATE_PAUSED: Delivery.State.ValueType  # 3
-    """It waits, scheduled or retrying, until its endpoint is enabled."""
+    """It waits, scheduled or retrying, until its endpoint is enabled. It is computed when it is read."""
     STATE_DELIVERED: Delivery.State.ValueType  # 4
     """The receiver has answered 2xx."""
     STATE_FAILED: Delivery.State.ValueType  # 5
@@ -309,7 +309,7 @@ class Attempt(_message.Message):
     content_omitted: _builtins.bool
     """Whether request_headers, request_body, response_headers and response_body are empty because they did
     not fit into the response, which newer attempts fill first. GetAttempt has them. Only in
-    GetDelivery.
+    the attempts of a delivery.
     """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -325,8 +325,8 @@ class Attempt(_message.Message):
 
     @_builtins.property
     def request_headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
-        """The request's headers in the order in which they were sent. This field and the next three are only in
-        GetDelivery and SendTest, and with ATTEMPT_VIEW_FULL. Empty once the retention is over, and if nothing
+        """The request's headers in the order in which they were sent. This field and the next three are only
+        there in a full view of the attempt or of its delivery, and in SendTest. Empty once the retention is over, and if nothing
         was sent.
         """
 

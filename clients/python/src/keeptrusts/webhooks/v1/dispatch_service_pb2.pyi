@@ -235,8 +235,8 @@ class GetDeliveryResponse(_message.Message):
     DELIVERY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery:
-        """The delivery with its attempts (the newest 100 if there are more). Those with content_omitted have no
-        headers and bodies.
+        """The delivery, with the newest 100 of its attempts unless the view is BASIC. Those with
+        content_omitted have no headers and bodies.
         """
 
     def __init__(
@@ -291,7 +291,7 @@ class GetAttemptResponse(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def attempt(self) -> _delivery_pb2.Attempt:
-        """The attempt, with headers and bodies."""
+        """The attempt."""
 
     def __init__(
         self,
@@ -650,7 +650,9 @@ class WatchDeliveriesResponse(_message.Message):
     """The token to resume after this change. Opaque."""
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery:
-        """The delivery right after this change, without its attempts. It may have changed again since."""
+        """The delivery right after this change, without its attempts. It may have changed again since. It is
+        PAUSED if it waits and its endpoint was disabled when the change was read.
+        """
 
     @_builtins.property
     def attempt(self) -> _delivery_pb2.Attempt:
@@ -1090,7 +1092,9 @@ class ListReplaysResponse(_message.Message):
     REPLAYS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+    So a page may have fewer items than requested, or none, and not be the last.
+    """
     @_builtins.property
     def replays(self) -> _containers.RepeatedCompositeFieldContainer[_replay_pb2.Replay]:
         """Newest first."""

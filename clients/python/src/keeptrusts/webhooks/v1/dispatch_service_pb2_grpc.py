@@ -147,7 +147,7 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetAttempt(self, request, context):
-        """One attempt with its headers and bodies.
+        """One attempt, with its headers and bodies unless the view is BASIC.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,7 +190,8 @@ class DispatchServiceServicer(object):
 
     def WatchDeliveries(self, request, context):
         """Streams every visible change of a delivery when it is committed, until the client ends the call. A
-        request to cancel is no change; the cancellation is.
+        request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+        its deliveries: read those that wait again (they became PAUSED, or no longer are).
         RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

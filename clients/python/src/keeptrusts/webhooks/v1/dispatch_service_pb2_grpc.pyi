@@ -46,7 +46,7 @@ class DispatchServiceStub:
     response.
     """
     GetAttempt: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetAttemptRequest, _dispatch_service_pb2.GetAttemptResponse]
-    """One attempt with its headers and bodies."""
+    """One attempt, with its headers and bodies unless the view is BASIC."""
     ListAttempts: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListAttemptsRequest, _dispatch_service_pb2.ListAttemptsResponse]
     """The delivery log: attempts, newest first."""
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.RetryDeliveryRequest, _dispatch_service_pb2.RetryDeliveryResponse]
@@ -67,7 +67,8 @@ class DispatchServiceStub:
     """
     WatchDeliveries: _grpc.UnaryStreamMultiCallable[_dispatch_service_pb2.WatchDeliveriesRequest, _dispatch_service_pb2.WatchDeliveriesResponse]
     """Streams every visible change of a delivery when it is committed, until the client ends the call. A
-    request to cancel is no change; the cancellation is.
+    request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+    its deliveries: read those that wait again (they became PAUSED, or no longer are).
     RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
     """
     GetEndpointStats: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetEndpointStatsRequest, _dispatch_service_pb2.GetEndpointStatsResponse]
@@ -116,7 +117,7 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     response.
     """
     GetAttempt: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetAttemptRequest, _dispatch_service_pb2.GetAttemptResponse]  # type: ignore[assignment]
-    """One attempt with its headers and bodies."""
+    """One attempt, with its headers and bodies unless the view is BASIC."""
     ListAttempts: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListAttemptsRequest, _dispatch_service_pb2.ListAttemptsResponse]  # type: ignore[assignment]
     """The delivery log: attempts, newest first."""
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.RetryDeliveryRequest, _dispatch_service_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
@@ -137,7 +138,8 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     """
     WatchDeliveries: _aio.UnaryStreamMultiCallable[_dispatch_service_pb2.WatchDeliveriesRequest, _dispatch_service_pb2.WatchDeliveriesResponse]  # type: ignore[assignment]
     """Streams every visible change of a delivery when it is committed, until the client ends the call. A
-    request to cancel is no change; the cancellation is.
+    request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+    its deliveries: read those that wait again (they became PAUSED, or no longer are).
     RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
     """
     GetEndpointStats: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetEndpointStatsRequest, _dispatch_service_pb2.GetEndpointStatsResponse]  # type: ignore[assignment]
@@ -207,7 +209,7 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.GetAttemptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.GetAttemptResponse, _abc.Awaitable[_dispatch_service_pb2.GetAttemptResponse]]:
-        """One attempt with its headers and bodies."""
+        """One attempt, with its headers and bodies unless the view is BASIC."""
 
     @_abc_1.abstractmethod
     def ListAttempts(
@@ -258,7 +260,8 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatch_service_pb2.WatchDeliveriesResponse], _abc.AsyncIterator[_dispatch_service_pb2.WatchDeliveriesResponse]]:
         """Streams every visible change of a delivery when it is committed, until the client ends the call. A
-        request to cancel is no change; the cancellation is.
+        request to cancel is no change; the cancellation is. Nor does disabling or enabling an endpoint change
+        its deliveries: read those that wait again (they became PAUSED, or no longer are).
         RESOURCE_EXHAUSTED: the caller or its organization has as many watches as it may have.
         """
 

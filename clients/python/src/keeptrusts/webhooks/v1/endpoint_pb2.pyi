@@ -89,8 +89,9 @@ class Endpoint(_message.Message):
         STATE_ACTIVE: Endpoint._State.ValueType  # 1
         """Events are delivered."""
         STATE_FAILING: Endpoint._State.ValueType  # 2
-        """Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests do not
-        count. The next success makes the endpoint active again.
+        """Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests that
+        fail do not count. The next success makes the endpoint active again. It is computed when it is read:
+        nothing is recorded or notified when it begins and ends.
         """
         STATE_DEGRADED: Endpoint._State.ValueType  # 3
         """Events are delivered, but a delivery has failed for good and none has succeeded since. The next
@@ -109,8 +110,9 @@ class Endpoint(_message.Message):
     STATE_ACTIVE: Endpoint.State.ValueType  # 1
     """Events are delivered."""
     STATE_FAILING: Endpoint.State.ValueType  # 2
-    """Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests do not
-    count. The next success makes the endpoint active again.
+    """Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests that
+    fail do not count. The next success makes the endpoint active again. It is computed when it is read:
+    nothing is recorded or notified when it begins and ends.
     """
     STATE_DEGRADED: Endpoint.State.ValueType  # 3
     """Events are delivered, but a delivery has failed for good and none has succeeded since. The next
@@ -179,7 +181,7 @@ class Endpoint(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     ROUTING_KEY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """`ep_` and a ULID. Set by the server."""
+    """`ep_` and a ULID. Made by the server, unless the request that creates the endpoint gives one."""
     organization_id: _builtins.str
     """The organization that owns the endpoint."""
     display_name: _builtins.str
@@ -188,23 +190,27 @@ class Endpoint(_message.Message):
     """The URL that deliveries are POSTed to. `https` only, at most 2,048 bytes, without user name and
     password. It is stored in normal form: a host name in another script is in punycode
     (`xn--bcher-kva.example`), an IPv4 address is four decimal numbers. Whether the server may connect
-    to it is checked at each connection.
+    to it is checked at each connection. Everybody who may read endpoints sees it, viewers too: it is
+    no place for a secret.
     """
     description: _builtins.str
     """Notes about the purpose, at most 1,000 characters. May be empty."""
     state: Global___Endpoint.State.ValueType
     """The state of the endpoint."""
     state_reason: _builtins.str
-    """Why it is degraded or disabled, for people to read. Empty while active."""
+    """Why it is failing, degraded or disabled, for people to read. Empty while active."""
     etag: _builtins.str
     """It changes with the configuration, and not with the state. Send it back with an update; the update
     fails with ABORTED if somebody else has changed the endpoint meanwhile. AIP-154.
     """
     state_cause: Global___Endpoint.StateCause.ValueType
-    """Why it is degraded or disabled, for programs. Absent while active."""
+    """Why it is degraded or disabled, for programs. Absent while active, and while failing, which has one
+    cause only.
+    """
     state_delivery_id: _builtins.str
-    """The delivery that caused the state: the one that failed for good, the last one to fail, or the one
-    that was answered 410 Gone. Empty while active, and if a user disabled the endpoint.
+    """The delivery that caused the state: the first one to fail (failing), the one that failed for good
+    (degraded), the last one to fail or the one that was answered 410 Gone (disabled). Empty while active,
+    and if a user disabled the endpoint.
     """
     payload_format: Global___PayloadFormat.ValueType
     """The format of the bodies. A change applies to every attempt that begins after it, also of waiting
@@ -251,8 +257,8 @@ class Endpoint(_message.Message):
     """
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The event types that are delivered: at least one, without repetitions, in the order of
-        ListEventTypes. A request may have at most 100, repetitions included.
+        """The event types that are delivered: at least one. A request may have at most 100, in any order and
+        with repetitions. Responses have them without repetitions, in the order of ListEventTypes.
         """
 
     @_builtins.property
@@ -261,7 +267,7 @@ class Endpoint(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When the configuration or the state last changed."""
+        """When the configuration or the state last changed. That it began or ceased to be failing does not count."""
 
     @_builtins.property
     def previous_secret_expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -271,7 +277,9 @@ class Endpoint(_message.Message):
 
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
-        """When the state last changed."""
+        """When the state last changed; while failing, failing_since_time. That it was failing in between does not
+        count afterwards.
+        """
 
     @_builtins.property
     def failing_since_time(self) -> _timestamp_pb2.Timestamp:

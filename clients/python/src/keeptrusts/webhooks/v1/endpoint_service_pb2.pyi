@@ -35,18 +35,19 @@ class CreateEndpointRequest(_message.Message):
     organization_id: _builtins.str
     """Required."""
     endpoint_id: _builtins.str
-    """The id of the new endpoint: `ep_` and a ULID that no other endpoint has or had. Lists are in the order
-    of ids. Empty: the server makes one. AIP-133.
+    """The id of the new endpoint: `ep_` and a ULID in upper case that no other endpoint has or had, and not
+    the least or the greatest ULID. Lists are in the order of ids, whatever the time in a ULID; nothing
+    else depends on it. Empty: the server makes one. AIP-133.
     """
     request_id: _builtins.str
     """Makes it safe to send the request again: 1 to 128 characters of visible ASCII, for example a UUID. For 24
     hours, the same request of the same caller with the same id returns the endpoint that the first one
-    created, with its present secret; another request with this id fails with ALREADY_EXISTS. Empty: every
-    request counts. AIP-155.
+    created, with its present secret, which the audit trail has as revealed. Another request of the
+    organization with this id fails with ALREADY_EXISTS. Empty: every request counts. AIP-155.
     """
     validate_only: _builtins.bool
     """Only checks the request, the template included, and returns the endpoint that would be created,
-    without secrets. AIP-163.
+    without secrets, and without an id unless endpoint_id is given. Nothing is recorded. AIP-163.
     """
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
@@ -185,7 +186,10 @@ class ListEndpointsRequest(_message.Message):
     """Only endpoints whose display name or URL contains this text, regardless of ASCII case. Empty: all."""
     order_by: _builtins.str
     """How the endpoints are sorted: `id`, `display_name`, `url`, `state`, `create_time` or `update_time`, with
-    ` desc` for the reverse. Empty: `id desc`, the newest first. AIP-132.
+    ` desc` for the reverse; or several of them with commas between. Empty: `id desc`, the newest first.
+    Text sorts regardless of case and then by code point, states in the order of their numbers, absent
+    times as the last ones, and what is equal the newest first. All pages together have each endpoint
+    once, except that one whose own value changes between two pages may be on both or on none. AIP-132.
     """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.Endpoint.State.ValueType]:
@@ -253,10 +257,13 @@ class UpdateEndpointRequest(_message.Message):
     allow_missing: _builtins.bool
     """Whether a missing endpoint is created, as by CreateEndpoint: with the id in `endpoint`, all the fields
     that are given, whatever the mask says, and a generated secret if there is none, which RevealSecret
-    shows. An endpoint that was deleted is not created again. AIP-134.
+    shows. An endpoint that was deleted is not created again, and with an `etag` nothing is created. So
+    the same request can be repeated: it changes nothing once everything is as it says. AIP-134.
     """
     validate_only: _builtins.bool
-    """Only checks the request, the template included, and returns the endpoint as it would be. AIP-163."""
+    """Only checks the request, the template included, and returns the endpoint as it would be. Nothing is
+    recorded. AIP-163.
+    """
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
         """Required. `id` says which endpoint; the fields that the mask names are its new values.
@@ -486,7 +493,7 @@ class RotateSecretRequest(_message.Message):
     """The new secret. The rules are those of `Endpoint.secret`. Empty: one is generated."""
     request_id: _builtins.str
     """Makes it safe to send the request again: a repeated request changes nothing, and returns the present
-    secret. The rules are those of CreateEndpoint. AIP-155.
+    secret, as CreateEndpoint does. The rules are those of CreateEndpoint. AIP-155.
     """
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:

@@ -112,6 +112,7 @@ class EndpointServiceServicer(object):
         """Creates an endpoint, which is active at once. Only this response and RevealSecret show the
         secret.
         INVALID_ARGUMENT: a field breaks its rule.
+        ALREADY_EXISTS: the endpoint_id is that of an endpoint, or was once (ENDPOINT_EXISTS).
         FAILED_PRECONDITION: the organization was erased.
         RESOURCE_EXHAUSTED: the organization has as many endpoints as it may have.
         """
@@ -134,8 +135,11 @@ class EndpointServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEndpoint(self, request, context):
-        """Changes the fields that the mask names. AIP-134.
-        ABORTED: the given etag is not the current one; read the endpoint again and decide again.
+        """Changes the fields that the mask names; with `allow_missing` it creates a missing endpoint. An update
+        that changes nothing records nothing: etag and update_time stay. AIP-134.
+        ABORTED: the given etag is not the current one, or the endpoint is missing; read it again and decide
+        again.
+        ALREADY_EXISTS: with `allow_missing`, the endpoint was deleted (ENDPOINT_EXISTS).
         FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new URL is
         on another server, and the routing key, which only the old server may get, is not given again
         (CREDENTIAL_REQUIRED).

@@ -44,6 +44,7 @@ class EndpointServiceStub:
     """Creates an endpoint, which is active at once. Only this response and RevealSecret show the
     secret.
     INVALID_ARGUMENT: a field breaks its rule.
+    ALREADY_EXISTS: the endpoint_id is that of an endpoint, or was once (ENDPOINT_EXISTS).
     FAILED_PRECONDITION: the organization was erased.
     RESOURCE_EXHAUSTED: the organization has as many endpoints as it may have.
     """
@@ -52,8 +53,11 @@ class EndpointServiceStub:
     ListEndpoints: _grpc.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListEndpointsRequest, _endpoint_service_pb2.ListEndpointsResponse]
     """The organization's endpoints, newest first. Deleted ones are not listed."""
     UpdateEndpoint: _grpc.UnaryUnaryMultiCallable[_endpoint_service_pb2.UpdateEndpointRequest, _endpoint_service_pb2.UpdateEndpointResponse]
-    """Changes the fields that the mask names. AIP-134.
-    ABORTED: the given etag is not the current one; read the endpoint again and decide again.
+    """Changes the fields that the mask names; with `allow_missing` it creates a missing endpoint. An update
+    that changes nothing records nothing: etag and update_time stay. AIP-134.
+    ABORTED: the given etag is not the current one, or the endpoint is missing; read it again and decide
+    again.
+    ALREADY_EXISTS: with `allow_missing`, the endpoint was deleted (ENDPOINT_EXISTS).
     FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new URL is
     on another server, and the routing key, which only the old server may get, is not given again
     (CREDENTIAL_REQUIRED).
@@ -96,6 +100,7 @@ class EndpointServiceAsyncStub(EndpointServiceStub):
     """Creates an endpoint, which is active at once. Only this response and RevealSecret show the
     secret.
     INVALID_ARGUMENT: a field breaks its rule.
+    ALREADY_EXISTS: the endpoint_id is that of an endpoint, or was once (ENDPOINT_EXISTS).
     FAILED_PRECONDITION: the organization was erased.
     RESOURCE_EXHAUSTED: the organization has as many endpoints as it may have.
     """
@@ -104,8 +109,11 @@ class EndpointServiceAsyncStub(EndpointServiceStub):
     ListEndpoints: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.ListEndpointsRequest, _endpoint_service_pb2.ListEndpointsResponse]  # type: ignore[assignment]
     """The organization's endpoints, newest first. Deleted ones are not listed."""
     UpdateEndpoint: _aio.UnaryUnaryMultiCallable[_endpoint_service_pb2.UpdateEndpointRequest, _endpoint_service_pb2.UpdateEndpointResponse]  # type: ignore[assignment]
-    """Changes the fields that the mask names. AIP-134.
-    ABORTED: the given etag is not the current one; read the endpoint again and decide again.
+    """Changes the fields that the mask names; with `allow_missing` it creates a missing endpoint. An update
+    that changes nothing records nothing: etag and update_time stay. AIP-134.
+    ABORTED: the given etag is not the current one, or the endpoint is missing; read it again and decide
+    again.
+    ALREADY_EXISTS: with `allow_missing`, the endpoint was deleted (ENDPOINT_EXISTS).
     FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new URL is
     on another server, and the routing key, which only the old server may get, is not given again
     (CREDENTIAL_REQUIRED).
@@ -151,6 +159,7 @@ class EndpointServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates an endpoint, which is active at once. Only this response and RevealSecret show the
         secret.
         INVALID_ARGUMENT: a field breaks its rule.
+        ALREADY_EXISTS: the endpoint_id is that of an endpoint, or was once (ENDPOINT_EXISTS).
         FAILED_PRECONDITION: the organization was erased.
         RESOURCE_EXHAUSTED: the organization has as many endpoints as it may have.
         """
@@ -177,8 +186,11 @@ class EndpointServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _endpoint_service_pb2.UpdateEndpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_endpoint_service_pb2.UpdateEndpointResponse, _abc.Awaitable[_endpoint_service_pb2.UpdateEndpointResponse]]:
-        """Changes the fields that the mask names. AIP-134.
-        ABORTED: the given etag is not the current one; read the endpoint again and decide again.
+        """Changes the fields that the mask names; with `allow_missing` it creates a missing endpoint. An update
+        that changes nothing records nothing: etag and update_time stay. AIP-134.
+        ABORTED: the given etag is not the current one, or the endpoint is missing; read it again and decide
+        again.
+        ALREADY_EXISTS: with `allow_missing`, the endpoint was deleted (ENDPOINT_EXISTS).
         FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new URL is
         on another server, and the routing key, which only the old server may get, is not given again
         (CREDENTIAL_REQUIRED).

@@ -25,7 +25,7 @@ class _EventView:
 class _EventViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventView.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     EVENT_VIEW_UNSPECIFIED: _EventView.ValueType  # 0
-    """FULL in GetEvent, BASIC in ListEvents."""
+    """Not given: the field says what is taken instead."""
     EVENT_VIEW_BASIC: _EventView.ValueType  # 1
     """Without the body."""
     EVENT_VIEW_FULL: _EventView.ValueType  # 2
@@ -35,7 +35,7 @@ class EventView(_EventView, metaclass=_EventViewEnumTypeWrapper):
     """How much of an event a response has. AIP-157."""
 
 EVENT_VIEW_UNSPECIFIED: EventView.ValueType  # 0
-"""FULL in GetEvent, BASIC in ListEvents."""
+"""Not given: the field says what is taken instead."""
 EVENT_VIEW_BASIC: EventView.ValueType  # 1
 """Without the body."""
 EVENT_VIEW_FULL: EventView.ValueType  # 2

@@ -29,7 +29,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from keeptrusts.webhooks.v1 import event_pb2 as keeptrusts_dot_webhooks_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+keeptrusts/webhooks/v1/ingest_service.proto\x12\x16keeptrusts.webhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\"keeptrusts/webhooks/v1/event.proto\"\xb2\x02\n\x13PublishEventRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01R\x0eorganizationId\x12#\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\teventType\x12-\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00R\x04\x64\x61ta\x12\x1d\n\tdata_json\x18\x04 \x01(\tH\x00R\x08\x64\x61taJson\x12?\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\teventTime\x12-\n\x0fidempotency_key\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01R\x0eidempotencyKeyB\t\n\x07payload\"O\n\x14PublishEventResponse\x12\x19\n\x08\x65vent_id\x18\x01 \x01(\tR\x07\x65ventId\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\x99\x01\n\x19\x42\x61tchPublishEventsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12M\n\x08requests\x18\x02 \x03(\x0b\x32+.keeptrusts.webhooks.v1.PublishEventRequestB\x04\xe2\x41\x01\x02R\x08requests\"\x80\x02\n\x1a\x42\x61tchPublishEventsResponse\x12S\n\x07results\x18\x01 \x03(\x0b\x32\x39.keeptrusts.webhooks.v1.BatchPublishEventsResponse.ResultR\x07results\x1a\x8c\x01\n\x06Result\x12J\n\x08response\x18\x01 \x01(\x0b\x32,.keeptrusts.webhooks.v1.PublishEventResponseH\x00R\x08response\x12,\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x06statusB\x08\n\x06result\"\x91\x01\n\x13StreamEventsRequest\x12-\n\x0fsequence_number\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02R\x0esequenceNumber\x12K\n\x07request\x18\x02 \x01(\x0b\x32+.keeptrusts.webhooks.v1.PublishEventRequestB\x04\xe2\x41\x01\x02R\x07request\"\xc3\x01\n\x14StreamEventsResponse\x12\'\n\x0fsequence_number\x18\x01 \x01(\x03R\x0esequenceNumber\x12J\n\x08response\x18\x02 \x01(\x0b\x32,.keeptrusts.webhooks.v1.PublishEventResponseH\x00R\x08response\x12,\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x06statusB\x08\n\x06result\"\x9e\x01\n\x0fGetEventRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12\x1f\n\x08\x65vent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x07\x65ventId\x12;\n\x04view\x18\x03 \x01(\x0e\x32!.keeptrusts.webhooks.v1.EventViewB\x04\xe2\x41\x01\x01R\x04view\"G\n\x10GetEventResponse\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1d.keeptrusts.webhooks.v1.EventR\x05\x65vent\"\xec\x02\n\x11ListEventsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12!\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01R\x08pageSize\x12#\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12%\n\x0b\x65vent_types\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01R\neventTypes\x12?\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\tstartTime\x12;\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x07\x65ndTime\x12;\n\x04view\x18\x07 \x01(\x0e\x32!.keeptrusts.webhooks.v1.EventViewB\x04\xe2\x41\x01\x01R\x04view\"s\n\x12ListEventsResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.keeptrusts.webhooks.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb4\x04\n\rIngestService\x12i\n\x0cPublishEvent\x12+.keeptrusts.webhooks.v1.PublishEventRequest\x1a,.keeptrusts.webhooks.v1.PublishEventResponse\x12{\n\x12\x42\x61tchPublishEvents\x12\x31.keeptrusts.webhooks.v1.BatchPublishEventsRequest\x1a\x32.keeptrusts.webhooks.v1.BatchPublishEventsResponse\x12m\n\x0cStreamEvents\x12+.keeptrusts.webhooks.v1.StreamEventsRequest\x1a,.keeptrusts.webhooks.v1.StreamEventsResponse(\x01\x30\x01\x12\x62\n\x08GetEvent\x12\'.keeptrusts.webhooks.v1.GetEventRequest\x1a(.keeptrusts.webhooks.v1.GetEventResponse\"\x03\x90\x02\x01\x12h\n\nListEvents\x12).keeptrusts.webhooks.v1.ListEventsRequest\x1a*.keeptrusts.webhooks.v1.ListEventsResponse\"\x03\x90\x02\x01\x42\xe0\x01\n\x1a\x63om.keeptrusts.webhooks.v1B\x12IngestServiceProtoP\x01Z4github.com/keeptrusts/webhooks/clients/go/webhooksv1\xa2\x02\x03KTW\xaa\x02\x16Keeptrusts.Webhooks.V1\xca\x02\x16Keeptrusts\\Webhooks\\V1\xe2\x02\"Keeptrusts\\Webhooks\\V1\\GPBMetadata\xea\x02\x18Keeptrusts::Webhooks::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+keeptrusts/webhooks/v1/ingest_service.proto\x12\x16keeptrusts.webhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\"keeptrusts/webhooks/v1/event.proto\"\xc0\x02\n\x13PublishEventRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01R\x0eorganizationId\x12#\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\teventType\x12\x33\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x01H\x00R\x04\x64\x61ta\x12#\n\tdata_json\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00R\x08\x64\x61taJson\x12?\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\teventTime\x12-\n\x0fidempotency_key\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01R\x0eidempotencyKeyB\x0b\n\x07payload\x12\x00\"O\n\x14PublishEventResponse\x12\x19\n\x08\x65vent_id\x18\x01 \x01(\tR\x07\x65ventId\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\x99\x01\n\x19\x42\x61tchPublishEventsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12M\n\x08requests\x18\x02 \x03(\x0b\x32+.keeptrusts.webhooks.v1.PublishEventRequestB\x04\xe2\x41\x01\x02R\x08requests\"\x80\x02\n\x1a\x42\x61tchPublishEventsResponse\x12S\n\x07results\x18\x01 \x03(\x0b\x32\x39.keeptrusts.webhooks.v1.BatchPublishEventsResponse.ResultR\x07results\x1a\x8c\x01\n\x06Result\x12J\n\x08response\x18\x01 \x01(\x0b\x32,.keeptrusts.webhooks.v1.PublishEventResponseH\x00R\x08response\x12,\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x06statusB\x08\n\x06result\"\x93\x01\n\x13StreamEventsRequest\x12-\n\x0fsequence_number\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02R\x0esequenceNumber\x12K\n\x07request\x18\x02 \x01(\x0b\x32+.keeptrusts.webhooks.v1.PublishEventRequestB\x04\xe2\x41\x01\x02R\x07request:\x00\"\xc3\x01\n\x14StreamEventsResponse\x12\'\n\x0fsequence_number\x18\x01 \x01(\x03R\x0esequenceNumber\x12J\n\x08response\x18\x02 \x01(\x0b\x32,.keeptrusts.webhooks.v1.PublishEventResponseH\x00R\x08response\x12,\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x06statusB\x08\n\x06result\"\x9e\x01\n\x0fGetEventRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12\x1f\n\x08\x65vent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x07\x65ventId\x12;\n\x04view\x18\x03 \x01(\x0e\x32!.keeptrusts.webhooks.v1.EventViewB\x04\xe2\x41\x01\x01R\x04view\"G\n\x10GetEventResponse\x12\x33\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1d.keeptrusts.webhooks.v1.EventR\x05\x65vent\"\xee\x02\n\x11ListEventsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12!\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01R\x08pageSize\x12#\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12%\n\x0b\x65vent_types\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01R\neventTypes\x12?\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\tstartTime\x12;\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01R\x07\x65ndTime\x12;\n\x04view\x18\x07 \x01(\x0e\x32!.keeptrusts.webhooks.v1.EventViewB\x04\xe2\x41\x01\x01R\x04view:\x00\"s\n\x12ListEventsResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.keeptrusts.webhooks.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb4\x04\n\rIngestService\x12i\n\x0cPublishEvent\x12+.keeptrusts.webhooks.v1.PublishEventRequest\x1a,.keeptrusts.webhooks.v1.PublishEventResponse\x12{\n\x12\x42\x61tchPublishEvents\x12\x31.keeptrusts.webhooks.v1.BatchPublishEventsRequest\x1a\x32.keeptrusts.webhooks.v1.BatchPublishEventsResponse\x12m\n\x0cStreamEvents\x12+.keeptrusts.webhooks.v1.StreamEventsRequest\x1a,.keeptrusts.webhooks.v1.StreamEventsResponse(\x01\x30\x01\x12\x62\n\x08GetEvent\x12\'.keeptrusts.webhooks.v1.GetEventRequest\x1a(.keeptrusts.webhooks.v1.GetEventResponse\"\x03\x90\x02\x01\x12h\n\nListEvents\x12).keeptrusts.webhooks.v1.ListEventsRequest\x1a*.keeptrusts.webhooks.v1.ListEventsResponse\"\x03\x90\x02\x01\x42\xe0\x01\n\x1a\x63om.keeptrusts.webhooks.v1B\x12IngestServiceProtoP\x01Z4github.com/keeptrusts/webhooks/clients/go/webhooksv1\xa2\x02\x03KTW\xaa\x02\x16Keeptrusts.Webhooks.V1\xca\x02\x16Keeptrusts\\Webhooks\\V1\xe2\x02\"Keeptrusts\\Webhooks\\V1\\GPBMetadata\xea\x02\x18Keeptrusts::Webhooks::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHEVENTREQUEST'].fields_by_name['organization_id']._serialized_options = b'\342A\001\001'
   _globals['_PUBLISHEVENTREQUEST'].fields_by_name['event_type']._loaded_options = None
   _globals['_PUBLISHEVENTREQUEST'].fields_by_name['event_type']._serialized_options = b'\342A\001\002'
+  _globals['_PUBLISHEVENTREQUEST'].fields_by_name['data']._loaded_options = None
+  _globals['_PUBLISHEVENTREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
+  _globals['_PUBLISHEVENTREQUEST'].fields_by_name['data_json']._loaded_options = None
+  _globals['_PUBLISHEVENTREQUEST'].fields_by_name['data_json']._serialized_options = b'\342A\001\001'
   _globals['_PUBLISHEVENTREQUEST'].fields_by_name['event_time']._loaded_options = None
   _globals['_PUBLISHEVENTREQUEST'].fields_by_name['event_time']._serialized_options = b'\342A\001\001'
   _globals['_PUBLISHEVENTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
@@ -78,27 +82,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001'
   _globals['_PUBLISHEVENTREQUEST']._serialized_start=229
-  _globals['_PUBLISHEVENTREQUEST']._serialized_end=535
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=537
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=616
-  _globals['_BATCHPUBLISHEVENTSREQUEST']._serialized_start=619
-  _globals['_BATCHPUBLISHEVENTSREQUEST']._serialized_end=772
-  _globals['_BATCHPUBLISHEVENTSRESPONSE']._serialized_start=775
-  _globals['_BATCHPUBLISHEVENTSRESPONSE']._serialized_end=1031
-  _globals['_BATCHPUBLISHEVENTSRESPONSE_RESULT']._serialized_start=891
-  _globals['_BATCHPUBLISHEVENTSRESPONSE_RESULT']._serialized_end=1031
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=1034
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=1179
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1182
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1377
-  _globals['_GETEVENTREQUEST']._serialized_start=1380
-  _globals['_GETEVENTREQUEST']._serialized_end=1538
-  _globals['_GETEVENTRESPONSE']._serialized_start=1540
-  _globals['_GETEVENTRESPONSE']._serialized_end=1611
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1614
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1978
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1980
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=2095
-  _globals['_INGESTSERVICE']._serialized_start=2098
-  _globals['_INGESTSERVICE']._serialized_end=2662
+  _globals['_PUBLISHEVENTREQUEST']._serialized_end=549
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=551
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=630
+  _globals['_BATCHPUBLISHEVENTSREQUEST']._serialized_start=633
+  _globals['_BATCHPUBLISHEVENTSREQUEST']._serialized_end=786
+  _globals['_BATCHPUBLISHEVENTSRESPONSE']._serialized_start=789
+  _globals['_BATCHPUBLISHEVENTSRESPONSE']._serialized_end=1045
+  _globals['_BATCHPUBLISHEVENTSRESPONSE_RESULT']._serialized_start=905
+  _globals['_BATCHPUBLISHEVENTSRESPONSE_RESULT']._serialized_end=1045
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=1048
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=1195
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1198
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1393
+  _globals['_GETEVENTREQUEST']._serialized_start=1396
+  _globals['_GETEVENTREQUEST']._serialized_end=1554
+  _globals['_GETEVENTRESPONSE']._serialized_start=1556
+  _globals['_GETEVENTRESPONSE']._serialized_end=1627
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1630
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1996
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1998
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=2113
+  _globals['_INGESTSERVICE']._serialized_start=2116
+  _globals['_INGESTSERVICE']._serialized_end=2680
 # @@protoc_insertion_point(module_scope)

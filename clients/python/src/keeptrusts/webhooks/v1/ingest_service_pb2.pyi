@@ -54,8 +54,9 @@ class PublishEventRequest(_message.Message):
         written as integers (minus zero as 0), other numbers in the shortest form that reads back as the
         same double, with a fraction or an exponent: 9007199254740992.0, 1e+21. Numbers that JSON cannot
         express (NaN, infinities) and values without a kind are refused. At most 131,072 values on all
-        levels; a batch with an event that has more is refused as a whole. Protobuf reads 100 nested
-        messages, which are about 30 nested objects or 45 nested lists; send deeper data as text.
+        levels; a batch with an event that has more is refused as a whole, and a stream ends. Protobuf
+        reads 100 nested messages, which are about 30 nested objects or 45 nested lists; send deeper data
+        as text.
         """
 
     @_builtins.property

@@ -69,12 +69,20 @@ class IngestServiceStub:
     The server reads no further while the organization publishes faster than it may, or too many of its
     events wait for their commit; HTTP/2's flow control then slows the client. What is not acknowledged when
     the stream ends may have been accepted: send it again on a new stream, with the same idempotency keys.
-    INVALID_ARGUMENT: the first item names no organization, or a sequence number does not rise.
+    The events belong to the trace of the stream's `traceparent`; without one, each has its own trace.
+    INVALID_ARGUMENT: the first item names no organization, a sequence number does not rise, or a message
+    cannot be decoded.
+    NOT_FOUND: not the caller's organization.
+    RESOURCE_EXHAUSTED: the caller or its organization has as many streams as it may have
+    (TOO_MANY_STREAMS), an item is larger than a request may be (REQUEST_TOO_LARGE), or there was no memory
+    for the next item for 10 s (TOO_MANY_REQUESTS).
+    DEADLINE_EXCEEDED: the deadline passed; an item was not sent within 30 s from its first byte; or the
+    client left 512 acknowledgements unread for 60 s.
     UNAUTHENTICATED: the key was revoked or has expired meanwhile.
     UNAVAILABLE: the server stops. It has acknowledged what is committed.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
-    """One event, with its body."""
+    """One event, with its body unless the view is BASIC."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]
     """The organization's events, newest first."""
 
@@ -119,12 +127,20 @@ class IngestServiceAsyncStub(IngestServiceStub):
     The server reads no further while the organization publishes faster than it may, or too many of its
     events wait for their commit; HTTP/2's flow control then slows the client. What is not acknowledged when
     the stream ends may have been accepted: send it again on a new stream, with the same idempotency keys.
-    INVALID_ARGUMENT: the first item names no organization, or a sequence number does not rise.
+    The events belong to the trace of the stream's `traceparent`; without one, each has its own trace.
+    INVALID_ARGUMENT: the first item names no organization, a sequence number does not rise, or a message
+    cannot be decoded.
+    NOT_FOUND: not the caller's organization.
+    RESOURCE_EXHAUSTED: the caller or its organization has as many streams as it may have
+    (TOO_MANY_STREAMS), an item is larger than a request may be (REQUEST_TOO_LARGE), or there was no memory
+    for the next item for 10 s (TOO_MANY_REQUESTS).
+    DEADLINE_EXCEEDED: the deadline passed; an item was not sent within 30 s from its first byte; or the
+    client left 512 acknowledgements unread for 60 s.
     UNAUTHENTICATED: the key was revoked or has expired meanwhile.
     UNAVAILABLE: the server stops. It has acknowledged what is committed.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """One event, with its body."""
+    """One event, with its body unless the view is BASIC."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """The organization's events, newest first."""
 
@@ -184,7 +200,15 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         The server reads no further while the organization publishes faster than it may, or too many of its
         events wait for their commit; HTTP/2's flow control then slows the client. What is not acknowledged when
         the stream ends may have been accepted: send it again on a new stream, with the same idempotency keys.
-        INVALID_ARGUMENT: the first item names no organization, or a sequence number does not rise.
+        The events belong to the trace of the stream's `traceparent`; without one, each has its own trace.
+        INVALID_ARGUMENT: the first item names no organization, a sequence number does not rise, or a message
+        cannot be decoded.
+        NOT_FOUND: not the caller's organization.
+        RESOURCE_EXHAUSTED: the caller or its organization has as many streams as it may have
+        (TOO_MANY_STREAMS), an item is larger than a request may be (REQUEST_TOO_LARGE), or there was no memory
+        for the next item for 10 s (TOO_MANY_REQUESTS).
+        DEADLINE_EXCEEDED: the deadline passed; an item was not sent within 30 s from its first byte; or the
+        client left 512 acknowledgements unread for 60 s.
         UNAUTHENTICATED: the key was revoked or has expired meanwhile.
         UNAVAILABLE: the server stops. It has acknowledged what is committed.
         """
@@ -195,7 +219,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.GetEventResponse, _abc.Awaitable[_ingest_service_pb2.GetEventResponse]]:
-        """One event, with its body."""
+        """One event, with its body unless the view is BASIC."""
 
     @_abc_1.abstractmethod
     def ListEvents(

@@ -28,7 +28,7 @@ class _PagerDutyRegion:
 class _PagerDutyRegionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PagerDutyRegion.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PAGER_DUTY_REGION_UNSPECIFIED: _PagerDutyRegion.ValueType  # 0
-    """US."""
+    """Not given: the field says what is taken instead."""
     PAGER_DUTY_REGION_US: _PagerDutyRegion.ValueType  # 1
     """events.pagerduty.com."""
     PAGER_DUTY_REGION_EU: _PagerDutyRegion.ValueType  # 2
@@ -38,7 +38,7 @@ class PagerDutyRegion(_PagerDutyRegion, metaclass=_PagerDutyRegionEnumTypeWrappe
     """Where a PagerDuty account is."""
 
 PAGER_DUTY_REGION_UNSPECIFIED: PagerDutyRegion.ValueType  # 0
-"""US."""
+"""Not given: the field says what is taken instead."""
 PAGER_DUTY_REGION_US: PagerDutyRegion.ValueType  # 1
 """events.pagerduty.com."""
 PAGER_DUTY_REGION_EU: PagerDutyRegion.ValueType  # 2
@@ -52,7 +52,7 @@ class _NotificationType:
 class _NotificationTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NotificationType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     NOTIFICATION_TYPE_UNSPECIFIED: _NotificationType.ValueType  # 0
-    """Never sent by the server. In a filter: all types."""
+    """Never sent by the server."""
     NOTIFICATION_TYPE_DELIVERY_EXHAUSTED: _NotificationType.ValueType  # 1
     """Deliveries of an endpoint ran out of attempts. The first one is notified at once. Those within an hour
     of a message are collected and notified together at the end of that hour. When that message is sent,
@@ -71,7 +71,7 @@ class _NotificationTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """A test by TestChannel. Cannot be subscribed to."""
     NOTIFICATION_TYPE_INCIDENT_RESOLVED: _NotificationType.ValueType  # 7
     """The problem of an endpoint is over. It is sent to a PagerDuty service that has an incident of the
-    endpoint, unless ENDPOINT_RECOVERED says the same. Cannot be subscribed to: open incidents are closed
+    endpoint, unless NOTIFICATION_TYPE_ENDPOINT_RECOVERED says the same. Cannot be subscribed to: open incidents are closed
     in any case.
     """
 
@@ -79,7 +79,7 @@ class NotificationType(_NotificationType, metaclass=_NotificationTypeEnumTypeWra
     """What a notification is about."""
 
 NOTIFICATION_TYPE_UNSPECIFIED: NotificationType.ValueType  # 0
-"""Never sent by the server. In a filter: all types."""
+"""Never sent by the server."""
 NOTIFICATION_TYPE_DELIVERY_EXHAUSTED: NotificationType.ValueType  # 1
 """Deliveries of an endpoint ran out of attempts. The first one is notified at once. Those within an hour
 of a message are collected and notified together at the end of that hour. When that message is sent,
@@ -98,7 +98,7 @@ NOTIFICATION_TYPE_TEST: NotificationType.ValueType  # 6
 """A test by TestChannel. Cannot be subscribed to."""
 NOTIFICATION_TYPE_INCIDENT_RESOLVED: NotificationType.ValueType  # 7
 """The problem of an endpoint is over. It is sent to a PagerDuty service that has an incident of the
-endpoint, unless ENDPOINT_RECOVERED says the same. Cannot be subscribed to: open incidents are closed
+endpoint, unless NOTIFICATION_TYPE_ENDPOINT_RECOVERED says the same. Cannot be subscribed to: open incidents are closed
 in any case.
 """
 Global___NotificationType: _TypeAlias = NotificationType  # noqa: Y015
@@ -151,7 +151,7 @@ class Channel(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """`chn_` and a ULID. Set by the server."""
+    """`chn_` and a ULID. Made by the server, unless the request that creates the channel gives one."""
     organization_id: _builtins.str
     """The organization that owns the channel."""
     display_name: _builtins.str
@@ -186,14 +186,15 @@ class Channel(_message.Message):
 
     @_builtins.property
     def subscriptions(self) -> _containers.RepeatedScalarFieldContainer[Global___NotificationType.ValueType]:
-        """The types of notifications that it gets: at least one, without repetitions, not TEST. A request may
-        have at most 100, repetitions included.
+        """The types of notifications that it gets: at least one, and neither NOTIFICATION_TYPE_TEST nor
+        NOTIFICATION_TYPE_INCIDENT_RESOLVED. A request may have at most 100, in any order and with
+        repetitions. Responses have them without repetitions, in the order of their numbers.
         """
 
     @_builtins.property
     def endpoint_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The endpoints that notifications are about, at most 100. Empty: all. A weekly summary is about all
-        endpoints in any case.
+        endpoints in any case. Responses have them without repetitions, in the order of ids.
         """
 
     @_builtins.property

@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from keeptrusts.webhooks.v1 import notification_pb2 as keeptrusts_dot_webhooks_dot_v1_dot_notification__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1keeptrusts/webhooks/v1/notification_service.proto\x12\x16keeptrusts.webhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a)keeptrusts/webhooks/v1/notification.proto\"\xfb\x01\n\x14\x43reateChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12?\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelB\x04\xe2\x41\x01\x02R\x07\x63hannel\x12#\n\nchannel_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tchannelId\x12#\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"p\n\x15\x43reateChannelResponse\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x07\x63hannel\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"g\n\x11GetChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12#\n\nchannel_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\tchannelId\"O\n\x12GetChannelResponse\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x07\x63hannel\"\xad\x01\n\x13ListChannelsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12!\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01R\x08pageSize\x12#\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12\x1f\n\x08order_by\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01R\x07orderBy\"{\n\x14ListChannelsResponse\x12;\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x08\x63hannels\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x02\n\x14UpdateChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12?\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelB\x04\xe2\x41\x01\x02R\x07\x63hannel\x12\x41\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12)\n\rallow_missing\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly\"R\n\x15UpdateChannelResponse\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x07\x63hannel\"\xaf\x01\n\x14\x44\x65leteChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12#\n\nchannel_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\tchannelId\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\"\x17\n\x15\x44\x65leteChannelResponse\"\x8d\x01\n\x12TestChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12#\n\nchannel_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\tchannelId\x12#\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\trequestId\"}\n\x13TestChannelResponse\x12H\n\x0cnotification\x18\x01 \x01(\x0b\x32$.keeptrusts.webhooks.v1.NotificationR\x0cnotification\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"v\n\x16GetNotificationRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12-\n\x0fnotification_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x0enotificationId\"c\n\x17GetNotificationResponse\x12H\n\x0cnotification\x18\x01 \x01(\x0b\x32$.keeptrusts.webhooks.v1.NotificationR\x0cnotification\"\x82\x02\n\x18ListNotificationsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12!\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01R\x08pageSize\x12#\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12%\n\x0b\x63hannel_ids\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01R\nchannelIds\x12H\n\x06states\x18\x05 \x03(\x0e\x32*.keeptrusts.webhooks.v1.Notification.StateB\x04\xe2\x41\x01\x01R\x06states\"\x8f\x01\n\x19ListNotificationsResponse\x12J\n\rnotifications\x18\x01 \x03(\x0b\x32$.keeptrusts.webhooks.v1.NotificationR\rnotifications\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa3\x07\n\x13NotificationService\x12l\n\rCreateChannel\x12,.keeptrusts.webhooks.v1.CreateChannelRequest\x1a-.keeptrusts.webhooks.v1.CreateChannelResponse\x12h\n\nGetChannel\x12).keeptrusts.webhooks.v1.GetChannelRequest\x1a*.keeptrusts.webhooks.v1.GetChannelResponse\"\x03\x90\x02\x01\x12n\n\x0cListChannels\x12+.keeptrusts.webhooks.v1.ListChannelsRequest\x1a,.keeptrusts.webhooks.v1.ListChannelsResponse\"\x03\x90\x02\x01\x12q\n\rUpdateChannel\x12,.keeptrusts.webhooks.v1.UpdateChannelRequest\x1a-.keeptrusts.webhooks.v1.UpdateChannelResponse\"\x03\x90\x02\x02\x12q\n\rDeleteChannel\x12,.keeptrusts.webhooks.v1.DeleteChannelRequest\x1a-.keeptrusts.webhooks.v1.DeleteChannelResponse\"\x03\x90\x02\x02\x12\x66\n\x0bTestChannel\x12*.keeptrusts.webhooks.v1.TestChannelRequest\x1a+.keeptrusts.webhooks.v1.TestChannelResponse\x12w\n\x0fGetNotification\x12..keeptrusts.webhooks.v1.GetNotificationRequest\x1a/.keeptrusts.webhooks.v1.GetNotificationResponse\"\x03\x90\x02\x01\x12}\n\x11ListNotifications\x12\x30.keeptrusts.webhooks.v1.ListNotificationsRequest\x1a\x31.keeptrusts.webhooks.v1.ListNotificationsResponse\"\x03\x90\x02\x01\x42\xe6\x01\n\x1a\x63om.keeptrusts.webhooks.v1B\x18NotificationServiceProtoP\x01Z4github.com/keeptrusts/webhooks/clients/go/webhooksv1\xa2\x02\x03KTW\xaa\x02\x16Keeptrusts.Webhooks.V1\xca\x02\x16Keeptrusts\\Webhooks\\V1\xe2\x02\"Keeptrusts\\Webhooks\\V1\\GPBMetadata\xea\x02\x18Keeptrusts::Webhooks::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1keeptrusts/webhooks/v1/notification_service.proto\x12\x16keeptrusts.webhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a)keeptrusts/webhooks/v1/notification.proto\"\xfd\x01\n\x14\x43reateChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12?\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelB\x04\xe2\x41\x01\x02R\x07\x63hannel\x12#\n\nchannel_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tchannelId\x12#\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01R\trequestId\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x00\"p\n\x15\x43reateChannelResponse\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x07\x63hannel\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"g\n\x11GetChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12#\n\nchannel_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\tchannelId\"O\n\x12GetChannelResponse\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x07\x63hannel\"\xad\x01\n\x13ListChannelsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12!\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01R\x08pageSize\x12#\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12\x1f\n\x08order_by\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01R\x07orderBy\"{\n\x14ListChannelsResponse\x12;\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x08\x63hannels\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x02\n\x14UpdateChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12?\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelB\x04\xe2\x41\x01\x02R\x07\x63hannel\x12\x41\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01R\nupdateMask\x12)\n\rallow_missing\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\x12)\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0cvalidateOnly:\x00\"R\n\x15UpdateChannelResponse\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1f.keeptrusts.webhooks.v1.ChannelR\x07\x63hannel\"\xaf\x01\n\x14\x44\x65leteChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12#\n\nchannel_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\tchannelId\x12\x18\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\x04\x65tag\x12)\n\rallow_missing\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01R\x0c\x61llowMissing\"\x17\n\x15\x44\x65leteChannelResponse\"\x8d\x01\n\x12TestChannelRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12#\n\nchannel_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\tchannelId\x12#\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\trequestId\"}\n\x13TestChannelResponse\x12H\n\x0cnotification\x18\x01 \x01(\x0b\x32$.keeptrusts.webhooks.v1.NotificationR\x0cnotification\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"v\n\x16GetNotificationRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12-\n\x0fnotification_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x0enotificationId\"c\n\x17GetNotificationResponse\x12H\n\x0cnotification\x18\x01 \x01(\x0b\x32$.keeptrusts.webhooks.v1.NotificationR\x0cnotification\"\x82\x02\n\x18ListNotificationsRequest\x12-\n\x0forganization_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\x0eorganizationId\x12!\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01R\x08pageSize\x12#\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01R\tpageToken\x12%\n\x0b\x63hannel_ids\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01R\nchannelIds\x12H\n\x06states\x18\x05 \x03(\x0e\x32*.keeptrusts.webhooks.v1.Notification.StateB\x04\xe2\x41\x01\x01R\x06states\"\x8f\x01\n\x19ListNotificationsResponse\x12J\n\rnotifications\x18\x01 \x03(\x0b\x32$.keeptrusts.webhooks.v1.NotificationR\rnotifications\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa3\x07\n\x13NotificationService\x12l\n\rCreateChannel\x12,.keeptrusts.webhooks.v1.CreateChannelRequest\x1a-.keeptrusts.webhooks.v1.CreateChannelResponse\x12h\n\nGetChannel\x12).keeptrusts.webhooks.v1.GetChannelRequest\x1a*.keeptrusts.webhooks.v1.GetChannelResponse\"\x03\x90\x02\x01\x12n\n\x0cListChannels\x12+.keeptrusts.webhooks.v1.ListChannelsRequest\x1a,.keeptrusts.webhooks.v1.ListChannelsResponse\"\x03\x90\x02\x01\x12q\n\rUpdateChannel\x12,.keeptrusts.webhooks.v1.UpdateChannelRequest\x1a-.keeptrusts.webhooks.v1.UpdateChannelResponse\"\x03\x90\x02\x02\x12q\n\rDeleteChannel\x12,.keeptrusts.webhooks.v1.DeleteChannelRequest\x1a-.keeptrusts.webhooks.v1.DeleteChannelResponse\"\x03\x90\x02\x02\x12\x66\n\x0bTestChannel\x12*.keeptrusts.webhooks.v1.TestChannelRequest\x1a+.keeptrusts.webhooks.v1.TestChannelResponse\x12w\n\x0fGetNotification\x12..keeptrusts.webhooks.v1.GetNotificationRequest\x1a/.keeptrusts.webhooks.v1.GetNotificationResponse\"\x03\x90\x02\x01\x12}\n\x11ListNotifications\x12\x30.keeptrusts.webhooks.v1.ListNotificationsRequest\x1a\x31.keeptrusts.webhooks.v1.ListNotificationsResponse\"\x03\x90\x02\x01\x42\xe6\x01\n\x1a\x63om.keeptrusts.webhooks.v1B\x18NotificationServiceProtoP\x01Z4github.com/keeptrusts/webhooks/clients/go/webhooksv1\xa2\x02\x03KTW\xaa\x02\x16Keeptrusts.Webhooks.V1\xca\x02\x16Keeptrusts\\Webhooks\\V1\xe2\x02\"Keeptrusts\\Webhooks\\V1\\GPBMetadata\xea\x02\x18Keeptrusts::Webhooks::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -108,37 +108,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListNotifications']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ListNotifications']._serialized_options = b'\220\002\001'
   _globals['_CREATECHANNELREQUEST']._serialized_start=188
-  _globals['_CREATECHANNELREQUEST']._serialized_end=439
-  _globals['_CREATECHANNELRESPONSE']._serialized_start=441
-  _globals['_CREATECHANNELRESPONSE']._serialized_end=553
-  _globals['_GETCHANNELREQUEST']._serialized_start=555
-  _globals['_GETCHANNELREQUEST']._serialized_end=658
-  _globals['_GETCHANNELRESPONSE']._serialized_start=660
-  _globals['_GETCHANNELRESPONSE']._serialized_end=739
-  _globals['_LISTCHANNELSREQUEST']._serialized_start=742
-  _globals['_LISTCHANNELSREQUEST']._serialized_end=915
-  _globals['_LISTCHANNELSRESPONSE']._serialized_start=917
-  _globals['_LISTCHANNELSRESPONSE']._serialized_end=1040
-  _globals['_UPDATECHANNELREQUEST']._serialized_start=1043
-  _globals['_UPDATECHANNELREQUEST']._serialized_end=1330
-  _globals['_UPDATECHANNELRESPONSE']._serialized_start=1332
-  _globals['_UPDATECHANNELRESPONSE']._serialized_end=1414
-  _globals['_DELETECHANNELREQUEST']._serialized_start=1417
-  _globals['_DELETECHANNELREQUEST']._serialized_end=1592
-  _globals['_DELETECHANNELRESPONSE']._serialized_start=1594
-  _globals['_DELETECHANNELRESPONSE']._serialized_end=1617
-  _globals['_TESTCHANNELREQUEST']._serialized_start=1620
-  _globals['_TESTCHANNELREQUEST']._serialized_end=1761
-  _globals['_TESTCHANNELRESPONSE']._serialized_start=1763
-  _globals['_TESTCHANNELRESPONSE']._serialized_end=1888
-  _globals['_GETNOTIFICATIONREQUEST']._serialized_start=1890
-  _globals['_GETNOTIFICATIONREQUEST']._serialized_end=2008
-  _globals['_GETNOTIFICATIONRESPONSE']._serialized_start=2010
-  _globals['_GETNOTIFICATIONRESPONSE']._serialized_end=2109
-  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=2112
-  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=2370
-  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=2373
-  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=2516
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=2519
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=3450
+  _globals['_CREATECHANNELREQUEST']._serialized_end=441
+  _globals['_CREATECHANNELRESPONSE']._serialized_start=443
+  _globals['_CREATECHANNELRESPONSE']._serialized_end=555
+  _globals['_GETCHANNELREQUEST']._serialized_start=557
+  _globals['_GETCHANNELREQUEST']._serialized_end=660
+  _globals['_GETCHANNELRESPONSE']._serialized_start=662
+  _globals['_GETCHANNELRESPONSE']._serialized_end=741
+  _globals['_LISTCHANNELSREQUEST']._serialized_start=744
+  _globals['_LISTCHANNELSREQUEST']._serialized_end=917
+  _globals['_LISTCHANNELSRESPONSE']._serialized_start=919
+  _globals['_LISTCHANNELSRESPONSE']._serialized_end=1042
+  _globals['_UPDATECHANNELREQUEST']._serialized_start=1045
+  _globals['_UPDATECHANNELREQUEST']._serialized_end=1334
+  _globals['_UPDATECHANNELRESPONSE']._serialized_start=1336
+  _globals['_UPDATECHANNELRESPONSE']._serialized_end=1418
+  _globals['_DELETECHANNELREQUEST']._serialized_start=1421
+  _globals['_DELETECHANNELREQUEST']._serialized_end=1596
+  _globals['_DELETECHANNELRESPONSE']._serialized_start=1598
+  _globals['_DELETECHANNELRESPONSE']._serialized_end=1621
+  _globals['_TESTCHANNELREQUEST']._serialized_start=1624
+  _globals['_TESTCHANNELREQUEST']._serialized_end=1765
+  _globals['_TESTCHANNELRESPONSE']._serialized_start=1767
+  _globals['_TESTCHANNELRESPONSE']._serialized_end=1892
+  _globals['_GETNOTIFICATIONREQUEST']._serialized_start=1894
+  _globals['_GETNOTIFICATIONREQUEST']._serialized_end=2012
+  _globals['_GETNOTIFICATIONRESPONSE']._serialized_start=2014
+  _globals['_GETNOTIFICATIONRESPONSE']._serialized_end=2113
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=2116
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=2374
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=2377
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=2520
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=2523
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=3454
 # @@protoc_insertion_point(module_scope)

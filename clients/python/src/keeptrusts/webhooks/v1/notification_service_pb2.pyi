@@ -34,15 +34,18 @@ class CreateChannelRequest(_message.Message):
     organization_id: _builtins.str
     """Required."""
     channel_id: _builtins.str
-    """The id of the new channel: `chn_` and a ULID that no other channel has or had. Lists are in the order
-    of ids. Empty: the server makes one. AIP-133.
+    """The id of the new channel: `chn_` and a ULID in upper case that no other channel has or had, and not
+    the least or the greatest ULID. Lists are in the order of ids, whatever the time in a ULID; nothing
+    else depends on it. Empty: the server makes one. AIP-133.
     """
     request_id: _builtins.str
     """Makes it safe to send the request again: a repeated request returns the channel that the first one
     created. The rules are those of CreateEndpoint. AIP-155.
     """
     validate_only: _builtins.bool
-    """Only checks the request and returns the channel that would be created. AIP-163."""
+    """Only checks the request and returns the channel that would be created, without an id unless
+    channel_id is given. Nothing is recorded. AIP-163.
+    """
     @_builtins.property
     def channel(self) -> _notification_pb2.Channel:
         """Required: `display_name`, a destination and `subscriptions`. Fields that only the server sets are ignored."""
@@ -162,7 +165,8 @@ class ListChannelsRequest(_message.Message):
     """`next_page_token` of the previous page, whose filters must stay the same. Empty: the first page."""
     order_by: _builtins.str
     """How the channels are sorted: `id`, `display_name`, `state`, `create_time` or `update_time`, with ` desc`
-    for the reverse. Empty: `id desc`, the newest first. AIP-132.
+    for the reverse; or several of them with commas between. Empty: `id desc`, the newest first. The rules
+    are those of ListEndpoints. AIP-132.
     """
     def __init__(
         self,
@@ -223,10 +227,12 @@ class UpdateChannelRequest(_message.Message):
     """Required."""
     allow_missing: _builtins.bool
     """Whether a missing channel is created, as by CreateChannel: with the id in `channel` and all the fields
-    that are given, whatever the mask says. A channel that was deleted is not created again. AIP-134.
+    that are given, whatever the mask says. A channel that was deleted is not created again, and with an
+    `etag` nothing is created. So the same request can be repeated: it changes nothing once everything is
+    as it says. AIP-134.
     """
     validate_only: _builtins.bool
-    """Only checks the request and returns the channel as it would be. AIP-163."""
+    """Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163."""
     @_builtins.property
     def channel(self) -> _notification_pb2.Channel:
         """Required. `id` says which channel; the fields that the mask names are its new values.
@@ -236,7 +242,8 @@ class UpdateChannelRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of `display_name`, `subscriptions`, `endpoint_ids` and the destination's field (`slack`, `teams`,
-        `pagerduty`, `webhook` or `email`). `*` means all but the destination, whose secret no response shows.
+        `pagerduty`, `webhook` or `email`), which is that of the channel's kind and is updated as a whole; a
+        secret in it that is empty stays. `*` means all but the destination, whose secret no response shows.
         At most 100 paths. Absent: all of these fields that are not empty.
         """
 
@@ -495,7 +502,9 @@ class ListNotificationsResponse(_message.Message):
     NOTIFICATIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+    So a page may have fewer items than requested, or none, and not be the last.
+    """
     @_builtins.property
     def notifications(self) -> _containers.RepeatedCompositeFieldContainer[_notification_pb2.Notification]:
         """Newest first."""

@@ -84,6 +84,7 @@ class NotificationServiceServicer(object):
     def CreateChannel(self, request, context):
         """Creates a channel, which is active at once.
         INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+        ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
         FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
         erased.
         RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -107,8 +108,11 @@ class NotificationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateChannel(self, request, context):
-        """Changes the fields that the mask names. AIP-134.
-        ABORTED: the given etag is not the current one; read the channel again and decide again.
+        """Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+        that changes nothing records nothing: etag and update_time stay. AIP-134.
+        ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+        again.
+        ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
         INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
         FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
         is on another server, and the secret, which only the old server may get, is not given again

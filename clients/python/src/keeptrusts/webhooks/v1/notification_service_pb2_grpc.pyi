@@ -36,6 +36,7 @@ class NotificationServiceStub:
     CreateChannel: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.CreateChannelRequest, _notification_service_pb2.CreateChannelResponse]
     """Creates a channel, which is active at once.
     INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+    ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
     FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
     erased.
     RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -45,8 +46,11 @@ class NotificationServiceStub:
     ListChannels: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.ListChannelsRequest, _notification_service_pb2.ListChannelsResponse]
     """The organization's channels, newest first. Deleted ones are not listed."""
     UpdateChannel: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.UpdateChannelRequest, _notification_service_pb2.UpdateChannelResponse]
-    """Changes the fields that the mask names. AIP-134.
-    ABORTED: the given etag is not the current one; read the channel again and decide again.
+    """Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+    that changes nothing records nothing: etag and update_time stay. AIP-134.
+    ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+    again.
+    ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
     INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
     FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
     is on another server, and the secret, which only the old server may get, is not given again
@@ -74,6 +78,7 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     CreateChannel: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.CreateChannelRequest, _notification_service_pb2.CreateChannelResponse]  # type: ignore[assignment]
     """Creates a channel, which is active at once.
     INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+    ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
     FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
     erased.
     RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -83,8 +88,11 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     ListChannels: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.ListChannelsRequest, _notification_service_pb2.ListChannelsResponse]  # type: ignore[assignment]
     """The organization's channels, newest first. Deleted ones are not listed."""
     UpdateChannel: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.UpdateChannelRequest, _notification_service_pb2.UpdateChannelResponse]  # type: ignore[assignment]
-    """Changes the fields that the mask names. AIP-134.
-    ABORTED: the given etag is not the current one; read the channel again and decide again.
+    """Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+    that changes nothing records nothing: etag and update_time stay. AIP-134.
+    ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+    again.
+    ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
     INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
     FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
     is on another server, and the secret, which only the old server may get, is not given again
@@ -115,6 +123,7 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_notification_service_pb2.CreateChannelResponse, _abc.Awaitable[_notification_service_pb2.CreateChannelResponse]]:
         """Creates a channel, which is active at once.
         INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+        ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
         FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
         erased.
         RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -142,8 +151,11 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_service_pb2.UpdateChannelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_notification_service_pb2.UpdateChannelResponse, _abc.Awaitable[_notification_service_pb2.UpdateChannelResponse]]:
-        """Changes the fields that the mask names. AIP-134.
-        ABORTED: the given etag is not the current one; read the channel again and decide again.
+        """Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+        that changes nothing records nothing: etag and update_time stay. AIP-134.
+        ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+        again.
+        ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
         INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
         FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
         is on another server, and the secret, which only the old server may get, is not given again

@@ -151,7 +151,7 @@ export enum Delivery_State {
   RETRYING = 2,
 
   /**
-   * It waits, scheduled or retrying, until its endpoint is enabled.
+   * It waits, scheduled or retrying, until its endpoint is enabled. It is computed when it is read.
    *
    * @generated from enum value: STATE_PAUSED = 3;
    */
@@ -284,8 +284,8 @@ export type Attempt = Message<"keeptrusts.webhooks.v1.Attempt"> & {
   nextAttemptTime?: Timestamp | undefined;
 
   /**
-   * The request's headers in the order in which they were sent. This field and the next three are only in
-   * GetDelivery and SendTest, and with ATTEMPT_VIEW_FULL. Empty once the retention is over, and if nothing
+   * The request's headers in the order in which they were sent. This field and the next three are only
+   * there in a full view of the attempt or of its delivery, and in SendTest. Empty once the retention is over, and if nothing
    * was sent.
    *
    * @generated from field: repeated keeptrusts.webhooks.v1.Header request_headers = 14;
@@ -328,7 +328,7 @@ export type Attempt = Message<"keeptrusts.webhooks.v1.Attempt"> & {
   /**
    * Whether request_headers, request_body, response_headers and response_body are empty because they did
    * not fit into the response, which newer attempts fill first. GetAttempt has them. Only in
-   * GetDelivery.
+   * the attempts of a delivery.
    *
    * @generated from field: bool content_omitted = 19;
    */
@@ -459,7 +459,7 @@ export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
  */
 export enum DeliveryView {
   /**
-   * FULL in GetDelivery, BASIC in ListDeliveries.
+   * Not given: the field says what is taken instead.
    *
    * @generated from enum value: DELIVERY_VIEW_UNSPECIFIED = 0;
    */
@@ -493,7 +493,7 @@ export const DeliveryViewSchema: GenEnum<DeliveryView> = /*@__PURE__*/
  */
 export enum AttemptView {
   /**
-   * FULL in GetAttempt, BASIC in ListAttempts.
+   * Not given: the field says what is taken instead.
    *
    * @generated from enum value: ATTEMPT_VIEW_UNSPECIFIED = 0;
    */

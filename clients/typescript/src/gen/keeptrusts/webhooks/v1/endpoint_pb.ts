@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -13,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file keeptrusts/webhooks/v1/endpoint.proto.
  */
 export const file_keeptrusts_webhooks_v1_endpoint: GenFile = /*@__PURE__*/
-  fileDesc("CiVrZWVwdHJ1c3RzL3dlYmhvb2tzL3YxL2VuZHBvaW50LnByb3RvEhZrZWVwdHJ1c3RzLndlYmhvb2tzLnYxIrMJCghFbmRwb2ludBIQCgJpZBgBIAEoCUIE4kEBCBIdCg9vcmdhbml6YXRpb25faWQYAiABKAlCBOJBAQMSGgoMZGlzcGxheV9uYW1lGAMgASgJQgTiQQECEhEKA3VybBgEIAEoCUIE4kEBAhIZCgtkZXNjcmlwdGlvbhgFIAEoCUIE4kEBARIZCgtldmVudF90eXBlcxgGIAMoCUIE4kEBAhI7CgVzdGF0ZRgHIAEoDjImLmtlZXB0cnVzdHMud2ViaG9va3MudjEuRW5kcG9pbnQuU3RhdGVCBOJBAQMSGgoMc3RhdGVfcmVhc29uGAggASgJQgTiQQEDEhIKBGV0YWcYCSABKAlCBOJBAQESNQoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgTiQQEDEjUKC3VwZGF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxJFChtwcmV2aW91c19zZWNyZXRfZXhwaXJlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgTiQQEDEjQKCnN0YXRlX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgTiQQEDEksKC3N0YXRlX2NhdXNlGA4gASgOMisua2VlcHRydXN0cy53ZWJob29rcy52MS5FbmRwb2ludC5TdGF0ZUNhdXNlQgTiQQEDSACIAQESHwoRc3RhdGVfZGVsaXZlcnlfaWQYDyABKAlCBOJBAQMSPAoSZmFpbGluZ19zaW5jZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxI6CgVwYXVzZRgRIAEoCzIlLmtlZXB0cnVzdHMud2ViaG9va3MudjEuRW5kcG9pbnRQYXVzZUIE4kEBAxJDCg5wYXlsb2FkX2Zvcm1hdBgSIAEoDjIlLmtlZXB0cnVzdHMud2ViaG9va3MudjEuUGF5bG9hZEZvcm1hdEIE4kEBARIeChBwYXlsb2FkX3RlbXBsYXRlGBMgASgJQgTiQQEBEh0KD2hhc19yb3V0aW5nX2tleRgUIAEoCEIE4kEBAxIYCgZzZWNyZXQYFSABKAlCCIABAeJBAgQBEh0KC3JvdXRpbmdfa2V5GBYgASgJQgiAAQHiQQIEASJrCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX0FDVElWRRABEhEKDVNUQVRFX0ZBSUxJTkcQAhISCg5TVEFURV9ERUdSQURFRBADEhIKDlNUQVRFX0RJU0FCTEVEEAQilgEKClN0YXRlQ2F1c2USGwoXU1RBVEVfQ0FVU0VfVU5TUEVDSUZJRUQQABIZChVTVEFURV9DQVVTRV9SRVFVRVNURUQQARIZChVTVEFURV9DQVVTRV9FWEhBVVNURUQQAhIfChtTVEFURV9DQVVTRV9GQUlMRURfVE9PX0xPTkcQAxIUChBTVEFURV9DQVVTRV9HT05FEARCDgoMX3N0YXRlX2NhdXNlIpcBCg1FbmRwb2ludFBhdXNlEi4KCnN0YXJ0X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkZWxpdmVyeV9pZBgDIAEoCRITCgtzdGF0dXNfY29kZRgEIAEoBSJYCglFdmVudFR5cGUSCgoCaWQYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSGAoQc2FtcGxlX2RhdGFfanNvbhgEIAEoCSrbAQoNUGF5bG9hZEZvcm1hdBIeChpQQVlMT0FEX0ZPUk1BVF9VTlNQRUNJRklFRBAAEh0KGVBBWUxPQURfRk9STUFUX0tFRVBUUlVTVFMQARIYChRQQVlMT0FEX0ZPUk1BVF9TTEFDSxACEhgKFFBBWUxPQURfRk9STUFUX1RFQU1TEAMSHAoYUEFZTE9BRF9GT1JNQVRfUEFHRVJEVVRZEAQSHgoaUEFZTE9BRF9GT1JNQVRfQ0xPVURFVkVOVFMQBRIZChVQQVlMT0FEX0ZPUk1BVF9DVVNUT00QBkLbAQoaY29tLmtlZXB0cnVzdHMud2ViaG9va3MudjFCDUVuZHBvaW50UHJvdG9QAVo0Z2l0aHViLmNvbS9rZWVwdHJ1c3RzL3dlYmhvb2tzL2NsaWVudHMvZ28vd2ViaG9va3N2MaICA0tUV6oCFktlZXB0cnVzdHMuV2ViaG9va3MuVjHKAhZLZWVwdHJ1c3RzXFdlYmhvb2tzXFYx4gIiS2VlcHRydXN0c1xXZWJob29rc1xWMVxHUEJNZXRhZGF0YeoCGEtlZXB0cnVzdHM6OldlYmhvb2tzOjpWMWIGcHJvdG8z", [file_google_api_field_behavior, file_google_protobuf_timestamp]);
+  fileDesc("CiVrZWVwdHJ1c3RzL3dlYmhvb2tzL3YxL2VuZHBvaW50LnByb3RvEhZrZWVwdHJ1c3RzLndlYmhvb2tzLnYxIosKCghFbmRwb2ludBIQCgJpZBgBIAEoCUIE4kEBCBIdCg9vcmdhbml6YXRpb25faWQYAiABKAlCBOJBAQMSIQoMZGlzcGxheV9uYW1lGAMgASgJQgviQQECukgEcgIYZBIZCgN1cmwYBCABKAlCDOJBAQK6SAVyAyiAEBIhCgtkZXNjcmlwdGlvbhgFIAEoCUIM4kEBAbpIBXIDGOgHEiEKC2V2ZW50X3R5cGVzGAYgAygJQgziQQECukgFkgECEGQSOwoFc3RhdGUYByABKA4yJi5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkVuZHBvaW50LlN0YXRlQgTiQQEDEhoKDHN0YXRlX3JlYXNvbhgIIAEoCUIE4kEBAxISCgRldGFnGAkgASgJQgTiQQEBEjUKC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxI1Cgt1cGRhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSRQobcHJldmlvdXNfc2VjcmV0X2V4cGlyZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxI0CgpzdGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxJLCgtzdGF0ZV9jYXVzZRgOIAEoDjIrLmtlZXB0cnVzdHMud2ViaG9va3MudjEuRW5kcG9pbnQuU3RhdGVDYXVzZUIE4kEBA0gAiAEBEh8KEXN0YXRlX2RlbGl2ZXJ5X2lkGA8gASgJQgTiQQEDEjwKEmZhaWxpbmdfc2luY2VfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSOgoFcGF1c2UYESABKAsyJS5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkVuZHBvaW50UGF1c2VCBOJBAQMSSwoOcGF5bG9hZF9mb3JtYXQYEiABKA4yJS5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLlBheWxvYWRGb3JtYXRCDOJBAQG6SAWCAQIQARInChBwYXlsb2FkX3RlbXBsYXRlGBMgASgJQg3iQQEBukgGcgQogIABEh0KD2hhc19yb3V0aW5nX2tleRgUIAEoCEIE4kEBAxIlCgZzZWNyZXQYFSABKAlCFYABAeJBAgQBukgKcgUgECiAAtgBARI4Cgtyb3V0aW5nX2tleRgWIAEoCUIjgAEB4kECBAG6SBhyEzIRXlswLTlBLVphLXpdezMyfSTYAQEiawoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9BQ1RJVkUQARIRCg1TVEFURV9GQUlMSU5HEAISEgoOU1RBVEVfREVHUkFERUQQAxISCg5TVEFURV9ESVNBQkxFRBAEIpYBCgpTdGF0ZUNhdXNlEhsKF1NUQVRFX0NBVVNFX1VOU1BFQ0lGSUVEEAASGQoVU1RBVEVfQ0FVU0VfUkVRVUVTVEVEEAESGQoVU1RBVEVfQ0FVU0VfRVhIQVVTVEVEEAISHwobU1RBVEVfQ0FVU0VfRkFJTEVEX1RPT19MT05HEAMSFAoQU1RBVEVfQ0FVU0VfR09ORRAEQg4KDF9zdGF0ZV9jYXVzZSKvAQoNRW5kcG9pbnRQYXVzZRI0CgpzdGFydF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxIyCghlbmRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSGQoLZGVsaXZlcnlfaWQYAyABKAlCBOJBAQMSGQoLc3RhdHVzX2NvZGUYBCABKAVCBOJBAQMiWAoJRXZlbnRUeXBlEgoKAmlkGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhgKEHNhbXBsZV9kYXRhX2pzb24YBCABKAkq2wEKDVBheWxvYWRGb3JtYXQSHgoaUEFZTE9BRF9GT1JNQVRfVU5TUEVDSUZJRUQQABIdChlQQVlMT0FEX0ZPUk1BVF9LRUVQVFJVU1RTEAESGAoUUEFZTE9BRF9GT1JNQVRfU0xBQ0sQAhIYChRQQVlMT0FEX0ZPUk1BVF9URUFNUxADEhwKGFBBWUxPQURfRk9STUFUX1BBR0VSRFVUWRAEEh4KGlBBWUxPQURfRk9STUFUX0NMT1VERVZFTlRTEAUSGQoVUEFZTE9BRF9GT1JNQVRfQ1VTVE9NEAZC2wEKGmNvbS5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxQg1FbmRwb2ludFByb3RvUAFaNGdpdGh1Yi5jb20va2VlcHRydXN0cy93ZWJob29rcy9jbGllbnRzL2dvL3dlYmhvb2tzdjGiAgNLVFeqAhZLZWVwdHJ1c3RzLldlYmhvb2tzLlYxygIWS2VlcHRydXN0c1xXZWJob29rc1xWMeICIktlZXB0cnVzdHNcV2ViaG9va3NcVjFcR1BCTWV0YWRhdGHqAhhLZWVwdHJ1c3RzOjpXZWJob29rczo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_field_behavior, file_google_protobuf_timestamp]);
 
 /**
  * A webhook receiver of an organization: its URL, its event types and its state. No response has its
@@ -23,7 +24,7 @@ export const file_keeptrusts_webhooks_v1_endpoint: GenFile = /*@__PURE__*/
  */
 export type Endpoint = Message<"keeptrusts.webhooks.v1.Endpoint"> & {
   /**
-   * `ep_` and a ULID. Set by the server.
+   * `ep_` and a ULID. Made by the server, unless the request that creates the endpoint gives one.
    *
    * @generated from field: string id = 1;
    */
@@ -47,7 +48,8 @@ export type Endpoint = Message<"keeptrusts.webhooks.v1.Endpoint"> & {
    * The URL that deliveries are POSTed to. `https` only, at most 2,048 bytes, without user name and
    * password. It is stored in normal form: a host name in another script is in punycode
    * (`xn--bcher-kva.example`), an IPv4 address is four decimal numbers. Whether the server may connect
-   * to it is checked at each connection.
+   * to it is checked at each connection. Everybody who may read endpoints sees it, viewers too: it is
+   * no place for a secret.
    *
    * @generated from field: string url = 4;
    */
@@ -61,8 +63,8 @@ export type Endpoint = Message<"keeptrusts.webhooks.v1.Endpoint"> & {
   description: string;
 
   /**
-   * The event types that are delivered: at least one, without repetitions, in the order of
-   * ListEventTypes. A request may have at most 100, repetitions included.
+   * The event types that are delivered: at least one. A request may have at most 100, in any order and
+   * with repetitions. Responses have them without repetitions, in the order of ListEventTypes.
    *
    * @generated from field: repeated string event_types = 6;
    */
@@ -76,7 +78,7 @@ export type Endpoint = Message<"keeptrusts.webhooks.v1.Endpoint"> & {
   state: Endpoint_State;
 
   /**
-   * Why it is degraded or disabled, for people to read. Empty while active.
+   * Why it is failing, degraded or disabled, for people to read. Empty while active.
    *
    * @generated from field: string state_reason = 8;
    */
@@ -98,7 +100,7 @@ export type Endpoint = Message<"keeptrusts.webhooks.v1.Endpoint"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * When the configuration or the state last changed.
+   * When the configuration or the state last changed. That it began or ceased to be failing does not count.
    *
    * @generated from field: google.protobuf.Timestamp update_time = 11;
    */
@@ -113,22 +115,25 @@ export type Endpoint = Message<"keeptrusts.webhooks.v1.Endpoint"> & {
   previousSecretExpireTime?: Timestamp | undefined;
 
   /**
-   * When the state last changed.
+   * When the state last changed; while failing, failing_since_time. That it was failing in between does not
+   * count afterwards.
    *
    * @generated from field: google.protobuf.Timestamp state_time = 13;
    */
   stateTime?: Timestamp | undefined;
 
   /**
-   * Why it is degraded or disabled, for programs. Absent while active.
+   * Why it is degraded or disabled, for programs. Absent while active, and while failing, which has one
+   * cause only.
    *
    * @generated from field: optional keeptrusts.webhooks.v1.Endpoint.StateCause state_cause = 14;
    */
   stateCause?: Endpoint_StateCause | undefined;
 
   /**
-   * The delivery that caused the state: the one that failed for good, the last one to fail, or the one
-   * that was answered 410 Gone. Empty while active, and if a user disabled the endpoint.
+   * The delivery that caused the state: the first one to fail (failing), the one that failed for good
+   * (degraded), the last one to fail or the one that was answered 410 Gone (disabled). Empty while active,
+   * and if a user disabled the endpoint.
    *
    * @generated from field: string state_delivery_id = 15;
    */
@@ -242,8 +247,9 @@ export enum Endpoint_State {
   ACTIVE = 1,
 
   /**
-   * Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests do not
-   * count. The next success makes the endpoint active again.
+   * Events are delivered, but for 2 minutes, or 3 times in a row, every attempt has failed. Tests that
+   * fail do not count. The next success makes the endpoint active again. It is computed when it is read:
+   * nothing is recorded or notified when it begins and ends.
    *
    * @generated from enum value: STATE_FAILING = 2;
    */

@@ -114,7 +114,7 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
  */
 export enum EventView {
   /**
-   * FULL in GetEvent, BASIC in ListEvents.
+   * Not given: the field says what is taken instead.
    *
    * @generated from enum value: EVENT_VIEW_UNSPECIFIED = 0;
    */

@@ -4,6 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_field_mask } from "@bufbuild/protobuf/wkt";
@@ -15,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file keeptrusts/webhooks/v1/notification_service.proto.
  */
 export const file_keeptrusts_webhooks_v1_notification_service: GenFile = /*@__PURE__*/
-  fileDesc("CjFrZWVwdHJ1c3RzL3dlYmhvb2tzL3YxL25vdGlmaWNhdGlvbl9zZXJ2aWNlLnByb3RvEhZrZWVwdHJ1c3RzLndlYmhvb2tzLnYxIr4BChRDcmVhdGVDaGFubmVsUmVxdWVzdBIdCg9vcmdhbml6YXRpb25faWQYASABKAlCBOJBAQISNgoHY2hhbm5lbBgCIAEoCzIfLmtlZXB0cnVzdHMud2ViaG9va3MudjEuQ2hhbm5lbEIE4kEBAhIYCgpjaGFubmVsX2lkGAMgASgJQgTiQQEBEhgKCnJlcXVlc3RfaWQYBCABKAlCBOJBAQESGwoNdmFsaWRhdGVfb25seRgFIAEoCEIE4kEBASJcChVDcmVhdGVDaGFubmVsUmVzcG9uc2USMAoHY2hhbm5lbBgBIAEoCzIfLmtlZXB0cnVzdHMud2ViaG9va3MudjEuQ2hhbm5lbBIRCglkdXBsaWNhdGUYAiABKAgiTAoRR2V0Q2hhbm5lbFJlcXVlc3QSHQoPb3JnYW5pemF0aW9uX2lkGAEgASgJQgTiQQECEhgKCmNoYW5uZWxfaWQYAiABKAlCBOJBAQIiRgoSR2V0Q2hhbm5lbFJlc3BvbnNlEjAKB2NoYW5uZWwYASABKAsyHy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNoYW5uZWwifwoTTGlzdENoYW5uZWxzUmVxdWVzdBIdCg9vcmdhbml6YXRpb25faWQYASABKAlCBOJBAQISFwoJcGFnZV9zaXplGAIgASgFQgTiQQEBEhgKCnBhZ2VfdG9rZW4YAyABKAlCBOJBAQESFgoIb3JkZXJfYnkYBCABKAlCBOJBAQEiYgoUTGlzdENoYW5uZWxzUmVzcG9uc2USMQoIY2hhbm5lbHMYASADKAsyHy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNoYW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIt4BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIdCg9vcmdhbml6YXRpb25faWQYASABKAlCBOJBAQISNgoHY2hhbm5lbBgCIAEoCzIfLmtlZXB0cnVzdHMud2ViaG9va3MudjEuQ2hhbm5lbEIE4kEBAhI1Cgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBOJBAQESGwoNYWxsb3dfbWlzc2luZxgEIAEoCEIE4kEBARIbCg12YWxpZGF0ZV9vbmx5GAUgASgIQgTiQQEBIkkKFVVwZGF0ZUNoYW5uZWxSZXNwb25zZRIwCgdjaGFubmVsGAEgASgLMh8ua2VlcHRydXN0cy53ZWJob29rcy52MS5DaGFubmVsIoABChREZWxldGVDaGFubmVsUmVxdWVzdBIdCg9vcmdhbml6YXRpb25faWQYASABKAlCBOJBAQISGAoKY2hhbm5lbF9pZBgCIAEoCUIE4kEBAhISCgRldGFnGAMgASgJQgTiQQEBEhsKDWFsbG93X21pc3NpbmcYBCABKAhCBOJBAQEiFwoVRGVsZXRlQ2hhbm5lbFJlc3BvbnNlImcKElRlc3RDaGFubmVsUmVxdWVzdBIdCg9vcmdhbml6YXRpb25faWQYASABKAlCBOJBAQISGAoKY2hhbm5lbF9pZBgCIAEoCUIE4kEBAhIYCgpyZXF1ZXN0X2lkGAMgASgJQgTiQQEBImQKE1Rlc3RDaGFubmVsUmVzcG9uc2USOgoMbm90aWZpY2F0aW9uGAEgASgLMiQua2VlcHRydXN0cy53ZWJob29rcy52MS5Ob3RpZmljYXRpb24SEQoJZHVwbGljYXRlGAIgASgIIlYKFkdldE5vdGlmaWNhdGlvblJlcXVlc3QSHQoPb3JnYW5pemF0aW9uX2lkGAEgASgJQgTiQQECEh0KD25vdGlmaWNhdGlvbl9pZBgCIAEoCUIE4kEBAiJVChdHZXROb3RpZmljYXRpb25SZXNwb25zZRI6Cgxub3RpZmljYXRpb24YASABKAsyJC5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLk5vdGlmaWNhdGlvbiLJAQoYTGlzdE5vdGlmaWNhdGlvbnNSZXF1ZXN0Eh0KD29yZ2FuaXphdGlvbl9pZBgBIAEoCUIE4kEBAhIXCglwYWdlX3NpemUYAiABKAVCBOJBAQESGAoKcGFnZV90b2tlbhgDIAEoCUIE4kEBARIZCgtjaGFubmVsX2lkcxgEIAMoCUIE4kEBARJACgZzdGF0ZXMYBSADKA4yKi5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLk5vdGlmaWNhdGlvbi5TdGF0ZUIE4kEBASJxChlMaXN0Tm90aWZpY2F0aW9uc1Jlc3BvbnNlEjsKDW5vdGlmaWNhdGlvbnMYASADKAsyJC5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLk5vdGlmaWNhdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyowcKE05vdGlmaWNhdGlvblNlcnZpY2USbAoNQ3JlYXRlQ2hhbm5lbBIsLmtlZXB0cnVzdHMud2ViaG9va3MudjEuQ3JlYXRlQ2hhbm5lbFJlcXVlc3QaLS5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNyZWF0ZUNoYW5uZWxSZXNwb25zZRJoCgpHZXRDaGFubmVsEikua2VlcHRydXN0cy53ZWJob29rcy52MS5HZXRDaGFubmVsUmVxdWVzdBoqLmtlZXB0cnVzdHMud2ViaG9va3MudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIgOQAgESbgoMTGlzdENoYW5uZWxzEisua2VlcHRydXN0cy53ZWJob29rcy52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0Giwua2VlcHRydXN0cy53ZWJob29rcy52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZSIDkAIBEnEKDVVwZGF0ZUNoYW5uZWwSLC5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLlVwZGF0ZUNoYW5uZWxSZXF1ZXN0Gi0ua2VlcHRydXN0cy53ZWJob29rcy52MS5VcGRhdGVDaGFubmVsUmVzcG9uc2UiA5ACAhJxCg1EZWxldGVDaGFubmVsEiwua2VlcHRydXN0cy53ZWJob29rcy52MS5EZWxldGVDaGFubmVsUmVxdWVzdBotLmtlZXB0cnVzdHMud2ViaG9va3MudjEuRGVsZXRlQ2hhbm5lbFJlc3BvbnNlIgOQAgISZgoLVGVzdENoYW5uZWwSKi5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLlRlc3RDaGFubmVsUmVxdWVzdBorLmtlZXB0cnVzdHMud2ViaG9va3MudjEuVGVzdENoYW5uZWxSZXNwb25zZRJ3Cg9HZXROb3RpZmljYXRpb24SLi5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkdldE5vdGlmaWNhdGlvblJlcXVlc3QaLy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkdldE5vdGlmaWNhdGlvblJlc3BvbnNlIgOQAgESfQoRTGlzdE5vdGlmaWNhdGlvbnMSMC5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkxpc3ROb3RpZmljYXRpb25zUmVxdWVzdBoxLmtlZXB0cnVzdHMud2ViaG9va3MudjEuTGlzdE5vdGlmaWNhdGlvbnNSZXNwb25zZSIDkAIBQuYBChpjb20ua2VlcHRydXN0cy53ZWJob29rcy52MUIYTm90aWZpY2F0aW9uU2VydmljZVByb3RvUAFaNGdpdGh1Yi5jb20va2VlcHRydXN0cy93ZWJob29rcy9jbGllbnRzL2dvL3dlYmhvb2tzdjGiAgNLVFeqAhZLZWVwdHJ1c3RzLldlYmhvb2tzLlYxygIWS2VlcHRydXN0c1xXZWJob29rc1xWMeICIktlZXB0cnVzdHNcV2ViaG9va3NcVjFcR1BCTWV0YWRhdGHqAhhLZWVwdHJ1c3RzOjpXZWJob29rczo6VjFiBnByb3RvMw", [file_google_api_field_behavior, file_google_protobuf_field_mask, file_keeptrusts_webhooks_v1_notification]);
+  fileDesc("CjFrZWVwdHJ1c3RzL3dlYmhvb2tzL3YxL25vdGlmaWNhdGlvbl9zZXJ2aWNlLnByb3RvEhZrZWVwdHJ1c3RzLndlYmhvb2tzLnYxIt8JChRDcmVhdGVDaGFubmVsUmVxdWVzdBI5Cg9vcmdhbml6YXRpb25faWQYASABKAlCIOJBAQK6SBlyFDISXlthLXowLTlfLV17MSw2NH0kyAEBEjwKB2NoYW5uZWwYAiABKAsyHy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNoYW5uZWxCCuJBAQK6SAPIAQESQwoKY2hhbm5lbF9pZBgDIAEoCUIv4kEBAbpIKHIjMiFeY2huX1swLTddWzAtOUEtSEpLTU5QLVRWLVpdezI1fSTYAQESMAoKcmVxdWVzdF9pZBgEIAEoCUIc4kEBAbpIFXIQMg5eWyEtfl17MSwxMjh9JNgBARIbCg12YWxpZGF0ZV9vbmx5GAUgASgIQgTiQQEBOrkHuki1BxpiCh1jaGFubmVsLmRpc3BsYXlfbmFtZS5yZXF1aXJlZBIgY2hhbm5lbC5kaXNwbGF5X25hbWUgaXMgcmVxdWlyZWQaH3RoaXMuY2hhbm5lbC5kaXNwbGF5X25hbWUgIT0gJycaywEKHGNoYW5uZWwuZGVzdGluYXRpb24ucmVxdWlyZWQSH2NoYW5uZWwuZGVzdGluYXRpb24gaXMgcmVxdWlyZWQaiQFoYXModGhpcy5jaGFubmVsLnNsYWNrKSB8fCBoYXModGhpcy5jaGFubmVsLnRlYW1zKSB8fCBoYXModGhpcy5jaGFubmVsLnBhZ2VyZHV0eSkgfHwgaGFzKHRoaXMuY2hhbm5lbC53ZWJob29rKSB8fCBoYXModGhpcy5jaGFubmVsLmVtYWlsKRpqCh5jaGFubmVsLnN1YnNjcmlwdGlvbnMucmVxdWlyZWQSIWNoYW5uZWwuc3Vic2NyaXB0aW9ucyBpcyByZXF1aXJlZBoldGhpcy5jaGFubmVsLnN1YnNjcmlwdGlvbnMuc2l6ZSgpID4gMBp1ChpjaGFubmVsLnNsYWNrLnVybC5yZXF1aXJlZBIdY2hhbm5lbC5zbGFjay51cmwgaXMgcmVxdWlyZWQaOCFoYXModGhpcy5jaGFubmVsLnNsYWNrKSB8fCB0aGlzLmNoYW5uZWwuc2xhY2sudXJsICE9ICcnGnUKGmNoYW5uZWwudGVhbXMudXJsLnJlcXVpcmVkEh1jaGFubmVsLnRlYW1zLnVybCBpcyByZXF1aXJlZBo4IWhhcyh0aGlzLmNoYW5uZWwudGVhbXMpIHx8IHRoaXMuY2hhbm5lbC50ZWFtcy51cmwgIT0gJycanQEKJmNoYW5uZWwucGFnZXJkdXR5LnJvdXRpbmdfa2V5LnJlcXVpcmVkEiljaGFubmVsLnBhZ2VyZHV0eS5yb3V0aW5nX2tleSBpcyByZXF1aXJlZBpIIWhhcyh0aGlzLmNoYW5uZWwucGFnZXJkdXR5KSB8fCB0aGlzLmNoYW5uZWwucGFnZXJkdXR5LnJvdXRpbmdfa2V5ICE9ICcnGoYBCh9jaGFubmVsLndlYmhvb2suc2VjcmV0LnJlcXVpcmVkEiJjaGFubmVsLndlYmhvb2suc2VjcmV0IGlzIHJlcXVpcmVkGj8haGFzKHRoaXMuY2hhbm5lbC53ZWJob29rKSB8fCB0aGlzLmNoYW5uZWwud2ViaG9vay5zZWNyZXQgIT0gJyciXAoVQ3JlYXRlQ2hhbm5lbFJlc3BvbnNlEjAKB2NoYW5uZWwYASABKAsyHy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNoYW5uZWwSEQoJZHVwbGljYXRlGAIgASgIIpMBChFHZXRDaGFubmVsUmVxdWVzdBI5Cg9vcmdhbml6YXRpb25faWQYASABKAlCIOJBAQK6SBlyFDISXlthLXowLTlfLV17MSw2NH0kyAEBEkMKCmNoYW5uZWxfaWQYAiABKAlCL+JBAQK6SChyIzIhXmNobl9bMC03XVswLTlBLUhKS01OUC1UVi1aXXsyNX0kyAEBIkYKEkdldENoYW5uZWxSZXNwb25zZRIwCgdjaGFubmVsGAEgASgLMh8ua2VlcHRydXN0cy53ZWJob29rcy52MS5DaGFubmVsIqIBChNMaXN0Q2hhbm5lbHNSZXF1ZXN0EjkKD29yZ2FuaXphdGlvbl9pZBgBIAEoCUIg4kEBArpIGXIUMhJeW2EtejAtOV8tXXsxLDY0fSTIAQESHgoJcGFnZV9zaXplGAIgASgFQgviQQEBukgEGgIoABIYCgpwYWdlX3Rva2VuGAMgASgJQgTiQQEBEhYKCG9yZGVyX2J5GAQgASgJQgTiQQEBImIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjEKCGNoYW5uZWxzGAEgAygLMh8ua2VlcHRydXN0cy53ZWJob29rcy52MS5DaGFubmVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLiBAoUVXBkYXRlQ2hhbm5lbFJlcXVlc3QSOQoPb3JnYW5pemF0aW9uX2lkGAEgASgJQiDiQQECukgZchQyEl5bYS16MC05Xy1dezEsNjR9JMgBARI8CgdjaGFubmVsGAIgASgLMh8ua2VlcHRydXN0cy53ZWJob29rcy52MS5DaGFubmVsQgriQQECukgDyAEBEpIBCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCYeJBAQG6SFriAVcSDGRpc3BsYXlfbmFtZRINc3Vic2NyaXB0aW9ucxIMZW5kcG9pbnRfaWRzEgVzbGFjaxIFdGVhbXMSCXBhZ2VyZHV0eRIHd2ViaG9vaxIFZW1haWwSASoSGwoNYWxsb3dfbWlzc2luZxgEIAEoCEIE4kEBARIbCg12YWxpZGF0ZV9vbmx5GAUgASgIQgTiQQEBOoECukj9ARqSAQoSY2hhbm5lbC5pZC5wYXR0ZXJuEihjaGFubmVsLmlkIG11c3QgYmUgdGhlIGlkIG9mIHRoZSBjaGFubmVsGlIhaGFzKHRoaXMuY2hhbm5lbCkgfHwgdGhpcy5jaGFubmVsLmlkLm1hdGNoZXMoJ15jaG5fWzAtN11bMC05QS1ISktNTlAtVFYtWl17MjV9JCcpGmYKG3VwZGF0ZV9tYXNrLnBhdGhzLm1heF9pdGVtcxIhdXBkYXRlX21hc2sgaGFzIGF0IG1vc3QgMTAwIHBhdGhzGiR0aGlzLnVwZGF0ZV9tYXNrLnBhdGhzLnNpemUoKSA8PSAxMDAiSQoVVXBkYXRlQ2hhbm5lbFJlc3BvbnNlEjAKB2NoYW5uZWwYASABKAsyHy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNoYW5uZWwixwEKFERlbGV0ZUNoYW5uZWxSZXF1ZXN0EjkKD29yZ2FuaXphdGlvbl9pZBgBIAEoCUIg4kEBArpIGXIUMhJeW2EtejAtOV8tXXsxLDY0fSTIAQESQwoKY2hhbm5lbF9pZBgCIAEoCUIv4kEBArpIKHIjMiFeY2huX1swLTddWzAtOUEtSEpLTU5QLVRWLVpdezI1fSTIAQESEgoEZXRhZxgDIAEoCUIE4kEBARIbCg1hbGxvd19taXNzaW5nGAQgASgIQgTiQQEBIhcKFURlbGV0ZUNoYW5uZWxSZXNwb25zZSLGAQoSVGVzdENoYW5uZWxSZXF1ZXN0EjkKD29yZ2FuaXphdGlvbl9pZBgBIAEoCUIg4kEBArpIGXIUMhJeW2EtejAtOV8tXXsxLDY0fSTIAQESQwoKY2hhbm5lbF9pZBgCIAEoCUIv4kEBArpIKHIjMiFeY2huX1swLTddWzAtOUEtSEpLTU5QLVRWLVpdezI1fSTIAQESMAoKcmVxdWVzdF9pZBgDIAEoCUIc4kEBAbpIFXIQMg5eWyEtfl17MSwxMjh9JNgBASJkChNUZXN0Q2hhbm5lbFJlc3BvbnNlEjoKDG5vdGlmaWNhdGlvbhgBIAEoCzIkLmtlZXB0cnVzdHMud2ViaG9va3MudjEuTm90aWZpY2F0aW9uEhEKCWR1cGxpY2F0ZRgCIAEoCCKdAQoWR2V0Tm90aWZpY2F0aW9uUmVxdWVzdBI5Cg9vcmdhbml6YXRpb25faWQYASABKAlCIOJBAQK6SBlyFDISXlthLXowLTlfLV17MSw2NH0kyAEBEkgKD25vdGlmaWNhdGlvbl9pZBgCIAEoCUIv4kEBArpIKHIjMiFebnRmX1swLTddWzAtOUEtSEpLTU5QLVRWLVpdezI1fSTIAQEiVQoXR2V0Tm90aWZpY2F0aW9uUmVzcG9uc2USOgoMbm90aWZpY2F0aW9uGAEgASgLMiQua2VlcHRydXN0cy53ZWJob29rcy52MS5Ob3RpZmljYXRpb24irAIKGExpc3ROb3RpZmljYXRpb25zUmVxdWVzdBI5Cg9vcmdhbml6YXRpb25faWQYASABKAlCIOJBAQK6SBlyFDISXlthLXowLTlfLV17MSw2NH0kyAEBEh4KCXBhZ2Vfc2l6ZRgCIAEoBUIL4kEBAbpIBBoCKAASGAoKcGFnZV90b2tlbhgDIAEoCUIE4kEBARJICgtjaGFubmVsX2lkcxgEIAMoCUIz4kEBAbpILJIBKRBkIiVyIzIhXmNobl9bMC03XVswLTlBLUhKS01OUC1UVi1aXXsyNX0kElEKBnN0YXRlcxgFIAMoDjIqLmtlZXB0cnVzdHMud2ViaG9va3MudjEuTm90aWZpY2F0aW9uLlN0YXRlQhXiQQEBukgOkgELEGQiB4IBBBABIAAicQoZTGlzdE5vdGlmaWNhdGlvbnNSZXNwb25zZRI7Cg1ub3RpZmljYXRpb25zGAEgAygLMiQua2VlcHRydXN0cy53ZWJob29rcy52MS5Ob3RpZmljYXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMqMHChNOb3RpZmljYXRpb25TZXJ2aWNlEmwKDUNyZWF0ZUNoYW5uZWwSLC5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkNyZWF0ZUNoYW5uZWxSZXF1ZXN0Gi0ua2VlcHRydXN0cy53ZWJob29rcy52MS5DcmVhdGVDaGFubmVsUmVzcG9uc2USaAoKR2V0Q2hhbm5lbBIpLmtlZXB0cnVzdHMud2ViaG9va3MudjEuR2V0Q2hhbm5lbFJlcXVlc3QaKi5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkdldENoYW5uZWxSZXNwb25zZSIDkAIBEm4KDExpc3RDaGFubmVscxIrLmtlZXB0cnVzdHMud2ViaG9va3MudjEuTGlzdENoYW5uZWxzUmVxdWVzdBosLmtlZXB0cnVzdHMud2ViaG9va3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UiA5ACARJxCg1VcGRhdGVDaGFubmVsEiwua2VlcHRydXN0cy53ZWJob29rcy52MS5VcGRhdGVDaGFubmVsUmVxdWVzdBotLmtlZXB0cnVzdHMud2ViaG9va3MudjEuVXBkYXRlQ2hhbm5lbFJlc3BvbnNlIgOQAgIScQoNRGVsZXRlQ2hhbm5lbBIsLmtlZXB0cnVzdHMud2ViaG9va3MudjEuRGVsZXRlQ2hhbm5lbFJlcXVlc3QaLS5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkRlbGV0ZUNoYW5uZWxSZXNwb25zZSIDkAICEmYKC1Rlc3RDaGFubmVsEioua2VlcHRydXN0cy53ZWJob29rcy52MS5UZXN0Q2hhbm5lbFJlcXVlc3QaKy5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLlRlc3RDaGFubmVsUmVzcG9uc2USdwoPR2V0Tm90aWZpY2F0aW9uEi4ua2VlcHRydXN0cy53ZWJob29rcy52MS5HZXROb3RpZmljYXRpb25SZXF1ZXN0Gi8ua2VlcHRydXN0cy53ZWJob29rcy52MS5HZXROb3RpZmljYXRpb25SZXNwb25zZSIDkAIBEn0KEUxpc3ROb3RpZmljYXRpb25zEjAua2VlcHRydXN0cy53ZWJob29rcy52MS5MaXN0Tm90aWZpY2F0aW9uc1JlcXVlc3QaMS5rZWVwdHJ1c3RzLndlYmhvb2tzLnYxLkxpc3ROb3RpZmljYXRpb25zUmVzcG9uc2UiA5ACAULmAQoaY29tLmtlZXB0cnVzdHMud2ViaG9va3MudjFCGE5vdGlmaWNhdGlvblNlcnZpY2VQcm90b1ABWjRnaXRodWIuY29tL2tlZXB0cnVzdHMvd2ViaG9va3MvY2xpZW50cy9nby93ZWJob29rc3YxogIDS1RXqgIWS2VlcHRydXN0cy5XZWJob29rcy5WMcoCFktlZXB0cnVzdHNcV2ViaG9va3NcVjHiAiJLZWVwdHJ1c3RzXFdlYmhvb2tzXFYxXEdQQk1ldGFkYXRh6gIYS2VlcHRydXN0czo6V2ViaG9va3M6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_api_field_behavior, file_google_protobuf_field_mask, file_keeptrusts_webhooks_v1_notification]);
 
 /**
  * The request of CreateChannel.
@@ -38,8 +39,9 @@ export type CreateChannelRequest = Message<"keeptrusts.webhooks.v1.CreateChannel
   channel?: Channel | undefined;
 
   /**
-   * The id of the new channel: `chn_` and a ULID that no other channel has or had. Lists are in the order
-   * of ids. Empty: the server makes one. AIP-133.
+   * The id of the new channel: `chn_` and a ULID in upper case that no other channel has or had, and not
+   * the least or the greatest ULID. Lists are in the order of ids, whatever the time in a ULID; nothing
+   * else depends on it. Empty: the server makes one. AIP-133.
    *
    * @generated from field: string channel_id = 3;
    */
@@ -54,7 +56,8 @@ export type CreateChannelRequest = Message<"keeptrusts.webhooks.v1.CreateChannel
   requestId: string;
 
   /**
-   * Only checks the request and returns the channel that would be created. AIP-163.
+   * Only checks the request and returns the channel that would be created, without an id unless
+   * channel_id is given. Nothing is recorded. AIP-163.
    *
    * @generated from field: bool validate_only = 5;
    */
@@ -175,7 +178,8 @@ export type ListChannelsRequest = Message<"keeptrusts.webhooks.v1.ListChannelsRe
 
   /**
    * How the channels are sorted: `id`, `display_name`, `state`, `create_time` or `update_time`, with ` desc`
-   * for the reverse. Empty: `id desc`, the newest first. AIP-132.
+   * for the reverse; or several of them with commas between. Empty: `id desc`, the newest first. The rules
+   * are those of ListEndpoints. AIP-132.
    *
    * @generated from field: string order_by = 4;
    */
@@ -240,7 +244,8 @@ export type UpdateChannelRequest = Message<"keeptrusts.webhooks.v1.UpdateChannel
 
   /**
    * Any of `display_name`, `subscriptions`, `endpoint_ids` and the destination's field (`slack`, `teams`,
-   * `pagerduty`, `webhook` or `email`). `*` means all but the destination, whose secret no response shows.
+   * `pagerduty`, `webhook` or `email`), which is that of the channel's kind and is updated as a whole; a
+   * secret in it that is empty stays. `*` means all but the destination, whose secret no response shows.
    * At most 100 paths. Absent: all of these fields that are not empty.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
@@ -249,14 +254,16 @@ export type UpdateChannelRequest = Message<"keeptrusts.webhooks.v1.UpdateChannel
 
   /**
    * Whether a missing channel is created, as by CreateChannel: with the id in `channel` and all the fields
-   * that are given, whatever the mask says. A channel that was deleted is not created again. AIP-134.
+   * that are given, whatever the mask says. A channel that was deleted is not created again, and with an
+   * `etag` nothing is created. So the same request can be repeated: it changes nothing once everything is
+   * as it says. AIP-134.
    *
    * @generated from field: bool allow_missing = 4;
    */
   allowMissing: boolean;
 
   /**
-   * Only checks the request and returns the channel as it would be. AIP-163.
+   * Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163.
    *
    * @generated from field: bool validate_only = 5;
    */
@@ -525,7 +532,8 @@ export type ListNotificationsResponse = Message<"keeptrusts.webhooks.v1.ListNoti
   notifications: Notification[];
 
   /**
-   * Empty on the last page.
+   * Empty on the last page. A page reads at most 100,000 rows, whether they match the filter or not.
+   * So a page may have fewer items than requested, or none, and not be the last.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -548,6 +556,7 @@ export const NotificationService: GenService<{
   /**
    * Creates a channel, which is active at once.
    * INVALID_ARGUMENT: a field breaks its rule, or the organization has no such endpoint.
+   * ALREADY_EXISTS: the channel_id is that of a channel, or was once (CHANNEL_EXISTS).
    * FAILED_PRECONDITION: it is an e-mail channel and the server sends no mail; or the organization was
    * erased.
    * RESOURCE_EXHAUSTED: the organization has 50 channels.
@@ -580,8 +589,11 @@ export const NotificationService: GenService<{
     output: typeof ListChannelsResponseSchema;
   },
   /**
-   * Changes the fields that the mask names. AIP-134.
-   * ABORTED: the given etag is not the current one; read the channel again and decide again.
+   * Changes the fields that the mask names; with `allow_missing` it creates a missing channel. An update
+   * that changes nothing records nothing: etag and update_time stay. AIP-134.
+   * ABORTED: the given etag is not the current one, or the channel is missing; read it again and decide
+   * again.
+   * ALREADY_EXISTS: with `allow_missing`, the channel was deleted (CHANNEL_EXISTS).
    * INVALID_ARGUMENT: as for CreateChannel, but the channel's present endpoints may be deleted ones.
    * FAILED_PRECONDITION: the update has a secret, and the organization was erased; or the new destination
    * is on another server, and the secret, which only the old server may get, is not given again
