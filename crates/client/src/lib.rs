@@ -104,7 +104,6 @@ pub use tonic::Code;
 /// The messages of the API, as their protos describe them, and the services without the conveniences of
 /// [`Client`]; see [`Client::authorized_channel`].
 #[cfg(feature = "client")]
-#[expect(missing_docs, reason = "what needs no comment in the protos has none here")]
 #[allow(
     rustdoc::bare_urls,
     rustdoc::broken_intra_doc_links,

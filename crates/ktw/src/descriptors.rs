@@ -128,10 +128,9 @@ pub(crate) fn fields(message: &str, path: &str) -> Vec<String> {
 }
 
 fn message_at(message: &str, path: &str) -> Option<MessageDescriptor> {
-    let names = path.split('.').filter(|name| !name.is_empty());
-    names.fold(Some(descriptor(message)), |parent, name| {
-        let field = parent?.get_field_by_name(name)?;
-        field.kind().as_message().cloned()
+    let mut names = path.split('.').filter(|name| !name.is_empty());
+    names.try_fold(descriptor(message), |parent, name| {
+        parent.get_field_by_name(name)?.kind().as_message().cloned()
     })
 }
 

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn resources_are_json_or_yaml_one_or_many() {
         let urls = |text| {
-            let read = read(text).ok().expect("resources");
+            let read = read(text).expect("resources");
             read.into_iter().map(|(endpoint, _)| endpoint.url).collect::<Vec<_>>()
         };
         assert_eq!(urls(r#"{"url": "https://a"}"#), ["https://a"]);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_unknown_field_names_the_resource() {
-        let failure = read("- url: https://a\n- ulr: https://b\n").err().expect("refused");
+        let failure = read("- url: https://a\n- ulr: https://b\n").expect_err("refused");
         let text = failure.text();
         assert!(text.contains("Endpoint 2") && text.contains("ulr"), "{text}");
     }

@@ -89,7 +89,7 @@ impl List {
             false => v1::AttemptView::Basic,
         };
         let request = v1::ListAttemptsRequest {
-            organization_id: organization_id,
+            organization_id,
             endpoint_ids: self.endpoint,
             delivery_id: self.delivery,
             event_types: self.event_type,

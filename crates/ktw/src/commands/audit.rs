@@ -46,7 +46,7 @@ impl Audit {
         let organization_id = session.organization().await?;
         let (start_time, end_time) = self.between.resolve(session)?;
         let request = v1::ListAuditEntriesRequest {
-            organization_id: organization_id,
+            organization_id,
             actions: self.action,
             actor: self.actor,
             endpoint_ids: self.endpoint,

@@ -131,8 +131,8 @@ impl Command {
         match self {
             Command::List(List { order_by, list }) => {
                 let request = v1::ListChannelsRequest {
-                    organization_id: organization_id,
-                    order_by: order_by,
+                    organization_id,
+                    order_by,
                     page_size: list.page_size(),
                     ..Default::default()
                 };
@@ -150,8 +150,8 @@ impl Command {
                     organization_id,
                     channel_id: channel.id.clone(),
                     channel: Some(channel),
-                    request_id: String::new(),
                     validate_only: dry_run,
+                    ..Default::default()
                 };
                 let response = session.client.create_channel(request).await?;
                 if dry_run {

@@ -106,7 +106,7 @@ impl List {
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
         let (start_time, end_time) = self.between.resolve(session)?;
         let request = v1::ListDeliveriesRequest {
-            organization_id: organization_id,
+            organization_id,
             endpoint_ids: self.endpoint,
             event_id: self.event,
             event_types: self.event_type,

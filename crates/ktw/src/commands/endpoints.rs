@@ -255,7 +255,7 @@ fn show(session: &Session, endpoint: Option<v1::Endpoint>) -> Result<(), Failure
 impl List {
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
         let request = v1::ListEndpointsRequest {
-            organization_id: organization_id,
+            organization_id,
             states: self.state,
             search: self.search,
             order_by: self.order_by,
@@ -319,8 +319,8 @@ impl Create {
             organization_id,
             endpoint: Some(endpoint),
             endpoint_id: self.id,
-            request_id: String::new(),
             validate_only: self.dry_run,
+            ..Default::default()
         };
         let response = session.client.create_endpoint(request).await?;
         if self.dry_run {
@@ -440,7 +440,7 @@ impl RotateSecret {
             endpoint_id: self.id,
             secret: secret.unwrap_or_default(),
             overlap: Some(files::to_proto(self.overlap)),
-            request_id: String::new(),
+            ..Default::default()
         };
         let response = session.client.rotate_secret(request).await?;
         let view = View { message: "RotateSecretResponse", ..CREATED };

@@ -122,7 +122,7 @@ impl List {
             false => v1::EventView::Basic,
         };
         let request = v1::ListEventsRequest {
-            organization_id: organization_id,
+            organization_id,
             event_types: self.event_type,
             start_time,
             end_time,

@@ -102,10 +102,10 @@ impl Command {
         match self {
             Command::List(List { state, kind, order_by, list }) => {
                 let request = v1::ListKeysRequest {
-                    organization_id: organization_id,
+                    organization_id,
                     kind: kind.unwrap_or_default(),
                     states: state,
-                    order_by: order_by,
+                    order_by,
                     page_size: list.page_size(),
                     ..Default::default()
                 };
@@ -119,11 +119,8 @@ impl Command {
             Command::Create(Create { display_name, role, ttl }) => {
                 let expiration = ttl.map(|ttl| Expiration::Ttl(files::to_proto(ttl)));
                 let key = v1::Key { display_name, role, expiration, ..Default::default() };
-                let request = v1::CreateKeyRequest {
-                    organization_id,
-                    key: Some(key),
-                    request_id: String::new(),
-                };
+                let request =
+                    v1::CreateKeyRequest { organization_id, key: Some(key), ..Default::default() };
                 let response = session.client.create_key(request).await?;
                 if response.duplicate {
                     let id = response.key.unwrap_or_default().id;

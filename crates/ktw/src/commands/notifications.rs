@@ -57,7 +57,7 @@ impl Command {
         match self {
             Command::List(List { channel, state, list }) => {
                 let request = v1::ListNotificationsRequest {
-                    organization_id: organization_id,
+                    organization_id,
                     channel_ids: channel,
                     states: state,
                     page_size: list.page_size(),

@@ -102,7 +102,7 @@ impl Command {
         let replay = match self {
             Command::List(List { endpoint, state, list }) => {
                 let request = v1::ListReplaysRequest {
-                    organization_id: organization_id,
+                    organization_id,
                     endpoint_ids: endpoint,
                     states: state,
                     page_size: list.page_size(),
@@ -145,7 +145,7 @@ impl Replay {
             organization_id: organization_id.clone(),
             replay: Some(replay),
             validate_only: true,
-            request_id: String::new(),
+            ..Default::default()
         };
         if self.count || !self.yes {
             let counted = session.client.create_replay(request.clone()).await?;
@@ -155,8 +155,7 @@ impl Replay {
             }
             prompt::confirm(&question(&counted))?;
         }
-        let request =
-            v1::CreateReplayRequest { validate_only: false, request_id: String::new(), ..request };
+        let request = v1::CreateReplayRequest { validate_only: false, ..request };
         let created = session.client.create_replay(request).await?;
         let created = created.replay.unwrap_or_default();
         if self.no_wait {

@@ -26,7 +26,7 @@ impl Test {
             organization_id: session.organization().await?,
             endpoint_id: self.endpoint,
             event_type: self.event_type,
-            request_id: String::new(),
+            ..Default::default()
         };
         let response = session.client.send_test(request).await?;
         let attempt = response.attempt.unwrap_or_default();

@@ -173,7 +173,7 @@ async fn a_receiver_that_fails_and_recovers(backend: Backend) {
     // Every place that shows a state or is filtered by it says the same.
     let all = [other.clone(), ill.clone(), well.clone()];
     assert_eq!(endpoints_in(&client, &[]).await, all);
-    assert_eq!(endpoints_in(&client, &[Failing]).await, [ill.clone()]);
+    assert_eq!(endpoints_in(&client, &[Failing]).await, std::slice::from_ref(&ill));
     assert_eq!(endpoints_in(&client, &[Active]).await, [other, well]);
     assert_eq!(endpoints_in(&client, &[Failing, Active]).await, all);
     assert_eq!(endpoints_in(&client, &[Degraded, Disabled]).await, <[String; 0]>::default());
@@ -257,11 +257,7 @@ async fn deliveries_are_paused_while_their_endpoint_is_disabled() {
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
 
     receiver.set_script(Script::default());
-    let request = v1::EnableEndpointRequest {
-        organization_id: client.organization(),
-        endpoint_id,
-        ..Default::default()
-    };
+    let request = v1::EnableEndpointRequest { organization_id: client.organization(), endpoint_id };
     client.endpoints().enable_endpoint(request).await.expect("enabled");
     assert_eq!(client.delivery(&waiting.id).await.state(), Retrying);
     assert_eq!(listed(&[Paused]).await, []);

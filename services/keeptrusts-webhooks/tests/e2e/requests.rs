@@ -245,7 +245,6 @@ async fn each_method_does_nothing_twice(backend: Backend) {
             destination: Some(v1::channel::Destination::Webhook(v1::WebhookDestination {
                 url: receiver.url("/channel"),
                 secret: "correct horse battery".to_owned(),
-                ..Default::default()
             })),
             subscriptions: vec![v1::NotificationType::EndpointDegraded.into()],
             ..Default::default()

@@ -390,5 +390,5 @@ async fn full_pages(client: &Client, delivery: &v1::Delivery) {
     };
     let page = client.dispatch().list_deliveries(request).await.expect("listed").into_inner();
     assert!(page.encoded_len() <= api::MAX_RESPONSE_BYTES);
-    assert_eq!(page.deliveries, [delivery.clone()]);
+    assert_eq!(page.deliveries, std::slice::from_ref(delivery));
 }
