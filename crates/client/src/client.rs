@@ -100,6 +100,8 @@ impl Client {
         let deadline = self.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
         let mut retries = self.shared.retry.start(is_repeatable, deadline);
         let mut may_change_key = true;
+        // Says more than that the time is over.
+        let mut last = None;
         loop {
             let key = self.key().await;
             let attempt = self.attempt(request.clone(), key.as_ref(), deadline);
@@ -110,7 +112,7 @@ impl Client {
             let error = match outcome {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(status)) => Error::from(status),
-                Err(_) => return Err(Error::deadline_exceeded()),
+                Err(_) => return Err(last.unwrap_or_else(Error::deadline_exceeded)),
             };
             // The server refuses a key before it does anything.
             if error.code() == Code::Unauthenticated && may_change_key {
@@ -123,6 +125,7 @@ impl Client {
                 Some(at) => sleep_until(at).await,
                 None => return Err(error),
             }
+            last = Some(error);
         }
     }
 

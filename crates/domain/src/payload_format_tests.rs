@@ -110,7 +110,7 @@ fn a_format_is_called_by_its_name_in_documents() {
 fn the_page_on_payload_formats_has_a_row_for_each() {
     let page = include_str!("../../../docs/payload-formats.md");
     for kind in PayloadKind::ALL {
-        let row = format!("\n| `{}`", kind.name().to_uppercase());
+        let row = format!("\n| `PAYLOAD_FORMAT_{}`", kind.name().to_uppercase());
         assert!(page.contains(&row), "docs/payload-formats.md has no row for {kind}");
     }
 }

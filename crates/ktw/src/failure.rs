@@ -127,3 +127,18 @@ impl From<io::Error> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_on_the_command_line_has_every_exit_status() {
+        let page = include_str!("../../../docs/ktw.md");
+        let statuses = EXIT_STATUSES.lines().skip(1).map(|line| line.trim().split_once("  "));
+        for (status, meaning) in statuses.map(|line| line.expect("a status and its meaning")) {
+            let row = format!("| {status} | {meaning} |");
+            assert!(page.contains(&row), "docs/ktw.md has no row {row}");
+        }
+    }
+}
