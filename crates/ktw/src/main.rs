@@ -9,6 +9,7 @@ mod commands;
 mod descriptors;
 mod failure;
 mod files;
+mod options;
 mod output;
 mod profiles;
 mod prompt;
@@ -17,7 +18,7 @@ mod times;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
@@ -48,8 +49,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let command = match command {
         Command::Profiles(command) => return command.run(&connection),
         Command::Verify(verify) => return verify.run(),
-        Command::Completions(completions) => return completions.run(),
-        Command::Man(man) => return man.run(),
+        Command::Completions(completions) => return completions.run(Arguments::command()),
+        Command::Man(man) => return man.run(Arguments::command()),
         command => command,
     };
     let session = Session::new(&connection, output)?;

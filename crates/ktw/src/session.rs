@@ -8,10 +8,10 @@ use keeptrusts_webhooks_client::{Client, ListRequest, v1};
 use prost::Message;
 use tokio::sync::OnceCell;
 
-use crate::arguments::{ConnectionOptions, OutputOptions};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files::read_secret;
+use crate::options::{ConnectionOptions, OutputOptions};
 use crate::output::{Output, View};
 use crate::profiles::{Profile, Profiles};
 

@@ -46,6 +46,12 @@ pub fn commit_unknown() -> Status {
     )
 }
 
+/// UNAVAILABLE: others have changed the same thing all the time.
+pub fn contended() -> Status {
+    let message = "others are changing the same thing at the same time, again and again, and nothing was done: try again";
+    status::unavailable(Reason::Overloaded, message, RETRY_DELAY)
+}
+
 fn database_unavailable(problem: DatabaseProblem) -> Status {
     let message = match problem.scope() {
         ProblemScope::Database => {

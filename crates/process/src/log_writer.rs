@@ -18,18 +18,23 @@ use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestUse};
+use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
-    AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal,
+    AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal, random,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
 use crate::database_errors;
 
 /// How long a call waits for a commit. Afterwards nobody knows whether it happens.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a call reads and decides before it gives up.
-const MAX_ATTEMPTS: usize = 16;
+/// How long a call goes on reading and deciding while others change the same entity.
+const CONFLICT_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two of its attempts, at random up to this, and twice as much each time: otherwise all
+/// of those who have lost try again at the same moment.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Writes one organization's records to one shard. Every method returns after the commit, so what
 /// it has written is durable.
@@ -70,13 +75,11 @@ impl<'a> LogWriter<'a> {
     /// Changes an entity and returns it as it is after the change.
     ///
     /// `decide` reads the entity and returns it with the fact that follows, or with None if
-    /// nothing has to change. It runs again after a conflict. When it has run [`MAX_ATTEMPTS`]
-    /// times, the call fails with the status `conflict`.
+    /// nothing has to change. It runs again after a conflict; see [`retry_on_conflict`].
     pub async fn change<E: Entity, F>(
         &self,
         decide: impl Fn() -> F,
         metadata: impl Fn(&E) -> Metadata,
-        conflict: impl FnOnce() -> Status,
     ) -> Result<E, WriteError>
     where
         F: Future<Output = Result<(E, Option<E::Fact>), Status>>,
@@ -89,7 +92,7 @@ impl<'a> LogWriter<'a> {
             entity.apply(&fact, recorded_at);
             Ok(entity)
         };
-        retry_on_conflict(attempt, conflict).await
+        retry_on_conflict(attempt).await
     }
 
     /// Appends a record that cannot conflict: the first one of a new entity, or one that is right
@@ -225,23 +228,31 @@ impl From<AppendError> for WriteError {
     }
 }
 
-/// Runs `attempt`, which reads, decides and appends, until it does not conflict: at most
-/// [`MAX_ATTEMPTS`] times. Then the call fails with the status `conflict`.
-pub async fn retry_on_conflict<T, F>(
-    attempt: impl Fn() -> F,
-    conflict: impl FnOnce() -> Status,
-) -> Result<T, WriteError>
+/// Runs `attempt`, which reads, decides and appends, until it does not conflict. UNAVAILABLE: others
+/// have changed the same entity for longer than [`CONFLICT_PATIENCE`]. A caller whose etag is stale
+/// does not come so far: `attempt` refuses it when it reads again.
+pub async fn retry_on_conflict<T, F>(attempt: impl Fn() -> F) -> Result<T, WriteError>
 where
     F: Future<Output = Result<T, WriteError>>,
 {
-    for _ in 0..MAX_ATTEMPTS {
+    let end = Instant::now() + CONFLICT_PATIENCE;
+    let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
         match attempt().await {
-            Ok(written) => return Ok(written),
-            Err(WriteError::Conflict) => {}
-            Err(error) => return Err(error),
+            Err(WriteError::Conflict) if Instant::now() < end => {
+                sleep(pauses.next_wait().mul_f64(random_share())).await;
+            }
+            Err(WriteError::Conflict) => {
+                return Err(WriteError::Failed(database_errors::contended()));
+            }
+            done => return done,
         }
     }
-    Err(WriteError::Failed(conflict()))
+}
+
+/// From 0 to 1.
+fn random_share() -> f64 {
+    f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX)
 }
 
 /// Appends an operation and waits for its commit, but no longer than [`COMMIT_TIMEOUT`].

@@ -90,8 +90,7 @@ impl Fixture {
             let decided = decide(&key).await?;
             Ok((key, decided))
         };
-        let conflict = || Status::aborted("conflict");
-        Ok(self.writer().change(decide, |_| metadata(), conflict).await?)
+        Ok(self.writer().change(decide, |_| metadata()).await?)
     }
 
     /// Revokes the key as a request with an id asks for it.
@@ -157,17 +156,20 @@ async fn after_a_conflict_the_change_is_decided_again_from_the_current_entity() 
     assert_eq!((changed.version, &changed), (Version(3), &fixture.key().await));
 }
 
-#[tokio::test]
-async fn a_change_that_always_conflicts_fails_after_the_last_attempt() {
+#[tokio::test(start_paused = true)]
+async fn a_change_that_always_conflicts_gives_up_after_seconds() {
     let fixture = Fixture::new().await;
     let decide = async |_: &Key| {
         fixture.change_concurrently().await;
         Ok(Some(KeyFact::Revoked))
     };
+    let began = Instant::now();
     let status = fixture.change(decide).await.expect_err("every attempt conflicts");
-    assert_eq!((status.code(), status.message()), (Code::Aborted, "conflict"));
-    let conflicts = i64::try_from(MAX_ATTEMPTS).expect("a small number");
-    assert_eq!(fixture.decisions_and_records().await, (MAX_ATTEMPTS, 1 + conflicts));
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert!(began.elapsed() >= CONFLICT_PATIENCE && began.elapsed() < CONFLICT_PATIENCE * 2);
+    let (decisions, records) = fixture.decisions_and_records().await;
+    assert!(decisions > 50, "{decisions}");
+    assert_eq!(usize::try_from(records).expect("a number"), 1 + decisions);
 }
 
 #[tokio::test]
@@ -192,7 +194,7 @@ async fn a_refusal_that_is_no_conflict_is_not_retried() {
         fixture.decided_from.borrow_mut().push(key.version.0);
         Ok((key, Some(KeyFact::Revoked)))
     };
-    let status = writer.change(decide, |_| metadata(), || Status::aborted("conflict")).await;
+    let status = writer.change(decide, |_| metadata()).await;
     let status = Status::from(status.expect_err("the key is not theirs"));
     assert_eq!(status.code(), Code::Internal);
     assert_eq!(fixture.decisions_and_records().await, (1, 1));

@@ -31,8 +31,7 @@ impl AccessApi {
             Ok((key, decided))
         };
         let metadata = |_: &Key| metadata.clone();
-        let conflict = database_errors::commit_unknown;
-        Ok(self.writer(organization).change(decide, metadata, conflict).await?)
+        Ok(self.writer(organization).change(decide, metadata).await?)
     }
 
     /// Revokes everything that was made with a key, directly or indirectly. The key itself must be
@@ -59,8 +58,7 @@ impl AccessApi {
                     self.revoke_batch(&made, &metadata).await?;
                     Ok((made, last))
                 };
-                let (made, last) =
-                    retry_on_conflict(revoke, database_errors::commit_unknown).await?;
+                let (made, last) = retry_on_conflict(revoke).await?;
                 let Some(last) = last else { break };
                 // Sessions make nothing: the key that opened the session counts as the maker.
                 let keys = made.iter().filter(|key| key.session.is_none()).map(|key| key.id);

@@ -3,6 +3,7 @@
 mod attempts;
 mod cancel;
 mod changes;
+mod delivery_messages;
 mod delivery_states;
 mod disabled_endpoints;
 mod dispatch_api;

@@ -40,7 +40,7 @@ impl EndpointApi {
             let fact = decide(&endpoint, command.clone(), etag)?;
             self.record(endpoint, fact, metadata.clone()).await.map(Some)
         };
-        retry_on_conflict(attempt, status::aborted_stale_etag).await
+        retry_on_conflict(attempt).await
     }
 
     /// Appends the fact that was decided for an endpoint, if there is one, and returns the endpoint

@@ -106,7 +106,7 @@ impl EndpointApi {
         metadata: Metadata,
     ) -> Result<Endpoint, Status> {
         let attempt = || self.try_update(&request, metadata.clone());
-        Ok(retry_on_conflict(attempt, status::aborted_stale_etag).await?)
+        Ok(retry_on_conflict(attempt).await?)
     }
 
     async fn try_update(

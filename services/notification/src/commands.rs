@@ -28,7 +28,7 @@ impl NotificationApi {
             let fact = decide(&channel, command.clone(), etag)?;
             self.record(channel, fact, metadata.clone()).await.map(Some)
         };
-        Ok(retry_on_conflict(attempt, stale_etag).await?)
+        Ok(retry_on_conflict(attempt).await?)
     }
 
     /// Appends the fact that was decided for a channel, if there is one, and returns the channel after

@@ -94,7 +94,7 @@ impl NotificationApi {
         metadata: Metadata,
     ) -> Result<Channel, Status> {
         let attempt = || self.try_update(&request, metadata.clone());
-        Ok(retry_on_conflict(attempt, stale_etag).await?)
+        Ok(retry_on_conflict(attempt).await?)
     }
 
     async fn try_update(

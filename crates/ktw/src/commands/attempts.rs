@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 
-use super::events::Between;
-use crate::arguments::{ListOptions, value_of};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
+use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 
@@ -83,7 +82,7 @@ impl Command {
 
 impl List {
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
-        let (start_time, end_time) = self.between.resolve(session)?;
+        let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let view = match self.full {
             true => v1::AttemptView::Full,
             false => v1::AttemptView::Basic,

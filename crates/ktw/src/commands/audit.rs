@@ -3,9 +3,8 @@
 use clap::Args;
 use keeptrusts_webhooks_client::v1;
 
-use super::events::Between;
-use crate::arguments::{ListOptions, value_of};
 use crate::failure::Failure;
+use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 
@@ -44,7 +43,7 @@ pub(crate) struct Audit {
 impl Audit {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
-        let (start_time, end_time) = self.between.resolve(session)?;
+        let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let request = v1::ListAuditEntriesRequest {
             organization_id,
             actions: self.action,

@@ -7,10 +7,10 @@ use keeptrusts_webhooks_client::v1;
 use prost_types::FieldMask;
 
 use super::notifications;
-use crate::arguments::ListOptions;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files;
+use crate::options::ListOptions;
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;

@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::arguments::Arguments;
 use crate::failure::Failure;
 
 /// Prints completions for a shell.
@@ -26,24 +25,23 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self, mut ktw: Command) -> Result<(), Failure> {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Arguments::command(), "ktw", &mut text);
+        clap_complete::generate(self.shell, &mut ktw, "ktw", &mut text);
         Ok(io::stdout().lock().write_all(&text)?)
     }
 }
 
 impl Man {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        let command = Arguments::command();
+    pub(crate) fn run(self, ktw: Command) -> Result<(), Failure> {
         let Some(folder) = self.folder else {
             let mut text = Vec::new();
-            clap_mangen::Man::new(command).render(&mut text)?;
+            clap_mangen::Man::new(ktw).render(&mut text)?;
             return Ok(io::stdout().lock().write_all(&text)?);
         };
         let doing = || format!("write the manual's pages to {}", folder.display());
-        let written = std::fs::create_dir_all(&folder)
-            .and_then(|()| clap_mangen::generate_to(command, &folder));
+        let written =
+            std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(ktw, &folder));
         written.map_err(|error| Failure::local(doing(), error))
     }
 }

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 use prost_types::FieldMask;
 
-use crate::arguments::{ListOptions, duration, value_of};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files::{self, read_secret};
+use crate::options::{ListOptions, duration, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;

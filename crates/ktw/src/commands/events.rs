@@ -3,13 +3,11 @@
 use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 
-use crate::arguments::ListOptions;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::files::time_to_proto;
+use crate::options::{Between, ListOptions};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
-use crate::times::TypedTime;
 
 pub(super) const VIEW: View = View {
     message: "Event",
@@ -43,32 +41,6 @@ pub(crate) enum Command {
     Get(One),
     /// Lists the types of events, with samples in the forms for programs.
     Types,
-}
-
-/// A span of time.
-#[derive(Args)]
-pub(super) struct Between {
-    /// Only from then on: `2h` (ago), `2026-04-23`, `2026-04-23 14:30`, or RFC 3339.
-    #[arg(long, value_name = "TIME", value_parser = TypedTime::parse)]
-    since: Option<TypedTime>,
-    /// Only before then.
-    #[arg(long, value_name = "TIME", value_parser = TypedTime::parse)]
-    until: Option<TypedTime>,
-}
-
-impl Between {
-    /// The start and the end.
-    pub(super) fn resolve(
-        &self,
-        session: &Session,
-    ) -> Result<(Option<prost_types::Timestamp>, Option<prost_types::Timestamp>), Failure> {
-        let now = jiff::Timestamp::now();
-        let resolve = |time: TypedTime| {
-            let time = time.resolve(now, &session.output.zone).map_err(Failure::Usage)?;
-            Ok::<_, Failure>(time_to_proto(time))
-        };
-        Ok((self.since.map(resolve).transpose()?, self.until.map(resolve).transpose()?))
-    }
 }
 
 #[derive(Args)]
@@ -116,7 +88,7 @@ impl Command {
 impl List {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
-        let (start_time, end_time) = self.between.resolve(session)?;
+        let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let view = match self.full {
             true => v1::EventView::Full,
             false => v1::EventView::Basic,

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 use v1::key::Expiration;
 
-use crate::arguments::{ListOptions, duration, value_of};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files;
+use crate::options::{ListOptions, duration, value_of};
 use crate::output::{Column, Kind, View};
 use crate::prompt;
 use crate::session::Session;

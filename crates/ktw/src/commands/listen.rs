@@ -19,9 +19,9 @@ use keeptrusts_webhooks_client::v1;
 use keeptrusts_webhooks_client::verify::{Secret, sign};
 use serde_json::{Value, json};
 
-use crate::arguments::{duration, value_of};
 use crate::failure::Failure;
 use crate::files::{read_secret, read_text};
+use crate::options::{duration, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::session::Session;
 

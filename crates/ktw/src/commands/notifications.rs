@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 
-use crate::arguments::{ListOptions, value_of};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
+use crate::options::{ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 

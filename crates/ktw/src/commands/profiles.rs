@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::arguments::ConnectionOptions;
 use crate::failure::Failure;
 use crate::files::read_secret;
+use crate::options::ConnectionOptions;
 use crate::output::message;
 use crate::profiles::{Profile, Profiles};
 use crate::prompt;

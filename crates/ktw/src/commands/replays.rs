@@ -9,10 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use keeptrusts_webhooks_client::v1;
 use v1::replay::State;
 
-use super::events::Between;
-use crate::arguments::{ListOptions, value_of};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
+use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
@@ -130,7 +129,7 @@ impl Command {
 impl Replay {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
-        let (start_time, end_time) = self.between.resolve(session)?;
+        let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let replay = v1::Replay {
             endpoint_id: self.endpoint,
             scope: self.scope,

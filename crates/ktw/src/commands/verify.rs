@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use keeptrusts_webhooks_client::verify::{Secret, Verifier, VerifyError};
 
-use crate::arguments::duration;
 use crate::failure::Failure;
 use crate::files::{read_bytes, read_secret};
+use crate::options::duration;
 use crate::output;
 
 /// Verifies the signature of a captured request. Give the secret by file, the body by file, and the

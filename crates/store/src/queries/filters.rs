@@ -1,7 +1,5 @@
 //! The filters of lists, and how many rows are examined for each.
 
-use jiff::SignedDuration;
-use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
 use keeptrusts_webhooks_domain::audit::AuditAction;
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
@@ -10,28 +8,10 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::ids::{ChannelId, DeliveryId, EndpointId, EventId};
 use keeptrusts_webhooks_domain::notification::NotificationState;
 use keeptrusts_webhooks_domain::replay::ReplayState;
-use ulid::Ulid;
 
+use super::interval::Interval;
 use super::state_filter::StateFilter;
 use crate::limits::ROWS_EXAMINED;
-
-/// How far clocks may differ before a list by time loses rows. Ids have the time of the process that
-/// made them; the times that a list compares come from other clocks, such as the database's.
-const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
-
-/// A range of ids, both ends included.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ulids {
-    pub(crate) first: Ulid,
-    pub(crate) last: Ulid,
-}
-
-impl Ulids {
-    /// The least of `before` and the end of the range: where a list below `before` begins.
-    pub(crate) fn before(&self, before: Ulid) -> Ulid {
-        before.min(Ulid(self.last.0.saturating_add(1)))
-    }
-}
 
 /// The values that a filter lets through. None: all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,37 +205,5 @@ fn examined_rows<Owner>(
         (true, ..) | (false, false, false) => None,
         (false, true, _) => Some(limit.max(ROWS_EXAMINED)),
         (false, false, true) => Some(limit.max(1)),
-    }
-}
-
-/// An interval of time; an absent end is open.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Interval {
-    /// Included.
-    pub start: Option<Timestamp>,
-    /// Excluded.
-    pub end: Option<Timestamp>,
-}
-
-impl Interval {
-    fn is_bounded(&self) -> bool {
-        self.start.is_some() || self.end.is_some()
-    }
-
-    /// The ids between which everything lies that happened then, generously: so a primary key does
-    /// for a range of time, without an index of its own.
-    pub(crate) fn ulids(&self) -> Ulids {
-        let millis = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
-        let start = self.start.and_then(|time| time.checked_sub(MAX_CLOCK_SKEW).ok());
-        let end = self.end.and_then(|time| time.checked_add(MAX_CLOCK_SKEW).ok());
-        Ulids {
-            first: Ulid::from_parts(start.map_or(0, millis), 0),
-            last: end.map_or(Ulid(u128::MAX), |end| Ulid::from_parts(millis(end), u128::MAX)),
-        }
-    }
-
-    /// Whether `time` lies in it.
-    pub fn contains(&self, time: Timestamp) -> bool {
-        self.start.is_none_or(|start| start <= time) && self.end.is_none_or(|end| time < end)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod filters;
 pub mod health;
+pub(crate) mod interval;
 mod keys;
 mod list_page;
 pub mod long_reads;
@@ -25,9 +26,10 @@ mod state_filter;
 pub(crate) mod walk;
 
 pub use filters::{
-    AnyOf, AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, Interval,
-    KeyFilter, NotificationFilter, ReplayFilter,
+    AnyOf, AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
+    NotificationFilter, ReplayFilter,
 };
+pub use interval::Interval;
 pub use list_page::ListPage;
 pub use selection::Extreme;
 pub use state_filter::StateFilter;

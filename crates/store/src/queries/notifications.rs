@@ -8,7 +8,8 @@ use keeptrusts_webhooks_domain::log::{Position, Shard};
 use keeptrusts_webhooks_domain::mail_limits::MailAttempts;
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
-use super::filters::{Interval, NotificationFilter};
+use super::filters::NotificationFilter;
+use super::interval::Interval;
 use super::list_page::ListPage;
 use super::selection::{Comparison, Extreme, Fixed, Selection};
 use super::walk::{self, List};

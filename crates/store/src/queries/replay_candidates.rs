@@ -9,7 +9,7 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use ulid::Ulid;
 
-use super::filters::{Interval, Ulids};
+use super::interval::{Interval, Ulids};
 
 /// An event that a replay covers, and its delivery to the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use keeptrusts_webhooks_domain::ids::{OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_domain::replay::{Replay, ReplayState};
 
-use super::filters::{Interval, ReplayFilter};
+use super::filters::ReplayFilter;
+use super::interval::Interval;
 use super::list_page::ListPage;
 use super::selection::{Comparison, Fixed, Selection};
 use super::walk::{self, List};

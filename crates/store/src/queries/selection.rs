@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use super::filters::Interval;
+use super::interval::Interval;
 use crate::tables::{Cell, Entity, micros};
 
 /// Which rows of a table, in which order, and how many.

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use ulid::Ulid;
 
-use super::filters::Interval;
+use super::interval::Interval;
 use super::list_page::ListPage;
 use super::selection::Selection;
 use crate::error::StoreError;

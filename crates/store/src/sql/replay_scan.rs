@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 
 use super::dialect::Dialect;
 use super::limit::row_limit;
-use crate::queries::filters::Ulids;
+use crate::queries::interval::Ulids;
 use crate::tables::Cell;
 
 /// Which events a replay looks for.

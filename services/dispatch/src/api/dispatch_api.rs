@@ -98,7 +98,7 @@ impl DispatchApi {
             allowed(&delivery)?;
             Ok((delivery, Some(fact.clone())))
         };
-        self.writer(organization_id).change(decide, metadata, database_errors::commit_unknown).await
+        self.writer(organization_id).change(decide, metadata).await
     }
 
     pub(super) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
