@@ -84,7 +84,7 @@ macro_rules! made_by_callers {
             /// one are not given to anything: walks over ids begin and end there.
             pub fn made_by_caller(field: &str, text: &str) -> Result<$name, Violation> {
                 let how = concat!(
-                    "write `", $example, "` with a new ULID (26 characters in upper case, which libraries for ULIDs make), or leave it out, and the server makes one"
+                    "write `", $example, "` with a new ULID (26 characters in upper case, which libraries for ULIDs make), or create it without an id, and the server makes one"
                 );
                 match text.parse::<$name>() {
                     Err(invalid) => Err(Violation::new(field, format!("{invalid}: {how}"))),

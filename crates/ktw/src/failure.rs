@@ -47,6 +47,12 @@ impl Failure {
         Failure::Local { doing: doing.into(), error: error.to_string() }
     }
 
+    /// Whether the server, or the client, found what was sent wrong: something else may be right.
+    pub(crate) fn is_about_the_value(&self) -> bool {
+        let Failure::Call(error) = self else { return false };
+        matches!(error.code(), Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists)
+    }
+
     /// The exit status; see [`EXIT_STATUSES`].
     pub(crate) fn status(&self) -> ExitCode {
         let status = match self {

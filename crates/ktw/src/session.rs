@@ -2,9 +2,10 @@
 
 use std::env;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use keeptrusts_webhooks_client::{Client, ListRequest, v1};
+use keeptrusts_webhooks_client::{BuildError, Client, ListRequest, v1};
 use prost::Message;
 use tokio::sync::OnceCell;
 
@@ -12,7 +13,7 @@ use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files::read_secret;
 use crate::options::{ConnectionOptions, OutputOptions};
-use crate::output::{Output, View};
+use crate::output::{Output, View, message};
 use crate::profiles::{Profile, Profiles};
 
 /// The variable that has the key.
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) address: Chosen,
     /// Where the key came from. None: there is none.
     pub(crate) key_source: Option<String>,
+    /// How long a call may take.
+    pub(crate) timeout: Duration,
     organization: Option<String>,
     caller: OnceCell<v1::WhoAmIResponse>,
 }
@@ -51,7 +54,7 @@ impl Session {
         let mut builder = Client::builder(address.value.clone());
         builder = builder.deadline(options.timeout);
         builder = builder.user_agent(concat!("ktw/", env!("CARGO_PKG_VERSION")));
-        let key = key(options, &profile)?;
+        let key = key(options, &profile, &address)?;
         let key_source = key.as_ref().map(|(_, source)| source.clone());
         if let Some((key, _)) = key {
             builder = builder.api_key(key);
@@ -65,7 +68,14 @@ impl Session {
             builder = builder.client_certificate_files(certificate, private_key);
         }
         let client = builder.build();
-        let client = client.map_err(|error| Failure::Usage(error.to_string()))?;
+        let client = client.map_err(|error| {
+            Failure::Usage(match error {
+                BuildError::Plaintext { .. } => {
+                    format!("the key would go to {} unencrypted: use https://", address.value)
+                }
+                error => error.to_string(),
+            })
+        })?;
         let output = Output {
             format: output.output,
             query: output.query,
@@ -74,7 +84,8 @@ impl Session {
         };
         let organization = options.organization.clone().or(profile.organization);
         let caller = OnceCell::new();
-        Ok(Session { client, output, address, key_source, organization, caller })
+        let timeout = options.timeout;
+        Ok(Session { client, output, address, key_source, timeout, organization, caller })
     }
 
     /// The organization: that of the options or the profile, otherwise that of the key.
@@ -82,7 +93,17 @@ impl Session {
         if let Some(organization) = &self.organization {
             return Ok(organization.clone());
         }
-        let caller = self.caller().await?;
+        self.chosen_organization(self.caller().await?)
+    }
+
+    /// The same for a caller who is known.
+    pub(crate) fn chosen_organization(
+        &self,
+        caller: &v1::WhoAmIResponse,
+    ) -> Result<String, Failure> {
+        if let Some(organization) = &self.organization {
+            return Ok(organization.clone());
+        }
         match caller.organization_id.as_str() {
             "*" => Err(Failure::Usage(
                 "the key is for every organization: say which with --organization".to_owned(),
@@ -120,10 +141,17 @@ impl Session {
         R::Item: Message,
     {
         let limit = limit.unwrap_or(usize::MAX);
-        let items = self.client.items(request).take(limit);
+        // One more, which says that there are more.
+        let items = self.client.items(request).take(limit.saturating_add(1));
         let items = items.map_ok(|item| to_json(view.message, &item));
-        let items: Vec<_> = items.try_collect().await?;
-        self.output.list(view, &items)
+        let mut items: Vec<_> = items.try_collect().await?;
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        self.output.list(view, &items)?;
+        if has_more {
+            message(&format!("These are the first {limit}: --limit or --all for more."));
+        }
+        Ok(())
     }
 }
 
@@ -141,6 +169,7 @@ fn address(options: &ConnectionOptions, profile: &Profile) -> Chosen {
 fn key(
     options: &ConnectionOptions,
     profile: &Profile,
+    address: &Chosen,
 ) -> Result<Option<(String, String)>, Failure> {
     let from_file = |file: &Path| Ok((read_secret(file)?, format!("the file {}", file.display())));
     if let Some(file) = &options.key_file {
@@ -148,6 +177,13 @@ fn key(
     }
     if let Some(key) = env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()) {
         return Ok(Some((key, format!("the variable {KEY_VARIABLE}"))));
+    }
+    // A key is told to nobody but the server that it was stored for.
+    if (profile.key.is_some() || profile.key_file.is_some()) && profile.address != address.value {
+        return Err(Failure::Usage(format!(
+            "the profile's key is for {}, and the address is {} (from {}): give another key with --key-file or {KEY_VARIABLE}, or name another profile",
+            profile.address, address.value, address.source
+        )));
     }
     if let Some(key) = &profile.key {
         return Ok(Some((key.clone(), "the profile".to_owned())));

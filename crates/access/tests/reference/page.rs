@@ -111,8 +111,24 @@ fn shown(example: &RawValue) -> String {
         Ok(messages) => {
             messages.iter().map(|message| dedented(message.get(), 4)).collect::<Vec<_>>().join("\n")
         }
-        Err(_) => dedented(example.get(), 2),
+        Err(_) => dedented(&with_mask_as_message(example.get()), 2),
     }
+}
+
+/// grpcurl (1.8) takes a FieldMask as a message, not as the text that protobuf's JSON has.
+fn with_mask_as_message(example: &str) -> String {
+    const MASK: &str = "\"update_mask\": \"";
+    let Some((before, rest)) = example.split_once(MASK) else { return example.to_owned() };
+    let (mask, after) = rest.split_once('"').expect("a text ends");
+    let paths = mask.split(',').map(|path| {
+        let snake = path.chars().map(|char| match char.is_ascii_uppercase() {
+            true => format!("_{}", char.to_ascii_lowercase()),
+            false => char.to_string(),
+        });
+        format!("\"{}\"", snake.collect::<String>())
+    });
+    let paths = paths.collect::<Vec<_>>().join(", ");
+    format!("{before}\"update_mask\": {{\"paths\": [{paths}]}}{after}")
 }
 
 /// A text whose paragraphs have a line each.

@@ -15,6 +15,9 @@ use crate::times;
 /// Receivers that check timestamps allow five minutes; half of that is worth a warning.
 const CLOCK_WARNING: SignedDuration = SignedDuration::from_secs(150);
 
+/// How long the server may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Checks what can be wrong between this machine and the server: address, TLS, key, clock, versions.
 #[derive(Args)]
 pub(crate) struct Doctor {}
@@ -35,7 +38,9 @@ impl Doctor {
             )?,
         }
         let began = Instant::now();
-        let answer = session.client.who_am_i(v1::WhoAmIRequest {}).await;
+        // Waiting for a server that is away tells nothing.
+        let client = session.client.with_deadline(session.timeout.min(PATIENCE));
+        let answer = client.who_am_i(v1::WhoAmIRequest {}).await;
         let took = began.elapsed();
         match answer {
             Ok(caller) => self.report_caller(session, &caller, took),
@@ -71,6 +76,13 @@ impl Doctor {
             Finding::Well,
             &format!("{} {:?}, {role} of {organization}", caller.actor, caller.display_name),
         )?;
+        match session.chosen_organization(caller) {
+            Ok(organization) => report("organization", Finding::Well, &organization)?,
+            Err(failure) => {
+                let text = failure.text();
+                report("organization", Finding::Warning, text.trim_start_matches("error: "))?;
+            }
+        }
         if let Some(expires) = caller.expire_time.and_then(timestamp) {
             let left = expires.duration_since(Timestamp::now());
             let is_soon = left < SignedDuration::from_hours(7 * 24);
@@ -139,7 +151,7 @@ fn report(what: &str, finding: Finding, text: &str) -> Result<(), Failure> {
         Finding::Bad => ("wrong", anstyle::AnsiColor::Red),
     };
     let style = anstyle::Style::new().fg_color(Some(color.into()));
-    line(&format!("{style}{mark:8}{style:#}{what:12}{text}"))
+    line(&format!("{style}{mark:8}{style:#}{what:14}{text}"))
 }
 
 /// Which check an error belongs to, and what helps.
@@ -147,6 +159,10 @@ fn explained(error: &Error, address: &str) -> (&'static str, String) {
     match error.code() {
         Code::Unauthenticated => ("key", "The key was revoked, has expired, or is for another server. An admin makes another one: `ktw keys create` or the console.".to_owned()),
         Code::PermissionDenied => ("key", "The key may not call WhoAmI, which every valid key may: is this the right server?".to_owned()),
+        _ if error.message().contains("InvalidContentType") => ("connection", "What answers there does not encrypt: with http:// the address is right, if it is on this machine.".to_owned()),
+        _ if error.message().contains("frame with invalid size") => ("connection", "What answers there encrypts: the address begins with https://.".to_owned()),
+        _ if error.message().contains("UnknownIssuer") || error.message().contains("CaUsedAsEndEntity") => ("tls", "Its certificate is by an authority that is unknown here: --ca-file names the file with its certificate.".to_owned()),
+        _ if error.message().contains("broken pipe") => ("connection", "An HTTP server seems to answer there, not gRPC: is it the port of the console?".to_owned()),
         Code::Unimplemented => ("connection", format!("Something answers at {address}, but it is no Keeptrusts Webhooks: is this the port of gRPC, not of the console?")),
         _ if address.starts_with("https:") => ("connection", "Is the server up, and does it encrypt? With a private authority, add --ca-file. `openssl s_client -connect HOST:PORT` shows its certificate.".to_owned()),
         _ => ("connection", "Is the server up? If it encrypts, the address begins with https://.".to_owned()),

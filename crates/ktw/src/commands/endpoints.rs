@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use keeptrusts_webhooks_client::v1;
+use keeptrusts_webhooks_client::{Code, v1};
 use prost_types::FieldMask;
 
 use crate::descriptors::to_json;
@@ -369,7 +369,39 @@ impl Update {
     }
 }
 
+/// What applying has done, or would do.
+fn outcome(before: Option<&v1::Endpoint>, after: &v1::Endpoint, is_dry: bool) -> &'static str {
+    let times_apart = |endpoint: &v1::Endpoint| v1::Endpoint {
+        update_time: None,
+        etag: String::new(),
+        ..endpoint.clone()
+    };
+    match (before, is_dry) {
+        (None, true) => "would be created",
+        (None, false) => "created",
+        (Some(before), true) if times_apart(before) != times_apart(after) => "would be changed",
+        (Some(before), false) if before.etag != after.etag => "changed",
+        (Some(_), _) => "unchanged",
+    }
+}
+
 impl Apply {
+    /// The endpoint as it is. None: it does not exist.
+    async fn before(
+        &self,
+        session: &Session,
+        organization_id: &str,
+        id: &str,
+    ) -> Result<Option<v1::Endpoint>, Failure> {
+        let (organization_id, endpoint_id) = (organization_id.to_owned(), id.to_owned());
+        let request = v1::GetEndpointRequest { organization_id, endpoint_id };
+        match session.client.get_endpoint(request).await {
+            Ok(response) => Ok(response.endpoint),
+            Err(error) if error.code() == Code::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
         let endpoints = files::read_resources::<v1::Endpoint>("Endpoint", &self.file)?;
         if let Some(position) = endpoints.iter().position(|(endpoint, _)| endpoint.id.is_empty()) {
@@ -381,6 +413,7 @@ impl Apply {
         let mut applied = Vec::new();
         for (endpoint, paths) in endpoints {
             let id = endpoint.id.clone();
+            let before = self.before(session, &organization_id, &id).await?;
             let paths = paths
                 .into_iter()
                 .filter(|path| !["id", "etag", "organization_id"].contains(&path.as_str()));
@@ -394,6 +427,11 @@ impl Apply {
             match session.client.update_endpoint(request).await {
                 Ok(response) => {
                     let endpoint = response.endpoint.unwrap_or_default();
+                    let (is_dry, name) = (self.dry_run, &endpoint.display_name);
+                    message(&format!(
+                        "{id} {name}: {}",
+                        outcome(before.as_ref(), &endpoint, is_dry)
+                    ));
                     applied.push(to_json("Endpoint", &endpoint));
                 }
                 Err(status) => {

@@ -10,7 +10,7 @@ use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files;
 use crate::options::{ListOptions, duration, value_of};
-use crate::output::{Column, Kind, View};
+use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
@@ -32,7 +32,8 @@ const VIEW: View = View {
 const CREATED: View = View {
     message: "CreateKeyResponse",
     plural: "keys",
-    id: "key.id",
+    // What cannot be asked for again.
+    id: "token",
     columns: &[Column::new("ID", "key.id", Kind::Text), Column::new("TOKEN", "token", Kind::Text)],
 };
 
@@ -128,7 +129,9 @@ impl Command {
                         "the key {id} was created, but the answer with its token was lost, and it cannot be told again: revoke it and create another one"
                     )));
                 }
-                session.output.one(&CREATED, &to_json("CreateKeyResponse", &response))
+                session.output.one(&CREATED, &to_json("CreateKeyResponse", &response))?;
+                message("The token is shown only now.");
+                Ok(())
             }
             Command::Revoke(Revoke { id: key_id, with_made, yes }) => {
                 if !yes {

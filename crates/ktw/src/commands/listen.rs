@@ -49,7 +49,7 @@ const MAX_RESPONSE_BYTES: usize = 16 << 10;
 #[derive(Args)]
 pub(crate) struct Listen {
     /// Where to post events: `http://` or `https://`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = target)]
     forward: Uri,
     /// Only of this type; may be repeated.
     #[arg(long = "type", value_name = "TYPE")]
@@ -70,14 +70,6 @@ pub(crate) struct Listen {
 
 impl Listen {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
-        if !matches!(self.forward.scheme_str(), Some("http" | "https"))
-            || self.forward.host().is_none()
-        {
-            return Err(Failure::Usage(
-                "--forward needs a whole URL, for example http://localhost:3000/webhooks"
-                    .to_owned(),
-            ));
-        }
         let secret = match &self.secret_file {
             Some(file) => read_secret(file)?,
             None => generated_secret()?,
@@ -95,6 +87,8 @@ impl Listen {
             resume_token: String::new(),
         };
         let forwarder = Forwarder::new(self.forward, signing, self.answer_timeout)?;
+        // A watch waits for a server that is away: at its beginning it should be there.
+        session.caller().await?;
         let mut events = pin!(session.client.watch(request));
         message(&format!("Posting events to {}. Ctrl+C ends it.", forwarder.target));
         if self.secret_file.is_none() {
@@ -112,6 +106,15 @@ impl Listen {
             is_first = false;
         }
     }
+}
+
+/// A URL, or one without its scheme, as `localhost:3000/hook`; for clap.
+fn target(text: &str) -> Result<Uri, String> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let wrong = || "not a URL: use for example http://localhost:3000/webhooks".to_owned();
+    let uri: Uri = whole.parse().map_err(|_| wrong())?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    if is_http && uri.host().is_some() { Ok(uri) } else { Err(wrong()) }
 }
 
 fn generated_secret() -> Result<String, Failure> {

@@ -137,11 +137,15 @@ async fn publish_lines(
             Box::new(BufReader::new(opened))
         }
     };
-    let publisher = session.client.event_publisher(session.organization().await?).start();
+    let publisher = session.client.event_publisher(session.organization().await?);
+    // Without progress for so long, the server is not there.
+    let publisher = publisher.give_up_after(session.timeout).start();
     let progress = progress();
     let mut summary = Summary::default();
     let mut waiting = FuturesUnordered::new();
     let mut number = 0_u64;
+    // What makes all that follows fail, too.
+    let mut fatal = None;
     loop {
         // Reading a line blocks, which stops nothing but this command; the publisher's task is driven
         // while it waits for room and for acknowledgements.
@@ -150,30 +154,55 @@ async fn publish_lines(
         reader = returned;
         let Some(line) = line else { break };
         number += 1;
-        if line.trim().is_empty() {
-            continue;
-        }
-        match event_of(&line, event_type) {
-            Ok(request) => {
-                let acknowledgement = publisher.publish(request).await?;
+        let event = match String::from_utf8(line) {
+            Ok(line) if line.trim().is_empty() => continue,
+            Ok(line) => event_of(&line, event_type),
+            Err(_) => Err("is not UTF-8".to_owned()),
+        };
+        let published = match event {
+            Ok(request) => publisher.publish(request).await.map_err(Failure::Call),
+            Err(wrong) => {
+                summary.refuse(&progress, number, &wrong);
+                continue;
+            }
+        };
+        match published {
+            Ok(acknowledgement) => {
                 let place = number;
                 waiting.push(async move { (place, acknowledgement.await) });
             }
-            Err(wrong) => summary.refuse(&progress, number, &wrong),
+            Err(failure) if failure.is_about_the_value() => {
+                summary.refuse(&progress, number, &failure.text());
+            }
+            Err(failure) => {
+                fatal = Some(failure);
+                break;
+            }
         }
         while let Some(Some((place, outcome))) =
             futures_util::FutureExt::now_or_never(waiting.next())
         {
-            summary.count(&progress, place, outcome);
+            fatal = fatal.or(summary.count(&progress, place, outcome));
+        }
+        if fatal.is_some() {
+            break;
         }
     }
-    while let Some((place, outcome)) = waiting.next().await {
-        summary.count(&progress, place, outcome);
+    if fatal.is_none() {
+        while let Some((place, outcome)) = waiting.next().await {
+            fatal = fatal.or(summary.count(&progress, place, outcome));
+        }
     }
-    publisher.close().await?;
     progress.finish_and_clear();
     let Summary { accepted, duplicates, refused } = summary;
     message(&format!("{accepted} accepted, {duplicates} known before, {refused} refused"));
+    if let Some(failure) = fatal {
+        message(
+            "Not everything was read or acknowledged: with an idempotency_key in each line it is safe to publish all of it again.",
+        );
+        return Err(failure);
+    }
+    publisher.close().await?;
     match refused {
         0 => Ok(()),
         _ => Err(Failure::Check(format!(
@@ -185,10 +214,10 @@ async fn publish_lines(
 
 type Lines = Box<dyn BufRead + Send>;
 
-async fn next_line(mut reader: Lines) -> io::Result<(Lines, Option<String>)> {
+async fn next_line(mut reader: Lines) -> io::Result<(Lines, Option<Vec<u8>>)> {
     let read = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        let bytes = reader.read_line(&mut line)?;
+        let mut line = Vec::new();
+        let bytes = reader.read_until(b'\n', &mut line)?;
         Ok((reader, (bytes > 0).then_some(line)))
     });
     read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -219,13 +248,18 @@ impl Summary {
         progress: &ProgressBar,
         line: u64,
         outcome: Result<v1::PublishEventResponse, Error>,
-    ) {
-        match outcome {
+    ) -> Option<Failure> {
+        match outcome.map_err(Failure::Call) {
             Ok(response) if response.duplicate => self.duplicates += 1,
             Ok(_) => self.accepted += 1,
-            Err(error) => return self.refuse(progress, line, &Failure::Call(error).text()),
+            Err(failure) if failure.is_about_the_value() => {
+                self.refuse(progress, line, &failure.text());
+                return None;
+            }
+            Err(failure) => return Some(failure),
         }
         progress.inc(1);
+        None
     }
 
     fn refuse(&mut self, progress: &ProgressBar, line: u64, why: &str) {

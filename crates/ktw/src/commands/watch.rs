@@ -43,6 +43,8 @@ impl Watch {
             endpoint_ids: self.endpoint,
             ..Default::default()
         };
+        // A watch waits for a server that is away: at its beginning it should be there.
+        session.caller().await?;
         let mut changes = pin!(session.client.watch(request));
         if session.output.is_for_people() {
             message("Waiting for deliveries. Ctrl+C ends it.");

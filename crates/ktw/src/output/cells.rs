@@ -28,6 +28,9 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
 }
 
+/// A table shows the number of more items than this; `get` shows all.
+const MAX_SHOWN_ITEMS: usize = 3;
+
 /// How a value is shown to people.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -84,7 +87,12 @@ pub(crate) fn shown(
         Kind::Time => times::shown(&text, zone),
         Kind::Duration => times::shown_duration(&text),
         Kind::List => match value.as_array() {
-            Some(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+            Some(items) if items.len() > MAX_SHOWN_ITEMS => format!("{} of them", items.len()),
+            Some(items) => {
+                let short =
+                    |item| shorten(message, path, &plain(item)).unwrap_or_else(|| plain(item));
+                items.iter().map(short).collect::<Vec<_>>().join(",")
+            }
             None => text,
         },
         Kind::Flag => {
@@ -111,5 +119,10 @@ fn color(shown: &str) -> Option<Color> {
 
 /// A text from elsewhere must not move the cursor of a terminal, nor break the table.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    // With what changes the direction of a text, too (Unicode's Bidi_Control).
+    let is_unsafe = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|char| if is_unsafe(char) { ' ' } else { char }).collect()
 }

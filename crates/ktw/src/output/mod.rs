@@ -47,8 +47,8 @@ pub(crate) struct Output {
 impl Output {
     /// Prints a list.
     pub(crate) fn list(&self, view: &View, items: &[Value]) -> Result<(), Failure> {
-        if let Some(query) = &self.query {
-            return self.write(&query.lines(items));
+        if let Some(lines) = self.queried(view, items)? {
+            return self.write(&lines);
         }
         match self.format {
             Format::Table if items.is_empty() => {
@@ -72,8 +72,8 @@ impl Output {
     /// Prints one resource, with all its fields.
     pub(crate) fn one(&self, view: &View, item: &Value) -> Result<(), Failure> {
         let items = std::slice::from_ref(item);
-        if let Some(query) = &self.query {
-            return self.write(&query.lines(items));
+        if let Some(lines) = self.queried(view, items)? {
+            return self.write(&lines);
         }
         match self.format {
             Format::Table => self.write(&table::details(view, item, &self.zone)),
@@ -87,8 +87,8 @@ impl Output {
     /// Prints an item of a stream, at once. `is_first`: for headers.
     pub(crate) fn item(&self, view: &View, item: &Value, is_first: bool) -> Result<(), Failure> {
         let items = std::slice::from_ref(item);
-        if let Some(query) = &self.query {
-            return self.write(&query.lines(items));
+        if let Some(lines) = self.queried(view, items)? {
+            return self.write(&lines);
         }
         match self.format {
             Format::Table => self.write(&table::line(view, item, &self.zone, is_first)),
@@ -97,6 +97,23 @@ impl Output {
             Format::Csv => self.write(&table::csv(view, items, is_first)),
             Format::Name => self.write(&ids(view, items)),
         }
+    }
+
+    /// The lines of `--query`, if there is one.
+    fn queried(&self, view: &View, items: &[Value]) -> Result<Option<String>, Failure> {
+        let Some(query) = &self.query else { return Ok(None) };
+        if let Some((unknown, known)) = query.unknown_field(view.message) {
+            let known = known.join(", ");
+            return Err(Failure::Usage(format!(
+                "there is no field {unknown:?}; there are: {known}"
+            )));
+        }
+        let lines = query.lines(items);
+        // What others have written must not move the cursor of a terminal.
+        Ok(Some(match io::stdout().is_terminal() {
+            true => lines.lines().map(|line| format!("{}\n", cells::one_line(line))).collect(),
+            false => lines,
+        }))
     }
 
     /// Prints a text as it is.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::descriptors::fields;
+
 /// The path of a field: names with dots, `[0]` for an item of a list, `[]` for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query(Vec<Step>);
@@ -47,6 +49,24 @@ impl Query {
     pub(crate) fn lines(&self, items: &[Value]) -> String {
         let found = items.iter().flat_map(|item| self.find(item));
         found.map(|value| format!("{}\n", plain(value))).collect()
+    }
+
+    /// The first field of the path that the message does not have, and those that there are.
+    pub(crate) fn unknown_field(&self, message: &str) -> Option<(String, Vec<String>)> {
+        let mut path = String::new();
+        for step in &self.0 {
+            let Step::Field(name) = step else { continue };
+            let known = fields(message, &path);
+            // Of a field that is no message, or that only this program adds, nothing is known.
+            if known.is_empty() {
+                return None;
+            }
+            if !known.contains(name) {
+                return Some((name.clone(), known));
+            }
+            path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        }
+        None
     }
 
     fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {

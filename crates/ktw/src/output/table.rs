@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -31,8 +31,14 @@ pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u1
             }
         }));
     }
-    for column in table.column_iter_mut() {
+    for (shown, column) in view.columns.iter().zip(table.column_iter_mut()) {
         column.set_padding((0, 1));
+        // What is copied stays whole; names, URLs and errors are broken instead.
+        let is_free_text =
+            matches!(shown.kind, Kind::Text | Kind::List) && !shown.path.ends_with("id");
+        if !is_free_text {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
     lines.collect()

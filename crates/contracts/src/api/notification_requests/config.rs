@@ -108,7 +108,11 @@ fn named_destination(
     match (missing.is_empty(), named.count()) {
         (false, _) => Err(missing),
         (true, 0) => Ok(None),
-        (true, _) => destination(given.cloned(), secrets).map(Some),
+        // A secret that is empty stays, and of these destinations it is all that there is.
+        (true, _) => {
+            let given = given.cloned().filter(says_where);
+            given.map(|given| destination(Some(given), secrets)).transpose()
+        }
     }
 }
 
