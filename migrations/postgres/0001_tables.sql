@@ -128,6 +128,7 @@ CREATE TABLE events (
     organization_id  TEXT COLLATE "C" NOT NULL,
     event_id         TEXT COLLATE "C" NOT NULL,
     event_type       TEXT NOT NULL,
+    is_test          BOOLEAN NOT NULL, -- of whatever type; no replay sends it
     event_time       BIGINT  NOT NULL,
     create_time      BIGINT  NOT NULL,
     body_sha256      BYTEA   NOT NULL,
@@ -151,6 +152,7 @@ CREATE TABLE deliveries (
     delivery_id         TEXT COLLATE "C" NOT NULL,
     event_id            TEXT COLLATE "C" NOT NULL,
     event_type          TEXT NOT NULL,
+    is_test             BOOLEAN NOT NULL,
     event_time          BIGINT, -- NULL: the event's body has it
     endpoint_id         TEXT COLLATE "C" NOT NULL,
     state               TEXT NOT NULL, -- scheduled, retrying, delivered, failed, cancelled

@@ -120,6 +120,7 @@ CREATE TABLE events (
     organization_id  TEXT NOT NULL,
     event_id         TEXT NOT NULL,
     event_type       TEXT NOT NULL,
+    is_test          INTEGER NOT NULL, -- of whatever type; no replay sends it
     event_time       INTEGER NOT NULL,
     create_time      INTEGER NOT NULL,
     body_sha256      BLOB NOT NULL,
@@ -143,6 +144,7 @@ CREATE TABLE deliveries (
     delivery_id         TEXT NOT NULL,
     event_id            TEXT NOT NULL,
     event_type          TEXT NOT NULL,
+    is_test             INTEGER NOT NULL,
     event_time          INTEGER, -- NULL: the event's body has it
     endpoint_id         TEXT NOT NULL,
     state               TEXT NOT NULL, -- scheduled, retrying, delivered, failed, cancelled

@@ -38,7 +38,7 @@ pub use authorized_request::{AuthorizedRequest, HasOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{
     DEFAULT_STATS_WINDOW, DeliveryRef, GetAttempt, GetDelivery, GetEndpointStats, GetHealthSummary,
-    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, WatchDeliveries, WatchEvents,
+    ListAttempts, ListDeliveries, MAX_STATS_WINDOW, SendTest, WatchDeliveries, WatchEvents,
     invalid_resume_token,
 };
 pub use endpoint_requests::{

@@ -52,11 +52,6 @@ pub fn render_checked(event_type: EventType, event_time: Timestamp, data: &str) 
     format!(r#"{{"event":"{event_type}","timestamp":"{timestamp}","data":{data}}}"#).into_bytes()
 }
 
-/// The `data` of a test, as documented.
-pub fn test_data() -> EventData {
-    EventData(r#"{"message":"This is a test delivery from Keeptrusts."}"#.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,10 +65,11 @@ mod tests {
         for exact in
             ["2026-04-23T10:30:00Z", "2026-04-23T10:30:00.5Z", "2026-04-23T10:30:00.123456Z"]
         {
-            let body = render(EventType::Test, time(exact), &test_data());
+            let data = EventData::new("data_json", r#"{"seat":1}"#).expect("an object");
+            let body = render(EventType::KeyRevoked, time(exact), &data);
             assert_eq!(
                 String::from_utf8(body).expect("UTF-8"),
-                r#"{"event":"webhook.test","timestamp":"2026-04-23T10:30:00Z","data":{"message":"This is a test delivery from Keeptrusts."}}"#
+                r#"{"event":"key.revoked","timestamp":"2026-04-23T10:30:00Z","data":{"seat":1}}"#
             );
         }
     }

@@ -24,6 +24,8 @@ pub struct Delivery {
     pub event_id: EventId,
     /// The event's type.
     pub event_type: EventType,
+    /// Whether it is a test, of whatever type.
+    pub is_test: bool,
     /// When the event happened. None in deliveries from before records held it; then the time is
     /// the `timestamp` of the event's body, in whole seconds.
     pub event_time: Option<Timestamp>,
@@ -104,10 +106,10 @@ impl Delivery {
 
     /// The trigger of the attempt that is due.
     pub fn due_trigger(&self) -> Trigger {
-        match self.event_type {
-            EventType::Test => Trigger::Test,
-            _ if self.retry_request_time.is_some() => Trigger::Manual,
-            _ => Trigger::Automatic,
+        match self.retry_request_time {
+            _ if self.is_test => Trigger::Test,
+            Some(_) => Trigger::Manual,
+            None => Trigger::Automatic,
         }
     }
 
@@ -165,8 +167,8 @@ impl Delivery {
         match self.state.has_ended() {
             true => DeliveryFact::Cancelled { reason },
             false => {
-                let Delivery { endpoint_id, event_type, .. } = *self;
-                DeliveryFact::Expired { endpoint_id, event_type, reason }
+                let Delivery { endpoint_id, event_type, is_test, .. } = *self;
+                DeliveryFact::Expired { endpoint_id, event_type, is_test, reason }
             }
         }
     }

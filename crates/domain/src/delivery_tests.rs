@@ -17,6 +17,7 @@ fn delivery() -> Delivery {
         organization_id: "default".parse().expect("valid"),
         event_id: EventId::MIN,
         event_type: EventType::PolicyViolation,
+        is_test: false,
         event_time: Some(now()),
         endpoint_id: EndpointId::MIN,
         state: DeliveryState::Scheduled,
@@ -199,7 +200,7 @@ fn invariant_3_a_delivery_whose_body_has_expired_has_failed_with_that_reason() {
         assert_eq!(delivery.end_reason, "the event's body is no longer kept");
         assert_eq!(delivery.attempt_count, 0);
     }
-    let test = Delivery { event_type: EventType::Test, ..delivery() };
+    let test = Delivery { is_test: true, ..delivery() };
     assert!(!test.expire().is_exhaustion(), "a test degrades no endpoint");
 }
 
@@ -225,7 +226,8 @@ fn a_manual_retry_that_has_ended_leaves_no_request_behind() {
         &|it| drop(make(it, RequestResult::Succeeded)),
         &|it| it.apply(&DeliveryFact::Cancelled { reason: reason() }, now(), None),
         &|it| {
-            let fact = DeliveryFact::Expired { endpoint_id, event_type, reason: reason() };
+            let reason = reason();
+            let fact = DeliveryFact::Expired { endpoint_id, event_type, is_test: false, reason };
             it.apply(&fact, now(), None);
         },
     ];
@@ -250,7 +252,7 @@ fn invariant_9_a_delivery_that_waits_in_memory_is_small() {
 
 #[test]
 fn a_test_is_never_retried() {
-    let mut delivery = Delivery { event_type: EventType::Test, ..delivery() };
+    let mut delivery = Delivery { is_test: true, ..delivery() };
     let fact = make(&mut delivery, failure());
     assert_eq!(delivery.state, DeliveryState::Failed);
     assert!(!fact.is_exhaustion(), "and degrades no endpoint");

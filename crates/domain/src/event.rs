@@ -90,6 +90,8 @@ pub struct Event {
     pub organization_id: OrganizationId,
     /// The event's type.
     pub event_type: EventType,
+    /// Whether it is a test, of whatever type: sent to one endpoint, and never replayed.
+    pub is_test: bool,
     /// When it happened.
     pub event_time: Timestamp,
     /// When it was accepted.

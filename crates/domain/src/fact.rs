@@ -142,6 +142,8 @@ pub enum DeliveryFact {
     TestRequested {
         /// The test's event.
         event_id: EventId,
+        /// The event's type: [`EventType::Test`], or the one whose sample is sent.
+        event_type: EventType,
         /// The endpoint to test.
         endpoint_id: EndpointId,
         /// When it was requested.
@@ -201,6 +203,8 @@ pub enum DeliveryFact {
         endpoint_id: EndpointId,
         /// The event's type.
         event_type: EventType,
+        /// Whether it was a test.
+        is_test: bool,
         /// Why, for people to read.
         reason: String,
     },
@@ -244,7 +248,7 @@ impl DeliveryFact {
             DeliveryFact::AttemptFailed { details, state, .. } => {
                 *state == DeliveryState::Failed && details.trigger == Trigger::Automatic
             }
-            DeliveryFact::Expired { event_type, .. } => *event_type != EventType::Test,
+            DeliveryFact::Expired { is_test, .. } => !is_test,
             _ => false,
         }
     }

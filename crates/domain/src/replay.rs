@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::delivery_state::DeliveryState;
 use crate::document::{Document, as_text, micros};
+use crate::event::Event;
 use crate::event_type::EventType;
 use crate::ids::{AttemptId, EndpointId, EventId, OrganizationId, ReplayId};
 use crate::log::{Position, Version};
@@ -71,13 +72,12 @@ impl ReplaySelection {
             && self.end_time.is_none_or(|end| time < end)
     }
 
-    /// Whether an event of this type, accepted at this position, is within the events and types of the
-    /// selection. Tests never are.
-    pub fn covers_event(&self, event_type: EventType, position: Position) -> bool {
-        self.start_event.is_none_or(|bound| bound.position <= position)
-            && self.end_event.is_none_or(|bound| position <= bound.position)
-            && event_type != EventType::Test
-            && (self.event_types.is_empty() || self.event_types.contains(&event_type))
+    /// Whether an event is within the events and types of the selection. Tests never are.
+    pub fn covers_event(&self, event: &Event) -> bool {
+        self.start_event.is_none_or(|bound| bound.position <= event.position)
+            && self.end_event.is_none_or(|bound| event.position <= bound.position)
+            && !event.is_test
+            && (self.event_types.is_empty() || self.event_types.contains(&event.event_type))
     }
 
     /// What the replay does with an event. `delivery` is the state of its delivery to the endpoint,
@@ -345,6 +345,7 @@ impl Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::ContentDigest;
 
     fn selection(scope: ReplayScope) -> ReplaySelection {
         ReplaySelection {
@@ -403,10 +404,25 @@ mod tests {
             event_types: vec![EventType::PolicyBlock],
             ..selection(ReplayScope::All)
         };
-        let covered = |position| selection.covers_event(EventType::PolicyBlock, Position(position));
+        let event = |event_type, position| Event {
+            id: EventId::MIN,
+            organization_id: "acme".parse().expect("an id"),
+            event_type,
+            is_test: false,
+            event_time: Timestamp::UNIX_EPOCH,
+            create_time: Timestamp::UNIX_EPOCH,
+            body: ContentDigest::of(b""),
+            idempotency: None,
+            trace_id: None,
+            publisher: String::new(),
+            position: Position(position),
+        };
+        let block = |position| event(EventType::PolicyBlock, position);
+        let covered = |position| selection.covers_event(&block(position));
         assert_eq!([2, 3, 4, 5, 6].map(covered), [false, true, true, true, false]);
-        assert!(!selection.covers_event(EventType::KeyRotated, Position(4)));
-        assert!(!self::selection(ReplayScope::All).covers_event(EventType::Test, Position(4)));
+        assert!(!selection.covers_event(&event(EventType::KeyRotated, 4)));
+        // Of a type that the selection names.
+        assert!(!selection.covers_event(&Event { is_test: true, ..block(4) }));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::Trigger;
 use keeptrusts_webhooks_domain::channel::ChannelKind;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
-use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_outbound::{FailureKind, RefusedPart};
 use keeptrusts_webhooks_telemetry::{
     Counter, Histogram, KeyValue, LONG_SECONDS, SHORT_SECONDS, counter, seconds,
@@ -124,7 +123,7 @@ pub(crate) fn count_scheduled(deliveries: usize) {
 /// An outcome is committed. `before` is the delivery's state before it, and `end` when its last
 /// request was over. Tests are not counted: nobody has published their events.
 pub(crate) fn count_ended(before: DeliveryState, delivery: &Delivery, end: Timestamp) {
-    if delivery.state == before || delivery.event_type == EventType::Test {
+    if delivery.state == before || delivery.is_test {
         return;
     }
     let outcome = match delivery.state {

@@ -159,6 +159,7 @@ of_organization!(
     PublishBatch,
     RevokeKey,
     RotateSecret,
+    SendTest,
     UpdateChannel,
     UpdateEndpoint,
     WatchDeliveries,

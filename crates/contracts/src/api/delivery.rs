@@ -31,6 +31,7 @@ impl v1::Delivery {
             attempts: Vec::new(),
             cancel_reason,
             failure_reason,
+            test: delivery.is_test,
         }
     }
 }

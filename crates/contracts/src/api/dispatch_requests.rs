@@ -1,6 +1,4 @@
-//! The checked requests of DispatchService. The request of SendTest is an [`EndpointRef`].
-//!
-//! [`EndpointRef`]: super::EndpointRef
+//! The checked requests of DispatchService.
 
 use std::time::Duration;
 
@@ -12,7 +10,9 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, DeliveryId, EndpointId, EventId
 use keeptrusts_webhooks_domain::payload_format::PayloadFormat;
 use keeptrusts_webhooks_domain::violation::Violation;
 
-use super::fields::{enums, event_types, id, ids, interval, optional_id, optional_time};
+use super::fields::{
+    enums, event_types, id, ids, interval, optional_id, optional_time, test_event_type,
+};
 use super::payload_format::previewed_payload_format;
 use super::{Page, ResumePoint, View, Violations};
 use crate::time::duration_from_proto;
@@ -23,6 +23,34 @@ pub const DEFAULT_STATS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far back statistics go, at most.
 pub const MAX_STATS_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// SendTest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendTest {
+    /// The organization that owns the endpoint.
+    pub organization_id: OrganizationId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// The type whose sample is sent.
+    pub event_type: EventType,
+}
+
+impl TryFrom<v1::SendTestRequest> for SendTest {
+    type Error = Violations;
+
+    fn try_from(request: v1::SendTestRequest) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        let organization_id = violations.check(request.organization_id.parse());
+        let endpoint_id = violations.check(id("endpoint_id", &request.endpoint_id));
+        let event_type = violations.check(test_event_type(&request.event_type));
+        match (organization_id, endpoint_id, event_type) {
+            (Some(organization_id), Some(endpoint_id), Some(event_type)) => {
+                Ok(SendTest { organization_id, endpoint_id, event_type })
+            }
+            _ => Err(violations),
+        }
+    }
+}
 
 /// One delivery of an organization: the request of RetryDelivery and CancelDelivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

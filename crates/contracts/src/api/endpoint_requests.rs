@@ -22,8 +22,7 @@ mod preview;
 pub use config::{CreateEndpoint, UpdateEndpoint};
 pub use preview::PreviewPayload;
 
-/// One endpoint of an organization: the request of GetEndpoint, EnableEndpoint, RevealSecret and
-/// SendTest.
+/// One endpoint of an organization: the request of GetEndpoint, EnableEndpoint and RevealSecret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRef {
     /// The organization that owns it.
@@ -59,7 +58,7 @@ macro_rules! only_the_endpoint {
     };
 }
 
-only_the_endpoint!(GetEndpointRequest, EnableEndpointRequest, RevealSecretRequest, SendTestRequest);
+only_the_endpoint!(GetEndpointRequest, EnableEndpointRequest, RevealSecretRequest);
 
 /// ListEndpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ impl From<&Event> for v1::Event {
             idempotency_key: idempotency_key.unwrap_or_default(),
             trace_id: event.trace_id.map(|trace_id| trace_id.to_string()).unwrap_or_default(),
             publisher: event.publisher.clone(),
+            test: event.is_test,
         }
     }
 }

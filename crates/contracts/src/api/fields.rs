@@ -77,6 +77,11 @@ pub(super) fn event_type(name: &str) -> Result<EventType, Violation> {
     name.parse().map_err(|_| Violation::new("event_type", "is not one of ListEventTypes"))
 }
 
+/// The type of a test's event. Empty: that of tests.
+pub(super) fn test_event_type(name: &str) -> Result<EventType, Violation> {
+    if name.is_empty() { Ok(EventType::Test) } else { event_type(name) }
+}
+
 /// A secret; empty: none is given.
 pub(super) fn optional_secret(field: &str, text: String) -> Result<Option<Secret>, Violation> {
     if text.is_empty() {

@@ -2,6 +2,7 @@
 
 use keeptrusts_webhooks_domain::attempt::{AttemptDetails, Trigger};
 use keeptrusts_webhooks_domain::delivery::DeliveryState;
+use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::DeliveryFact;
 
 use super::error::DecodeError;
@@ -16,12 +17,16 @@ use crate::time::{duration_to_proto, timestamp_to_proto};
 impl From<&DeliveryFact> for Message {
     fn from(fact: &DeliveryFact) -> Self {
         match fact {
-            DeliveryFact::TestRequested { event_id, endpoint_id, event_time, body } => {
+            DeliveryFact::TestRequested { event_id, event_type, endpoint_id, event_time, body } => {
                 Message::TestRequested(pb::TestRequested {
                     event_id: event_id.to_string(),
                     endpoint_id: endpoint_id.to_string(),
                     event_time: Some(timestamp_to_proto(*event_time)),
                     body: Some((*body).into()),
+                    event_type: match event_type {
+                        EventType::Test => String::new(),
+                        sample => sample.name().to_owned(),
+                    },
                 })
             }
             DeliveryFact::Replayed {
@@ -66,11 +71,12 @@ impl From<&DeliveryFact> for Message {
                 delivery_state: pb::DeliveryState::from(*state).into(),
                 endpoint_pause: endpoint_pause.map(duration_to_proto),
             }),
-            DeliveryFact::Expired { endpoint_id, event_type, reason } => {
+            DeliveryFact::Expired { endpoint_id, event_type, is_test, reason } => {
                 Message::DeliveryExpired(pb::DeliveryExpired {
                     endpoint_id: endpoint_id.to_string(),
                     event_type: event_type.name().to_owned(),
                     reason: reason.clone(),
+                    is_test: *is_test,
                 })
             }
             DeliveryFact::Cancelled { reason } => {
@@ -84,6 +90,10 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
     Ok(match message {
         Message::TestRequested(requested) => DeliveryFact::TestRequested {
             event_id: parsed("event_id", &requested.event_id)?,
+            event_type: match requested.event_type.as_str() {
+                "" => EventType::Test,
+                name => parsed("event_type", name)?,
+            },
             endpoint_id: parsed("endpoint_id", &requested.endpoint_id)?,
             event_time: timestamp("event_time", requested.event_time)?,
             body: digest("body", requested.body)?,
@@ -119,6 +129,7 @@ pub(super) fn decode(message: Message) -> Result<DeliveryFact, DecodeError> {
         Message::DeliveryExpired(expired) => DeliveryFact::Expired {
             endpoint_id: parsed("endpoint_id", &expired.endpoint_id)?,
             event_type: parsed("event_type", &expired.event_type)?,
+            is_test: expired.is_test,
             reason: expired.reason,
         },
         Message::DeliveryCancelled(cancelled) => {

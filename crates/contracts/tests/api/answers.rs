@@ -131,6 +131,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         id: event_id(),
         organization_id: "default".parse().expect("valid"),
         event_type: EventType::PolicyBlock,
+        is_test: true,
         event_time: time(),
         create_time: time(),
         body: ContentDigest::of(body),
@@ -151,6 +152,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         idempotency_key: "k".to_owned(),
         trace_id: TRACE_ID.to_owned(),
         publisher: "key_1".to_owned(),
+        test: true,
     };
     assert_eq!(v1::Event::from(&event), listed);
     assert_eq!(event_with_body(&event, None), listed, "the body has expired");
@@ -163,6 +165,7 @@ fn delivery() -> Delivery {
         organization_id: "default".parse().expect("valid"),
         event_id: event_id(),
         event_type: EventType::PolicyBlock,
+        is_test: false,
         event_time: Some(time()),
         endpoint_id: endpoint_id(),
         state: DeliveryState::Retrying,
@@ -197,6 +200,7 @@ fn a_delivery_shows_when_its_next_attempt_is_due() {
         attempts: Vec::new(),
         cancel_reason: String::new(),
         failure_reason: String::new(),
+        test: false,
     };
     let of = |delivery: &Delivery| v1::Delivery::of(delivery, delivery.state.effective(false));
     assert_eq!(of(&delivery()), shown, "the manual retry comes first");

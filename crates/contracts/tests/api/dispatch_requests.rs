@@ -1,8 +1,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keeptrusts_webhooks_contracts::api::{
-    DeliveryRef, EndpointRef, GetDelivery, GetEndpointStats, ListAttempts, ListDeliveries,
-    ListReplays, ResumePoint, View, WatchDeliveries, WatchEvents,
+    DeliveryRef, GetDelivery, GetEndpointStats, ListAttempts, ListDeliveries, ListReplays,
+    ResumePoint, SendTest, View, WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::attempt::AttemptOutcome;
@@ -89,8 +89,27 @@ fn a_delivery_or_an_endpoint_is_named_by_two_ids() {
     assert_eq!(DeliveryRef::try_from(retry).map(|named| named.delivery_id), Ok(delivery_id()));
     let cancel = v1::CancelDeliveryRequest::default();
     assert_eq!(wrong_fields(DeliveryRef::try_from(cancel)), ["organization_id", "delivery_id"]);
-    let test = v1::SendTestRequest::default();
-    assert_eq!(wrong_fields(EndpointRef::try_from(test)), ["organization_id", "endpoint_id"]);
+}
+
+#[test]
+fn a_test_has_a_type_of_the_catalogue_or_that_of_tests() {
+    let test = |event_type: &str| v1::SendTestRequest {
+        organization_id: "default".to_owned(),
+        endpoint_id: endpoint_id().to_string(),
+        event_type: event_type.to_owned(),
+        ..Default::default()
+    };
+    let checked = |event_type| SendTest::try_from(test(event_type)).map(|test| test.event_type);
+    for name in ["", "webhook.test"] {
+        assert_eq!(checked(name), Ok(EventType::Test), "{name:?}");
+    }
+    assert_eq!(checked("policy.block"), Ok(EventType::PolicyBlock));
+    let unknown =
+        v1::SendTestRequest { event_type: "policy.violated".to_owned(), ..Default::default() };
+    let wrong = ["organization_id", "endpoint_id", "event_type"];
+    assert_eq!(wrong_fields(SendTest::try_from(unknown)), wrong);
+    let violations = checked("policy.violated").expect_err("it is unknown").into_vec();
+    assert_eq!(violations[0].description, "is not one of ListEventTypes");
 }
 
 #[test]

@@ -210,14 +210,10 @@ fn deliveries_scheduled() -> impl Strategy<Value = DeliveriesScheduled> {
 }
 
 fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
-    let test_requested = (event_ids(), endpoint_ids(), times(), digests()).prop_map(
-        |(event_id, endpoint_id, event_time, body)| DeliveryFact::TestRequested {
-            event_id,
-            endpoint_id,
-            event_time,
-            body,
-        },
-    );
+    let test_requested = (event_ids(), any_event_type(), endpoint_ids(), times(), digests())
+        .prop_map(|(event_id, event_type, endpoint_id, event_time, body)| {
+            DeliveryFact::TestRequested { event_id, event_type, endpoint_id, event_time, body }
+        });
     let states = select(vec![
         DeliveryState::Scheduled,
         DeliveryState::Retrying,
@@ -246,10 +242,11 @@ fn delivery_fact() -> impl Strategy<Value = DeliveryFact> {
         attempts().prop_map(DeliveryFact::AttemptSucceeded),
         failed,
         any::<String>().prop_map(|reason| DeliveryFact::Cancelled { reason }),
-        (endpoint_ids(), any_event_type(), any::<String>()).prop_map(
-            |(endpoint_id, event_type, reason)| DeliveryFact::Expired {
+        (endpoint_ids(), any_event_type(), any::<bool>(), any::<String>()).prop_map(
+            |(endpoint_id, event_type, is_test, reason)| DeliveryFact::Expired {
                 endpoint_id,
                 event_type,
+                is_test,
                 reason,
             }
         ),

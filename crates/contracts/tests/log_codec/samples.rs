@@ -108,6 +108,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
     let delivery = [
         DeliveryFact::TestRequested {
             event_id: event_id(),
+            event_type: EventType::Test,
             endpoint_id: endpoint_id(),
             event_time: time(),
             body: digest(),
@@ -145,6 +146,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
         DeliveryFact::Expired {
             endpoint_id: endpoint_id(),
             event_type: EventType::PolicyViolation,
+            is_test: false,
             reason: "too late".to_owned(),
         },
     ];

@@ -6,8 +6,8 @@ use keeptrusts_webhooks_contracts::api::{
     GetAttempt, GetDelivery, GetEndpointStats, GetEvent, GetHealthSummary, KeyRef, ListAttempts,
     ListAuditEntries, ListChannels, ListDeliveries, ListEndpoints, ListEventTypes, ListEvents,
     ListKeys, ListNotifications, ListReplays, NotificationRef, PreviewPayload, Publish,
-    PublishBatch, ReplayRef, RevokeKey, RotateSecret, UpdateChannel, UpdateEndpoint, Violations,
-    WatchDeliveries, WatchEvents,
+    PublishBatch, ReplayRef, RevokeKey, RotateSecret, SendTest, UpdateChannel, UpdateEndpoint,
+    Violations, WatchDeliveries, WatchEvents,
 };
 use keeptrusts_webhooks_contracts::{v1, wire};
 use keeptrusts_webhooks_domain::Timestamp;
@@ -98,7 +98,7 @@ pub(crate) const CHECKS: &[Check] = checks! {
     BatchPublishEventsRequest => PublishBatch;
     GetEventRequest => GetEvent;
     ListEventsRequest => ListEvents;
-    SendTestRequest (request_id) => EndpointRef;
+    SendTestRequest (request_id) => SendTest;
     ListDeliveriesRequest => ListDeliveries;
     GetDeliveryRequest => GetDelivery;
     GetAttemptRequest => GetAttempt;

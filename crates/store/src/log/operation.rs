@@ -169,6 +169,7 @@ impl Record {
             id,
             organization_id: self.organization_id.clone(),
             event_type: accepted.event_type,
+            is_test: false,
             event_time: accepted.event_time,
             create_time: self.recorded_at,
             body: accepted.body,

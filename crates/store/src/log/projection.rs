@@ -485,11 +485,12 @@ impl Fold {
         fact: &DeliveryFact,
         record: &Record,
     ) -> Result<(), LogDamage> {
-        if let DeliveryFact::TestRequested { event_id, event_time, body, .. } = fact {
+        if let DeliveryFact::TestRequested { event_id, event_type, event_time, body, .. } = fact {
             self.changes.events.push(Event {
                 id: *event_id,
                 organization_id: record.organization_id.clone(),
-                event_type: EventType::Test,
+                event_type: *event_type,
+                is_test: true,
                 event_time: *event_time,
                 create_time: record.recorded_at,
                 body: *body,
@@ -563,10 +564,14 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
         }
         (
             Fact::Delivery(DeliveryFact::TestRequested {
-                event_id, endpoint_id, event_time, ..
+                event_id,
+                event_type,
+                endpoint_id,
+                event_time,
+                ..
             }),
             Stream::Delivery(id),
-        ) => (*event_id, EventType::Test, Some(*event_time), vec![(id, *endpoint_id)], Version(1)),
+        ) => (*event_id, *event_type, Some(*event_time), vec![(id, *endpoint_id)], Version(1)),
         (
             Fact::Delivery(DeliveryFact::Replayed {
                 event_id,
@@ -590,6 +595,7 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
             organization_id: organization_id.clone(),
             event_id,
             event_type,
+            is_test: record.fact.test_event().is_some(),
             event_time,
             endpoint_id,
             state: DeliveryState::Scheduled,

@@ -49,7 +49,7 @@ pub(super) fn select(search: &ReplaySearch<'_>) -> QueryBuilder<Postgres> {
     query.push_bind(shard);
     query.push(" AND organization_id = ").push_bind(organization.as_str());
     query.push(" AND position < ").push_bind(before.0);
-    query.push(" AND event_type <> 'webhook.test'");
+    query.push(" AND NOT is_test");
     if let Some(bound) = selection.start_event {
         query.push(" AND position >= ").push_bind(bound.position.0);
     }

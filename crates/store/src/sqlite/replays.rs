@@ -51,7 +51,7 @@ pub(super) fn select(search: &ReplaySearch<'_>, now: Timestamp) -> QueryBuilder<
     and(&mut query, "events.shard =", Some(shard));
     and(&mut query, "events.organization_id =", Some(organization.as_str()));
     and(&mut query, "events.position <", Some(before.0));
-    and(&mut query, "events.event_type <>", Some("webhook.test"));
+    and(&mut query, "events.is_test =", Some(false));
     let (first, last) = (selection.start_event, selection.end_event);
     and(&mut query, "events.position >=", first.map(|bound| bound.position.0));
     and(&mut query, "events.position <=", last.map(|bound| bound.position.0));

@@ -14,6 +14,7 @@ impl Entity for Event {
             Column::text("organization_id", |row| row.organization_id.as_str().into()).key(),
             Column::text("event_id", |row| Cell::shown(row.id)).key(),
             Column::text("event_type", |row| row.event_type.name().into()),
+            Column::boolean("is_test", |row| row.is_test.into()),
             Column::integer("event_time", |row| row.event_time.into()),
             Column::integer("create_time", |row| row.create_time.into()),
             Column::bytes("body_sha256", |row| (&row.body.sha256).into()),
@@ -41,6 +42,7 @@ impl Entity for Event {
             id: row.parsed("event_id")?,
             organization_id: row.parsed("organization_id")?,
             event_type: row.parsed("event_type")?,
+            is_test: row.boolean("is_test")?,
             event_time: row.time("event_time")?,
             create_time: row.time("create_time")?,
             body: ContentDigest {

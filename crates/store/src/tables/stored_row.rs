@@ -23,6 +23,7 @@ pub(crate) trait RawRow {
     fn optional_integer(&self, column: &str) -> ReadResult<Option<i64>>;
     /// Of a column that has 32 bits on Postgres.
     fn optional_small(&self, column: &str) -> ReadResult<Option<i32>>;
+    fn optional_boolean(&self, column: &str) -> ReadResult<Option<bool>>;
     fn optional_bytes(&self, column: &str) -> ReadResult<Option<Vec<u8>>>;
 }
 
@@ -34,6 +35,10 @@ pub(crate) trait StoredRow: RawRow {
 
     fn integer(&self, column: &str) -> ReadResult<i64> {
         not_null(column, self.optional_integer(column)?)
+    }
+
+    fn boolean(&self, column: &str) -> ReadResult<bool> {
+        not_null(column, self.optional_boolean(column)?)
     }
 
     fn bytes(&self, column: &str) -> ReadResult<Vec<u8>> {
@@ -109,6 +114,10 @@ impl RawRow for AnyRow<'_> {
         self.0.optional_small(column)
     }
 
+    fn optional_boolean(&self, column: &str) -> ReadResult<Option<bool>> {
+        self.0.optional_boolean(column)
+    }
+
     fn optional_bytes(&self, column: &str) -> ReadResult<Option<Vec<u8>>> {
         self.0.optional_bytes(column)
     }
@@ -121,6 +130,7 @@ where
     for<'row> String: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> i64: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> i32: Decode<'row, R::Database> + Type<R::Database>,
+    for<'row> bool: Decode<'row, R::Database> + Type<R::Database>,
     for<'row> Vec<u8>: Decode<'row, R::Database> + Type<R::Database>,
 {
     fn optional_text(&self, column: &str) -> ReadResult<Option<String>> {
@@ -132,6 +142,10 @@ where
     }
 
     fn optional_small(&self, column: &str) -> ReadResult<Option<i32>> {
+        self.try_get(column).map_err(undecodable)
+    }
+
+    fn optional_boolean(&self, column: &str) -> ReadResult<Option<bool>> {
         self.try_get(column).map_err(undecodable)
     }
 
@@ -161,6 +175,10 @@ impl RawRow for CellRow {
 
     fn optional_small(&self, column: &str) -> ReadResult<Option<i32>> {
         self.optional_integer(column)?.map(|value| number(column, value)).transpose()
+    }
+
+    fn optional_boolean(&self, column: &str) -> ReadResult<Option<bool>> {
+        self.cell(column).map(Cell::as_boolean)
     }
 
     fn optional_bytes(&self, column: &str) -> ReadResult<Option<Vec<u8>>> {

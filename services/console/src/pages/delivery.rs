@@ -113,7 +113,7 @@ pub(crate) async fn show(
     render(&DeliveryPage {
         frame: visit.frame(Section::Webhooks),
         timeline: Timeline::of(&delivery, chosen, may_send),
-        can_retry: may_send && endpoint_name.is_some() && delivery.event_type != "webhook.test",
+        can_retry: may_send && endpoint_name.is_some() && !delivery.test,
         endpoint_name,
         attempt: attempt.as_ref().map(AttemptView::of),
         event_id: delivery.event_id,

@@ -1,16 +1,16 @@
 //! Sends a test and waits for its outcome.
 
-use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, EndpointRef};
+use keeptrusts_webhooks_contracts::api::{AuthorizedRequest, SendTest};
 use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::event::ContentDigest;
-use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, Fact};
 use keeptrusts_webhooks_domain::ids::{DeliveryId, EventId};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_store::{BodyId, ExpectedVersion, NewBody, NewRecord, new_ulid};
 use keeptrusts_webhooks_telemetry::new_trace;
@@ -21,9 +21,9 @@ use super::dispatch_api::DispatchApi;
 impl DispatchApi {
     pub(super) async fn run_test(
         &self,
-        call: AuthorizedRequest<EndpointRef>,
+        call: AuthorizedRequest<SendTest>,
     ) -> Result<v1::SendTestResponse, Status> {
-        let EndpointRef { organization_id: organization, endpoint_id } = &call.request;
+        let SendTest { organization_id: organization, endpoint_id, .. } = &call.request;
         let outcome = self.next_outcome(organization);
         let (identity, repeat) = (call.identity.as_ref(), async |stream| Ok(stream));
         let request = self.request_test(&call);
@@ -45,19 +45,17 @@ impl DispatchApi {
     }
 
     /// Appends the request of a test; returns its delivery's stream.
-    async fn request_test(
-        &self,
-        call: &AuthorizedRequest<EndpointRef>,
-    ) -> Result<Stream, WriteError> {
-        let EndpointRef { organization_id: organization, endpoint_id } = &call.request;
-        let endpoint_id = *endpoint_id;
+    async fn request_test(&self, call: &AuthorizedRequest<SendTest>) -> Result<Stream, WriteError> {
+        let SendTest { organization_id: organization, endpoint_id, event_type } = &call.request;
+        let (endpoint_id, event_type) = (*endpoint_id, *event_type);
         let endpoint = self.open_endpoint(organization, endpoint_id).await?;
         endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, endpoint_id))?;
         let now = (self.clock)();
         let (event_id, delivery_id) = (EventId::new(new_ulid(now)), DeliveryId::new(new_ulid(now)));
-        let content = body::render(EventType::Test, now, &body::test_data());
+        let content = body::render_checked(event_type, now, sample_data(event_type));
         let requested = DeliveryFact::TestRequested {
             event_id,
+            event_type,
             endpoint_id,
             event_time: now,
             body: ContentDigest::of(&content),

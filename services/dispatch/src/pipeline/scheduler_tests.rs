@@ -41,6 +41,7 @@ pub(super) fn delivery(number: u128, endpoint_id: EndpointId, due: Timestamp) ->
         organization_id: organization(),
         event_id: EventId::new(Ulid(number)),
         event_type: EventType::PolicyBlock,
+        is_test: false,
         event_time: Some(due),
         endpoint_id,
         state: DeliveryState::Scheduled,
@@ -262,7 +263,7 @@ fn manual_retries_and_tests_wait_neither_for_a_pause_nor_behind_a_backlog() {
     assert!(matches!(scheduler.poll(at(1))[..], [Effect::Reload { .. }]));
     scheduler.reloaded(Delivery { retry_request_time: Some(at(1)), ..retry.clone() });
     let test = delivery(201, endpoint(1), at(1));
-    scheduler.scheduled(Delivery { event_type: EventType::Test, ..test }, Position(2));
+    scheduler.scheduled(Delivery { is_test: true, ..test }, Position(2));
     let mut passed = Vec::new();
     loop {
         // An endpoint that keeps failing has few requests under way.

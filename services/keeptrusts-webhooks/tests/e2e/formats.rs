@@ -145,17 +145,22 @@ async fn each_format_arrives_as_its_receiver_understands_it_and_signed_as_it_arr
         assert_eq!(shown.request_body, sent, "what was sent, without the key");
 
         // A test is an event like others, and comes in the endpoint's format.
-        let test = v1::SendTestRequest {
-            organization_id: client.organization(),
-            endpoint_id: endpoint.id.clone(),
-            ..Default::default()
-        };
-        client.dispatch().send_test(test).await.expect("it is sent");
-        let requests = receiver.requests();
-        let test = requests.iter().rev().find(|request| request.path == path).expect("the test");
-        assert_eq!(test.header("x-keeptrusts-event"), Some("webhook.test"));
-        let is_ours = text(test).starts_with(r#"{"event":"webhook.test""#);
-        assert_eq!(is_ours, format == PayloadFormat::Keeptrusts, "{}", text(test));
+        for event_type in ["webhook.test", "policy.violation"] {
+            let test = v1::SendTestRequest {
+                organization_id: client.organization(),
+                endpoint_id: endpoint.id.clone(),
+                event_type: event_type.to_owned(),
+                ..Default::default()
+            };
+            client.dispatch().send_test(test).await.expect("it is sent");
+            let requests = receiver.requests();
+            let mut newest_first = requests.iter().rev();
+            let test = newest_first.find(|request| request.path == path).expect("the test");
+            assert_eq!(test.header("x-keeptrusts-event"), Some(event_type));
+            let ours = format!(r#"{{"event":"{event_type}""#);
+            let is_ours = text(test).starts_with(&ours);
+            assert_eq!(is_ours, format == PayloadFormat::Keeptrusts, "{}", text(test));
+        }
     }
 }
 

@@ -96,8 +96,8 @@ async fn endpoints_are_managed_from_the_terminal_and_by_scripts() {
     );
     ktw.succeed(&["endpoints", "enable", id]).await;
 
-    let test = ktw.json(&["test", id]).await;
-    assert_eq!(test["status_code"], 200);
+    let test = ktw.json(&["test", id, "--type", "key.revoked"]).await;
+    assert_eq!((&test["status_code"], &test["event_type"]), (&200.into(), &"key.revoked".into()));
     let (status, output) = ktw.run(&["test", id]).await;
     assert_eq!(status, 9, "{output}");
 

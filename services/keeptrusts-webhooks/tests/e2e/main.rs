@@ -45,6 +45,7 @@ mod requests;
 mod retries;
 mod scraped_metrics;
 mod secrets;
+mod send_test;
 mod shutdown;
 mod sqlite_lock;
 mod tls;

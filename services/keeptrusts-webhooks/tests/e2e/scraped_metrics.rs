@@ -110,6 +110,7 @@ async fn make_everything_happen(client: &Client, receiver: &Receiver) {
     let test = SendTestRequest {
         organization_id: client.organization(),
         endpoint_id: good.id,
+        event_type: "policy.block".to_owned(),
         ..Default::default()
     };
     let test = client.dispatch().send_test(test).await.expect("it is sent").into_inner();

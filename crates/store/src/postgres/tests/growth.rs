@@ -24,16 +24,16 @@ const FILL: &str = "
                            document_version, document)
     SELECT shard, organization_id, 'ep_!' || i, display_name, url, state, document_version, document
     FROM (SELECT * FROM endpoints LIMIT 1) AS one, generate_series(1, 20000) AS i;
-    INSERT INTO events (shard, organization_id, event_id, event_type, event_time, create_time,
+    INSERT INTO events (shard, organization_id, event_id, event_type, is_test, event_time, create_time,
                         body_sha256, body_size, idempotency_key, request_sha256, publisher, position)
-    SELECT shard, organization_id, 'evt_!' || i, event_type, event_time, create_time,
+    SELECT shard, organization_id, 'evt_!' || i, event_type, is_test, event_time, create_time,
            body_sha256, body_size, '!' || i, request_sha256, publisher, position
     FROM (SELECT * FROM events LIMIT 1) AS one, generate_series(1, 20000) AS i;
-    INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type, endpoint_id,
-                            state, attempt_count, automatic_count, due_time, create_time,
-                            cancel_reason, version)
-    SELECT shard, organization_id, 'dlv_!' || i, 'evt_!' || i, event_type, 'ep_!' || i, state,
-           attempt_count, automatic_count, 1, create_time, cancel_reason, version
+    INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type, is_test,
+                            endpoint_id, state, attempt_count, automatic_count, due_time,
+                            create_time, cancel_reason, version)
+    SELECT shard, organization_id, 'dlv_!' || i, 'evt_!' || i, event_type, is_test, 'ep_!' || i,
+           state, attempt_count, automatic_count, 1, create_time, cancel_reason, version
     FROM (SELECT * FROM deliveries LIMIT 1) AS one, generate_series(1, 20000) AS i";
 
 /// How many rows were read through indexes, and how many were changed.

@@ -62,18 +62,18 @@ const FILL: &str = r"
     SELECT 0, 1000 + i, 'endpoint/' || pg_temp.id('ep', i), 1, kind, pg_temp.org(i), data, metadata,
            recorded_at, operation_id, CASE WHEN i / 20 % 5 = 0 THEN audit_action END, actor
     FROM (SELECT * FROM records LIMIT 1) AS one, generate_series(1, 10000) AS i;
-    INSERT INTO events (shard, organization_id, event_id, event_type, event_time, create_time,
-                        body_sha256, body_size, publisher, position)
-    SELECT 0, pg_temp.org(i), pg_temp.id('evt', i), 'policy.violation', i, i, pg_temp.sha(i), 1, '',
-           1000 + i
+    INSERT INTO events (shard, organization_id, event_id, event_type, is_test, event_time,
+                        create_time, body_sha256, body_size, publisher, position)
+    SELECT 0, pg_temp.org(i), pg_temp.id('evt', i), 'policy.violation', FALSE, i, i,
+           pg_temp.sha(i), 1, '', 1000 + i
     FROM generate_series(1, 10000) AS i;
     INSERT INTO bodies (shard, id, content, expire_time)
     SELECT 0, event_id, 'x', 9223372036854775807 FROM events;
-    INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type, endpoint_id,
-                            state, attempt_count, automatic_count, due_time, create_time,
-                            cancel_reason, version)
+    INSERT INTO deliveries (shard, organization_id, delivery_id, event_id, event_type, is_test,
+                            endpoint_id, state, attempt_count, automatic_count, due_time,
+                            create_time, cancel_reason, version)
     SELECT 0, pg_temp.org(i), pg_temp.id('dlv', i), pg_temp.id('evt', i % 10000),
-           'policy.violation', pg_temp.id('ep', i % 200),
+           'policy.violation', FALSE, pg_temp.id('ep', i % 200),
            CASE WHEN i % 200 < 20 THEN 'scheduled' ELSE 'delivered' END, 1, 1,
            CASE WHEN i % 200 < 20 THEN i END, i, '', 1
     FROM generate_series(1, 20000) AS i;

@@ -86,6 +86,7 @@ fn one_of_each_kind(endpoint: EndpointId) -> Vec<Operation> {
         DeliveryFact::Expired {
             endpoint_id: endpoint,
             event_type: EVENT_TYPE,
+            is_test: false,
             reason: "too late".to_owned(),
         },
         DeliveryFact::Cancelled { reason: "by an operator".to_owned() },

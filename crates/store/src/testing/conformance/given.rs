@@ -280,14 +280,25 @@ pub(crate) fn schedule_type(
     operation(Stream::Event(id), ExpectedVersion::Any, Fact::DeliveriesScheduled(scheduled))
 }
 
-/// Requests a test of an endpoint.
+/// Requests a test of an endpoint, of the type that other events have.
 pub(crate) fn request_test(
+    id: DeliveryId,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+) -> Operation {
+    request_test_of(EVENT_TYPE, id, event_id, endpoint_id)
+}
+
+/// Requests a test of an endpoint, of this type.
+pub(crate) fn request_test_of(
+    event_type: EventType,
     id: DeliveryId,
     event_id: EventId,
     endpoint_id: EndpointId,
 ) -> Operation {
     let fact = DeliveryFact::TestRequested {
         event_id,
+        event_type,
         endpoint_id,
         event_time: time("2026-04-23T10:29:59.5Z"),
         body: ContentDigest::of(b"test"),

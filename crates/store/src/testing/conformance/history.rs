@@ -311,7 +311,11 @@ impl History {
     async fn test(&mut self) -> Vec<Operation> {
         let endpoints = self.endpoints().await;
         let Some(endpoint) = self.random.pick(&endpoints) else { return Vec::new() };
-        let request = request_test(delivery_id(), event_id(), endpoint.id);
+        let event_type = match self.random.chance(50) {
+            true => EventType::Test,
+            false => EVENT_TYPES[self.random.index(EVENT_TYPES.len())],
+        };
+        let request = request_test_of(event_type, delivery_id(), event_id(), endpoint.id);
         vec![request.of(endpoint.organization_id.clone())]
     }
 

@@ -223,6 +223,7 @@ pub(crate) async fn an_accepted_event_and_its_delivery_have_rows_with_their_trac
         organization_id: organization(),
         event_id: event,
         event_type: EVENT_TYPE,
+        is_test: false,
         event_time: Some(time(EVENT_TIME)),
         endpoint_id: endpoint,
         state: DeliveryState::Scheduled,
@@ -367,7 +368,8 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     let expected = Event {
         id: event,
         organization_id: organization(),
-        event_type: EventType::Test,
+        event_type: EVENT_TYPE,
+        is_test: true,
         event_time: time("2026-04-23T10:29:59.5Z"),
         create_time: recorded_at,
         body: ContentDigest::of(b"test"),
@@ -378,7 +380,7 @@ pub(crate) async fn a_test_is_an_event_and_a_delivery_of_its_own(fixture: Fixtur
     };
     assert_eq!(row, Some(expected));
     let row = fixture.delivery(id).await;
-    assert_eq!((row.event_id, row.event_type), (event, EventType::Test));
+    assert_eq!((row.event_id, row.event_type, row.is_test), (event, EVENT_TYPE, true));
     assert_eq!((row.state, row.version), (DeliveryState::Scheduled, Version(1)));
 
     fixture.append(fail(&row, fixture.now())).await;
@@ -394,6 +396,7 @@ pub(crate) async fn a_batch_may_change_what_it_has_created(fixture: Fixture) {
         organization_id: organization(),
         event_id: event,
         event_type: EVENT_TYPE,
+        is_test: false,
         event_time: Some(time(EVENT_TIME)),
         endpoint_id: endpoint,
         state: DeliveryState::Scheduled,

@@ -97,8 +97,7 @@ impl Look<'_> {
 
     fn covered(&self, event_id: EventId) -> Option<&Event> {
         let event = self.data.tables.events.get(&event_id)?;
-        let is_covered = event.position < self.before
-            && self.selection.covers_event(event.event_type, event.position);
+        let is_covered = event.position < self.before && self.selection.covers_event(event);
         is_covered.then_some(event)
     }
 

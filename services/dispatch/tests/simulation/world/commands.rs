@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
-use keeptrusts_webhooks_domain::body::{EventData, render, test_data};
+use keeptrusts_webhooks_domain::body::{EventData, render, render_checked};
 use keeptrusts_webhooks_domain::endpoint::EndpointCommand;
 use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch};
 use keeptrusts_webhooks_domain::event::ContentDigest;
@@ -17,6 +17,7 @@ use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadPatch;
 use keeptrusts_webhooks_domain::secret::Secret;
 use keeptrusts_webhooks_domain::trace::TraceContext;
+use keeptrusts_webhooks_formats::sample_data;
 use keeptrusts_webhooks_store::{
     AppendError, AppendOutcome, BodyId, DatabaseProblem, ExpectedVersion, NewBody, NewRecord,
     Operation, Refusal, new_ulid,
@@ -229,12 +230,22 @@ impl World {
 
     /// Requests a test of an endpoint.
     pub(crate) async fn send_test(&self, endpoint_id: EndpointId) -> DeliveryId {
+        self.send_test_of(EventType::Test, endpoint_id).await
+    }
+
+    /// Requests a test of an endpoint with an event of this type.
+    pub(crate) async fn send_test_of(
+        &self,
+        event_type: EventType,
+        endpoint_id: EndpointId,
+    ) -> DeliveryId {
         let organization = self.read_endpoint(endpoint_id).await.organization_id;
         let now = self.now();
         let (id, event_id) = (DeliveryId::new(new_ulid(now)), EventId::new(new_ulid(now)));
-        let body = render(EventType::Test, now, &test_data());
+        let body = render_checked(event_type, now, sample_data(event_type));
         let requested = DeliveryFact::TestRequested {
             event_id,
+            event_type,
             endpoint_id,
             event_time: now,
             body: ContentDigest::of(&body),
