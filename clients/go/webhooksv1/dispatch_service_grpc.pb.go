@@ -17,8 +17,8 @@ const _ = grpc.SupportPackageIsVersion7
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type DispatchServiceClient interface {
-	// Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-	// and its failure does not degrade the endpoint.
+	// Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+	// retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
 	// FAILED_PRECONDITION: the endpoint is disabled.
 	// DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
 	SendTest(ctx context.Context, in *SendTestRequest, opts ...grpc.CallOption) (*SendTestResponse, error)
@@ -300,8 +300,8 @@ func (x *dispatchServiceWatchReplayClient) Recv() (*WatchReplayResponse, error) 
 // All implementations must embed UnimplementedDispatchServiceServer
 // for forward compatibility
 type DispatchServiceServer interface {
-	// Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-	// and its failure does not degrade the endpoint.
+	// Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+	// retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
 	// FAILED_PRECONDITION: the endpoint is disabled.
 	// DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
 	SendTest(context.Context, *SendTestRequest) (*SendTestResponse, error)

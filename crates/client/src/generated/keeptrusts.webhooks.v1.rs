@@ -979,6 +979,9 @@ pub struct Delivery {
     /// Why it failed without another attempt. Empty otherwise; then the last attempt says why.
     #[prost(string, tag = "13")]
     pub failure_reason: ::prost::alloc::string::String,
+    /// Whether it is the delivery of a SendTest.
+    #[prost(bool, tag = "14")]
+    pub test: bool,
 }
 /// Nested message and enum types in `Delivery`.
 pub mod delivery {
@@ -1562,7 +1565,7 @@ pub struct Event {
     /// The organization that owns the event.
     #[prost(string, tag = "2")]
     pub organization_id: ::prost::alloc::string::String,
-    /// For example `policy.violation`; `webhook.test` for a test.
+    /// For example `policy.violation`. A test has the type that was requested, or `webhook.test`.
     #[prost(string, tag = "3")]
     pub event_type: ::prost::alloc::string::String,
     /// When it happened, to the microsecond: the publisher's time, otherwise when it was accepted.
@@ -1590,6 +1593,9 @@ pub struct Event {
     /// Who published it: a key's id, or `oidc:` and a subject.
     #[prost(string, tag = "11")]
     pub publisher: ::prost::alloc::string::String,
+    /// Whether it is the event of a SendTest, whose data is made up.
+    #[prost(bool, tag = "12")]
+    pub test: bool,
 }
 /// How much of an event a response has. AIP-157.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2358,8 +2364,8 @@ pub mod dispatch_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-        /// and its failure does not degrade the endpoint.
+        /// Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+        /// retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
         /// FAILED_PRECONDITION: the endpoint is disabled.
         /// DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
         pub async fn send_test(

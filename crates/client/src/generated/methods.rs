@@ -538,8 +538,8 @@ impl Client {
     ) -> Result<v1::ListAuditEntriesResponse, Error> {
         self.call(request).await
     }
-    /// Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-    /// and its failure does not degrade the endpoint.
+    /// Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+    /// retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
     /// FAILED_PRECONDITION: the endpoint is disabled.
     /// DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
     pub async fn send_test(

@@ -131,6 +131,7 @@ class Delivery(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     FAILURE_REASON_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`dlv_` and a ULID. Receivers see it as the header X-Keeptrusts-Delivery."""
     organization_id: _builtins.str
@@ -151,6 +152,8 @@ class Delivery(_message.Message):
     """Why it was cancelled. Empty otherwise."""
     failure_reason: _builtins.str
     """Why it failed without another attempt. Empty otherwise; then the last attempt says why."""
+    test: _builtins.bool
+    """Whether it is the delivery of a SendTest."""
     @_builtins.property
     def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When the next attempt is due, by the schedule or because a user requested a retry, also of a delivery
@@ -184,10 +187,11 @@ class Delivery(_message.Message):
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         cancel_reason: _builtins.str = ...,
         failure_reason: _builtins.str = ...,
+        test: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "attempts", b"attempts", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "event_id", b"event_id", "event_type", b"event_type", "failure_reason", b"failure_reason", "id", b"id", "next_attempt_time", b"next_attempt_time", "organization_id", b"organization_id", "state", b"state", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "attempts", b"attempts", "cancel_reason", b"cancel_reason", "create_time", b"create_time", "endpoint_id", b"endpoint_id", "event_id", b"event_id", "event_type", b"event_type", "failure_reason", b"failure_reason", "id", b"id", "next_attempt_time", b"next_attempt_time", "organization_id", b"organization_id", "state", b"state", "test", b"test", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,8 +34,8 @@ class DispatchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DispatchServiceAsyncStub: ...
     SendTest: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.SendTestRequest, _dispatch_service_pb2.SendTestResponse]
-    """Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-    and its failure does not degrade the endpoint.
+    """Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+    retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
     FAILED_PRECONDITION: the endpoint is disabled.
     DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
     """
@@ -105,8 +105,8 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendTest: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.SendTestRequest, _dispatch_service_pb2.SendTestResponse]  # type: ignore[assignment]
-    """Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-    and its failure does not degrade the endpoint.
+    """Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+    retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
     FAILED_PRECONDITION: the endpoint is disabled.
     DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
     """
@@ -179,8 +179,8 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.SendTestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.SendTestResponse, _abc.Awaitable[_dispatch_service_pb2.SendTestResponse]]:
-        """Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-        and its failure does not degrade the endpoint.
+        """Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+        retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
         FAILED_PRECONDITION: the endpoint is disabled.
         DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
         """

@@ -59,12 +59,13 @@ class Event(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     PUBLISHER_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`evt_` and a ULID. Receivers see it as the header `webhook-id`."""
     organization_id: _builtins.str
     """The organization that owns the event."""
     event_type: _builtins.str
-    """For example `policy.violation`; `webhook.test` for a test."""
+    """For example `policy.violation`. A test has the type that was requested, or `webhook.test`."""
     body: _builtins.str
     """The body in our own format, the exact bytes. Only with EVENT_VIEW_FULL; empty once its retention is
     over.
@@ -79,6 +80,8 @@ class Event(_message.Message):
     """The W3C trace that the event belongs to, 32 hex digits."""
     publisher: _builtins.str
     """Who published it: a key's id, or `oidc:` and a subject."""
+    test: _builtins.bool
+    """Whether it is the event of a SendTest, whose data is made up."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, to the microsecond: the publisher's time, otherwise when it was accepted."""
@@ -101,10 +104,11 @@ class Event(_message.Message):
         idempotency_key: _builtins.str = ...,
         trace_id: _builtins.str = ...,
         publisher: _builtins.str = ...,
+        test: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_sha256", b"body_sha256", "body_size", b"body_size", "create_time", b"create_time", "event_time", b"event_time", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "organization_id", b"organization_id", "publisher", b"publisher", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_sha256", b"body_sha256", "body_size", b"body_size", "create_time", b"create_time", "event_time", b"event_time", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "organization_id", b"organization_id", "publisher", b"publisher", "test", b"test", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1297,8 +1297,8 @@ export const WatchReplayResponseSchema: GenMessage<WatchReplayResponse> = /*@__P
  */
 export const DispatchService: GenService<{
   /**
-   * Sends one `webhook.test` event to an endpoint and waits for the outcome. A test is never retried,
-   * and its failure does not degrade the endpoint.
+   * Sends one test event to an endpoint, and to no other, and waits for the outcome. A test is never
+   * retried, its failure does not degrade the endpoint, and replays and WatchEvents leave it out.
    * FAILED_PRECONDITION: the endpoint is disabled.
    * DEADLINE_EXCEEDED: there was no outcome within the request's deadline. The test goes on.
    *

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file keeptrusts/webhooks/v1/event.proto.
  */
 export const file_keeptrusts_webhooks_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("CiJrZWVwdHJ1c3RzL3dlYmhvb2tzL3YxL2V2ZW50LnByb3RvEhZrZWVwdHJ1c3RzLndlYmhvb2tzLnYxItcCCgVFdmVudBIQCgJpZBgBIAEoCUIE4kEBCBIdCg9vcmdhbml6YXRpb25faWQYAiABKAlCBOJBAQMSGAoKZXZlbnRfdHlwZRgDIAEoCUIE4kEBAxI0CgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxI1CgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSEgoEYm9keRgGIAEoCUIE4kEBAxIXCglib2R5X3NpemUYByABKANCBOJBAQMSGQoLYm9keV9zaGEyNTYYCCABKAxCBOJBAQMSHQoPaWRlbXBvdGVuY3lfa2V5GAkgASgJQgTiQQEDEhYKCHRyYWNlX2lkGAogASgJQgTiQQEDEhcKCXB1Ymxpc2hlchgLIAEoCUIE4kEBAypSCglFdmVudFZpZXcSGgoWRVZFTlRfVklFV19VTlNQRUNJRklFRBAAEhQKEEVWRU5UX1ZJRVdfQkFTSUMQARITCg9FVkVOVF9WSUVXX0ZVTEwQAkLYAQoaY29tLmtlZXB0cnVzdHMud2ViaG9va3MudjFCCkV2ZW50UHJvdG9QAVo0Z2l0aHViLmNvbS9rZWVwdHJ1c3RzL3dlYmhvb2tzL2NsaWVudHMvZ28vd2ViaG9va3N2MaICA0tUV6oCFktlZXB0cnVzdHMuV2ViaG9va3MuVjHKAhZLZWVwdHJ1c3RzXFdlYmhvb2tzXFYx4gIiS2VlcHRydXN0c1xXZWJob29rc1xWMVxHUEJNZXRhZGF0YeoCGEtlZXB0cnVzdHM6OldlYmhvb2tzOjpWMWIGcHJvdG8z", [file_google_api_field_behavior, file_google_protobuf_timestamp]);
+  fileDesc("CiJrZWVwdHJ1c3RzL3dlYmhvb2tzL3YxL2V2ZW50LnByb3RvEhZrZWVwdHJ1c3RzLndlYmhvb2tzLnYxIusCCgVFdmVudBIQCgJpZBgBIAEoCUIE4kEBCBIdCg9vcmdhbml6YXRpb25faWQYAiABKAlCBOJBAQMSGAoKZXZlbnRfdHlwZRgDIAEoCUIE4kEBAxI0CgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIE4kEBAxI1CgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSEgoEYm9keRgGIAEoCUIE4kEBAxIXCglib2R5X3NpemUYByABKANCBOJBAQMSGQoLYm9keV9zaGEyNTYYCCABKAxCBOJBAQMSHQoPaWRlbXBvdGVuY3lfa2V5GAkgASgJQgTiQQEDEhYKCHRyYWNlX2lkGAogASgJQgTiQQEDEhcKCXB1Ymxpc2hlchgLIAEoCUIE4kEBAxISCgR0ZXN0GAwgASgIQgTiQQEDKlIKCUV2ZW50VmlldxIaChZFVkVOVF9WSUVXX1VOU1BFQ0lGSUVEEAASFAoQRVZFTlRfVklFV19CQVNJQxABEhMKD0VWRU5UX1ZJRVdfRlVMTBACQtgBChpjb20ua2VlcHRydXN0cy53ZWJob29rcy52MUIKRXZlbnRQcm90b1ABWjRnaXRodWIuY29tL2tlZXB0cnVzdHMvd2ViaG9va3MvY2xpZW50cy9nby93ZWJob29rc3YxogIDS1RXqgIWS2VlcHRydXN0cy5XZWJob29rcy5WMcoCFktlZXB0cnVzdHNcV2ViaG9va3NcVjHiAiJLZWVwdHJ1c3RzXFdlYmhvb2tzXFYxXEdQQk1ldGFkYXRh6gIYS2VlcHRydXN0czo6V2ViaG9va3M6OlYxYgZwcm90bzM", [file_google_api_field_behavior, file_google_protobuf_timestamp]);
 
 /**
  * An event that happened in Keeptrusts and was accepted for delivery.
@@ -36,7 +36,7 @@ export type Event = Message<"keeptrusts.webhooks.v1.Event"> & {
   organizationId: string;
 
   /**
-   * For example `policy.violation`; `webhook.test` for a test.
+   * For example `policy.violation`. A test has the type that was requested, or `webhook.test`.
    *
    * @generated from field: string event_type = 3;
    */
@@ -98,6 +98,13 @@ export type Event = Message<"keeptrusts.webhooks.v1.Event"> & {
    * @generated from field: string publisher = 11;
    */
   publisher: string;
+
+  /**
+   * Whether it is the event of a SendTest, whose data is made up.
+   *
+   * @generated from field: bool test = 12;
+   */
+  test: boolean;
 };
 
 /**
