@@ -124,7 +124,7 @@ type CreateEndpointResponse struct {
 
 	// The new endpoint.
 	Endpoint *Endpoint `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// The endpoint's secret, in clear.
+	// The endpoint's secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret.
 	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	// The secret in the form that libraries of Standard Webhooks expect, in clear. It equals `secret` if
 	// that is in this form already, as generated secrets are. Otherwise it is `whsec_` and the base64 of
@@ -1033,7 +1033,7 @@ type RotateSecretResponse struct {
 
 	// The endpoint, with `previous_secret_expire_time` if there is an overlap.
 	Endpoint *Endpoint `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// The new secret, in clear.
+	// The new secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret.
 	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	// The secret in the form of Standard Webhooks; see CreateEndpointResponse.
 	StandardWebhooksSecret string `protobuf:"bytes,3,opt,name=standard_webhooks_secret,json=standardWebhooksSecret,proto3" json:"standard_webhooks_secret,omitempty"`

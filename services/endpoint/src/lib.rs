@@ -44,11 +44,11 @@ impl EndpointService for EndpointApi {
         let id = endpoint_id.unwrap_or_else(|| EndpointId::new(new_ulid((self.clock)())));
         let metadata = call.metadata(id);
         let organization_id = call.request.organization_id.clone();
-        let repeating = metadata.clone();
+        let (role, repeating) = (call.caller.role, metadata.clone());
         let create = async {
             let (endpoint, secret) = self.create(id, call.request, metadata).await?;
             // Nothing was attempted yet.
-            Ok((v1::Endpoint::of(&endpoint, None, None, endpoint.create_time), secret))
+            Ok((v1::Endpoint::of(&endpoint, None, None, endpoint.create_time), Some(secret)))
         };
         if validate_only {
             let (endpoint, _) = create.await.map_err(|error: WriteError| Status::from(error))?;
@@ -57,14 +57,16 @@ impl EndpointService for EndpointApi {
             let response = v1::CreateEndpointResponse { endpoint, ..Default::default() };
             return Ok(Response::new(response));
         }
-        let repeat = |stream| self.reveal_again(&organization_id, stream, repeating);
+        let repeat = |stream| self.reveal_again(role, &organization_id, stream, repeating);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, create, repeat).await?;
         let ((endpoint, secret), duplicate) = done;
         Ok(Response::new(v1::CreateEndpointResponse {
             endpoint: Some(endpoint),
-            secret: secret.expose().to_owned(),
-            standard_webhooks_secret: secret.standard_form().to_string(),
+            secret: secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
+            standard_webhooks_secret: secret
+                .map(|secret| secret.standard_form().to_string())
+                .unwrap_or_default(),
             duplicate,
         }))
     }
@@ -162,7 +164,7 @@ impl EndpointService for EndpointApi {
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
         let call = AuthorizedRequest::<RotateSecret>::of_identified(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
-        let repeating = metadata.clone();
+        let (role, repeating) = (call.caller.role, metadata.clone());
         let RotateSecret { organization_id, endpoint_id, secret, overlap } = call.request;
         let rotate = async {
             let secret = secret.unwrap_or_else(secrets::generate);
@@ -177,16 +179,18 @@ impl EndpointService for EndpointApi {
             let command = EndpointCommand::RotateSecret { secret: sealed, previous_expire_time };
             let endpoint =
                 self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
-            Ok((self.message_after_change(&endpoint).await, secret))
+            Ok((self.message_after_change(&endpoint).await, Some(secret)))
         };
-        let repeat = |stream| self.reveal_again(&organization_id, stream, repeating);
+        let repeat = |stream| self.reveal_again(role, &organization_id, stream, repeating);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, rotate, repeat).await?;
         let ((endpoint, secret), duplicate) = done;
         Ok(Response::new(v1::RotateSecretResponse {
             endpoint: Some(endpoint),
-            secret: secret.expose().to_owned(),
-            standard_webhooks_secret: secret.standard_form().to_string(),
+            secret: secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
+            standard_webhooks_secret: secret
+                .map(|secret| secret.standard_form().to_string())
+                .unwrap_or_default(),
             duplicate,
         }))
     }

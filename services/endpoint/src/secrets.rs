@@ -3,6 +3,7 @@
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
 use keeptrusts_webhooks_contracts::v1;
+use keeptrusts_webhooks_domain::access::{Permission, Role};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
@@ -74,21 +75,26 @@ impl EndpointApi {
     }
 
     /// The endpoint that an earlier request was about, as it is now, and its present secret. That may
-    /// be another one than the first answer had, so it is revealed like any other.
+    /// be another one than the first answer had, so it is revealed like any other: None if the role
+    /// may not.
     pub(crate) async fn reveal_again(
         &self,
+        role: Role,
         organization: &OrganizationId,
         stream: Stream,
         metadata: Metadata,
-    ) -> Result<(v1::Endpoint, Secret), Status> {
+    ) -> Result<(v1::Endpoint, Option<Secret>), Status> {
         let Stream::Endpoint(id) = stream else { return Err(status::internal()) };
-        if self.existing(organization, id).await?.is_none() {
-            return Err(status::not_found_any_more(Resource::Endpoint, id));
+        let existing = self.existing(organization, id).await?;
+        let existing =
+            existing.ok_or_else(|| status::not_found_any_more(Resource::Endpoint, id))?;
+        if !role.may(Permission::RevealSecrets) {
+            return Ok((self.message(&existing).await?, None));
         }
         // The entry is of no request: that has its record.
         let metadata = Metadata { request: None, correlation_id: id.to_string(), ..metadata };
         let (endpoint, secret) = self.reveal(organization, id, metadata).await?;
-        Ok((self.message_after_change(&endpoint).await, secret))
+        Ok((self.message_after_change(&endpoint).await, Some(secret)))
     }
 }
 

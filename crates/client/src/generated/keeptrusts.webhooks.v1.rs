@@ -2725,7 +2725,7 @@ pub struct CreateEndpointResponse {
     /// The new endpoint.
     #[prost(message, optional, tag = "1")]
     pub endpoint: ::core::option::Option<Endpoint>,
-    /// The endpoint's secret, in clear.
+    /// The endpoint's secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret.
     #[prost(string, tag = "2")]
     pub secret: ::prost::alloc::string::String,
     /// The secret in the form that libraries of Standard Webhooks expect, in clear. It equals `secret` if
@@ -2910,7 +2910,7 @@ pub struct RotateSecretResponse {
     /// The endpoint, with `previous_secret_expire_time` if there is an overlap.
     #[prost(message, optional, tag = "1")]
     pub endpoint: ::core::option::Option<Endpoint>,
-    /// The new secret, in clear.
+    /// The new secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret.
     #[prost(string, tag = "2")]
     pub secret: ::prost::alloc::string::String,
     /// The secret in the form of Standard Webhooks; see CreateEndpointResponse.

@@ -388,3 +388,41 @@ fn answered<T>(answer: Result<tonic::Response<T>, Status>) -> Option<T> {
         Err(status) => panic!("{status}"),
     }
 }
+
+#[tokio::test]
+async fn a_repetition_shows_no_secret_to_a_role_that_may_not_reveal_it() {
+    let receiver = Receiver::start(Script::always(Reply::ok()));
+    let database = Database::new(Backend::Sqlite).await;
+    let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
+    let mut admin = Caller::with(server.address(), FIRST_KEY);
+    let mut key = create_key("", v1::Role::Platform);
+    key.organization_id = "*".to_owned();
+    let token = admin.access.create_key(key).await.expect("created").into_inner().token;
+    let platform = Caller::with(server.address(), &token);
+
+    let request = create_endpoint(&receiver, "endpoint");
+    let mut endpoints = platform.client.endpoints();
+    let created = endpoints.create_endpoint(request.clone()).await.expect("created").into_inner();
+    assert!(created.secret.starts_with("whsec_"));
+    let endpoint_id = created.endpoint.expect("an endpoint").id;
+    let rotation = v1::RotateSecretRequest {
+        organization_id: organization_id(),
+        endpoint_id,
+        request_id: "rotation".to_owned(),
+        ..Default::default()
+    };
+    let rotated = endpoints.rotate_secret(rotation.clone()).await.expect("rotated").into_inner();
+    assert!(rotated.secret.starts_with("whsec_"));
+    // An admin's own, which the platform was never told.
+    let chosen = v1::RotateSecretRequest {
+        secret: "correct horse battery".to_owned(),
+        request_id: String::new(),
+        ..rotation.clone()
+    };
+    admin.client.endpoints().rotate_secret(chosen).await.expect("rotated");
+    let again = endpoints.rotate_secret(rotation).await.expect("repeated").into_inner();
+    assert_eq!((again.duplicate, again.secret.as_str()), (true, ""));
+    assert_eq!(again.standard_webhooks_secret, "");
+    let again = endpoints.create_endpoint(request).await.expect("repeated").into_inner();
+    assert_eq!((again.duplicate, again.secret.as_str()), (true, ""));
+}

@@ -83,7 +83,7 @@ class CreateEndpointResponse(_message.Message):
     STANDARD_WEBHOOKS_SECRET_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The endpoint's secret, in clear."""
+    """The endpoint's secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret."""
     standard_webhooks_secret: _builtins.str
     """The secret in the form that libraries of Standard Webhooks expect, in clear. It equals `secret` if
     that is in this form already, as generated secrets are. Otherwise it is `whsec_` and the base64 of
@@ -527,7 +527,7 @@ class RotateSecretResponse(_message.Message):
     STANDARD_WEBHOOKS_SECRET_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The new secret, in clear."""
+    """The new secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret."""
     standard_webhooks_secret: _builtins.str
     """The secret in the form of Standard Webhooks; see CreateEndpointResponse."""
     duplicate: _builtins.bool

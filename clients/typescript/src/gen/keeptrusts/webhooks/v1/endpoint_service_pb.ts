@@ -88,7 +88,7 @@ export type CreateEndpointResponse = Message<"keeptrusts.webhooks.v1.CreateEndpo
   endpoint?: Endpoint | undefined;
 
   /**
-   * The endpoint's secret, in clear.
+   * The endpoint's secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret.
    *
    * @generated from field: string secret = 2;
    */
@@ -561,7 +561,7 @@ export type RotateSecretResponse = Message<"keeptrusts.webhooks.v1.RotateSecretR
   endpoint?: Endpoint | undefined;
 
   /**
-   * The new secret, in clear.
+   * The new secret, in clear. Empty with `duplicate` for a role that may not call RevealSecret.
    *
    * @generated from field: string secret = 2;
    */
