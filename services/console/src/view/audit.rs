@@ -62,13 +62,13 @@ impl AuditFilter {
 
     pub(crate) fn entries(&self, page_size: i32) -> v1::ListAuditEntriesRequest {
         let (start_time, end_time) = interval(&self.from, &self.to);
-        let action = self.chosen_action().map_or(v1::AuditAction::Unspecified, Into::into);
+        let action = self.chosen_action().map(v1::AuditAction::from);
         v1::ListAuditEntriesRequest {
             page_size,
             page_token: self.page.clone(),
-            actions: vec![action.into()],
+            actions: action.map(i32::from).into_iter().collect(),
             actor: self.actor.trim().to_owned(),
-            endpoint_ids: vec![self.endpoint_id().map(|id| id.to_string()).unwrap_or_default()],
+            endpoint_ids: self.endpoint_id().map(|id| id.to_string()).into_iter().collect(),
             start_time,
             end_time,
             ..Default::default()

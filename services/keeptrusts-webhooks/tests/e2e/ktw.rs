@@ -58,7 +58,11 @@ impl Terminal {
 
     async fn json(&self, arguments: &[&str]) -> Value {
         let output = self.succeed(&[arguments, &["--output", "json"]].concat()).await;
-        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
+        // What is said on stderr is around it.
+        let begin = output.find(['[', '{']).expect("JSON");
+        let mut values = serde_json::Deserializer::from_str(&output[begin..]).into_iter();
+        let first = values.next().expect("a value");
+        first.unwrap_or_else(|error| panic!("{error}: {output}"))
     }
 }
 
@@ -274,7 +278,7 @@ async fn keys_come_from_a_profile_and_doctor_says_what_is_wrong() {
     let ktw = Terminal::of(&server);
     let created = ["keys", "create", "--name", "ci", "--role", "publisher", "--ttl", "1h"];
     let token = ktw.succeed(&[&created[..], &["--query", "token"]].concat()).await;
-    let key = ktw.file("publisher", &token);
+    let key = ktw.file("publisher", token.lines().next().expect("a token"));
     let added = ktw.succeed(&["profiles", "add", "ci", "--key-file", &key]).await;
     assert!(!added.contains("kt_"), "{added}");
     let profiles = ktw.home.path().join("profiles.toml");
