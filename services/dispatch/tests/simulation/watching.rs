@@ -29,7 +29,7 @@ pub(crate) type Api = InterceptedService<
 
 /// The service in the process that accepts events, with a caller who may do everything.
 pub(crate) fn client(world: &World) -> DispatchServiceClient<Api> {
-    client_with_clock(world, Arc::new(jiff::Timestamp::now))
+    client_with_clock(world, world.clock())
 }
 
 pub(crate) fn client_with_clock(world: &World, clock: Clock) -> DispatchServiceClient<Api> {

@@ -390,7 +390,7 @@ async fn the_quota_slows_a_stream_and_refuses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_no_acknowledgements_is_read_no_further_and_delays_nobody() {
     /// More than the server's limit and all buffers hold.
-    const EVENTS: i64 = 12_000;
+    const EVENTS: i64 = 20_000;
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
     let client = server.client("acme");
