@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -152,6 +153,10 @@ func (e Event) request(organizationID string) (*webhooksv1.PublishEventRequest, 
 			return nil, err
 		}
 		text = bytes.TrimRight(buffer.Bytes(), "\n")
+	}
+	// gRPC would end a stream, and with it what waits there.
+	if !utf8.Valid(text) || !utf8.ValidString(e.Type) || !utf8.ValidString(e.IdempotencyKey) {
+		return nil, errors.New("the event has a text that is not UTF-8")
 	}
 	request := &webhooksv1.PublishEventRequest{
 		OrganizationId: organizationID,

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sort"
 	"sync"
@@ -15,6 +16,9 @@ import (
 
 // maxPendingBytes is how many bytes of events may be waiting for their acknowledgements.
 const maxPendingBytes = 16 << 20
+
+// maxEventBytes is what the server reads; it would end the stream for a larger message. The rest is for the item around it.
+const maxEventBytes = 4<<20 - 64
 
 // ErrClosed is returned by a publisher that was closed.
 var ErrClosed = errors.New("the publisher is closed")
@@ -102,6 +106,9 @@ func (p *Publisher) Publish(ctx context.Context, event Event) (*Publication, err
 		return nil, err
 	}
 	publication := &Publication{request: request, size: proto.Size(request), done: make(chan struct{})}
+	if publication.size > maxEventBytes {
+		return nil, fmt.Errorf("the event has %d bytes; it may have %d", publication.size, maxEventBytes)
+	}
 	err = p.wait(ctx, func() bool { return p.closing || p.hasRoom(publication.size) }, func() error {
 		if p.closing {
 			return ErrClosed

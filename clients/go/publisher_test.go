@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -28,6 +29,11 @@ func TestEachEventIsAcknowledgedOrRefusedAlone(t *testing.T) {
 		good = append(good, must(publisher.Publish(ctx, violation(map[string]int{"n": n})))(t))
 	}
 	bad := must(publisher.Publish(ctx, webhooks.Event{Type: "no.such.type", Data: struct{}{}}))(t)
+	for _, wrong := range []json.RawMessage{json.RawMessage("{\"text\": \"\xff\"}"), make(json.RawMessage, 5<<20)} {
+		if _, err := publisher.Publish(ctx, violation(wrong)); err == nil {
+			t.Errorf("%d bytes are taken", len(wrong))
+		}
+	}
 	if err := publisher.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ def test_each_event_is_acknowledged_or_refused_alone(client: Client) -> None:
     with client.publisher("stream") as publisher:
         good = [publisher.publish("policy.violation", {"n": n}) for n in range(20)]
         bad = publisher.publish("no.such.type", {})
+        with pytest.raises(ValueError, match="bytes"):
+            publisher.publish("policy.violation", {"text": "x" * (5 << 20)})
         publisher.flush(timeout=20)
         with pytest.raises(WebhooksError) as failure:
             bad.result(0)

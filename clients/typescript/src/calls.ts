@@ -1,5 +1,6 @@
 // The methods of a service as functions, made from its descriptor: promises, and async iterables for streams.
 
+import type { EventEmitter } from "node:events";
 import type { DescMessage, DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Client as GrpcClient, Metadata } from "@grpc/grpc-js";
@@ -93,11 +94,7 @@ function call(method: DescMethod, calls: Calls) {
         }
         // `false`: gRPC's buffer is full, because the server does not read.
         if (!stream.write(create(method.input, request as never) as Message)) {
-          await new Promise<void>((resolve) => {
-            stream.once("drain", resolve);
-            stream.once("close", resolve);
-            stream.once("error", () => resolve());
-          });
+          await drained(stream);
         }
       }
       stream.end();
@@ -113,6 +110,18 @@ function call(method: DescMethod, calls: Calls) {
   return { unary, server_streaming: serverStream, bidi_streaming: bidiStream, client_streaming: bidiStream }[
     method.methodKind
   ];
+}
+
+/** Waits for room in gRPC's buffer, or for the end of the stream. Leaves no listener behind. */
+function drained(stream: EventEmitter): Promise<void> {
+  const events = ["drain", "close", "error"];
+  return new Promise((resolve) => {
+    const listener = () => {
+      events.forEach((event) => stream.off(event, listener));
+      resolve();
+    };
+    events.forEach((event) => stream.on(event, listener));
+  });
 }
 
 function deadlineOf(options: CallOptions) {

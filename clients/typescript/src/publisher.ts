@@ -20,6 +20,8 @@ import { backoff, isTemporary, type RetryPolicy } from "./retries.js";
 
 /** How many bytes of events may be waiting for their acknowledgements. */
 const MAX_PENDING_BYTES = 16 * 1024 * 1024;
+/** The server reads no larger message, and would end the stream for one. The rest is for the item around it. */
+const MAX_EVENT_BYTES = 4 * 1024 * 1024 - 64;
 
 /** A JSON object, or its text, which receivers get byte for byte. */
 export type EventData = JsonObject | string;
@@ -44,10 +46,15 @@ export function publishRequest(
   data: EventData,
   options: PublishOptions,
 ): PublishEventRequest {
+  const text = typeof data === "string" ? data : JSON.stringify(data);
+  // UTF-8 cannot have it, and it would be replaced without a word.
+  if (/\p{Surrogate}/u.test(text)) {
+    throw new TypeError("the data has half of a surrogate pair, which is no character");
+  }
   return create(PublishEventRequestSchema, {
     organizationId,
     eventType,
-    payload: { case: "dataJson", value: typeof data === "string" ? data : JSON.stringify(data) },
+    payload: { case: "dataJson", value: text },
     eventTime: options.eventTime && timestampFromDate(options.eventTime),
     idempotencyKey: options.idempotencyKey ?? randomUUID(),
   });
@@ -115,6 +122,9 @@ export class Publisher {
   async publish(eventType: string, data: EventData, options: PublishOptions = {}): Promise<Publication> {
     const request = publishRequest(this.#organizationId, eventType, data, options);
     const size = toBinary(PublishEventRequestSchema, request).length;
+    if (size > MAX_EVENT_BYTES) {
+      throw new RangeError(`the event has ${size} bytes; it may have ${MAX_EVENT_BYTES}`);
+    }
     while (!this.#closing && !this.#hasRoom(size)) {
       await this.#changed.wait();
     }

@@ -33,6 +33,8 @@ test("each event is acknowledged or refused alone", async () => {
     good.push(await publisher.publish("policy.violation", { n }));
   }
   const bad = await publisher.publish("no.such.type", {});
+  await assert.rejects(publisher.publish("policy.violation", { text: "x".repeat(5 << 20) }), RangeError);
+  await assert.rejects(publisher.publish("policy.violation", '{"text": "\ud800"}'), TypeError);
   await publisher.flush();
   await assert.rejects(bad.acknowledged, (error) => error instanceof WebhooksError && error.fieldViolations.length > 0);
   assert.deepEqual(await ids(good), await stored(client, "stream"));

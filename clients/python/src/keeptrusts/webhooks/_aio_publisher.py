@@ -55,7 +55,7 @@ class AsyncPublisher:
         """As `Publisher.publish`."""
         request = _requests.publish_request(self._organization_id, event_type, data, event_time, idempotency_key)
         future: asyncio.Future[v1.PublishEventResponse] = asyncio.get_running_loop().create_future()
-        size = request.ByteSize()
+        size = _requests.check_size(request)
         async with self._changed:
             await self._changed.wait_for(lambda: self._closing or self._window.has_room(size))
             if self._closing:

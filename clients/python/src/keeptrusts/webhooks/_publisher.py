@@ -60,12 +60,12 @@ class Publisher:
     ) -> Future[v1.PublishEventResponse]:
         """Takes an event as `Client.publish` does. Waits for room, at most `timeout` seconds (TimeoutError).
 
-        The future fails with WebhooksError if the event is refused.
+        The future fails with WebhooksError if the event is refused. An event of more than 4 MiB is a ValueError.
         """
         request = _requests.publish_request(self._organization_id, event_type, data, event_time, idempotency_key)
         future: Future[v1.PublishEventResponse] = Future()
         future.set_running_or_notify_cancel()  # It cannot be cancelled: it may be on its way.
-        size = request.ByteSize()
+        size = _requests.check_size(request)
         with self._changed:
             if not self._changed.wait_for(lambda: self._closing or self._window.has_room(size), timeout):
                 raise TimeoutError("the server has not acknowledged enough events to make room")

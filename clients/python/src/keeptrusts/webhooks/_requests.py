@@ -15,6 +15,18 @@ from . import v1
 Item = TypeVar("Item", bound=Message)
 
 
+# The server reads no larger message, and would end a stream for one. The rest is for the item around it.
+MAX_EVENT_BYTES = 4 * 1024 * 1024 - 64
+
+
+def check_size(request: v1.PublishEventRequest) -> int:
+    """The size of an event that is to go over a stream, whose neighbours must not fail with it."""
+    size = request.ByteSize()
+    if size > MAX_EVENT_BYTES:
+        raise ValueError(f"the event has {size} bytes; it may have {MAX_EVENT_BYTES}")
+    return size
+
+
 def publish_request(
     organization_id: str,
     event_type: str,
