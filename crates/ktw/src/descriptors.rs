@@ -80,28 +80,29 @@ pub(crate) fn from_json<M: Message + Default>(name: &str, json: &Value) -> Resul
     Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
 }
 
-/// The fields of a message that this JSON gives, without those that only the server sets: what `get`
-/// has printed may be applied.
-pub(crate) fn given_fields(name: &str, json: &Value) -> Vec<String> {
+/// The fields that this JSON gives and that an update may name in its mask: what `get` has printed may
+/// be applied. An etag is a condition of the update and no value.
+pub(crate) fn settable_fields(name: &str, json: &Value) -> Vec<String> {
     let descriptor = descriptor(name);
     let given = json.as_object().into_iter().flatten().filter_map(|(given, _)| {
         let field = descriptor.get_field_by_name(given);
         field.or_else(|| descriptor.get_field_by_json_name(given))
     });
-    let settable = given.filter(|field| !is_output_only(field));
+    let settable = given.filter(|field| field.name() != "etag" && !is_set_by_server(field));
     settable.map(|field| field.name().to_owned()).collect()
 }
 
-/// google.api.FieldBehavior.OUTPUT_ONLY.
-const OUTPUT_ONLY: i32 = 3;
+/// google.api.FieldBehavior.OUTPUT_ONLY and IDENTIFIER.
+const SET_BY_SERVER: [i32; 2] = [3, 8];
 
-fn is_output_only(field: &FieldDescriptor) -> bool {
+fn is_set_by_server(field: &FieldDescriptor) -> bool {
     let Some(behavior) = POOL.get_extension_by_name("google.api.field_behavior") else {
         return false;
     };
     let options = field.options();
-    let behaviors = options.get_extension(&behavior).as_list().map(<[_]>::to_vec);
-    behaviors.unwrap_or_default().contains(&prost_reflect::Value::EnumNumber(OUTPUT_ONLY))
+    let behaviors = options.get_extension(&behavior);
+    let mut numbers = behaviors.as_list().into_iter().flatten();
+    numbers.any(|number| number.as_enum_number().is_some_and(|it| SET_BY_SERVER.contains(&it)))
 }
 
 /// The values of an enum, as they are typed and shown: without the common prefix, in lower case, `-`
@@ -199,10 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn given_fields_have_the_names_of_the_api() {
-        let json =
-            json!({"displayName": "x", "url": "https://x", "create_time": "2026-04-23T12:00:00Z"});
-        let given = given_fields("Endpoint", &json);
+    fn settable_fields_have_the_names_of_the_api() {
+        let json = json!({"displayName": "x", "url": "https://x", "create_time": "2026-04-23T12:00:00Z", "id": "ep_1", "organization_id": "acme", "etag": "1"});
+        let given = settable_fields("Endpoint", &json);
         assert_eq!(given, ["display_name", "url"]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use prost::Message;
 use serde_json::Value;
 
-use crate::descriptors::{from_json, given_fields};
+use crate::descriptors::{from_json, settable_fields};
 use crate::failure::Failure;
 use crate::prompt;
 
@@ -67,12 +67,28 @@ pub(crate) fn read_resources<M: Message + Default>(
     let resources = items.enumerate().map(|(index, item)| {
         let resource = from_json(name, &item)
             .map_err(|error| Failure::local(doing(), format!("{name} {}: {error}", index + 1)))?;
-        Ok((resource, given_fields(name, &item)))
+        Ok((resource, settable_fields(name, &item)))
     });
     let resources = resources.collect::<Result<Vec<_>, Failure>>()?;
     match resources.is_empty() {
         true => Err(Failure::local(doing(), "it is empty")),
         false => Ok(resources),
+    }
+}
+
+/// Refuses resources without an id: without one, applying a file twice would create all of it twice.
+pub(crate) fn require_ids<M>(
+    resources: &[(M, Vec<String>)],
+    id: impl Fn(&M) -> &str,
+    what: &str,
+    prefix: &str,
+) -> Result<(), Failure> {
+    match resources.iter().position(|(resource, _)| id(resource).is_empty()) {
+        None => Ok(()),
+        Some(index) => Err(Failure::Usage(format!(
+            "{what} {} of the file has no id: give it one (`{prefix}` and a ULID), which stays the same",
+            index + 1
+        ))),
     }
 }
 

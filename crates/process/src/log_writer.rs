@@ -85,14 +85,25 @@ impl<'a> LogWriter<'a> {
         F: Future<Output = Result<(E, Option<E::Fact>), Status>>,
     {
         let attempt = || async {
-            let (mut entity, decided) = decide().await?;
-            let Some(fact) = decided else { return Ok(entity) };
-            let record = NewRecord::following(&entity, fact.clone());
-            let recorded_at = self.try_append(vec![record], metadata(&entity)).await?;
-            entity.apply(&fact, recorded_at);
-            Ok(entity)
+            let (entity, decided) = decide().await?;
+            let metadata = metadata(&entity);
+            self.record(entity, decided, metadata).await
         };
         retry_on_conflict(attempt).await
+    }
+
+    /// Appends the fact that was decided for an entity, if there is one, and returns the entity after it.
+    pub async fn record<E: Entity>(
+        &self,
+        mut entity: E,
+        fact: Option<E::Fact>,
+        metadata: Metadata,
+    ) -> Result<E, WriteError> {
+        let Some(fact) = fact else { return Ok(entity) };
+        let record = NewRecord::following(&entity, fact.clone());
+        let recorded_at = self.try_append(vec![record], metadata).await?;
+        entity.apply(&fact, recorded_at);
+        Ok(entity)
     }
 
     /// Appends a record that cannot conflict: the first one of a new entity, or one that is right

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use keeptrusts_webhooks_contracts::api::MAX_PAGE_SIZE;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::access_service_client::AccessServiceClient;
 use keeptrusts_webhooks_contracts::v1::audit_service_client::AuditServiceClient;
@@ -184,7 +185,7 @@ impl OrganizationClient {
         // There are far fewer types than a page may have.
         let request = v1::ListEventTypesRequest {
             organization_id: self.id.clone(),
-            page_size: 1_000,
+            page_size: MAX_PAGE_SIZE as i32,
             ..Default::default()
         };
         let mut client = self.services.endpoints.clone();

@@ -7,7 +7,6 @@ use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError, retry_on_conflict};
-use keeptrusts_webhooks_store::NewRecord;
 use tonic::Status;
 
 use crate::api::EndpointApi;
@@ -38,25 +37,9 @@ impl EndpointApi {
         let attempt = || async {
             let Some(endpoint) = self.existing(organization, id).await? else { return Ok(None) };
             let fact = decide(&endpoint, command.clone(), etag)?;
-            self.record(endpoint, fact, metadata.clone()).await.map(Some)
+            self.writer(organization).record(endpoint, fact, metadata.clone()).await.map(Some)
         };
         retry_on_conflict(attempt).await
-    }
-
-    /// Appends the fact that was decided for an endpoint, if there is one, and returns the endpoint
-    /// after it.
-    pub(crate) async fn record(
-        &self,
-        mut endpoint: Endpoint,
-        fact: Option<EndpointFact>,
-        metadata: Metadata,
-    ) -> Result<Endpoint, WriteError> {
-        let Some(fact) = fact else { return Ok(endpoint) };
-        let record = NewRecord::following(&endpoint, fact.clone());
-        let writer = self.writer(&endpoint.organization_id);
-        let recorded_at = writer.try_append(vec![record], metadata).await?;
-        endpoint.apply(&fact, recorded_at);
-        Ok(endpoint)
     }
 
     pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {

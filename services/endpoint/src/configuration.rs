@@ -162,7 +162,7 @@ impl EndpointApi {
             payloads::check_update(&self.renderer, &endpoint, fact).await?;
         }
         if !validate_only {
-            return self.record(endpoint, fact, metadata).await;
+            return self.writer(organization_id).record(endpoint, fact, metadata).await;
         }
         fact.iter().for_each(|fact| endpoint.apply(fact, (self.clock)()));
         Ok(endpoint)

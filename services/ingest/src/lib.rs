@@ -21,7 +21,7 @@ use keeptrusts_webhooks_domain::event::Event;
 use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::log::Shard;
 use keeptrusts_webhooks_process::{database_errors, log_writer, long_reads};
-use keeptrusts_webhooks_store::queries::{EventFilter, Interval, ListPage};
+use keeptrusts_webhooks_store::queries::{EventFilter, Interval};
 use keeptrusts_webhooks_store::{AppendError, AppendOutcome, BodyId, Operation};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
@@ -207,16 +207,15 @@ impl IngestService for IngestApi {
         let organization = &organization_id;
         let read = |before, limit| async move {
             let page = store.list_events(shard, organization, filter, before, limit).await;
-            let ListPage { rows, next } = page.map_err(database_errors::query_failed)?;
+            let page = page.map_err(database_errors::query_failed)?;
             match view {
                 View::Basic => {
-                    let items = rows.iter().map(|event| (event.id, event.into())).collect();
-                    Ok(ListChunk { items, next })
+                    let items = page.rows.iter().map(|event| (event.id, event.into())).collect();
+                    Ok(ListChunk { items, next: page.next })
                 }
                 View::Full => {
-                    let read = rows_of_one_read(&rows, |event| event.body.size as usize);
-                    let next =
-                        if read.len() < rows.len() { read.last().map(|it| it.id) } else { next };
+                    let read = rows_of_one_read(&page.rows, |event| event.body.size as usize);
+                    let next = page.next_after(read.len(), |event| event.id);
                     let messages = self.with_bodies(shard, read).await?;
                     let items = read.iter().map(|event| event.id).zip(messages).collect();
                     Ok(ListChunk { items, next })

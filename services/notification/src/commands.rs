@@ -6,8 +6,7 @@ use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand, ChannelFact, ChannelRefusal};
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError, retry_on_conflict};
-use keeptrusts_webhooks_store::NewRecord;
+use keeptrusts_webhooks_process::log_writer::{LogWriter, retry_on_conflict};
 use tonic::Status;
 
 use crate::NotificationApi;
@@ -26,25 +25,9 @@ impl NotificationApi {
         let attempt = || async {
             let Some(channel) = self.existing(organization, id).await? else { return Ok(None) };
             let fact = decide(&channel, command.clone(), etag)?;
-            self.record(channel, fact, metadata.clone()).await.map(Some)
+            self.writer(organization).record(channel, fact, metadata.clone()).await.map(Some)
         };
         Ok(retry_on_conflict(attempt).await?)
-    }
-
-    /// Appends the fact that was decided for a channel, if there is one, and returns the channel after
-    /// it.
-    pub(crate) async fn record(
-        &self,
-        mut channel: Channel,
-        fact: Option<ChannelFact>,
-        metadata: Metadata,
-    ) -> Result<Channel, WriteError> {
-        let Some(fact) = fact else { return Ok(channel) };
-        let record = NewRecord::following(&channel, fact.clone());
-        let writer = self.writer(&channel.organization_id);
-        let recorded_at = writer.try_append(vec![record], metadata).await?;
-        channel.apply(&fact, recorded_at);
-        Ok(channel)
     }
 
     pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {

@@ -151,7 +151,7 @@ impl NotificationApi {
         let command = ChannelCommand::Update(patch.with_destination(destination));
         let fact = decide(&channel, command, request.etag.as_deref())?;
         if !validate_only {
-            return self.record(channel, fact, metadata).await;
+            return self.writer(organization_id).record(channel, fact, metadata).await;
         }
         fact.iter().for_each(|fact| channel.apply(fact, (self.clock)()));
         Ok(channel)

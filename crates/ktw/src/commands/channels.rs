@@ -171,13 +171,7 @@ impl Command {
             }
             Command::Apply(Apply { file, dry_run }) => {
                 let channels = files::read_resources::<v1::Channel>("Channel", &file)?;
-                if let Some(index) = channels.iter().position(|(channel, _)| channel.id.is_empty())
-                {
-                    return Err(Failure::Usage(format!(
-                        "channel {} of the file has no id: give it one (`chn_` and a ULID), which stays the same",
-                        index + 1
-                    )));
-                }
+                files::require_ids(&channels, |channel| &channel.id, "channel", "chn_")?;
                 let mut applied = Vec::new();
                 for (channel, paths) in channels {
                     let channel = update(session, &organization_id, channel, paths, true, dry_run);
@@ -220,11 +214,10 @@ async fn update(
     allow_missing: bool,
     validate_only: bool,
 ) -> Result<v1::Channel, Failure> {
-    let settable = |path: &String| !["id", "etag", "organization_id"].contains(&path.as_str());
     let request = v1::UpdateChannelRequest {
         organization_id: organization_id.to_owned(),
         channel: Some(channel),
-        update_mask: Some(FieldMask { paths: paths.into_iter().filter(settable).collect() }),
+        update_mask: Some(FieldMask { paths }),
         allow_missing,
         validate_only,
     };

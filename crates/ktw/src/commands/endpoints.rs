@@ -404,23 +404,15 @@ impl Apply {
 
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
         let endpoints = files::read_resources::<v1::Endpoint>("Endpoint", &self.file)?;
-        if let Some(position) = endpoints.iter().position(|(endpoint, _)| endpoint.id.is_empty()) {
-            return Err(Failure::Usage(format!(
-                "endpoint {} of the file has no id: give it one (`ep_` and a ULID), which stays the same",
-                position + 1
-            )));
-        }
+        files::require_ids(&endpoints, |endpoint| &endpoint.id, "endpoint", "ep_")?;
         let mut applied = Vec::new();
         for (endpoint, paths) in endpoints {
             let id = endpoint.id.clone();
             let before = self.before(session, &organization_id, &id).await?;
-            let paths = paths
-                .into_iter()
-                .filter(|path| !["id", "etag", "organization_id"].contains(&path.as_str()));
             let request = v1::UpdateEndpointRequest {
                 organization_id: organization_id.clone(),
                 endpoint: Some(endpoint),
-                update_mask: Some(FieldMask { paths: paths.collect() }),
+                update_mask: Some(FieldMask { paths }),
                 allow_missing: true,
                 validate_only: self.dry_run,
             };

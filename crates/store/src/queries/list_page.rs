@@ -26,6 +26,17 @@ impl<Row, Id> ListPage<Row, Id> {
         ListPage { rows, next }
     }
 
+    /// Where the next page begins if only the first `count` rows are in this one.
+    pub fn next_after(&self, count: usize, id: impl FnOnce(&Row) -> Id) -> Option<Id>
+    where
+        Id: Copy,
+    {
+        match self.rows.get(..count) {
+            Some(first) if count < self.rows.len() => first.last().map(id),
+            _ => self.next,
+        }
+    }
+
     /// No rows, and no further page.
     pub(crate) fn empty() -> ListPage<Row, Id> {
         ListPage { rows: Vec::new(), next: None }

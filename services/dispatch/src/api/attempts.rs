@@ -57,8 +57,7 @@ impl DispatchApi {
         disabled: &DisabledEndpoints,
         page: ListPage<Delivery, DeliveryId>,
     ) -> Result<ListChunk<DeliveryId, v1::Delivery>, Status> {
-        let ListPage { rows, next } = page;
-        let read = rows_with_few_attempts(&rows);
+        let read = rows_with_few_attempts(&page.rows);
         let mut attempts: HashMap<DeliveryId, Vec<Attempt>> = HashMap::new();
         let found = match read {
             [only] => self.newest_attempts(shard, only).await?,
@@ -89,8 +88,7 @@ impl DispatchApi {
         let shown = rows_of_one_read(&shown, bytes);
         let ids = shown.iter().flat_map(ShownAttempts::body_ids).collect();
         let bodies = self.bodies(shard, ids).await?;
-        let last = shown.last().map(|shown| shown.delivery.id);
-        let next = if shown.len() < rows.len() { last } else { next };
+        let next = page.next_after(shown.len(), |delivery| delivery.id);
         let items = shown.iter().map(|shown| {
             let delivery = disabled.message(shown.delivery);
             (shown.delivery.id, shown.message(delivery, &bodies))
@@ -105,16 +103,14 @@ impl DispatchApi {
         organization: &OrganizationId,
         page: ListPage<Attempt, AttemptId>,
     ) -> Result<ListChunk<AttemptId, v1::Attempt>, Status> {
-        let ListPage { rows, next } = page;
-        let event_ids = rows.iter().map(|attempt| attempt.details.event_id).collect();
+        let event_ids = page.rows.iter().map(|attempt| attempt.details.event_id).collect();
         let sizes = self.body_sizes(shard, organization, event_ids).await?;
-        let read = rows_of_one_read(&rows, |Attempt { details, .. }| {
+        let read = rows_of_one_read(&page.rows, |Attempt { details, .. }| {
             let body = sizes.get(&details.event_id).copied().unwrap_or(0);
             details.exchange.size as usize + body
         });
         let bodies = self.bodies(shard, read.iter().flat_map(body_ids).collect()).await?;
-        let last = read.last().map(|attempt| attempt.details.id);
-        let next = if read.len() < rows.len() { last } else { next };
+        let next = page.next_after(read.len(), |attempt| attempt.details.id);
         let items = read.iter().map(|attempt| (attempt.details.id, message(attempt, &bodies)));
         Ok(ListChunk { items: items.collect(), next })
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::stream::unfold;
+use futures_util::stream::try_unfold;
 use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchDeliveries};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::ids::EndpointId;
@@ -41,12 +41,9 @@ impl DispatchApi {
         // The server ends the stream with an error at a shutdown: if the stream just ended here,
         // the client would take it for complete. After an error the client has the last change's
         // token, and can resume there.
-        let answers = unfold(Some(watcher), async |watcher| {
-            let mut watcher = watcher?;
-            match watcher.next().await {
-                Ok(answer) => Some((Ok(answer), Some(watcher))),
-                Err(error) => Some((Err(database_errors::query_failed(error)), None)),
-            }
+        let answers = try_unfold(watcher, |mut watcher| async move {
+            let answer = watcher.next().await.map_err(database_errors::query_failed)?;
+            Ok(Some((answer, watcher)))
         });
         Ok(Box::pin(answers))
     }

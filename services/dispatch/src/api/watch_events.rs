@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::unfold;
-use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchEvents};
+use futures_util::stream::try_unfold;
+use keeptrusts_webhooks_contracts::api::{ResumePoint, WatchEvents, rows_of_one_read};
 use keeptrusts_webhooks_contracts::status::{self, Reason};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::event::Event;
@@ -24,8 +24,6 @@ use tonic::Status;
 
 use super::dispatch_api::DispatchApi;
 
-/// Bodies that a watch reads ahead, in bytes. One body may exceed it.
-const MAX_BODY_BYTES: u64 = 1024 * 1024;
 /// The content type of our own format.
 const JSON: &str = "application/json";
 
@@ -69,12 +67,9 @@ impl DispatchApi {
             with_body: 0,
         };
         // As in WatchDeliveries, the server ends the stream.
-        let answers = unfold(Some(watcher), async |watcher| {
-            let mut watcher = watcher?;
-            match watcher.next().await {
-                Ok(answer) => Some((Ok(answer), Some(watcher))),
-                Err(error) => Some((Err(database_errors::query_failed(error)), None)),
-            }
+        let answers = try_unfold(watcher, |mut watcher| async move {
+            let answer = watcher.next().await.map_err(database_errors::query_failed)?;
+            Ok(Some((answer, watcher)))
         });
         Ok(Box::pin(answers))
     }
@@ -138,14 +133,9 @@ impl EventWatcher {
 
     /// Reads the bodies of the next events, as many as may be in memory.
     async fn read_bodies(&mut self) -> Result<(), StoreError> {
-        let mut bytes = 0;
-        let fit = |(_, event): &&(RecordName, Event)| {
-            let is_first = bytes == 0;
-            bytes += u64::from(event.body.size);
-            is_first || bytes <= MAX_BODY_BYTES
-        };
-        let next = self.pending.iter().take_while(fit);
-        let ids: Vec<_> = next.map(|(_, event)| BodyId::Event(event.id)).collect();
+        let size = |(_, event): &(RecordName, Event)| event.body.size as usize;
+        let next = rows_of_one_read(self.pending.make_contiguous(), size);
+        let ids: Vec<_> = next.iter().map(|(_, event)| BodyId::Event(event.id)).collect();
         if !ids.is_empty() {
             self.bodies = self.log.bodies(self.shard, &ids).await?;
             self.with_body = ids.len();
