@@ -227,7 +227,10 @@ fn methods_say_whether_they_may_be_repeated() {
 }
 
 #[test]
-fn aip_140_and_142_names_say_what_a_field_is() {
+fn aip_140_to_142_names_say_what_a_field_is() {
+    // A unit or a number of things, the size of a page (AIP-158), a place in a sequence, a code.
+    const INTEGERS: [&str; 6] =
+        ["_bytes", "_per_second", "_count", "page_size", "number", "status_code"];
     for field in messages(&pool()).flat_map(|message| message.fields().collect::<Vec<_>>()) {
         let (name, full_name) = (field.name(), field.full_name());
         assert_eq!(name, name.to_lowercase(), "{full_name}");
@@ -236,11 +239,17 @@ fn aip_140_and_142_names_say_what_a_field_is() {
             let named_so = name == "time" || name.ends_with("_time");
             assert_eq!(is_time, named_so, "{full_name}: a time, and no other, is called so");
         }
-        let kind = field.kind();
-        assert!(
-            !matches!(kind, Kind::Uint32 | Kind::Uint64 | Kind::Fixed32 | Kind::Fixed64),
-            "{full_name}: AIP-141"
-        );
+        match field.kind() {
+            Kind::Bool => assert!(!name.starts_with("is_"), "{full_name}"),
+            Kind::Int32 | Kind::Int64 => {
+                let is_named = INTEGERS.iter().any(|ending| name.ends_with(ending));
+                assert!(is_named, "{full_name}: the name must tell the unit");
+            }
+            Kind::Uint32 | Kind::Uint64 | Kind::Fixed32 | Kind::Fixed64 => {
+                panic!("{full_name}: not every language has unsigned numbers")
+            }
+            _ => {}
+        }
     }
 }
 
@@ -253,6 +262,8 @@ fn aip_148_resources_have_the_standard_fields() {
         assert_eq!(behaviors(&field(&resource, "organization_id")), [OUTPUT_ONLY], "{name}");
         assert_eq!(behaviors(&field(&resource, "create_time")), [OUTPUT_ONLY], "{name}");
     }
+    let entry = pool.get_message_by_name(&format!("{PACKAGE}.AuditEntry")).expect("it");
+    assert_eq!(behaviors(&field(&entry, "create_time")), [OUTPUT_ONLY]);
     for name in ["Endpoint", "Channel", "Key"] {
         let resource = pool.get_message_by_name(&format!("{PACKAGE}.{name}")).expect("a resource");
         assert_eq!(behaviors(&field(&resource, "display_name")), [REQUIRED], "{name}");

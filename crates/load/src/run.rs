@@ -159,11 +159,13 @@ async fn recording_problems(
         };
         let stats = client.get_endpoint_stats(request).await?.into_inner();
         let total = stats.total.unwrap_or_default();
-        if (total.delivered, total.retrying, total.failed) != (events as i64, 0, 0) {
+        if (total.delivered_count, total.retrying_count, total.failed_count)
+            != (events as i64, 0, 0)
+        {
             problems.push(format!(
                 "of {events} deliveries to {endpoint_id}, {} are recorded as delivered; {} attempts failed",
-                total.delivered,
-                total.retrying + total.failed,
+                total.delivered_count,
+                total.retrying_count + total.failed_count,
             ));
         }
     }

@@ -152,7 +152,7 @@ fn message(entry: &TrailEntry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1
     let text = |id: Option<String>| id.unwrap_or_default();
     v1::AuditEntry {
         id: record.name().to_string(),
-        time: Some(timestamp_to_proto(record.recorded_at)),
+        create_time: Some(timestamp_to_proto(record.recorded_at)),
         action: action_of(fact).map_or(v1::AuditAction::Unspecified, Into::into).into(),
         actor: metadata.actor.clone(),
         actor_name: metadata.actor_name.clone(),

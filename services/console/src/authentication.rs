@@ -84,7 +84,7 @@ pub(crate) async fn require_sign_in(
     let recent_visitors = &app.recent_visitors;
     let visitor = match app.services.who_am_i(&credentials).await {
         // A key must not be in a cookie.
-        Ok(who) if !who.is_session => return refused.ended(&app),
+        Ok(who) if !who.session => return refused.ended(&app),
         Ok(who) => match Visitor::of(who) {
             Some(visitor) => visitor,
             None => return ErrorPage::NoPagesForRole.into_response(),

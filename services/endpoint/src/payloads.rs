@@ -96,8 +96,9 @@ fn rendered(
     let masked = RoutingKey::placeholder();
     let payload = formatter.render(&event, Some(&masked), interrupt).map_err(failed)?;
     let body = String::from_utf8(payload.masked()).map_err(|_| status::internal())?;
-    let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
-    Ok(v1::PreviewPayloadResponse { content_type: payload.content_type.to_owned(), body, size })
+    let size_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
+    let content_type = payload.content_type.to_owned();
+    Ok(v1::PreviewPayloadResponse { content_type, body, size_bytes })
 }
 
 fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationId) -> Status {

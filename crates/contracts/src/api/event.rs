@@ -17,7 +17,7 @@ impl From<&Event> for v1::Event {
             event_time: Some(timestamp_to_proto(event.event_time)),
             create_time: Some(timestamp_to_proto(event.create_time)),
             body: String::new(),
-            body_size: event.body.size.into(),
+            body_size_bytes: event.body.size.into(),
             body_sha256: event.body.sha256.to_vec(),
             idempotency_key: idempotency_key.unwrap_or_default(),
             trace_id: event.trace_id.map(|trace_id| trace_id.to_string()).unwrap_or_default(),

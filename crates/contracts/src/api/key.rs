@@ -58,7 +58,7 @@ impl From<&Caller> for v1::WhoAmIResponse {
                 OrganizationScope::All | OrganizationScope::One(_) => Vec::new(),
             },
             expire_time: caller.expire_time.map(timestamp_to_proto),
-            is_session: matches!(caller.credential, Credential::Session { .. }),
+            session: matches!(caller.credential, Credential::Session { .. }),
             ..Default::default()
         }
     }

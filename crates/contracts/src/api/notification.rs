@@ -127,7 +127,7 @@ impl From<&Notification> for v1::Notification {
             r#type: v1::NotificationType::from(new.notification_type).into(),
             endpoint_id: new.endpoint_id.map(|id| id.to_string()).unwrap_or_default(),
             delivery_id: new.delivery_id.map(|id| id.to_string()).unwrap_or_default(),
-            count: new.count.into(),
+            occurrence_count: new.count.into(),
             since_time: Some(timestamp_to_proto(new.since)),
             reason: new.reason.clone(),
             state: v1::notification::State::from(row.state).into(),

@@ -147,7 +147,7 @@ fn an_event_is_shown_with_or_without_its_body() {
         event_time: Some(proto_time()),
         create_time: Some(proto_time()),
         body: String::new(),
-        body_size: 24,
+        body_size_bytes: 24,
         body_sha256: ContentDigest::of(body).sha256.to_vec(),
         idempotency_key: "k".to_owned(),
         trace_id: TRACE_ID.to_owned(),

@@ -13,7 +13,7 @@ const VIEW: View = View {
     plural: "entries",
     id: "id",
     columns: &[
-        Column::new("TIME", "time", Kind::Time),
+        Column::new("TIME", "create_time", Kind::Time),
         Column::new("ACTION", "action", Kind::Enum),
         Column::new("ACTOR", "actor", Kind::Text),
         Column::new("NAME", "actor_name", Kind::Text),

@@ -34,9 +34,9 @@ const STATS: View = View {
     plural: "statistics",
     id: "",
     columns: &[
-        Column::new("DELIVERED", "total.delivered", Kind::Text),
-        Column::new("RETRYING", "total.retrying", Kind::Text),
-        Column::new("FAILED", "total.failed", Kind::Text),
+        Column::new("DELIVERED", "total.delivered_count", Kind::Text),
+        Column::new("RETRYING", "total.retrying_count", Kind::Text),
+        Column::new("FAILED", "total.failed_count", Kind::Text),
     ],
 };
 

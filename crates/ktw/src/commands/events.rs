@@ -17,7 +17,7 @@ pub(super) const VIEW: View = View {
         Column::new("ACCEPTED", "create_time", Kind::Time),
         Column::new("ID", "id", Kind::Text),
         Column::new("TYPE", "event_type", Kind::Text),
-        Column::new("BYTES", "body_size", Kind::Text),
+        Column::new("BYTES", "body_size_bytes", Kind::Text),
         Column::new("PUBLISHER", "publisher", Kind::Text),
     ],
 };

@@ -140,7 +140,7 @@ fn line_of(text: &mut String, indent: &str, name: &str, value: &str, width: usiz
 fn one_value(message: &str, path: &str, name: &str, value: &Value, zone: &TimeZone) -> String {
     let kind = match value {
         Value::Array(_) => Kind::List,
-        _ if name.ends_with("_time") || name == "time" => Kind::Time,
+        _ if name.ends_with("_time") => Kind::Time,
         _ if name.ends_with("duration") => Kind::Duration,
         _ => Kind::Text,
     };

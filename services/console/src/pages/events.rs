@@ -140,7 +140,7 @@ pub(crate) async fn show(
         create_time: Moment::of(event.create_time.as_ref()),
         sha256: event.body_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
         body: BodyText::of(&event.body, format!("/events/{}/body?", event.id)),
-        body_size: event.body_size,
+        body_size: event.body_size_bytes,
         deliveries: deliveries.collect(),
         paging: Paging::new(&path, &[], &filter.position(), &listed.next_page_token, ""),
         id: event.id,

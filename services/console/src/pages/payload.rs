@@ -114,7 +114,7 @@ pub(crate) async fn preview(
         Ok(made) => Ok(Some(Preview {
             event_type: event_type.to_owned(),
             content_type: made.content_type,
-            size: made.size,
+            size: made.size_bytes,
             body: BodyText::complete(&made.body),
         })),
         Err(status) => {

@@ -95,9 +95,9 @@ mod tests {
             ..Default::default()
         };
         let counts = |hour: i64| v1::AttemptStats {
-            delivered: 90_000 + hour * 37,
-            retrying: 1_000 + hour * 53,
-            failed: 500 + hour * 71,
+            delivered_count: 90_000 + hour * 37,
+            retrying_count: 1_000 + hour * 53,
+            failed_count: 500 + hour * 71,
             ..Default::default()
         };
         let hours = (0..24_i64).map(|hour| v1::HourlyAttemptStats {

@@ -123,7 +123,7 @@ impl AuditRow {
         let action = Option::<AuditAction>::from(entry.action());
         AuditRow {
             what: action.map_or_else(|| "Unknown".to_owned(), action_name),
-            time: Moment::of(entry.time.as_ref()),
+            time: Moment::of(entry.create_time.as_ref()),
             id: entry.id,
             actor: entry.actor,
             actor_name: entry.actor_name,

@@ -136,7 +136,7 @@ impl NotificationRow {
             id: notification.id.clone(),
             time: Moment::of(notification.create_time.as_ref()),
             what: type_name(notification.r#type()),
-            count: notification.count,
+            count: notification.occurrence_count,
             endpoint_id: notification.endpoint_id.clone(),
             state: Badge { word, class },
             attempts: notification.attempt_count,

@@ -85,12 +85,12 @@ impl Statistics {
         size: ChartSize,
     ) -> Statistics {
         let total = stats.total.unwrap_or_default();
-        let attempts = total.delivered + total.failed + total.retrying;
+        let attempts = total.delivered_count + total.failed_count + total.retrying_count;
         Statistics {
             window,
-            delivered: total.delivered,
-            failed: total.failed,
-            retrying: total.retrying,
+            delivered: total.delivered_count,
+            failed: total.failed_count,
+            retrying: total.retrying_count,
             success_rate: (attempts > 0).then(|| percent(total.success_rate)),
             median_duration: duration_of(total.median_duration.as_ref()),
             chart: Chart::new(window, &stats.hours, now, size),
@@ -220,9 +220,9 @@ impl Chart {
             let index = usize::try_from((begins - start).div_euclid(bar_seconds));
             let stats = hour.stats.unwrap_or_default();
             if let Some(bar) = index.ok().and_then(|index| counts.get_mut(index)) {
-                bar.delivered += stats.delivered;
-                bar.retrying += stats.retrying;
-                bar.failed += stats.failed;
+                bar.delivered += stats.delivered_count;
+                bar.retrying += stats.retrying_count;
+                bar.failed += stats.failed_count;
             }
         }
         let most = counts.iter().map(|counts| counts.total()).max().unwrap_or(0);
@@ -266,11 +266,21 @@ fn parts(counts: AttemptCounts, most: i64, height: i64) -> Vec<BarSegment> {
 mod tests {
     use super::*;
 
-    fn hour(start: &str, delivered: i64, retrying: i64, failed: i64) -> v1::HourlyAttemptStats {
+    fn hour(
+        start: &str,
+        delivered_count: i64,
+        retrying_count: i64,
+        failed_count: i64,
+    ) -> v1::HourlyAttemptStats {
         let start: Timestamp = start.parse().expect("a time");
         v1::HourlyAttemptStats {
             start_time: Some(keeptrusts_webhooks_contracts::time::timestamp_to_proto(start)),
-            stats: Some(v1::AttemptStats { delivered, retrying, failed, ..Default::default() }),
+            stats: Some(v1::AttemptStats {
+                delivered_count,
+                retrying_count,
+                failed_count,
+                ..Default::default()
+            }),
         }
     }
 

@@ -19,11 +19,11 @@ pub(crate) struct TallyView {
 
 impl TallyView {
     pub(crate) fn of(stats: &v1::AttemptStats) -> TallyView {
-        let attempts = stats.delivered + stats.failed + stats.retrying;
+        let attempts = stats.delivered_count + stats.failed_count + stats.retrying_count;
         TallyView {
-            delivered: stats.delivered,
-            failed: stats.failed,
-            retrying: stats.retrying,
+            delivered: stats.delivered_count,
+            failed: stats.failed_count,
+            retrying: stats.retrying_count,
             success_rate: (attempts > 0).then(|| percent(stats.success_rate)),
             median_duration: duration_of(stats.median_duration.as_ref()),
         }

@@ -38,9 +38,9 @@ fn stats<'a>(counts: impl IntoIterator<Item = &'a (CountKey, u64)>) -> v1::Attem
     let all = delivered + retrying + failed;
     let buckets = counts.iter().map(|(key, count)| (key.duration_bucket, *count));
     v1::AttemptStats {
-        delivered,
-        retrying,
-        failed,
+        delivered_count: delivered,
+        retrying_count: retrying,
+        failed_count: failed,
         success_rate: if all == 0 { 0.0 } else { delivered as f64 / all as f64 },
         median_duration: durations::median(buckets).map(duration_to_proto),
     }
@@ -74,7 +74,7 @@ mod tests {
         ];
         let answer = response(&counts);
         let total = answer.total.expect("there");
-        assert_eq!((total.delivered, total.retrying, total.failed), (3, 1, 1));
+        assert_eq!((total.delivered_count, total.retrying_count, total.failed_count), (3, 1, 1));
         assert!((total.success_rate - 0.6).abs() < 1e-9);
         assert_eq!(total.median_duration, Some(duration_to_proto(durations::middle(10))));
         assert_eq!(answer.hours.len(), 2);

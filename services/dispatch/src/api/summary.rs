@@ -40,9 +40,9 @@ pub(super) fn response(
 fn stats(tally: AttemptTally) -> v1::AttemptStats {
     // No table counts beyond 63 bits.
     v1::AttemptStats {
-        delivered: tally.delivered as i64,
-        retrying: tally.retrying as i64,
-        failed: tally.failed as i64,
+        delivered_count: tally.delivered as i64,
+        retrying_count: tally.retrying as i64,
+        failed_count: tally.failed as i64,
         success_rate: tally.success_rate().unwrap_or(0.0),
         median_duration: None,
     }

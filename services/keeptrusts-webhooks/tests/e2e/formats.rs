@@ -386,5 +386,5 @@ async fn a_template_is_tried_with_the_event_types_of_the_endpoint_that_results()
     let preview = preview.into_inner();
     vendors::pagerduty::check(preview.body.as_bytes());
     assert!(preview.body.contains(&"*".repeat(32)) && preview.body.contains("gk_8790"));
-    assert_eq!(preview.size, i64::try_from(preview.body.len()).expect("small"));
+    assert_eq!(preview.size_bytes, i64::try_from(preview.body.len()).expect("small"));
 }

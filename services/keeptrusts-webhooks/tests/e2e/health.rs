@@ -106,7 +106,7 @@ async fn a_summary_is_of_one_organization_and_of_the_week_that_contains_a_time()
     let ids: Vec<_> = current.endpoints.iter().map(|of| of.endpoint_id.as_str()).collect();
     assert_eq!(ids, [poorly.id.as_str(), well.id.as_str()]);
     let total = current.total.expect("a total");
-    assert_eq!((total.delivered, total.retrying, total.failed), (1, 1, 1));
+    assert_eq!((total.delivered_count, total.retrying_count, total.failed_count), (1, 1, 1));
     assert_eq!(current.endpoints[0].state(), endpoint::State::Degraded);
     assert!(current.endpoints[0].stats.is_some_and(|stats| stats.median_duration.is_some()));
 

@@ -436,7 +436,7 @@ async fn views_say_how_much_of_a_resource_is_returned(backend: Backend) {
             assert!(basic.into_iter().eq(expected), "{view:?}, {size}");
         }
         for event in &full {
-            assert_eq!(event.body.len() as i64, event.body_size);
+            assert_eq!(event.body.len() as i64, event.body_size_bytes);
             for view in [View::Unspecified, View::Basic, View::Full] {
                 let request = v1::GetEventRequest {
                     organization_id: ORGANIZATION.to_owned(),

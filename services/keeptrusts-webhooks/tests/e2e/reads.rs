@@ -58,7 +58,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
     })
     .await;
     assert_eq!(ids(&events, |event: &Event| &event.id), newest_first);
-    assert!(events.iter().all(|event| event.body.is_empty() && event.body_size > 0));
+    assert!(events.iter().all(|event| event.body.is_empty() && event.body_size_bytes > 0));
 
     let deliveries = all_pages(async |page_token| {
         let request = ListDeliveriesRequest {
@@ -100,7 +100,7 @@ async fn lists_are_newest_first_and_come_in_pages() {
     let event = client.ingest().get_event(request).await.expect("found").into_inner();
     let event = event.event.expect("an event");
     assert!(event.body.starts_with(r#"{"event":"export.failed","timestamp":""#));
-    assert_eq!(usize::try_from(event.body_size), Ok(event.body.len()));
+    assert_eq!(usize::try_from(event.body_size_bytes), Ok(event.body.len()));
     assert_eq!(client.deliveries_of(&unwanted).await, []);
 
     // Endpoints are found by a part of their name or URL.
@@ -524,10 +524,10 @@ async fn statistics_count_attempts_by_outcome_and_leave_tests_out() {
 
     let counted = stats().await;
     let total = counted.total.expect("a total");
-    assert_eq!((total.delivered, total.retrying, total.failed), (2, 2, 0));
+    assert_eq!((total.delivered_count, total.retrying_count, total.failed_count), (2, 2, 0));
     assert_eq!(total.success_rate, 0.5);
     assert!(total.median_duration.is_some());
     // One hour, or two if one has just ended.
     let hours = counted.hours.iter().filter_map(|hour| hour.stats.as_ref());
-    assert_eq!(hours.map(|hour| hour.delivered + hour.retrying).sum::<i64>(), 4);
+    assert_eq!(hours.map(|hour| hour.delivered_count + hour.retrying_count).sum::<i64>(), 4);
 }

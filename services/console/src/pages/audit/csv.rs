@@ -52,7 +52,7 @@ pub(crate) fn written(
 
 fn cells(entry: &v1::AuditEntry) -> [String; COLUMNS.len()] {
     let action = Option::<AuditAction>::from(entry.action()).map_or("", AuditAction::name);
-    let time = entry.time.as_ref().and_then(timestamp_from_proto);
+    let time = entry.create_time.as_ref().and_then(timestamp_from_proto);
     [
         time.map(|time| time.to_string()).unwrap_or_default(),
         action.to_owned(),
@@ -106,7 +106,7 @@ mod tests {
         };
         let entry = v1::AuditEntry {
             id: "0-7".to_owned(),
-            time: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
+            create_time: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
             action: v1::AuditAction::EndpointUpdated.into(),
             actor: "key_1".to_owned(),
             actor_name: "a \"b\", c".to_owned(),

@@ -90,7 +90,7 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
         assert_eq!((entry.actor.as_str(), entry.address.as_str()), (key_id.as_str(), "127.0.0.1"));
         assert_eq!(entry.actor_name, "ROLE_ADMIN of acme");
         assert_eq!(entry.endpoint_id, endpoint.id, "{:?}", entry.action());
-        assert!(entry.time.is_some() && !entry.id.is_empty());
+        assert!(entry.create_time.is_some() && !entry.id.is_empty());
     }
     assert_eq!((&retried.delivery_id, &retried.event_id), (&delivery.id, &event_id));
     assert_eq!((&tested.delivery_id, &tested.event_id), (&test.id, &test.event_id));

@@ -34,7 +34,7 @@ async fn a_key_is_shown_once_used_and_revoked() {
     let admin = Caller::with(&server, &made.token);
     let told = admin.who_am_i().await.expect("it is valid");
     assert_eq!((told.actor.as_str(), told.organization_id.as_str()), (key.id.as_str(), "acme"));
-    assert_eq!((told.role(), told.is_session), (v1::Role::Admin, false));
+    assert_eq!((told.role(), told.session), (v1::Role::Admin, false));
 
     let everywhere = v1::CreateKeyRequest {
         organization_id: "*".to_owned(),

@@ -61,7 +61,9 @@ async fn an_erased_organization_has_no_access_and_the_trail_names_the_operator(b
     assert_eq!(by_operator.len(), 4, "{by_operator:?}");
     assert_eq!(done(AuditAction::OrganizationErased), 1);
     assert_eq!((done(AuditAction::KeyRevoked), done(AuditAction::SessionEnded)), (1, 2));
-    assert!(by_operator.iter().all(|entry| entry.actor_name == "olga" && entry.time.is_some()));
+    assert!(
+        by_operator.iter().all(|entry| entry.actor_name == "olga" && entry.create_time.is_some())
+    );
     // A key that a caller of every organization creates afterwards is not one of those.
     let again = first.create_key("acme", v1::Role::Admin).await;
     let entries = trail(&Caller::with(&server, &again.token), "acme").await;

@@ -31,7 +31,7 @@ async fn a_session_may_do_what_its_key_may_in_one_organization_until_it_ends() {
     let session = Caller::with(&server, &opened.token);
     let told = session.who_am_i().await.expect("it is valid");
     assert_eq!((told.role(), told.organization_id.as_str()), (v1::Role::Admin, "acme"));
-    assert!(told.is_session && told.expire_time.is_some());
+    assert!(told.session && told.expire_time.is_some());
     let refused = session.access().create_session(request("acme")).await.expect_err("one");
     assert_refused(&refused, Code::FailedPrecondition, "ALREADY_A_SESSION");
 

@@ -56,7 +56,7 @@ async fn a_token_of_the_issuer_gives_name_organization_and_role() {
     let told = caller.who_am_i().await.expect("it is valid");
     assert_eq!(told.actor, "oidc:user-7");
     assert_eq!((told.display_name.as_str(), told.role()), ("ann@acme.example", v1::Role::Viewer));
-    assert_eq!((told.organization_id.as_str(), told.is_session), ("acme", false));
+    assert_eq!((told.organization_id.as_str(), told.session), ("acme", false));
     assert!(told.expire_time.is_some());
 
     let viewer = client(&server, "acme", &token);
@@ -124,7 +124,7 @@ async fn a_token_of_the_issuer_gives_name_organization_and_role() {
         .expect("a session")
         .into_inner();
     let told = Caller::with(&server, &opened.token).who_am_i().await.expect("it is valid");
-    assert_eq!((told.organization_id.as_str(), told.is_session), ("acme", true));
+    assert_eq!((told.organization_id.as_str(), told.session), ("acme", true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
