@@ -14,13 +14,16 @@ const PROFILE: &str = "dist";
 
 /// Measure throughput, CPU time and latency, on SQLite and on Postgres
 ///
-/// Builds the binaries as they are deployed (profile `dist`), starts `keeptrusts-webhooks serve` and an HTTPS receiver, and
-/// publishes over gRPC. Fails if an acknowledged event was not delivered exactly once. All
-/// options are those of the load generator in crates/load: see `cargo xtask bench -- --help`.
+/// Builds the binaries as they are deployed (profile `dist`), starts `keeptrusts-webhooks serve` and an
+/// HTTPS receiver, and publishes over gRPC. Before each run it measures what the machine can do at all,
+/// bare requests and bare appends, and reports the figures as shares of that too: compare those between
+/// runs, because the machine's own speed varies from hour to hour. Keeps all figures in target/bench.
+/// Fails if an acknowledged event was not delivered exactly once. All options are those of the load
+/// generator in crates/load: see `cargo xtask bench -- --help`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask bench                                      256 publishers, as fast as it goes
-  cargo xtask bench --database sqlite --json bench.json  one database, figures in a file too
+  cargo xtask bench --database sqlite --repeat 3         one database, three runs
   cargo xtask bench --endpoints 10 --seconds 5           every event to ten endpoints
   cargo xtask bench --rate 200 --idle-seconds 20         a gentle load, and none at all
   cargo xtask bench --traces 0.01                        without traces, and with one in a hundred")]
@@ -40,8 +43,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
     println!("==> build: {}", shell::words(&build));
     shell::run(&mut build)?;
 
-    let mut load = Command::new(workspace::target()?.join(PROFILE).join("load"));
+    let target = workspace::target()?;
+    let mut load = Command::new(target.join(PROFILE).join("load"));
+    load.arg("--keep").arg(target.join("bench"));
+    if let Some(commit) = commit() {
+        load.args(["--label", &commit]);
+    }
     load.args(&arguments.options).envs(tools::environment());
     println!("==> load: {}", shell::words(&load));
     shell::run(&mut load)
+}
+
+/// The commit that is measured, and whether it was changed since. None without a repository.
+fn commit() -> Option<String> {
+    let described = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok()?;
+    let text = String::from_utf8(described.stdout).ok()?;
+    described.status.success().then(|| text.trim().to_owned())
 }

@@ -11,6 +11,7 @@
 mod arrivals;
 mod disk;
 mod error;
+mod machine;
 mod options;
 mod platform;
 mod process_usage;
@@ -19,6 +20,7 @@ mod receiver;
 mod report;
 mod run;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -45,19 +47,36 @@ async fn main() -> ExitCode {
 /// One run for each database, and the report.
 async fn measure(options: &Options) -> Result<Vec<Measurement>, LoadError> {
     disk::use_for_temporary_files(&options.directory)?;
-    println!("{}", report::conditions(options));
+    let conditions = report::conditions(options);
+    println!("{conditions}");
     let mut measured = Vec::new();
     for case in options.cases() {
         println!("  {case} …");
         measured.push(run::run(options, case).await?);
     }
-    println!("\n{}{}", report::table(&measured), report::cost_of_traces(&measured));
+    let tables = format!("{}{}", report::table(&measured), report::cost_of_traces(&measured));
+    println!("\n{tables}");
     for (case, problem) in report::problems(&measured) {
         eprintln!("error: {case}: {problem}");
     }
-    if let Some(path) = &options.json {
-        std::fs::write(path, format!("{:#}\n", report::json(options, &measured)))
-            .map_err(|error| format!("could not write {}: {error}", path.display()))?;
+    if let Some(folder) = &options.keep {
+        let markdown = format!("{conditions}\n\n{tables}");
+        keep(folder, &markdown, &report::json(options, &measured))?;
     }
     Ok(measured)
+}
+
+/// Writes the figures to two new files, named after the time.
+fn keep(folder: &Path, markdown: &str, json: &serde_json::Value) -> Result<(), LoadError> {
+    let name = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let write = |path: PathBuf, content: &str| {
+        std::fs::write(&path, content)
+            .map_err(|error| format!("could not write {}: {error}", path.display()))?;
+        println!("kept in {}", path.display());
+        Ok::<_, LoadError>(())
+    };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+    write(folder.join(format!("{name}.md")), markdown)?;
+    write(folder.join(format!("{name}.json")), &format!("{json:#}\n"))
 }

@@ -66,9 +66,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FOLDER", default_value = "/var/tmp")]
     pub(crate) directory: PathBuf,
 
-    /// Write the figures to this file as well
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    /// Write the figures to files in this folder as well, as JSON and as Markdown, named after the time
+    #[arg(long, value_name = "FOLDER", overrides_with = "keep")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// What is measured, for the report: a commit, for example
+    #[arg(long, value_name = "TEXT", default_value = "", overrides_with = "label")]
+    pub(crate) label: String,
 }
 
 /// A database that the platform can be on.

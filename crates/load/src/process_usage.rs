@@ -9,6 +9,19 @@ pub(crate) fn cpu_time(process: i32) -> io::Result<Duration> {
     Ok(Stat::read(process)?.own)
 }
 
+/// Of the calling thread.
+pub(crate) fn cpu_time_of_thread() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::from_secs(seconds) + Duration::from_nanos(time.tv_nsec.try_into().unwrap_or_default())
+}
+
+/// Of all processes, and the time that no core had work, each summed over the cores.
+pub(crate) fn machine_time() -> io::Result<MachineTime> {
+    let text = fs::read_to_string("/proc/stat")?;
+    MachineTime::parse(&text).ok_or_else(|| io::Error::other("/proc/stat is not as proc(5) says"))
+}
+
 /// Of a process, its current children, and those that it has waited for. For Postgres's postmaster
 /// that is the whole cluster.
 pub(crate) fn cpu_time_with_children(parent: i32) -> io::Result<Duration> {
@@ -44,6 +57,28 @@ pub(crate) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
+/// Since the machine started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MachineTime {
+    idle: u64,
+    total: u64,
+}
+
+impl MachineTime {
+    fn parse(text: &str) -> Option<MachineTime> {
+        let fields = text.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace();
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is in user and nice already.
+        let ticks: Vec<u64> = fields.take(8).map_while(|ticks| ticks.parse().ok()).collect();
+        Some(MachineTime { idle: ticks.get(3)? + ticks.get(4)?, total: ticks.iter().sum() })
+    }
+
+    /// The share of the time since then that no core had work.
+    pub(crate) fn idle_share_since(self, earlier: MachineTime) -> f64 {
+        let total = self.total.saturating_sub(earlier.total).max(1);
+        self.idle.saturating_sub(earlier.idle) as f64 / total as f64
+    }
+}
+
 struct Stat {
     parent: i32,
     own: Duration,
@@ -77,6 +112,13 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_for_a_disk_is_idle_and_guests_are_counted_once() {
+        let earlier = MachineTime::parse("cpu  10 0 10 60 20 0 0 0 5 5\ncpu0 1 1").expect("good");
+        let later = MachineTime::parse("cpu  40 0 30 80 50 0 0 0 35 5\n").expect("good");
+        assert_eq!(later.idle_share_since(earlier), 0.5);
+    }
 
     #[test]
     fn a_line_of_proc_stat_is_read_whatever_the_programs_name_is() {

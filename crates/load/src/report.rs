@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::machine::Pace;
 use crate::options::{BenchmarkCase, Database, Options};
 use crate::process_usage;
 use crate::run::Measurement;
@@ -23,8 +24,12 @@ pub(crate) fn conditions(options: &Options) -> String {
         Some(streams) => format!("{streams} streams"),
         None => format!("{} publishers", options.publishers),
     };
+    let label = match options.label.as_str() {
+        "" => String::new(),
+        label => format!("{label}\n"),
+    };
     format!(
-        "{publishers}, {rate}, for {} s; data of {} bytes; endpoints: {}\n\
+        "{label}{publishers}, {rate}, for {} s; data of {} bytes; endpoints: {}\n\
          on {} cores, load average {:.1}: other work on this machine lowers the figures",
         options.publish_time().as_secs(),
         options.data().len(),
@@ -34,31 +39,46 @@ pub(crate) fn conditions(options: &Options) -> String {
     )
 }
 
-/// A column for each run.
+/// In Markdown, with a column for each run. What the machine could do comes first; what the platform did
+/// is told as a share of that as well.
 pub(crate) fn table(measured: &[Measurement]) -> String {
     let mut lines = String::new();
     let mut line = |name: &str, value: &dyn Fn(&Measurement) -> String| {
-        _ = write!(lines, "{name:<44}");
+        _ = write!(lines, "| {name:<52} |");
         for measured in measured {
-            _ = write!(lines, "{:>18}", value(measured));
+            _ = write!(lines, " {:>16} |", value(measured));
         }
         lines.push('\n');
     };
     line("", &|m| m.case.to_string());
+    line(&"-".repeat(52), &|_| "---------------:".to_owned());
+    line("bare signed POSTs/s, one connection", &|m| whole(m.machine.posts.per_second));
+    line("  CPU s per 1,000, the sender's", &|m| {
+        format!("{:.3}", m.machine.posts.cpu_seconds_per_thousand)
+    });
+    line("  one alone, median, ms", &|m| format!("{:.2}", in_ms(m.machine.posts.latency)));
+    line("bare appends/s, in batches with a flush each", &|m| whole(m.machine.appends.per_second));
+    line("  CPU s per 1,000", &|m| format!("{:.3}", m.machine.appends.cpu_seconds_per_thousand));
+    line("  one alone, median, ms", &|m| format!("{:.2}", in_ms(m.machine.appends.latency)));
     line("events acknowledged", &|m| m.events.to_string());
     line("deliveries", &|m| m.deliveries.to_string());
-    line("events accepted/s", &|m| format!("{:.0}", m.events_per_second()));
-    line("deliveries/s", &|m| format!("{:.0}", m.deliveries_per_second()));
+    line("events accepted/s", &|m| whole(m.events_per_second()));
+    line("deliveries/s", &|m| whole(m.deliveries_per_second()));
+    line("  share of bare POSTs/s, %", &|m| whole(m.share_of_posts() * 100.0));
     line("CPU s per 1,000 deliveries, server", &|m| format!("{:.3}", m.per_thousand(m.cpu.server)));
     line("CPU s per 1,000 deliveries, with database", &|m| {
         format!("{:.3}", m.per_thousand(m.cpu.server + m.cpu.database))
     });
+    line("  times a bare POST and append", &|m| format!("{:.1}", m.times_bare_cpu()));
     line("  publishers and receiver, beside that", &|m| {
         format!("{:.3}", m.per_thousand(m.load_cpu))
     });
+    line("CPU of the machine that nobody used, %", &|m| whole(m.unused_cpu * 100.0));
     line("publish to receiver, p50, ms", &|m| format!("{:.1}", m.latency_ms(0.5)));
+    line("  times a bare append and POST", &|m| format!("{:.1}", m.times_bare_latency(0.5)));
     line("publish to receiver, p99, ms", &|m| format!("{:.1}", m.latency_ms(0.99)));
-    line("peak memory of the server, MiB", &|m| format!("{:.0}", m.peak_memory_mib()));
+    line("  times a bare append and POST", &|m| format!("{:.1}", m.times_bare_latency(0.99)));
+    line("peak memory of the server, MiB", &|m| whole(m.peak_memory_mib()));
     if measured.iter().any(|measured| measured.spans.is_some()) {
         line("spans collected", &|m| m.spans.map_or("-".to_owned(), |spans| spans.to_string()));
     }
@@ -71,7 +91,7 @@ pub(crate) fn table(measured: &[Measurement]) -> String {
         });
     }
     line("delivered exactly once", &|m| {
-        if m.problems.is_empty() { "all".to_owned() } else { "see below".to_owned() }
+        if m.problems.is_empty() { "all".to_owned() } else { "no".to_owned() }
     });
     lines
 }
@@ -96,7 +116,7 @@ pub(crate) fn cost_of_traces(measured: &[Measurement]) -> String {
         {
             _ = writeln!(
                 lines,
-                "traces on {database}: {rate:+.1} % deliveries/s, {cpu:+.1} % CPU for each"
+                "\ntraces on {database}: {rate:+.1} % deliveries/s, {cpu:+.1} % CPU for each"
             );
         }
     }
@@ -121,6 +141,7 @@ pub(crate) fn problems(measured: &[Measurement]) -> Vec<(BenchmarkCase, String)>
 pub(crate) fn json(options: &Options, measured: &[Measurement]) -> Value {
     let runs: Vec<Value> = measured.iter().map(run_json).collect();
     json!({
+        "label": options.label,
         "publishers": options.publishers,
         "seconds": options.publish_time().as_secs(),
         "rate": options.rate,
@@ -134,6 +155,13 @@ pub(crate) fn json(options: &Options, measured: &[Measurement]) -> Value {
 fn run_json(measured: &Measurement) -> Value {
     json!({
         "database": measured.case.to_string(),
+        "bare_posts": pace_json(&measured.machine.posts),
+        "bare_appends": pace_json(&measured.machine.appends),
+        "share_of_bare_posts": measured.share_of_posts(),
+        "times_bare_cpu": measured.times_bare_cpu(),
+        "times_bare_latency_p50": measured.times_bare_latency(0.5),
+        "times_bare_latency_p99": measured.times_bare_latency(0.99),
+        "unused_cpu_share": measured.unused_cpu,
         "events": measured.events,
         "deliveries": measured.deliveries,
         "events_per_second": measured.events_per_second(),
@@ -148,6 +176,22 @@ fn run_json(measured: &Measurement) -> Value {
         "idle_database_share": measured.idle_share().map(|(_, database)| database),
         "complaints": measured.problems,
     })
+}
+
+fn pace_json(pace: &Pace) -> Value {
+    json!({
+        "per_second": pace.per_second,
+        "cpu_seconds_per_1000": pace.cpu_seconds_per_thousand,
+        "latency_p50_ms": in_ms(pace.latency),
+    })
+}
+
+fn whole(figure: f64) -> String {
+    format!("{figure:.0}")
+}
+
+fn in_ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
 }
 
 fn cores() -> usize {
@@ -180,7 +224,21 @@ impl Measurement {
     fn latency_ms(&self, share: f64) -> f64 {
         let rank = (self.latencies.len() as f64 * share).ceil() as usize;
         let latency = self.latencies.get(rank.saturating_sub(1));
-        latency.copied().unwrap_or_default().as_secs_f64() * 1_000.0
+        in_ms(latency.copied().unwrap_or_default())
+    }
+
+    fn share_of_posts(&self) -> f64 {
+        self.deliveries_per_second() / self.machine.posts.per_second
+    }
+
+    /// The CPU time of a delivery, as a multiple of that of a bare request and append.
+    fn times_bare_cpu(&self) -> f64 {
+        let cpu = self.per_thousand(self.cpu.server + self.cpu.database);
+        cpu / self.machine.cpu_seconds_per_thousand()
+    }
+
+    fn times_bare_latency(&self, share: f64) -> f64 {
+        self.latency_ms(share) / in_ms(self.machine.latency())
     }
 
     fn peak_memory_mib(&self) -> f64 {

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::arrivals::Comparison;
 use crate::error::LoadError;
+use crate::machine::{self, MachineSpeed};
 use crate::options::{BenchmarkCase, Options};
 use crate::platform::{CpuTime, Platform};
 use crate::process_usage;
@@ -36,6 +37,10 @@ pub(crate) struct Measurement {
     pub(crate) latencies: Vec<Duration>,
     /// How many spans the collector got, if there was one.
     pub(crate) spans: Option<usize>,
+    /// What the machine could do, right before.
+    pub(crate) machine: MachineSpeed,
+    /// The share of the machine's CPU time that nobody used while events were published and delivered.
+    pub(crate) unused_cpu: f64,
     /// The CPU time of an idle server, and how long it was measured.
     pub(crate) idle: Option<(CpuTime, Duration)>,
     /// Lost, duplicate or wrongly recorded deliveries, and what the server logged as warnings and
@@ -44,6 +49,7 @@ pub(crate) struct Measurement {
 }
 
 pub(crate) async fn run(options: &Options, case: BenchmarkCase) -> Result<Measurement, LoadError> {
+    let machine = machine::measure(&options.data()).await?;
     let receiver = Receiver::start().await?;
     let collector = case.traces.map(|_| Collector::start());
     let platform = Platform::start(case, receiver.ca_file(), collector.as_ref()).await?;
@@ -52,10 +58,12 @@ pub(crate) async fn run(options: &Options, case: BenchmarkCase) -> Result<Measur
     let idle = measure_idle(&platform, options.idle_time()).await?;
 
     let cpu_before = platform.cpu_time()?;
+    let machine_before = process_usage::machine_time()?;
     let own_cpu_before = own_cpu_time()?;
     let published = publishers::publish(&platform, options).await?;
     let expected = published.acknowledged.len() * usize::from(options.endpoints);
     receiver.arrivals().wait_for(expected).await;
+    let unused_cpu = process_usage::machine_time()?.idle_share_since(machine_before);
     let load_cpu = own_cpu_time()?.saturating_sub(own_cpu_before);
     // The last outcomes may not be recorded yet, and a duplicate may still arrive.
     platform.wait_until_quiet().await?;
@@ -79,6 +87,8 @@ pub(crate) async fn run(options: &Options, case: BenchmarkCase) -> Result<Measur
         load_cpu,
         peak_memory,
         latencies: comparison.latencies,
+        machine,
+        unused_cpu,
         idle,
         problems,
     })
