@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::access::Role;
 use keeptrusts_webhooks_domain::fact::Fact;
-use keeptrusts_webhooks_domain::ids::{OperationId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::OrganizationId;
 use keeptrusts_webhooks_domain::key::{KeyFact, NewKey};
 use keeptrusts_webhooks_domain::log::{Shard, Stream};
 use keeptrusts_webhooks_store::testing::memory::MemoryStore;
@@ -48,19 +48,14 @@ impl Stage {
     }
 
     async fn append(&self, id: KeyId, fact: KeyFact) {
-        let operation = Operation {
-            id: OperationId::new(Ulid(self.log.watch(Shard::OF_KEYS).borrow().0 as u128)),
-            organization_id: "acme".parse::<OrganizationId>().expect("an id"),
-            records: vec![NewRecord {
-                stream: Stream::Key(id),
-                expected: ExpectedVersion::Any,
-                fact: Fact::Key(fact),
-            }],
-            metadata: Metadata::default(),
-            bodies: Vec::new(),
-            fence: None,
-            checkpoint: None,
+        let record = NewRecord {
+            stream: Stream::Key(id),
+            expected: ExpectedVersion::Any,
+            fact: Fact::Key(fact),
         };
+        let owner = "acme".parse::<OrganizationId>().expect("an id");
+        let now = Timestamp::UNIX_EPOCH;
+        let operation = Operation::recording(&owner, vec![record], Metadata::default(), now);
         self.log.append(Shard::OF_KEYS, operation).await.expect("appends");
     }
 

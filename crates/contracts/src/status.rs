@@ -60,10 +60,11 @@ pub fn already_exists(
     id: impl ToString,
     taken: TakenId,
 ) -> Status {
-    let (resource, reason) = match resource {
-        ResourceWithCallersId::Endpoint => (Resource::Endpoint, Reason::EndpointExists),
-        ResourceWithCallersId::Channel => (Resource::Channel, Reason::ChannelExists),
+    let reason = match resource {
+        ResourceWithCallersId::Endpoint => Reason::EndpointExists,
+        ResourceWithCallersId::Channel => Reason::ChannelExists,
     };
+    let resource = Resource::from(resource);
     let (name, id) = (resource.name(), id.to_string());
     let message = match taken {
         TakenId::ByResource => format!(
@@ -135,13 +136,8 @@ pub fn failed_precondition_credential(field: &str, description: impl Into<String
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
-/// ABORTED: the endpoint has changed since the caller read it (AIP-154).
-pub fn aborted_stale_etag() -> Status {
-    aborted_stale_etag_of(Resource::Endpoint)
-}
-
 /// ABORTED: the resource has changed since the caller read it (AIP-154).
-pub fn aborted_stale_etag_of(resource: Resource) -> Status {
+pub fn aborted_stale_etag(resource: Resource) -> Status {
     let message = format!(
         "the etag is not the current one: get the {} again, decide anew, and send its new etag",
         resource.name()
@@ -300,7 +296,7 @@ mod tests {
             (disabled, Code::FailedPrecondition, "ENDPOINT_DISABLED"),
             (credential, Code::FailedPrecondition, "CREDENTIAL_REQUIRED"),
             (too_large, Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
-            (aborted_stale_etag(), Code::Aborted, "STALE_ETAG"),
+            (aborted_stale_etag(Resource::Endpoint), Code::Aborted, "STALE_ETAG"),
             (already_exists_idempotency_key(), Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"),
             (deadline_exceeded(), Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             (internal(), Code::Internal, "INTERNAL"),

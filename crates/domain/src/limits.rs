@@ -86,4 +86,4 @@ pub const MAX_REPLAY_COUNT: u64 = 100_000;
 /// The missed events, attempts or events that are read for that count, whether they match or not.
 pub const MAX_REPLAY_ROWS_COUNTED: usize = 500_000;
 /// The replays of an organization that may be running at the same time.
-pub const MAX_RUNNING_REPLAYS: usize = 10;
+pub const MAX_RUNNING_REPLAYS: u64 = 10;

@@ -20,7 +20,8 @@ use keeptrusts_webhooks_domain::log::{Position, Shard, Stream};
 use keeptrusts_webhooks_domain::request::{IdentifiedRequest, RequestUse};
 use keeptrusts_webhooks_store::backoff::Backoff;
 use keeptrusts_webhooks_store::{
-    AppendError, AppendOutcome, Clock, Log, NewBody, NewRecord, Operation, Refusal, random,
+    AppendError, AppendOutcome, Clock, CountLimit, Log, NewBody, NewRecord, Operation, Refusal,
+    random,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
@@ -43,14 +44,19 @@ pub struct LogWriter<'a> {
     clock: &'a Clock,
     shard: Shard,
     organization: &'a OrganizationId,
+    limits: Vec<CountLimit>,
+    validate_only: bool,
 }
 
 /// Why one attempt to write has failed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// Somebody else has changed the entity, or created it, since it was read. Reading and deciding
-    /// again helps.
+    /// Somebody else has changed the entity since it was read. Reading and deciding again helps.
     Conflict,
+    /// Something has the id that a caller has made, in this organization or in another one.
+    Taken,
+    /// There are as many already as [`LogWriter::within`] allows.
+    LimitReached(CountLimit),
     /// The request was recorded before: in the meantime, if [`LogWriter::once`] has looked it up.
     Repeated(Stream),
     /// Another attempt would fail as well: the call ends with this status.
@@ -60,7 +66,7 @@ pub enum WriteError {
 impl<'a> LogWriter<'a> {
     /// Writes to the organization's own shard.
     pub fn new(log: &'a Log, clock: &'a Clock, organization: &'a OrganizationId) -> LogWriter<'a> {
-        LogWriter { log, clock, shard: log.shard_of(organization), organization }
+        LogWriter::on(log.shard_of(organization), log, clock, organization)
     }
 
     /// Writes to the shard that holds the keys of all organizations.
@@ -69,7 +75,26 @@ impl<'a> LogWriter<'a> {
         clock: &'a Clock,
         organization: &'a OrganizationId,
     ) -> LogWriter<'a> {
-        LogWriter { log, clock, shard: Shard::OF_KEYS, organization }
+        LogWriter::on(Shard::OF_KEYS, log, clock, organization)
+    }
+
+    fn on(
+        shard: Shard,
+        log: &'a Log,
+        clock: &'a Clock,
+        organization: &'a OrganizationId,
+    ) -> LogWriter<'a> {
+        LogWriter { log, clock, shard, organization, limits: Vec::new(), validate_only: false }
+    }
+
+    /// Appends only where these limits leave room for one more, decided together with the append.
+    pub fn within(self, limits: impl Into<Vec<CountLimit>>) -> LogWriter<'a> {
+        LogWriter { limits: limits.into(), ..self }
+    }
+
+    /// With true, has appends decided and appends nothing: what the log would refuse is refused.
+    pub fn validating(self, validate_only: bool) -> LogWriter<'a> {
+        LogWriter { validate_only, ..self }
     }
 
     /// Changes an entity and returns it as it is after the change.
@@ -131,10 +156,11 @@ impl<'a> LogWriter<'a> {
     /// answers it from what the first one's record is about. Returns the answer, and whether it is a
     /// repetition. ALREADY_EXISTS: the id was used for another request.
     ///
-    /// Everything that what the first request has changed could refuse belongs into `act`: a limit that
-    /// it has reached, a state that it has left. Of equal requests at the same moment, `act` may run for
-    /// several, but the log takes the record of one, and the others are repetitions. So `act` has no
-    /// effect but its one record, whose metadata has the identity.
+    /// Everything that is costly, or that what has happened since the first request could refuse,
+    /// belongs into `act`: a limit that is reached, a state that was left, something that is gone. Of
+    /// equal requests at the same moment, `act` may run for several, but the log takes the record of
+    /// one, and the others are repetitions, also if what that one has changed has refused them. So
+    /// `act` has no effect but its one record, whose metadata has the identity.
     pub async fn once<T, R>(
         &self,
         identity: Option<&IdentifiedRequest>,
@@ -144,16 +170,31 @@ impl<'a> LogWriter<'a> {
     where
         R: Future<Output = Result<T, Status>>,
     {
-        if let Some(identity) = identity
-            && let Some(stream) = self.recorded(identity).await?
-        {
-            return Ok((repeat(stream).await?, true));
-        }
-        match act.await {
-            Ok(done) => Ok((done, false)),
+        let acted = async {
+            self.refuse_repeated(identity).await?;
+            act.await
+        };
+        let refused = match acted.await {
+            Ok(done) => return Ok((done, false)),
+            Err(WriteError::Repeated(stream)) => return Ok((repeat(stream).await?, true)),
+            Err(error) => Status::from(error),
+        };
+        // The same request may have been recorded while `act` ran, and be what has refused this one.
+        match self.refuse_repeated(identity).await {
             Err(WriteError::Repeated(stream)) => Ok((repeat(stream).await?, true)),
-            Err(error) => Err(error.into()),
+            _ => Err(refused),
         }
+    }
+
+    /// [`WriteError::Repeated`]: the same request is recorded. ALREADY_EXISTS: another one with its id
+    /// is. [`once`](Self::once) begins with this; who has waited meanwhile asks again before the costly
+    /// part.
+    pub async fn refuse_repeated(
+        &self,
+        identity: Option<&IdentifiedRequest>,
+    ) -> Result<(), WriteError> {
+        let Some(identity) = identity else { return Ok(()) };
+        self.recorded(identity).await?.map_or(Ok(()), |stream| Err(WriteError::Repeated(stream)))
     }
 
     /// What the record of the same request is about, if there is one.
@@ -190,13 +231,18 @@ impl<'a> LogWriter<'a> {
     }
 
     fn operation(&self, records: Vec<NewRecord>, metadata: Metadata) -> Operation {
-        Operation::recording(self.organization, records, metadata, (self.clock)())
+        Operation {
+            limits: self.limits.clone(),
+            validate_only: self.validate_only,
+            ..Operation::recording(self.organization, records, metadata, (self.clock)())
+        }
     }
 
     /// Returns the position of the first record.
     async fn commit(&self, operation: Operation) -> Result<(Position, Timestamp), WriteError> {
         match append_operation(self.log, self.shard, operation).await? {
-            AppendOutcome::Appended { first, recorded_at, .. } => Ok((first, recorded_at)),
+            AppendOutcome::Appended { first, recorded_at, .. }
+            | AppendOutcome::Valid { first, recorded_at } => Ok((first, recorded_at)),
             AppendOutcome::Repeated { stream } => Err(WriteError::Repeated(stream)),
             AppendOutcome::Duplicate { .. } => {
                 tracing::error!("only an event can be a duplicate");
@@ -212,12 +258,16 @@ impl From<Status> for WriteError {
     }
 }
 
-/// The status of a write that no loop repeats, of a request that has no id.
+/// The status of a write that no loop repeats, of a request that has no id, and whose limits and ids
+/// were judged before.
 impl From<WriteError> for Status {
     fn from(error: WriteError) -> Status {
         match error {
             WriteError::Failed(status) => status,
-            WriteError::Conflict | WriteError::Repeated(_) => {
+            WriteError::Conflict
+            | WriteError::Taken
+            | WriteError::LimitReached(_)
+            | WriteError::Repeated(_) => {
                 tracing::error!(?error, "an append failed");
                 status::internal()
             }
@@ -228,9 +278,9 @@ impl From<WriteError> for Status {
 impl From<AppendError> for WriteError {
     fn from(error: AppendError) -> WriteError {
         match error {
-            AppendError::Refused(Refusal::StaleVersion { .. } | Refusal::StreamExists(_)) => {
-                WriteError::Conflict
-            }
+            AppendError::Refused(Refusal::StaleVersion { .. }) => WriteError::Conflict,
+            AppendError::Refused(Refusal::StreamExists(_)) => WriteError::Taken,
+            AppendError::Refused(Refusal::LimitReached(limit)) => WriteError::LimitReached(limit),
             AppendError::Refused(Refusal::RequestIdReused) => {
                 WriteError::Failed(status::already_exists_request_id())
             }

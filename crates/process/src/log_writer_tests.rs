@@ -249,6 +249,52 @@ async fn of_equal_requests_at_the_same_moment_one_is_done() {
 }
 
 #[tokio::test]
+async fn what_the_same_request_has_done_meanwhile_refuses_no_repetition() {
+    let fixture = Fixture::new().await;
+    let writer = fixture.writer();
+    let (request, other) = (identified("r", 1), identified("r", 2));
+    let act = async {
+        fixture.revoke_once(&writer, &request).await.expect("the first of them");
+        Err::<(), _>(WriteError::Failed(Status::resource_exhausted("there is no room any more")))
+    };
+    let repeat = async |stream| {
+        assert_eq!(stream, Stream::Key(ID));
+        Ok(())
+    };
+    let answer = writer.once(Some(&request), act, repeat).await;
+    assert!(answer.expect("it is answered").1, "it is a repetition");
+    // Of another request, the refusal counts.
+    let fixture = Fixture::new().await;
+    let writer = fixture.writer();
+    let act = async {
+        fixture.revoke_once(&writer, &request).await.expect("the first of them");
+        Err::<(), _>(WriteError::Failed(Status::resource_exhausted("there is no room any more")))
+    };
+    let refused = writer.once(Some(&other), act, repeat).await.expect_err("it is another one");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn what_is_only_checked_is_decided_and_not_appended() {
+    let fixture = Fixture::new().await;
+    let writer = fixture.writer().validating(true);
+    let revoke = async || {
+        let key = fixture.key().await;
+        let fact = key.revoke();
+        writer.record(key, fact, metadata()).await
+    };
+    for _ in 0..2 {
+        let revoked = revoke().await.expect("it could be revoked");
+        assert!(revoked.revoke_time.is_some(), "as it would be");
+    }
+    assert_eq!(fixture.decisions_and_records().await, (0, 1));
+    let stale = fixture.key().await;
+    fixture.change_concurrently().await;
+    let refused = writer.record(stale, Some(KeyFact::Revoked), metadata()).await;
+    assert!(matches!(refused, Err(WriteError::Conflict)), "{refused:?}");
+}
+
+#[tokio::test]
 async fn an_id_is_for_one_request_of_the_organization_on_however_many_shards() {
     let fixture = Fixture::new().await;
     let request = identified("r", 1);

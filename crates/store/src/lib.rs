@@ -42,6 +42,7 @@ pub use error::StoreError;
 pub use error_chain::ErrorChain;
 pub use ids::new_ulid;
 pub use keeptrusts_webhooks_fair_queue::Permit;
+pub use log::count_limit::{CountLimit, Counted};
 pub use log::damage::LogDamage;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{

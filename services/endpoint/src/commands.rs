@@ -6,7 +6,8 @@ use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRe
 use keeptrusts_webhooks_domain::fact::EndpointFact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
-use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError, retry_on_conflict};
+use keeptrusts_webhooks_process::declarative_resource::DeclarativeResource;
+use keeptrusts_webhooks_process::log_writer::WriteError;
 use tonic::Status;
 
 use crate::api::EndpointApi;
@@ -24,27 +25,6 @@ impl EndpointApi {
         let changed = self.execute_if_exists(organization, id, command, etag, metadata).await?;
         changed.ok_or_else(|| status::not_found(Resource::Endpoint, id).into())
     }
-
-    /// The same; None: there is no such endpoint, or it was deleted.
-    pub(crate) async fn execute_if_exists(
-        &self,
-        organization: &OrganizationId,
-        id: EndpointId,
-        command: EndpointCommand,
-        etag: Option<&str>,
-        metadata: Metadata,
-    ) -> Result<Option<Endpoint>, WriteError> {
-        let attempt = || async {
-            let Some(endpoint) = self.existing(organization, id).await? else { return Ok(None) };
-            let fact = decide(&endpoint, command.clone(), etag)?;
-            self.writer(organization).record(endpoint, fact, metadata.clone()).await.map(Some)
-        };
-        retry_on_conflict(attempt).await
-    }
-
-    pub(crate) fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
-        LogWriter::new(&self.log, &self.clock, organization)
-    }
 }
 
 /// The fact that follows from a command, or the status of its refusal.
@@ -55,7 +35,7 @@ pub(crate) fn decide(
 ) -> Result<Option<EndpointFact>, Status> {
     endpoint.decide(command, etag).map_err(|refusal| match refusal {
         EndpointRefusal::Deleted => status::not_found(Resource::Endpoint, endpoint.id),
-        EndpointRefusal::StaleEtag => status::aborted_stale_etag(),
+        EndpointRefusal::StaleEtag => status::aborted_stale_etag(Resource::Endpoint),
         EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
         EndpointRefusal::CredentialRequired(why) => {
             let field = PayloadFields::IN_ENDPOINT.routing_key;

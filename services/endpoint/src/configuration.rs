@@ -1,69 +1,65 @@
-//! CreateEndpoint and UpdateEndpoint. With `allow_missing`, an update creates what is missing, so that
-//! declarative tools can repeat one call until it says that everything is as it should be.
-//!
-//! Decision: docs/decisions/ids-may-be-the-callers.md
+//! CreateEndpoint and UpdateEndpoint: what they check and seal before the log decides.
 
 use keeptrusts_webhooks_contracts::api::{CreateEndpoint, UpdateEndpoint};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status::{self, Resource, ResourceWithCallersId, TakenId};
+use keeptrusts_webhooks_contracts::status::{self, Reason, ResourceWithCallersId};
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadFields;
-use keeptrusts_webhooks_domain::secret::Secret;
-use keeptrusts_webhooks_process::log_writer::{WriteError, retry_on_conflict};
-use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord};
+use keeptrusts_webhooks_process::database_errors;
+use keeptrusts_webhooks_process::declarative_resource::{DeclarativeResource, Target};
+use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
+use keeptrusts_webhooks_process::sealing::Sealing;
+use keeptrusts_webhooks_store::{CountLimit, Counted, ExpectedVersion, NewRecord};
 use tonic::Status;
 
 use crate::api::EndpointApi;
 use crate::commands::decide;
-use crate::payloads;
-use crate::secrets::{self, Sealing};
+use crate::{payloads, secrets};
 
-impl EndpointApi {
-    /// Creates an endpoint, or only checks whether it could be created. Returns it with its secret.
-    pub(crate) async fn create(
-        &self,
-        id: EndpointId,
-        request: CreateEndpoint,
-        metadata: Metadata,
-    ) -> Result<(Endpoint, Secret), WriteError> {
-        let organization = request.organization_id.clone();
-        if request.endpoint_id.is_some() {
-            self.refuse_taken(&organization, id).await?;
-        }
-        match self.try_create(id, request, metadata).await {
-            Err(WriteError::Conflict) => {
-                self.refuse_taken(&organization, id).await?;
-                Err(already_exists(id, TakenId::Otherwise).into())
-            }
-            created => created,
-        }
+impl DeclarativeResource for EndpointApi {
+    type Id = EndpointId;
+    type Entity = Endpoint;
+    type Command = EndpointCommand;
+    type Creation = CreateEndpoint;
+    type Update = UpdateEndpoint;
+
+    const RESOURCE: ResourceWithCallersId = ResourceWithCallersId::Endpoint;
+
+    fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
+        LogWriter::new(&self.log, &self.clock, organization)
     }
 
-    /// Before anything is written, and for the words: what counts is decided when the record is appended.
-    async fn refuse_taken(
+    async fn find(
         &self,
         organization: &OrganizationId,
         id: EndpointId,
-    ) -> Result<(), Status> {
-        match self.find(organization, id).await? {
-            None => Ok(()),
-            Some(endpoint) if endpoint.delete_time.is_some() => {
-                Err(already_exists(id, TakenId::ByDeletedResource))
-            }
-            Some(_) => Err(already_exists(id, TakenId::ByResource)),
-        }
+    ) -> Result<Option<Endpoint>, Status> {
+        let shard = self.log.shard_of(organization);
+        let endpoint = self.log.store().endpoint(shard, organization, id).await;
+        endpoint.map_err(database_errors::query_failed)
     }
 
-    /// Conflict: something has the id.
+    fn is_deleted(endpoint: &Endpoint) -> bool {
+        endpoint.delete_time.is_some()
+    }
+
+    fn decide(
+        endpoint: &Endpoint,
+        command: EndpointCommand,
+        etag: Option<&str>,
+    ) -> Result<Option<EndpointFact>, Status> {
+        decide(endpoint, command, etag)
+    }
+
     async fn try_create(
         &self,
         id: EndpointId,
         request: CreateEndpoint,
         metadata: Metadata,
-    ) -> Result<(Endpoint, Secret), WriteError> {
+    ) -> Result<Endpoint, WriteError> {
         let CreateEndpoint { organization_id, endpoint_id: _, config, secret, validate_only } =
             request;
         payloads::check_template(
@@ -74,75 +70,46 @@ impl EndpointApi {
             &config.event_types,
         )
         .await?;
-        self.refuse_if_full(&organization_id).await?;
         let sealing = Sealing::unless(validate_only);
         let secret = secret.unwrap_or_else(secrets::generate);
-        let sealed = self.seal(sealing, &organization_id, id, &secret, None).await?;
+        let sealed = sealing.seal(&self.keyring, &organization_id, id, &secret, None).await?;
         let key = config.payload_format.routing_key();
         let key = self.seal_routing_key(sealing, &organization_id, id, key, None).await?;
         // Never None: the key of a format that has one was sealed above.
         let format = config.payload_format.clone().with_key(key).ok_or_else(status::internal)?;
         let config = config.with_payload_format(format);
-        let recorded_at = match validate_only {
-            true => (self.clock)(),
-            false => {
-                let (config, secret) = (config.clone(), sealed.clone());
-                let record = NewRecord {
-                    stream: Stream::Endpoint(id),
-                    expected: ExpectedVersion::New,
-                    fact: Fact::Endpoint(EndpointFact::Created { config, secret }),
-                };
-                self.writer(&organization_id).try_append(vec![record], metadata).await?
-            }
+        let fact = EndpointFact::Created { config: config.clone(), secret: sealed.clone() };
+        let record = NewRecord {
+            stream: Stream::Endpoint(id),
+            expected: ExpectedVersion::New,
+            fact: Fact::Endpoint(fact),
         };
-        Ok((Endpoint::created(id, organization_id, config, sealed, recorded_at), secret))
+        let limit = CountLimit { counted: Counted::Endpoints, max: self.max_endpoints.into() };
+        let writer = self.writer(&organization_id).within([limit]).validating(validate_only);
+        let recorded_at = writer.try_append(vec![record], metadata).await?;
+        Ok(Endpoint::created(id, organization_id, config, sealed, recorded_at))
     }
 
-    /// Updates an endpoint, or creates it if it is missing and that is allowed; or only checks whether
-    /// it could.
-    pub(crate) async fn update(
-        &self,
-        request: UpdateEndpoint,
-        metadata: Metadata,
-    ) -> Result<Endpoint, Status> {
-        let attempt = || self.try_update(&request, metadata.clone());
-        Ok(retry_on_conflict(attempt).await?)
+    fn limit_reached(limit: CountLimit) -> Status {
+        let message = format!(
+            "the organization has {} endpoints and may not have more: delete some, or ask an operator for a larger --max-endpoints-per-organization",
+            limit.max
+        );
+        status::resource_exhausted(Reason::TooManyEndpoints, message)
     }
 
-    async fn try_update(
-        &self,
-        request: &UpdateEndpoint,
-        metadata: Metadata,
-    ) -> Result<Endpoint, WriteError> {
-        let (organization, id) = (&request.organization_id, request.endpoint_id);
-        let found = self.find(organization, id).await?;
-        let Some(creation) = &request.creation else {
-            let existing = found.filter(|endpoint| endpoint.delete_time.is_none());
-            let existing = existing.ok_or_else(|| status::not_found(Resource::Endpoint, id))?;
-            return self.change(existing, request, metadata).await;
-        };
-        match found {
-            Some(deleted) if deleted.delete_time.is_some() => {
-                Err(already_exists(id, TakenId::ByDeletedResource).into())
-            }
-            Some(existing) => self.change(existing, request, metadata).await,
-            // The caller has read an endpoint, and it is not there.
-            None if request.etag.is_some() => Err(status::aborted_stale_etag().into()),
-            None => {
-                let creation = creation.clone().map_err(Status::from)?;
-                match self.try_create(id, creation, metadata).await {
-                    Err(WriteError::Conflict) if self.find(organization, id).await?.is_none() => {
-                        Err(already_exists(id, TakenId::Otherwise).into())
-                    }
-                    created => created.map(|(endpoint, _)| endpoint),
-                }
-            }
+    fn target(request: &UpdateEndpoint) -> Target<'_, EndpointApi> {
+        Target {
+            organization: &request.organization_id,
+            id: request.endpoint_id,
+            etag: request.etag.as_deref(),
+            creation: request.creation.as_ref(),
         }
     }
 
     async fn change(
         &self,
-        mut endpoint: Endpoint,
+        endpoint: Endpoint,
         request: &UpdateEndpoint,
         metadata: Metadata,
     ) -> Result<Endpoint, WriteError> {
@@ -151,7 +118,7 @@ impl EndpointApi {
         let secret = match &request.secret {
             Some(secret) => {
                 let current = Some(&endpoint.secret);
-                Some(self.seal(sealing, organization_id, *id, secret, current).await?)
+                Some(sealing.seal(&self.keyring, organization_id, *id, secret, current).await?)
             }
             None => None,
         };
@@ -161,14 +128,7 @@ impl EndpointApi {
         if let Some(fact) = &fact {
             payloads::check_update(&self.renderer, &endpoint, fact).await?;
         }
-        if !validate_only {
-            return self.writer(organization_id).record(endpoint, fact, metadata).await;
-        }
-        fact.iter().for_each(|fact| endpoint.apply(fact, (self.clock)()));
-        Ok(endpoint)
+        let writer = self.writer(organization_id).validating(*validate_only);
+        writer.record(endpoint, fact, metadata).await
     }
-}
-
-fn already_exists(id: EndpointId, taken: TakenId) -> Status {
-    status::already_exists(ResourceWithCallersId::Endpoint, id, taken)
 }

@@ -17,19 +17,17 @@ use keeptrusts_webhooks_contracts::api::{
     EventTypeCursor, ListChunk, ListEndpoints, ListEventTypes, PreviewPayload, RotateSecret,
     UpdateEndpoint,
 };
-use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::endpoint_service_server::EndpointService;
 use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_formats::sample_data;
-use keeptrusts_webhooks_process::log_writer::WriteError;
+use keeptrusts_webhooks_process::declarative_resource::DeclarativeResource;
+use keeptrusts_webhooks_process::sealing::Sealing;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::new_ulid;
 use keeptrusts_webhooks_store::queries::EndpointFilter;
 use tonic::{Request, Response, Status};
-
-use secrets::Sealing;
 
 pub use api::EndpointApi;
 
@@ -45,19 +43,20 @@ impl EndpointService for EndpointApi {
         let metadata = call.metadata(id);
         let organization_id = call.request.organization_id.clone();
         let (role, repeating) = (call.caller.role, metadata.clone());
+        let secret = call.request.secret.clone().unwrap_or_else(secrets::generate);
+        let request = CreateEndpoint { secret: Some(secret.clone()), ..call.request };
         let create = async {
-            let (endpoint, secret) = self.create(id, call.request, metadata).await?;
+            let endpoint = self.create(&organization_id, id, request, metadata).await?;
             // Nothing was attempted yet.
-            Ok((v1::Endpoint::of(&endpoint, None, None, endpoint.create_time), Some(secret)))
+            let mut message = v1::Endpoint::of(&endpoint, None, None, endpoint.create_time);
+            if !validate_only {
+                return Ok((message, Some(secret)));
+            }
+            message.id = endpoint_id.map(|id| id.to_string()).unwrap_or_default();
+            Ok((message, None))
         };
-        if validate_only {
-            let (endpoint, _) = create.await.map_err(|error: WriteError| Status::from(error))?;
-            let id = endpoint_id.map(|id| id.to_string()).unwrap_or_default();
-            let endpoint = Some(v1::Endpoint { id, ..endpoint });
-            let response = v1::CreateEndpointResponse { endpoint, ..Default::default() };
-            return Ok(Response::new(response));
-        }
-        let repeat = |stream| self.reveal_again(role, &organization_id, stream, repeating);
+        let repeat =
+            |stream| self.reveal_again(role, &organization_id, stream, validate_only, repeating);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, create, repeat).await?;
         let ((endpoint, secret), duplicate) = done;
@@ -109,7 +108,7 @@ impl EndpointService for EndpointApi {
     ) -> Result<Response<v1::UpdateEndpointResponse>, Status> {
         let call = AuthorizedRequest::<UpdateEndpoint>::of(request)?;
         let metadata = call.metadata(call.request.endpoint_id);
-        let endpoint = self.update(call.request, metadata).await?;
+        let endpoint = self.update(&call.request, metadata).await?;
         Ok(Response::new(v1::UpdateEndpointResponse {
             endpoint: Some(self.message_after_change(&endpoint).await),
         }))
@@ -151,10 +150,7 @@ impl EndpointService for EndpointApi {
         let metadata = call.metadata(call.request.endpoint_id);
         let DeleteEndpoint { organization_id, endpoint_id: id, etag, allow_missing } = call.request;
         let (command, etag) = (EndpointCommand::Delete, etag.as_deref());
-        let deleted = self.execute_if_exists(&organization_id, id, command, etag, metadata).await?;
-        if deleted.is_none() && !allow_missing {
-            return Err(status::not_found(Resource::Endpoint, id));
-        }
+        self.delete(&organization_id, id, command, etag, allow_missing, metadata).await?;
         Ok(Response::new(v1::DeleteEndpointResponse {}))
     }
 
@@ -170,8 +166,9 @@ impl EndpointService for EndpointApi {
             let secret = secret.unwrap_or_else(secrets::generate);
             // First, so that a request for a missing endpoint leaves no data key behind.
             self.read(&organization_id, endpoint_id).await?;
-            let sealing = Sealing::ForLog;
-            let sealed = self.seal(sealing, &organization_id, endpoint_id, &secret, None).await?;
+            let (keyring, owner) = (&self.keyring, endpoint_id);
+            let sealed =
+                Sealing::ForLog.seal(keyring, &organization_id, owner, &secret, None).await?;
             let previous_expire_time = match overlap.is_zero() {
                 true => None,
                 false => (self.clock)().checked_add(overlap).ok(),
@@ -181,7 +178,7 @@ impl EndpointService for EndpointApi {
                 self.execute(&organization_id, endpoint_id, command, None, metadata).await?;
             Ok((self.message_after_change(&endpoint).await, Some(secret)))
         };
-        let repeat = |stream| self.reveal_again(role, &organization_id, stream, repeating);
+        let repeat = |stream| self.reveal_again(role, &organization_id, stream, false, repeating);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, rotate, repeat).await?;
         let ((endpoint, secret), duplicate) = done;

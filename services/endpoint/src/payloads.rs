@@ -17,6 +17,7 @@ use keeptrusts_webhooks_formats::{
     FormatError, Formatter, Interrupt, PayloadEvent, check, sample_event,
 };
 use keeptrusts_webhooks_process::refused_requests;
+use keeptrusts_webhooks_process::sealing::Sealing;
 use keeptrusts_webhooks_process::shares::LimitReached;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
 use keeptrusts_webhooks_store::vault::keyring::SecretOwner;
@@ -24,7 +25,6 @@ use tonic::Status;
 
 use crate::api::EndpointApi;
 use crate::rendering_limits::{METRIC_NAME, RETRY_DELAY};
-use crate::secrets::Sealing;
 
 /// Refuses a template that fails for one of the event types.
 pub(crate) async fn check_template<K>(
@@ -146,6 +146,6 @@ impl EndpointApi {
     ) -> Result<Option<SealedSecret>, Status> {
         let Some(key) = key else { return Ok(None) };
         let owner = SecretOwner::RoutingKey(id);
-        self.seal(sealing, organization, owner, key.secret(), current).await.map(Some)
+        sealing.seal(&self.keyring, organization, owner, key.secret(), current).await.map(Some)
     }
 }

@@ -12,7 +12,7 @@ use keeptrusts_webhooks_domain::body;
 use keeptrusts_webhooks_domain::event::{ContentDigest, Idempotency, request_sha256};
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{EventAccepted, Fact};
-use keeptrusts_webhooks_domain::ids::{EventId, OperationId};
+use keeptrusts_webhooks_domain::ids::EventId;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::trace::TraceContext;
 use keeptrusts_webhooks_process::database_errors;
@@ -105,27 +105,25 @@ impl IngestApi {
             start: now,
             clock: Arc::clone(&self.clock),
         });
+        let record = NewRecord {
+            stream: Stream::Event(event_id),
+            expected: ExpectedVersion::New,
+            fact: Fact::EventAccepted(accepted),
+        };
+        let metadata = Metadata {
+            actor: publisher.actor.as_ref().to_owned(),
+            correlation_id: event_id.to_string(),
+            trace: Some(trace),
+            ..Metadata::default()
+        };
+        let body = NewBody {
+            id: BodyId::Event(event_id),
+            content: content.into(),
+            expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
+        };
         let operation = Operation {
-            id: OperationId::new(new_ulid(now)),
-            organization_id,
-            records: vec![NewRecord {
-                stream: Stream::Event(event_id),
-                expected: ExpectedVersion::New,
-                fact: Fact::EventAccepted(accepted),
-            }],
-            metadata: Metadata {
-                actor: publisher.actor.as_ref().to_owned(),
-                correlation_id: event_id.to_string(),
-                trace: Some(trace),
-                ..Metadata::default()
-            },
-            bodies: vec![NewBody {
-                id: BodyId::Event(event_id),
-                content: content.into(),
-                expire_time: now.checked_add(self.body_retention).unwrap_or(Timestamp::MAX),
-            }],
-            fence: None,
-            checkpoint: None,
+            bodies: vec![body],
+            ..Operation::recording(&organization_id, vec![record], metadata, now)
         };
         (PendingEvent { event_id, event_type, spans, is_finished: false }, operation)
     }
@@ -139,8 +137,10 @@ pub(crate) fn answer(
     let (event_id, duplicate) = match appended {
         Ok(AppendOutcome::Appended { .. }) => (event_id, false),
         Ok(AppendOutcome::Duplicate { event_id }) => (event_id, true),
-        // Never: it is of no request with an id.
-        Ok(AppendOutcome::Repeated { .. }) => return Err(status::internal()),
+        // Never: it is of no request with an id, and not validated only.
+        Ok(AppendOutcome::Repeated { .. } | AppendOutcome::Valid { .. }) => {
+            return Err(status::internal());
+        }
         Err(AppendError::Refused(Refusal::IdempotencyKeyReused { .. })) => {
             return Err(status::already_exists_idempotency_key());
         }

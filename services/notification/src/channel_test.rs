@@ -13,6 +13,7 @@ use keeptrusts_webhooks_domain::notification::{
     NewNotification, Notification, NotificationFact, NotificationState, NotificationType,
 };
 use keeptrusts_webhooks_process::database_errors;
+use keeptrusts_webhooks_process::declarative_resource::DeclarativeResource;
 use keeptrusts_webhooks_process::log_writer::WriteError;
 use keeptrusts_webhooks_process::request_outcome::RequestOutcome;
 use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, new_ulid};

@@ -1,63 +1,60 @@
-//! CreateChannel and UpdateChannel. With `allow_missing`, an update creates what is missing, so that
-//! declarative tools can repeat one call until it says that everything is as it should be.
-//!
-//! Decision: docs/decisions/ids-may-be-the-callers.md
+//! CreateChannel and UpdateChannel: what they check and seal before the log decides.
 
 use keeptrusts_webhooks_contracts::api::{CHANNEL_ENDPOINT_IDS, CreateChannel, UpdateChannel};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status::{self, Resource, ResourceWithCallersId, TakenId};
+use keeptrusts_webhooks_contracts::status::{self, Reason, ResourceWithCallersId};
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, check_endpoints_exist, deduplicated_ids,
+    Channel, ChannelCommand, ChannelFact, ChannelKind, check_endpoints_exist, deduplicated_ids,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
+use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_process::database_errors;
-use keeptrusts_webhooks_process::log_writer::{WriteError, retry_on_conflict};
-use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord};
+use keeptrusts_webhooks_process::declarative_resource::{DeclarativeResource, Target};
+use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
+use keeptrusts_webhooks_process::sealing::Sealing;
+use keeptrusts_webhooks_store::{CountLimit, Counted, ExpectedVersion, NewRecord};
 use tonic::Status;
 
 use crate::NotificationApi;
-use crate::commands::{decide, stale_etag};
-use crate::secrets::Sealing;
+use crate::commands::decide;
 
-impl NotificationApi {
-    /// Creates a channel, or only checks whether it could be created.
-    pub(crate) async fn create(
-        &self,
-        id: ChannelId,
-        request: CreateChannel,
-        metadata: Metadata,
-    ) -> Result<Channel, WriteError> {
-        let organization = request.organization_id.clone();
-        if request.channel_id.is_some() {
-            self.refuse_taken(&organization, id).await?;
-        }
-        match self.try_create(id, request, metadata).await {
-            Err(WriteError::Conflict) => {
-                self.refuse_taken(&organization, id).await?;
-                Err(already_exists(id, TakenId::Otherwise).into())
-            }
-            created => created,
-        }
+impl DeclarativeResource for NotificationApi {
+    type Id = ChannelId;
+    type Entity = Channel;
+    type Command = ChannelCommand;
+    type Creation = CreateChannel;
+    type Update = UpdateChannel;
+
+    const RESOURCE: ResourceWithCallersId = ResourceWithCallersId::Channel;
+
+    fn writer<'a>(&'a self, organization: &'a OrganizationId) -> LogWriter<'a> {
+        LogWriter::new(&self.log, &self.clock, organization)
     }
 
-    /// Before anything is written, and for the words: what counts is decided when the record is appended.
-    async fn refuse_taken(
+    async fn find(
         &self,
         organization: &OrganizationId,
         id: ChannelId,
-    ) -> Result<(), Status> {
-        match self.find(organization, id).await? {
-            None => Ok(()),
-            Some(channel) if channel.delete_time.is_some() => {
-                Err(already_exists(id, TakenId::ByDeletedResource))
-            }
-            Some(_) => Err(already_exists(id, TakenId::ByResource)),
-        }
+    ) -> Result<Option<Channel>, Status> {
+        let shard = self.log.shard_of(organization);
+        let channel = self.log.store().channel(shard, organization, id).await;
+        channel.map_err(database_errors::query_failed)
     }
 
-    /// Conflict: something has the id.
+    fn is_deleted(channel: &Channel) -> bool {
+        channel.delete_time.is_some()
+    }
+
+    fn decide(
+        channel: &Channel,
+        command: ChannelCommand,
+        etag: Option<&str>,
+    ) -> Result<Option<ChannelFact>, Status> {
+        decide(channel, command, etag)
+    }
+
     async fn try_create(
         &self,
         id: ChannelId,
@@ -66,71 +63,42 @@ impl NotificationApi {
     ) -> Result<Channel, WriteError> {
         let CreateChannel { organization_id, channel_id: _, mut config, validate_only } = request;
         self.refuse_without_mail(config.destination.kind)?;
-        self.refuse_if_full(&organization_id).await?;
         self.refuse_unknown_endpoints(&organization_id, &config.endpoint_ids, &[]).await?;
         config.endpoint_ids = deduplicated_ids(config.endpoint_ids);
         let (sealing, destination) = (Sealing::unless(validate_only), config.destination.clone());
         let destination = self.seal(sealing, &organization_id, id, destination, None).await?;
         let config = config.with_destination(destination);
-        let recorded_at = match validate_only {
-            true => (self.clock)(),
-            false => {
-                let record = NewRecord {
-                    stream: Stream::Channel(id),
-                    expected: ExpectedVersion::New,
-                    fact: Fact::Channel(ChannelFact::Created(config.clone())),
-                };
-                self.writer(&organization_id).try_append(vec![record], metadata).await?
-            }
+        let record = NewRecord {
+            stream: Stream::Channel(id),
+            expected: ExpectedVersion::New,
+            fact: Fact::Channel(ChannelFact::Created(config.clone())),
         };
+        let limit = CountLimit { counted: Counted::Channels, max: MAX_CHANNELS };
+        let writer = self.writer(&organization_id).within([limit]).validating(validate_only);
+        let recorded_at = writer.try_append(vec![record], metadata).await?;
         Ok(Channel::created(id, organization_id, config, recorded_at))
     }
 
-    /// Updates a channel, or creates it if it is missing and that is allowed; or only checks whether it
-    /// could.
-    pub(crate) async fn update(
-        &self,
-        request: UpdateChannel,
-        metadata: Metadata,
-    ) -> Result<Channel, Status> {
-        let attempt = || self.try_update(&request, metadata.clone());
-        Ok(retry_on_conflict(attempt).await?)
+    fn limit_reached(limit: CountLimit) -> Status {
+        let message = format!(
+            "the organization has {} notification channels and may not have more: delete some",
+            limit.max
+        );
+        status::resource_exhausted(Reason::TooManyChannels, message)
     }
 
-    async fn try_update(
-        &self,
-        request: &UpdateChannel,
-        metadata: Metadata,
-    ) -> Result<Channel, WriteError> {
-        let (organization, id) = (&request.organization_id, request.channel_id);
-        let found = self.find(organization, id).await?;
-        let Some(creation) = &request.creation else {
-            let existing = found.filter(|channel| channel.delete_time.is_none());
-            let existing = existing.ok_or_else(|| status::not_found(Resource::Channel, id))?;
-            return self.change(existing, request, metadata).await;
-        };
-        match found {
-            Some(deleted) if deleted.delete_time.is_some() => {
-                Err(already_exists(id, TakenId::ByDeletedResource).into())
-            }
-            Some(existing) => self.change(existing, request, metadata).await,
-            // The caller has read a channel, and it is not there.
-            None if request.etag.is_some() => Err(stale_etag().into()),
-            None => {
-                let creation = creation.clone().map_err(Status::from)?;
-                match self.try_create(id, creation, metadata).await {
-                    Err(WriteError::Conflict) if self.find(organization, id).await?.is_none() => {
-                        Err(already_exists(id, TakenId::Otherwise).into())
-                    }
-                    created => created,
-                }
-            }
+    fn target(request: &UpdateChannel) -> Target<'_, NotificationApi> {
+        Target {
+            organization: &request.organization_id,
+            id: request.channel_id,
+            etag: request.etag.as_deref(),
+            creation: request.creation.as_ref(),
         }
     }
 
     async fn change(
         &self,
-        mut channel: Channel,
+        channel: Channel,
         request: &UpdateChannel,
         metadata: Metadata,
     ) -> Result<Channel, WriteError> {
@@ -150,11 +118,18 @@ impl NotificationApi {
         };
         let command = ChannelCommand::Update(patch.with_destination(destination));
         let fact = decide(&channel, command, request.etag.as_deref())?;
-        if !validate_only {
-            return self.writer(organization_id).record(channel, fact, metadata).await;
+        let writer = self.writer(organization_id).validating(*validate_only);
+        writer.record(channel, fact, metadata).await
+    }
+}
+
+impl NotificationApi {
+    fn refuse_without_mail(&self, kind: ChannelKind) -> Result<(), Status> {
+        if kind != ChannelKind::Email || self.mail_limits.is_some() {
+            return Ok(());
         }
-        fact.iter().for_each(|fact| channel.apply(fact, (self.clock)()));
-        Ok(channel)
+        let message = "this server sends no mail, because its operators have given no --smtp-server: choose another kind of channel, or ask them for one";
+        Err(status::failed_precondition(Reason::MailNotConfigured, message))
     }
 
     /// Refuses endpoints that do not belong to the organization. Deleted endpoints among `current`,
@@ -173,8 +148,4 @@ impl NotificationApi {
         check_endpoints_exist(CHANNEL_ENDPOINT_IDS, ids, &existing, current)
             .map_err(status::invalid_argument)
     }
-}
-
-fn already_exists(id: ChannelId, taken: TakenId) -> Status {
-    status::already_exists(ResourceWithCallersId::Channel, id, taken)
 }

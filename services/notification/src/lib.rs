@@ -13,16 +13,16 @@ use keeptrusts_webhooks_contracts::api::{
     AuthorizedRequest, ChannelRef, CreateChannel, DeleteChannel, ListChannels, ListChunk,
     ListNotifications, NotificationRef, UpdateChannel,
 };
-use keeptrusts_webhooks_contracts::status::{self, Reason, Resource};
+use keeptrusts_webhooks_contracts::status::{self, Resource};
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::notification_service_server::{
     NotificationService, NotificationServiceServer,
 };
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand, ChannelKind};
+use keeptrusts_webhooks_domain::channel::{Channel, ChannelCommand};
 use keeptrusts_webhooks_domain::ids::{ChannelId, OrganizationId};
-use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::mail_limits::MailLimits;
+use keeptrusts_webhooks_process::declarative_resource::DeclarativeResource;
 use keeptrusts_webhooks_process::grpc_server::limits::NO_DECODING_LIMIT;
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::{ListPage, NotificationFilter};
@@ -53,53 +53,6 @@ impl NotificationApi {
         NotificationServiceServer::new(api).max_decoding_message_size(NO_DECODING_LIMIT)
     }
 
-    /// Channels that are created at the same moment do not see each other, so that together they
-    /// may exceed the limit.
-    async fn refuse_if_full(&self, organization: &OrganizationId) -> Result<(), Status> {
-        let shard = self.log.shard_of(organization);
-        let count = self.log.store().count_channels(shard, organization).await;
-        if count.map_err(database_errors::query_failed)? < MAX_CHANNELS {
-            return Ok(());
-        }
-        let message = format!(
-            "the organization has {MAX_CHANNELS} notification channels and may not have more: delete some"
-        );
-        Err(status::resource_exhausted(Reason::TooManyChannels, message))
-    }
-
-    fn refuse_without_mail(&self, kind: ChannelKind) -> Result<(), Status> {
-        if kind != ChannelKind::Email || self.mail_limits.is_some() {
-            return Ok(());
-        }
-        let message = "this server sends no mail, because its operators have given no --smtp-server: choose another kind of channel, or ask them for one";
-        Err(status::failed_precondition(Reason::MailNotConfigured, message))
-    }
-
-    async fn read(&self, organization: &OrganizationId, id: ChannelId) -> Result<Channel, Status> {
-        let existing = self.existing(organization, id).await?;
-        existing.ok_or_else(|| status::not_found(Resource::Channel, id))
-    }
-
-    /// A channel, unless it was deleted.
-    async fn existing(
-        &self,
-        organization: &OrganizationId,
-        id: ChannelId,
-    ) -> Result<Option<Channel>, Status> {
-        Ok(self.find(organization, id).await?.filter(|row| row.delete_time.is_none()))
-    }
-
-    /// A channel, deleted or not.
-    async fn find(
-        &self,
-        organization: &OrganizationId,
-        id: ChannelId,
-    ) -> Result<Option<Channel>, Status> {
-        let shard = self.log.shard_of(organization);
-        let channel = self.log.store().channel(shard, organization, id).await;
-        channel.map_err(database_errors::query_failed)
-    }
-
     /// The channel that an earlier request was about, as it is now.
     async fn existing_of(
         &self,
@@ -107,8 +60,7 @@ impl NotificationApi {
         stream: Stream,
     ) -> Result<Channel, Status> {
         let Stream::Channel(id) = stream else { return Err(status::internal()) };
-        let existing = self.existing(organization, id).await?;
-        existing.ok_or_else(|| status::not_found_any_more(Resource::Channel, id))
+        self.read_again(organization, id).await
     }
 }
 
@@ -123,18 +75,16 @@ impl NotificationService for NotificationApi {
         let id = channel_id.unwrap_or_else(|| ChannelId::new(new_ulid((self.clock)())));
         let metadata = call.metadata(id);
         let organization_id = call.request.organization_id.clone();
-        let create = self.create(id, call.request, metadata);
-        if validate_only {
-            let mut channel = v1::Channel::from(&create.await?);
-            channel.id = channel_id.map(|id| id.to_string()).unwrap_or_default();
-            let (channel, duplicate) = (Some(channel), false);
-            return Ok(Response::new(v1::CreateChannelResponse { channel, duplicate }));
-        }
+        let create = self.create(&organization_id, id, call.request, metadata);
         let repeat = |stream| self.existing_of(&organization_id, stream);
         let identity = call.identity.as_ref();
         let done = self.writer(&organization_id).once(identity, create, repeat).await?;
         let (channel, duplicate) = done;
-        let channel = Some((&channel).into());
+        let mut channel = v1::Channel::from(&channel);
+        if validate_only && !duplicate && channel_id.is_none() {
+            channel.id.clear();
+        }
+        let channel = Some(channel);
         Ok(Response::new(v1::CreateChannelResponse { channel, duplicate }))
     }
 
@@ -171,7 +121,7 @@ impl NotificationService for NotificationApi {
     ) -> Result<Response<v1::UpdateChannelResponse>, Status> {
         let call = AuthorizedRequest::<UpdateChannel>::of(request)?;
         let metadata = call.metadata(call.request.channel_id);
-        let channel = self.update(call.request, metadata).await?;
+        let channel = self.update(&call.request, metadata).await?;
         Ok(Response::new(v1::UpdateChannelResponse { channel: Some((&channel).into()) }))
     }
 
@@ -183,10 +133,7 @@ impl NotificationService for NotificationApi {
         let metadata = call.metadata(call.request.channel_id);
         let DeleteChannel { organization_id, channel_id: id, etag, allow_missing } = call.request;
         let (command, etag) = (ChannelCommand::Delete, etag.as_deref());
-        let deleted = self.execute_if_exists(&organization_id, id, command, etag, metadata).await?;
-        if deleted.is_none() && !allow_missing {
-            return Err(status::not_found(Resource::Channel, id));
-        }
+        self.delete(&organization_id, id, command, etag, allow_missing, metadata).await?;
         Ok(Response::new(v1::DeleteChannelResponse {}))
     }
 

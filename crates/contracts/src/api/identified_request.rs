@@ -18,8 +18,8 @@ pub trait HasRequestId: Message {
     /// Takes the request's id out. Empty: it has none.
     fn take_request_id(&mut self) -> String;
 
-    /// Whether the request only wants to be checked, so that there is nothing to remember.
-    fn validates_only(&self) -> bool;
+    /// The field that says whether the request only wants to be checked. None: it has no such field.
+    fn validate_only(&mut self) -> Option<&mut bool>;
 }
 
 macro_rules! has_request_id {
@@ -31,8 +31,8 @@ macro_rules! has_request_id {
                 std::mem::take(&mut self.request_id)
             }
 
-            fn validates_only(&self) -> bool {
-                false $(|| self.$validate_only)?
+            fn validate_only(&mut self) -> Option<&mut bool> {
+                None $(.or(Some(&mut self.$validate_only)))?
             }
         })*
 
@@ -55,14 +55,19 @@ has_request_id! {
     "RetryDelivery" RetryDeliveryRequest;
 }
 
-/// Takes the id out of a caller's request. None: it has none, or there is nothing to remember.
+/// Takes the id out of a caller's request. None: it has none. A request that is only checked has the
+/// identity of the one that it is the check of.
 pub(super) fn identify<M: HasRequestId>(
     message: &mut M,
     caller: &Caller,
 ) -> Result<Option<IdentifiedRequest>, Violation> {
-    let id = RequestId::optional(message.take_request_id())?;
-    let remembered = id.filter(|_| !message.validates_only());
-    Ok(remembered.map(|id| IdentifiedRequest { digest: digest(&id, message, caller), id }))
+    let Some(id) = RequestId::optional(message.take_request_id())? else { return Ok(None) };
+    let validate_only = message.validate_only().map(std::mem::take);
+    let digest = digest(&id, message, caller);
+    if let (Some(field), Some(validate_only)) = (message.validate_only(), validate_only) {
+        *field = validate_only;
+    }
+    Ok(Some(IdentifiedRequest { id, digest }))
 }
 
 /// The digest of a request whose id was taken out. The encoding is deterministic: these messages have
@@ -142,11 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn without_an_id_or_an_effect_there_is_nothing_to_remember() {
+    fn a_request_that_is_only_checked_is_the_one_that_it_checks() {
+        let real = create_endpoint("1", "a secret");
+        let mut checked = v1::CreateEndpointRequest { validate_only: true, ..real.clone() };
+        let identity = identify(&mut checked, &caller("key_1")).expect("a right id");
+        assert_eq!(identity, identified(real, "key_1"));
+        assert!(checked.validate_only, "it is checked only");
+    }
+
+    #[test]
+    fn without_an_id_there_is_nothing_to_remember() {
         assert_eq!(identified(create_endpoint("", "a secret"), "key_1"), None);
-        let validated =
-            v1::CreateEndpointRequest { validate_only: true, ..create_endpoint("1", "a secret") };
-        assert_eq!(identified(validated, "key_1"), None);
         let wrong = identify(&mut create_endpoint("a b", ""), &caller("key_1"));
         assert_eq!(wrong.expect_err("not an id").field, "request_id");
     }

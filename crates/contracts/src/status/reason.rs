@@ -153,6 +153,15 @@ pub enum ResourceWithCallersId {
     Channel,
 }
 
+impl From<ResourceWithCallersId> for Resource {
+    fn from(resource: ResourceWithCallersId) -> Resource {
+        match resource {
+            ResourceWithCallersId::Endpoint => Resource::Endpoint,
+            ResourceWithCallersId::Channel => Resource::Channel,
+        }
+    }
+}
+
 impl Resource {
     /// The resource's name in messages and metadata.
     pub const fn name(self) -> &'static str {

@@ -12,6 +12,7 @@ mod appender;
 pub(crate) mod assessment;
 mod background;
 pub(crate) mod commits;
+pub(crate) mod count_limit;
 pub(crate) mod damage;
 pub(crate) mod ended_keys;
 mod failure_cause;

@@ -15,6 +15,7 @@ use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId
 use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
 
 use crate::ids::new_ulid;
+use crate::log::count_limit::CountLimit;
 
 /// Records that are appended together or not at all, with the bodies that belong to them.
 #[derive(Debug, Clone)]
@@ -34,6 +35,10 @@ pub struct Operation {
     pub fence: Option<Epoch>,
     /// Moves the shard's checkpoint, so that no record is acted on twice and none is skipped.
     pub checkpoint: Option<CheckpointAdvance>,
+    /// The operation is refused unless each of them leaves room for one more.
+    pub limits: Vec<CountLimit>,
+    /// The operation is only decided: whatever the outcome, nothing of it is written.
+    pub validate_only: bool,
 }
 
 impl Operation {
@@ -52,6 +57,8 @@ impl Operation {
             bodies: Vec::new(),
             fence: None,
             checkpoint: None,
+            limits: Vec::new(),
+            validate_only: false,
         }
     }
 }
@@ -191,6 +198,12 @@ pub enum AppendOutcome {
         last: Position,
         recorded_at: Timestamp,
     },
+    /// It was only to be decided: it would have been appended, here and now.
+    Valid {
+        /// The position that the first record would have.
+        first: Position,
+        recorded_at: Timestamp,
+    },
     /// Its idempotency key had been used for the same content: nothing was appended.
     Duplicate {
         /// The event that was accepted with the key.
@@ -224,6 +237,9 @@ pub enum Refusal {
     /// The request's id was used for another request.
     #[error("the request's id was used for another request")]
     RequestIdReused,
+    /// As many as a limit allows exist already.
+    #[error("there may not be more than {} of {:?}", .0.max, .0.counted)]
+    LimitReached(CountLimit),
     /// The shard has passed to another owner.
     #[error("the lease has passed on: epoch {expected} was expected, {actual} is current")]
     LeaseLost {

@@ -2,6 +2,7 @@
 //! backend decides alike.
 //!
 //! Decision: docs/decisions/the-shards-row-orders-appends.md
+//! Decision: docs/decisions/a-check-is-decided-in-the-log.md
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +14,7 @@ use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, Stream, Version};
 use keeptrusts_webhooks_domain::request::{RecordedRequest, RequestUse};
 
+use crate::log::count_limit::{CountLimit, CountOwner};
 use crate::log::damage::{LogDamage, judge_numbers};
 use crate::log::operation::{
     AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
@@ -33,6 +35,8 @@ pub struct ReadSet {
     pub requests: Vec<RequestOwner>,
     /// Streams that must not exist, whoever has them.
     pub unused: Vec<Stream>,
+    /// What the operations' limits count.
+    pub counts: Vec<CountOwner>,
 }
 
 impl ReadSet {
@@ -57,7 +61,10 @@ impl ReadSet {
         let records = operations.iter().flat_map(|operation| &operation.records);
         let unused = records.filter(|record| must_be_unused(record)).map(|record| record.stream);
         let unused = unused.collect();
-        ReadSet { affected: AffectedRows::of(facts), keys, requests, unused }
+        let mut counts: Vec<_> = operations.iter().flat_map(count_owners).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        ReadSet { affected: AffectedRows::of(facts), keys, requests, unused, counts }
     }
 }
 
@@ -82,6 +89,8 @@ pub struct LockedShard {
     pub requests: Vec<RecordedRequest>,
     /// The streams of [`ReadSet::unused`] that exist.
     pub used: HashSet<Stream>,
+    /// How many there are of [`ReadSet::counts`].
+    pub counts: HashMap<CountOwner, u64>,
 }
 
 /// What the transaction must write.
@@ -102,14 +111,13 @@ pub struct Plan<'a> {
 /// changes nothing.
 pub fn plan<'a>(
     operations: &'a [Operation],
-    locked: LockedShard,
+    mut locked: LockedShard,
     now: Timestamp,
 ) -> Result<Plan<'a>, LogDamage> {
-    let LockedShard { last_position, checkpoint, epoch, loaded, mut keys, requests, mut used } =
-        locked;
+    let LockedShard { last_position, checkpoint, epoch, .. } = locked;
     judge_numbers(last_position, checkpoint, epoch)?;
-    let mut fold = Fold::new(loaded);
-    fold.load_requests(requests);
+    let mut fold = Fold::new(std::mem::take(&mut locked.loaded));
+    fold.load_requests(std::mem::take(&mut locked.requests));
     let mut plan = Plan {
         results: Vec::with_capacity(operations.len()),
         records: Vec::new(),
@@ -119,8 +127,12 @@ pub fn plan<'a>(
         checkpoint,
     };
     for operation in operations {
-        let decision = decide(operation, &fold, &keys, &used, epoch, plan.checkpoint, now);
-        let versions = match decision {
+        let first = plan.last_position.next();
+        let versions = match decide(operation, &fold, &locked, now) {
+            Ok(Decision::Append(_)) if operation.validate_only => {
+                plan.results.push(Ok(AppendOutcome::Valid { first, recorded_at: now }));
+                continue;
+            }
             Ok(Decision::Append(versions)) => versions,
             Ok(Decision::Duplicate(event_id)) => {
                 plan.results.push(Ok(AppendOutcome::Duplicate { event_id }));
@@ -135,21 +147,20 @@ pub fn plan<'a>(
                 continue;
             }
         };
-        let first = plan.last_position.next();
         for (new, version) in operation.records.iter().zip(versions) {
             plan.last_position = plan.last_position.next();
             let record = record(operation, new, version, plan.last_position, now);
             fold.apply(&record)?;
             if must_be_unused(new) {
-                used.insert(record.stream);
+                locked.used.insert(record.stream);
             }
             plan.records.push(record);
         }
         if let Some((event_id, Some(idempotency))) = published(operation) {
             let owner = (operation.organization_id.clone(), idempotency.key.clone());
-            keys.insert(owner, (event_id, idempotency.request_sha256));
+            locked.keys.insert(owner, (event_id, idempotency.request_sha256));
         }
-        plan.checkpoint = operation.checkpoint.map_or(plan.checkpoint, |step| step.to);
+        locked.checkpoint = operation.checkpoint.map_or(locked.checkpoint, |step| step.to);
         plan.bodies.extend(&operation.bodies);
         plan.results.push(Ok(AppendOutcome::Appended {
             first,
@@ -157,6 +168,7 @@ pub fn plan<'a>(
             recorded_at: now,
         }));
     }
+    plan.checkpoint = locked.checkpoint;
     plan.changes = fold.into_changes();
     Ok(plan)
 }
@@ -168,15 +180,15 @@ enum Decision {
     Repeated(Stream),
 }
 
+/// `fold` and `locked` are as the operations before leave them.
 fn decide(
     operation: &Operation,
     fold: &Fold,
-    keys: &HashMap<KeyOwner, (EventId, [u8; 32])>,
-    used: &HashSet<Stream>,
-    epoch: Epoch,
-    checkpoint: Position,
+    locked: &LockedShard,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
+    let LockedShard { epoch, checkpoint, keys, used, .. } = locked;
+    let (epoch, checkpoint) = (*epoch, *checkpoint);
     if let Some(expected) = operation.fence.filter(|fence| *fence != epoch) {
         return Err(Refusal::LeaseLost { expected, actual: epoch });
     }
@@ -207,7 +219,24 @@ fn decide(
         return Err(Refusal::StreamExists(taken.stream));
     }
     let versions = operation.records.iter().map(|record| next_version(record, organization, fold));
-    versions.collect::<Result<_, _>>().map(Decision::Append)
+    let versions = versions.collect::<Result<_, _>>()?;
+    let is_full = |limit: &&CountLimit| count(organization, limit, fold, locked) >= limit.max;
+    match operation.limits.iter().find(is_full) {
+        Some(limit) => Err(Refusal::LimitReached(*limit)),
+        None => Ok(Decision::Append(versions)),
+    }
+}
+
+/// How many there are of what a limit counts, after the operations before.
+fn count(
+    organization: &OrganizationId,
+    limit: &CountLimit,
+    fold: &Fold,
+    locked: &LockedShard,
+) -> u64 {
+    let owner = (organization.clone(), limit.counted);
+    let stored = locked.counts.get(&owner).copied().unwrap_or(0);
+    stored.saturating_add_signed(fold.added(&owner))
 }
 
 fn next_version(
@@ -255,6 +284,11 @@ fn next_version(
         }
         _ => Ok(actual.next()),
     }
+}
+
+fn count_owners(operation: &Operation) -> impl Iterator<Item = CountOwner> {
+    let organization = &operation.organization_id;
+    operation.limits.iter().map(|limit| (organization.clone(), limit.counted))
 }
 
 fn request_owner(operation: &Operation) -> Option<RequestOwner> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::limits::REQUEST_ID_LIFETIME;
 
 use super::*;
+use crate::log::count_limit::Counted;
 use crate::testing::conformance::given::*;
 
 #[test]
@@ -59,6 +60,23 @@ fn only_operations_with_a_request_read_recorded_requests() {
     let wanted = ReadSet::of(&with).requests;
     let wanted: Vec<_> = wanted.iter().map(|(whose, id)| (whose.as_str(), id.as_str())).collect();
     assert_eq!(wanted, [("acme", "a"), ("acme", "b"), ("globex", "a")]);
+}
+
+#[test]
+fn only_operations_with_a_limit_count_anything() {
+    let limited = |counted| {
+        let limits = vec![CountLimit { counted, max: 1 }];
+        Operation { limits, ..create_endpoint(endpoint_id()) }
+    };
+    let without = [create_endpoint(endpoint_id()), publish_with_key(event_id(), "a", "content")];
+    assert_eq!(ReadSet::of(&without).counts, []);
+    let with = [limited(Counted::Channels), limited(Counted::Endpoints)];
+    let again = limited(Counted::Endpoints);
+    let theirs = limited(Counted::Endpoints).of(other_organization());
+    let wanted = ReadSet::of(&[&with[..], &[again, theirs]].concat()).counts;
+    let wanted: Vec<_> = wanted.iter().map(|(whose, what)| (whose.as_str(), *what)).collect();
+    let (endpoints, channels) = (Counted::Endpoints, Counted::Channels);
+    assert_eq!(wanted, [("acme", endpoints), ("acme", channels), ("globex", endpoints)]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Decision: docs/decisions/projections-are-folded-in-rust.md
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::attempt::{Attempt, AttemptDetails, AttemptOutcome, Trigger};
@@ -26,6 +27,7 @@ use keeptrusts_webhooks_domain::request::{RecordedRequest, RequestId};
 
 use super::rows::{EndpointIncident, FailingEndpoint, PausedEndpoint};
 use crate::durations;
+use crate::log::count_limit::CountOwner;
 use crate::log::damage::LogDamage;
 use crate::log::operation::Record;
 
@@ -277,6 +279,18 @@ impl Fold {
     /// The last request with an id, as the records so far leave it.
     pub fn request(&self, owner: &RequestOwner) -> Option<&RecordedRequest> {
         self.changes.requests.get(owner).or_else(|| self.loaded_requests.get(owner))
+    }
+
+    /// By how many the records so far have changed the number of something.
+    pub(crate) fn added(&self, (organization, counted): &CountOwner) -> i64 {
+        let Fold { loaded, changes, .. } = self;
+        difference(&changes.endpoints, &loaded.endpoints, |row| {
+            row.organization_id == *organization && counted.includes_endpoint(row)
+        }) + difference(&changes.channels, &loaded.channels, |row| {
+            row.organization_id == *organization && counted.includes_channel(row)
+        }) + difference(&changes.replays, &loaded.replays, |row| {
+            row.organization_id == *organization && counted.includes_replay(row)
+        })
     }
 
     /// Folds one more record.
@@ -616,6 +630,18 @@ pub fn scheduled_deliveries(record: &Record) -> impl Iterator<Item = Delivery> +
         }
         delivery
     })
+}
+
+/// How many more rows are included than before they were changed.
+fn difference<Id: Ord + Hash, Row>(
+    changed: &BTreeMap<Id, Row>,
+    loaded: &HashMap<Id, Row>,
+    is_included: impl Fn(&Row) -> bool,
+) -> i64 {
+    let differences = changed.iter().map(|(id, row)| {
+        i64::from(is_included(row)) - i64::from(loaded.get(id).is_some_and(&is_included))
+    });
+    differences.sum()
 }
 
 fn request_owner(row: &RecordedRequest) -> RequestOwner {

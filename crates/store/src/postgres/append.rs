@@ -101,7 +101,12 @@ async fn plan_and_write<'a>(
             &wanted.requests,
         )
         .await?,
-        used: existing_streams(connection, shard, &wanted.unused).await?,
+        used: existing_streams(&mut *connection, shard, &wanted.unused).await?,
+        counts: tables::load_counts(
+            &mut ShardTables { connection: &mut *connection, shard },
+            &wanted.counts,
+        )
+        .await?,
     };
     let plan = plan(operations, locked, time(locked_row.now)?);
     let plan = plan.map_err(|damage| damage.of(shard))?;

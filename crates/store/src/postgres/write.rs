@@ -7,8 +7,11 @@ use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::arguments::{add_column, key_arguments, shard_argument, unnest};
+use super::errors::store_error;
 use super::load;
 use crate::error::StoreError;
+use crate::queries::selection::ErasedSelection;
+use crate::sql;
 use crate::tables::{Entity, Keys, OnConflict, PerTableCache, Table, TableKey, TableTransaction};
 
 /// The tables of a shard, in a transaction.
@@ -68,6 +71,16 @@ impl TableTransaction for ShardTables<'_> {
             return Ok(Vec::new());
         }
         load::by_key(self.connection, self.shard, &Keys::of::<Row>(keys)).await?.read()
+    }
+
+    async fn count_by(
+        &mut self,
+        selection: &ErasedSelection,
+        column: &'static str,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut query = sql::counted_by(self.shard, selection, column);
+        let found = query.build_query_as().fetch_all(&mut *self.connection).await;
+        found.map_err(store_error)
     }
 }
 

@@ -36,17 +36,6 @@ impl dyn Store + '_ {
         self.selected(shard, channels).await
     }
 
-    /// How many channels an organization has, deleted ones not counted.
-    pub async fn count_channels(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> Result<u64, StoreError> {
-        let channels =
-            Selection::<Channel>::new().equal("organization_id", organization).null("delete_time");
-        self.count(shard, channels.erased()).await
-    }
-
     /// All of a shard's channels that are not deleted, by ascending id, with ids above `after`.
     pub async fn shard_channels(
         &self,

@@ -62,17 +62,6 @@ impl dyn Store + '_ {
         self.selected(shard, endpoints).await
     }
 
-    /// How many endpoints an organization has, deleted ones not counted.
-    pub async fn count_endpoints(
-        &self,
-        shard: Shard,
-        organization: &OrganizationId,
-    ) -> Result<u64, StoreError> {
-        let endpoints =
-            Selection::<Endpoint>::new().equal("organization_id", organization).null("delete_time");
-        self.count(shard, endpoints.erased()).await
-    }
-
     /// The endpoints whose attempts have all failed lately: of an organization, or of the shard.
     pub async fn failing_endpoints(
         &self,

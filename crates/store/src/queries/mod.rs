@@ -7,6 +7,7 @@
 pub(crate) mod attempts;
 pub(crate) mod audit;
 mod channels;
+pub(crate) mod counts;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod events;

@@ -2,12 +2,13 @@
 
 use keeptrusts_webhooks_domain::ids::{OrganizationId, ReplayId};
 use keeptrusts_webhooks_domain::log::Shard;
-use keeptrusts_webhooks_domain::replay::{Replay, ReplayState};
+use keeptrusts_webhooks_domain::replay::Replay;
 
+use super::counts::running_replays;
 use super::filters::ReplayFilter;
 use super::interval::Interval;
 use super::list_page::ListPage;
-use super::selection::{Comparison, Fixed, Selection};
+use super::selection::Selection;
 use super::walk::{self, List};
 use crate::error::StoreError;
 use crate::store::Store;
@@ -62,10 +63,7 @@ impl dyn Store + '_ {
         after: ReplayId,
         limit: usize,
     ) -> Result<Vec<Replay>, StoreError> {
-        let running = Fixed::Word(ReplayState::Running.name());
-        let replays = Selection::new()
-            .by_index("replays_running")
-            .fixed("state", Comparison::Equal, running)
+        let replays = running_replays()
             .equal_if("organization_id", organization)
             .greater("replay_id", after)
             .ascending(&["replay_id"])

@@ -327,6 +327,10 @@ impl<Row: Entity> Selection<Row> {
         self
     }
 
+    pub(crate) fn into_erased(self) -> ErasedSelection {
+        self.erased
+    }
+
     pub(crate) fn erased(&self) -> &ErasedSelection {
         &self.erased
     }

@@ -17,5 +17,5 @@ pub(crate) use self::audit::select_audit_records;
 pub(crate) use self::due::{RowWithPosition, due_page, select_due_page, waiting_endpoints};
 pub(crate) use self::fold::fold_records;
 pub(crate) use self::limit::row_limit;
-pub(crate) use self::select::{count, grouped, select};
+pub(crate) use self::select::{count, counted_by, grouped, select};
 pub(crate) use self::sums::attempt_sums;

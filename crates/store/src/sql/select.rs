@@ -35,6 +35,17 @@ pub(crate) fn count<DB: Dialect>(shard: Shard, selection: &ErasedSelection) -> Q
     begin("count(*)", shard, selection)
 }
 
+/// Counts the rows for each value of a column.
+pub(crate) fn counted_by<DB: Dialect>(
+    shard: Shard,
+    selection: &ErasedSelection,
+    group: &'static str,
+) -> QueryBuilder<DB> {
+    let mut query = begin(&format!("{group}, count(*)"), shard, selection);
+    query.push(" GROUP BY ").push(group);
+    query
+}
+
 /// Selects the least or the greatest value of a column for each value of another.
 pub(crate) fn grouped<DB: Dialect>(
     shard: Shard,

@@ -41,6 +41,11 @@ pub(super) async fn append(
     )
     .await?;
     locked.used = load::existing_streams(&mut transaction, shard, &wanted.unused).await?;
+    locked.counts = tables::load_counts(
+        &mut ShardTables { connection: &mut transaction, shard },
+        &wanted.counts,
+    )
+    .await?;
 
     let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {

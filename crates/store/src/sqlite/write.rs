@@ -5,9 +5,12 @@ use std::sync::Arc;
 use keeptrusts_webhooks_domain::log::Shard;
 use sqlx::SqliteConnection;
 
+use super::errors::store_error;
 use super::load;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
+use crate::queries::selection::ErasedSelection;
+use crate::sql;
 use crate::tables::{Entity, Keys, OnConflict, PerTableCache, Table, TableKey, TableTransaction};
 
 /// The tables of a shard, in a transaction.
@@ -66,6 +69,16 @@ impl TableTransaction for ShardTables<'_> {
         keys: &[RowKey],
     ) -> Result<Vec<Row>, StoreError> {
         load::by_key(self.connection, self.shard, &Keys::of::<Row>(keys)).await?.read()
+    }
+
+    async fn count_by(
+        &mut self,
+        selection: &ErasedSelection,
+        column: &'static str,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut query = sql::counted_by(self.shard, selection, column);
+        let found = query.build_query_as().fetch_all(&mut *self.connection).await;
+        found.map_err(store_error)
     }
 }
 

@@ -17,9 +17,12 @@ use keeptrusts_webhooks_domain::request::RecordedRequest;
 
 use super::{BODIES, Entity, Table, TableKey};
 use crate::error::StoreError;
+use crate::log::count_limit::CountOwner;
 use crate::log::plan::Plan;
 use crate::log::projection::{AffectedRows, Changes, LoadedRows, RequestOwner};
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
+use crate::queries::counts::{CountSelection, count_selections};
+use crate::queries::selection::ErasedSelection;
 
 /// What to do if a row exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,14 @@ pub(crate) trait TableTransaction: Send {
         &mut self,
         keys: &[RowKey],
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// How many rows of a selection have each value of a column of text. Values without rows are left
+    /// out.
+    fn count_by(
+        &mut self,
+        selection: &ErasedSelection,
+        column: &'static str,
+    ) -> impl Future<Output = Result<Vec<(String, i64)>, StoreError>> + Send;
 }
 
 /// Loads the affected rows, as far as they exist.
@@ -80,6 +91,22 @@ pub(crate) async fn load_requests(
     ids: &[RequestOwner],
 ) -> Result<Vec<RecordedRequest>, StoreError> {
     tables.look_up(ids).await
+}
+
+/// Counts what limits are compared with: a statement for each kind of thing that is counted.
+pub(crate) async fn load_counts(
+    tables: &mut impl TableTransaction,
+    wanted: &[CountOwner],
+) -> Result<HashMap<CountOwner, u64>, StoreError> {
+    let mut counts = HashMap::new();
+    for CountSelection { rows, column, wanted } in count_selections(wanted) {
+        let found: HashMap<_, _> = tables.count_by(&rows, column).await?.into_iter().collect();
+        counts.extend(wanted.into_iter().map(|(value, owner)| {
+            let count = found.get(&value).map_or(0, |count| count.unsigned_abs());
+            (owner, count)
+        }));
+    }
+    Ok(counts)
 }
 
 /// Writes the records, the bodies and the changes of a batch.

@@ -23,11 +23,13 @@ use keeptrusts_webhooks_domain::replay::{
     ReplaySelection, ReplayState,
 };
 use keeptrusts_webhooks_domain::violation::Violation;
-use keeptrusts_webhooks_process::log_writer::WriteError;
+use keeptrusts_webhooks_process::log_writer::{WriteError, retry_on_conflict};
 use keeptrusts_webhooks_process::{database_errors, long_reads};
 use keeptrusts_webhooks_store::queries::replay_candidates::CandidatePage;
 use keeptrusts_webhooks_store::queries::{ListPage, ReplayFilter};
-use keeptrusts_webhooks_store::{ExpectedVersion, NewRecord, OrganizationFollower, new_ulid};
+use keeptrusts_webhooks_store::{
+    CountLimit, Counted, ExpectedVersion, NewRecord, OrganizationFollower, new_ulid,
+};
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -36,6 +38,9 @@ use super::dispatch_api::{DispatchApi, check_enabled};
 
 pub(super) type ReplayStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchReplayResponse, Status>> + Send>>;
+
+const RUNNING_REPLAYS: CountLimit =
+    CountLimit { counted: Counted::RunningReplays, max: MAX_RUNNING_REPLAYS };
 
 /// Rows that one statement counts.
 const ROWS_PER_COUNT: usize = 2_000;
@@ -51,28 +56,26 @@ impl DispatchApi {
         let endpoint = self.existing_endpoint(organization, request.endpoint_id).await?;
         let endpoint =
             endpoint.ok_or_else(|| status::not_found(Resource::Endpoint, request.endpoint_id))?;
-        // A disabled endpoint's missed events can be counted before somebody enables it.
-        if !request.validate_only {
-            check_enabled(&endpoint)?;
-        }
-        let selection = self.selection(request, &endpoint).await?;
-        if !request.validate_only {
-            self.check_running(organization, endpoint.id).await?;
-        }
-        let (counts, is_whole) = {
-            let _place = long_reads::acquire(&self.log, organization).await?;
-            self.count(organization, &selection).await?
+        // Neither a disabled endpoint nor a running replay, which will end, prevents counting.
+        let limits = match request.validate_only {
+            true => vec![RUNNING_REPLAYS],
+            false => {
+                check_enabled(&endpoint)?;
+                vec![running_replays_of(endpoint.id), RUNNING_REPLAYS]
+            }
         };
+        let selection = self.selection(request, &endpoint).await?;
+        self.check_running(organization, &limits).await?;
+        // Until it is recorded: of equal requests that wait, the others need not count then.
+        let _place = long_reads::acquire(&self.log, organization).await?;
+        self.writer(organization).refuse_repeated(call.identity.as_ref()).await?;
+        let (counts, is_whole) = self.count(organization, &selection).await?;
         let new = NewReplay {
             selection,
             deliveries_per_second: request.deliveries_per_second,
             matched_count: counts.sent(),
             may_match_more: !is_whole,
         };
-        if request.validate_only {
-            let organization_id = organization.to_string();
-            return Ok(v1::Replay { organization_id, ..replay_preview(&new, &counts) });
-        }
         let id = ReplayId::new(new_ulid((self.clock)()));
         let record = NewRecord {
             stream: log::Stream::Replay(id),
@@ -81,7 +84,24 @@ impl DispatchApi {
         };
         let metadata = call.metadata(endpoint.id);
         let creator = metadata.actor.clone();
-        let recorded = self.writer(organization).append(record, metadata).await?;
+        let append = || async {
+            let writer = self.writer(organization).within(limits.clone());
+            let writer = writer.validating(request.validate_only);
+            match writer.append(record.clone(), metadata.clone()).await {
+                // Others were recorded since they were counted. Which of them there are is said; if
+                // there are none any more, another attempt succeeds.
+                Err(WriteError::LimitReached(_)) => {
+                    self.check_running(organization, &limits).await?;
+                    Err(WriteError::Conflict)
+                }
+                appended => appended,
+            }
+        };
+        let recorded = retry_on_conflict(append).await?;
+        if request.validate_only {
+            let organization_id = organization.to_string();
+            return Ok(v1::Replay { organization_id, ..replay_preview(&new, &counts) });
+        }
         // Its state at the beginning, however far it has come by now.
         Ok((&Replay::requested(id, organization.clone(), new, creator, recorded)).into())
     }
@@ -205,31 +225,38 @@ impl DispatchApi {
         Ok(Some(ReplayBound { event_id, position: event.position }))
     }
 
-    /// Limits the replays that run at the same time. If two requests arrive at the same moment, the
-    /// shard's owner runs the later replay of an endpoint after the earlier one.
+    /// Refuses what would exceed one of the limits, before anything is counted, and names the replay
+    /// that is in the way. Whether there is room is decided when the replay is recorded.
     async fn check_running(
         &self,
         organization: &OrganizationId,
-        endpoint_id: EndpointId,
+        limits: &[CountLimit],
     ) -> Result<(), Status> {
         let (store, shard) = (self.log.store(), self.log.shard_of(organization));
-        let limit = MAX_RUNNING_REPLAYS;
-        let running = store.running_replays(shard, Some(organization), ReplayId::MIN, limit).await;
+        let most = MAX_RUNNING_REPLAYS as usize;
+        let running = store.running_replays(shard, Some(organization), ReplayId::MIN, most).await;
         let running = running.map_err(database_errors::query_failed)?;
-        let of_endpoint =
-            running.iter().find(|replay| replay.request.selection.endpoint_id == endpoint_id);
-        if let Some(replay) = of_endpoint {
-            let message = format!(
-                "the endpoint has a replay that is running, {}: wait until it is done, or cancel it",
-                replay.id
-            );
-            return Err(status::failed_precondition(Reason::ReplayRunning, message));
-        }
-        if running.len() >= limit {
-            let message = format!(
-                "the organization has {limit} replays that are running: wait until one is done, or cancel one"
-            );
-            return Err(status::resource_exhausted(Reason::TooManyReplays, message));
+        for CountLimit { counted, max } in limits {
+            let counts = |replay: &&Replay| counted.includes_replay(replay);
+            let mut counted_replays = running.iter().filter(counts);
+            if (counted_replays.clone().count() as u64) < *max {
+                continue;
+            }
+            return Err(match (counted, counted_replays.next()) {
+                (Counted::RunningReplaysOf(_), Some(replay)) => {
+                    let message = format!(
+                        "the endpoint has a replay that is running, {}: wait until it is done, or cancel it",
+                        replay.id
+                    );
+                    status::failed_precondition(Reason::ReplayRunning, message)
+                }
+                _ => {
+                    let message = format!(
+                        "the organization has {max} replays that are running: wait until one is done, or cancel one"
+                    );
+                    status::resource_exhausted(Reason::TooManyReplays, message)
+                }
+            });
         }
         Ok(())
     }
@@ -302,6 +329,11 @@ impl Count {
             next => Err(CountEnded { is_whole: next.is_none() }),
         }
     }
+}
+
+/// An endpoint has one running replay at a time.
+fn running_replays_of(endpoint: EndpointId) -> CountLimit {
+    CountLimit { counted: Counted::RunningReplaysOf(endpoint), max: 1 }
 }
 
 /// An endpoint is not sent types that it does not subscribe to.

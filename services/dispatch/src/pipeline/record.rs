@@ -162,7 +162,11 @@ impl<'a> Recorder<'a> {
                     // The scheduler is gone when the process is shutting down.
                     _ = to_schedule.send(AttemptProgress::Committed(Box::new(delivery))).await;
                 }
-                Ok(AppendOutcome::Duplicate { .. } | AppendOutcome::Repeated { .. }) => {}
+                Ok(
+                    AppendOutcome::Duplicate { .. }
+                    | AppendOutcome::Repeated { .. }
+                    | AppendOutcome::Valid { .. },
+                ) => {}
                 Err(error) => {
                     match shard.react(OUTCOMES, &error) {
                         Reaction::DecideAgain => {}

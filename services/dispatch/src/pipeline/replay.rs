@@ -215,10 +215,12 @@ impl Replays {
                 }
                 self.note_step(replay, request_trace, &counts);
             }
-            // Only what a caller asks for can have been done before.
-            Ok(AppendOutcome::Duplicate { .. } | AppendOutcome::Repeated { .. }) => {
-                self.postpone(&replay)
-            }
+            // Only what a caller asks for can have been done before, or be validated only.
+            Ok(
+                AppendOutcome::Duplicate { .. }
+                | AppendOutcome::Repeated { .. }
+                | AppendOutcome::Valid { .. },
+            ) => self.postpone(&replay),
             Err(error) => match self.shard.react(STEPS, &error) {
                 Reaction::Wait => {
                     self.shard.log_wait(STEPS.what, &error);

@@ -7,6 +7,7 @@ mod cancelling;
 mod chaos;
 mod clock_steps;
 mod crashing;
+mod creating_replays;
 mod deleting;
 mod delivering;
 mod disabling;

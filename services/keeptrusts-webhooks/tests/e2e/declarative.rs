@@ -28,6 +28,8 @@ on_both_backends! {
     what_is_applied_again_changes_nothing,
     concurrent_creations_and_upserts_of_one_id_make_one,
     a_request_that_is_only_checked_leaves_nothing_behind,
+    a_request_that_is_only_checked_is_answered_as_the_real_one,
+    of_creations_at_once_as_many_succeed_as_the_limit_allows,
     another_organizations_id_is_neither_told_of_nor_touched,
     the_time_in_a_callers_id_means_nothing,
 }
@@ -38,6 +40,7 @@ const SHARDS: u16 = 16;
 const URL: &str = "https://receiver.example/";
 const SECRET: &str = "correct horse battery staple";
 
+#[derive(Clone)]
 struct Organization {
     client: Client,
     channels: NotificationServiceClient<AuthorizedChannel>,
@@ -392,6 +395,147 @@ async fn a_request_that_is_only_checked_leaves_nothing_behind(backend: Backend) 
     assert_refused(&full, Code::ResourceExhausted, "TOO_MANY_ENDPOINTS");
     assert_eq!(acme.client.endpoint(&created.id).await, created);
     assert_eq!(acme.actions().await, [AuditAction::EndpointCreated]);
+}
+
+async fn a_request_that_is_only_checked_is_answered_as_the_real_one(backend: Backend) {
+    let database = Database::new(backend).await;
+    let mut server = Server::all_in_one(&database).start().await;
+    let acme = Organization::new(&server, "acme");
+    acme.apply(&endpoint()).await.expect("created");
+    acme.apply_channel(&channel_to(URL)).await.expect("created");
+
+    // An id that another organization of the shard has.
+    let neighbour = Organization::new(&server, &organization_on(true));
+    let organization_id = || neighbour.client.organization();
+    let create = |validate_only| v1::CreateEndpointRequest {
+        organization_id: organization_id(),
+        endpoint: Some(endpoint()),
+        endpoint_id: endpoint().id,
+        validate_only,
+        ..Default::default()
+    };
+    let update = |validate_only| v1::UpdateEndpointRequest {
+        organization_id: organization_id(),
+        endpoint: Some(endpoint()),
+        allow_missing: true,
+        validate_only,
+        ..Default::default()
+    };
+    let create_channel = |validate_only| v1::CreateChannelRequest {
+        organization_id: organization_id(),
+        channel: Some(channel_to(URL)),
+        channel_id: channel_to(URL).id,
+        validate_only,
+        ..Default::default()
+    };
+    let update_channel = |validate_only| v1::UpdateChannelRequest {
+        organization_id: organization_id(),
+        channel: Some(channel_to(URL)),
+        allow_missing: true,
+        validate_only,
+        ..Default::default()
+    };
+    let answers = async |validate_only| {
+        let (mut endpoints, mut channels) =
+            (neighbour.client.endpoints(), neighbour.channels.clone());
+        [
+            endpoints.create_endpoint(create(validate_only)).await.map(|_| ()),
+            endpoints.update_endpoint(update(validate_only)).await.map(|_| ()),
+            channels.create_channel(create_channel(validate_only)).await.map(|_| ()),
+            channels.update_channel(update_channel(validate_only)).await.map(|_| ()),
+        ]
+        .map(|answer| {
+            let status = answer.expect_err("the id is of no use");
+            (status.code(), status.message().to_owned())
+        })
+    };
+    let checked = answers(true).await;
+    assert!(checked.iter().all(|(code, _)| *code == Code::AlreadyExists), "{checked:?}");
+    assert_eq!(checked, answers(false).await);
+    assert_eq!(neighbour.actions().await, []);
+
+    // A request's id.
+    let request = v1::CreateEndpointRequest {
+        organization_id: acme.client.organization(),
+        endpoint: Some(endpoint()),
+        request_id: "r".to_owned(),
+        ..Default::default()
+    };
+    let check = v1::CreateEndpointRequest { validate_only: true, ..request.clone() };
+    let mut endpoints = acme.client.endpoints();
+    let checked = endpoints.create_endpoint(check.clone()).await.expect("right").into_inner();
+    assert!(!checked.duplicate);
+    let created = endpoints.create_endpoint(request).await.expect("created").into_inner();
+    assert!(!created.duplicate, "the check has not used the id");
+    let before = acme.actions().await;
+    let checked = endpoints.create_endpoint(check.clone()).await.expect("right").into_inner();
+    assert_eq!((&checked.endpoint, checked.duplicate), (&created.endpoint, true));
+    assert_eq!((checked.secret.as_str(), checked.standard_webhooks_secret.as_str()), ("", ""));
+    let other = v1::Endpoint { display_name: "another".to_owned(), ..endpoint() };
+    let other = v1::CreateEndpointRequest { endpoint: Some(other), ..check };
+    let used = endpoints.create_endpoint(other).await.expect_err("the id is used");
+    assert_refused(&used, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    let channel = v1::CreateChannelRequest {
+        organization_id: acme.client.organization(),
+        channel: Some(channel_to(URL)),
+        request_id: "r".to_owned(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let used = acme.channels.clone().create_channel(channel).await.expect_err("the id is used");
+    assert_refused(&used, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    assert_eq!(acme.actions().await, before, "no secret was shown");
+    server.stop().await;
+    check_tables(&database).await;
+}
+
+async fn of_creations_at_once_as_many_succeed_as_the_limit_allows(backend: Backend) {
+    const MAX_ENDPOINTS: usize = 5;
+    const MAX_CHANNELS: usize = 50;
+    let database = Database::new(backend).await;
+    let server = Server::all_in_one(&database);
+    let server = server.flag("--max-endpoints-per-organization", &MAX_ENDPOINTS.to_string());
+    let mut server = server.start().await;
+    let acme = Organization::new(&server, "acme");
+    let numbered = |prefix: &str, number: usize| format!("{prefix}_{number:0>26}");
+    // Half of them are updates that create.
+    let mut creations = JoinSet::new();
+    for number in 0..4 * MAX_ENDPOINTS {
+        let (acme, id) = (acme.clone(), numbered("ep", number));
+        creations.spawn(async move {
+            match number % 2 {
+                0 => acme.create("", &endpoint()).await,
+                _ => acme.apply(&v1::Endpoint { id, ..endpoint() }).await,
+            }
+        });
+    }
+    let refused = creations.join_all().await.into_iter().filter_map(Result::err);
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused.len(), 3 * MAX_ENDPOINTS);
+    for refused in refused {
+        assert_refused(&refused, Code::ResourceExhausted, "TOO_MANY_ENDPOINTS");
+    }
+    assert_eq!(acme.endpoints(50).await.len(), MAX_ENDPOINTS);
+
+    let mut creations = JoinSet::new();
+    for number in 0..MAX_CHANNELS + 20 {
+        let (acme, id) = (acme.clone(), numbered("chn", number));
+        creations.spawn(async move {
+            match number % 2 {
+                0 => acme.create_channel("", &channel_to(URL)).await,
+                _ => acme.apply_channel(&v1::Channel { id, ..channel_to(URL) }).await,
+            }
+        });
+    }
+    let refused = creations.join_all().await.into_iter().filter_map(Result::err);
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused.len(), 20);
+    for refused in refused {
+        assert_refused(&refused, Code::ResourceExhausted, "TOO_MANY_CHANNELS");
+    }
+    assert_eq!(acme.channels().await.len(), MAX_CHANNELS);
+    server.stop().await;
+    check_tables(&database).await;
 }
 
 /// An organization on the same shard as `acme`, or on another one.

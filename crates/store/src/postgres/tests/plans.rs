@@ -25,9 +25,11 @@ use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{connect, database};
+use crate::log::count_limit::Counted;
 use crate::log::operation::BodyId;
 use crate::postgres::session::fetch;
 use crate::postgres::{MIN_CONNECTIONS, PostgresOptions, PostgresStore};
+use crate::queries::counts::{CountSelection, count_selections};
 use crate::queries::{
     AttemptFilter, AuditFilter, DeliveryFilter, EndpointFilter, EventFilter, KeyFilter,
     NotificationFilter, ReplayFilter, StateFilter,
@@ -596,16 +598,22 @@ async fn lists_read_the_index_of_their_filter_and_no_more_rows_than_they_must(fi
 
 async fn what_is_counted_is_read_from_an_index(filled: &mut Filled) {
     let us = us();
-    filled
-        .expect("count_endpoints", &[("endpoints_pkey", 100)], async |store| {
-            assert_eq!(store.count_endpoints(SHARD, &us).await.expect("reads"), 100);
-        })
-        .await;
-    filled
-        .expect("count_channels", &[("channels_pkey", 100)], async |store| {
-            assert_eq!(store.count_channels(SHARD, &us).await.expect("reads"), 100);
-        })
-        .await;
+    // An append counts these rows while it holds the shard.
+    for (counted, count, expected) in [
+        (Counted::Endpoints, 100, [("endpoints_pkey", 100)]),
+        (Counted::Channels, 100, [("channels_pkey", 100)]),
+        (Counted::RunningReplays, 10, [("replays_pkey", 200)]),
+        (Counted::RunningReplaysOf(row_27("ep")), 0, [("replays_running", 200)]),
+    ] {
+        let wanted = &[(us.clone(), counted)];
+        filled
+            .expect(&format!("{counted:?}"), &expected, async |store| {
+                for CountSelection { rows, .. } in count_selections(wanted) {
+                    assert_eq!(store.count(SHARD, &rows).await.expect("reads"), count);
+                }
+            })
+            .await;
+    }
     filled
         .expect("count_waiting", &[("deliveries_due", 2_000)], async |store| {
             assert_eq!(store.count_waiting(SHARD).await.expect("reads"), 2_000);

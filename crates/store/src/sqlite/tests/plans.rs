@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::open;
+use crate::log::count_limit::Counted;
+use crate::queries::counts::{CountSelection, count_selections};
 use crate::queries::selection::ErasedSelection;
 use crate::queries::walk::last;
 use crate::queries::{AttemptFilter, DeliveryFilter, EndpointFilter, EventFilter, StateFilter};
@@ -202,6 +204,33 @@ async fn lists_are_read_from_the_index_that_their_filter_begins_with() {
         let steps = plan(&store, &sql).await;
         assert_eq!(steps[0], format!("SEARCH {step}"), "{sql}");
         assert!(!steps.concat().contains("TEMP B-TREE"), "{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_append_counts_is_read_from_an_index() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let store = open(&folder.path().join("webhooks.db")).await;
+    let by_organization = "USING PRIMARY KEY (shard=? AND organization_id=?)";
+    let endpoints = format!("endpoints {by_organization}");
+    let channels = format!("channels {by_organization}");
+    for (counted, step) in [
+        (Counted::Endpoints, endpoints.as_str()),
+        (Counted::Channels, channels.as_str()),
+        (Counted::RunningReplays, "replays USING COVERING INDEX replays_running (shard=?)"),
+        (
+            Counted::RunningReplaysOf(EndpointId::MIN),
+            "replays USING INDEX replays_running (shard=?)",
+        ),
+    ] {
+        for owners in [vec![organization()], vec![organization(), other_organization()]] {
+            let wanted: Vec<_> = owners.into_iter().map(|owner| (owner, counted)).collect();
+            for CountSelection { rows, column, .. } in count_selections(&wanted) {
+                let sql = sql::counted_by::<Sqlite>(SHARD, &rows, column).into_string();
+                let steps = plan(&store, &sql).await;
+                assert_eq!(steps[0], format!("SEARCH {step}"), "{sql}");
+            }
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::log::operation::{AppendOutcome, ExpectedVersion, Operation, Record, Refusal};
 use crate::store::{AppendedBatch, DueKey, Store};
 
-const WRITERS: usize = 8;
+pub(crate) const WRITERS: usize = 8;
 
 /// Appends a batch. On a busy machine a caller that waits for others may get an error after which it
 /// may try again: then nothing was appended.
@@ -178,7 +178,9 @@ pub(crate) async fn one_of_many_events_with_the_same_key_is_accepted(fixture: Fi
         match published.expect("the publisher ends") {
             (event, AppendOutcome::Appended { .. }) => drop(first.insert(event)),
             (_, AppendOutcome::Duplicate { event_id }) => drop(answers.insert(event_id)),
-            (_, AppendOutcome::Repeated { .. }) => panic!("it has no request's id"),
+            (_, other) => {
+                panic!("it is neither validated only nor has it a request's id: {other:?}")
+            }
         }
     }
     assert_eq!(first.len(), 1);

@@ -122,15 +122,10 @@ pub(crate) fn identified(id: &str, content: &str) -> IdentifiedRequest {
 
 /// An operation of one record; the methods below add to it.
 pub(crate) fn operation(stream: Stream, expected: ExpectedVersion, fact: Fact) -> Operation {
-    Operation {
-        id: OperationId::new(next_ulid()),
-        organization_id: organization(),
-        records: vec![NewRecord { stream, expected, fact }],
-        metadata: Metadata::default(),
-        bodies: Vec::new(),
-        fence: None,
-        checkpoint: None,
-    }
+    let records = vec![NewRecord { stream, expected, fact }];
+    let by_time =
+        Operation::recording(&organization(), records, Metadata::default(), Timestamp::UNIX_EPOCH);
+    Operation { id: OperationId::new(next_ulid()), ..by_time }
 }
 
 impl Operation {

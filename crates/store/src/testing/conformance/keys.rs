@@ -210,15 +210,6 @@ pub(crate) async fn the_audit_trail_has_what_people_did_and_can_be_filtered(fixt
     assert_eq!(trail(of(AuditAction::EndpointUpdated), end, 9).await, [both]);
 }
 
-pub(crate) async fn endpoints_are_counted_but_deleted_ones_are_not(fixture: Fixture) {
-    let deleted = endpoint_id();
-    fixture.append_all(&[create_endpoint(deleted), create_endpoint(endpoint_id())]).await;
-    fixture.append(create_endpoint(endpoint_id()).of(other_organization())).await;
-    fixture.append(change_endpoint(deleted, ExpectedVersion::Any, EndpointFact::Deleted)).await;
-    let count = fixture.store().count_endpoints(SHARD, &organization()).await;
-    assert_eq!(count.expect("counts"), 1);
-}
-
 pub(crate) async fn keys_are_rebuilt_as_they_were(fixture: Fixture) {
     for number in 1..=3 {
         fixture.append(create_key(number, ExpectedVersion::New)).await;

@@ -24,6 +24,7 @@ pub(crate) mod filters;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod keys;
+pub(crate) mod limits;
 pub(crate) mod long_lists;
 pub(crate) mod notifications;
 pub(crate) mod pauses;
@@ -84,6 +85,12 @@ macro_rules! conformance_tests {
                 a_refused_creation_does_not_use_the_id_up,
                 the_same_ids_on_another_shard_are_other_things,
                 one_of_many_creations_with_the_same_id_wins,
+            }
+            limits {
+                no_more_are_made_than_a_limit_allows,
+                what_others_have_does_not_count,
+                of_many_at_the_same_moment_exactly_the_limit_are_made,
+                what_is_only_validated_is_decided_alike_and_leaves_nothing,
             }
             concurrency {
                 invariant_6_readers_see_no_gap_while_many_append_and_some_are_refused,
@@ -205,12 +212,11 @@ macro_rules! conformance_tests {
                 keys_are_found_by_id_and_by_creator,
                 the_last_use_of_a_key_never_goes_back,
                 the_audit_trail_has_what_people_did_and_can_be_filtered,
-                endpoints_are_counted_but_deleted_ones_are_not,
                 keys_are_rebuilt_as_they_were,
             }
             notifications {
                 a_channel_is_what_its_records_say,
-                channels_are_listed_and_counted_without_deleted_ones,
+                channels_are_listed_without_deleted_ones,
                 a_notification_is_what_its_records_say,
                 a_notification_that_expects_version_0_is_raised_once,
                 notifications_are_listed_newest_first_and_by_channel,

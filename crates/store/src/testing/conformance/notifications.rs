@@ -145,7 +145,7 @@ pub(crate) async fn a_channel_is_what_its_records_say(fixture: Fixture) {
     assert_eq!((mail.kind, mail.secret), (ChannelKind::Email, None));
 }
 
-pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture: Fixture) {
+pub(crate) async fn channels_are_listed_without_deleted_ones(fixture: Fixture) {
     for number in 1..=5 {
         fixture.append(create_channel(channel_id(number), ChannelKind::Webhook)).await;
     }
@@ -159,7 +159,6 @@ pub(crate) async fn channels_are_listed_and_counted_without_deleted_ones(fixture
     };
     assert_eq!(list(ChannelId::MAX, 3).await, [5, 4, 2]);
     assert_eq!(list(channel_id(2), 3).await, [1]);
-    assert_eq!(store.count_channels(SHARD, &organization()).await.expect("counts"), 4);
     let page = store.shard_channels(SHARD, ChannelId::MIN, 3).await.expect("reads");
     assert_eq!(ids(&page), [1, 2, 4]);
     let page = store.shard_channels(SHARD, channel_id(4), 3).await.expect("reads");

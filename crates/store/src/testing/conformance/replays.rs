@@ -352,6 +352,10 @@ pub(crate) async fn a_replay_is_limited_by_times_events_and_types(fixture: Fixtu
 }
 
 /// Appends a fact to a replay's stream.
-fn change_replay(id: ReplayId, expected: ExpectedVersion, fact: ReplayFact) -> Operation {
+pub(crate) fn change_replay(
+    id: ReplayId,
+    expected: ExpectedVersion,
+    fact: ReplayFact,
+) -> Operation {
     operation(Stream::Replay(id), expected, Fact::Replay(fact))
 }

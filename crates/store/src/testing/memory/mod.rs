@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
+use crate::log::count_limit::CountOwner;
 use crate::log::damage::LogDamage;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
@@ -166,6 +167,7 @@ impl ShardData {
                 .filter_map(|owner| self.tables.requests.get(owner).cloned())
                 .collect(),
             used: wanted.unused.into_iter().filter(|stream| self.exists(*stream)).collect(),
+            counts: wanted.counts.into_iter().map(|owner| self.tables.count(owner)).collect(),
         }
     }
 
@@ -187,6 +189,24 @@ impl ShardData {
 }
 
 impl Tables {
+    fn count(&self, owner: CountOwner) -> (CountOwner, u64) {
+        let (organization, counted) = &owner;
+        let endpoints = self
+            .endpoints
+            .values()
+            .filter(|row| row.organization_id == *organization && counted.includes_endpoint(row));
+        let channels = self
+            .channels
+            .values()
+            .filter(|row| row.organization_id == *organization && counted.includes_channel(row));
+        let replays = self
+            .replays
+            .values()
+            .filter(|row| row.organization_id == *organization && counted.includes_replay(row));
+        let count = endpoints.count() + channels.count() + replays.count();
+        (owner, count as u64)
+    }
+
     fn write(&mut self, changes: Changes) {
         // Taken apart, so that a new table is not forgotten.
         let Changes {

@@ -10,9 +10,7 @@ use keeptrusts_webhooks_domain::endpoint_config::{EndpointConfig, EndpointPatch}
 use keeptrusts_webhooks_domain::event::ContentDigest;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::{DeliveryFact, EndpointFact, EventAccepted, Fact};
-use keeptrusts_webhooks_domain::ids::{
-    DeliveryId, EndpointId, EventId, OperationId, OrganizationId,
-};
+use keeptrusts_webhooks_domain::ids::{DeliveryId, EndpointId, EventId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
 use keeptrusts_webhooks_domain::payload_format::PayloadPatch;
 use keeptrusts_webhooks_domain::secret::Secret;
@@ -276,14 +274,10 @@ impl World {
         body: Option<NewBody>,
         trace: Option<TraceContext>,
     ) -> Result<AppendOutcome, AppendError> {
+        let metadata = Metadata { actor: "test".to_owned(), trace, ..Metadata::default() };
         let operation = Operation {
-            id: OperationId::new(new_ulid(self.now())),
-            organization_id: organization.clone(),
-            records: vec![record],
-            metadata: Metadata { actor: "test".to_owned(), trace, ..Metadata::default() },
             bodies: Vec::from_iter(body),
-            fence: None,
-            checkpoint: None,
+            ..Operation::recording(organization, vec![record], metadata, self.now())
         };
         self.api_process.log.append(self.shard_of(organization), operation).await
     }
