@@ -200,7 +200,7 @@ impl RoutingKey {
             let description = format!(
                 "must be {ROUTING_KEY_CHARS} letters and digits: the integration key of an Events API v2 integration in PagerDuty"
             );
-            Violation::new(field, description)
+            Violation::invalid_format(field, description)
         };
         match fits {
             true => Ok(RoutingKey(Secret::opened(text))),
@@ -277,14 +277,14 @@ impl<K: Clone> PayloadPatch<K> {
                 "is for the custom format (PAYLOAD_FORMAT_CUSTOM) only, and the format is {}: leave the template out, or choose that format",
                 api_name(kind)
             );
-            violations.push(Violation::new(fields.template, description));
+            violations.push(Violation::not_allowed(fields.template, description));
         }
         if kind != PayloadKind::PagerDuty && self.routing_key.is_some() {
             let description = format!(
                 "is for the pagerduty format (PAYLOAD_FORMAT_PAGERDUTY) only, and the format is {}: leave it out, or choose that format",
                 api_name(kind)
             );
-            violations.push(Violation::new(fields.routing_key, description));
+            violations.push(Violation::not_allowed(fields.routing_key, description));
         }
         let template = match self.template {
             Some(_) => given_template,
@@ -313,11 +313,11 @@ fn api_name(kind: PayloadKind) -> String {
 impl MissingPart {
     fn violation(self, fields: PayloadFields) -> Violation {
         match self {
-            MissingPart::Template => Violation::new(
+            MissingPart::Template => Violation::required(
                 fields.template,
                 "is required for the custom format (PAYLOAD_FORMAT_CUSTOM): for example {\"text\": {{ event }}}",
             ),
-            MissingPart::RoutingKey => Violation::new(
+            MissingPart::RoutingKey => Violation::required(
                 fields.routing_key,
                 "is required for the pagerduty format (PAYLOAD_FORMAT_PAGERDUTY): the integration key of an Events API v2 integration",
             ),
@@ -329,11 +329,11 @@ fn check_template(field: &str, template: &str) -> Result<(), Violation> {
     if template.len() > MAX_TEMPLATE_BYTES {
         let description =
             format!("is {} bytes; it may be at most {MAX_TEMPLATE_BYTES}", template.len());
-        return Err(Violation::new(field, description));
+        return Err(Violation::too_long(field, description));
     }
     // Postgres takes no NUL in text.
     if template.contains('\0') {
-        return Err(Violation::new(field, "must not contain a NUL character"));
+        return Err(Violation::invalid_format(field, "must not contain a NUL character"));
     }
     Ok(())
 }

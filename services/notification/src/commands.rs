@@ -46,7 +46,7 @@ pub(crate) fn decide(
         ChannelRefusal::StaleEtag => stale_etag(),
         ChannelRefusal::OtherKind { given, .. } => {
             let field = channel_destination_field(given);
-            status::invalid_argument(vec![Violation::new(field, refusal.to_string())])
+            status::invalid_argument(vec![Violation::not_allowed(field, refusal.to_string())])
         }
         ChannelRefusal::CredentialRequired(why) => {
             let field = channel_secret_field(channel.config.destination.kind);
