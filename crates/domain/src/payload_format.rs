@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{FieldChange, FieldValue};
+use crate::config::FieldValue;
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
 use crate::named_enum::{NamedEnum, named_enum};
 use crate::secret::{SealedSecret, Secret};
@@ -167,22 +167,6 @@ impl FieldValue for PayloadFormat {
         let template = self.template().map(str::to_owned);
         // Nothing is missing: a format has its template.
         PayloadFormat::new(self.kind(), template, Some(())).unwrap_or_default()
-    }
-
-    /// A routing key in `after` counts as changed, because sealed keys cannot be compared.
-    fn changes(
-        _: &'static str,
-        before: Option<&PayloadFormat<()>>,
-        after: &Self,
-    ) -> Vec<FieldChange> {
-        let before = before.unwrap_or(&PayloadFormat::Keeptrusts);
-        let name = |kind: PayloadKind| Some(kind.name().to_owned());
-        let kind = FieldChange::between("payload_format", name(before.kind()), name(after.kind()));
-        let text = |template: Option<&str>| template.map(str::to_owned);
-        let (old, new) = (text(before.template()), text(after.template()));
-        let template = FieldChange::between("payload_template", old, new);
-        let key = after.routing_key().map(|_| FieldChange::of_secret("routing_key"));
-        kind.into_iter().chain(template).chain(key).collect()
     }
 }
 
