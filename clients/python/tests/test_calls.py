@@ -48,7 +48,7 @@ def test_errors_say_which_fields_are_wrong_and_which_request_it_was(client: Clie
         client.publish("errors", "no.such.type", {})
     error = failure.value
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
-    assert [violation.field for violation in error.field_violations] == ["event_type"]
+    assert [(violation.field, violation.reason) for violation in error.field_violations] == [("event_type", "UNKNOWN_VALUE")]
     assert error.request_id and error.request_id in str(error)
     assert error.retry_delay is None
 

@@ -13,6 +13,8 @@ export interface FieldViolation {
   /** Its path in the request, for example `endpoint.url`. */
   readonly field: string;
   readonly description: string;
+  /** What programs match: the reasons are listed in docs/api.md. Empty if the server gave none. */
+  readonly reason: string;
 }
 
 /** A call failed. gRPC's own error is the `cause`, if there was a call of its own. */
@@ -80,7 +82,7 @@ export class WebhooksError extends Error {
       reason ||= anyUnpack(detail, ErrorInfoSchema)?.reason ?? "";
       requestId ||= anyUnpack(detail, RequestInfoSchema)?.requestId ?? "";
       const violations = anyUnpack(detail, BadRequestSchema)?.fieldViolations ?? [];
-      fieldViolations = fieldViolations.concat(violations.map(({ field, description }) => ({ field, description })));
+      fieldViolations = fieldViolations.concat(violations.map(({ field, description, reason }) => ({ field, description, reason })));
     }
     const details = { reason, fieldViolations, retryDelayMs, requestId };
     return new WebhooksError(status.code, status.message, details, cause);

@@ -78,7 +78,10 @@ test("the same key publishes once", async () => {
 test("errors say which fields are wrong and which request it was", async () => {
   const error = await failure(client.publish("errors", "no.such.type", {}));
   assert.deepEqual([error.code, error.reason], [Code.INVALID_ARGUMENT, "INVALID_FIELD"]);
-  assert.deepEqual(error.fieldViolations.map((violation) => violation.field), ["event_type"]);
+  assert.deepEqual(
+    error.fieldViolations.map(({ field, reason }) => [field, reason]),
+    [["event_type", "UNKNOWN_VALUE"]],
+  );
   assert.ok(error.requestId && error.message.includes(error.requestId));
   assert.equal(error.retryDelayMs, undefined);
 });

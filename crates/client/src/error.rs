@@ -49,6 +49,9 @@ enum Failure {
 pub struct FieldViolation {
     /// Where it is in the request, for example `endpoint.url`.
     pub field: String,
+    /// Why it is refused, for programs: for example `TOO_LONG`. docs/api.md of the server lists the
+    /// reasons. Empty: the server gave none.
+    pub reason: String,
     /// What is wrong with it, and what to do.
     pub description: String,
 }
@@ -126,6 +129,7 @@ impl From<Status> for Error {
             .iter()
             .map(|violation| FieldViolation {
                 field: violation.field.clone(),
+                reason: violation.reason.clone(),
                 description: violation.description.clone(),
             })
             .collect();
@@ -198,7 +202,7 @@ impl fmt::Display for Error {
         let Details { code, message, reason, field_violations, request_id, .. } = &*self.0;
         f.write_str(if message.is_empty() { code.description() } else { message })?;
         let mut separator = ": ";
-        for FieldViolation { field, description } in field_violations {
+        for FieldViolation { field, description, .. } in field_violations {
             // The server's message may say it already.
             if !message.contains(description.as_str()) {
                 write!(f, "{separator}{field}: {description}")?;
@@ -257,8 +261,17 @@ mod tests {
     #[test]
     fn an_error_says_what_is_wrong_with_which_field_and_by_which_id_it_is_found() {
         let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "webhooks", []);
-        details.add_bad_request_violation("endpoint.url", "must begin with https://");
-        details.add_bad_request_violation("endpoint.display_name", "is empty");
+        let violation = |field: &str, reason: &str, description: &str| {
+            let reason = reason.to_owned();
+            tonic_types::FieldViolation {
+                reason,
+                ..tonic_types::FieldViolation::new(field, description)
+            }
+        };
+        details.set_bad_request(vec![
+            violation("endpoint.url", "INVALID_FORMAT", "must begin with https://"),
+            violation("endpoint.display_name", "REQUIRED", "is empty"),
+        ]);
         details.set_request_info("4bf9", "");
         let status = Status::with_error_details(
             Code::InvalidArgument,
@@ -273,7 +286,11 @@ mod tests {
         );
         assert_eq!(error.reason(), Some("INVALID_FIELD"));
         assert_eq!(error.request_id(), Some("4bf9"));
-        assert_eq!(error.field_violations()[1].field, "endpoint.display_name");
+        let violation = &error.field_violations()[1];
+        assert_eq!(
+            (violation.field.as_str(), violation.reason.as_str()),
+            ("endpoint.display_name", "REQUIRED")
+        );
         assert!(!error.is_temporary());
     }
 

@@ -7,6 +7,7 @@
 
 mod access_requests;
 mod audit;
+mod audit_changes;
 mod authorized_request;
 mod delivery;
 mod dispatch_requests;
@@ -34,6 +35,7 @@ mod violations;
 
 pub use access_requests::{CreateKey, CreateSession, EmptyRequest, KeyRef, ListKeys, RevokeKey};
 pub use audit::{AuditCursor, ListAuditEntries};
+pub use audit_changes::audit_changes;
 pub use authorized_request::{AuthorizedRequest, HasOrganization, caller_of};
 pub use delivery::{attempt_with_content, attempt_without_content};
 pub use dispatch_requests::{

@@ -1,7 +1,7 @@
 //! The contracts: the messages of the gRPC API and of the log as Rust types, and the only place where
 //! they are converted to and from the domain's types.
 //!
-//! May depend on: the domain, prost and tonic. Never on the store or a service.
+//! May depend on: the domain, prost with prost-reflect, and tonic. Never on the store or a service.
 #![deny(missing_docs)]
 
 pub mod api;

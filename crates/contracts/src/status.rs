@@ -130,7 +130,8 @@ pub fn failed_precondition(reason: Reason, message: impl Into<String>) -> Status
 /// FAILED_PRECONDITION: a stored credential would go to another server than the one that it was given
 /// for. `field` is the credential's field in the request, `description` says what is wrong.
 pub fn failed_precondition_credential(field: &str, description: impl Into<String>) -> Status {
-    let (message, violations) = violation_summary::summarize(&[Violation::new(field, description)]);
+    let (message, violations) =
+        violation_summary::summarize(&[Violation::required(field, description)]);
     let mut details = ErrorDetails::with_bad_request(violations);
     details.set_error_info(Reason::CredentialRequired.name(), ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(Code::FailedPrecondition, message, details)
@@ -230,8 +231,8 @@ mod tests {
     #[test]
     fn wrong_fields_are_named_in_the_details_and_in_the_message() {
         let status = invalid_argument(vec![
-            Violation::new("name", "is required"),
-            Violation::new("event_types[1]", "is not an event type"),
+            Violation::required("name", "is required"),
+            Violation::unknown_value("event_types[1]", "is not an event type"),
         ]);
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(reason(&status), "INVALID_FIELD");
@@ -240,9 +241,10 @@ mod tests {
             "correct the fields name (is required), event_types[1] (is not an event type)"
         );
         let details = status.get_details_bad_request().expect("field violations");
-        let fields: Vec<_> =
-            details.field_violations.iter().map(|wrong| wrong.field.as_str()).collect();
-        assert_eq!(fields, ["name", "event_types[1]"]);
+        let violations = details.field_violations.iter();
+        let named: Vec<_> =
+            violations.map(|wrong| (wrong.field.as_str(), wrong.reason.as_str())).collect();
+        assert_eq!(named, [("name", "REQUIRED"), ("event_types[1]", "UNKNOWN_VALUE")]);
     }
 
     #[test]

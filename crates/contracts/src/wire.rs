@@ -101,7 +101,7 @@ impl Examination {
                 index = Some(count.saturating_sub(1));
                 if count > limit {
                     let description = format!("has more than {limit} entries, which is its limit");
-                    return Err(self.violation(field.name, description));
+                    return Err(self.too_many(field.name, description));
                 }
             }
             let WireValue::Bytes(inner) = value else { continue };
@@ -129,12 +129,12 @@ impl Examination {
         if counts.add(0, size.values) > MAX_DATA_VALUES {
             let description = format!("has more than {MAX_DATA_VALUES} values, which is its limit");
             let (name, _) = self.path.pop().unwrap_or(("data", None));
-            return Err(self.violation(name, description));
+            return Err(self.too_many(name, description));
         }
         Ok(())
     }
 
-    fn violation(&self, field: &str, description: String) -> Violation {
+    fn too_many(&self, field: &str, description: String) -> Violation {
         let mut path = String::new();
         for (name, index) in &self.path {
             path.push_str(name);
@@ -143,7 +143,7 @@ impl Examination {
             }
             path.push('.');
         }
-        Violation::new(path + field, description)
+        Violation::too_many(path + field, description)
     }
 }
 

@@ -10,8 +10,6 @@ use crate::log::Stream;
 use crate::notification::{NotificationFact, NotificationType};
 use crate::replay::ReplayFact;
 
-pub use crate::audit_changes::changes_of;
-
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident $name:literal;)*) => {
         /// An action as the audit trail names it.

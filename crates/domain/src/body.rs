@@ -23,12 +23,15 @@ impl EventData {
                 "is {} bytes; it may be at most {MAX_DATA_BYTES}: publish a reference to bulky content instead",
                 json.len()
             );
-            return Err(Violation::new(field, description));
+            return Err(Violation::too_long(field, description));
         }
         let value = json::read(json, |text, _: json::Json<'_, &str>| text)
-            .map_err(|error| Violation::new(field, error.to_string()))?;
+            .map_err(|error| Violation::invalid_format(field, error.to_string()))?;
         if !value.starts_with('{') {
-            return Err(Violation::new(field, "must be a JSON object, for example {\"id\":1}"));
+            return Err(Violation::invalid_format(
+                field,
+                "must be a JSON object, for example {\"id\":1}",
+            ));
         }
         Ok(EventData(value.to_owned()))
     }

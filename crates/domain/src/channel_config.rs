@@ -35,14 +35,15 @@ pub fn check_subscriptions(
 ) -> Result<Vec<NotificationType>, Vec<Violation>> {
     if types.is_empty() {
         let description = "is required: subscribe to at least one type of notification";
-        return Err(vec![Violation::new(field, description)]);
+        return Err(vec![Violation::required(field, description)]);
     }
     let mut wrong = EntryViolations::of(field);
     for (index, kind) in types.iter().enumerate().filter(|(_, kind)| !kind.can_be_subscribed_to()) {
-        wrong.push(index, || match kind {
+        let description = match kind {
             NotificationType::Test => "cannot be subscribed to: every channel can be sent a test",
             _ => "cannot be subscribed to: services that keep incidents are told in any case",
-        });
+        };
+        wrong.push(index, |entry| Violation::not_allowed(entry, description));
     }
     let mut types = types;
     types.sort();
@@ -58,13 +59,15 @@ pub fn check_endpoint_ids(field: &str, ids: &[String]) -> Result<Vec<EndpointId>
             "has {} endpoints; it may have at most {MAX_CHANNEL_ENDPOINTS}, or none for all",
             ids.len()
         );
-        return Err(vec![Violation::new(field, description)]);
+        return Err(vec![Violation::too_many(field, description)]);
     }
     let (mut parsed, mut wrong) = (Vec::new(), EntryViolations::of(field));
     for (index, id) in ids.iter().enumerate() {
         match id.parse() {
             Ok(id) => parsed.push(id),
-            Err(error) => wrong.push(index, || crate::ids::InvalidId::to_string(&error)),
+            Err(error) => wrong.push(index, |entry| {
+                Violation::invalid_format(entry, crate::ids::InvalidId::to_string(&error))
+            }),
         }
     }
     wrong.into_result(parsed)
@@ -88,8 +91,11 @@ pub fn check_endpoints_exist(
     let mut wrong = EntryViolations::of(field);
     for (index, id) in ids.iter().enumerate() {
         if !existing.contains(id) && !current.contains(id) {
-            wrong.push(index, || {
-                format!("{id} is no endpoint of the organization; deleted ones are none either")
+            wrong.push(index, |entry| {
+                let description = format!(
+                    "{id} is no endpoint of the organization; deleted ones are none either"
+                );
+                Violation::unknown_value(entry, description)
             });
         }
     }
@@ -101,14 +107,14 @@ pub fn check_endpoints_exist(
 pub fn check_recipients(field: &str, recipients: &[String]) -> Result<Vec<String>, Vec<Violation>> {
     if recipients.is_empty() {
         let description = "is required: at least one address, such as on-call@example.com";
-        return Err(vec![Violation::new(field, description)]);
+        return Err(vec![Violation::required(field, description)]);
     }
     if recipients.len() > MAX_RECIPIENTS {
         let description = format!(
             "has {} addresses; it may have at most {MAX_RECIPIENTS}: use a mailing list",
             recipients.len()
         );
-        return Err(vec![Violation::new(field, description)]);
+        return Err(vec![Violation::too_many(field, description)]);
     }
     let (mut checked, mut violations) = (Vec::<String>::new(), Vec::new());
     for (index, recipient) in recipients.iter().enumerate() {

@@ -3,37 +3,6 @@
 //! [`config!`] takes the list of a configuration's fields once. It makes the configuration, its
 //! patch, and everything that goes through the fields one by one.
 
-use std::fmt::Display;
-
-/// A field that changed, for the audit trail. A changed secret has neither `before` nor `after`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldChange {
-    /// The field's name in the API.
-    pub field: &'static str,
-    /// The previous value as text. None: there was none, or it is a secret.
-    pub before: Option<String>,
-    /// The new value as text. None: there is none, or it is a secret.
-    pub after: Option<String>,
-}
-
-impl FieldChange {
-    /// The change from one text to another. None if they are equal; no text equals an empty one.
-    pub fn between(
-        field: &'static str,
-        before: Option<String>,
-        after: Option<String>,
-    ) -> Option<FieldChange> {
-        let is_other =
-            before.as_deref().unwrap_or_default() != after.as_deref().unwrap_or_default();
-        is_other.then_some(FieldChange { field, before, after })
-    }
-
-    /// The change of a secret, without its value.
-    pub fn of_secret(field: &'static str) -> FieldChange {
-        FieldChange { field, before: None, after: None }
-    }
-}
-
 /// The type of a configuration's field.
 pub trait FieldValue: Clone + PartialEq {
     /// The type of the value without its secrets.
@@ -51,11 +20,6 @@ pub trait FieldValue: Clone + PartialEq {
     fn replace(&mut self, new: Self) {
         *self = new;
     }
-
-    /// The changes that the audit trail shows for a new value in `field`. `before` is None if there
-    /// was no value. There may be several: a value can have parts with names of their own.
-    fn changes(field: &'static str, before: Option<&Self::Shown>, after: &Self)
-    -> Vec<FieldChange>;
 }
 
 impl FieldValue for String {
@@ -64,23 +28,13 @@ impl FieldValue for String {
     fn shown(&self) -> String {
         self.clone()
     }
-
-    fn changes(field: &'static str, before: Option<&String>, after: &String) -> Vec<FieldChange> {
-        FieldChange::between(field, before.cloned(), Some(after.clone())).into_iter().collect()
-    }
 }
 
-impl<T: Clone + PartialEq + Display> FieldValue for Vec<T> {
+impl<T: Clone + PartialEq> FieldValue for Vec<T> {
     type Shown = Vec<T>;
 
     fn shown(&self) -> Vec<T> {
         self.clone()
-    }
-
-    fn changes(field: &'static str, before: Option<&Vec<T>>, after: &Vec<T>) -> Vec<FieldChange> {
-        let text =
-            |values: &Vec<T>| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        FieldChange::between(field, before.map(text), Some(text(after))).into_iter().collect()
     }
 }
 
@@ -179,19 +133,6 @@ macro_rules! config {
                 })*
             }
         }
-
-        impl $patch {
-            /// The changes that the audit trail shows for the patch, in the order of the fields.
-            pub fn changes(&self, before: &$patch<<$stored as $crate::config::FieldValue>::Shown>) -> Vec<$crate::config::FieldChange> {
-                let mut changes = Vec::new();
-                $(if let Some(after) = &self.$field {
-                    let field = stringify!($field);
-                    let before = before.$field.as_ref();
-                    changes.extend($crate::config::FieldValue::changes(field, before, after));
-                })*
-                changes
-            }
-        }
     };
     (@pick $same:expr, $value:expr) => { $same };
     (@pick $same:expr, $value:expr, $variable:ident) => { $value };
@@ -212,10 +153,6 @@ mod tests {
         type Shown = ();
 
         fn shown(&self) {}
-
-        fn changes(field: &'static str, _: Option<&()>, _: &Hidden) -> Vec<FieldChange> {
-            vec![FieldChange::of_secret(field)]
-        }
     }
 
     config! {
@@ -236,10 +173,6 @@ mod tests {
 
     fn sample() -> SampleConfig {
         SampleConfig { name: "one".to_owned(), key: Hidden("horse"), numbers: vec![1, 2] }
-    }
-
-    fn change(field: &'static str, before: Option<&str>, after: &str) -> FieldChange {
-        FieldChange { field, before: before.map(str::to_owned), after: Some(after.to_owned()) }
     }
 
     #[test]
@@ -274,16 +207,5 @@ mod tests {
         let given = sample().with_key("in clear");
         assert_eq!(given.key, "in clear");
         assert_eq!(given.with_key(Hidden("horse")), sample());
-    }
-
-    #[test]
-    fn a_change_has_before_and_after_and_a_secret_has_neither() {
-        let patch = SamplePatch::from(SampleConfig { numbers: Vec::new(), ..sample() });
-        let created = patch.changes(&SamplePatch::default());
-        let secret = FieldChange { field: "key", before: None, after: None };
-        assert_eq!(created, [change("name", None, "one"), secret]);
-        let before = sample().before(&patch);
-        let changed = patch.changes(&before);
-        assert_eq!(changed, [FieldChange::of_secret("key"), change("numbers", Some("1, 2"), "")]);
     }
 }

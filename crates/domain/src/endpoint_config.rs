@@ -34,7 +34,7 @@ config! {
 pub fn check_display_name(field: &str, name: String) -> Result<String, Violation> {
     let name = check_length(field, name, MAX_NAME_CHARS)?.trim().to_owned();
     if name.is_empty() {
-        return Err(Violation::new(field, "is required: a label such as siem-all-events"));
+        return Err(Violation::required(field, "is required: a label such as siem-all-events"));
     }
     check_line(field, &name)?;
     Ok(name)
@@ -50,20 +50,22 @@ pub fn check_description(field: &str, description: String) -> Result<String, Vio
 pub fn check_event_types(field: &str, names: &[String]) -> Result<Vec<EventType>, Vec<Violation>> {
     if names.is_empty() {
         let description = "is required: subscribe to at least one event type (see ListEventTypes)";
-        return Err(vec![Violation::new(field, description)]);
+        return Err(vec![Violation::required(field, description)]);
     }
     let mut event_types = Vec::new();
     let mut wrong = EntryViolations::of(field);
     for (index, name) in names.iter().enumerate() {
         match name.parse() {
-            Ok(EventType::Test) => wrong.push(
-                index,
-                || "webhook.test cannot be subscribed to: every endpoint can be sent a test",
-            ),
+            Ok(EventType::Test) => wrong.push(index, |entry| {
+                let description =
+                    "webhook.test cannot be subscribed to: every endpoint can be sent a test";
+                Violation::not_allowed(entry, description)
+            }),
             Ok(event_type) => event_types.push(event_type),
-            Err(_) => {
-                wrong.push(index, || format!("{name:?} is not an event type (see ListEventTypes)"))
-            }
+            Err(_) => wrong.push(index, |entry| {
+                let description = format!("{name:?} is not an event type (see ListEventTypes)");
+                Violation::unknown_value(entry, description)
+            }),
         }
     }
     event_types.sort();

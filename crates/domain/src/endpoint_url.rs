@@ -24,15 +24,17 @@ use crate::violation::Violation;
 /// password. In the normal form a name in another script is in punycode, an IPv4 address has four
 /// decimal numbers, and there is no fragment.
 pub fn check_url(field: &str, url: &str) -> Result<String, Violation> {
-    let violation = |description: String| Violation::new(field, description);
-    let too_long =
-        |length| violation(format!("is {length} bytes; it may be at most {MAX_URL_BYTES}"));
+    let violation = |description: String| Violation::invalid_format(field, description);
+    let too_long = |length| {
+        let description = format!("is {length} bytes; it may be at most {MAX_URL_BYTES}");
+        Violation::too_long(field, description)
+    };
     if url.len() > MAX_URL_BYTES {
         return Err(too_long(url.len()));
     }
     let url = url.trim();
     if url.is_empty() {
-        return Err(violation("is required: the https address of the receiver".to_owned()));
+        return Err(Violation::required(field, "is required: the https address of the receiver"));
     }
     // The URL Standard drops tabs and line ends, and reads `\` as `/`. RFC 3986 does neither.
     if url.chars().any(|c| c.is_control() || c == '\\') {

@@ -36,13 +36,16 @@ impl IdempotencyKey {
     /// The key, or None if `text` is empty.
     pub fn optional(text: String) -> Result<Option<IdempotencyKey>, Violation> {
         if text.len() > MAX_IDEMPOTENCY_KEY_BYTES {
-            return Err(Violation::new(
+            return Err(Violation::too_long(
                 "idempotency_key",
                 format!("is {} bytes; it may be at most {MAX_IDEMPOTENCY_KEY_BYTES}", text.len()),
             ));
         }
         if text.contains('\0') {
-            return Err(Violation::new("idempotency_key", "must not contain a NUL character"));
+            return Err(Violation::invalid_format(
+                "idempotency_key",
+                "must not contain a NUL character",
+            ));
         }
         Ok((!text.is_empty()).then_some(IdempotencyKey(text)))
     }

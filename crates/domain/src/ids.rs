@@ -87,10 +87,10 @@ macro_rules! made_by_callers {
                     "write `", $example, "` with a new ULID (26 characters in upper case, which libraries for ULIDs make), or create it without an id, and the server makes one"
                 );
                 match text.parse::<$name>() {
-                    Err(invalid) => Err(Violation::new(field, format!("{invalid}: {how}"))),
+                    Err(invalid) => Err(Violation::invalid_format(field, format!("{invalid}: {how}"))),
                     Ok($name::MIN | $name::MAX) => {
                         let description = format!("must not be the least or the greatest ULID: {how}");
-                        Err(Violation::new(field, description))
+                        Err(Violation::not_allowed(field, description))
                     }
                     Ok(id) => Ok(id),
                 }
@@ -195,10 +195,10 @@ impl FromStr for OrganizationId {
     fn from_str(text: &str) -> Result<Self, Violation> {
         let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
         if text.is_empty() {
-            return Err(Violation::new("organization_id", "is required: say whose it is"));
+            return Err(Violation::required("organization_id", "is required: say whose it is"));
         }
         if text.len() > MAX_ORGANIZATION_ID_CHARS || !text.bytes().all(allowed) {
-            return Err(Violation::new(
+            return Err(Violation::invalid_format(
                 "organization_id",
                 format!("must be 1 to {MAX_ORGANIZATION_ID_CHARS} characters of a-z, 0-9, - and _"),
             ));

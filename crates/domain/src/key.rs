@@ -214,10 +214,10 @@ pub fn check_role(
         (None, _) => {
             let description =
                 "is required: ROLE_ADMIN, ROLE_PUBLISHER or ROLE_VIEWER; ROLE_PLATFORM for *";
-            Err(Violation::new("key.role", description))
+            Err(Violation::required("key.role", description))
         }
         (Some(Role::Platform), OrganizationScope::One(_) | OrganizationScope::Several(_)) => {
-            Err(Violation::new(
+            Err(Violation::not_allowed(
                 "key.role",
                 "is ROLE_PLATFORM, which is for every organization: give * as organization_id, or another role",
             ))
@@ -260,7 +260,7 @@ pub fn check_key_life(field: &str, life: Duration) -> Result<Duration, Violation
         false => {
             let description =
                 "must be from 1 minute to 10 years; leave it out for a key that does not expire";
-            Err(Violation::new(field, description))
+            Err(Violation::out_of_range(field, description))
         }
     }
 }
@@ -285,7 +285,7 @@ fn check_expire_time(
         shown(latest),
         shown(now)
     );
-    Err(Violation::new(field, description))
+    Err(Violation::out_of_range(field, description))
 }
 
 /// Checks when a new key is to expire, and that it does not outlive the key that creates it. Returns the
@@ -315,7 +315,7 @@ pub fn check_key_expiration(
             let description = format!(
                 "must end with the key that makes it, which is valid until {end}: give {most}"
             );
-            Err(Violation::new(field, description))
+            Err(Violation::out_of_range(field, description))
         }
     }
 }
@@ -333,7 +333,7 @@ pub fn check_session_expiration(
             check_expire_time(field, time, (MIN_SESSION_LIFE, MAX_SESSION_LIFE), now)?;
         }
         Expiration::After(life) if !(MIN_SESSION_LIFE..=MAX_SESSION_LIFE).contains(&life) => {
-            return Err(Violation::new(field, "must be from 1 minute to 30 days"));
+            return Err(Violation::out_of_range(field, "must be from 1 minute to 30 days"));
         }
         Expiration::After(_) => {}
     }

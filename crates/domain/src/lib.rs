@@ -11,7 +11,6 @@
 pub mod access;
 pub mod attempt;
 pub mod audit;
-mod audit_changes;
 pub mod body;
 pub mod channel;
 mod channel_config;

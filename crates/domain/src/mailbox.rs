@@ -16,9 +16,10 @@ const MAX_LOCAL_BYTES: usize = 64;
 /// The domain has at least two labels. Names of one label (`localhost`) mean a machine of the
 /// operator's, and RFC 5321 section 2.3.5 does not allow them.
 pub fn check_mailbox(field: &str, address: &str) -> Result<String, Violation> {
-    let wrong = |description: &str| Err(Violation::new(field, description));
+    let wrong = |description: &str| Err(Violation::invalid_format(field, description));
     if address.len() > MAX_ADDRESS_BYTES {
-        return wrong("is longer than 254 bytes, which no mail server takes");
+        let description = "is longer than 254 bytes, which no mail server takes";
+        return Err(Violation::too_long(field, description));
     }
     let address = address.trim();
     let Some((local, domain)) = address.rsplit_once('@') else {

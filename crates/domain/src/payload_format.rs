@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{FieldChange, FieldValue};
+use crate::config::FieldValue;
 use crate::limits::{MAX_TEMPLATE_BYTES, ROUTING_KEY_CHARS};
 use crate::named_enum::{NamedEnum, named_enum};
 use crate::secret::{SealedSecret, Secret};
@@ -168,22 +168,6 @@ impl FieldValue for PayloadFormat {
         // Nothing is missing: a format has its template.
         PayloadFormat::new(self.kind(), template, Some(())).unwrap_or_default()
     }
-
-    /// A routing key in `after` counts as changed, because sealed keys cannot be compared.
-    fn changes(
-        _: &'static str,
-        before: Option<&PayloadFormat<()>>,
-        after: &Self,
-    ) -> Vec<FieldChange> {
-        let before = before.unwrap_or(&PayloadFormat::Keeptrusts);
-        let name = |kind: PayloadKind| Some(kind.name().to_owned());
-        let kind = FieldChange::between("payload_format", name(before.kind()), name(after.kind()));
-        let text = |template: Option<&str>| template.map(str::to_owned);
-        let (old, new) = (text(before.template()), text(after.template()));
-        let template = FieldChange::between("payload_template", old, new);
-        let key = after.routing_key().map(|_| FieldChange::of_secret("routing_key"));
-        kind.into_iter().chain(template).chain(key).collect()
-    }
 }
 
 /// PagerDuty's integration key in clear: 32 letters and digits. Debug prints nothing of it.
@@ -200,7 +184,7 @@ impl RoutingKey {
             let description = format!(
                 "must be {ROUTING_KEY_CHARS} letters and digits: the integration key of an Events API v2 integration in PagerDuty"
             );
-            Violation::new(field, description)
+            Violation::invalid_format(field, description)
         };
         match fits {
             true => Ok(RoutingKey(Secret::opened(text))),
@@ -277,14 +261,14 @@ impl<K: Clone> PayloadPatch<K> {
                 "is for the custom format (PAYLOAD_FORMAT_CUSTOM) only, and the format is {}: leave the template out, or choose that format",
                 api_name(kind)
             );
-            violations.push(Violation::new(fields.template, description));
+            violations.push(Violation::not_allowed(fields.template, description));
         }
         if kind != PayloadKind::PagerDuty && self.routing_key.is_some() {
             let description = format!(
                 "is for the pagerduty format (PAYLOAD_FORMAT_PAGERDUTY) only, and the format is {}: leave it out, or choose that format",
                 api_name(kind)
             );
-            violations.push(Violation::new(fields.routing_key, description));
+            violations.push(Violation::not_allowed(fields.routing_key, description));
         }
         let template = match self.template {
             Some(_) => given_template,
@@ -313,11 +297,11 @@ fn api_name(kind: PayloadKind) -> String {
 impl MissingPart {
     fn violation(self, fields: PayloadFields) -> Violation {
         match self {
-            MissingPart::Template => Violation::new(
+            MissingPart::Template => Violation::required(
                 fields.template,
                 "is required for the custom format (PAYLOAD_FORMAT_CUSTOM): for example {\"text\": {{ event }}}",
             ),
-            MissingPart::RoutingKey => Violation::new(
+            MissingPart::RoutingKey => Violation::required(
                 fields.routing_key,
                 "is required for the pagerduty format (PAYLOAD_FORMAT_PAGERDUTY): the integration key of an Events API v2 integration",
             ),
@@ -329,11 +313,11 @@ fn check_template(field: &str, template: &str) -> Result<(), Violation> {
     if template.len() > MAX_TEMPLATE_BYTES {
         let description =
             format!("is {} bytes; it may be at most {MAX_TEMPLATE_BYTES}", template.len());
-        return Err(Violation::new(field, description));
+        return Err(Violation::too_long(field, description));
     }
     // Postgres takes no NUL in text.
     if template.contains('\0') {
-        return Err(Violation::new(field, "must not contain a NUL character"));
+        return Err(Violation::invalid_format(field, "must not contain a NUL character"));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ impl RequestId {
             let description = format!(
                 "must be 1 to {MAX_REQUEST_ID_CHARS} characters of visible ASCII, for example a UUID; empty means none"
             );
-            return Err(Violation::new("request_id", description));
+            return Err(Violation::invalid_format("request_id", description));
         }
         Ok((!text.is_empty()).then_some(RequestId(text)))
     }

@@ -35,10 +35,22 @@ impl Secret {
     /// have them.
     pub fn new(text: String) -> Result<Secret, Violation> {
         let secret = Secret(Zeroizing::new(text));
-        match secret.problem() {
+        match secret.violation() {
             None => Ok(secret),
-            Some(problem) => Err(Violation::new("secret", problem)),
+            Some(violation) => Err(violation),
         }
+    }
+
+    fn violation(&self) -> Option<Violation> {
+        let text = self.0.as_str();
+        if text.len() > MAX_SECRET_BYTES {
+            return Some(Violation::too_long("secret", self.wrong_length()));
+        }
+        self.problem().map(|problem| Violation::invalid_format("secret", problem))
+    }
+
+    fn wrong_length(&self) -> String {
+        format!("is {} bytes; it must be {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}", self.0.len())
     }
 
     fn problem(&self) -> Option<String> {
@@ -64,13 +76,7 @@ impl Secret {
         if text.trim() != text {
             return Some("begins or ends with a blank: leave it out".to_owned());
         }
-        if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&text.len()) {
-            return Some(format!(
-                "is {} bytes; it must be {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}",
-                text.len()
-            ));
-        }
-        None
+        (text.len() < MIN_SECRET_BYTES).then(|| self.wrong_length())
     }
 
     /// A generated secret: `whsec_` and the base64 of the random bytes, as Standard Webhooks 1.0

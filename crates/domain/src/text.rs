@@ -36,7 +36,7 @@ pub(crate) fn check_length(
     let length = text.chars().count();
     if length > max_chars {
         let description = format!("is {length} characters; it may be at most {max_chars}");
-        return Err(Violation::new(field, description));
+        return Err(Violation::too_long(field, description));
     }
     Ok(text)
 }
@@ -50,7 +50,7 @@ fn violation(field: &str, what: &str) -> Violation {
     let description = format!(
         "must not contain {what} or invisible characters, such as those that change the direction of text: type it anew if it was copied"
     );
-    Violation::new(field, description)
+    Violation::invalid_format(field, description)
 }
 
 #[cfg(test)]

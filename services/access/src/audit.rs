@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_contracts::api::{
-    AuditCursor, AuthorizedRequest, ListAuditEntries, ListChunk, invalid_page_token,
+    AuditCursor, AuthorizedRequest, ListAuditEntries, ListChunk, audit_changes, invalid_page_token,
 };
 use keeptrusts_webhooks_contracts::status;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::audit_service_server::{AuditService, AuditServiceServer};
-use keeptrusts_webhooks_domain::audit::{AuditTarget, action_of, changes_of};
+use keeptrusts_webhooks_domain::audit::{AuditTarget, action_of};
 use keeptrusts_webhooks_domain::delivery::Delivery;
 use keeptrusts_webhooks_domain::ids::{DeliveryId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard};
@@ -162,7 +162,7 @@ fn message(entry: &TrailEntry, deliveries: &HashMap<DeliveryId, Delivery>) -> v1
         delivery_id: text(target.delivery_id.map(|id| id.to_string())),
         event_id: text(event_id.map(|id| id.to_string())),
         key_id: text(target.key_id.map(|id| id.to_string())),
-        changes: changes_of(fact).into_iter().map(Into::into).collect(),
+        changes: audit_changes(fact),
         replay_id: text(target.replay_id.map(|id| id.to_string())),
         channel_id: text(target.channel_id.map(|id| id.to_string())),
         trace_id: text(metadata.trace.as_ref().map(|trace| trace.trace_id.to_string())),

@@ -317,7 +317,7 @@ fn session_organization(
         (None, OrganizationScope::All | OrganizationScope::Several(_)) => {
             let description =
                 "is required: the key or token is for several organizations, a session is for one";
-            Err(status::invalid_argument(vec![Violation::new("organization_id", description)]))
+            Err(status::invalid_argument(vec![Violation::required("organization_id", description)]))
         }
     }
 }

@@ -40,8 +40,9 @@ pub(crate) async fn check_template<K>(
     let check = move |interrupt: &Interrupt| check(&format, &owner, &event_types, interrupt);
     let checked = renderer.run(organization, check).await;
     let checked = checked.map_err(|error| not_rendered(error, fields.template, organization))?;
-    checked
-        .map_err(|problem| status::invalid_argument(vec![Violation::new(fields.template, problem)]))
+    checked.map_err(|problem| {
+        status::invalid_argument(vec![Violation::invalid_format(fields.template, problem)])
+    })
 }
 
 /// Refuses an update after which the endpoint's template would fail for one of its event types. Only
@@ -85,7 +86,7 @@ fn rendered(
             FormatError::Data { .. } => "data_json",
             _ => PayloadFields::TOP.template,
         };
-        status::invalid_argument(vec![Violation::new(field, error.to_string())])
+        status::invalid_argument(vec![Violation::invalid_format(field, error.to_string())])
     };
     let sample = sample_event(organization_id, *event_type);
     let given = data.as_ref().map(|data| serde_json::from_str(data.as_str())).transpose();
@@ -104,7 +105,7 @@ fn rendered(
 fn not_rendered(error: RenderingError, field: &str, organization: &OrganizationId) -> Status {
     match error {
         RenderingError::TooSlow => {
-            status::invalid_argument(vec![Violation::new(field, error.to_string())])
+            status::invalid_argument(vec![Violation::invalid_format(field, error.to_string())])
         }
         RenderingError::Busy => {
             let (limit, remedy) = (LimitReached::Share, "whose limit is fixed");

@@ -191,7 +191,7 @@ impl EventStream {
                 "is {sequence_number} and must be greater than {}: number the items of a stream 1, 2, 3, …",
                 self.last_number
             );
-            let violation = Violation::new("sequence_number", description);
+            let violation = Violation::out_of_range("sequence_number", description);
             return Err(status::invalid_argument(vec![violation]));
         }
         self.last_number = sequence_number;

@@ -17,7 +17,7 @@ pub(crate) fn decide(
         ChannelRefusal::StaleEtag => status::aborted_stale_etag(Resource::Channel),
         ChannelRefusal::OtherKind { given, .. } => {
             let field = channel_destination_field(given);
-            status::invalid_argument(vec![Violation::new(field, refusal.to_string())])
+            status::invalid_argument(vec![Violation::not_allowed(field, refusal.to_string())])
         }
         ChannelRefusal::CredentialRequired(why) => {
             let field = channel_secret_field(channel.config.destination.kind);

@@ -62,7 +62,7 @@ impl TryFrom<v1::CreateKeyRequest> for CreateKey {
 
 fn duration(field: &str, message: prost_types::Duration) -> Result<Duration, Violation> {
     duration_from_proto(&message)
-        .ok_or_else(|| Violation::new(field, "must be a valid duration, not negative"))
+        .ok_or_else(|| Violation::out_of_range(field, "must be a valid duration, not negative"))
 }
 
 /// One key of an organization: the request of GetKey.

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::audit::AuditAction;
-use keeptrusts_webhooks_domain::config::FieldChange;
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{InvalidRecordName, RecordName};
 
@@ -99,16 +98,6 @@ impl TryFrom<v1::ListAuditEntriesRequest> for ListAuditEntries {
                 end_time,
             }),
             _ => Err(violations),
-        }
-    }
-}
-
-impl From<FieldChange> for v1::AuditChange {
-    fn from(change: FieldChange) -> Self {
-        v1::AuditChange {
-            field: change.field.to_owned(),
-            before: change.before.unwrap_or_default(),
-            after: change.after.unwrap_or_default(),
         }
     }
 }

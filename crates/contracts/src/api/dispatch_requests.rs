@@ -344,7 +344,7 @@ fn resume_point(token: &str) -> Result<Option<ResumePoint>, Violation> {
 /// The violation of a resume token that is not from a watch of the organization.
 pub fn invalid_resume_token() -> Violation {
     let description = "is not from a watch of this organization: send the last resume_token as it was, or nothing to begin now";
-    Violation::new("resume_token", description)
+    Violation::invalid_format("resume_token", description)
 }
 
 /// GetEndpointStats.
@@ -408,7 +408,7 @@ fn hours(window: Option<prost_types::Duration>) -> Result<u32, Violation> {
     };
     let Some(window) = window else {
         let description = "must be from 1 hour to 30 days; absent means 24 hours";
-        return Err(Violation::new("window", description));
+        return Err(Violation::out_of_range("window", description));
     };
     // At most 720, so that it fits.
     Ok(window.as_nanos().div_ceil(HOUR.as_nanos()) as u32)

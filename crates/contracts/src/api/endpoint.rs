@@ -4,9 +4,10 @@ use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::endpoint::{
     EffectiveEndpointState, Endpoint, FailureStreak, StateCause,
 };
+use keeptrusts_webhooks_domain::endpoint_config::EndpointPatch;
 use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::pause::Pause;
-use keeptrusts_webhooks_domain::payload_format::PayloadKind;
+use keeptrusts_webhooks_domain::payload_format::{PayloadFormat, PayloadKind};
 
 use crate::time::timestamp_to_proto;
 use crate::v1;
@@ -29,17 +30,11 @@ impl v1::Endpoint {
             }
             _ => (endpoint.state_reason.clone(), endpoint.state_time, endpoint.state_delivery),
         };
-        let config = &endpoint.config;
-        let names = config.event_types.iter().map(|event_type| event_type.name().to_owned());
         let previous_secret_expire_time =
             endpoint.previous_secret.as_ref().map(|secret| timestamp_to_proto(secret.expire_time));
         v1::Endpoint {
             id: endpoint.id.to_string(),
             organization_id: endpoint.organization_id.to_string(),
-            display_name: config.display_name.clone(),
-            url: config.url.clone(),
-            description: config.description.clone(),
-            event_types: names.collect(),
             state: v1::endpoint::State::from(state).into(),
             state_reason,
             etag: endpoint.etag(),
@@ -51,15 +46,29 @@ impl v1::Endpoint {
                 .state_cause
                 .map(|cause| v1::endpoint::StateCause::from(cause).into()),
             state_delivery_id: state_delivery.map(|id| id.to_string()).unwrap_or_default(),
-            // Input only.
-            secret: String::new(),
-            routing_key: String::new(),
             failing_since_time: failing.map(|streak| timestamp_to_proto(streak.since)),
             pause: pause.and_then(|pause| v1::EndpointPause::of(pause, now)),
-            payload_format: v1::PayloadFormat::from(config.payload_format.kind()).into(),
-            payload_template: config.payload_format.template().unwrap_or_default().to_owned(),
-            has_routing_key: config.payload_format.routing_key().is_some(),
+            ..endpoint_configuration(endpoint.config.clone().into())
         }
+    }
+}
+
+/// An endpoint with the fields that the patch sets, without secrets.
+pub(super) fn endpoint_configuration<K>(patch: EndpointPatch<PayloadFormat<K>>) -> v1::Endpoint {
+    let EndpointPatch { display_name, url, description, event_types, payload_format } = patch;
+    let names = event_types.iter().flatten().map(|event_type| event_type.name().to_owned());
+    let format = payload_format.as_ref();
+    let kind = format.map(|format| v1::PayloadFormat::from(format.kind()));
+    let template = format.and_then(PayloadFormat::template);
+    v1::Endpoint {
+        display_name: display_name.unwrap_or_default(),
+        url: url.unwrap_or_default(),
+        description: description.unwrap_or_default(),
+        event_types: names.collect(),
+        payload_format: kind.unwrap_or_default().into(),
+        payload_template: template.unwrap_or_default().to_owned(),
+        has_routing_key: format.and_then(PayloadFormat::routing_key).is_some(),
+        ..v1::Endpoint::default()
     }
 }
 

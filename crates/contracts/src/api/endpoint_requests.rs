@@ -180,7 +180,7 @@ impl TryFrom<v1::RotateSecretRequest> for RotateSecret {
 fn overlap(overlap: Option<prost_types::Duration>) -> Result<Duration, Violation> {
     let Some(overlap) = overlap else { return Ok(DEFAULT_ROTATION_OVERLAP) };
     duration_from_proto(&overlap).filter(|overlap| *overlap <= MAX_ROTATION_OVERLAP).ok_or_else(
-        || Violation::new("overlap", "must be from 0 to 30 days; absent means 24 hours"),
+        || Violation::out_of_range("overlap", "must be from 0 to 30 days; absent means 24 hours"),
     )
 }
 

@@ -59,13 +59,18 @@ impl Mask {
                     let is_included = |name: &&str| !updatable.only_by_name.contains(name);
                     by_star = updatable.names().filter(is_included).collect();
                 }
-                None => wrong.push(index, || {
+                None => wrong.push(index, |entry| {
                     let whole = updatable.names().find(|name| is_part(path, name));
-                    if let Some(name) = whole {
-                        return format!("{path:?} is a part of {name}, which is updated as a whole: write {name}; a secret in it that is empty stays");
-                    }
-                    let names: Vec<_> = updatable.names().collect();
-                    format!("{path:?} cannot be updated; {} and * can", names.join(", "))
+                    let description = match whole {
+                        Some(name) => format!(
+                            "{path:?} is a part of {name}, which is updated as a whole: write {name}; a secret in it that is empty stays"
+                        ),
+                        None => {
+                            let names: Vec<_> = updatable.names().collect();
+                            format!("{path:?} cannot be updated; {} and * can", names.join(", "))
+                        }
+                    };
+                    Violation::unknown_value(entry, description)
                 }),
             }
         }
@@ -196,7 +201,7 @@ mod tests {
     fn a_violation_has_the_path_of_its_field() {
         let mut violations = Violations::default();
         let (known, refuse) = (mask(&["url"]).expect("known"), |field: &str, _: String| {
-            Err::<(), _>(Violation::new(field, "is wrong"))
+            Err::<(), _>(Violation::invalid_format(field, "is wrong"))
         });
         let mut fields = FieldReader::new(&known, "endpoint.", &mut violations);
         assert_eq!(fields.read("name", &"ignored".to_owned(), refuse), None);

@@ -15,9 +15,9 @@ use crate::time::{RANGE, timestamp_from_proto};
 /// id of another kind.
 pub(super) fn id<T: FromStr<Err = InvalidId>>(field: &str, text: &str) -> Result<T, Violation> {
     if text.is_empty() {
-        return Err(Violation::new(field, "is required"));
+        return Err(Violation::required(field, "is required"));
     }
-    text.parse().map_err(|error: InvalidId| Violation::new(field, error.to_string()))
+    text.parse().map_err(|error: InvalidId| Violation::invalid_format(field, error.to_string()))
 }
 
 /// An id that may be empty.
@@ -39,7 +39,7 @@ fn values<Text, T>(
     for (index, text) in texts.iter().enumerate() {
         match check(text) {
             Ok(value) => values.push(value),
-            Err(violation) => wrong.push(index, || violation.description),
+            Err(violation) => wrong.push(index, |entry| violation.of_field(entry)),
         }
     }
     wrong.into_result(values)
@@ -65,16 +65,18 @@ where
 {
     values(field, numbers, |number| {
         let value = optional_enum::<M, D>(field, *number)?;
-        value.ok_or_else(|| Violation::new(field, "must not be unspecified: leave it out for all"))
+        value.ok_or_else(|| {
+            Violation::unknown_value(field, "must not be unspecified: leave it out for all")
+        })
     })
 }
 
 /// An event type's name, in the field `event_type`.
 pub(super) fn event_type(name: &str) -> Result<EventType, Violation> {
     if name.is_empty() {
-        return Err(Violation::new("event_type", "is required (see ListEventTypes)"));
+        return Err(Violation::required("event_type", "is required (see ListEventTypes)"));
     }
-    name.parse().map_err(|_| Violation::new("event_type", "is not one of ListEventTypes"))
+    name.parse().map_err(|_| Violation::unknown_value("event_type", "is not one of ListEventTypes"))
 }
 
 /// The type of a test's event. Empty: that of tests.
@@ -87,14 +89,14 @@ pub(super) fn optional_secret(field: &str, text: String) -> Result<Option<Secret
     if text.is_empty() {
         return Ok(None);
     }
-    Secret::new(text).map(Some).map_err(|wrong| Violation::new(field, wrong.description))
+    Secret::new(text).map(Some).map_err(|wrong| wrong.of_field(field))
 }
 
 /// A text that is compared with stored text; empty: no filter.
 pub(super) fn optional_text(field: &str, text: String) -> Result<Option<String>, Violation> {
     // Postgres accepts no NUL in text, and no stored text has one.
     if text.contains('\0') {
-        return Err(Violation::new(field, "must not contain a NUL character"));
+        return Err(Violation::invalid_format(field, "must not contain a NUL character"));
     }
     Ok((!text.is_empty()).then_some(text))
 }
@@ -102,7 +104,7 @@ pub(super) fn optional_text(field: &str, text: String) -> Result<Option<String>,
 /// A time.
 pub(super) fn time(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Violation> {
     let description = || format!("must be a valid timestamp from {RANGE}");
-    timestamp_from_proto(&time).ok_or_else(|| Violation::new(field, description()))
+    timestamp_from_proto(&time).ok_or_else(|| Violation::out_of_range(field, description()))
 }
 
 /// A time that may be absent.
@@ -125,7 +127,7 @@ pub(super) fn interval(
     let end = optional_time(&end_field, end_time);
     match (start, end) {
         (Ok(Some(start)), Ok(Some(end))) if start >= end => {
-            Err(vec![Violation::new(end_field, "must be after start_time")])
+            Err(vec![Violation::out_of_range(end_field, "must be after start_time")])
         }
         (Ok(start), Ok(end)) => Ok((start, end)),
         (start, end) => Err(start.err().into_iter().chain(end.err()).collect()),
@@ -149,6 +151,6 @@ where
 {
     M::try_from(number).map_err(|_| {
         let names = M::NAMES.join(", ");
-        Violation::new(field, format!("{number} is not one of its values: {names}"))
+        Violation::unknown_value(field, format!("{number} is not one of its values: {names}"))
     })
 }

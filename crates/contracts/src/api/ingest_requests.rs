@@ -43,7 +43,7 @@ impl Publish {
         request: Option<v1::PublishEventRequest>,
     ) -> Result<Publish, Violations> {
         let mut violations = Violations::default();
-        let given = request.ok_or_else(|| Violation::new("request", "is required: the event"));
+        let given = request.ok_or_else(|| Violation::required("request", "is required: the event"));
         let Some(request) = violations.check(given) else { return Err(violations) };
         let own = organization_of_item(organization_id, &request.organization_id, "stream");
         Publish::of(own, request)
@@ -74,7 +74,7 @@ impl Publish {
 
 fn published_type(name: &str) -> Result<EventType, Violation> {
     match event_type(name)? {
-        EventType::Test => Err(Violation::new(
+        EventType::Test => Err(Violation::not_allowed(
             "event_type",
             "webhook.test cannot be published: use SendTest, which sends one to an endpoint",
         )),
@@ -89,7 +89,7 @@ fn data(payload: Option<v1::publish_event_request::Payload>) -> Result<EventData
         Some(Payload::DataJson(json)) => EventData::new("data_json", &json),
         None => {
             let description = "is required: a JSON object, as data or as data_json; {} will do";
-            Err(Violation::new("data", description))
+            Err(Violation::required("data", description))
         }
     }
 }
@@ -128,7 +128,10 @@ fn batch(events: Vec<v1::PublishEventRequest>) -> Result<Vec<v1::PublishEventReq
         return Ok(events);
     }
     let description = format!("has {count} events; it must have 1 to {MAX_EVENTS_PER_BATCH}");
-    Err(Violation::new("requests", description))
+    Err(match count {
+        0 => Violation::required("requests", description),
+        _ => Violation::too_many("requests", description),
+    })
 }
 
 fn organization_of_item(
@@ -139,7 +142,7 @@ fn organization_of_item(
     if item.is_empty() || item == own.as_str() {
         return Ok(own.clone());
     }
-    Err(Violation::new("organization_id", format!("must be empty, or that of the {whole}")))
+    Err(Violation::not_allowed("organization_id", format!("must be empty, or that of the {whole}")))
 }
 
 /// GetEvent.

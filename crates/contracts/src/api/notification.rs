@@ -1,6 +1,8 @@
 //! Channels and notifications in responses.
 
-use keeptrusts_webhooks_domain::channel::{Channel, ChannelKind, ChannelState, Destination};
+use keeptrusts_webhooks_domain::channel::{
+    Channel, ChannelKind, ChannelPatch, ChannelState, Destination,
+};
 use keeptrusts_webhooks_domain::notification::{Notification, NotificationState, NotificationType};
 
 use crate::time::{duration_to_proto, timestamp_to_proto};
@@ -16,22 +18,30 @@ pub(super) const PAGER_DUTY: [(v1::PagerDutyRegion, &str); 2] = [
 
 impl From<&Channel> for v1::Channel {
     fn from(channel: &Channel) -> Self {
-        let config = &channel.config;
-        let types = config.subscriptions.iter();
         v1::Channel {
             id: channel.id.to_string(),
             organization_id: channel.organization_id.to_string(),
-            display_name: config.display_name.clone(),
-            destination: Some((&config.destination).into()),
-            subscriptions: types.map(|kind| v1::NotificationType::from(*kind).into()).collect(),
-            endpoint_ids: config.endpoint_ids.iter().map(ToString::to_string).collect(),
             state: v1::channel::State::from(channel.state).into(),
             state_reason: channel.state_reason.clone(),
             state_time: Some(timestamp_to_proto(channel.state_time)),
             etag: channel.etag(),
             create_time: Some(timestamp_to_proto(channel.create_time)),
             update_time: Some(timestamp_to_proto(channel.update_time)),
+            ..channel_configuration(channel.config.clone().into())
         }
+    }
+}
+
+/// A channel with the fields that the patch sets, without secrets.
+pub(super) fn channel_configuration(patch: ChannelPatch) -> v1::Channel {
+    let ChannelPatch { display_name, destination, subscriptions, endpoint_ids } = patch;
+    let types = subscriptions.iter().flatten();
+    v1::Channel {
+        display_name: display_name.unwrap_or_default(),
+        destination: destination.as_ref().map(Message::from),
+        subscriptions: types.map(|kind| v1::NotificationType::from(*kind).into()).collect(),
+        endpoint_ids: endpoint_ids.iter().flatten().map(ToString::to_string).collect(),
+        ..v1::Channel::default()
     }
 }
 

@@ -92,7 +92,7 @@ fn destination(
     let one = |violation| vec![violation];
     let Some(destination) = destination else {
         let description = "is required: one of slack, teams, pagerduty, webhook and email";
-        return Err(one(Violation::new("channel.destination", description)));
+        return Err(one(Violation::required("channel.destination", description)));
     };
     match destination {
         Message::Slack(slack) => secret_url(ChannelKind::Slack, SLACK_URL, &slack.url).map_err(one),
@@ -139,7 +139,7 @@ fn pager_duty(
 fn routing_key(text: String) -> Result<Secret, Violation> {
     let key = RoutingKey::new("routing_key", text).map_err(|_| {
         let description = "is not an integration key of 32 letters and digits: copy it from the service's Integrations tab";
-        Violation::new("routing_key", description)
+        Violation::invalid_format("routing_key", description)
     });
     key.map(|key| key.secret().clone())
 }
@@ -152,10 +152,10 @@ fn secret(
 ) -> Result<Option<Secret>, Violation> {
     match (text.is_empty(), secrets) {
         (true, Secrets::MayStay) => Ok(None),
-        (true, Secrets::AreRequired) => Err(Violation::new(field, "is required")),
+        (true, Secrets::AreRequired) => Err(Violation::required(field, "is required")),
         (false, _) => {
             let checked = check(text);
-            checked.map(Some).map_err(|violation| Violation::new(field, violation.description))
+            checked.map(Some).map_err(|violation| violation.of_field(field))
         }
     }
 }
@@ -177,8 +177,9 @@ fn subscriptions(field: &str, numbers: &[i32]) -> Result<Vec<NotificationType>, 
     for (index, number) in numbers.iter().enumerate() {
         match optional_enum::<v1::NotificationType, _>(field, *number) {
             Ok(Some(kind)) => types.push(kind),
-            Ok(None) => wrong.push(index, || "must not be unspecified"),
-            Err(violation) => wrong.push(index, || violation.description),
+            Ok(None) => wrong
+                .push(index, |entry| Violation::unknown_value(entry, "must not be unspecified")),
+            Err(violation) => wrong.push(index, |entry| violation.of_field(entry)),
         }
     }
     check_subscriptions(field, wrong.into_result(types)?)

@@ -187,7 +187,7 @@ fn size(page_size: i32) -> Result<usize, Violation> {
     match usize::try_from(page_size) {
         Ok(0) => Ok(DEFAULT_PAGE_SIZE),
         Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
-        Err(_) => Err(Violation::new("page_size", "must not be negative; 0 means 50")),
+        Err(_) => Err(Violation::out_of_range("page_size", "must not be negative; 0 means 50")),
     }
 }
 
@@ -206,7 +206,7 @@ fn payload(page_token: &str, list: ListDigest) -> Result<Option<Vec<u8>>, Violat
     let (its_list, payload) = bytes.split_first_chunk().ok_or_else(invalid_page_token)?;
     if *its_list != list {
         let description = "is from another list, or from one with other filters or another order: send it with the request of the page that it came with, or send no token to start anew";
-        return Err(Violation::new("page_token", description));
+        return Err(Violation::not_allowed("page_token", description));
     }
     Ok(Some(payload.to_vec()))
 }
@@ -215,7 +215,7 @@ fn payload(page_token: &str, list: ListDigest) -> Result<Option<Vec<u8>>, Violat
 pub fn invalid_page_token() -> Violation {
     let description =
         "is not from this list: send next_page_token as it was, or nothing to start anew";
-    Violation::new("page_token", description)
+    Violation::invalid_format("page_token", description)
 }
 
 #[cfg(test)]

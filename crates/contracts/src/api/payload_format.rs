@@ -47,7 +47,7 @@ pub(super) fn payload_patch(
         "routing_key",
         &endpoint.routing_key,
         |field, text| {
-            let missing = || Violation::new(field, "is required when update_mask names it");
+            let missing = || Violation::required(field, "is required when update_mask names it");
             optional_routing_key(field, text)?.ok_or_else(missing)
         },
     );
@@ -68,7 +68,7 @@ fn patched_kind(format: i32, mask: &Mask) -> Result<Option<PayloadKind>, Violati
     let field = "endpoint.payload_format";
     match kind(field, format)? {
         None if mask.names(KIND) => {
-            Err(Violation::new(field, "is required when update_mask names it"))
+            Err(Violation::required(field, "is required when update_mask names it"))
         }
         kind => Ok(kind.filter(|_| mask.includes(KIND, false))),
     }

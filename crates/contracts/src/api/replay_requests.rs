@@ -58,7 +58,8 @@ impl TryFrom<v1::CreateReplayRequest> for CreateReplay {
         let rate = violations.check(rate(replay.deliveries_per_second));
         if replay.include_delivered && !matches!(scope, Some(ReplayScope::All) | None) {
             let description = "is only for SCOPE_ALL: the others are about what was not delivered";
-            violations.check::<()>(Err(Violation::new("replay.include_delivered", description)));
+            violations
+                .check::<()>(Err(Violation::not_allowed("replay.include_delivered", description)));
             return Err(violations);
         }
         match (
@@ -94,7 +95,7 @@ impl TryFrom<v1::CreateReplayRequest> for CreateReplay {
 fn scope(number: i32) -> Result<ReplayScope, Violation> {
     let scope = optional_enum::<v1::replay::Scope, _>("replay.scope", number)?;
     scope.ok_or_else(|| {
-        Violation::new("replay.scope", "is required: SCOPE_MISSED, SCOPE_FAILED or SCOPE_ALL")
+        Violation::required("replay.scope", "is required: SCOPE_MISSED, SCOPE_FAILED or SCOPE_ALL")
     })
 }
 
@@ -109,7 +110,7 @@ fn rate(deliveries_per_second: i32) -> Result<u32, Violation> {
         Ok(rate) if rate <= MAX_REPLAY_RATE => Ok(rate),
         _ => {
             let description = "must be from 1 to 5,000; 0 means 100";
-            Err(Violation::new("replay.deliveries_per_second", description))
+            Err(Violation::out_of_range("replay.deliveries_per_second", description))
         }
     }
 }

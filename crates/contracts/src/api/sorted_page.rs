@@ -267,7 +267,7 @@ impl<Id: Copy + Ord, Item: Message> FirstItems<Id, Item> {
 
 /// The fields of an `order_by`. Empty: newest first, which is `id desc`.
 fn order<Item: Sortable>(order_by: &str) -> Result<Vec<Sorting>, Violation> {
-    let wrong = |description: String| Err(Violation::new("order_by", description));
+    let wrong = |description: String| Err(Violation::invalid_format("order_by", description));
     let mut order: Vec<Sorting> = Vec::new();
     if order_by.trim().is_empty() {
         return Ok(order);

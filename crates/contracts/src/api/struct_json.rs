@@ -83,7 +83,7 @@ impl Writer {
             Some((end, _)) => format!("{}…", &self.path[..end]),
             None => self.path.clone(),
         };
-        Violation::new(path, description)
+        Violation::invalid_format(path, description)
     }
 
     fn number(&mut self, number: f64) -> Result<(), Violation> {

@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn an_error_in_a_batch_says_the_same_as_a_status() {
-        let violation = Violation::new("data_json", "is not JSON");
+        let violation = Violation::invalid_format("data_json", "is not JSON");
         let status = status::invalid_argument(vec![violation]);
         let message = status_message(&status);
         assert_eq!((message.code, message.message.as_str()), (3, status.message()));

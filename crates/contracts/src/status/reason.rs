@@ -198,13 +198,15 @@ impl Resource {
 
 #[cfg(test)]
 mod tests {
+    use keeptrusts_webhooks_domain::violation::ViolationReason;
+
     use super::*;
 
     #[test]
     fn reasons_are_spelled_as_error_info_demands() {
         // error_details.proto: at most 63 characters, [A-Z][A-Z0-9_]+[A-Z0-9].
-        for reason in Reason::ALL {
-            let name = reason.name();
+        let names = Reason::ALL.iter().map(|reason| reason.name());
+        for name in names.chain(ViolationReason::ALL.iter().map(|reason| reason.name())) {
             assert!(name.len() <= 63, "{name}");
             assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{name}");
         }
@@ -212,16 +214,23 @@ mod tests {
 
     #[test]
     fn the_page_about_the_api_lists_exactly_these_reasons() {
+        let errors = Reason::ALL.iter().map(|reason| reason.name());
+        assert_listed("\n## Errors\n", errors.collect());
+        let violations = ViolationReason::ALL.iter().map(|reason| reason.name());
+        assert_listed("\n### Fields at fault\n", violations.collect());
+    }
+
+    /// The first cells of the table below the heading are these reasons.
+    fn assert_listed(heading: &str, mut expected: Vec<&str>) {
         let page = include_str!("../../../../docs/api.md");
-        let (_, section) = page.split_once("## Errors").expect("the section");
-        let section = section.split("\n## ").next().unwrap_or_default();
+        let (_, section) = page.split_once(heading).expect("the section");
+        let section = section.split("\n#").next().unwrap_or_default();
         let rows = section.lines().filter(|line| line.starts_with("| `"));
         let listed = rows.flat_map(|row| {
             let reasons = row.split(" | ").next().unwrap_or_default();
             reasons.split('`').skip(1).step_by(2)
         });
         let mut listed: Vec<&str> = listed.collect();
-        let mut expected: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
         listed.sort_unstable();
         expected.sort_unstable();
         assert_eq!(listed, expected);

@@ -7,8 +7,9 @@
 use keeptrusts_webhooks_domain::violation::Violation;
 use tonic_types::FieldViolation;
 
-/// All fields and descriptions together, in bytes. They are sent three times: in the message, where a
-/// byte beyond ASCII becomes three, and in the details in base64, which contain the message again.
+/// All fields, reasons and descriptions together, in bytes. Fields and descriptions are sent three times:
+/// in the message, where a byte beyond ASCII becomes three, and in the details in base64, which contain
+/// the message again.
 const MAX_TOTAL_BYTES: usize = 1_200;
 /// A single field's path, in bytes.
 const MAX_FIELD_BYTES: usize = 200;
@@ -22,10 +23,12 @@ pub(super) fn summarize(violations: &[Violation]) -> (String, Vec<FieldViolation
         .iter()
         .map(|violation| {
             let field = shortened(&violation.field, MAX_FIELD_BYTES);
-            FieldViolation::new(field, shortened(&violation.description, MAX_DESCRIPTION_BYTES))
+            let description = shortened(&violation.description, MAX_DESCRIPTION_BYTES);
+            let reason = violation.reason.name().to_owned();
+            FieldViolation { reason, ..FieldViolation::new(field, description) }
         })
         .take_while(|violation| {
-            total += violation.field.len() + violation.description.len();
+            total += violation.field.len() + violation.reason.len() + violation.description.len();
             total <= MAX_TOTAL_BYTES
         })
         .collect();
@@ -54,13 +57,14 @@ mod tests {
 
     #[test]
     fn one_wrong_field_makes_a_short_sentence() {
-        let (message, _) = summarize(&[Violation::new("name", "is required")]);
+        let (message, _) = summarize(&[Violation::required("name", "is required")]);
         assert_eq!(message, "correct the field name (is required)");
     }
 
     #[test]
     fn thousands_of_wrong_fields_still_fit_into_the_trailers() {
-        let wrong = |index| Violation::new(format!("event_types[{index}]"), "é".repeat(10_000));
+        let wrong =
+            |index| Violation::unknown_value(format!("event_types[{index}]"), "é".repeat(10_000));
         let violations: Vec<_> = (0..5_000).map(wrong).collect();
         let status = crate::status::invalid_argument(violations);
         assert!(status.message().ends_with(", and 4997 more"), "{}", status.message());

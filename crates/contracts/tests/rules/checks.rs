@@ -17,8 +17,6 @@ use keeptrusts_webhooks_domain::request::RequestId;
 use keeptrusts_webhooks_domain::violation::Violation;
 use prost::Message;
 
-use crate::Found;
-
 pub(crate) const PACKAGE: &str = "keeptrusts.webhooks.v1";
 
 /// Requests that no conversion reads whole: the service reads the items of a stream one by one, and each
@@ -29,7 +27,7 @@ pub(crate) const WITHOUT_CONVERSION: &[&str] = &["StreamEventsRequest"];
 pub(crate) struct Check {
     pub(crate) request: &'static str,
     /// The violations of a request with these bytes.
-    pub(crate) check: fn(&[u8]) -> Vec<Found>,
+    pub(crate) check: fn(&[u8]) -> Vec<Violation>,
 }
 
 /// Checks a request as a server does: its bytes, then the message, then what handlers check.
@@ -38,13 +36,13 @@ fn found<M, T>(
     bytes: &[u8],
     request_id: impl FnOnce(&M) -> Option<Violation>,
     then: impl FnOnce(T) -> Result<(), Vec<Violation>>,
-) -> Vec<Found>
+) -> Vec<Violation>
 where
     M: Message + Default,
     T: TryFrom<M, Error = Violations>,
 {
     if let Err(violation) = wire::examine(&format!("{PACKAGE}.{name}"), bytes) {
-        return vec![(violation.field, violation.description)];
+        return vec![violation];
     }
     let message = M::decode(bytes).expect("a message");
     // As AuthorizedRequest::of_identified takes it out first.
@@ -53,8 +51,7 @@ where
         Ok(request) => then(request).err().unwrap_or_default(),
         Err(violations) => violations.into_vec(),
     };
-    let violations = violations.into_iter().chain(wrong_id);
-    violations.map(|violation| (violation.field, violation.description)).collect()
+    violations.into_iter().chain(wrong_id).collect()
 }
 
 macro_rules! checks {

@@ -16,6 +16,7 @@ use std::thread;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keeptrusts_webhooks_contracts::DESCRIPTORS;
+use keeptrusts_webhooks_domain::violation::{Violation, ViolationReason};
 use keeptrusts_webhooks_testkit::tools;
 use prost_reflect::DescriptorPool;
 
@@ -66,7 +67,7 @@ const ALONE: &[(&str, &str, &str)] = &[
 /// A oneof has its own name in the rules. The conversions name the member that most requests have.
 const ONEOFS: &[(&str, &str)] = &[("payload", "data")];
 
-/// A field's path, and what is wrong with it.
+/// A field's path, and the id of the rule that it breaks.
 type Found = (String, String);
 
 fn pool() -> DescriptorPool {
@@ -129,11 +130,36 @@ fn agree(one: &str, other: &str) -> bool {
 }
 
 /// The entry of [`ALONE`] that a violation of a conversion falls under.
-fn alone((path, description): &Found) -> Option<usize> {
-    let field = path.split('[').next().unwrap_or_default();
-    let fits =
-        |(end, words, _): &(&str, &str, &str)| field.ends_with(end) && description.contains(words);
+fn alone(violation: &Violation) -> Option<usize> {
+    let field = violation.field.split('[').next().unwrap_or_default();
+    let fits = |(end, words, _): &(&str, &str, &str)| {
+        field.ends_with(end) && violation.description.contains(words)
+    };
     ALONE.iter().position(fits)
+}
+
+/// The reasons that a violation may have where the rule with this id is broken. None: any.
+fn reasons_of(rule: &str) -> Option<&'static [ViolationReason]> {
+    use ViolationReason::{
+        InvalidFormat, NotAllowed, OutOfRange, Required, TooLong, TooMany, UnknownValue,
+    };
+    Some(match rule.rsplit('.').next()? {
+        "required" | "min_items" => &[Required],
+        "max_len" | "max_bytes" => &[TooLong],
+        "max_items" => &[TooMany],
+        "defined_only" => &[UnknownValue],
+        // 0, which is no value, and values that there are.
+        "not_in" => &[UnknownValue, NotAllowed],
+        // No text fits the pattern either.
+        "pattern" => &[InvalidFormat, Required],
+        _ if ["int32", "int64", "duration", "timestamp"]
+            .iter()
+            .any(|kind| rule.starts_with(kind)) =>
+        {
+            &[OutOfRange]
+        }
+        _ => return None,
+    })
 }
 
 /// What both say of a request differently. `used` are the entries of [`ALONE`] that were needed.
@@ -144,19 +170,27 @@ fn difference(
     used: &mut BTreeSet<usize>,
 ) -> Option<String> {
     let checked = (check.check)(&case.bytes);
-    let by_both =
-        |one: &Found, others: &[Found]| others.iter().any(|other| agree(&one.0, &other.0));
     let only_rules = match checked.is_empty() {
         true => rules.first(),
         // Several fields are wrong, and a conversion may stop at what makes the others meaningless.
         false if case.is_random => None,
-        false => rules.iter().find(|violation| !by_both(violation, &checked)),
+        false => rules.iter().find(|(path, _)| !checked.iter().any(|by| agree(path, &by.field))),
     };
     if let Some((path, rule)) = only_rules {
         return Some(format!("{}: only the rule {rule} refuses {path}", case.request));
     }
-    for violation in checked.iter().filter(|violation| !by_both(violation, rules)) {
-        let (path, description) = violation;
+    if let ([violation], [(path, rule)]) = (&checked[..], rules)
+        && let Some(reasons) = reasons_of(rule)
+        && alone(violation).is_none()
+        && !reasons.contains(&violation.reason)
+    {
+        let reason = violation.reason.name();
+        return Some(format!("{}: {reason} is not the reason of {rule} of {path}", case.request));
+    }
+    let is_by_rules =
+        |violation: &Violation| rules.iter().any(|(path, _)| agree(path, &violation.field));
+    for violation in checked.iter().filter(|violation| !is_by_rules(violation)) {
+        let Violation { field: path, description, .. } = violation;
         match alone(violation) {
             Some(entry) => used.insert(entry),
             None => {

@@ -206,7 +206,10 @@ fn damaged() -> Status {
 
 /// INVALID_ARGUMENT: the request is not valid gRPC.
 pub(super) fn unreadable(why: &str) -> Status {
-    status::invalid_argument(vec![Violation::new("request", format!("cannot be read: {why}"))])
+    status::invalid_argument(vec![Violation::invalid_format(
+        "request",
+        format!("cannot be read: {why}"),
+    )])
 }
 
 fn grows_too_much(limit_and_remedy: &str) -> Status {

@@ -31,7 +31,7 @@ pub(super) fn as_invalid_argument(status: Status) -> Status {
         true => "nests deeper than Protocol Buffers are read: nest less".to_owned(),
         false => format!("cannot be read: {what}"),
     };
-    status::invalid_argument(vec![Violation::new(field, description)])
+    status::invalid_argument(vec![Violation::invalid_format(field, description)])
 }
 
 fn is_level(text: &str) -> bool {

@@ -87,7 +87,8 @@ impl EndpointForm {
             endpoint: Some(self.new_endpoint()),
             ..Default::default()
         }) {
-            errors.add_known(violations.into_vec());
+            let violations = violations.into_vec().into_iter();
+            errors.add_known(violations.map(|of| (of.field, of.description)));
         }
         errors
     }
@@ -148,7 +149,6 @@ mod tests {
     use askama::Template;
     use keeptrusts_webhooks_domain::endpoint_config::EndpointConfig;
     use keeptrusts_webhooks_domain::payload_format::PayloadKind;
-    use keeptrusts_webhooks_domain::violation::Violation;
 
     use super::*;
 
@@ -174,7 +174,7 @@ mod tests {
             let differences = form.differences(&v1::Endpoint::default());
             assert_eq!(differences.len(), 1, "{field} is not compared with what is saved");
             let mut errors = FormErrors::default();
-            errors.add_known([Violation::new(*field, "is wrong")]);
+            errors.add_known([((*field).to_owned(), "is wrong".to_owned())]);
             assert!(errors.of(field).is_some(), "{field} has no place for its error");
             let rendered = TypedFields { form, errors }.render().expect("renders");
             assert!(rendered.contains(&format!("name=\"{field}\"")), "{field} cannot be typed");

@@ -64,7 +64,9 @@ impl FormErrors {
     }
 
     pub(crate) fn check<T>(&mut self, checked: Result<T, Violation>) {
-        self.add_all(checked.err());
+        if let Err(violation) = checked {
+            self.add_violation(&violation.field, &violation.description);
+        }
     }
 
     /// The errors of a form that a service has refused. What was typed is kept, unless the thing
@@ -73,7 +75,7 @@ impl FormErrors {
         let mut errors = FormErrors::default();
         let details = status.get_details_bad_request();
         let violations = details.into_iter().flat_map(|details| details.field_violations);
-        errors.add_known(violations.map(|of| Violation::new(of.field, of.description)));
+        errors.add_known(violations.map(|of| (of.field, of.description)));
         if errors.is_empty() {
             errors.general = Some(match ErrorPage::from(status) {
                 error @ (ErrorPage::NotFound | ErrorPage::SessionEnded | ErrorPage::NotAllowed) => {
@@ -103,24 +105,21 @@ impl FormErrors {
         self.fields.remove(field);
     }
 
-    /// Adds errors of those API fields that forms have.
-    pub(super) fn add_known(&mut self, violations: impl IntoIterator<Item = Violation>) {
-        for Violation { field, description } in violations {
+    /// Adds errors of those API fields that forms have: their paths, and what is wrong.
+    pub(super) fn add_known(&mut self, violations: impl IntoIterator<Item = (String, String)>) {
+        for (field, description) in violations {
             // `endpoint.event_types[2]` and `channel.email.recipients[0]` are the form's fields
             // without the index.
             let field = field.split('[').next().unwrap_or_default();
             let field = field.rsplit('.').next().unwrap_or(field);
             if FormErrors::FIELDS.iter().any(|(known, _)| *known == field) {
-                self.add_all([Violation::new(field, description)]);
+                self.add_violation(field, &description);
             }
         }
     }
 
-    fn add_all(&mut self, violations: impl IntoIterator<Item = Violation>) {
-        for Violation { field, description } in violations {
-            let sentence = format!("{} {description}.", label(&field));
-            self.add(&field, sentence);
-        }
+    fn add_violation(&mut self, field: &str, description: &str) {
+        self.add(field, format!("{} {description}.", label(field)));
     }
 }
 
@@ -136,10 +135,9 @@ mod tests {
 
     #[test]
     fn what_a_service_finds_wrong_stands_beside_the_field() {
-        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "endpoint.event_types[1]",
-            "is not an event type",
-        )]);
+        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![
+            Violation::unknown_value("endpoint.event_types[1]", "is not an event type"),
+        ]);
         let errors = FormErrors::of_status(status).expect("field violations");
         assert_eq!(errors.of("event_types"), Some("The selection is not an event type."));
         assert!(!errors.is_about_configuration());
@@ -160,10 +158,11 @@ mod tests {
 
     #[test]
     fn how_long_a_key_is_to_live_is_called_its_life() {
-        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "ttl",
-            "must end with the key that makes it",
-        )]);
+        let status =
+            keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::out_of_range(
+                "ttl",
+                "must end with the key that makes it",
+            )]);
         let errors = FormErrors::of_status(status).expect("field violations");
         assert_eq!(errors.of("ttl"), Some("Its life must end with the key that makes it."));
         assert_eq!((errors.general(), errors.status_code().as_u16()), (None, 422));
@@ -174,10 +173,9 @@ mod tests {
         let away = FormErrors::of_status(Status::unavailable("no")).expect("the form is kept");
         assert_eq!(away.general(), Some(SERVICE_UNAVAILABLE));
         assert_eq!(away.status_code(), StatusCode::SERVICE_UNAVAILABLE);
-        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![Violation::new(
-            "update_mask",
-            "is not for us",
-        )]);
+        let status = keeptrusts_webhooks_contracts::status::invalid_argument(vec![
+            Violation::unknown_value("update_mask", "is not for us"),
+        ]);
         let unknown = FormErrors::of_status(status).expect("the form is kept");
         assert!(unknown.general().is_some() && !unknown.is_about_configuration());
         assert!(FormErrors::of_status(Status::not_found("no")).is_err());

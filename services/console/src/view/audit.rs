@@ -6,6 +6,7 @@ use keeptrusts_webhooks_domain::ids::EndpointId;
 use serde::Deserialize;
 
 use super::SelectOption;
+use super::audit_change::ChangeView;
 use super::filter::{interval, interval_complaint};
 use super::paging::{PagePosition, address};
 use super::time::Moment;
@@ -115,7 +116,7 @@ pub(crate) struct AuditRow {
     pub(crate) key_id: String,
     pub(crate) replay_id: String,
     pub(crate) channel_id: String,
-    pub(crate) changes: Vec<v1::AuditChange>,
+    pub(crate) changes: Vec<ChangeView>,
 }
 
 impl AuditRow {
@@ -134,7 +135,7 @@ impl AuditRow {
             key_id: entry.key_id,
             replay_id: entry.replay_id,
             channel_id: entry.channel_id,
-            changes: entry.changes,
+            changes: entry.changes.into_iter().map(ChangeView::of).collect(),
         }
     }
 

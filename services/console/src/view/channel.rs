@@ -86,18 +86,25 @@ impl ChannelView {
     }
 }
 
+/// Where a PagerDuty account is.
+pub(crate) fn region(region: v1::PagerDutyRegion) -> &'static str {
+    match region {
+        v1::PagerDutyRegion::Eu => "EU",
+        v1::PagerDutyRegion::Us | v1::PagerDutyRegion::Unspecified => "US",
+    }
+}
+
 /// The kind's form value, and what may be shown of the address.
 pub(crate) fn destination(destination: Option<&Destination>) -> (&'static str, String) {
     match destination {
         Some(Destination::Slack(slack)) => ("slack", slack.address.clone()),
         Some(Destination::Teams(teams)) => ("teams", teams.address.clone()),
         Some(Destination::Pagerduty(pager_duty)) => {
-            let region = match pager_duty.region() {
-                v1::PagerDutyRegion::Eu => "PagerDuty, EU",
-                v1::PagerDutyRegion::Us | v1::PagerDutyRegion::Unspecified => "PagerDuty, US",
+            let address = match pager_duty.url.as_str() {
+                "" => format!("PagerDuty, {}", region(pager_duty.region())),
+                url => url.to_owned(),
             };
-            let is_elsewhere = !pager_duty.url.is_empty();
-            ("pagerduty", if is_elsewhere { pager_duty.url.clone() } else { region.to_owned() })
+            ("pagerduty", address)
         }
         Some(Destination::Webhook(webhook)) => ("webhook", webhook.url.clone()),
         Some(Destination::Email(email)) => ("email", email.recipients.join(", ")),

@@ -1,6 +1,7 @@
 //! Views: the services' answers in the console's words, as templates take them. Pure.
 
 pub(crate) mod audit;
+mod audit_change;
 pub(crate) mod channel;
 pub(crate) mod chart;
 pub(crate) mod delivery;

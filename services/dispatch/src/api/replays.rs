@@ -186,7 +186,7 @@ impl DispatchApi {
         let end_time = end_time.or((request.scope == ReplayScope::Failed).then_some(now));
         if request.start_time.is_some_and(|start| start >= end_time.unwrap_or(now)) {
             let description = "is in the future: nothing that happens later is replayed";
-            return Err(status::invalid_argument(vec![Violation::new(
+            return Err(status::invalid_argument(vec![Violation::out_of_range(
                 "replay.start_time",
                 description,
             )]));
@@ -348,7 +348,7 @@ fn check_subscribed(request: &CreateReplay, endpoint: &Endpoint) -> Result<(), S
         "must be types that the endpoint subscribes to, which {} is not: subscribe first",
         names.join(", ")
     );
-    Err(status::invalid_argument(vec![Violation::new("replay.event_types", description)]))
+    Err(status::invalid_argument(vec![Violation::not_allowed("replay.event_types", description)]))
 }
 
 struct ReplayWatcher {

@@ -106,7 +106,10 @@ impl DispatchApi {
 }
 
 fn wrong_template(problem: impl ToString) -> Status {
-    status::invalid_argument(vec![Violation::new(PayloadFields::TOP.template, problem.to_string())])
+    status::invalid_argument(vec![Violation::invalid_format(
+        PayloadFields::TOP.template,
+        problem.to_string(),
+    )])
 }
 
 impl EventWatcher {

@@ -17,6 +17,8 @@ class FieldViolation:
     field: str
     """Its path in the request, for example `endpoint.url`."""
     description: str
+    reason: str = ""
+    """What programs match: the reasons are listed in docs/api.md. Empty if the server gave none."""
 
 
 class WebhooksError(Exception):
@@ -66,7 +68,9 @@ class WebhooksError(Exception):
             if info := _unpacked(detail, error_details_pb2.ErrorInfo):
                 reason = info.reason
             elif bad := _unpacked(detail, error_details_pb2.BadRequest):
-                violations = [FieldViolation(entry.field, entry.description) for entry in bad.field_violations]
+                violations = [
+                    FieldViolation(entry.field, entry.description, entry.reason) for entry in bad.field_violations
+                ]
             elif retry := _unpacked(detail, error_details_pb2.RetryInfo):
                 delay = max(0.0, retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
             elif request := _unpacked(detail, error_details_pb2.RequestInfo):

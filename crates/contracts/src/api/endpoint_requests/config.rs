@@ -115,7 +115,7 @@ impl TryFrom<v1::UpdateEndpointRequest> for UpdateEndpoint {
         let mask = violations.check_all(Mask::new(request.update_mask.as_ref(), &UPDATABLE));
         let Some(endpoint) = request.endpoint else {
             let description = "is required: its id says which one, the others are new values";
-            violations.check::<()>(Err(Violation::new("endpoint", description)));
+            violations.check::<()>(Err(Violation::required("endpoint", description)));
             return Err(violations);
         };
         let endpoint_id = violations.check(id("endpoint.id", &endpoint.id));
@@ -161,7 +161,7 @@ fn new_secret(field: &str, text: String) -> Result<Secret, Violation> {
     if text.is_empty() {
         let description =
             "is required when update_mask names it; to have one generated, use RotateSecret";
-        return Err(Violation::new(field, description));
+        return Err(Violation::required(field, description));
     }
-    Secret::new(text).map_err(|wrong| Violation::new(field, wrong.description))
+    Secret::new(text).map_err(|wrong| wrong.of_field(field))
 }

@@ -102,7 +102,7 @@ fn named_destination(
     let missing: Vec<_> = missing
         .map(|(field, _)| {
             let description = "is required when update_mask names it";
-            Violation::new(format!("channel.{field}"), description)
+            Violation::required(format!("channel.{field}"), description)
         })
         .collect();
     match (missing.is_empty(), named.count()) {
@@ -164,7 +164,7 @@ impl TryFrom<v1::UpdateChannelRequest> for UpdateChannel {
         let mask = violations.check_all(Mask::new(request.update_mask.as_ref(), &UPDATABLE));
         let Some(channel) = request.channel else {
             let description = "is required: its id says which one, the others are new values";
-            violations.check::<()>(Err(Violation::new("channel", description)));
+            violations.check::<()>(Err(Violation::required("channel", description)));
             return Err(violations);
         };
         let channel_id = violations.check(id("channel.id", &channel.id));

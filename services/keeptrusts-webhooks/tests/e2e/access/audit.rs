@@ -102,7 +102,7 @@ async fn everything_that_people_do_is_in_the_trail_and_no_secret_is(backend: Bac
     let url = change("url", &receiver.url("/old"), &receiver.url("/new"));
     assert_eq!(updated.changes, [url, change("secret", "", "")]);
     assert_eq!(key.key_id, key_id);
-    assert_eq!(key.changes[1], change("role", "", "admin"));
+    assert_eq!(key.changes[1], change("role", "", "ROLE_ADMIN"));
 
     // Page by page it is the same, also where it comes from two logs.
     let mut paged = Vec::new();
