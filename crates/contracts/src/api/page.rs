@@ -529,9 +529,8 @@ mod tests {
                     (list(&[1, 2]), vec![list(&[2, 1]), list(&[1, 2, 1])])
                 }
                 (_, Kind::String) if field.is_list() => {
-                    let list = |texts: &[&str]| {
-                        Value::List(texts.iter().map(|it| text(it)).collect())
-                    };
+                    let list =
+                        |texts: &[&str]| Value::List(texts.iter().map(|it| text(it)).collect());
                     (list(&["a", "b"]), vec![list(&["b", "a"]), list(&["a", "b", "b"])])
                 }
                 (_, Kind::String) => (text("a"), vec![]),
