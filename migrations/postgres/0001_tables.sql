@@ -43,7 +43,11 @@ CREATE TABLE shards (
     -- the database's clock. Waits are measured by it, and no step of a wall clock moves it; the next
     -- owner goes on from there. NULL: no owner has yet.
     steady_time           BIGINT,
-    steady_time_noted_at  BIGINT
+    steady_time_noted_at  BIGINT,
+    -- Encrypts the positions that clients are given, so that they do not show how much others record.
+    -- 32 bytes; it never changes.
+    position_key       BYTEA NOT NULL
+        DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
 ) WITH (fillfactor = 50);
 
 -- The log. Append-only: rows are never updated or deleted.

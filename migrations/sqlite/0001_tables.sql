@@ -29,6 +29,9 @@ CREATE TABLE shards (
     -- owner goes on from there. NULL: no owner has yet.
     steady_time           INTEGER,
     steady_time_noted_at  INTEGER,
+    -- Encrypts the positions that clients are given, so that they do not show how much others record.
+    -- 32 bytes; it never changes.
+    position_key       BLOB NOT NULL DEFAULT (randomblob(32)),
     -- What tells whether a write-ahead log beside the file was written for it, and whether one is
     -- missing (crates/store/src/sqlite/marks.rs). In the row that every append changes in any case,
     -- so that it costs no page of the write-ahead log.

@@ -41,6 +41,9 @@ pub trait WatchRequest: Message + Clone + Default + Sealed + 'static {
 
     /// Asks for what comes after this response.
     fn resume_after(&mut self, last: &Self::Response);
+
+    /// Whether a response shows nothing, and is there for its token alone.
+    fn has_only_token(response: &Self::Response) -> bool;
 }
 
 /// An id of the client's for what has none: a UUID of version 7 (RFC 9562 section 5.7).

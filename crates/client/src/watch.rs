@@ -17,10 +17,10 @@ impl Client {
     /// ([`WatchReplayRequest`](crate::v1::WatchReplayRequest)).
     ///
     /// If the connection is lost or the server stops, the watch goes on with the server that comes back,
-    /// after the last response that was received: none is lost, and none comes twice. Until the first
-    /// response there is nothing to resume after, so that what happens during a reconnect then is not seen;
-    /// give a `resume_token` if you have one. A watch of a replay gets the present state after a reconnect,
-    /// and ends with the replay. Any other error ends the stream.
+    /// after the last response that was received: none is lost, and none comes twice. The server also sends
+    /// responses that have a `resume_token` alone, the first one at once; they are kept for the next
+    /// reconnect, and are not among these. A watch of a replay gets the present state after a reconnect, and
+    /// ends with the replay. Any other error ends the stream.
     ///
     /// ```no_run
     /// # use keeptrusts_webhooks_client::{Client, Error, v1};
@@ -65,7 +65,7 @@ struct Watch<R: WatchRequest> {
 }
 
 impl<R: WatchRequest> Watch<R> {
-    /// The next response. None: the watch has ended.
+    /// The next response that shows something. None: the watch has ended.
     async fn next(&mut self) -> Result<Option<R::Response>, Error> {
         loop {
             let error = match self.receive().await {
@@ -73,6 +73,9 @@ impl<R: WatchRequest> Watch<R> {
                     self.request.resume_after(&response);
                     self.backoff = self.client.retry_policy().backoff();
                     self.may_change_key = true;
+                    if R::has_only_token(&response) {
+                        continue;
+                    }
                     return Ok(Some(response));
                 }
                 Ok(None) if !R::RESUMES => return Ok(None),

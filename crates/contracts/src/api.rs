@@ -32,6 +32,7 @@ mod struct_json;
 mod trace;
 mod view;
 mod violations;
+mod watch_response;
 
 pub use access_requests::{CreateKey, CreateSession, EmptyRequest, KeyRef, ListKeys, RevokeKey};
 pub use audit::{AuditCursor, ListAuditEntries};
@@ -68,3 +69,4 @@ pub use struct_json::struct_to_json;
 pub use trace::trace_context_of;
 pub use view::{CONTENT_BYTES_PER_READ, View, rows_of_one_read, rows_within};
 pub use violations::Violations;
+pub use watch_response::{WatchResponse, next_shown};

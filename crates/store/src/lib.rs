@@ -19,6 +19,7 @@ mod clock;
 mod created_files;
 mod database_problem;
 pub mod durations;
+mod encryption;
 mod error;
 mod error_chain;
 mod ids;

@@ -17,6 +17,7 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
+use crate::log::PositionKey;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record, Refusal};
 use crate::log::other_writes::OtherWrites;
 use crate::queries::filters::AuditFilter;
@@ -115,6 +116,10 @@ pub trait Store: Tables + Vault {
     /// Positions, epoch and steady clock of a shard. Impossible ones are an error
     /// ([`StoreError::DamagedLog`]).
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError>;
+
+    /// The key that encrypts a shard's positions for clients: random, a different one for each shard, and
+    /// always the same.
+    async fn position_key(&self, shard: Shard) -> Result<PositionKey, StoreError>;
 
     /// Positions of shards as other processes announce them. Announcements may be lost. Can be
     /// taken once; None if there are no other processes.

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use http::header::CACHE_CONTROL;
 use jiff::Timestamp;
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_domain::access::Permission;
 use keeptrusts_webhooks_process::shares::{Pool, Purpose};
@@ -128,7 +129,7 @@ async fn next_update(
     redrawn: Option<Instant>,
 ) -> Result<LogUpdate, StreamEnd> {
     let mut update = LogUpdate::Attempts(Vec::new());
-    let first = watched.message();
+    let first = next_shown(watched);
     let mut change = match redrawn {
         Some(redrawn) => match timeout_at(redrawn, first).await {
             Ok(change) => change?,
@@ -146,7 +147,7 @@ async fn next_update(
                 update = LogUpdate::TooMany;
             }
         }
-        change = match timeout_at(until, watched.message()).await {
+        change = match timeout_at(until, next_shown(watched)).await {
             Ok(change) => change?,
             Err(_) => return Ok(update),
         };
@@ -169,7 +170,7 @@ pub(crate) async fn delivery(
             let delivery = organization.delivery(&id).await?;
             updates.part("timeline", &Timeline::of(&delivery, shown, may_send)).await?;
             loop {
-                let change = watched.message().await?.ok_or(StreamEnd::Reconnect)?;
+                let change = next_shown(&mut watched).await?.ok_or(StreamEnd::Reconnect)?;
                 if change.delivery.is_some_and(|delivery| delivery.id == id) {
                     break;
                 }

@@ -168,6 +168,9 @@ impl WatchRequest for v1::WatchEventsRequest {
     fn resume_after(&mut self, _last: &Self::Response) {
         self.resume_token.clone_from(&_last.resume_token);
     }
+    fn has_only_token(_response: &Self::Response) -> bool {
+        _response.event.is_none()
+    }
 }
 impl Sealed for v1::WatchDeliveriesRequest {}
 impl WatchRequest for v1::WatchDeliveriesRequest {
@@ -176,6 +179,9 @@ impl WatchRequest for v1::WatchDeliveriesRequest {
     const RESUMES: bool = true;
     fn resume_after(&mut self, _last: &Self::Response) {
         self.resume_token.clone_from(&_last.resume_token);
+    }
+    fn has_only_token(_response: &Self::Response) -> bool {
+        _response.delivery.is_none()
     }
 }
 impl Sealed for v1::GetEndpointStatsRequest {}
@@ -242,6 +248,9 @@ impl WatchRequest for v1::WatchReplayRequest {
     const PATH: &'static str = "/keeptrusts.webhooks.v1.DispatchService/WatchReplay";
     const RESUMES: bool = false;
     fn resume_after(&mut self, _last: &Self::Response) {}
+    fn has_only_token(_response: &Self::Response) -> bool {
+        false
+    }
 }
 impl Sealed for v1::CreateEndpointRequest {}
 impl UnaryRequest for v1::CreateEndpointRequest {

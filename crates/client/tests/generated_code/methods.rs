@@ -118,7 +118,14 @@ fn write_list(code: &mut String, method: &MethodDescriptor) {
 fn write_watch(code: &mut String, method: &MethodDescriptor) {
     let (request, response) = (method.input(), method.output());
     let resumes = request.get_field_by_name("resume_token").is_some();
-    let resume = if resumes { "self.resume_token.clone_from(&_last.resume_token);" } else { "" };
+    let (resume, only_token) = if resumes {
+        let shown = response.fields().next().expect("what it shows is its first field");
+        assert!(matches!(shown.kind(), Kind::Message(_)), "absence shows: {}", shown.full_name());
+        let only_token = format!("_response.{}.is_none()", shown.name());
+        ("self.resume_token.clone_from(&_last.resume_token);", only_token)
+    } else {
+        ("", "false".to_owned())
+    };
     writeln!(
         code,
         "impl Sealed for v1::{request} {{}}
@@ -127,6 +134,7 @@ fn write_watch(code: &mut String, method: &MethodDescriptor) {
              const PATH: &'static str = {path:?};
              const RESUMES: bool = {resumes};
              fn resume_after(&mut self, _last: &Self::Response) {{ {resume} }}
+             fn has_only_token(_response: &Self::Response) -> bool {{ {only_token} }}
          }}",
         request = request.name(),
         response = response.name(),

@@ -7,6 +7,10 @@ use tonic::Status;
 use crate::server::{Answer, Scripted, fails, first, many, unavailable};
 
 fn change(token: &str) -> v1::WatchDeliveriesResponse {
+    v1::WatchDeliveriesResponse { delivery: Some(v1::Delivery::default()), ..only_token(token) }
+}
+
+fn only_token(token: &str) -> v1::WatchDeliveriesResponse {
     v1::WatchDeliveriesResponse { resume_token: token.to_owned(), ..Default::default() }
 }
 
@@ -42,6 +46,23 @@ async fn a_watch_resumes_after_the_last_change_that_was_received() {
         .collect();
     let after = |token: &str| (token.to_owned(), 1);
     assert_eq!(asked, [after(""), after(""), after("2"), after("2"), after("3")]);
+}
+
+#[tokio::test]
+async fn a_watch_that_has_received_nothing_but_a_token_resumes_there() {
+    let script = [
+        (many(&[only_token("begin")]).0, Status::unavailable("shutting down")),
+        many(&[only_token("begin"), change("1"), only_token("2")]),
+        many(&[only_token("2"), change("3")]),
+    ];
+    let server = Scripted::start(script).await;
+    let watch = server.client().watch(v1::WatchDeliveriesRequest::default());
+    let tokens: Vec<_> =
+        first(2, watch).await.into_iter().map(|change| change.resume_token).collect();
+    assert_eq!(tokens, ["1", "3"], "what shows nothing is not among the changes");
+    let asked = server.received();
+    let asked = asked.iter().map(|call| call.read::<v1::WatchDeliveriesRequest>().resume_token);
+    assert_eq!(asked.collect::<Vec<_>>(), ["", "begin", "2"]);
 }
 
 #[tokio::test]

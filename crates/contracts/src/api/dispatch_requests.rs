@@ -175,7 +175,7 @@ impl TryFrom<v1::ListDeliveriesRequest> for ListDeliveries {
         let states =
             violations.check_all(enums::<v1::delivery::State, _>("states", &request.states));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        let view = violations.check(View::of::<v1::DeliveryView>(request.view, View::Basic));
+        let view = violations.check(View::of::<v1::DeliveryView>(request.view, View::OF_LISTS));
         match (organization_id, page, endpoint_ids, event_id, event_types, states, interval, view) {
             (
                 Some(organization_id),
@@ -238,7 +238,7 @@ impl TryFrom<v1::ListAttemptsRequest> for ListAttempts {
         let outcomes =
             violations.check_all(enums::<v1::attempt::Outcome, _>("outcomes", &request.outcomes));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        let view = violations.check(View::of::<v1::AttemptView>(request.view, View::Basic));
+        let view = violations.check(View::of::<v1::AttemptView>(request.view, View::OF_LISTS));
         match (
             organization_id,
             page,

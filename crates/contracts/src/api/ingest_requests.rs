@@ -199,7 +199,7 @@ impl TryFrom<v1::ListEventsRequest> for ListEvents {
         let page = violations.check_all(Page::of(&request, EventId::MAX));
         let event_types = violations.check_all(event_types(&request.event_types));
         let interval = violations.check_all(interval("", request.start_time, request.end_time));
-        let view = violations.check(View::of::<v1::EventView>(request.view, View::Basic));
+        let view = violations.check(View::of::<v1::EventView>(request.view, View::OF_LISTS));
         match (organization_id, page, event_types, interval, view) {
             (
                 Some(organization_id),

@@ -13,6 +13,9 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::response_size::ResponseBudget;
+use super::sorted_page::canonical_order;
+use super::view::View;
+use crate::time::{timestamp_from_proto, timestamp_to_proto};
 use crate::v1;
 
 /// The items of a page unless the request says otherwise.
@@ -40,22 +43,24 @@ pub struct Page<Id> {
     list: ListDigest,
 }
 
-/// The beginning of the SHA-256 of a list's request without its page. A token carries it, so that it is
-/// refused with other filters (AIP-158): the items between would be lost without a word.
+/// The beginning of the SHA-256 of a list's request without its page, in its canonical form. A token carries
+/// it, so that it is refused with other filters (AIP-158): the items between would be lost without a word.
 type ListDigest = [u8; 8];
 
 /// The request of a list: its filters, and which part of the list it asks for.
-pub(super) trait ListRequest: Message + Clone {
+pub(super) trait ListRequest: Message {
     fn page_size(&self) -> i32;
 
     fn page_token(&self) -> &str;
 
-    /// The request for the first page of the same list.
-    fn first_page(&self) -> Self;
+    /// The request for the first page of the same list. It is equal for all requests that mean the same
+    /// list, however they are written.
+    fn canonical_first_page(&self) -> Self;
 }
 
+/// Each field but those of the page, with how values that mean the same become equal.
 macro_rules! list_requests {
-    ($($request:ident),* $(,)?) => {
+    ($($request:ident { $($field:ident: $canonical:expr),* $(,)? })*) => {
         $(impl ListRequest for v1::$request {
             fn page_size(&self) -> i32 {
                 self.page_size
@@ -65,28 +70,100 @@ macro_rules! list_requests {
                 &self.page_token
             }
 
-            fn first_page(&self) -> Self {
-                v1::$request { page_size: 0, page_token: String::new(), ..self.clone() }
+            fn canonical_first_page(&self) -> Self {
+                // Without `..`, so that no field is forgotten.
+                let v1::$request { page_size: _, page_token: _, $($field),* } = self.clone();
+                $(let $field = $canonical($field);)*
+                v1::$request { page_size: 0, page_token: String::new(), $($field),* }
             }
         })*
     };
 }
 
-list_requests!(
-    ListAttemptsRequest,
-    ListAuditEntriesRequest,
-    ListChannelsRequest,
-    ListDeliveriesRequest,
-    ListEndpointsRequest,
-    ListEventTypesRequest,
-    ListEventsRequest,
-    ListKeysRequest,
-    ListNotificationsRequest,
-    ListReplaysRequest,
-);
+list_requests! {
+    ListAttemptsRequest {
+        organization_id: exact,
+        endpoint_ids: set,
+        delivery_id: exact,
+        event_types: set,
+        outcomes: set,
+        start_time: time,
+        end_time: time,
+        view: list_view::<v1::AttemptView>,
+    }
+    ListAuditEntriesRequest {
+        organization_id: exact,
+        actions: set,
+        actor: exact,
+        endpoint_ids: set,
+        start_time: time,
+        end_time: time,
+    }
+    ListChannelsRequest { organization_id: exact, order_by: canonical_order::<v1::Channel> }
+    ListDeliveriesRequest {
+        organization_id: exact,
+        endpoint_ids: set,
+        event_id: exact,
+        event_types: set,
+        states: set,
+        start_time: time,
+        end_time: time,
+        view: list_view::<v1::DeliveryView>,
+    }
+    ListEndpointsRequest {
+        organization_id: exact,
+        states: set,
+        search: regardless_of_case,
+        order_by: canonical_order::<v1::Endpoint>,
+    }
+    ListEventTypesRequest { organization_id: exact }
+    ListEventsRequest {
+        organization_id: exact,
+        event_types: set,
+        start_time: time,
+        end_time: time,
+        view: list_view::<v1::EventView>,
+    }
+    ListKeysRequest {
+        organization_id: exact,
+        kind: exact,
+        states: set,
+        order_by: canonical_order::<v1::Key>,
+    }
+    ListNotificationsRequest { organization_id: exact, channel_ids: set, states: set }
+    ListReplaysRequest { organization_id: exact, endpoint_ids: set, states: set }
+}
+
+/// A value has one spelling.
+fn exact<T>(value: T) -> T {
+    value
+}
+
+/// A filter by several values: neither their order nor how often each is there matters.
+fn set<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+/// Times are cut to microseconds. One that cannot be read is refused, wherever it stands.
+fn time(time: Option<prost_types::Timestamp>) -> Option<prost_types::Timestamp> {
+    time.map(|time| timestamp_from_proto(&time).map_or(time, timestamp_to_proto))
+}
+
+/// ASCII case does not matter.
+fn regardless_of_case(text: String) -> String {
+    text.to_ascii_lowercase()
+}
+
+/// The default may be left out.
+fn list_view<M: TryFrom<i32> + Into<Option<View>>>(number: i32) -> i32 {
+    let known = M::try_from(number).ok().and_then(Into::into);
+    if known == Some(View::OF_LISTS) { 0 } else { number }
+}
 
 fn digest(request: &impl ListRequest) -> ListDigest {
-    let digest = Sha256::digest(request.first_page().encode_to_vec());
+    let digest = Sha256::digest(request.canonical_first_page().encode_to_vec());
     digest.first_chunk().copied().unwrap_or_default()
 }
 
@@ -221,13 +298,16 @@ pub fn invalid_page_token() -> Violation {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fmt::Debug;
     use std::future::ready;
 
     use futures_util::FutureExt;
     use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
+    use prost_reflect::{DescriptorPool, DynamicMessage, Kind, Value};
     use ulid::Ulid;
 
     use super::*;
+    use crate::API_DESCRIPTORS;
     use crate::api::MAX_RESPONSE_BYTES;
 
     const LIST: ListDigest = [7; 8];
@@ -414,5 +494,96 @@ mod tests {
         let theirs =
             v1::ListEndpointsRequest { organization_id: "b".to_owned(), ..of("siem", 1, &token) };
         assert!(Page::of(&theirs, EndpointId::MAX).is_err(), "of another organization");
+    }
+
+    /// A request with a value in each field, and those that mean the same: by the kinds of its fields.
+    fn spellings<Request: Message + Default>(name: &str) -> (Request, Vec<(String, Request)>) {
+        let pool = DescriptorPool::decode(API_DESCRIPTORS).expect("descriptors");
+        let message = pool.get_message_by_name(&format!("keeptrusts.webhooks.v1.{name}"));
+        let message = message.expect("it is in the contracts");
+        let mut request = DynamicMessage::new(message.clone());
+        let mut others = Vec::new();
+        let text = |text: &str| Value::String(text.to_owned());
+        let timestamp = |nanos| {
+            let time = prost_types::Timestamp { seconds: 1_000, nanos };
+            let descriptor = pool.get_message_by_name("google.protobuf.Timestamp").expect("it");
+            let mut message = DynamicMessage::new(descriptor);
+            message.transcode_from(&time).expect("it is one");
+            Value::Message(message)
+        };
+        for field in message.fields() {
+            let (value, same) = match (field.name(), field.kind()) {
+                ("page_size", _) => (Value::I32(10), vec![Value::I32(20)]),
+                ("page_token", _) => (text(""), vec![]),
+                ("view", _) => (Value::EnumNumber(0), vec![Value::EnumNumber(1)]),
+                ("search", _) => (text("siem"), vec![text("SIEM")]),
+                ("order_by", _) => {
+                    let same = [" id  desc ", "id desc, create_time"];
+                    (text(""), same.map(text).to_vec())
+                }
+                (_, Kind::Message(_)) => (timestamp(5_000), vec![timestamp(5_999)]),
+                (_, Kind::Enum(_)) if field.is_list() => {
+                    let list = |numbers: &[i32]| {
+                        Value::List(numbers.iter().map(|it| Value::EnumNumber(*it)).collect())
+                    };
+                    (list(&[1, 2]), vec![list(&[2, 1]), list(&[1, 2, 1])])
+                }
+                (_, Kind::String) if field.is_list() => {
+                    let list =
+                        |texts: &[&str]| Value::List(texts.iter().map(|it| text(it)).collect());
+                    (list(&["a", "b"]), vec![list(&["b", "a"]), list(&["a", "b", "b"])])
+                }
+                (_, Kind::String) => (text("a"), vec![]),
+                (_, Kind::Enum(_)) => (Value::EnumNumber(1), vec![]),
+                other => panic!("how can {other:?} be written?"),
+            };
+            request.set_field(&field, value);
+            others.extend(same.into_iter().map(|value| (field.clone(), value)));
+        }
+        let read = |message: &DynamicMessage| message.transcode_to().expect("the same message");
+        let others = others.into_iter().map(|(field, value)| {
+            let mut other = request.clone();
+            other.set_field(&field, value);
+            (format!("{name}.{}: {other}", field.name()), read(&other))
+        });
+        (read(&request), others.collect())
+    }
+
+    fn assert_meaning_counts<Request: ListRequest + Default + PartialEq + Debug>(name: &str) {
+        let (request, same) = spellings::<Request>(name);
+        for (what, other) in same {
+            assert_ne!(request, other, "{what}");
+            assert_eq!(digest(&request), digest(&other), "{what}");
+        }
+        assert_ne!(digest(&request), digest(&Request::default()), "{name}");
+    }
+
+    #[test]
+    fn a_token_goes_with_every_request_that_means_the_same_list() {
+        macro_rules! each {
+            ($($request:ident)*) => {
+                [$({
+                    assert_meaning_counts::<v1::$request>(stringify!($request));
+                    stringify!($request)
+                }),*]
+            };
+        }
+        let checked = each!(
+            ListAttemptsRequest ListAuditEntriesRequest ListChannelsRequest ListDeliveriesRequest
+            ListEndpointsRequest ListEventTypesRequest ListEventsRequest ListKeysRequest
+            ListNotificationsRequest ListReplaysRequest
+        );
+        let pool = DescriptorPool::decode(API_DESCRIPTORS).expect("descriptors");
+        for message in pool.all_messages() {
+            let is_list = message.get_field_by_name("page_token").is_some();
+            assert!(!is_list || checked.contains(&message.name()), "{}", message.name());
+        }
+        let order = |order_by: &str| v1::ListKeysRequest {
+            order_by: order_by.to_owned(),
+            ..Default::default()
+        };
+        let [one, same, other] =
+            ["role, id , create_time", " role,id", "role desc,id"].map(|it| digest(&order(it)));
+        assert!(one == same && one != other);
     }
 }

@@ -301,6 +301,16 @@ fn order<Item: Sortable>(order_by: &str) -> Result<Vec<Sorting>, Violation> {
     Ok(if order == [newest_first] { Vec::new() } else { order })
 }
 
+/// An `order_by` in the one way in which it could be written, if it can be read.
+pub(super) fn canonical_order<Item: Sortable>(order_by: String) -> String {
+    let Ok(order) = order::<Item>(&order_by) else { return order_by };
+    let entries = order.iter().map(|sorting| match sorting.is_descending {
+        true => format!("{} desc", sorting.field),
+        false => sorting.field.to_owned(),
+    });
+    entries.collect::<Vec<_>>().join(",")
+}
+
 /// What a page token carries of the last item of its page.
 #[derive(Clone, PartialEq, Message)]
 struct Token {

@@ -20,6 +20,9 @@ pub enum View {
 }
 
 impl View {
+    /// The default of lists.
+    pub(super) const OF_LISTS: View = View::Basic;
+
     /// The view that a request asks for, or its method's default. `M` is the resource's enum.
     pub(super) fn of<M>(number: i32, default: View) -> Result<View, Violation>
     where

@@ -124,8 +124,8 @@ fn a_watch_begins_now_or_where_a_token_says() {
     };
     assert_eq!(watch(""), Ok(None));
     let record = RecordName { stream: Stream::Delivery(delivery_id()), version: Version(7) };
-    for is_finished in [true, false] {
-        let point = ResumePoint { record, is_finished };
+    let start = ResumePoint::Start(vec![1, 0, 255]);
+    for point in [ResumePoint::After(record), ResumePoint::Within(record), start] {
         assert_eq!(watch(&point.token()), Ok(Some(point)));
     }
     let of_a_list = URL_SAFE_NO_PAD.encode(delivery_id().to_string());

@@ -100,9 +100,19 @@ impl Service<Request<Body>> for Guard {
             return Box::pin(async { Ok(with_telemetry(telemetry, refused)) });
         }
 
+        let deadline = match deadline::of(request.headers()) {
+            Ok(Some(deadline)) if deadline.has_passed() => {
+                let passed = status::deadline_exceeded().into_http();
+                return Box::pin(async { Ok(with_telemetry(telemetry, passed)) });
+            }
+            Ok(deadline) => deadline,
+            Err(violation) => {
+                let refused = status::invalid_argument(vec![violation]).into_http();
+                return Box::pin(async { Ok(with_telemetry(telemetry, refused)) });
+            }
+        };
         let max_request_bytes = self.max_request_bytes;
         let mut request = request.map(|body| Body::new(MeasuredBody::new(body, max_request_bytes)));
-        let deadline = deadline::of(request.headers());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }

@@ -5,6 +5,7 @@ mod answers;
 mod certificates;
 mod compression;
 mod connections;
+mod deadlines;
 mod fixture;
 mod floods;
 mod framing;

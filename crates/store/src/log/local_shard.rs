@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keeptrusts_webhooks_domain::log::Position;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::log::commits::Commits;
 use crate::log::ended_keys::EndedKeys;
+use crate::log::position_key::PositionKey;
 use crate::log::tail::Tail;
 
 /// One shard's log, as far as this process knows it.
@@ -19,6 +20,8 @@ pub(crate) struct LocalShard {
     /// The shard was damaged when its state was last read.
     is_damaged: AtomicBool,
     tail: Mutex<Tail>,
+    /// Read when it is needed first: it never changes.
+    pub(crate) position_key: OnceCell<PositionKey>,
 }
 
 impl LocalShard {
@@ -26,7 +29,8 @@ impl LocalShard {
     pub(crate) fn new() -> LocalShard {
         let (tail, commits, ended_keys, is_damaged) = Default::default();
         let position = watch::Sender::new(Position::START);
-        LocalShard { position, commits, ended_keys, is_damaged, tail }
+        let position_key = OnceCell::new();
+        LocalShard { position, commits, ended_keys, is_damaged, tail, position_key }
     }
 
     pub(crate) fn is_damaged(&self) -> bool {

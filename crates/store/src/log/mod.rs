@@ -24,6 +24,7 @@ pub(crate) mod metrics;
 pub mod operation;
 pub(crate) mod other_writes;
 pub mod plan;
+mod position_key;
 mod probes;
 pub mod projection;
 pub(crate) mod rows;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use keeptrusts_webhooks_domain::ids::{KeyId, OrganizationId};
+use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, RecordName, Shard, Version};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -47,6 +48,8 @@ use self::background::BackgroundTasks;
 use self::feed::{Feeds, OrganizationFollower};
 pub use self::follower::Follower;
 use self::operation::{AppendOutcome, BodyId, Operation, Record};
+pub use self::position_key::PositionKey;
+use self::position_key::SealedPosition;
 use self::probes::Probes;
 use self::shards::Shards;
 use crate::database_problem::DatabaseProblem;
@@ -195,6 +198,48 @@ impl Log {
             .into_iter()
             .find(|record| record.version == version && record.organization_id == *organization);
         Ok(named.map(|record| record.position))
+    }
+
+    /// A position as one of the shard's organizations may see it: encrypted, so that it does not show how
+    /// much others have recorded.
+    pub async fn seal_position(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        position: Position,
+    ) -> Result<Vec<u8>, StoreError> {
+        let operation = self.operation_at(shard, position).await?;
+        let key = self.shards.position_key(shard).await?;
+        Ok(key.seal(organization, SealedPosition { position, operation }))
+    }
+
+    /// The position that was sealed for the organization. None: it was not, or the log is another one
+    /// since (a backup was restored).
+    pub async fn open_position(
+        &self,
+        shard: Shard,
+        organization: &OrganizationId,
+        sealed: &[u8],
+    ) -> Result<Option<Position>, StoreError> {
+        let key = self.shards.position_key(shard).await?;
+        let Some(SealedPosition { position, operation }) = key.open(organization, sealed) else {
+            return Ok(None);
+        };
+        let is_there = self.operation_at(shard, position).await? == operation;
+        Ok(is_there.then_some(position))
+    }
+
+    /// The operation whose record is at a position. None: there is no record.
+    async fn operation_at(
+        &self,
+        shard: Shard,
+        position: Position,
+    ) -> Result<Option<OperationId>, StoreError> {
+        if position == Position::START {
+            return Ok(None);
+        }
+        let records = self.read(shard, Position(position.0 - 1), 1).await?;
+        Ok(records.first().map(|record| record.operation_id))
     }
 
     /// Bodies that have not expired: from memory if they are there.

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::log::assessment::{Assessment, assess};
 use crate::log::local_shard::LocalShard;
 use crate::log::operation::{BodyId, Record};
+use crate::log::position_key::PositionKey;
 use crate::store::Store;
 
 /// What readers, appenders and probes of a process share.
@@ -87,6 +88,11 @@ impl Shards {
                 Ok(records.into_iter().map(Arc::new).collect())
             }
         }
+    }
+
+    pub(crate) async fn position_key(&self, shard: Shard) -> Result<&PositionKey, StoreError> {
+        let read = || self.store.position_key(shard);
+        self.local(shard).position_key.get_or_try_init(read).await
     }
 
     /// Bodies that have not expired: from memory if they are there.

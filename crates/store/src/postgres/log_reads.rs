@@ -10,6 +10,8 @@ use super::pool::Pool;
 use super::select::select;
 use super::session::{Query, fetch, fetch_within};
 use crate::error::StoreError;
+use crate::log::PositionKey;
+use crate::log::damage::LogDamage;
 use crate::log::integrity::judge_positions;
 use crate::log::operation::Record;
 use crate::sql::row_limit;
@@ -108,4 +110,10 @@ pub(super) async fn shard_state_on(
 ) -> Result<ShardState, StoreError> {
     let row = shard_state_query(shard).fetch_optional(connection).await.map_err(store_error)?;
     ShardStateRow::judge(row).map_err(|damage| damage.of(shard))
+}
+
+pub(super) async fn position_key(readers: &Pool, shard: Shard) -> Result<PositionKey, StoreError> {
+    let query = sqlx::query_as::<_, (Vec<u8>,)>("SELECT position_key FROM shards WHERE shard = $1");
+    let row = fetch(readers, query.bind(i32::from(shard.0))).await?.pop();
+    PositionKey::stored(&row.ok_or_else(|| LogDamage::NoShardRow.of(shard))?.0)
 }

@@ -22,6 +22,7 @@ use super::{
     append, bodies, check, erase, key_uses, leases, log_reads, migrations, open, rebuild, url,
 };
 use crate::error::StoreError;
+use crate::log::PositionKey;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::log::other_writes::OtherWrites;
 use crate::open_mode::OpenMode;
@@ -178,6 +179,10 @@ impl Store for PostgresStore {
 
     async fn shard_state(&self, shard: Shard) -> Result<ShardState, StoreError> {
         log_reads::shard_state(&self.readers, shard).await
+    }
+
+    async fn position_key(&self, shard: Shard) -> Result<PositionKey, StoreError> {
+        log_reads::position_key(&self.readers, shard).await
     }
 
     async fn answers(&self, limit: Duration) -> Result<(), StoreError> {

@@ -11,6 +11,8 @@ use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
 use super::errors::store_error;
 use super::set_statement::{SetStatement, Values};
 use crate::error::StoreError;
+use crate::log::PositionKey;
+use crate::log::damage::LogDamage;
 use crate::log::integrity::judge_positions;
 use crate::log::operation::{AppendOutcome, Record};
 use crate::sql::row_limit;
@@ -142,4 +144,17 @@ pub(super) async fn shard_state(
     .await
     .map_err(store_error)?;
     ShardStateRow::judge(row).map_err(|damage| damage.of(shard))
+}
+
+pub(super) async fn position_key(
+    executor: impl SqliteExecutor<'_>,
+    shard: Shard,
+) -> Result<PositionKey, StoreError> {
+    let key: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT position_key FROM shards WHERE shard = ?")
+            .bind(i64::from(shard.0))
+            .fetch_optional(executor)
+            .await
+            .map_err(store_error)?;
+    PositionKey::stored(&key.ok_or_else(|| LogDamage::NoShardRow.of(shard))?)
 }

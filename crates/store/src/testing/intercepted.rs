@@ -15,6 +15,7 @@ use keeptrusts_webhooks_domain::replay::{ReplayCursor, ReplaySelection};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
+use crate::log::PositionKey;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::log::other_writes::OtherWrites;
 use crate::queries::replay_candidates::CandidatePage;
@@ -205,6 +206,7 @@ intercept! {
         shard: Shard, stream: Stream, after: Version, limit: usize
     ) -> Vec<Record>;
     async fn shard_state(shard: Shard) -> ShardState;
+    async fn position_key(shard: Shard) -> PositionKey;
     async fn bodies(shard: Shard, ids: &[BodyId]) -> HashMap<BodyId, Bytes>;
     async fn delete_expired_bodies(shard: Shard, limit: usize) -> usize;
     async fn count_events_and_attempts(shard: Shard, organization: &OrganizationId) -> u64;

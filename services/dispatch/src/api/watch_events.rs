@@ -18,11 +18,12 @@ use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_formats::{Formatter, Interrupt, Payload, PayloadEvent, check};
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_rendering::{Renderer, RenderingError};
-use keeptrusts_webhooks_store::{BodyId, Log, OrganizationFollower, StoreError};
+use keeptrusts_webhooks_store::{BodyId, Log, StoreError};
 use tokio_stream::Stream;
 use tonic::Status;
 
 use super::dispatch_api::DispatchApi;
+use super::resuming::WatchedRecords;
 
 /// The content type of our own format.
 const JSON: &str = "application/json";
@@ -33,7 +34,7 @@ pub(super) type EventStream =
 struct EventWatcher {
     log: Arc<Log>,
     shard: Shard,
-    follower: OrganizationFollower,
+    records: WatchedRecords,
     /// Empty: all types.
     event_types: Vec<EventType>,
     formatter: Arc<Formatter>,
@@ -48,17 +49,15 @@ struct EventWatcher {
 
 impl DispatchApi {
     /// INVALID_ARGUMENT: the template fails for a sample of one of the types, or the organization has
-    /// no record to resume at.
+    /// nothing to resume at.
     pub(super) async fn watch_events(&self, request: WatchEvents) -> Result<EventStream, Status> {
         let WatchEvents { organization_id: organization, event_types, payload_format, resume } =
             request;
         let formatter = self.formatter(&organization, payload_format, &event_types).await?;
-        let after = self.watch_after(&organization, resume).await?;
-        let shard = self.log.shard_of(&organization);
         let watcher = EventWatcher {
             log: Arc::clone(&self.log),
-            shard,
-            follower: self.log.follow_organization(shard, &organization, after),
+            shard: self.log.shard_of(&organization),
+            records: self.watched_records(&organization, resume).await?,
             event_types,
             formatter: Arc::new(formatter),
             renderer: self.renderer.clone(),
@@ -113,7 +112,7 @@ fn wrong_template(problem: impl ToString) -> Status {
 }
 
 impl EventWatcher {
-    /// The next event, in the log's order.
+    /// The next event, in the log's order; or only a token.
     async fn next(&mut self) -> Result<v1::WatchEventsResponse, StoreError> {
         loop {
             if self.with_body == 0 {
@@ -123,7 +122,10 @@ impl EventWatcher {
                 self.with_body -= 1;
                 return Ok(self.response(record, event).await);
             }
-            let own = self.follower.next().await?;
+            if let Some(resume_token) = self.records.due_token() {
+                return Ok(v1::WatchEventsResponse { resume_token, ..Default::default() });
+            }
+            let own = self.records.next().await?;
             let events = own.records.iter().filter_map(|record| {
                 let event = record.accepted_event()?;
                 let is_wanted =
@@ -131,6 +133,9 @@ impl EventWatcher {
                 is_wanted.then(|| (record.name(), event))
             });
             self.pending.extend(events);
+            if !self.pending.is_empty() {
+                self.records.show();
+            }
         }
     }
 
@@ -149,7 +154,7 @@ impl EventWatcher {
     async fn response(&mut self, record: RecordName, event: Event) -> v1::WatchEventsResponse {
         let body = self.bodies.remove(&BodyId::Event(event.id));
         let shown = v1::Event::from(&event);
-        let resume_token = ResumePoint { record, is_finished: true }.token();
+        let resume_token = ResumePoint::After(record).token();
         let rendered = match body {
             Some(body) => self.render(event, body).await,
             None => Err("the event's body is no longer kept".to_owned()),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::time::timestamp_to_proto;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::{delivery, endpoint};
@@ -97,7 +98,7 @@ async fn a_watch_shows_a_delivery_paused_whose_endpoint_was_disabled_during_its_
     };
     let mut watched = client(&world).watch_deliveries(request).await.expect("watches").into_inner();
     let mut next = async || {
-        let change = watched.message().await.expect("goes on").expect("a change");
+        let change = next_shown(&mut watched).await.expect("goes on").expect("a change");
         change.delivery.expect("a delivery").state()
     };
     world.publish().await;

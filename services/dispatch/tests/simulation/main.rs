@@ -24,6 +24,7 @@ mod notifying;
 mod pausing;
 mod repeating;
 mod replaying;
+mod resuming;
 mod retrying;
 mod routing;
 mod sealing;

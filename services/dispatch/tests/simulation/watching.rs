@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_server::DispatchServiceServer;
@@ -19,7 +20,7 @@ use crate::world::World;
 
 const WATCHERS: usize = 100;
 /// Of virtual time.
-const PATIENCE: Duration = Duration::from_secs(3_600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3_600);
 const EVENTS: usize = 20;
 
 pub(crate) type Api = InterceptedService<
@@ -70,7 +71,7 @@ async fn client_watch(
 async fn read(watched: &mut Streaming<v1::WatchDeliveriesResponse>, delivered: usize) -> usize {
     let (mut seen, mut changes) = (0, 0);
     while seen < delivered {
-        let change = timeout(PATIENCE, watched.message()).await.expect("a change is told");
+        let change = timeout(PATIENCE, next_shown(watched)).await.expect("a change is told");
         let change = change.expect("goes on").expect("a change");
         let state = change.delivery.expect("a delivery").state;
         seen += usize::from(state == v1::delivery::State::Delivered as i32);
@@ -145,7 +146,7 @@ async fn a_watcher_that_leaves_while_changes_are_computed_takes_none_from_the_ot
         }
         let (mut resume_token, mut delivered) = (String::new(), Vec::new());
         while delivered.len() < 2 {
-            let change = watched.message().await.expect("goes on").expect("a change");
+            let change = next_shown(&mut watched).await.expect("goes on").expect("a change");
             let delivery = change.delivery.expect("a delivery");
             let is_over = delivery.state == v1::delivery::State::Delivered as i32;
             delivered.extend(is_over.then_some(delivery.id));
@@ -164,12 +165,12 @@ async fn a_watcher_that_leaves_while_changes_are_computed_takes_none_from_the_ot
         let mut hasty = client_watch(&mut client, request.clone()).await;
         let mut patient = client_watch(&mut client, request).await;
         world.database_faults.slow(CALL / 2);
-        _ = timeout(CALL * calls + CALL / 2, hasty.message()).await;
+        _ = timeout(CALL * calls + CALL / 2, next_shown(&mut hasty)).await;
         drop(hasty);
         world.database_faults.stop();
         // Each retry, and its outcome.
         for change in 1..=4 {
-            let told = timeout(PATIENCE, patient.message()).await;
+            let told = timeout(PATIENCE, next_shown(&mut patient)).await;
             assert!(told.is_ok(), "change {change} is missing after {calls} calls");
         }
     }

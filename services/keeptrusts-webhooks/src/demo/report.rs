@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::{attempt, delivery};
 use keeptrusts_webhooks_process::exit::Failure;
@@ -45,7 +46,7 @@ impl DeliveryLog {
         expected: &ExpectedCounts,
     ) -> Result<(), Failure> {
         loop {
-            let change = changes.message().await?.ok_or("the stream of deliveries ended")?;
+            let change = next_shown(&mut changes).await?.ok_or("the stream of deliveries ended")?;
             let delivery = change.delivery.ok_or("no delivery in the change")?;
             self.states.insert(delivery.id.clone(), delivery.state());
             if let Some(attempt) = change.attempt {

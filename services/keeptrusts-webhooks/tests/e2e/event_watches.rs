@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Script};
 use tokio::time::timeout;
@@ -28,7 +29,7 @@ async fn watch(
 }
 
 async fn next(events: &mut Streaming<v1::WatchEventsResponse>) -> v1::WatchEventsResponse {
-    let next = timeout(PATIENCE, events.message()).await.expect("in time");
+    let next = timeout(PATIENCE, next_shown(events)).await.expect("in time");
     next.expect("it goes on").expect("it goes on")
 }
 
@@ -43,6 +44,10 @@ async fn events_are_watched_in_a_format_and_resumed_without_a_gap(backend: Backe
     let database = Database::new(backend).await;
     let server = Server::all_in_one(&database).delivering_to(&receiver).start().await;
     let client = server.client("acme");
+    let mut unseen = watch(&client, Default::default()).await.expect("it begins");
+    let begun = unseen.message().await.expect("it goes on").expect("a token, at once");
+    assert!(begun.event.is_none() && !begun.resume_token.is_empty(), "{begun:?}");
+    drop(unseen);
     let mut own = watch(&client, Default::default()).await.expect("it begins");
     let only = v1::WatchEventsRequest {
         event_types: vec!["config.updated".to_owned()],
@@ -61,7 +66,7 @@ async fn events_are_watched_in_a_format_and_resumed_without_a_gap(backend: Backe
     assert!(first.body.ends_with(r#""data":{"n":1}}"#) && first.error.is_empty(), "{first:?}");
     let get = v1::GetEventRequest {
         organization_id: client.organization(),
-        event_id: deployed,
+        event_id: deployed.clone(),
         ..Default::default()
     };
     let stored = client.ingest().get_event(get).await.expect("it is there").into_inner();
@@ -70,6 +75,13 @@ async fn events_are_watched_in_a_format_and_resumed_without_a_gap(backend: Backe
     let without_body = v1::Event { body: String::new(), ..stored };
     assert_eq!(first.event, Some(without_body));
     assert_eq!(id(&next(&mut own).await), updated);
+
+    // A watch that had shown nothing when it ended resumes where it began.
+    let begun = v1::WatchEventsRequest { resume_token: begun.resume_token, ..Default::default() };
+    let mut resumed = watch(&client, begun.clone()).await.expect("it begins");
+    assert_eq!(id(&next(&mut resumed).await), deployed);
+    let refused = watch(&others, begun).await.expect_err("the token is acme's");
+    assert_refused(&refused, Code::InvalidArgument, "INVALID_FIELD");
 
     let told = next(&mut slack).await;
     assert_eq!(id(&told), updated, "only its type, and only its organization's");
@@ -165,6 +177,6 @@ async fn a_key_that_is_revoked_ends_its_watch(backend: Backend) {
     let viewer = client_with(&server, "acme", &made.token);
     let mut events = watch(&viewer, Default::default()).await.expect("viewers may");
     first.revoke("acme", &made.key.expect("a key").id).await;
-    let ended = timeout(Duration::from_secs(10), events.message()).await.expect("in time");
+    let ended = timeout(Duration::from_secs(10), next_shown(&mut events)).await.expect("in time");
     assert_refused(&ended.expect_err("with a status"), Code::Unauthenticated, "UNAUTHENTICATED");
 }

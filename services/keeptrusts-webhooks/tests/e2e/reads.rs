@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1::{
     Attempt, BatchPublishEventsRequest, CancelDeliveryRequest, CreateReplayRequest, Delivery,
     Event, GetEndpointStatsRequest, GetEventRequest, ListAttemptsRequest, ListDeliveriesRequest,
@@ -259,18 +260,21 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     };
     let mut changes = watch("").await.expect("it begins");
     others.publish("config.updated", "{}").await;
-    let first = timeout(PATIENCE, changes.message()).await.expect("in time").expect("goes on");
+    let first =
+        timeout(PATIENCE, next_shown(&mut changes)).await.expect("in time").expect("goes on");
     let first = first.expect("a change");
-    let second = timeout(PATIENCE, changes.message()).await.expect("in time").expect("goes on");
+    let second =
+        timeout(PATIENCE, next_shown(&mut changes)).await.expect("in time").expect("goes on");
     let second = second.expect("a change");
     let mut again = watch(&first.resume_token).await.expect("it begins");
     for change in [&first, &second] {
-        let repeated = timeout(PATIENCE, again.message()).await.expect("in time").expect("goes on");
+        let repeated =
+            timeout(PATIENCE, next_shown(&mut again)).await.expect("in time").expect("goes on");
         assert_eq!(repeated.as_ref(), Some(change));
     }
     let mut after = watch(&second.resume_token).await.expect("it begins");
     let later = others.publish("config.updated", "{}").await;
-    let next = timeout(PATIENCE, after.message()).await.expect("in time").expect("goes on");
+    let next = timeout(PATIENCE, next_shown(&mut after)).await.expect("in time").expect("goes on");
     let next = next.and_then(|change| change.delivery).expect("a change");
     assert_eq!(next.event_id, later, "nothing twice");
 
@@ -284,7 +288,7 @@ async fn changes_are_watched_as_they_are_committed_and_resumed_where_a_client_le
     for (changes, told) in [(&mut after, 1), (&mut resumed, 2)] {
         let mut states = Vec::new();
         while states.len() < told {
-            let change = timeout(PATIENCE, changes.message()).await.expect("in time");
+            let change = timeout(PATIENCE, next_shown(changes)).await.expect("in time");
             let delivery = change.expect("goes on").and_then(|change| change.delivery);
             let delivery = delivery.expect("a change");
             if delivery.id == next.id {
@@ -322,7 +326,7 @@ async fn every_change_shows_the_delivery_as_its_record_left_it() {
     let read = async |changes: &mut Streaming<WatchDeliveriesResponse>, count: usize| {
         let mut seen = Vec::new();
         while seen.len() < count {
-            let change = timeout(PATIENCE, changes.message()).await.expect("a change, in time");
+            let change = timeout(PATIENCE, next_shown(changes)).await.expect("a change, in time");
             seen.push(change.expect("goes on").expect("goes on"));
         }
         seen
@@ -482,7 +486,7 @@ async fn changes_until_delivered(
 ) -> Vec<WatchDeliveriesResponse> {
     let mut seen = Vec::new();
     loop {
-        let change = timeout(PATIENCE, changes.message()).await.expect("a change, in time");
+        let change = timeout(PATIENCE, next_shown(changes)).await.expect("a change, in time");
         let change = change.expect("the stream goes on").expect("the stream goes on");
         let ends = change
             .attempt

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::client::Bearer;
 use keeptrusts_webhooks_contracts::v1::dispatch_service_client::DispatchServiceClient;
 use keeptrusts_webhooks_contracts::v1::{
@@ -292,7 +293,7 @@ async fn a_passed_deadline_is_answered_and_the_work_goes_on() {
     request.set_timeout(DEADLINE);
     let mut changes = dispatch.watch_deliveries(request).await.expect("it begins").into_inner();
     let refusal = loop {
-        match changes.message().await {
+        match next_shown(&mut changes).await {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the stream must not just end"),
             Err(status) => break status,
@@ -318,9 +319,10 @@ async fn a_shutdown_ends_streams_with_unavailable_and_not_as_if_they_were_comple
         let request =
             WatchDeliveriesRequest { organization_id: client.organization(), ..Default::default() };
         let changes = client.dispatch().watch_deliveries(request).await.expect("it begins");
+        let mut changes = changes.into_inner();
         let status = server.end_by(signal).await;
         assert!(status.success(), "{status}");
-        let refusal = changes.into_inner().message().await.expect_err("it does not just end");
+        let refusal = next_shown(&mut changes).await.expect_err("it does not just end");
         assert_refused(&refusal, Code::Unavailable, "SHUTTING_DOWN");
     }
 }

@@ -57,6 +57,7 @@ macro_rules! conformance_tests {
             reads {
                 the_log_is_read_in_pages,
                 shards_are_independent_logs,
+                each_shard_has_a_position_key_of_its_own_that_never_changes,
                 operations_are_found_by_their_ids_and_no_others_are,
             }
             idempotency {

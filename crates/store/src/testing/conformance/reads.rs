@@ -6,6 +6,7 @@ use super::Fixture;
 use super::fixture::read_all;
 use super::given::*;
 use crate::log::operation::{ExpectedVersion, Refusal};
+use crate::store::Store;
 
 pub(crate) async fn the_log_is_read_in_pages(fixture: Fixture) {
     let endpoint = endpoint_id();
@@ -50,6 +51,18 @@ pub(crate) async fn shards_are_independent_logs(fixture: Fixture) {
     assert_eq!(store.event(SHARD, &organization(), event).await.expect("reads"), None);
     assert!(store.event(other, &organization(), event).await.expect("reads").is_some());
     assert_eq!(store.endpoint(other, &organization(), endpoint).await.expect("reads"), None);
+}
+
+pub(crate) async fn each_shard_has_a_position_key_of_its_own_that_never_changes(fixture: Fixture) {
+    let store = fixture.store();
+    let key = async |store: &dyn Store, shard| store.position_key(shard).await.expect("reads");
+    let before = key(store, SHARD).await;
+    fixture.append(publish(event_id())).await;
+    store.rebuild(SHARD, &|_| {}).await.expect("rebuilds");
+    assert!(before == key(fixture.other_store(), SHARD).await, "another one");
+    for other in (1..store.shard_count()).map(Shard) {
+        assert!(before != key(store, other).await, "the same as that of shard {other}");
+    }
 }
 
 pub(crate) async fn operations_are_found_by_their_ids_and_no_others_are(fixture: Fixture) {

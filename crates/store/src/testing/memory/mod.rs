@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::count_limit::CountOwner;
+use crate::log::PositionKey;
 use crate::log::damage::LogDamage;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
@@ -351,6 +352,12 @@ impl Store for MemoryStore {
             SteadyTime { time, age }
         });
         Ok(ShardState { last_position: data.last_position(), checkpoint, epoch, steady })
+    }
+
+    async fn position_key(&self, shard: Shard) -> Result<PositionKey, StoreError> {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&shard.0.to_be_bytes());
+        Ok(PositionKey::new(key))
     }
 
     async fn answers(&self, _limit: Duration) -> Result<(), StoreError> {

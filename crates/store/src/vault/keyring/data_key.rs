@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::secret::{SealedSecret, Secret};
 use zeroize::Zeroizing;
 
 use super::error::KeyProblem;
-use super::master_keys::{KEY_BYTES, MasterKey};
+use super::master_keys::MasterKey;
+use crate::encryption::{KEY_BYTES, decrypt, encrypt};
 use crate::random::random;
 use crate::vault::WrappedDataKey;
 
@@ -129,30 +128,6 @@ fn secret_place(organization: &OrganizationId, owner: SecretOwner) -> Vec<u8> {
         SecretOwner::RoutingKey(id) => format!("{organization}/{id}/routing_key").into_bytes(),
         SecretOwner::Channel(id) => format!("{organization}/{id}").into_bytes(),
     }
-}
-
-/// Nonces are random: far below 2^32 messages under one key, they practically never repeat
-/// (NIST SP 800-38D section 8.3).
-fn encrypt(key: &[u8; KEY_BYTES], plain: &[u8], place: &[u8]) -> ([u8; 12], Vec<u8>) {
-    let nonce = random();
-    let payload = Payload { msg: plain, aad: place };
-    let encrypted = cipher(key).encrypt(Nonce::from_slice(&nonce), payload);
-    (nonce, encrypted.expect("AES-GCM takes messages of up to 64 GiB"))
-}
-
-fn decrypt(
-    key: &[u8; KEY_BYTES],
-    nonce: &[u8; 12],
-    ciphertext: &[u8],
-    place: &[u8],
-) -> Option<Zeroizing<Vec<u8>>> {
-    let payload = Payload { msg: ciphertext, aad: place };
-    cipher(key).decrypt(Nonce::from_slice(nonce), payload).map(Zeroizing::new).ok()
-}
-
-/// Made for each use: a key takes 32 bytes of memory, its cipher a thousand.
-fn cipher(key: &[u8; KEY_BYTES]) -> Aes256Gcm {
-    Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(key))
 }
 
 #[cfg(test)]

@@ -7,11 +7,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::KeyringError;
+use crate::encryption::KEY_BYTES;
 use crate::limits::MAX_MASTER_KEYS;
 use crate::random::random;
-
-/// The size of every key, AES-256's.
-pub(super) const KEY_BYTES: usize = 32;
 
 /// A master key. Its memory is wiped on drop; its Debug shows its id only.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_testkit::process::{Launch, Signal};
 use tokio::time::Instant;
@@ -109,7 +110,7 @@ async fn a_revocation_reaches_every_replica_and_ends_open_streams(backend: Backe
     })
     .await;
     assert!(revoked.elapsed() < REVOCATION_LIMIT, "{:?}", revoked.elapsed());
-    let ended = tokio::time::timeout(PATIENCE, changes.message()).await.expect("in time");
+    let ended = tokio::time::timeout(PATIENCE, next_shown(&mut changes)).await.expect("in time");
     let ended = ended.expect_err("it ends with a status");
     assert_refused(&ended, Code::Unauthenticated, "UNAUTHENTICATED");
     assert!(revoked.elapsed() < 2 * REVOCATION_LIMIT, "{:?}", revoked.elapsed());

@@ -285,7 +285,7 @@ fn outcome(status: &Result<(), Status>) -> AccessResult {
     }
 }
 
-/// Streams that say nothing until something happens.
+/// Streams that have no end.
 fn is_endless(method: &str) -> bool {
     method.ends_with("WatchDeliveries") || method.ends_with("WatchEvents")
 }

@@ -1,5 +1,6 @@
 //! Sessions: what a browser has in a key's place.
 
+use keeptrusts_webhooks_contracts::api::next_shown;
 use keeptrusts_webhooks_contracts::v1;
 use tokio::time::timeout;
 use tonic::Code;
@@ -43,11 +44,12 @@ async fn a_session_may_do_what_its_key_may_in_one_organization_until_it_ends() {
     let viewer = client(&server, "acme", &opened.token);
     let watch =
         v1::WatchDeliveriesRequest { organization_id: "acme".to_owned(), ..Default::default() };
-    let changes = viewer.dispatch().watch_deliveries(watch).await.expect("a stream");
+    let mut changes =
+        viewer.dispatch().watch_deliveries(watch).await.expect("a stream").into_inner();
     session.access().end_session(v1::EndSessionRequest {}).await.expect("it ends");
     let refused = session.who_am_i().await.expect_err("from that moment on");
     assert_refused(&refused, Code::Unauthenticated, "UNAUTHENTICATED");
-    let ended = timeout(PATIENCE, changes.into_inner().message()).await.expect("it ends in time");
+    let ended = timeout(PATIENCE, next_shown(&mut changes)).await.expect("it ends in time");
     assert_refused(&ended.expect_err("with a status"), Code::Unauthenticated, "UNAUTHENTICATED");
     assert!(first.who_am_i().await.is_ok(), "its key is not");
     let refused = first.access().end_session(v1::EndSessionRequest {}).await.expect_err("a key");
