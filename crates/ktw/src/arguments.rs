@@ -6,6 +6,7 @@ use crate::commands::{
     attempts, audit, channels, completions, deliveries, doctor, endpoints, events, keys, listen,
     notifications, profiles, publish, replays, test, verify, watch,
 };
+use crate::connection::PRECEDENCE;
 use crate::failure::EXIT_STATUSES;
 use crate::options::{ConnectionOptions, OutputOptions};
 
@@ -20,7 +21,7 @@ Examples:
 /// The command line of Keeptrusts Webhooks: manages endpoints, publishes events, reads the delivery
 /// log, and tries receivers.
 #[derive(Parser)]
-#[command(name = "ktw", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}"))]
+#[command(name = "ktw", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{PRECEDENCE}\n\n{EXIT_STATUSES}"))]
 #[command(arg_required_else_help = true, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -96,12 +97,27 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_thing_has_a_list() {
+        let root = Arguments::command();
+        let nouns = root.get_subcommands().filter(|command| command.has_subcommands());
+        let mut count = 0;
+        for noun in nouns {
+            count += 1;
+            assert!(noun.find_subcommand("list").is_some(), "`ktw {} list`", noun.get_name());
+        }
+        assert!(count >= 10, "{count} nouns");
+    }
+
+    #[test]
     fn every_command_and_option_has_help() {
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{} has no help", command.get_name());
             for argument in command.get_arguments() {
                 let is_ours = !["help", "version"].contains(&argument.get_id().as_str());
                 assert!(!is_ours || argument.get_help().is_some(), "{argument} has no help");
+                // An option that has the id of a field gets no name of its own from clap.
+                let long = argument.get_long().unwrap_or_default();
+                assert!(!long.contains('_'), "{argument} is no name of an option");
             }
             command.get_subcommands().for_each(check);
         }

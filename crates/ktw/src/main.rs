@@ -6,35 +6,53 @@
 
 mod arguments;
 mod commands;
+mod completion;
+mod connection;
 mod descriptors;
 mod failure;
 mod files;
+mod names;
 mod options;
 mod output;
 mod profiles;
 mod prompt;
 mod session;
 mod times;
+mod watching;
+mod wording;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
+use clap_complete::CompleteEnv;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::wording::Wording;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    CompleteEnv::with_factory(Arguments::command).var(completion::VARIABLE).complete();
+    let mut root = Arguments::command();
+    let matches = root.get_matches_mut();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.format(&mut root).exit(),
+    };
     output::color(arguments.output.color);
     let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(arguments)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run(arguments));
+            // It would wait for a line of stdin that nobody wants any more.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(Failure::local("start", error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let text = failure.text();
+            let text = failure.text_in(&Wording::of(&root, &matches));
             if !text.is_empty() {
                 output::message(&text);
             }
@@ -47,9 +65,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { connection, output, command } = arguments;
     // These need no server.
     let command = match command {
-        Command::Profiles(command) => return command.run(&connection),
+        Command::Profiles(command) => return command.run(&connection, output).await,
         Command::Verify(verify) => return verify.run(),
-        Command::Completions(completions) => return completions.run(Arguments::command()),
+        Command::Completions(completions) => return completions.run(),
         Command::Man(man) => return man.run(Arguments::command()),
         command => command,
     };

@@ -2,20 +2,23 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use clap::Args;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
-use keeptrusts_webhooks_client::{Error, Event, v1};
-use serde_json::Value;
+use keeptrusts_webhooks_client::{Code, Error, Event, v1};
+use serde_json::{Value, json};
 use v1::publish_event_request::Payload;
 
+use crate::completion;
 use crate::descriptors::{from_json, to_json};
 use crate::failure::Failure;
-use crate::files::{read_text, time_to_proto};
-use crate::output::{Column, Kind, View, message};
+use crate::files::{read_text, stdin, time_to_proto};
+use crate::names::Names;
+use crate::output::{Column, Kind, Output, View, message};
 use crate::session::Session;
 use crate::times::TypedTime;
 
@@ -33,6 +36,9 @@ const VIEW: View = View {
 const NAMED_FAILURES: u64 = 20;
 
 /// Publishes an event, or with --ndjson many. It returns when they are durable.
+///
+/// Of --ndjson, the forms for programs have an item for each line that is not empty, in the order of the
+/// lines, as soon as its outcome is known: the number of the line, and the event's id or the error.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +48,7 @@ Examples:
   ktw publish --ndjson events.ndjson     # each line: {\"event_type\": …, \"data\": …, \"idempotency_key\": …}")]
 pub(crate) struct Publish {
     /// The event's type; `ktw events types` lists them. With --ndjson it may be in each line instead.
-    #[arg(value_name = "TYPE", required_unless_present = "ndjson")]
+    #[arg(value_name = "TYPE", required_unless_present = "ndjson", add = completion::event_types())]
     event_type: Option<String>,
     /// The data, a JSON object: the text itself, `@FILE`, or `@-` for stdin.
     #[arg(long, short, value_name = "JSON", required_unless_present = "ndjson")]
@@ -62,7 +68,7 @@ pub(crate) struct Publish {
 #[derive(Args)]
 pub(crate) struct Trigger {
     /// The event's type; `ktw events types` lists them.
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = completion::event_types())]
     event_type: String,
 }
 
@@ -111,27 +117,19 @@ impl Trigger {
 
 async fn publish_one(session: &Session, request: v1::PublishEventRequest) -> Result<(), Failure> {
     let response = session.client.publish(request).await?;
-    session.output.one(&VIEW, &to_json("PublishEventResponse", &response))
-}
-
-/// How many lines had which outcome.
-#[derive(Default)]
-struct Summary {
-    accepted: u64,
-    duplicates: u64,
-    refused: u64,
+    session.print(&VIEW, &to_json("PublishEventResponse", &response)).await
 }
 
 /// Publishes a line after the other over one stream, which slows the reading down. A line that is wrong
-/// does not stop the others.
+/// does not stop the others. Ctrl+C stops the reading; what is under way is still acknowledged.
 async fn publish_lines(
     session: &Session,
-    file: &PathBuf,
+    file: &Path,
     event_type: Option<&str>,
 ) -> Result<(), Failure> {
     let doing = || format!("read {}", file.display());
-    let mut reader: Box<dyn BufRead + Send> = match file.as_os_str() == "-" {
-        true => Box::new(BufReader::new(io::stdin())),
+    let mut reader: Lines = match file.as_os_str() == "-" {
+        true => Box::new(BufReader::new(stdin()?)),
         false => {
             let opened = File::open(file).map_err(|error| Failure::local(doing(), error))?;
             Box::new(BufReader::new(opened))
@@ -140,75 +138,198 @@ async fn publish_lines(
     let publisher = session.client.event_publisher(session.organization().await?);
     // Without progress for so long, the server is not there.
     let publisher = publisher.give_up_after(session.timeout).start();
-    let progress = progress();
-    let mut summary = Summary::default();
-    let mut waiting = FuturesUnordered::new();
+    let mut report = Report::new(&session.output);
+    // Outcomes are told in the order of the lines.
+    let mut waiting = FuturesOrdered::new();
     let mut number = 0_u64;
-    // What makes all that follows fail, too.
-    let mut fatal = None;
-    loop {
+    // Why no more lines are read.
+    let mut end = None;
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    while end.is_none() {
         // Reading a line blocks, which stops nothing but this command; the publisher's task is driven
         // while it waits for room and for acknowledgements.
-        let (returned, line) =
-            next_line(reader).await.map_err(|error| Failure::local(doing(), error))?;
-        reader = returned;
+        let read = tokio::select! {
+            read = next_line(reader) => read.map_err(|error| Failure::local(doing(), error))?,
+            _ = &mut interrupt => {
+                end = Some(Failure::Interrupted(format!("no line was read after line {number}")));
+                break;
+            }
+        };
+        let line;
+        (reader, line) = read;
         let Some(line) = line else { break };
         number += 1;
+        let place = number;
         let event = match String::from_utf8(line) {
             Ok(line) if line.trim().is_empty() => continue,
             Ok(line) => event_of(&line, event_type),
-            Err(_) => Err("is not UTF-8".to_owned()),
+            Err(_) => Err("it is not UTF-8".to_owned()),
         };
         let published = match event {
-            Ok(request) => publisher.publish(request).await.map_err(Failure::Call),
-            Err(wrong) => {
-                summary.refuse(&progress, number, &wrong);
-                continue;
+            Ok(request) => publisher.publish(request).await.map_err(Refusal::of),
+            Err(wrong) => Err(Refusal::here(wrong)),
+        };
+        waiting.push_back(async move {
+            let outcome = match published {
+                Ok(acknowledgement) => acknowledgement.await.map_err(Refusal::of),
+                Err(refusal) => Err(refusal),
+            };
+            (place, outcome)
+        });
+        // Wrong lines need no room of the publisher's: they wait for those before them all the same.
+        let is_full = waiting.len() >= MOST_WAITING;
+        while let Some((place, outcome)) = match is_full {
+            true => waiting.next().await,
+            false => waiting.next().now_or_never().flatten(),
+        } {
+            end = end.or(report.add(place, outcome)?);
+        }
+    }
+    let drained = async {
+        while let Some((place, outcome)) = waiting.next().await {
+            end = end.take().or(report.add(place, outcome)?);
+        }
+        Ok::<_, Failure>(())
+    };
+    drained.await?;
+    report.finish(number, end)?;
+    Ok(publisher.close().await?)
+}
+
+/// The most lines whose outcomes are not told yet.
+const MOST_WAITING: usize = 10_000;
+
+/// Why a line was not published.
+struct Refusal {
+    /// What is said of the line.
+    text: String,
+    code: Code,
+    /// Of what makes all the other lines fail, too.
+    fatal: Option<Failure>,
+}
+
+impl Refusal {
+    /// The line was found wrong here.
+    fn here(text: String) -> Refusal {
+        Refusal { text, code: Code::InvalidArgument, fatal: None }
+    }
+
+    fn of(error: Error) -> Refusal {
+        let code = error.code();
+        let failure = Failure::Call(error);
+        // A file has the API's fields, and no options.
+        let text = failure.text().trim_start_matches("error: ").to_owned();
+        let fatal = (!failure.is_about_the_value()).then_some(failure);
+        Refusal { text, code, fatal }
+    }
+}
+
+/// What is told of a line to programs. It is no message of the API.
+const RESULTS: View = View {
+    message: "",
+    plural: "lines",
+    id: "event_id",
+    columns: &[
+        Column::new("LINE", "line", Kind::Number),
+        Column::new("EVENT", "event_id", Kind::Text),
+        Column::new("DUPLICATE", "duplicate", Kind::Flag),
+        Column::new("CODE", "error.code", Kind::Text),
+        Column::new("ERROR", "error.message", Kind::Text),
+    ],
+};
+
+/// Counts the outcomes of lines and tells each of them to programs, on stdout, and people of the wrong ones.
+struct Report<'a> {
+    output: &'a Output,
+    progress: ProgressBar,
+    accepted: u64,
+    duplicates: u64,
+    refused: u64,
+    /// Lines that have failed for a reason that is not theirs.
+    unacknowledged: u64,
+    is_first: bool,
+}
+
+impl Report<'_> {
+    fn new(output: &Output) -> Report<'_> {
+        Report {
+            output,
+            progress: progress(),
+            accepted: 0,
+            duplicates: 0,
+            refused: 0,
+            unacknowledged: 0,
+            is_first: true,
+        }
+    }
+
+    /// The failure that makes all the other lines fail, too.
+    fn add(
+        &mut self,
+        line: u64,
+        outcome: Result<v1::PublishEventResponse, Refusal>,
+    ) -> Result<Option<Failure>, Failure> {
+        self.progress.inc(1);
+        let (item, fatal) = match outcome {
+            Ok(response) => {
+                match response.duplicate {
+                    true => self.duplicates += 1,
+                    false => self.accepted += 1,
+                }
+                let (id, duplicate) = (response.event_id, response.duplicate);
+                (json!({"line": line, "event_id": id, "duplicate": duplicate}), None)
+            }
+            Err(Refusal { text, code, fatal }) => {
+                match fatal {
+                    Some(_) => self.unacknowledged += 1,
+                    None => self.refuse(line, &text),
+                }
+                let error = json!({"code": format!("{code:?}"), "message": text});
+                (json!({"line": line, "error": error}), fatal)
             }
         };
-        match published {
-            Ok(acknowledgement) => {
-                let place = number;
-                waiting.push(async move { (place, acknowledgement.await) });
-            }
-            Err(failure) if failure.is_about_the_value() => {
-                summary.refuse(&progress, number, &failure.text());
-            }
-            Err(failure) => {
-                fatal = Some(failure);
-                break;
-            }
+        if !self.output.is_for_people() {
+            self.output.item(&RESULTS, &item, self.is_first, &Names::default())?;
+            self.is_first = false;
         }
-        while let Some(Some((place, outcome))) =
-            futures_util::FutureExt::now_or_never(waiting.next())
-        {
-            fatal = fatal.or(summary.count(&progress, place, outcome));
-        }
-        if fatal.is_some() {
-            break;
+        Ok(fatal)
+    }
+
+    fn refuse(&mut self, line: u64, why: &str) {
+        self.refused += 1;
+        match self.refused {
+            refused if refused <= NAMED_FAILURES => {
+                self.progress.suspend(|| message(&format!("line {line}: {why}")));
+            }
+            refused if refused == NAMED_FAILURES + 1 => {
+                self.progress.suspend(|| message("further lines are only counted"));
+            }
+            _ => {}
         }
     }
-    if fatal.is_none() {
-        while let Some((place, outcome)) = waiting.next().await {
-            fatal = fatal.or(summary.count(&progress, place, outcome));
+
+    /// Says the sums, and fails if not all went well.
+    fn finish(self, lines: u64, end: Option<Failure>) -> Result<(), Failure> {
+        self.progress.finish_and_clear();
+        let Report { accepted, duplicates, refused, unacknowledged, .. } = self;
+        let mut sums = format!("{accepted} accepted, {duplicates} known before, {refused} refused");
+        if unacknowledged > 0 {
+            sums.push_str(&format!(", {unacknowledged} not acknowledged"));
         }
-    }
-    progress.finish_and_clear();
-    let Summary { accepted, duplicates, refused } = summary;
-    message(&format!("{accepted} accepted, {duplicates} known before, {refused} refused"));
-    if let Some(failure) = fatal {
-        message(
-            "Not everything was read or acknowledged: with an idempotency_key in each line it is safe to publish all of it again.",
-        );
-        return Err(failure);
-    }
-    publisher.close().await?;
-    match refused {
-        0 => Ok(()),
-        _ => Err(Failure::Check(format!(
-            "{refused} of {} events were not accepted",
-            accepted + duplicates + refused
-        ))),
+        message(&sums);
+        if let Some(failure) = end {
+            message(&format!(
+                "Nothing was read after line {lines}. With an idempotency_key in each line it is safe to publish all of it again."
+            ));
+            return Err(failure);
+        }
+        match refused {
+            0 => Ok(()),
+            _ => Err(Failure::Check(format!(
+                "{refused} of {} events were not accepted",
+                accepted + duplicates + refused
+            ))),
+        }
     }
 }
 
@@ -240,42 +361,6 @@ fn event_of(line: &str, event_type: Option<&str>) -> Result<v1::PublishEventRequ
         request.payload = Some(Payload::DataJson(data.to_string()));
     }
     Ok(request)
-}
-
-impl Summary {
-    fn count(
-        &mut self,
-        progress: &ProgressBar,
-        line: u64,
-        outcome: Result<v1::PublishEventResponse, Error>,
-    ) -> Option<Failure> {
-        match outcome.map_err(Failure::Call) {
-            Ok(response) if response.duplicate => self.duplicates += 1,
-            Ok(_) => self.accepted += 1,
-            Err(failure) if failure.is_about_the_value() => {
-                self.refuse(progress, line, &failure.text());
-                return None;
-            }
-            Err(failure) => return Some(failure),
-        }
-        progress.inc(1);
-        None
-    }
-
-    fn refuse(&mut self, progress: &ProgressBar, line: u64, why: &str) {
-        self.refused += 1;
-        progress.inc(1);
-        let why = why.trim_start_matches("error: ");
-        match self.refused {
-            refused if refused <= NAMED_FAILURES => {
-                progress.suspend(|| message(&format!("line {line}: {why}")))
-            }
-            refused if refused == NAMED_FAILURES + 1 => {
-                progress.suspend(|| message("further lines are only counted"))
-            }
-            _ => {}
-        }
-    }
 }
 
 fn progress() -> ProgressBar {

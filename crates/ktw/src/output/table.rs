@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::cells::{Column, Kind, View, one_line, shown};
+use super::cells::{Column, Kind, Reader, View, one_line, shown};
 use super::query::plain;
 use crate::descriptors::{fields, shorten};
+use crate::names::Named;
 
 /// A table with a line for each item, no wider than the terminal.
-pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u16>) -> String {
+pub(super) fn of(view: &View, items: &[Value], reader: &Reader<'_>, width: Option<u16>) -> String {
     let mut table = Table::new();
     // Colours are taken out again where the output does not want them.
     table.load_style(presets::NOTHING).enforce_styling();
@@ -22,7 +22,7 @@ pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u1
     table.set_header(view.columns.iter().map(|column| column.title));
     for item in items {
         table.add_row(view.columns.iter().map(|column| {
-            let shown = column.shown(view.message, item, zone);
+            let shown = column.shown(view.message, item, reader);
             let color = column.color(&shown);
             let cell = Cell::new(shown);
             match color {
@@ -34,8 +34,7 @@ pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u1
     for (shown, column) in view.columns.iter().zip(table.column_iter_mut()) {
         column.set_padding((0, 1));
         // What is copied stays whole; names, URLs and errors are broken instead.
-        let is_free_text =
-            matches!(shown.kind, Kind::Text | Kind::List) && !shown.path.ends_with("id");
+        let is_free_text = matches!(shown.kind, Kind::Text | Kind::List) && !shown.is_id();
         if !is_free_text {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -46,7 +45,7 @@ pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u1
 
 /// One line of a stream: columns are as wide as their titles or usual values, so that lines align
 /// without knowing those to come.
-pub(super) fn line(view: &View, item: &Value, zone: &TimeZone, is_first: bool) -> String {
+pub(super) fn line(view: &View, item: &Value, reader: &Reader<'_>, is_first: bool) -> String {
     let mut text = String::new();
     if is_first {
         let titles = view.columns.iter().map(|column| pad(column, column.title, column.title));
@@ -55,7 +54,7 @@ pub(super) fn line(view: &View, item: &Value, zone: &TimeZone, is_first: bool) -
         text.push('\n');
     }
     let cells = view.columns.iter().map(|column| {
-        let shown = column.shown(view.message, item, zone);
+        let shown = column.shown(view.message, item, reader);
         pad(column, &shown, &colored(column, &shown))
     });
     let cells: String = cells.collect();
@@ -69,9 +68,9 @@ fn pad(column: &Column, plain: &str, colored: &str) -> String {
         Kind::Time => 19,
         Kind::Enum => 11,
         Kind::Duration => 8,
-        Kind::Text if column.path.ends_with("id") => 30,
+        Kind::Text if column.is_id() => 30,
         Kind::Text | Kind::List => 20,
-        Kind::Flag => 5,
+        Kind::Flag | Kind::Number => 5,
     };
     let missing = usual.max(column.title.len()).saturating_sub(plain.chars().count());
     format!("{colored}{}  ", " ".repeat(missing))
@@ -88,9 +87,9 @@ fn colored(column: &Column, shown: &str) -> String {
 }
 
 /// All fields of one item that are not empty, a line each; lists of messages are indented below.
-pub(super) fn details(view: &View, item: &Value, zone: &TimeZone) -> String {
+pub(super) fn details(view: &View, item: &Value, reader: &Reader<'_>) -> String {
     let mut text = String::new();
-    write_fields(&mut text, view.message, "", item, zone, 0);
+    write_fields(&mut text, view.message, "", item, reader, 0);
     text
 }
 
@@ -99,7 +98,7 @@ fn write_fields(
     message: &str,
     prefix: &str,
     item: &Value,
-    zone: &TimeZone,
+    reader: &Reader<'_>,
     depth: usize,
 ) {
     let indent = "  ".repeat(depth);
@@ -112,17 +111,17 @@ fn write_fields(
         match value {
             Value::Object(_) => {
                 line_of(text, &indent, &format!("{name}:"), "", 0);
-                write_fields(text, message, &format!("{path}."), value, zone, depth + 1);
+                write_fields(text, message, &format!("{path}."), value, reader, depth + 1);
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
                 line_of(text, &indent, &format!("{name}:"), "", 0);
                 for item in items {
                     line_of(text, &indent, "  -", "", 0);
-                    write_fields(text, message, &format!("{path}."), item, zone, depth + 2);
+                    write_fields(text, message, &format!("{path}."), item, reader, depth + 2);
                 }
             }
             value => {
-                let shown = one_value(message, &path, name, value, zone);
+                let shown = one_value(message, &path, name, value, reader);
                 line_of(text, &indent, &format!("{name}:"), &shown, widest + 1);
             }
         }
@@ -137,7 +136,7 @@ fn line_of(text: &mut String, indent: &str, name: &str, value: &str, width: usiz
     };
 }
 
-fn one_value(message: &str, path: &str, name: &str, value: &Value, zone: &TimeZone) -> String {
+fn one_value(message: &str, path: &str, name: &str, value: &Value, reader: &Reader<'_>) -> String {
     let kind = match value {
         Value::Array(_) => Kind::List,
         _ if name.ends_with("_time") || name == "time" => Kind::Time,
@@ -148,16 +147,25 @@ fn one_value(message: &str, path: &str, name: &str, value: &Value, zone: &TimeZo
         Value::String(text) => match shorten(message, path, text) {
             Some(short) => short,
             None if text.contains('\n') => format!("\n{}", block(text)),
-            None => shown(kind, value, message, path, zone),
+            None if Named::at(path).is_some() => one_line(&with_name(reader, path, text.clone())),
+            None => shown(kind, value, message, path, reader),
         },
         Value::Array(items) => {
             let items = items.iter().map(|item| {
                 let text = plain(item);
-                shorten(message, path, &text).unwrap_or(text)
+                shorten(message, path, &text).unwrap_or_else(|| with_name(reader, path, text))
             });
             one_line(&items.collect::<Vec<_>>().join(", "))
         }
         value => plain(value),
+    }
+}
+
+/// An id with its name behind it.
+fn with_name(reader: &Reader<'_>, path: &str, id: String) -> String {
+    match Named::at(path).and_then(|_| reader.names.of(&id)) {
+        Some(name) => format!("{id} ({name})"),
+        None => id,
     }
 }
 
@@ -193,9 +201,16 @@ pub(super) fn csv(view: &View, items: &[Value], with_header: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
     use serde_json::json;
 
     use super::*;
+    use crate::names::Names;
+
+    fn reader(names: &Names) -> Reader<'_> {
+        static UTC: TimeZone = TimeZone::UTC;
+        Reader { zone: &UTC, names }
+    }
 
     const ENDPOINTS: View = View {
         message: "Endpoint",
@@ -215,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_header_and_a_line_for_each_item() {
-        let text = of(&ENDPOINTS, &[endpoint()], &TimeZone::UTC, None);
+        let text = of(&ENDPOINTS, &[endpoint()], &reader(&Names::default()), None);
         let text = anstream::adapter::strip_str(&text).to_string();
         let lines: Vec<Vec<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -224,7 +239,7 @@ mod tests {
 
     #[test]
     fn details_have_all_fields_that_are_not_empty() {
-        let text = details(&ENDPOINTS, &endpoint(), &TimeZone::UTC);
+        let text = details(&ENDPOINTS, &endpoint(), &reader(&Names::default()));
         assert_eq!(
             text,
             "id:           ep_1\nevent_types:  a, b\nstate:        active\ncreate_time:  2026-04-23 12:00:00\n"
@@ -240,9 +255,9 @@ mod tests {
     #[test]
     fn texts_from_elsewhere_move_no_cursor() {
         let item = json!({"id": "\u{1b}[2Jx\ny", "state": "STATE_ACTIVE"});
-        let text = details(&ENDPOINTS, &item, &TimeZone::UTC);
+        let text = details(&ENDPOINTS, &item, &reader(&Names::default()));
         assert!(!text.contains('\u{1b}'), "{text:?}");
-        let text = line(&ENDPOINTS, &item, &TimeZone::UTC, false);
+        let text = line(&ENDPOINTS, &item, &reader(&Names::default()), false);
         assert!(!text.contains("\u{1b}[2J"), "{text:?}");
     }
 }
