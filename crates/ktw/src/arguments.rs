@@ -35,16 +35,16 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Webhook receivers: list, create, change, enable, disable, delete.
-    #[command(subcommand, visible_alias = "endpoint")]
+    #[command(subcommand, alias = "endpoint")]
     Endpoints(endpoints::Command),
     /// Events that were published, and the types that there are.
-    #[command(subcommand, visible_alias = "event")]
+    #[command(subcommand, alias = "event")]
     Events(events::Command),
     /// Deliveries of events to endpoints.
-    #[command(subcommand, visible_alias = "delivery")]
+    #[command(subcommand, alias = "delivery")]
     Deliveries(deliveries::Command),
     /// The delivery log: every HTTP request that was made.
-    #[command(subcommand, visible_alias = "attempt")]
+    #[command(subcommand, alias = "attempt")]
     Attempts(attempts::Command),
     /// Past replays.
     #[command(subcommand)]
@@ -52,16 +52,17 @@ pub(crate) enum Command {
     /// Sends past events to an endpoint again.
     Replay(replays::Replay),
     /// Notification channels: who hears about failing endpoints.
-    #[command(subcommand, visible_alias = "channel")]
+    #[command(subcommand, alias = "channel")]
     Channels(channels::Command),
     /// Notifications that were sent to channels.
-    #[command(subcommand, visible_alias = "notification")]
+    #[command(subcommand, alias = "notification")]
     Notifications(notifications::Command),
     /// API keys.
-    #[command(subcommand, visible_alias = "key")]
+    #[command(subcommand, alias = "key")]
     Keys(keys::Command),
     /// The audit trail: who did what, when and from where.
-    Audit(audit::Audit),
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Publishes events.
     Publish(publish::Publish),
     /// Publishes a sample event of a type.
@@ -77,7 +78,7 @@ pub(crate) enum Command {
     /// Checks the address, TLS, key, clock and versions.
     Doctor(doctor::Doctor),
     /// Servers and keys by name.
-    #[command(subcommand, visible_alias = "profile")]
+    #[command(subcommand, alias = "profile")]
     Profiles(profiles::Command),
     /// Prints completions for a shell: `source <(ktw completions bash)`.
     Completions(completions::Completions),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use client::Code;
 use keeptrusts_webhooks_client as client;
 
+use crate::connection::KEY_VARIABLE;
 use crate::wording::Wording;
 
 /// What `ktw --help` says about exit statuses; [`Failure::status`] keeps to it.
@@ -31,6 +32,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// There is no such thing, which was found out here.
     NotFound(String),
+    /// There is no key, and nothing that needs none was asked for.
+    NoKey,
     /// The server refused, or could not be reached.
     Call(client::Error),
     /// A check has failed, which the output says.
@@ -67,6 +70,7 @@ impl Failure {
             Failure::Local { .. } => 1,
             Failure::Usage(_) => 2,
             Failure::NotFound(_) => 3,
+            Failure::NoKey => 4,
             Failure::Check(_) => 9,
             // As shells have it: 128 and the number of SIGINT.
             Failure::Interrupted(_) => 130,
@@ -95,6 +99,9 @@ impl Failure {
             Failure::Usage(message) | Failure::NotFound(message) | Failure::Check(message) => {
                 format!("error: {message}")
             }
+            Failure::NoKey => format!(
+                "error: there is no key: `ktw profiles add` stores one, --key-file or {KEY_VARIABLE} give one"
+            ),
             Failure::Interrupted(message) => format!("interrupted: {message}"),
             Failure::Local { doing, error } => format!("error: cannot {doing}: {error}"),
             Failure::Call(error) => call_text(error, wording),

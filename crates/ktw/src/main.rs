@@ -15,6 +15,7 @@ mod names;
 mod options;
 mod output;
 mod profiles;
+mod progress;
 mod prompt;
 mod session;
 mod times;
@@ -72,6 +73,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         command => command,
     };
     let session = Session::new(&connection, output)?;
+    // Whether a server is there shows also without a key.
+    if session.key_source.is_none() && !matches!(command, Command::Doctor(_)) {
+        return Err(Failure::NoKey);
+    }
     match command {
         Command::Endpoints(command) => command.run(&session).await,
         Command::Events(command) => command.run(&session).await,
@@ -82,7 +87,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Channels(command) => command.run(&session).await,
         Command::Notifications(command) => command.run(&session).await,
         Command::Keys(command) => command.run(&session).await,
-        Command::Audit(audit) => audit.run(&session).await,
+        Command::Audit(command) => command.run(&session).await,
         Command::Publish(publish) => publish.run(&session).await,
         Command::Trigger(trigger) => trigger.run(&session).await,
         Command::Test(test) => test.run(&session).await,

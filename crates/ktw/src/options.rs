@@ -19,30 +19,30 @@ use crate::times::{self, TypedTime};
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionOptions {
-    /// The profile of `ktw profiles` that says the rest. [variable: KTW_PROFILE]
+    /// The profile of `ktw profiles` that says the rest. [env: KTW_PROFILE]
     #[arg(long, global = true, value_name = "NAME", add = completion::profiles())]
     pub(crate) profile: Option<String>,
-    /// The server: `https://HOST[:PORT]`, or `http://` for one on this machine. [variable:
+    /// The server: `https://HOST[:PORT]`, or `http://` for one on this machine. [env:
     /// KEEPTRUSTS_WEBHOOKS_ADDRESS]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) address: Option<String>,
-    /// The organization. By default that of the key. [variable: KEEPTRUSTS_WEBHOOKS_ORGANIZATION]
+    /// The organization. By default that of the key. [env: KEEPTRUSTS_WEBHOOKS_ORGANIZATION]
     #[arg(id = "organization_id", long = "organization", global = true, value_name = "ID")]
     pub(crate) organization: Option<String>,
     /// A file with the API key, `-` for stdin. The key itself is never an argument, which others could
-    /// see. [variables: KEEPTRUSTS_WEBHOOKS_API_KEY for the key, KEEPTRUSTS_WEBHOOKS_API_KEY_FILE for its
+    /// see. [env: KEEPTRUSTS_WEBHOOKS_API_KEY for the key, KEEPTRUSTS_WEBHOOKS_API_KEY_FILE for its
     /// file]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// A PEM file with the authority of the server's certificate, if the system does not know it. [variable:
+    /// A PEM file with the authority of the server's certificate, if the system does not know it. [env:
     /// KEEPTRUSTS_WEBHOOKS_CA_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// A PEM file with the certificate of this client (mutual TLS). [variable:
+    /// A PEM file with the certificate of this client (mutual TLS). [env:
     /// KEEPTRUSTS_WEBHOOKS_CLIENT_CERT_FILE]
     #[arg(long, global = true, requires = "client_key", value_name = "FILE")]
     pub(crate) client_cert: Option<PathBuf>,
-    /// A PEM file with the private key of the certificate. [variable:
+    /// A PEM file with the private key of the certificate. [env:
     /// KEEPTRUSTS_WEBHOOKS_CLIENT_KEY_FILE]
     #[arg(long, global = true, requires = "client_cert", value_name = "FILE")]
     pub(crate) client_key: Option<PathBuf>,

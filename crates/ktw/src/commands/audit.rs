@@ -23,24 +23,14 @@ const VIEW: View = View {
     ],
 };
 
-/// The audit trail, the newest entry first: who did what, when and from where.
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Audit {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    list: List,
-}
-
 #[derive(Subcommand)]
-enum Command {
-    /// Lists entries, which is also what is done without `list`.
+pub(crate) enum Command {
+    /// Lists entries, the newest first.
     List(List),
 }
 
 #[derive(Args)]
-struct List {
+pub(crate) struct List {
     /// Only this action; may be repeated.
     #[arg(id = "actions", long = "action", value_name = "ACTION", value_parser = value_of("AuditAction"))]
     actions: Vec<i32>,
@@ -55,12 +45,9 @@ struct List {
     list: ListOptions,
 }
 
-impl Audit {
+impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let list = match self.command {
-            Some(Command::List(list)) => list,
-            None => self.list,
-        };
+        let Command::List(list) = self;
         list.run(session).await
     }
 }

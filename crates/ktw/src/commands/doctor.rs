@@ -6,7 +6,6 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use keeptrusts_webhooks_client::{Code, Error, v1};
 
-use crate::connection::KEY_VARIABLE;
 use crate::descriptors::shown_enum;
 use crate::failure::Failure;
 use crate::output::{line, message};
@@ -32,11 +31,7 @@ impl Doctor {
         )?;
         match &session.key_source {
             Some(source) => report("key", Finding::Well, &format!("from {source}"))?,
-            None => report(
-                "key",
-                Finding::Bad,
-                &format!("none: `ktw profiles add`, --key-file or {KEY_VARIABLE} give one"),
-            )?,
+            None => report("key", Finding::Bad, "none")?,
         }
         let began = Instant::now();
         // Waiting for a server that is away tells nothing.
@@ -45,6 +40,11 @@ impl Doctor {
         let took = began.elapsed();
         match answer {
             Ok(caller) => self.report_caller(session, &caller, took),
+            // That the key is missing was said.
+            Err(error) if error.code() == Code::Unauthenticated && session.key_source.is_none() => {
+                report_connection(took)?;
+                Err(Failure::NoKey)
+            }
             Err(error) => {
                 let (what, help) = explained(&error, &session.address.value);
                 report(what, Finding::Bad, error.message())?;
@@ -61,7 +61,7 @@ impl Doctor {
         took: Duration,
     ) -> Result<(), Failure> {
         let is_encrypted = session.address.value.starts_with("https:");
-        report("connection", Finding::Well, &format!("answered in {} ms", took.as_millis()))?;
+        report_connection(took)?;
         match is_encrypted {
             true => report("tls", Finding::Well, "the certificate is valid")?,
             false => report("tls", Finding::Warning, "not encrypted; only right on this machine")?,
@@ -123,6 +123,10 @@ pub(super) fn described(caller: &v1::WhoAmIResponse) -> String {
         organization => organization.to_owned(),
     };
     format!("{} {:?}, {role} of {organization}", caller.actor, caller.display_name)
+}
+
+fn report_connection(took: Duration) -> Result<(), Failure> {
+    report("connection", Finding::Well, &format!("answered in {} ms", took.as_millis()))
 }
 
 fn report_versions(server: &str) -> Result<(), Failure> {

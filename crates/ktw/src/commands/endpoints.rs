@@ -280,7 +280,13 @@ impl Configuration {
             give("description");
         }
         if let Some(event_types) = self.event_types {
-            endpoint.event_types = match event_types.iter().any(|name| name == "all") {
+            let has_all = event_types.iter().any(|name| name == "all");
+            if has_all && event_types.len() > 1 {
+                return Err(Failure::Usage(
+                    "--event-types: `all` is every type, and stands alone".to_owned(),
+                ));
+            }
+            endpoint.event_types = match has_all {
                 true => session.event_types().await?.into_iter().map(|known| known.id).collect(),
                 false => event_types,
             };

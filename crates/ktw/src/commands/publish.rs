@@ -8,7 +8,7 @@ use std::pin::pin;
 use clap::Args;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use keeptrusts_webhooks_client::{Code, Error, Event, v1};
 use serde_json::{Value, json};
 use v1::publish_event_request::Payload;
@@ -19,8 +19,10 @@ use crate::failure::Failure;
 use crate::files::{read_text, stdin, time_to_proto};
 use crate::names::Names;
 use crate::output::{Column, Kind, Output, View, message};
+use crate::progress;
 use crate::session::Session;
 use crate::times::TypedTime;
+use crate::wording::Wording;
 
 const VIEW: View = View {
     message: "PublishEventResponse",
@@ -201,9 +203,11 @@ const MOST_WAITING: usize = 10_000;
 
 /// Why a line was not published.
 struct Refusal {
-    /// What is said of the line.
-    text: String,
     code: Code,
+    /// The reason for programs, if the server has said one.
+    reason: Option<String>,
+    /// What is said of the line, in one line.
+    text: String,
     /// Of what makes all the other lines fail, too.
     fatal: Option<Failure>,
 }
@@ -211,16 +215,25 @@ struct Refusal {
 impl Refusal {
     /// The line was found wrong here.
     fn here(text: String) -> Refusal {
-        Refusal { text, code: Code::InvalidArgument, fatal: None }
+        Refusal { code: Code::InvalidArgument, reason: None, text, fatal: None }
     }
 
     fn of(error: Error) -> Refusal {
-        let code = error.code();
-        let failure = Failure::Call(error);
+        let (code, reason) = (error.code(), error.reason().map(ToOwned::to_owned));
         // A file has the API's fields, and no options.
-        let text = failure.text().trim_start_matches("error: ").to_owned();
+        let wording = Wording::default();
+        let wrong = error.field_violations().iter().map(|wrong| {
+            // The data of a line is a structure here, and text in the API.
+            let field = if wrong.field == "data_json" { "data" } else { &wrong.field };
+            format!("{field}: {}", wording.text(&wrong.description))
+        });
+        let text = match wrong.collect::<Vec<_>>() {
+            wrong if wrong.is_empty() => wording.text(error.message()),
+            wrong => wrong.join("; "),
+        };
+        let failure = Failure::Call(error);
         let fatal = (!failure.is_about_the_value()).then_some(failure);
-        Refusal { text, code, fatal }
+        Refusal { code, reason, text, fatal }
     }
 }
 
@@ -234,9 +247,22 @@ const RESULTS: View = View {
         Column::new("EVENT", "event_id", Kind::Text),
         Column::new("DUPLICATE", "duplicate", Kind::Flag),
         Column::new("CODE", "error.code", Kind::Text),
+        Column::new("REASON", "error.reason", Kind::Text),
         Column::new("ERROR", "error.message", Kind::Text),
     ],
 };
+
+/// The name of a code in the gRPC specification: INVALID_ARGUMENT of `InvalidArgument`.
+fn name(code: Code) -> String {
+    let mut name = String::new();
+    for char in format!("{code:?}").chars() {
+        if char.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(char.to_ascii_uppercase());
+    }
+    name
+}
 
 /// Counts the outcomes of lines and tells each of them to programs, on stdout, and people of the wrong ones.
 struct Report<'a> {
@@ -248,18 +274,20 @@ struct Report<'a> {
     /// Lines that have failed for a reason that is not theirs.
     unacknowledged: u64,
     is_first: bool,
+    is_read: bool,
 }
 
 impl Report<'_> {
     fn new(output: &Output) -> Report<'_> {
         Report {
             output,
-            progress: progress(),
+            progress: progress::counter("events"),
             accepted: 0,
             duplicates: 0,
             refused: 0,
             unacknowledged: 0,
             is_first: true,
+            is_read: true,
         }
     }
 
@@ -279,17 +307,21 @@ impl Report<'_> {
                 let (id, duplicate) = (response.event_id, response.duplicate);
                 (json!({"line": line, "event_id": id, "duplicate": duplicate}), None)
             }
-            Err(Refusal { text, code, fatal }) => {
+            Err(Refusal { code, reason, text, fatal }) => {
                 match fatal {
                     Some(_) => self.unacknowledged += 1,
                     None => self.refuse(line, &text),
                 }
-                let error = json!({"code": format!("{code:?}"), "message": text});
+                let error = json!({"code": name(code), "reason": reason, "message": text});
                 (json!({"line": line, "error": error}), fatal)
             }
         };
-        if !self.output.is_for_people() {
-            self.output.item(&RESULTS, &item, self.is_first, &Names::default())?;
+        if self.is_read && !self.output.is_for_people() {
+            match self.output.item(&RESULTS, &item, self.is_first, &Names::default()) {
+                // Nobody reads the outcomes any more. The lines are published all the same.
+                Err(Failure::OutputClosed) => self.is_read = false,
+                told => told?,
+            }
             self.is_first = false;
         }
         Ok(fatal)
@@ -344,6 +376,13 @@ async fn next_line(mut reader: Lines) -> io::Result<(Lines, Option<Vec<u8>>)> {
     read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
+/// Without the number of the line, which is always 1.
+fn not_json(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    format!("it is not JSON: {what} at column {}", error.column())
+}
+
 /// The event of a line: its data, if the type is known; otherwise a whole request, whose data may be an
 /// object.
 fn event_of(line: &str, event_type: Option<&str>) -> Result<v1::PublishEventRequest, String> {
@@ -352,7 +391,7 @@ fn event_of(line: &str, event_type: Option<&str>) -> Result<v1::PublishEventRequ
         let event_type = event_type.to_owned();
         return Ok(v1::PublishEventRequest { event_type, payload, ..Default::default() });
     }
-    let mut json: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let mut json: Value = serde_json::from_str(line.trim()).map_err(|error| not_json(&error))?;
     // As a Struct it would lose the order of its fields, and large numbers.
     let data = json.as_object_mut().and_then(|fields| fields.remove("data"));
     let mut request: v1::PublishEventRequest =
@@ -361,14 +400,6 @@ fn event_of(line: &str, event_type: Option<&str>) -> Result<v1::PublishEventRequ
         request.payload = Some(Payload::DataJson(data.to_string()));
     }
     Ok(request)
-}
-
-fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {pos} events, {per_sec}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let progress = ProgressBar::new_spinner().with_style(style);
-    progress.enable_steady_tick(std::time::Duration::from_millis(200));
-    progress
 }
 
 #[cfg(test)]
@@ -389,6 +420,15 @@ mod tests {
         assert!(
             event_of("{\"event_typ\": \"x\"}", None).expect_err("refused").contains("event_typ")
         );
-        assert!(event_of("not JSON", None).is_err());
+        assert_eq!(
+            event_of("{\n", None).expect_err("refused"),
+            "it is not JSON: EOF while parsing an object at column 1"
+        );
+    }
+
+    #[test]
+    fn codes_have_the_names_of_the_specification() {
+        assert_eq!(name(Code::InvalidArgument), "INVALID_ARGUMENT");
+        assert_eq!(name(Code::Internal), "INTERNAL");
     }
 }

@@ -1,9 +1,6 @@
 //! `ktw replay` and `ktw replays`.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use keeptrusts_webhooks_client::v1;
 use v1::replay::State;
 
@@ -13,6 +10,7 @@ use crate::failure::Failure;
 use crate::names::{EndpointArgument, EndpointFilter};
 use crate::options::{Between, ListOptions, TypeFilter, value_of};
 use crate::output::{Column, Kind, View, message};
+use crate::progress;
 use crate::prompt;
 use crate::session::Session;
 use crate::watching::Watching;
@@ -84,8 +82,7 @@ pub(crate) struct Replay {
         id = "deliveries_per_second",
         long = "rate",
         value_name = "NUMBER",
-        default_value_t = 100
-    )]
+        default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..))]
     rate: i32,
     /// Only count what would be sent.
     #[arg(long, conflicts_with_all = ["yes", "no_wait"])]
@@ -186,8 +183,7 @@ async fn follow(
 ) -> Result<(), Failure> {
     let request = v1::WatchReplayRequest { organization_id, replay_id: replay_id.clone() };
     let mut watching = Watching::new(session, request);
-    let progress = ProgressBar::new(0).with_style(style());
-    progress.enable_steady_tick(Duration::from_millis(200));
+    let progress = progress::bar("deliveries");
     let mut last = v1::Replay::default();
     loop {
         let step = tokio::select! {
@@ -219,10 +215,4 @@ async fn follow(
             Ok(())
         }
     }
-}
-
-fn style() -> ProgressStyle {
-    let style =
-        ProgressStyle::with_template("{bar:30} {pos} of {len} deliveries, {per_sec}, {eta} left");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -32,7 +32,7 @@ const VIEW: View = View {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  ktw watch --endpoint siem --outcome failed     # what goes wrong with one endpoint")]
+  ktw watch --endpoint siem --outcome retrying --outcome failed     # what goes wrong with an endpoint")]
 pub(crate) struct Watch {
     #[command(flatten)]
     endpoints: EndpointFilter,
@@ -48,7 +48,8 @@ struct Filter {
     /// Only deliveries that are in this state now; may be repeated.
     #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Delivery.State"))]
     states: Vec<i32>,
-    /// Only changes by an attempt with this outcome; may be repeated.
+    /// Only changes by an attempt with this outcome (`retrying`: it failed, and another one follows); may be
+    /// repeated.
     #[arg(id = "outcomes", long = "outcome", value_name = "OUTCOME", value_parser = value_of("Attempt.Outcome"))]
     outcomes: Vec<i32>,
 }

@@ -75,9 +75,19 @@ impl Column {
         Column { title, path, kind }
     }
 
+    /// Whether its values may be broken into several lines: names, URLs and errors, but not what is copied.
+    pub(crate) fn is_free_text(&self) -> bool {
+        matches!(self.kind, Kind::Text | Kind::List) && !self.is_id()
+    }
+
     /// Whether it shows ids, and not names instead of them.
     pub(crate) fn is_id(&self) -> bool {
-        self.path.ends_with("id") && Named::at(self.path).is_none()
+        self.path.ends_with("id") && !self.is_reference()
+    }
+
+    /// Whether it shows names instead of ids.
+    pub(crate) fn is_reference(&self) -> bool {
+        Named::at(self.path).is_some()
     }
 
     /// The value for people.

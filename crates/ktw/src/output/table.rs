@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde_json::Value;
 
 use super::cells::{Column, Kind, Reader, View, one_line, shown};
@@ -11,8 +11,16 @@ use super::query::plain;
 use crate::descriptors::{fields, shorten};
 use crate::names::Named;
 
-/// A table with a line for each item, no wider than the terminal.
+/// A column of free text is not made narrower than this.
+const NARROWEST: usize = 12;
+
+/// A table with a line for each item, no wider than the terminal; on one that is too narrow for that, a
+/// paragraph for each item.
 pub(super) fn of(view: &View, items: &[Value], reader: &Reader<'_>, width: Option<u16>) -> String {
+    let widths = least_widths(view, items, reader);
+    if width.is_some_and(|width| widths.iter().sum::<usize>() > usize::from(width)) {
+        return paragraphs(view, items, reader);
+    }
     let mut table = Table::new();
     // Colours are taken out again where the output does not want them.
     table.load_style(presets::NOTHING).enforce_styling();
@@ -31,16 +39,53 @@ pub(super) fn of(view: &View, items: &[Value], reader: &Reader<'_>, width: Optio
             }
         }));
     }
-    for (shown, column) in view.columns.iter().zip(table.column_iter_mut()) {
+    for ((shown, least), column) in view.columns.iter().zip(widths).zip(table.column_iter_mut()) {
         column.set_padding((0, 1));
+        let least = Width::Fixed(u16::try_from(least).unwrap_or(u16::MAX));
         // What is copied stays whole; names, URLs and errors are broken instead.
-        let is_free_text = matches!(shown.kind, Kind::Text | Kind::List) && !shown.is_id();
-        if !is_free_text {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+        column.set_constraint(match shown.is_free_text() {
+            true => ColumnConstraint::LowerBoundary(least),
+            false => ColumnConstraint::ContentWidth,
+        });
     }
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
     lines.collect()
+}
+
+/// How wide the columns have to be, with only free text broken into several lines.
+fn least_widths(view: &View, items: &[Value], reader: &Reader<'_>) -> Vec<usize> {
+    let of_column = |column: &Column| {
+        let cells = items.iter().map(|item| column.shown(view.message, item, reader));
+        column.title.len().max(cells.map(|cell| least_width_of(column, &cell)).max().unwrap_or(0))
+            + 1
+    };
+    view.columns.iter().map(of_column).collect()
+}
+
+fn least_width_of(column: &Column, cell: &str) -> usize {
+    let length = |text: &str| text.chars().count();
+    if column.is_reference() {
+        // An id behind a name stays whole.
+        cell.split_whitespace().map(length).max().unwrap_or(0)
+    } else if column.is_free_text() {
+        length(cell).min(NARROWEST)
+    } else {
+        length(cell)
+    }
+}
+
+/// A paragraph for each item, with a line for each column that has a value.
+fn paragraphs(view: &View, items: &[Value], reader: &Reader<'_>) -> String {
+    let widest = view.columns.iter().map(|column| column.title.len()).max().unwrap_or_default();
+    let paragraphs = items.iter().map(|item| {
+        let lines = view.columns.iter().filter_map(|column| {
+            let shown = column.shown(view.message, item, reader);
+            let line = format!("{:widest$}  {}\n", column.title, colored(column, &shown));
+            (!shown.is_empty()).then_some(line)
+        });
+        lines.collect::<String>()
+    });
+    paragraphs.collect::<Vec<_>>().join("\n")
 }
 
 /// One line of a stream: columns are as wide as their titles or usual values, so that lines align
@@ -235,6 +280,17 @@ mod tests {
         let lines: Vec<Vec<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines, [vec!["ID", "STATE", "EVENT", "TYPES"], vec!["ep_1", "active", "a,b"]]);
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_narrow_for_a_table_gets_paragraphs() {
+        let names = Names::default();
+        let items = [endpoint(), endpoint()];
+        let of = |width| of(&ENDPOINTS, &items, &reader(&names), Some(width));
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        assert_eq!(plain(&of(24)).lines().count(), 3);
+        let one = "ID           ep_1\nSTATE        active\nEVENT TYPES  a,b\n";
+        assert_eq!(plain(&of(23)), format!("{one}\n{one}"));
     }
 
     #[test]
