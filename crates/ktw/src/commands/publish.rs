@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use clap::Args;
+use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use futures_util::{FutureExt, StreamExt};
 use indicatif::ProgressBar;
 use keeptrusts_webhooks_client::{Code, Error, Event, v1};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ async fn publish_lines(
     event_type: Option<&str>,
 ) -> Result<(), Failure> {
     let doing = || format!("read {}", file.display());
-    let mut reader: Lines = match file.as_os_str() == "-" {
+    let reader: Lines = match file.as_os_str() == "-" {
         true => Box::new(BufReader::new(stdin()?)),
         false => {
             let opened = File::open(file).map_err(|error| Failure::local(doing(), error))?;
@@ -144,22 +144,27 @@ async fn publish_lines(
     // Outcomes are told in the order of the lines.
     let mut waiting = FuturesOrdered::new();
     let mut number = 0_u64;
+    // Reading a line blocks a thread, and nothing else: meanwhile outcomes are told.
+    let mut reading = Box::pin(next_line(reader));
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     // Why no more lines are read.
     let mut end = None;
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
     while end.is_none() {
-        // Reading a line blocks, which stops nothing but this command; the publisher's task is driven
-        // while it waits for room and for acknowledgements.
         let read = tokio::select! {
-            read = next_line(reader) => read.map_err(|error| Failure::local(doing(), error))?,
+            // Wrong lines need no room of the publisher's: they wait for those before them all the same.
+            read = &mut reading, if waiting.len() < MOST_WAITING => read,
+            Some((place, outcome)) = waiting.next() => {
+                end = report.add(place, outcome)?;
+                continue;
+            }
             _ = &mut interrupt => {
-                end = Some(Failure::Interrupted(format!("no line was read after line {number}")));
-                break;
+                end = Some(interrupted(number));
+                continue;
             }
         };
-        let line;
-        (reader, line) = read;
+        let (reader, line) = read.map_err(|error| Failure::local(doing(), error))?;
         let Some(line) = line else { break };
+        reading = Box::pin(next_line(reader));
         number += 1;
         let place = number;
         let event = match String::from_utf8(line) {
@@ -168,7 +173,14 @@ async fn publish_lines(
             Err(_) => Err("it is not UTF-8".to_owned()),
         };
         let published = match event {
-            Ok(request) => publisher.publish(request).await.map_err(Refusal::of),
+            Ok(request) => tokio::select! {
+                published = publisher.publish(request) => published.map_err(Refusal::of),
+                _ = &mut interrupt => {
+                    number -= 1;
+                    end = Some(interrupted(number));
+                    continue;
+                }
+            },
             Err(wrong) => Err(Refusal::here(wrong)),
         };
         waiting.push_back(async move {
@@ -178,24 +190,23 @@ async fn publish_lines(
             };
             (place, outcome)
         });
-        // Wrong lines need no room of the publisher's: they wait for those before them all the same.
-        let is_full = waiting.len() >= MOST_WAITING;
-        while let Some((place, outcome)) = match is_full {
-            true => waiting.next().await,
-            false => waiting.next().now_or_never().flatten(),
-        } {
-            end = end.or(report.add(place, outcome)?);
-        }
     }
-    let drained = async {
-        while let Some((place, outcome)) = waiting.next().await {
-            end = end.take().or(report.add(place, outcome)?);
-        }
-        Ok::<_, Failure>(())
-    };
-    drained.await?;
+    loop {
+        let outcome = tokio::select! {
+            outcome = waiting.next() => outcome,
+            // Once more: not even for what is under way.
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some((place, outcome)) = outcome else { break };
+        end = end.or(report.add(place, outcome)?);
+    }
+    report.unacknowledged += waiting.len() as u64;
     report.finish(number, end)?;
     Ok(publisher.close().await?)
+}
+
+fn interrupted(last_line: u64) -> Failure {
+    Failure::Interrupted(format!("after line {last_line}"))
 }
 
 /// The most lines whose outcomes are not told yet.
@@ -351,7 +362,7 @@ impl Report<'_> {
         message(&sums);
         if let Some(failure) = end {
             message(&format!(
-                "Nothing was read after line {lines}. With an idempotency_key in each line it is safe to publish all of it again."
+                "Nothing was published after line {lines}. With an idempotency_key in each line it is safe to publish all of it again."
             ));
             return Err(failure);
         }
