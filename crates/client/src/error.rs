@@ -109,7 +109,7 @@ impl Error {
     }
 
     /// Whether the same request may succeed later.
-    pub(crate) fn is_temporary(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         match self.0.code {
             Code::Unavailable => self.0.failure != Failure::Untrusted,
             // A limit of a rate says when it helps; others do not pass with time.

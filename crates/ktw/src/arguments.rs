@@ -6,6 +6,7 @@ use crate::commands::{
     attempts, audit, channels, completions, deliveries, doctor, endpoints, events, keys, listen,
     notifications, profiles, publish, replays, test, verify, watch,
 };
+use crate::connection::PRECEDENCE;
 use crate::failure::EXIT_STATUSES;
 use crate::options::{ConnectionOptions, OutputOptions};
 
@@ -20,7 +21,7 @@ Examples:
 /// The command line of Keeptrusts Webhooks: manages endpoints, publishes events, reads the delivery
 /// log, and tries receivers.
 #[derive(Parser)]
-#[command(name = "ktw", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}"))]
+#[command(name = "ktw", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{PRECEDENCE}\n\n{EXIT_STATUSES}"))]
 #[command(arg_required_else_help = true, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -34,16 +35,16 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Webhook receivers: list, create, change, enable, disable, delete.
-    #[command(subcommand, visible_alias = "endpoint")]
+    #[command(subcommand, alias = "endpoint")]
     Endpoints(endpoints::Command),
     /// Events that were published, and the types that there are.
-    #[command(subcommand, visible_alias = "event")]
+    #[command(subcommand, alias = "event")]
     Events(events::Command),
     /// Deliveries of events to endpoints.
-    #[command(subcommand, visible_alias = "delivery")]
+    #[command(subcommand, alias = "delivery")]
     Deliveries(deliveries::Command),
     /// The delivery log: every HTTP request that was made.
-    #[command(subcommand, visible_alias = "attempt")]
+    #[command(subcommand, alias = "attempt")]
     Attempts(attempts::Command),
     /// Past replays.
     #[command(subcommand)]
@@ -51,16 +52,17 @@ pub(crate) enum Command {
     /// Sends past events to an endpoint again.
     Replay(replays::Replay),
     /// Notification channels: who hears about failing endpoints.
-    #[command(subcommand, visible_alias = "channel")]
+    #[command(subcommand, alias = "channel")]
     Channels(channels::Command),
     /// Notifications that were sent to channels.
-    #[command(subcommand, visible_alias = "notification")]
+    #[command(subcommand, alias = "notification")]
     Notifications(notifications::Command),
     /// API keys.
-    #[command(subcommand, visible_alias = "key")]
+    #[command(subcommand, alias = "key")]
     Keys(keys::Command),
     /// The audit trail: who did what, when and from where.
-    Audit(audit::Audit),
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Publishes events.
     Publish(publish::Publish),
     /// Publishes a sample event of a type.
@@ -76,7 +78,7 @@ pub(crate) enum Command {
     /// Checks the address, TLS, key, clock and versions.
     Doctor(doctor::Doctor),
     /// Servers and keys by name.
-    #[command(subcommand, visible_alias = "profile")]
+    #[command(subcommand, alias = "profile")]
     Profiles(profiles::Command),
     /// Prints completions for a shell: `source <(ktw completions bash)`.
     Completions(completions::Completions),
@@ -96,12 +98,27 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_thing_has_a_list() {
+        let root = Arguments::command();
+        let nouns = root.get_subcommands().filter(|command| command.has_subcommands());
+        let mut count = 0;
+        for noun in nouns {
+            count += 1;
+            assert!(noun.find_subcommand("list").is_some(), "`ktw {} list`", noun.get_name());
+        }
+        assert!(count >= 10, "{count} nouns");
+    }
+
+    #[test]
     fn every_command_and_option_has_help() {
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{} has no help", command.get_name());
             for argument in command.get_arguments() {
                 let is_ours = !["help", "version"].contains(&argument.get_id().as_str());
                 assert!(!is_ours || argument.get_help().is_some(), "{argument} has no help");
+                // An option that has the id of a field gets no name of its own from clap.
+                let long = argument.get_long().unwrap_or_default();
+                assert!(!long.contains('_'), "{argument} is no name of an option");
             }
             command.get_subcommands().for_each(check);
         }

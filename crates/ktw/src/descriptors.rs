@@ -1,5 +1,6 @@
 //! What the API's descriptors say: messages as JSON and back, and the names of enum values.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use prost::Message;
@@ -127,6 +128,20 @@ fn short(descriptor: &EnumDescriptor, value: &str) -> String {
     value.strip_prefix(prefix).unwrap_or(value).to_lowercase().replace('_', "-")
 }
 
+/// The short form of each value of the API's enums, by its name in the API. Two enums may have a value of
+/// the same name; its short form is the same.
+pub(crate) fn short_values() -> &'static BTreeMap<String, String> {
+    static VALUES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+        let enums = POOL.all_enums().filter(|it| it.package_name() == PACKAGE);
+        let values = enums.flat_map(|of| {
+            let values: Vec<_> = of.values().map(|value| value.name().to_owned()).collect();
+            values.into_iter().map(move |name| (name.clone(), short(&of, &name)))
+        });
+        values.collect()
+    });
+    &VALUES
+}
+
 /// The short form of a value that JSON has, of the enum of a field. None: it is no enum.
 pub(crate) fn shorten(message: &str, path: &str, value: &str) -> Option<String> {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -144,9 +159,21 @@ pub(crate) fn fields(message: &str, path: &str) -> Vec<String> {
 
 fn message_at(message: &str, path: &str) -> Option<MessageDescriptor> {
     let mut names = path.split('.').filter(|name| !name.is_empty());
-    names.try_fold(descriptor(message), |parent, name| {
+    // What is no message of the API has no fields that are known here.
+    let message = POOL.get_message_by_name(&format!("{PACKAGE}.{message}"))?;
+    names.try_fold(message, |parent, name| {
         parent.get_field_by_name(name)?.kind().as_message().cloned()
     })
+}
+
+/// The names of the API's methods.
+#[cfg(test)]
+pub(crate) fn methods() -> Vec<String> {
+    let services = POOL.services().filter(|service| service.package_name() == PACKAGE);
+    let names = services.flat_map(|service| {
+        service.methods().map(|method| method.name().to_owned()).collect::<Vec<_>>()
+    });
+    names.collect()
 }
 
 fn descriptor(name: &str) -> MessageDescriptor {

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use client::Code;
 use keeptrusts_webhooks_client as client;
 
+use crate::connection::KEY_VARIABLE;
+use crate::wording::Wording;
+
 /// What `ktw --help` says about exit statuses; [`Failure::status`] keeps to it.
 pub(crate) const EXIT_STATUSES: &str = "\
 Exit status:
@@ -19,13 +22,18 @@ Exit status:
   6  it cannot be done in the present state, or somebody else was faster
   7  the server cannot be reached, or did not answer in time
   8  a limit or a quota is reached
-  9  a check failed: `verify`, `doctor`, `test`, lines of `publish`";
+  9  a check failed: `verify`, `doctor`, `test`, lines of `publish`
+  130  it was interrupted (Ctrl+C) before its end";
 
 /// Why a command ends without success.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// What the user gave is wrong, and was found wrong here.
     Usage(String),
+    /// There is no such thing, which was found out here.
+    NotFound(String),
+    /// There is no key, and nothing that needs none was asked for.
+    NoKey,
     /// The server refused, or could not be reached.
     Call(client::Error),
     /// A check has failed, which the output says.
@@ -37,6 +45,8 @@ pub(crate) enum Failure {
         /// What went wrong.
         error: String,
     },
+    /// The user has ended it before its end; what has happened until then.
+    Interrupted(String),
     /// Nobody reads the output any more, which is no error: `ktw … | head`.
     OutputClosed,
 }
@@ -59,7 +69,11 @@ impl Failure {
             Failure::OutputClosed => 0,
             Failure::Local { .. } => 1,
             Failure::Usage(_) => 2,
+            Failure::NotFound(_) => 3,
+            Failure::NoKey => 4,
             Failure::Check(_) => 9,
+            // As shells have it: 128 and the number of SIGINT.
+            Failure::Interrupted(_) => 130,
             Failure::Call(error) => match error.code() {
                 Code::NotFound => 3,
                 Code::Unauthenticated | Code::PermissionDenied => 4,
@@ -73,25 +87,41 @@ impl Failure {
         ExitCode::from(status)
     }
 
-    /// What is printed: what went wrong, each wrong field, and what helps.
+    /// What is printed: what went wrong, each wrong field, and what helps. In the API's words.
     pub(crate) fn text(&self) -> String {
+        self.text_in(&Wording::default())
+    }
+
+    /// The same in the words of a command.
+    pub(crate) fn text_in(&self, wording: &Wording) -> String {
         match self {
             Failure::OutputClosed => String::new(),
-            Failure::Usage(message) | Failure::Check(message) => format!("error: {message}"),
+            Failure::Usage(message) | Failure::NotFound(message) | Failure::Check(message) => {
+                format!("error: {message}")
+            }
+            Failure::NoKey => format!(
+                "error: there is no key: `ktw profiles add` stores one, --key-file or {KEY_VARIABLE} give one"
+            ),
+            Failure::Interrupted(message) => format!("interrupted: {message}"),
             Failure::Local { doing, error } => format!("error: cannot {doing}: {error}"),
-            Failure::Call(error) => call_text(error),
+            Failure::Call(error) => call_text(error, wording),
         }
     }
 }
 
-fn call_text(error: &client::Error) -> String {
+fn call_text(error: &client::Error, wording: &Wording) -> String {
     let violations = error.field_violations();
     let mut lines = vec![match violations.is_empty() {
-        true => format!("error: {}", error.message()),
+        true => format!("error: {}", wording.text(error.message())),
         false => "error: the server found values wrong".to_owned(),
     }];
-    lines
-        .extend(violations.iter().map(|wrong| format!("  {}: {}", wrong.field, wrong.description)));
+    for client::FieldViolation { field, description, .. } in violations {
+        let line = format!("  {}: {}", wording.field(field), wording.text(description));
+        // Several items of one option may break the same rule.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
     if let Some(delay) = error.retry_delay() {
         lines.push(format!("  a retry may work in {:.1} s", delay.as_secs_f64()));
     }

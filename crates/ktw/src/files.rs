@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prost::Message;
@@ -15,12 +16,24 @@ use crate::prompt;
 /// The most that is read of one file: no request may be larger.
 const MAX_BYTES: u64 = 4 << 20;
 
+/// Stdin, for the one who reads it to its end: a second one would find nothing.
+pub(crate) fn stdin() -> Result<io::Stdin, Failure> {
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    match IS_TAKEN.swap(true, Ordering::Relaxed) {
+        false => Ok(io::stdin()),
+        true => Err(Failure::Usage(
+            "`-` is given twice, and stdin can be read only once: name a file for one of them"
+                .to_owned(),
+        )),
+    }
+}
+
 /// A file's bytes; `-` is stdin.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let doing = || format!("read {}", shown(path));
     let mut bytes = Vec::new();
     let read = match path == Path::new("-") {
-        true => io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes),
+        true => stdin()?.lock().take(MAX_BYTES + 1).read_to_end(&mut bytes),
         false => {
             fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
         }

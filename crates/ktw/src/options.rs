@@ -8,6 +8,7 @@ use clap::{Args, ColorChoice};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
+use crate::completion;
 use crate::descriptors::enum_values;
 use crate::failure::Failure;
 use crate::files::time_to_proto;
@@ -18,26 +19,31 @@ use crate::times::{self, TypedTime};
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionOptions {
-    /// The profile of `ktw profiles` that says the rest. Options that are given win.
-    #[arg(long, global = true, env = "KTW_PROFILE", value_name = "NAME")]
+    /// The profile of `ktw profiles` that says the rest. [env: KTW_PROFILE]
+    #[arg(long, global = true, value_name = "NAME", add = completion::profiles())]
     pub(crate) profile: Option<String>,
-    /// The server: `https://HOST[:PORT]`, or `http://` for one on this machine.
-    #[arg(long, global = true, env = "KEEPTRUSTS_WEBHOOKS_ADDRESS", value_name = "URL")]
+    /// The server: `https://HOST[:PORT]`, or `http://` for one on this machine. [env:
+    /// KEEPTRUSTS_WEBHOOKS_ADDRESS]
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) address: Option<String>,
-    /// The organization. By default that of the key.
-    #[arg(long, global = true, env = "KEEPTRUSTS_WEBHOOKS_ORGANIZATION", value_name = "ID")]
+    /// The organization. By default that of the key. [env: KEEPTRUSTS_WEBHOOKS_ORGANIZATION]
+    #[arg(id = "organization_id", long = "organization", global = true, value_name = "ID")]
     pub(crate) organization: Option<String>,
     /// A file with the API key, `-` for stdin. The key itself is never an argument, which others could
-    /// see; it may be in the variable KEEPTRUSTS_WEBHOOKS_API_KEY.
-    #[arg(long, global = true, env = "KEEPTRUSTS_WEBHOOKS_API_KEY_FILE", value_name = "FILE")]
+    /// see. [env: KEEPTRUSTS_WEBHOOKS_API_KEY for the key, KEEPTRUSTS_WEBHOOKS_API_KEY_FILE for its
+    /// file]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// A PEM file with the authority of the server's certificate, if the system does not know it.
-    #[arg(long, global = true, env = "KEEPTRUSTS_WEBHOOKS_CA_FILE", value_name = "FILE")]
+    /// A PEM file with the authority of the server's certificate, if the system does not know it. [env:
+    /// KEEPTRUSTS_WEBHOOKS_CA_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// A PEM file with the certificate of this client (mutual TLS).
+    /// A PEM file with the certificate of this client (mutual TLS). [env:
+    /// KEEPTRUSTS_WEBHOOKS_CLIENT_CERT_FILE]
     #[arg(long, global = true, requires = "client_key", value_name = "FILE")]
     pub(crate) client_cert: Option<PathBuf>,
-    /// A PEM file with the private key of the certificate.
+    /// A PEM file with the private key of the certificate. [env:
+    /// KEEPTRUSTS_WEBHOOKS_CLIENT_KEY_FILE]
     #[arg(long, global = true, requires = "client_cert", value_name = "FILE")]
     pub(crate) client_key: Option<PathBuf>,
     /// How long a call may take.
@@ -70,10 +76,10 @@ pub(crate) struct OutputOptions {
 #[derive(Args)]
 pub(crate) struct Between {
     /// Only from then on: `2h` (ago), `2026-04-23`, `2026-04-23 14:30`, or RFC 3339.
-    #[arg(long, value_name = "TIME", value_parser = TypedTime::parse)]
+    #[arg(id = "start_time", long = "since", value_name = "TIME", value_parser = TypedTime::parse)]
     since: Option<TypedTime>,
     /// Only before then.
-    #[arg(long, value_name = "TIME", value_parser = TypedTime::parse)]
+    #[arg(id = "end_time", long = "until", value_name = "TIME", value_parser = TypedTime::parse)]
     until: Option<TypedTime>,
 }
 
@@ -90,6 +96,14 @@ impl Between {
         };
         Ok((self.since.map(resolve).transpose()?, self.until.map(resolve).transpose()?))
     }
+}
+
+/// Only what is of these types.
+#[derive(Args)]
+pub(crate) struct TypeFilter {
+    /// Only of this type; may be repeated. `ktw events types` lists them.
+    #[arg(id = "event_types", long = "type", value_name = "TYPE", add = completion::event_types())]
+    pub(crate) event_types: Vec<String>,
 }
 
 /// Which items of a list.

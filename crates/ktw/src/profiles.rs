@@ -94,18 +94,15 @@ impl Profiles {
         Ok(())
     }
 
-    /// The profile of this name, or the default one. None: there is no default.
-    pub(crate) fn choose(&self, name: Option<&str>) -> Result<Option<&Profile>, Failure> {
-        let Some(name) = name.or(self.default.as_deref()) else { return Ok(None) };
-        let known = self.profiles.get(name);
-        let known = known.ok_or_else(|| {
+    /// The profile of this name.
+    pub(crate) fn get(&self, name: &str) -> Result<&Profile, Failure> {
+        self.profiles.get(name).ok_or_else(|| {
             let names: Vec<_> = self.profiles.keys().map(String::as_str).collect();
             Failure::Usage(match names.is_empty() {
                 true => format!("there is no profile {name:?}: `ktw profiles add {name}` makes it"),
                 false => format!("there is no profile {name:?}; there are: {}", names.join(", ")),
             })
-        });
-        known.map(Some)
+        })
     }
 }
 
@@ -148,12 +145,12 @@ mod tests {
         let profiles = BTreeMap::from([("prod".to_owned(), profile())]);
         Profiles { default: Some("prod".to_owned()), profiles }.save(&path).expect("saved");
         let read = Profiles::load(&path).expect("read");
-        let chosen = read.choose(None).expect("known").expect("a default");
+        let chosen = read.get(read.default.as_deref().expect("a default")).expect("known");
         assert_eq!(
             (chosen.address.as_str(), chosen.key.as_deref()),
             ("https://webhooks.example.com", Some("kt_1"))
         );
-        assert!(matches!(read.choose(Some("test")), Err(Failure::Usage(_))));
+        assert!(matches!(read.get("test"), Err(Failure::Usage(_))));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

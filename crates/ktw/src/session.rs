@@ -1,45 +1,39 @@
 //! What a command needs: a client of the server, the organization, and where results go.
 
-use std::env;
-use std::path::Path;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use keeptrusts_webhooks_client::{BuildError, Client, ListRequest, v1};
+use keeptrusts_webhooks_client::{Client, ListRequest, RetryPolicy, v1};
 use prost::Message;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use crate::connection::{Chosen, Connection};
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::files::read_secret;
+use crate::names::{Named, Names, ids_at, ids_in};
 use crate::options::{ConnectionOptions, OutputOptions};
 use crate::output::{Output, View, message};
-use crate::profiles::{Profile, Profiles};
 
-/// The variable that has the key.
-pub(crate) const KEY_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_API_KEY";
-/// The server of a first look: `keeptrusts-webhooks serve` on this machine.
-const DEFAULT_ADDRESS: &str = "http://127.0.0.1:50051";
+/// The type of what `ktw test` sends.
+const TEST_TYPE: &str = "webhook.test";
 
 /// A command's connection and output.
 pub(crate) struct Session {
     pub(crate) client: Client,
+    /// The same without retries, for what says itself that the server is away.
+    pub(crate) watcher: Client,
     pub(crate) output: Output,
     /// The server, and where that was said.
-    pub(crate) address: Chosen,
+    pub(crate) address: Chosen<String>,
     /// Where the key came from. None: there is none.
     pub(crate) key_source: Option<String>,
     /// How long a call may take.
     pub(crate) timeout: Duration,
     organization: Option<String>,
     caller: OnceCell<v1::WhoAmIResponse>,
-}
-
-/// A setting, and where it was said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Chosen {
-    pub(crate) value: String,
-    pub(crate) source: String,
+    names: RefCell<Names>,
 }
 
 impl Session {
@@ -48,44 +42,20 @@ impl Session {
         options: &ConnectionOptions,
         output: OutputOptions,
     ) -> Result<Session, Failure> {
-        let profiles = Profiles::load(&Profiles::path()?)?;
-        let profile = profiles.choose(options.profile.as_deref())?.cloned().unwrap_or_default();
-        let address = address(options, &profile);
-        let mut builder = Client::builder(address.value.clone());
-        builder = builder.deadline(options.timeout);
-        builder = builder.user_agent(concat!("ktw/", env!("CARGO_PKG_VERSION")));
-        let key = key(options, &profile, &address)?;
-        let key_source = key.as_ref().map(|(_, source)| source.clone());
-        if let Some((key, _)) = key {
-            builder = builder.api_key(key);
-        }
-        if let Some(file) = options.ca_file.as_ref().or(profile.ca_file.as_ref()) {
-            builder = builder.ca_file(file);
-        }
-        let certificate = options.client_cert.as_ref().or(profile.client_cert.as_ref());
-        let private_key = options.client_key.as_ref().or(profile.client_key.as_ref());
-        if let (Some(certificate), Some(private_key)) = (certificate, private_key) {
-            builder = builder.client_certificate_files(certificate, private_key);
-        }
-        let client = builder.build();
-        let client = client.map_err(|error| {
-            Failure::Usage(match error {
-                BuildError::Plaintext { .. } => {
-                    format!("the key would go to {} unencrypted: use https://", address.value)
-                }
-                error => error.to_string(),
-            })
-        })?;
-        let output = Output {
-            format: output.output,
-            query: output.query,
-            zone: output.time_zone,
-            paging: !output.no_pager,
-        };
-        let organization = options.organization.clone().or(profile.organization);
-        let caller = OnceCell::new();
-        let timeout = options.timeout;
-        Ok(Session { client, output, address, key_source, timeout, organization, caller })
+        let connection = Connection::of(options)?;
+        let key = connection.key.as_ref().map(|key| key.value.read()).transpose()?;
+        let client = |retry| connection.client(key.as_deref(), options.timeout, retry);
+        Ok(Session {
+            client: client(RetryPolicy::default())?,
+            watcher: client(RetryPolicy::none())?,
+            output: Output::new(output),
+            address: connection.address,
+            key_source: connection.key.map(|key| key.source),
+            timeout: options.timeout,
+            organization: connection.organization,
+            caller: OnceCell::new(),
+            names: RefCell::default(),
+        })
     }
 
     /// The organization: that of the options or the profile, otherwise that of the key.
@@ -129,6 +99,25 @@ impl Session {
         Ok(self.client.items(request).try_collect().await?)
     }
 
+    /// Refuses types that there are not, where the server has no chance to: they would be waited for without
+    /// end.
+    pub(crate) async fn check_event_types(&self, given: &[String]) -> Result<(), Failure> {
+        if given.is_empty() {
+            return Ok(());
+        }
+        let mut known: Vec<_> =
+            self.event_types().await?.into_iter().map(|known| known.id).collect();
+        // Nobody publishes it, so that it is not among them.
+        known.push(TEST_TYPE.to_owned());
+        match given.iter().find(|given| !known.contains(given)) {
+            Some(unknown) => Err(Failure::Usage(format!(
+                "there is no type {unknown:?}; there are: {}",
+                known.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Prints a list, page after page, to its end or to the limit.
     pub(crate) async fn list<R>(
         &self,
@@ -147,46 +136,60 @@ impl Session {
         let mut items: Vec<_> = items.try_collect().await?;
         let has_more = items.len() > limit;
         items.truncate(limit);
-        self.output.list(view, &items)?;
+        self.print_list(view, &items).await?;
         if has_more {
             message(&format!("These are the first {limit}: --limit or --all for more."));
         }
         Ok(())
     }
-}
+    /// Prints a list that is there.
+    pub(crate) async fn print_list(&self, view: &View, items: &[Value]) -> Result<(), Failure> {
+        let paths = || view.columns.iter().map(|column| column.path);
+        self.learn_names(|| items.iter().flat_map(|item| ids_at(item, paths())).collect()).await;
+        self.output.list(view, items, &self.names.borrow())
+    }
 
-fn address(options: &ConnectionOptions, profile: &Profile) -> Chosen {
-    let chosen =
-        |value: &str, source: &str| Chosen { value: value.to_owned(), source: source.to_owned() };
-    match &options.address {
-        Some(address) => chosen(address, "--address or KEEPTRUSTS_WEBHOOKS_ADDRESS"),
-        None if !profile.address.is_empty() => chosen(&profile.address, "the profile"),
-        None => chosen(DEFAULT_ADDRESS, "the default"),
+    /// Prints one resource, with all its fields.
+    pub(crate) async fn print(&self, view: &View, item: &Value) -> Result<(), Failure> {
+        let ids = || {
+            let mut ids = Vec::new();
+            ids_in(item, &mut ids);
+            ids
+        };
+        self.learn_names(ids).await;
+        self.output.one(view, item, &self.names.borrow())
     }
-}
 
-/// The key, and where it comes from: what was given for this call wins.
-fn key(
-    options: &ConnectionOptions,
-    profile: &Profile,
-    address: &Chosen,
-) -> Result<Option<(String, String)>, Failure> {
-    let from_file = |file: &Path| Ok((read_secret(file)?, format!("the file {}", file.display())));
-    if let Some(file) = &options.key_file {
-        return from_file(file).map(Some);
+    /// Prints an item of a stream, at once. `is_first`: for headers.
+    pub(crate) async fn print_item(
+        &self,
+        view: &View,
+        item: &Value,
+        is_first: bool,
+    ) -> Result<(), Failure> {
+        let paths = || view.columns.iter().map(|column| column.path);
+        self.learn_names(|| ids_at(item, paths())).await;
+        self.output.item(view, item, is_first, &self.names.borrow())
     }
-    if let Some(key) = env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()) {
-        return Ok(Some((key, format!("the variable {KEY_VARIABLE}"))));
+
+    /// The name of an endpoint, or its id.
+    pub(crate) async fn endpoint_label(&self, id: &str) -> String {
+        self.learn_names(|| vec![(Named::Endpoint, id.to_owned())]).await;
+        self.names.borrow().label(id)
     }
-    // A key is told to nobody but the server that it was stored for.
-    if (profile.key.is_some() || profile.key_file.is_some()) && profile.address != address.value {
-        return Err(Failure::Usage(format!(
-            "the profile's key is for {}, and the address is {} (from {}): give another key with --key-file or {KEY_VARIABLE}, or name another profile",
-            profile.address, address.value, address.source
-        )));
+
+    /// Asks once for the names of what is shown to people. Without them ids are shown: they are a
+    /// convenience, and the caller may not be permitted to read them.
+    async fn learn_names(&self, ids: impl FnOnce() -> Vec<(Named, String)>) {
+        if !self.output.is_for_people() {
+            return;
+        }
+        let ids = ids();
+        let missing = self.names.borrow().missing(&ids);
+        for kind in missing {
+            let Ok(organization) = self.organization().await else { return };
+            let named = kind.list(&self.client, organization, "").await;
+            self.names.borrow_mut().add(named.unwrap_or_default(), &ids);
+        }
     }
-    if let Some(key) = &profile.key {
-        return Ok(Some((key.clone(), "the profile".to_owned())));
-    }
-    profile.key_file.as_deref().map(from_file).transpose()
 }

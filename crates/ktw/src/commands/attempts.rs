@@ -5,7 +5,8 @@ use keeptrusts_webhooks_client::v1;
 
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::options::{Between, ListOptions, value_of};
+use crate::names::EndpointFilter;
+use crate::options::{Between, ListOptions, TypeFilter, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 
@@ -17,10 +18,11 @@ pub(super) const VIEW: View = View {
         Column::new("STARTED", "start_time", Kind::Time),
         Column::new("ID", "id", Kind::Text),
         Column::new("OUTCOME", "outcome", Kind::Enum),
-        Column::new("STATUS", "status_code", Kind::Text),
+        Column::new("STATUS", "status_code", Kind::Number),
         Column::new("TOOK", "duration", Kind::Duration),
-        Column::new("NO", "number", Kind::Text),
+        Column::new("NO", "number", Kind::Number),
         Column::new("TYPE", "event_type", Kind::Text),
+        Column::new("ENDPOINT", "endpoint_id", Kind::Text),
         Column::new("DELIVERY", "delivery_id", Kind::Text),
         Column::new("ERROR", "error", Kind::Text),
     ],
@@ -36,18 +38,16 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only to this endpoint; may be repeated.
-    #[arg(long, value_name = "ENDPOINT")]
-    endpoint: Vec<String>,
+    #[command(flatten)]
+    endpoints: EndpointFilter,
     /// Only of this delivery.
-    #[arg(long, value_name = "DELIVERY", default_value = "")]
+    #[arg(id = "delivery_id", long = "delivery", value_name = "DELIVERY", default_value = "")]
     delivery: String,
-    /// Only of this type; may be repeated.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Vec<String>,
+    #[command(flatten)]
+    types: TypeFilter,
     /// Only with this outcome; may be repeated.
-    #[arg(long, value_name = "OUTCOME", value_parser = value_of("Attempt.Outcome"))]
-    outcome: Vec<i32>,
+    #[arg(id = "outcomes", long = "outcome", value_name = "OUTCOME", value_parser = value_of("Attempt.Outcome"))]
+    outcomes: Vec<i32>,
     #[command(flatten)]
     between: Between,
     /// With headers and bodies; in the forms for programs.
@@ -60,7 +60,7 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct One {
     /// The attempt's id.
-    #[arg(value_name = "ATTEMPT")]
+    #[arg(id = "attempt_id", value_name = "ATTEMPT")]
     id: String,
 }
 
@@ -74,7 +74,7 @@ impl Command {
                 let request = v1::GetAttemptRequest { organization_id, attempt_id, view };
                 let response = session.client.get_attempt(request).await?;
                 let attempt = response.attempt.unwrap_or_default();
-                session.output.one(&VIEW, &to_json("Attempt", &attempt))
+                session.print(&VIEW, &to_json("Attempt", &attempt)).await
             }
         }
     }
@@ -89,10 +89,10 @@ impl List {
         };
         let request = v1::ListAttemptsRequest {
             organization_id,
-            endpoint_ids: self.endpoint,
+            endpoint_ids: self.endpoints.ids(session).await?,
             delivery_id: self.delivery,
-            event_types: self.event_type,
-            outcomes: self.outcome,
+            event_types: self.types.event_types,
+            outcomes: self.outcomes,
             start_time,
             end_time,
             view: view.into(),

@@ -1,9 +1,10 @@
 //! `ktw audit`.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 
 use crate::failure::Failure;
+use crate::names::EndpointFilter;
 use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
@@ -22,33 +23,44 @@ const VIEW: View = View {
     ],
 };
 
-/// The audit trail, the newest first: who did what, when and from where.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Lists entries, the newest first.
+    List(List),
+}
+
 #[derive(Args)]
-pub(crate) struct Audit {
+pub(crate) struct List {
     /// Only this action; may be repeated.
-    #[arg(long, value_name = "ACTION", value_parser = value_of("AuditAction"))]
-    action: Vec<i32>,
+    #[arg(id = "actions", long = "action", value_name = "ACTION", value_parser = value_of("AuditAction"))]
+    actions: Vec<i32>,
     /// Only by this actor: a key's id, or `oidc:` and a subject.
     #[arg(long, value_name = "ACTOR", default_value = "")]
     actor: String,
-    /// Only on this endpoint and its deliveries; may be repeated.
-    #[arg(long, value_name = "ENDPOINT")]
-    endpoint: Vec<String>,
+    #[command(flatten)]
+    endpoints: EndpointFilter,
     #[command(flatten)]
     between: Between,
     #[command(flatten)]
     list: ListOptions,
 }
 
-impl Audit {
+impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let Command::List(list) = self;
+        list.run(session).await
+    }
+}
+
+impl List {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
         let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let request = v1::ListAuditEntriesRequest {
             organization_id,
-            actions: self.action,
+            actions: self.actions,
             actor: self.actor,
-            endpoint_ids: self.endpoint,
+            endpoint_ids: self.endpoints.ids(session).await?,
             start_time,
             end_time,
             page_size: self.list.page_size(),

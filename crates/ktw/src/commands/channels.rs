@@ -10,6 +10,7 @@ use super::notifications;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files;
+use crate::names::ChannelArgument;
 use crate::options::ListOptions;
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
@@ -44,7 +45,7 @@ pub(crate) enum Command {
     /// Lists channels, the newest first.
     List(List),
     /// Shows a channel.
-    Get(One),
+    Get(ChannelArgument),
     /// Creates a channel.
     #[command(after_help = FILE_HELP)]
     Create(Create),
@@ -57,14 +58,7 @@ pub(crate) enum Command {
     /// Deletes a channel. Its history stays readable.
     Delete(Delete),
     /// Sends a test to a channel and shows the outcome.
-    Test(One),
-}
-
-#[derive(Args)]
-pub(crate) struct One {
-    /// The channel's id.
-    #[arg(value_name = "CHANNEL")]
-    id: String,
+    Test(ChannelArgument),
 }
 
 #[derive(Args)]
@@ -88,9 +82,8 @@ pub(crate) struct Create {
 
 #[derive(Args)]
 pub(crate) struct Update {
-    /// The channel's id.
-    #[arg(value_name = "CHANNEL")]
-    id: String,
+    #[command(flatten)]
+    channel: ChannelArgument,
     /// The fields to change; `-` for stdin.
     #[arg(long, short, value_name = "FILE")]
     file: PathBuf,
@@ -114,9 +107,8 @@ pub(crate) struct Apply {
 
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// The channel's id.
-    #[arg(value_name = "CHANNEL")]
-    id: String,
+    #[command(flatten)]
+    channel: ChannelArgument,
     /// Succeeds also if there is no such channel.
     #[arg(long)]
     allow_missing: bool,
@@ -139,10 +131,11 @@ impl Command {
 
                 session.list(&VIEW, list.limit(), request).await
             }
-            Command::Get(One { id: channel_id }) => {
+            Command::Get(channel) => {
+                let channel_id = channel.id(session).await?;
                 let request = v1::GetChannelRequest { organization_id, channel_id };
                 let response = session.client.get_channel(request).await?;
-                show(session, response.channel)
+                show(session, response.channel).await
             }
             Command::Create(Create { file, dry_run }) => {
                 let (channel, _) = one_of(&file)?;
@@ -157,9 +150,10 @@ impl Command {
                 if dry_run {
                     message("Nothing was created.");
                 }
-                show(session, response.channel)
+                show(session, response.channel).await
             }
-            Command::Update(Update { id, file, etag, dry_run }) => {
+            Command::Update(Update { channel, file, etag, dry_run }) => {
+                let id = channel.id(session).await?;
                 let (channel, paths) = one_of(&file)?;
                 let channel = v1::Channel { id, etag, ..channel };
                 let response = update(session, &organization_id, channel, paths, false, dry_run);
@@ -167,7 +161,7 @@ impl Command {
                 if dry_run {
                     message("Nothing was changed.");
                 }
-                show(session, Some(channel))
+                show(session, Some(channel)).await
             }
             Command::Apply(Apply { file, dry_run }) => {
                 let channels = files::read_resources::<v1::Channel>("Channel", &file)?;
@@ -177,11 +171,21 @@ impl Command {
                     let channel = update(session, &organization_id, channel, paths, true, dry_run);
                     applied.push(to_json("Channel", &channel.await?));
                 }
-                session.output.list(&VIEW, &applied)
+                session.print_list(&VIEW, &applied).await
             }
-            Command::Delete(Delete { id: channel_id, allow_missing, yes }) => {
+            Command::Delete(Delete { channel, allow_missing, yes }) => {
+                let channel_id = match channel.id(session).await {
+                    Err(Failure::NotFound(_)) if allow_missing => return Ok(()),
+                    found => found?,
+                };
                 if !yes {
-                    prompt::confirm(&format!("Delete the channel {channel_id}?"))?;
+                    let request = v1::GetChannelRequest {
+                        organization_id: organization_id.clone(),
+                        channel_id: channel_id.clone(),
+                    };
+                    let channel = session.client.get_channel(request).await?.channel;
+                    let name = channel.unwrap_or_default().display_name;
+                    prompt::confirm(&format!("Delete the channel {name:?}?"))?;
                 }
                 let etag = String::new();
                 let request =
@@ -189,14 +193,15 @@ impl Command {
                 session.client.delete_channel(request).await?;
                 Ok(())
             }
-            Command::Test(One { id: channel_id }) => {
+            Command::Test(channel) => {
+                let channel_id = channel.id(session).await?;
                 let request =
                     v1::TestChannelRequest { organization_id, channel_id, ..Default::default() };
                 let response = session.client.test_channel(request).await?;
                 let notification = response.notification.unwrap_or_default();
                 let was_sent = notification.state() == v1::notification::State::Sent;
                 let item = to_json("Notification", &notification);
-                session.output.one(&notifications::VIEW, &item)?;
+                session.print(&notifications::VIEW, &item).await?;
                 match was_sent {
                     true => Ok(()),
                     false => Err(Failure::Check("the test was not sent".to_owned())),
@@ -235,6 +240,6 @@ fn one_of(file: &std::path::Path) -> Result<(v1::Channel, Vec<String>), Failure>
     }
 }
 
-fn show(session: &Session, channel: Option<v1::Channel>) -> Result<(), Failure> {
-    session.output.one(&VIEW, &to_json("Channel", &channel.unwrap_or_default()))
+async fn show(session: &Session, channel: Option<v1::Channel>) -> Result<(), Failure> {
+    session.print(&VIEW, &to_json("Channel", &channel.unwrap_or_default())).await
 }

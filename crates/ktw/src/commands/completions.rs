@@ -5,11 +5,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
+use crate::completion::VARIABLE;
 use crate::failure::Failure;
 
-/// Prints completions for a shell.
+/// Prints completions for a shell. They ask this program, which asks the server for what has ids: endpoints
+/// and channels by their names, replays, types of events; and offer nothing if it does not answer at once.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  source <(ktw completions bash)                                # in ~/.bashrc; zsh likewise
+  ktw completions fish | source                                 # in ~/.config/fish/config.fish
+  ktw completions powershell | Out-String | Invoke-Expression   # in $PROFILE
+  eval (ktw completions elvish | slurp)                         # in ~/.elvish/rc.elv")]
 pub(crate) struct Completions {
     /// The shell.
     #[arg(value_name = "SHELL")]
@@ -25,9 +34,14 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    pub(crate) fn run(self, mut ktw: Command) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let shells = Shells::builtins();
+        let name = self.shell.to_string();
+        let shell = shells
+            .completer(&name)
+            .ok_or_else(|| Failure::Usage(format!("there are no completions for {name}")))?;
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut ktw, "ktw", &mut text);
+        shell.write_registration(VARIABLE, "ktw", "ktw", "ktw", &mut text)?;
         Ok(io::stdout().lock().write_all(&text)?)
     }
 }

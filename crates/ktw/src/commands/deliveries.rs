@@ -5,7 +5,8 @@ use keeptrusts_webhooks_client::v1;
 
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::options::{Between, ListOptions, value_of};
+use crate::names::EndpointFilter;
+use crate::options::{Between, ListOptions, TypeFilter, value_of};
 use crate::output::{Column, Kind, View};
 use crate::prompt;
 use crate::session::Session;
@@ -18,7 +19,7 @@ pub(super) const VIEW: View = View {
         Column::new("CREATED", "create_time", Kind::Time),
         Column::new("ID", "id", Kind::Text),
         Column::new("STATE", "state", Kind::Enum),
-        Column::new("ATTEMPTS", "attempt_count", Kind::Text),
+        Column::new("ATTEMPTS", "attempt_count", Kind::Number),
         Column::new("NEXT ATTEMPT", "next_attempt_time", Kind::Time),
         Column::new("TYPE", "event_type", Kind::Text),
         Column::new("ENDPOINT", "endpoint_id", Kind::Text),
@@ -39,18 +40,16 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only to this endpoint; may be repeated.
-    #[arg(long, value_name = "ENDPOINT")]
-    endpoint: Vec<String>,
+    #[command(flatten)]
+    endpoints: EndpointFilter,
     /// Only of this event.
-    #[arg(long, value_name = "EVENT", default_value = "")]
+    #[arg(id = "event_id", long = "event", value_name = "EVENT", default_value = "")]
     event: String,
-    /// Only of this type; may be repeated.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Vec<String>,
+    #[command(flatten)]
+    types: TypeFilter,
     /// Only in this state; may be repeated.
-    #[arg(long, value_name = "STATE", value_parser = value_of("Delivery.State"))]
-    state: Vec<i32>,
+    #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Delivery.State"))]
+    states: Vec<i32>,
     #[command(flatten)]
     between: Between,
     #[command(flatten)]
@@ -60,14 +59,14 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct One {
     /// The delivery's id.
-    #[arg(value_name = "DELIVERY")]
+    #[arg(id = "delivery_id", value_name = "DELIVERY")]
     id: String,
 }
 
 #[derive(Args)]
 pub(crate) struct Cancel {
     /// The delivery's id.
-    #[arg(value_name = "DELIVERY")]
+    #[arg(id = "delivery_id", value_name = "DELIVERY")]
     id: String,
     /// Do not ask.
     #[arg(long, short)]
@@ -97,7 +96,7 @@ impl Command {
                 session.client.cancel_delivery(request).await?.delivery
             }
         };
-        session.output.one(&VIEW, &to_json("Delivery", &delivery.unwrap_or_default()))
+        session.print(&VIEW, &to_json("Delivery", &delivery.unwrap_or_default())).await
     }
 }
 
@@ -106,10 +105,10 @@ impl List {
         let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let request = v1::ListDeliveriesRequest {
             organization_id,
-            endpoint_ids: self.endpoint,
+            endpoint_ids: self.endpoints.ids(session).await?,
             event_id: self.event,
-            event_types: self.event_type,
-            states: self.state,
+            event_types: self.types.event_types,
+            states: self.states,
             start_time,
             end_time,
             view: v1::DeliveryView::Basic.into(),

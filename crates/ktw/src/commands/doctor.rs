@@ -9,14 +9,14 @@ use keeptrusts_webhooks_client::{Code, Error, v1};
 use crate::descriptors::shown_enum;
 use crate::failure::Failure;
 use crate::output::{line, message};
-use crate::session::{KEY_VARIABLE, Session};
+use crate::session::Session;
 use crate::times;
 
 /// Receivers that check timestamps allow five minutes; half of that is worth a warning.
 const CLOCK_WARNING: SignedDuration = SignedDuration::from_secs(150);
 
 /// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Checks what can be wrong between this machine and the server: address, TLS, key, clock, versions.
 #[derive(Args)]
@@ -31,11 +31,7 @@ impl Doctor {
         )?;
         match &session.key_source {
             Some(source) => report("key", Finding::Well, &format!("from {source}"))?,
-            None => report(
-                "key",
-                Finding::Bad,
-                &format!("none: `ktw profiles add`, --key-file or {KEY_VARIABLE} give one"),
-            )?,
+            None => report("key", Finding::Bad, "none")?,
         }
         let began = Instant::now();
         // Waiting for a server that is away tells nothing.
@@ -44,6 +40,11 @@ impl Doctor {
         let took = began.elapsed();
         match answer {
             Ok(caller) => self.report_caller(session, &caller, took),
+            // That the key is missing was said.
+            Err(error) if error.code() == Code::Unauthenticated && session.key_source.is_none() => {
+                report_connection(took)?;
+                Err(Failure::NoKey)
+            }
             Err(error) => {
                 let (what, help) = explained(&error, &session.address.value);
                 report(what, Finding::Bad, error.message())?;
@@ -60,22 +61,12 @@ impl Doctor {
         took: Duration,
     ) -> Result<(), Failure> {
         let is_encrypted = session.address.value.starts_with("https:");
-        report("connection", Finding::Well, &format!("answered in {} ms", took.as_millis()))?;
+        report_connection(took)?;
         match is_encrypted {
             true => report("tls", Finding::Well, "the certificate is valid")?,
             false => report("tls", Finding::Warning, "not encrypted; only right on this machine")?,
         }
-        let role = shown_enum("Role", caller.role);
-        let organization = match caller.organization_id.as_str() {
-            "*" => "every organization".to_owned(),
-            "" => caller.organization_ids.join(", "),
-            organization => organization.to_owned(),
-        };
-        report(
-            "caller",
-            Finding::Well,
-            &format!("{} {:?}, {role} of {organization}", caller.actor, caller.display_name),
-        )?;
+        report("caller", Finding::Well, &described(caller))?;
         match session.chosen_organization(caller) {
             Ok(organization) => report("organization", Finding::Well, &organization)?,
             Err(failure) => {
@@ -123,6 +114,21 @@ impl Doctor {
     }
 }
 
+/// Who a caller is, and what the caller may do.
+pub(super) fn described(caller: &v1::WhoAmIResponse) -> String {
+    let role = shown_enum("Role", caller.role);
+    let organization = match caller.organization_id.as_str() {
+        "*" => "every organization".to_owned(),
+        "" => caller.organization_ids.join(", "),
+        organization => organization.to_owned(),
+    };
+    format!("{} {:?}, {role} of {organization}", caller.actor, caller.display_name)
+}
+
+fn report_connection(took: Duration) -> Result<(), Failure> {
+    report("connection", Finding::Well, &format!("answered in {} ms", took.as_millis()))
+}
+
 fn report_versions(server: &str) -> Result<(), Failure> {
     let ours = env!("CARGO_PKG_VERSION");
     let is_same_series = series(ours) == series(server);
@@ -155,7 +161,7 @@ fn report(what: &str, finding: Finding, text: &str) -> Result<(), Failure> {
 }
 
 /// Which check an error belongs to, and what helps.
-fn explained(error: &Error, address: &str) -> (&'static str, String) {
+pub(super) fn explained(error: &Error, address: &str) -> (&'static str, String) {
     match error.code() {
         Code::Unauthenticated => ("key", "The key was revoked, has expired, or is for another server. An admin makes another one: `ktw keys create` or the console.".to_owned()),
         Code::PermissionDenied => ("key", "The key may not call WhoAmI, which every valid key may: is this the right server?".to_owned()),

@@ -7,9 +7,11 @@ use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::{Code, v1};
 use prost_types::FieldMask;
 
+use crate::completion;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files::{self, read_secret};
+use crate::names::EndpointArgument;
 use crate::options::{ListOptions, duration, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
@@ -45,7 +47,7 @@ pub(crate) enum Command {
     /// Lists endpoints, the newest first.
     List(List),
     /// Shows an endpoint.
-    Get(One),
+    Get(EndpointArgument),
     /// Creates an endpoint and shows its secret.
     Create(Create),
     /// Changes an endpoint: only what is given.
@@ -53,7 +55,7 @@ pub(crate) enum Command {
     /// Creates or changes endpoints so that they are as a file says. Applied twice, it changes nothing.
     Apply(Apply),
     /// Resumes deliveries.
-    Enable(One),
+    Enable(EndpointArgument),
     /// Stops deliveries and keeps the configuration.
     Disable(Disable),
     /// Deletes an endpoint. Its history stays readable.
@@ -61,24 +63,16 @@ pub(crate) enum Command {
     /// Replaces the secret and shows the new one. The old one signs beside it for a while.
     RotateSecret(RotateSecret),
     /// Shows the secret, which the audit trail records.
-    RevealSecret(One),
+    RevealSecret(EndpointArgument),
     /// Counts and durations of the attempts of the last hours.
     Stats(Stats),
-}
-
-/// An endpoint.
-#[derive(Args)]
-pub(crate) struct One {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    id: String,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     /// Only in this state; may be repeated.
-    #[arg(long, value_name = "STATE", value_parser = value_of("Endpoint.State"))]
-    state: Vec<i32>,
+    #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Endpoint.State"))]
+    states: Vec<i32>,
     /// Only if the name or the URL contains this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     search: String,
@@ -102,19 +96,19 @@ struct Configuration {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// What is delivered; separated by commas, or repeated. `ktw events types` lists them; `all` is every type.
-    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', add = completion::event_types())]
     event_types: Option<Vec<String>>,
     /// The format of the bodies.
     #[arg(long = "format", value_name = "FORMAT", value_parser = value_of("PayloadFormat"))]
     payload_format: Option<i32>,
     /// A file with the template of the format `custom`; `-` for stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "payload_template", long = "template-file", value_name = "FILE")]
     template_file: Option<PathBuf>,
     /// A file with a signing secret of your own; `-` for stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "secret", long = "secret-file", value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// A file with the integration key of PagerDuty; `-` for stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "routing_key", long = "routing-key-file", value_name = "FILE")]
     routing_key_file: Option<PathBuf>,
 }
 
@@ -123,7 +117,7 @@ pub(crate) struct Create {
     #[command(flatten)]
     configuration: Configuration,
     /// An id of your own: `ep_` and a ULID.
-    #[arg(long, value_name = "ID", default_value = "")]
+    #[arg(id = "endpoint_id", long = "id", value_name = "ID", default_value = "")]
     id: String,
     /// Only checks, and shows what would be created.
     #[arg(long)]
@@ -132,9 +126,8 @@ pub(crate) struct Create {
 
 #[derive(Args)]
 pub(crate) struct Update {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    id: String,
+    #[command(flatten)]
+    endpoint: EndpointArgument,
     #[command(flatten)]
     configuration: Configuration,
     /// Only if the endpoint still has this etag.
@@ -157,9 +150,8 @@ pub(crate) struct Apply {
 
 #[derive(Args)]
 pub(crate) struct Disable {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    id: String,
+    #[command(flatten)]
+    endpoint: EndpointArgument,
     /// Why, for people who ask later.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -167,9 +159,8 @@ pub(crate) struct Disable {
 
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    id: String,
+    #[command(flatten)]
+    endpoint: EndpointArgument,
     /// Succeeds also if there is no such endpoint.
     #[arg(long)]
     allow_missing: bool,
@@ -180,22 +171,20 @@ pub(crate) struct Delete {
 
 #[derive(Args)]
 pub(crate) struct RotateSecret {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    id: String,
+    #[command(flatten)]
+    endpoint: EndpointArgument,
     /// How long the old secret goes on signing: 0s to 30d.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     overlap: Duration,
     /// A file with a new secret of your own; `-` for stdin. By default one is generated.
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "secret", long = "secret-file", value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct Stats {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    id: String,
+    #[command(flatten)]
+    endpoint: EndpointArgument,
     /// How far back: 1h to 30d.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     window: Duration,
@@ -206,36 +195,41 @@ impl Command {
         let organization_id = session.organization().await?;
         match self {
             Command::List(list) => list.run(session, organization_id).await,
-            Command::Get(One { id: endpoint_id }) => {
+            Command::Get(endpoint) => {
+                let endpoint_id = endpoint.id(session).await?;
                 let request = v1::GetEndpointRequest { organization_id, endpoint_id };
                 let response = session.client.get_endpoint(request).await?;
-                show(session, response.endpoint)
+                show(session, response.endpoint).await
             }
             Command::Create(create) => create.run(session, organization_id).await,
             Command::Update(update) => update.run(session, organization_id).await,
             Command::Apply(apply) => apply.run(session, organization_id).await,
-            Command::Enable(One { id: endpoint_id }) => {
+            Command::Enable(endpoint) => {
+                let endpoint_id = endpoint.id(session).await?;
                 let request = v1::EnableEndpointRequest { organization_id, endpoint_id };
                 let response = session.client.enable_endpoint(request).await?;
-                show(session, response.endpoint)
+                show(session, response.endpoint).await
             }
-            Command::Disable(Disable { id: endpoint_id, reason }) => {
+            Command::Disable(Disable { endpoint, reason }) => {
+                let endpoint_id = endpoint.id(session).await?;
                 let request = v1::DisableEndpointRequest { organization_id, endpoint_id, reason };
                 let response = session.client.disable_endpoint(request).await?;
-                show(session, response.endpoint)
+                show(session, response.endpoint).await
             }
             Command::Delete(delete) => delete.run(session, organization_id).await,
             Command::RotateSecret(rotate) => rotate.run(session, organization_id).await,
-            Command::RevealSecret(One { id: endpoint_id }) => {
+            Command::RevealSecret(endpoint) => {
+                let endpoint_id = endpoint.id(session).await?;
                 let request = v1::RevealSecretRequest { organization_id, endpoint_id };
                 let response = session.client.reveal_secret(request).await?;
-                session.output.one(&SECRET, &to_json("RevealSecretResponse", &response))
+                session.print(&SECRET, &to_json("RevealSecretResponse", &response)).await
             }
-            Command::Stats(Stats { id: endpoint_id, window }) => {
+            Command::Stats(Stats { endpoint, window }) => {
+                let endpoint_id = endpoint.id(session).await?;
                 let window = Some(files::to_proto(window));
                 let request = v1::GetEndpointStatsRequest { organization_id, endpoint_id, window };
                 let response = session.client.get_endpoint_stats(request).await?;
-                session.output.one(&STATS, &to_json("GetEndpointStatsResponse", &response))
+                session.print(&STATS, &to_json("GetEndpointStatsResponse", &response)).await
             }
         }
     }
@@ -248,15 +242,15 @@ const SECRET: View = View {
     columns: &[Column::new("SECRET", "secret", Kind::Text)],
 };
 
-fn show(session: &Session, endpoint: Option<v1::Endpoint>) -> Result<(), Failure> {
-    session.output.one(&VIEW, &to_json("Endpoint", &endpoint.unwrap_or_default()))
+async fn show(session: &Session, endpoint: Option<v1::Endpoint>) -> Result<(), Failure> {
+    session.print(&VIEW, &to_json("Endpoint", &endpoint.unwrap_or_default())).await
 }
 
 impl List {
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
         let request = v1::ListEndpointsRequest {
             organization_id,
-            states: self.state,
+            states: self.states,
             search: self.search,
             order_by: self.order_by,
             page_size: self.list.page_size(),
@@ -286,7 +280,13 @@ impl Configuration {
             give("description");
         }
         if let Some(event_types) = self.event_types {
-            endpoint.event_types = match event_types.iter().any(|name| name == "all") {
+            let has_all = event_types.iter().any(|name| name == "all");
+            if has_all && event_types.len() > 1 {
+                return Err(Failure::Usage(
+                    "--event-types: `all` is every type, and stands alone".to_owned(),
+                ));
+            }
+            endpoint.event_types = match has_all {
                 true => session.event_types().await?.into_iter().map(|known| known.id).collect(),
                 false => event_types,
             };
@@ -325,16 +325,16 @@ impl Create {
         let response = session.client.create_endpoint(request).await?;
         if self.dry_run {
             message("Nothing was created.");
-            return show(session, response.endpoint);
+            return show(session, response.endpoint).await;
         }
         if session.output.is_for_people() {
-            show(session, response.endpoint)?;
+            show(session, response.endpoint).await?;
             return session.output.write(&format!(
                 "secret:  {}\n\nVerify signatures with the secret; only `ktw endpoints reveal-secret` shows it again.\n",
                 response.secret
             ));
         }
-        session.output.one(&CREATED, &to_json("CreateEndpointResponse", &response))
+        session.print(&CREATED, &to_json("CreateEndpointResponse", &response)).await
     }
 }
 
@@ -350,13 +350,14 @@ const CREATED: View = View {
 
 impl Update {
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
+        let id = self.endpoint.id(session).await?;
         let (endpoint, paths) = self.configuration.read(session).await?;
         if paths.is_empty() {
             return Err(Failure::Usage("nothing to change: give at least one of --name, --url, --description, --event-types, --format, --template-file, --secret-file, --routing-key-file".to_owned()));
         }
         let request = v1::UpdateEndpointRequest {
             organization_id,
-            endpoint: Some(v1::Endpoint { id: self.id, etag: self.etag, ..endpoint }),
+            endpoint: Some(v1::Endpoint { id, etag: self.etag, ..endpoint }),
             update_mask: Some(FieldMask { paths }),
             validate_only: self.dry_run,
             ..Default::default()
@@ -365,7 +366,7 @@ impl Update {
         if self.dry_run {
             message("Nothing was changed.");
         }
-        show(session, response.endpoint)
+        show(session, response.endpoint).await
     }
 }
 
@@ -427,19 +428,22 @@ impl Apply {
                     applied.push(to_json("Endpoint", &endpoint));
                 }
                 Err(status) => {
-                    session.output.list(&VIEW, &applied)?;
+                    session.print_list(&VIEW, &applied).await?;
                     message(&format!("{id}: not applied, and none after it"));
                     return Err(status.into());
                 }
             }
         }
-        session.output.list(&VIEW, &applied)
+        session.print_list(&VIEW, &applied).await
     }
 }
 
 impl Delete {
     async fn run(self, session: &Session, organization_id: String) -> Result<(), Failure> {
-        let endpoint_id = self.id;
+        let endpoint_id = match self.endpoint.id(session).await {
+            Err(Failure::NotFound(_)) if self.allow_missing => return Ok(()),
+            found => found?,
+        };
         if !self.yes {
             let request = v1::GetEndpointRequest {
                 organization_id: organization_id.clone(),
@@ -467,13 +471,13 @@ impl RotateSecret {
         let secret = self.secret_file.map(|file| read_secret(&file)).transpose()?;
         let request = v1::RotateSecretRequest {
             organization_id,
-            endpoint_id: self.id,
+            endpoint_id: self.endpoint.id(session).await?,
             secret: secret.unwrap_or_default(),
             overlap: Some(files::to_proto(self.overlap)),
             ..Default::default()
         };
         let response = session.client.rotate_secret(request).await?;
         let view = View { message: "RotateSecretResponse", ..CREATED };
-        session.output.one(&view, &to_json("RotateSecretResponse", &response))
+        session.print(&view, &to_json("RotateSecretResponse", &response)).await
     }
 }

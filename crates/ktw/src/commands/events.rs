@@ -5,7 +5,7 @@ use keeptrusts_webhooks_client::v1;
 
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::options::{Between, ListOptions};
+use crate::options::{Between, ListOptions, TypeFilter};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 
@@ -17,7 +17,7 @@ pub(super) const VIEW: View = View {
         Column::new("ACCEPTED", "create_time", Kind::Time),
         Column::new("ID", "id", Kind::Text),
         Column::new("TYPE", "event_type", Kind::Text),
-        Column::new("BYTES", "body_size_bytes", Kind::Text),
+        Column::new("BYTES", "body_size_bytes", Kind::Number),
         Column::new("PUBLISHER", "publisher", Kind::Text),
     ],
 };
@@ -45,9 +45,8 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only of this type; may be repeated.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Vec<String>,
+    #[command(flatten)]
+    types: TypeFilter,
     #[command(flatten)]
     between: Between,
     /// With bodies; in the forms for programs.
@@ -60,7 +59,7 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct One {
     /// The event's id.
-    #[arg(value_name = "EVENT")]
+    #[arg(id = "event_id", value_name = "EVENT")]
     id: String,
 }
 
@@ -74,12 +73,12 @@ impl Command {
                 let request = v1::GetEventRequest { organization_id, event_id, view };
                 let response = session.client.get_event(request).await?;
                 let event = response.event.unwrap_or_default();
-                session.output.one(&VIEW, &to_json("Event", &event))
+                session.print(&VIEW, &to_json("Event", &event)).await
             }
             Command::Types => {
                 let types = session.event_types().await?;
                 let items: Vec<_> = types.iter().map(|item| to_json("EventType", item)).collect();
-                session.output.list(&TYPES, &items)
+                session.print_list(&TYPES, &items).await
             }
         }
     }
@@ -95,7 +94,7 @@ impl List {
         };
         let request = v1::ListEventsRequest {
             organization_id,
-            event_types: self.event_type,
+            event_types: self.types.event_types,
             start_time,
             end_time,
             view: view.into(),

@@ -52,8 +52,8 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct List {
     /// Only in this state; may be repeated.
-    #[arg(long, value_name = "STATE", value_parser = value_of("Key.State"))]
-    state: Vec<i32>,
+    #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Key.State"))]
+    states: Vec<i32>,
     /// Only API keys, or only sessions.
     #[arg(long, value_name = "KIND", value_parser = value_of("Key.Kind"))]
     kind: Option<i32>,
@@ -67,7 +67,7 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct One {
     /// The key's id.
-    #[arg(value_name = "KEY")]
+    #[arg(id = "key_id", value_name = "KEY")]
     id: String,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Create {
 #[derive(Args)]
 pub(crate) struct Revoke {
     /// The key's id.
-    #[arg(value_name = "KEY")]
+    #[arg(id = "key_id", value_name = "KEY")]
     id: String,
     /// Also every key and session that was created with it.
     #[arg(long)]
@@ -101,11 +101,11 @@ impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
         match self {
-            Command::List(List { state, kind, order_by, list }) => {
+            Command::List(List { states, kind, order_by, list }) => {
                 let request = v1::ListKeysRequest {
                     organization_id,
                     kind: kind.unwrap_or_default(),
-                    states: state,
+                    states,
                     order_by,
                     page_size: list.page_size(),
                     ..Default::default()
@@ -115,7 +115,7 @@ impl Command {
             }
             Command::Get(One { id: key_id }) => {
                 let request = v1::GetKeyRequest { organization_id, key_id };
-                show(session, session.client.get_key(request).await?.key)
+                show(session, session.client.get_key(request).await?.key).await
             }
             Command::Create(Create { display_name, role, ttl }) => {
                 let expiration = ttl.map(|ttl| Expiration::Ttl(files::to_proto(ttl)));
@@ -129,7 +129,7 @@ impl Command {
                         "the key {id} was created, but the answer with its token was lost, and it cannot be told again: revoke it and create another one"
                     )));
                 }
-                session.output.one(&CREATED, &to_json("CreateKeyResponse", &response))?;
+                session.print(&CREATED, &to_json("CreateKeyResponse", &response)).await?;
                 message("The token is shown only now.");
                 Ok(())
             }
@@ -139,12 +139,12 @@ impl Command {
                 }
                 let revoke_made = with_made;
                 let request = v1::RevokeKeyRequest { organization_id, key_id, revoke_made };
-                show(session, session.client.revoke_key(request).await?.key)
+                show(session, session.client.revoke_key(request).await?.key).await
             }
         }
     }
 }
 
-fn show(session: &Session, key: Option<v1::Key>) -> Result<(), Failure> {
-    session.output.one(&VIEW, &to_json("Key", &key.unwrap_or_default()))
+async fn show(session: &Session, key: Option<v1::Key>) -> Result<(), Failure> {
+    session.print(&VIEW, &to_json("Key", &key.unwrap_or_default())).await
 }

@@ -1,14 +1,12 @@
 //! `ktw listen`.
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
-use futures_util::TryStreamExt;
 use http::Uri;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
@@ -21,9 +19,10 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::files::{read_secret, read_text};
-use crate::options::{duration, value_of};
+use crate::options::{TypeFilter, duration, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::session::Session;
+use crate::watching::Watching;
 
 /// What is shown of each post. It is no message of the API, but its event is.
 const VIEW: View = View {
@@ -34,7 +33,7 @@ const VIEW: View = View {
         Column::new("ACCEPTED", "event.create_time", Kind::Time),
         Column::new("EVENT", "event.id", Kind::Text),
         Column::new("TYPE", "event.event_type", Kind::Text),
-        Column::new("STATUS", "status", Kind::Text),
+        Column::new("STATUS", "status", Kind::Number),
         Column::new("TOOK", "duration", Kind::Duration),
         Column::new("ERROR", "error", Kind::Text),
     ],
@@ -51,14 +50,13 @@ pub(crate) struct Listen {
     /// Where to post events: `http://` or `https://`.
     #[arg(long, value_name = "URL", value_parser = target)]
     forward: Uri,
-    /// Only of this type; may be repeated.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Vec<String>,
+    #[command(flatten)]
+    types: TypeFilter,
     /// The format of the bodies.
-    #[arg(long, value_name = "FORMAT", value_parser = value_of("PayloadFormat"))]
+    #[arg(id = "payload_format", long = "format", value_name = "FORMAT", value_parser = value_of("PayloadFormat"))]
     format: Option<i32>,
     /// A file with the template of the format `custom`; `-` for stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "payload_template", long = "template-file", value_name = "FILE")]
     template_file: Option<PathBuf>,
     /// A file with the secret that signs; `-` for stdin. By default one is generated and shown.
     #[arg(long, value_name = "FILE")]
@@ -78,7 +76,7 @@ impl Listen {
         let signing = signing.map_err(|error| Failure::Usage(error.to_string()))?;
         let request = v1::WatchEventsRequest {
             organization_id: session.organization().await?,
-            event_types: self.event_type.clone(),
+            event_types: self.types.event_types.clone(),
             payload_format: self.format.unwrap_or_default(),
             payload_template: match &self.template_file {
                 Some(file) => read_text(file)?,
@@ -89,7 +87,7 @@ impl Listen {
         let forwarder = Forwarder::new(self.forward, signing, self.answer_timeout)?;
         // A watch waits for a server that is away: at its beginning it should be there.
         session.caller().await?;
-        let mut events = pin!(session.client.watch(request));
+        let mut watching = Watching::new(session, request);
         message(&format!("Posting events to {}. Ctrl+C ends it.", forwarder.target));
         if self.secret_file.is_none() {
             message(&format!("Signed with this secret, which is new each time: {secret}"));
@@ -97,12 +95,16 @@ impl Listen {
         let mut is_first = true;
         loop {
             let event = tokio::select! {
-                event = events.try_next() => event?,
+                event = watching.next() => event?,
                 _ = tokio::signal::ctrl_c() => return Ok(()),
             };
             let Some(event) = event else { return Ok(()) };
+            // A response without an event only says where to resume.
+            if event.event.is_none() {
+                continue;
+            }
             let shown = forwarder.post(&event).await;
-            session.output.item(&VIEW, &shown, is_first)?;
+            session.print_item(&VIEW, &shown, is_first).await?;
             is_first = false;
         }
     }

@@ -5,6 +5,7 @@ use keeptrusts_webhooks_client::v1;
 
 use crate::descriptors::to_json;
 use crate::failure::Failure;
+use crate::names::ChannelFilter;
 use crate::options::{ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
@@ -34,12 +35,11 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only to this channel; may be repeated.
-    #[arg(long, value_name = "CHANNEL")]
-    channel: Vec<String>,
+    #[command(flatten)]
+    channels: ChannelFilter,
     /// Only in this state; may be repeated.
-    #[arg(long, value_name = "STATE", value_parser = value_of("Notification.State"))]
-    state: Vec<i32>,
+    #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Notification.State"))]
+    states: Vec<i32>,
     #[command(flatten)]
     list: ListOptions,
 }
@@ -47,7 +47,7 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct One {
     /// The notification's id.
-    #[arg(value_name = "NOTIFICATION")]
+    #[arg(id = "notification_id", value_name = "NOTIFICATION")]
     id: String,
 }
 
@@ -55,11 +55,11 @@ impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
         match self {
-            Command::List(List { channel, state, list }) => {
+            Command::List(List { channels, states, list }) => {
                 let request = v1::ListNotificationsRequest {
                     organization_id,
-                    channel_ids: channel,
-                    states: state,
+                    channel_ids: channels.ids(session).await?,
+                    states,
                     page_size: list.page_size(),
                     ..Default::default()
                 };
@@ -70,7 +70,7 @@ impl Command {
                 let request = v1::GetNotificationRequest { organization_id, notification_id };
                 let response = session.client.get_notification(request).await?;
                 let notification = response.notification.unwrap_or_default();
-                session.output.one(&VIEW, &to_json("Notification", &notification))
+                session.print(&VIEW, &to_json("Notification", &notification)).await
             }
         }
     }

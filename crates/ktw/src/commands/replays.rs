@@ -1,20 +1,19 @@
 //! `ktw replay` and `ktw replays`.
 
-use std::pin::pin;
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
-use futures_util::TryStreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
 use keeptrusts_webhooks_client::v1;
 use v1::replay::State;
 
+use crate::completion;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::options::{Between, ListOptions, value_of};
+use crate::names::{EndpointArgument, EndpointFilter};
+use crate::options::{Between, ListOptions, TypeFilter, value_of};
 use crate::output::{Column, Kind, View, message};
+use crate::progress;
 use crate::prompt;
 use crate::session::Session;
+use crate::watching::Watching;
 
 const VIEW: View = View {
     message: "Replay",
@@ -25,9 +24,9 @@ const VIEW: View = View {
         Column::new("ID", "id", Kind::Text),
         Column::new("STATE", "state", Kind::Enum),
         Column::new("SCOPE", "scope", Kind::Enum),
-        Column::new("MATCHED", "matched_count", Kind::Text),
-        Column::new("SCHEDULED", "scheduled_count", Kind::Text),
-        Column::new("RESUMED", "resumed_count", Kind::Text),
+        Column::new("MATCHED", "matched_count", Kind::Number),
+        Column::new("SCHEDULED", "scheduled_count", Kind::Number),
+        Column::new("RESUMED", "resumed_count", Kind::Number),
         Column::new("ENDPOINT", "endpoint_id", Kind::Text),
     ],
 };
@@ -46,12 +45,11 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only for this endpoint; may be repeated.
-    #[arg(long, value_name = "ENDPOINT")]
-    endpoint: Vec<String>,
+    #[command(flatten)]
+    endpoints: EndpointFilter,
     /// Only in this state; may be repeated.
-    #[arg(long, value_name = "STATE", value_parser = value_of("Replay.State"))]
-    state: Vec<i32>,
+    #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Replay.State"))]
+    states: Vec<i32>,
     #[command(flatten)]
     list: ListOptions,
 }
@@ -59,7 +57,7 @@ pub(crate) struct List {
 #[derive(Args)]
 pub(crate) struct One {
     /// The replay's id.
-    #[arg(value_name = "REPLAY")]
+    #[arg(id = "replay_id", value_name = "REPLAY", add = completion::replays())]
     id: String,
 }
 
@@ -67,25 +65,27 @@ pub(crate) struct One {
 /// all. What was delivered is not sent again unless you ask for it.
 #[derive(Args)]
 pub(crate) struct Replay {
-    /// The endpoint's id.
-    #[arg(value_name = "ENDPOINT")]
-    endpoint: String,
+    #[command(flatten)]
+    endpoint: EndpointArgument,
     /// Which events.
     #[arg(long, value_name = "SCOPE", value_parser = value_of("Replay.Scope"))]
     scope: i32,
     #[command(flatten)]
     between: Between,
-    /// Only of this type; may be repeated.
-    #[arg(long = "type", value_name = "TYPE")]
-    event_type: Vec<String>,
+    #[command(flatten)]
+    types: TypeFilter,
     /// Send delivered events again, too; only with the scope `all`.
     #[arg(long)]
     include_delivered: bool,
     /// The most deliveries in a second.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(
+        id = "deliveries_per_second",
+        long = "rate",
+        value_name = "NUMBER",
+        default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..))]
     rate: i32,
     /// Only count what would be sent.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["yes", "no_wait"])]
     count: bool,
     /// Do not follow it to its end.
     #[arg(long)]
@@ -99,11 +99,11 @@ impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let organization_id = session.organization().await?;
         let replay = match self {
-            Command::List(List { endpoint, state, list }) => {
+            Command::List(List { endpoints, states, list }) => {
                 let request = v1::ListReplaysRequest {
                     organization_id,
-                    endpoint_ids: endpoint,
-                    states: state,
+                    endpoint_ids: endpoints.ids(session).await?,
+                    states,
                     page_size: list.page_size(),
                     ..Default::default()
                 };
@@ -122,7 +122,7 @@ impl Command {
                 session.client.cancel_replay(request).await?.replay
             }
         };
-        session.output.one(&VIEW, &to_json("Replay", &replay.unwrap_or_default()))
+        session.print(&VIEW, &to_json("Replay", &replay.unwrap_or_default())).await
     }
 }
 
@@ -131,11 +131,11 @@ impl Replay {
         let organization_id = session.organization().await?;
         let (start_time, end_time) = self.between.resolve(&session.output.zone)?;
         let replay = v1::Replay {
-            endpoint_id: self.endpoint,
+            endpoint_id: self.endpoint.id(session).await?,
             scope: self.scope,
             start_time,
             end_time,
-            event_types: self.event_type,
+            event_types: self.types.event_types,
             include_delivered: self.include_delivered,
             deliveries_per_second: self.rate,
             ..Default::default()
@@ -150,27 +150,28 @@ impl Replay {
             let counted = session.client.create_replay(request.clone()).await?;
             let counted = counted.replay.unwrap_or_default();
             if self.count {
-                return session.output.one(&VIEW, &to_json("Replay", &counted));
+                return session.print(&VIEW, &to_json("Replay", &counted)).await;
             }
-            prompt::confirm(&question(&counted))?;
+            let endpoint = session.endpoint_label(&counted.endpoint_id).await;
+            prompt::confirm(&question(&counted, &endpoint))?;
         }
         let request = v1::CreateReplayRequest { validate_only: false, ..request };
         let created = session.client.create_replay(request).await?;
         let created = created.replay.unwrap_or_default();
         if self.no_wait {
-            return session.output.one(&VIEW, &to_json("Replay", &created));
+            return session.print(&VIEW, &to_json("Replay", &created)).await;
         }
         follow(session, organization_id, created.id).await
     }
 }
 
-fn question(counted: &v1::Replay) -> String {
+fn question(counted: &v1::Replay, endpoint: &str) -> String {
     let at_least = if counted.may_match_more { "at least " } else { "" };
     let rate = counted.deliveries_per_second.max(1);
     let seconds = counted.matched_count / i64::from(rate);
     format!(
-        "Schedule {at_least}{} deliveries to {}, {rate} a second (about {seconds} s)?",
-        counted.matched_count, counted.endpoint_id
+        "Schedule {at_least}{} deliveries to {endpoint}, {rate} a second (about {seconds} s)?",
+        counted.matched_count
     )
 }
 
@@ -180,32 +181,38 @@ async fn follow(
     organization_id: String,
     replay_id: String,
 ) -> Result<(), Failure> {
-    let request = v1::WatchReplayRequest { organization_id, replay_id };
-    let mut steps = pin!(session.client.watch(request));
-    let progress = ProgressBar::new(0).with_style(style());
-    progress.enable_steady_tick(Duration::from_millis(200));
+    let request = v1::WatchReplayRequest { organization_id, replay_id: replay_id.clone() };
+    let mut watching = Watching::new(session, request);
+    let progress = progress::bar("deliveries");
     let mut last = v1::Replay::default();
-    while let Some(step) = steps.try_next().await? {
+    loop {
+        let step = tokio::select! {
+            step = watching.next() => step?,
+            _ = tokio::signal::ctrl_c() => {
+                progress.finish_and_clear();
+                return Err(Failure::Interrupted(format!(
+                    "the replay goes on: `ktw replays watch {replay_id}` follows it, `ktw replays cancel {replay_id}` ends it"
+                )));
+            }
+        };
+        let Some(step) = step else { break };
         last = step.replay.unwrap_or_default();
         let done = last.scheduled_count + last.resumed_count;
         progress.set_length(last.matched_count.max(done).unsigned_abs());
         progress.set_position(done.unsigned_abs());
     }
     progress.finish_and_clear();
-    session.output.one(&VIEW, &to_json("Replay", &last))?;
+    session.print(&VIEW, &to_json("Replay", &last)).await?;
     match last.state() {
         State::Done => Ok(()),
         State::Cancelled => {
             Err(Failure::Check(format!("the replay ended early: {}", last.end_reason)))
         }
         _ => {
-            message("The watch ended before the replay: `ktw replays watch` goes on.");
+            message(&format!(
+                "The watch ended before the replay: `ktw replays watch {replay_id}` goes on."
+            ));
             Ok(())
         }
     }
-}
-
-fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} deliveries, {eta} left");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::query::{find, plain};
 use crate::descriptors::shorten;
+use crate::names::{Named, Names};
 use crate::times;
 
 /// How a kind of resource is shown.
@@ -18,6 +19,25 @@ pub(crate) struct View {
     pub(crate) id: &'static str,
     /// The columns of its table.
     pub(crate) columns: &'static [Column],
+}
+
+/// For whom values are shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    /// The time zone of times.
+    pub(crate) zone: &'a TimeZone,
+    /// What is shown for ids.
+    pub(crate) names: &'a Names,
+}
+
+impl Reader<'_> {
+    /// A name instead of an id that the field of this path has.
+    fn label(&self, path: &str, value: String) -> String {
+        match Named::at(path) {
+            Some(_) => self.names.label(&value),
+            None => value,
+        }
+    }
 }
 
 /// A column of a table.
@@ -36,6 +56,8 @@ const MAX_SHOWN_ITEMS: usize = 3;
 pub(crate) enum Kind {
     /// As it is.
     Text,
+    /// The same, of a few digits.
+    Number,
     /// A value of an enum: short, and coloured if it says that something is well or not.
     Enum,
     /// In the user's time zone.
@@ -53,10 +75,25 @@ impl Column {
         Column { title, path, kind }
     }
 
+    /// Whether its values may be broken into several lines: names, URLs and errors, but not what is copied.
+    pub(crate) fn is_free_text(&self) -> bool {
+        matches!(self.kind, Kind::Text | Kind::List) && !self.is_id()
+    }
+
+    /// Whether it shows ids, and not names instead of them.
+    pub(crate) fn is_id(&self) -> bool {
+        self.path.ends_with("id") && !self.is_reference()
+    }
+
+    /// Whether it shows names instead of ids.
+    pub(crate) fn is_reference(&self) -> bool {
+        Named::at(self.path).is_some()
+    }
+
     /// The value for people.
-    pub(crate) fn shown(&self, message: &str, item: &Value, zone: &TimeZone) -> String {
+    pub(crate) fn shown(&self, message: &str, item: &Value, reader: &Reader<'_>) -> String {
         let Some(value) = find(item, self.path) else { return String::new() };
-        shown(self.kind, value, message, self.path, zone)
+        shown(self.kind, value, message, self.path, reader)
     }
 
     /// The value for programs.
@@ -78,20 +115,22 @@ pub(crate) fn shown(
     value: &Value,
     message: &str,
     path: &str,
-    zone: &TimeZone,
+    reader: &Reader<'_>,
 ) -> String {
     let text = plain(value);
     match kind {
-        Kind::Text => one_line(&text),
+        Kind::Text | Kind::Number => one_line(&reader.label(path, text)),
         Kind::Enum => shorten(message, path, &text).unwrap_or(text),
-        Kind::Time => times::shown(&text, zone),
+        Kind::Time => times::shown(&text, reader.zone),
         Kind::Duration => times::shown_duration(&text),
         Kind::List => match value.as_array() {
             Some(items) if items.len() > MAX_SHOWN_ITEMS => format!("{} of them", items.len()),
             Some(items) => {
-                let short =
-                    |item| shorten(message, path, &plain(item)).unwrap_or_else(|| plain(item));
-                items.iter().map(short).collect::<Vec<_>>().join(",")
+                let short = |item| {
+                    let text = plain(item);
+                    shorten(message, path, &text).unwrap_or_else(|| reader.label(path, text))
+                };
+                one_line(&items.iter().map(short).collect::<Vec<_>>().join(","))
             }
             None => text,
         },

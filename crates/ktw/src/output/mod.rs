@@ -16,7 +16,10 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::names::Names;
+use crate::options::OutputOptions;
 
+use cells::Reader;
 pub(crate) use cells::{Column, Kind, View};
 pub(crate) use query::Query;
 
@@ -27,6 +30,8 @@ pub(crate) enum Format {
     Table,
     /// Every field, with the names of the API; lists are arrays, streams a line for each item.
     Json,
+    /// The same with a line for each item, of lists as well.
+    Ndjson,
     /// The same as YAML.
     Yaml,
     /// The columns of the table, with values as they are.
@@ -45,8 +50,17 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    pub(crate) fn new(options: OutputOptions) -> Output {
+        Output {
+            format: options.output,
+            query: options.query,
+            zone: options.time_zone,
+            paging: !options.no_pager,
+        }
+    }
+
     /// Prints a list.
-    pub(crate) fn list(&self, view: &View, items: &[Value]) -> Result<(), Failure> {
+    pub(crate) fn list(&self, view: &View, items: &[Value], names: &Names) -> Result<(), Failure> {
         if let Some(lines) = self.queried(view, items)? {
             return self.write(&lines);
         }
@@ -56,13 +70,14 @@ impl Output {
                 Ok(())
             }
             Format::Table => {
-                let text = table::of(view, items, &self.zone, width());
+                let text = table::of(view, items, &self.reader(names), width());
                 match self.paging {
                     true => pager::show(&text),
                     false => self.write(&text),
                 }
             }
             Format::Json => self.write(&json(&items)),
+            Format::Ndjson => self.write(&ndjson(items)),
             Format::Yaml => self.write(&yaml(&items)),
             Format::Csv => self.write(&table::csv(view, items, true)),
             Format::Name => self.write(&ids(view, items)),
@@ -70,14 +85,15 @@ impl Output {
     }
 
     /// Prints one resource, with all its fields.
-    pub(crate) fn one(&self, view: &View, item: &Value) -> Result<(), Failure> {
+    pub(crate) fn one(&self, view: &View, item: &Value, names: &Names) -> Result<(), Failure> {
         let items = std::slice::from_ref(item);
         if let Some(lines) = self.queried(view, items)? {
             return self.write(&lines);
         }
         match self.format {
-            Format::Table => self.write(&table::details(view, item, &self.zone)),
+            Format::Table => self.write(&table::details(view, item, &self.reader(names))),
             Format::Json => self.write(&json(item)),
+            Format::Ndjson => self.write(&ndjson(items)),
             Format::Yaml => self.write(&yaml(item)),
             Format::Csv => self.write(&table::csv(view, items, true)),
             Format::Name => self.write(&ids(view, items)),
@@ -85,18 +101,28 @@ impl Output {
     }
 
     /// Prints an item of a stream, at once. `is_first`: for headers.
-    pub(crate) fn item(&self, view: &View, item: &Value, is_first: bool) -> Result<(), Failure> {
+    pub(crate) fn item(
+        &self,
+        view: &View,
+        item: &Value,
+        is_first: bool,
+        names: &Names,
+    ) -> Result<(), Failure> {
         let items = std::slice::from_ref(item);
         if let Some(lines) = self.queried(view, items)? {
             return self.write(&lines);
         }
         match self.format {
-            Format::Table => self.write(&table::line(view, item, &self.zone, is_first)),
-            Format::Json => self.write(&format!("{item}\n")),
+            Format::Table => self.write(&table::line(view, item, &self.reader(names), is_first)),
+            Format::Json | Format::Ndjson => self.write(&ndjson(items)),
             Format::Yaml => self.write(&format!("---\n{}", yaml(item))),
             Format::Csv => self.write(&table::csv(view, items, is_first)),
             Format::Name => self.write(&ids(view, items)),
         }
+    }
+
+    fn reader<'a>(&'a self, names: &'a Names) -> Reader<'a> {
+        Reader { zone: &self.zone, names }
     }
 
     /// The lines of `--query`, if there is one.
@@ -156,6 +182,10 @@ fn json(value: &impl serde::Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn ndjson(items: &[Value]) -> String {
+    items.iter().map(|item| format!("{item}\n")).collect()
 }
 
 fn yaml(value: &impl serde::Serialize) -> String {

@@ -3,16 +3,24 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
-use jiff::tz::TimeZone;
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde_json::Value;
 
-use super::cells::{Column, Kind, View, one_line, shown};
+use super::cells::{Column, Kind, Reader, View, one_line, shown};
 use super::query::plain;
 use crate::descriptors::{fields, shorten};
+use crate::names::Named;
 
-/// A table with a line for each item, no wider than the terminal.
-pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u16>) -> String {
+/// A column of free text is not made narrower than this.
+const NARROWEST: usize = 12;
+
+/// A table with a line for each item, no wider than the terminal; on one that is too narrow for that, a
+/// paragraph for each item.
+pub(super) fn of(view: &View, items: &[Value], reader: &Reader<'_>, width: Option<u16>) -> String {
+    let widths = least_widths(view, items, reader);
+    if width.is_some_and(|width| widths.iter().sum::<usize>() > usize::from(width)) {
+        return paragraphs(view, items, reader);
+    }
     let mut table = Table::new();
     // Colours are taken out again where the output does not want them.
     table.load_style(presets::NOTHING).enforce_styling();
@@ -22,7 +30,7 @@ pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u1
     table.set_header(view.columns.iter().map(|column| column.title));
     for item in items {
         table.add_row(view.columns.iter().map(|column| {
-            let shown = column.shown(view.message, item, zone);
+            let shown = column.shown(view.message, item, reader);
             let color = column.color(&shown);
             let cell = Cell::new(shown);
             match color {
@@ -31,22 +39,58 @@ pub(super) fn of(view: &View, items: &[Value], zone: &TimeZone, width: Option<u1
             }
         }));
     }
-    for (shown, column) in view.columns.iter().zip(table.column_iter_mut()) {
+    for ((shown, least), column) in view.columns.iter().zip(widths).zip(table.column_iter_mut()) {
         column.set_padding((0, 1));
+        let least = Width::Fixed(u16::try_from(least).unwrap_or(u16::MAX));
         // What is copied stays whole; names, URLs and errors are broken instead.
-        let is_free_text =
-            matches!(shown.kind, Kind::Text | Kind::List) && !shown.path.ends_with("id");
-        if !is_free_text {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+        column.set_constraint(match shown.is_free_text() {
+            true => ColumnConstraint::LowerBoundary(least),
+            false => ColumnConstraint::ContentWidth,
+        });
     }
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
     lines.collect()
 }
 
+/// How wide the columns have to be, with only free text broken into several lines.
+fn least_widths(view: &View, items: &[Value], reader: &Reader<'_>) -> Vec<usize> {
+    let of_column = |column: &Column| {
+        let cells = items.iter().map(|item| column.shown(view.message, item, reader));
+        column.title.len().max(cells.map(|cell| least_width_of(column, &cell)).max().unwrap_or(0))
+            + 1
+    };
+    view.columns.iter().map(of_column).collect()
+}
+
+fn least_width_of(column: &Column, cell: &str) -> usize {
+    let length = |text: &str| text.chars().count();
+    if column.is_reference() {
+        // An id behind a name stays whole.
+        cell.split_whitespace().map(length).max().unwrap_or(0)
+    } else if column.is_free_text() {
+        length(cell).min(NARROWEST)
+    } else {
+        length(cell)
+    }
+}
+
+/// A paragraph for each item, with a line for each column that has a value.
+fn paragraphs(view: &View, items: &[Value], reader: &Reader<'_>) -> String {
+    let widest = view.columns.iter().map(|column| column.title.len()).max().unwrap_or_default();
+    let paragraphs = items.iter().map(|item| {
+        let lines = view.columns.iter().filter_map(|column| {
+            let shown = column.shown(view.message, item, reader);
+            let line = format!("{:widest$}  {}\n", column.title, colored(column, &shown));
+            (!shown.is_empty()).then_some(line)
+        });
+        lines.collect::<String>()
+    });
+    paragraphs.collect::<Vec<_>>().join("\n")
+}
+
 /// One line of a stream: columns are as wide as their titles or usual values, so that lines align
 /// without knowing those to come.
-pub(super) fn line(view: &View, item: &Value, zone: &TimeZone, is_first: bool) -> String {
+pub(super) fn line(view: &View, item: &Value, reader: &Reader<'_>, is_first: bool) -> String {
     let mut text = String::new();
     if is_first {
         let titles = view.columns.iter().map(|column| pad(column, column.title, column.title));
@@ -55,7 +99,7 @@ pub(super) fn line(view: &View, item: &Value, zone: &TimeZone, is_first: bool) -
         text.push('\n');
     }
     let cells = view.columns.iter().map(|column| {
-        let shown = column.shown(view.message, item, zone);
+        let shown = column.shown(view.message, item, reader);
         pad(column, &shown, &colored(column, &shown))
     });
     let cells: String = cells.collect();
@@ -69,9 +113,9 @@ fn pad(column: &Column, plain: &str, colored: &str) -> String {
         Kind::Time => 19,
         Kind::Enum => 11,
         Kind::Duration => 8,
-        Kind::Text if column.path.ends_with("id") => 30,
+        Kind::Text if column.is_id() => 30,
         Kind::Text | Kind::List => 20,
-        Kind::Flag => 5,
+        Kind::Flag | Kind::Number => 5,
     };
     let missing = usual.max(column.title.len()).saturating_sub(plain.chars().count());
     format!("{colored}{}  ", " ".repeat(missing))
@@ -88,9 +132,9 @@ fn colored(column: &Column, shown: &str) -> String {
 }
 
 /// All fields of one item that are not empty, a line each; lists of messages are indented below.
-pub(super) fn details(view: &View, item: &Value, zone: &TimeZone) -> String {
+pub(super) fn details(view: &View, item: &Value, reader: &Reader<'_>) -> String {
     let mut text = String::new();
-    write_fields(&mut text, view.message, "", item, zone, 0);
+    write_fields(&mut text, view.message, "", item, reader, 0);
     text
 }
 
@@ -99,7 +143,7 @@ fn write_fields(
     message: &str,
     prefix: &str,
     item: &Value,
-    zone: &TimeZone,
+    reader: &Reader<'_>,
     depth: usize,
 ) {
     let indent = "  ".repeat(depth);
@@ -112,17 +156,17 @@ fn write_fields(
         match value {
             Value::Object(_) => {
                 line_of(text, &indent, &format!("{name}:"), "", 0);
-                write_fields(text, message, &format!("{path}."), value, zone, depth + 1);
+                write_fields(text, message, &format!("{path}."), value, reader, depth + 1);
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
                 line_of(text, &indent, &format!("{name}:"), "", 0);
                 for item in items {
                     line_of(text, &indent, "  -", "", 0);
-                    write_fields(text, message, &format!("{path}."), item, zone, depth + 2);
+                    write_fields(text, message, &format!("{path}."), item, reader, depth + 2);
                 }
             }
             value => {
-                let shown = one_value(message, &path, name, value, zone);
+                let shown = one_value(message, &path, name, value, reader);
                 line_of(text, &indent, &format!("{name}:"), &shown, widest + 1);
             }
         }
@@ -137,7 +181,7 @@ fn line_of(text: &mut String, indent: &str, name: &str, value: &str, width: usiz
     };
 }
 
-fn one_value(message: &str, path: &str, name: &str, value: &Value, zone: &TimeZone) -> String {
+fn one_value(message: &str, path: &str, name: &str, value: &Value, reader: &Reader<'_>) -> String {
     let kind = match value {
         Value::Array(_) => Kind::List,
         _ if name.ends_with("_time") => Kind::Time,
@@ -148,16 +192,25 @@ fn one_value(message: &str, path: &str, name: &str, value: &Value, zone: &TimeZo
         Value::String(text) => match shorten(message, path, text) {
             Some(short) => short,
             None if text.contains('\n') => format!("\n{}", block(text)),
-            None => shown(kind, value, message, path, zone),
+            None if Named::at(path).is_some() => one_line(&with_name(reader, path, text.clone())),
+            None => shown(kind, value, message, path, reader),
         },
         Value::Array(items) => {
             let items = items.iter().map(|item| {
                 let text = plain(item);
-                shorten(message, path, &text).unwrap_or(text)
+                shorten(message, path, &text).unwrap_or_else(|| with_name(reader, path, text))
             });
             one_line(&items.collect::<Vec<_>>().join(", "))
         }
         value => plain(value),
+    }
+}
+
+/// An id with its name behind it.
+fn with_name(reader: &Reader<'_>, path: &str, id: String) -> String {
+    match Named::at(path).and_then(|_| reader.names.of(&id)) {
+        Some(name) => format!("{id} ({name})"),
+        None => id,
     }
 }
 
@@ -193,9 +246,16 @@ pub(super) fn csv(view: &View, items: &[Value], with_header: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
     use serde_json::json;
 
     use super::*;
+    use crate::names::Names;
+
+    fn reader(names: &Names) -> Reader<'_> {
+        static UTC: TimeZone = TimeZone::UTC;
+        Reader { zone: &UTC, names }
+    }
 
     const ENDPOINTS: View = View {
         message: "Endpoint",
@@ -215,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_header_and_a_line_for_each_item() {
-        let text = of(&ENDPOINTS, &[endpoint()], &TimeZone::UTC, None);
+        let text = of(&ENDPOINTS, &[endpoint()], &reader(&Names::default()), None);
         let text = anstream::adapter::strip_str(&text).to_string();
         let lines: Vec<Vec<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -223,8 +283,19 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_that_is_too_narrow_for_a_table_gets_paragraphs() {
+        let names = Names::default();
+        let items = [endpoint(), endpoint()];
+        let of = |width| of(&ENDPOINTS, &items, &reader(&names), Some(width));
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        assert_eq!(plain(&of(24)).lines().count(), 3);
+        let one = "ID           ep_1\nSTATE        active\nEVENT TYPES  a,b\n";
+        assert_eq!(plain(&of(23)), format!("{one}\n{one}"));
+    }
+
+    #[test]
     fn details_have_all_fields_that_are_not_empty() {
-        let text = details(&ENDPOINTS, &endpoint(), &TimeZone::UTC);
+        let text = details(&ENDPOINTS, &endpoint(), &reader(&Names::default()));
         assert_eq!(
             text,
             "id:           ep_1\nevent_types:  a, b\nstate:        active\ncreate_time:  2026-04-23 12:00:00\n"
@@ -240,9 +311,9 @@ mod tests {
     #[test]
     fn texts_from_elsewhere_move_no_cursor() {
         let item = json!({"id": "\u{1b}[2Jx\ny", "state": "STATE_ACTIVE"});
-        let text = details(&ENDPOINTS, &item, &TimeZone::UTC);
+        let text = details(&ENDPOINTS, &item, &reader(&Names::default()));
         assert!(!text.contains('\u{1b}'), "{text:?}");
-        let text = line(&ENDPOINTS, &item, &TimeZone::UTC, false);
+        let text = line(&ENDPOINTS, &item, &reader(&Names::default()), false);
         assert!(!text.contains("\u{1b}[2J"), "{text:?}");
     }
 }

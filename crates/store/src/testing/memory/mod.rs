@@ -32,8 +32,8 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::log::count_limit::CountOwner;
 use crate::log::PositionKey;
+use crate::log::count_limit::CountOwner;
 use crate::log::damage::LogDamage;
 use crate::log::operation::{
     AppendOutcome, BodyId, NewBody, Operation, Record, newest_steady_time,
