@@ -3,8 +3,6 @@ package webhooks
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,9 +15,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -44,7 +44,8 @@ type Options struct {
 	Address string
 	// APIKey is KEEPTRUSTS_WEBHOOKS_API_KEY.
 	APIKey string
-	// APIKeyFile is a file with the key. KEEPTRUSTS_WEBHOOKS_API_KEY_FILE.
+	// APIKeyFile is a file with the key. KEEPTRUSTS_WEBHOOKS_API_KEY_FILE. It is read again every 5 seconds while
+	// calls are made, and when the server refuses the key, so that the key can be replaced.
 	APIKeyFile string
 	// CAFile has the authorities to trust instead of the system's (PEM).
 	CAFile string
@@ -80,20 +81,21 @@ type Client struct {
 
 // New makes a client. It fails if the options are not usable, and does not wait for the server.
 func New(options Options) (*Client, error) {
-	target, transport, err := options.target()
+	distrust := &distrust{}
+	target, transport, err := options.target(distrust)
 	if err != nil {
 		return nil, err
 	}
-	key, err := options.apiKey()
+	credential, err := newCredential(options)
 	if err != nil {
 		return nil, err
 	}
 	calls := calls{
-		authorize: func(ctx context.Context) context.Context {
-			return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
-		},
+		credential:  credential,
+		distrust:    distrust,
 		timeout:     options.Timeout,
 		retryPolicy: options.RetryPolicy,
+		budget:      newBudget(options.RetryPolicy),
 	}
 	if calls.timeout == 0 {
 		calls.timeout = DefaultTimeout
@@ -107,7 +109,9 @@ func New(options Options) (*Client, error) {
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
-		grpc.WithDefaultServiceConfig(serviceConfig()),
+		// The client makes all retries: gRPC's own would multiply them, outside of the budget.
+		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(),
 		grpc.WithUnaryInterceptor(calls.unary),
 		grpc.WithStreamInterceptor(calls.stream),
 	)
@@ -184,9 +188,35 @@ func (c *Client) Publish(ctx context.Context, organizationID string, event Event
 
 // calls adds the key, keys of idempotency and deadlines, repeats calls, and makes our errors.
 type calls struct {
-	authorize   func(context.Context) context.Context
+	credential  *credential
+	distrust    *distrust
 	timeout     time.Duration
 	retryPolicy RetryPolicy
+	budget      *budget
+}
+
+func authorize(ctx context.Context, key string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+}
+
+// failed makes our error of what a call with this key came to.
+func (c calls) failed(err error, key string, metadata ...metadata.MD) error {
+	err = callError(err, metadata...)
+	e, ok := err.(*Error)
+	if !ok {
+		return err
+	}
+	switch e.Code {
+	case codes.Unauthenticated:
+		e.hasAnotherKey = c.credential.readAgain() != key
+	case codes.Unavailable:
+		if why := c.distrust.reason(); why != "" && !e.isNotConnected {
+			e.isDistrust, e.isNotConnected = true, true
+			e.Message = why
+			e.status = status.New(e.Code, why)
+		}
+	}
+	return e
 }
 
 func (c calls) unary(ctx context.Context, path string, request, response any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
@@ -199,34 +229,40 @@ func (c calls) unary(ctx context.Context, path string, request, response any, co
 	if message, ok := request.(proto.Message); ok {
 		request = m.withKeys(message)
 	}
-	return repeat(ctx, c.retryPolicy, m.isRepeatable(), func() error {
+	return repeat(ctx, c.retryPolicy, c.budget, m.isRepeatable(), func() error {
 		var header, trailer metadata.MD
 		options := append(options[:len(options):len(options)], grpc.Header(&header), grpc.Trailer(&trailer))
-		err := invoke(c.authorize(ctx), path, request, response, connection, options...)
-		return callError(err, header, trailer)
+		key := c.credential.current()
+		err := invoke(authorize(ctx, key), path, request, response, connection, options...)
+		return c.failed(err, key, header, trailer)
 	})
 }
 
 func (c calls) stream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, path string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	stream, err := open(c.authorize(ctx), description, connection, path, options...)
+	key := c.credential.current()
+	stream, err := open(authorize(ctx, key), description, connection, path, options...)
 	if err != nil {
-		return nil, callError(err)
+		return nil, c.failed(err, key)
 	}
-	return streamWithErrors{stream}, nil
+	return streamWithErrors{stream, c, key}, nil
 }
 
 // streamWithErrors makes our errors of gRPC's.
-type streamWithErrors struct{ grpc.ClientStream }
+type streamWithErrors struct {
+	grpc.ClientStream
+	calls calls
+	key   string
+}
 
 func (s streamWithErrors) RecvMsg(message any) error {
 	err := s.ClientStream.RecvMsg(message)
 	if err == nil {
 		return nil
 	}
-	return callError(err, s.Trailer())
+	return s.calls.failed(err, s.key, s.Trailer())
 }
 
-func (o Options) target() (string, grpc.DialOption, error) {
+func (o Options) target(distrust *distrust) (string, grpc.DialOption, error) {
 	address := o.Address
 	if address == "" {
 		address = os.Getenv(addressVariable)
@@ -248,7 +284,7 @@ func (o Options) target() (string, grpc.DialOption, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		return target, grpc.WithTransportCredentials(credentials.NewTLS(config)), nil
+		return target, grpc.WithTransportCredentials(observedTLS{credentials.NewTLS(config), distrust}), nil
 	}
 	if ip := net.ParseIP(parsed.Hostname()); parsed.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return "", nil, errors.New("an http address must be of this machine (loopback): the API key would be readable; use https")
@@ -257,51 +293,4 @@ func (o Options) target() (string, grpc.DialOption, error) {
 		return "", nil, errors.New("certificates need an https address")
 	}
 	return target, grpc.WithInsecure(), nil
-}
-
-func (o Options) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate", o.CAFile)
-		}
-	}
-	if (o.CertificateFile == "") != (o.PrivateKeyFile == "") {
-		return nil, errors.New("give CertificateFile and PrivateKeyFile, or neither")
-	}
-	if o.CertificateFile != "" {
-		certificate, err := tls.LoadX509KeyPair(o.CertificateFile, o.PrivateKeyFile)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	return config, nil
-}
-
-func (o Options) apiKey() (string, error) {
-	key, file := o.APIKey, o.APIKeyFile
-	if key == "" && file == "" {
-		key, file = os.Getenv(apiKeyVariable), os.Getenv(apiKeyFileVariable)
-	}
-	if key == "" && file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		key = string(text)
-	}
-	key = strings.TrimSpace(key)
-	if key == "" {
-		return "", fmt.Errorf("no API key: give APIKey or APIKeyFile, or set %s or %s", apiKeyVariable, apiKeyFileVariable)
-	}
-	if strings.IndexFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
-		return "", errors.New("the API key has characters that no key has")
-	}
-	return key, nil
 }

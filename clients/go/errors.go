@@ -31,12 +31,21 @@ type Error struct {
 	RetryDelay *time.Duration
 	// RequestID is by what the operator finds the call in logs and traces.
 	RequestID string
+	// Attempts is how often the call was tried. The error is that of the last attempt that got one.
+	Attempts int
 
-	status *status.Status
+	status         *status.Status
+	gaveUpAfter    time.Duration
+	isNotConnected bool // The request was not sent.
+	isDistrust     bool // The same, because of a certificate, which does not pass with time.
+	hasAnotherKey  bool // The key was refused, and its file has another one now.
 }
 
 func (e *Error) Error() string {
 	var text strings.Builder
+	if e.gaveUpAfter > 0 {
+		fmt.Fprintf(&text, "gave up after %d attempts in %.1f s; the last error: ", e.Attempts, e.gaveUpAfter.Seconds())
+	}
 	text.WriteString(e.Code.String())
 	if e.Reason != "" {
 		text.WriteString(" " + e.Reason)
@@ -70,7 +79,8 @@ func callError(err error, metadata ...metadata.MD) error {
 }
 
 func errorOf(found *status.Status, metadata []metadata.MD) *Error {
-	e := &Error{Code: found.Code(), Message: found.Message(), status: found}
+	e := &Error{Code: found.Code(), Message: found.Message(), Attempts: 1, status: found}
+	e.isNotConnected = e.Code == codes.Unavailable && strings.Contains(e.Message, notConnected)
 	for _, md := range metadata {
 		if values := md.Get("x-request-id"); e.RequestID == "" && len(values) > 0 {
 			e.RequestID = values[0]
@@ -98,11 +108,43 @@ func errorOf(found *status.Status, metadata []metadata.MD) *Error {
 	return e
 }
 
-// temporary returns the error if the same request may succeed later, and has not been refused for good.
+// notConnected is in the text of gRPC's own UNAVAILABLE if it could not connect.
+const notConnected = `desc = "transport: Error while dialing`
+
+// IsTemporary is whether the same request may succeed later, and has not been refused for good.
+func (e *Error) IsTemporary() bool {
+	return !e.isDistrust && (e.Code == codes.Unavailable || e.RetryDelay != nil)
+}
+
+// after is the same error of a call that is not tried again after so many attempts.
+func (e *Error) after(attempts int, took time.Duration) *Error {
+	e.Attempts = attempts
+	if attempts > 1 && e.IsTemporary() {
+		e.gaveUpAfter = took
+	}
+	return e
+}
+
+// temporary returns the error if the same request may succeed later.
 func temporary(err error) *Error {
 	var e *Error
-	if errors.As(err, &e) && (e.Code == codes.Unavailable || e.RetryDelay != nil) {
+	if errors.As(err, &e) && e.IsTemporary() {
 		return e
 	}
 	return nil
+}
+
+// keyRefusals decides whether to go on with another key: once, until the server has accepted one again. It refuses a
+// key before it does anything, so that every call may be repeated with another one.
+type keyRefusals struct{ isUsed bool }
+
+func (k *keyRefusals) accepted() { k.isUsed = false }
+
+func (k *keyRefusals) goesOn(err error) bool {
+	var e *Error
+	if k.isUsed || !errors.As(err, &e) || !e.hasAnotherKey {
+		return false
+	}
+	k.isUsed = true
+	return true
 }

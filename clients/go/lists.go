@@ -99,6 +99,7 @@ type Watcher[Change proto.Message] struct {
 	token    string
 	stream   receiver[Change]
 	failures int
+	refusals keyRefusals
 	change   Change
 	err      error
 }
@@ -116,8 +117,8 @@ type receiver[Change proto.Message] interface {
 //	}
 //	return changes.Err()
 //
-// It goes on where it was with the last resume token, so that no change is lost once the first one has come. It
-// ends with the replay (WatchReplay), with the context, or when the server refuses it.
+// It goes on where it was with the last resume token, so that no change is lost from its beginning on. It ends with
+// the replay (WatchReplay), with the context, or when the server refuses it or cannot be trusted.
 func Watch[Change, Request proto.Message, Stream receiver[Change]](
 	ctx context.Context,
 	watch func(context.Context, Request, ...grpc.CallOption) (Stream, error),
@@ -145,13 +146,16 @@ func (w *Watcher[Change]) Next() bool {
 		}
 		if err == nil {
 			w.failures = 0
-			if w.resumes {
-				change := w.change.ProtoReflect()
-				w.token = change.Get(change.Descriptor().Fields().ByName("resume_token")).String()
+			w.refusals.accepted()
+			if w.hasContent() {
+				return true
 			}
-			return true
+			continue
 		}
 		w.stream = nil
+		if w.refusals.goesOn(err) {
+			continue
+		}
 		isOver := errors.Is(err, io.EOF)
 		if isOver && !w.resumes {
 			return false
@@ -166,6 +170,23 @@ func (w *Watcher[Change]) Next() bool {
 		}
 	}
 	return false
+}
+
+// hasContent takes the token of what was received, and says whether there is more in it than that.
+func (w *Watcher[Change]) hasContent() bool {
+	if !w.resumes {
+		return true
+	}
+	found := false
+	w.change.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.Name() == "resume_token" {
+			w.token = value.String()
+		} else {
+			found = true
+		}
+		return true
+	})
+	return found
 }
 
 // Change is the change that Next has read.

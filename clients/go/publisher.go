@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keeptrusts/webhooks/clients/go/webhooksv1"
@@ -58,8 +60,11 @@ func (p *Publication) finish(response *webhooksv1.PublishEventResponse, err erro
 // Publisher publishes events over one stream, as fast as they are committed; safe for concurrent use.
 //
 // What is not acknowledged when the connection ends is sent again with the same idempotency key, and counts once.
-// Close it, so that nothing is left behind.
+// Close it, so that nothing is left behind. When a function may return early, `defer publisher.Abort()` gives up what
+// is not acknowledged then; after Close it does nothing.
 type Publisher struct {
+	ctx            context.Context // done when the publisher is aborted
+	cancel         context.CancelFunc
 	client         *Client
 	organizationID string
 	options        PublisherOptions
@@ -69,6 +74,7 @@ type Publisher struct {
 	changed chan struct{} // closed, and made anew, at each change
 	closing bool
 	unsent  []*Publication
+	givenUp []*Publication // by Abort
 	// What was sent on the present stream, by sequence number. These rise for ever, over all streams.
 	sent           map[int64]*Publication
 	sequenceNumber int64
@@ -76,6 +82,8 @@ type Publisher struct {
 	stream         int       // the number of the present stream: what sends on older ones ends
 	resumeAt       time.Time // until then nothing is sent, as the server asked
 	refusals       int
+	failures       int // streams since the last acknowledgement
+	keyRefusals    keyRefusals
 	lastSuccess    time.Time
 }
 
@@ -87,7 +95,10 @@ func (c *Client) Publisher(organizationID string, options PublisherOptions) *Pub
 	if options.RetryFor == 0 {
 		options.RetryFor = 5 * time.Minute
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	p := &Publisher{
+		ctx:            ctx,
+		cancel:         cancel,
 		client:         c,
 		organizationID: organizationID,
 		options:        options,
@@ -132,7 +143,8 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return p.wait(ctx, func() bool { return p.pending() == 0 }, func() error { return nil })
 }
 
-// Close takes no more events, and waits until the others are acknowledged or refused.
+// Close takes no more events, and waits until the others are acknowledged or refused. If the context ends before, they
+// are still being sent; Abort ends that.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.mutex.Lock()
 	p.closing = true
@@ -144,6 +156,35 @@ func (p *Publisher) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Abort takes no more events, and gives up those that are not acknowledged, without waiting. Their publications fail
+// with CANCELLED, and Unacknowledged has them.
+func (p *Publisher) Abort() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.closing = true
+	p.stream++
+	p.sendAgain()
+	p.givenUp = append(p.givenUp, p.unsent...)
+	p.fail(errorOf(status.New(codes.Canceled, "the publisher was stopped before the event was acknowledged; it is not known whether it was accepted"), nil))
+	p.notify()
+	p.cancel()
+}
+
+// Unacknowledged returns the events that are not acknowledged yet, or were given up by Abort, in the order of their
+// publishing. The server may have accepted some of them. They have their idempotency keys, so that each counts once if
+// it is published again, by Ingest.PublishEvent.
+func (p *Publisher) Unacknowledged() []*webhooksv1.PublishEventRequest {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	var requests []*webhooksv1.PublishEventRequest
+	for _, publications := range [][]*Publication{p.givenUp, p.sentInOrder(), p.unsent} {
+		for _, publication := range publications {
+			requests = append(requests, proto.Clone(publication.request).(*webhooksv1.PublishEventRequest))
+		}
+	}
+	return requests
 }
 
 // wait waits for a condition, and does something while it holds.
@@ -177,11 +218,11 @@ func (p *Publisher) hasRoom(size int) bool {
 
 func (p *Publisher) run() {
 	defer close(p.ended)
-	background := context.Background()
-	for failures := 0; ; {
+	defer p.cancel()
+	for {
 		var stream int
 		isOver := false
-		_ = p.wait(background, func() bool { return p.closing || p.pending() > 0 }, func() error {
+		_ = p.wait(context.Background(), func() bool { return p.closing || p.pending() > 0 }, func() error {
 			isOver = p.pending() == 0
 			p.stream++
 			stream = p.stream
@@ -190,50 +231,66 @@ func (p *Publisher) run() {
 		if isOver {
 			return
 		}
-		acknowledged, err := p.send(stream)
-		if acknowledged {
-			failures = 0
-		}
-		failures++
-		p.restart(err)
-		if err != nil {
-			_ = sleep(background, p.client.retryPolicy.wait(failures, temporary(err)))
-		}
+		_ = sleep(p.ctx, p.restart(p.send(stream)))
 	}
 }
 
-// restart makes ready for another stream: what was not acknowledged is sent again, in the same order.
-func (p *Publisher) restart(err error) {
+// restart makes ready for another stream, and says how long to wait before it: what was not acknowledged is sent
+// again, in the same order.
+func (p *Publisher) restart(err error) time.Duration {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.stream++
+	p.failures++
+	p.sendAgain()
+	defer p.notify()
+	if err == nil || p.keyRefusals.goesOn(err) {
+		return 0
+	}
+	e := temporary(err)
+	waited := time.Since(p.lastSuccess)
+	if e == nil || waited > p.options.RetryFor {
+		if e != nil {
+			err = e.after(p.failures, waited)
+		}
+		p.fail(err)
+	}
+	return p.client.retryPolicy.wait(p.failures, e)
+}
+
+func (p *Publisher) sentInOrder() []*Publication {
 	numbers := make([]int64, 0, len(p.sent))
 	for number := range p.sent {
 		numbers = append(numbers, number)
 	}
 	sort.Slice(numbers, func(i, j int) bool { return numbers[i] < numbers[j] })
-	again := make([]*Publication, 0, p.pending())
+	publications := make([]*Publication, 0, p.pending())
 	for _, number := range numbers {
-		again = append(again, p.sent[number])
-		delete(p.sent, number)
+		publications = append(publications, p.sent[number])
 	}
-	p.unsent = append(again, p.unsent...)
-	if err != nil && (temporary(err) == nil || time.Since(p.lastSuccess) > p.options.RetryFor) {
-		for _, publication := range p.unsent {
-			publication.finish(nil, err)
-		}
-		p.unsent, p.bytes = nil, 0
-	}
-	p.notify()
+	return publications
 }
 
-// send uses one stream: whether the server acknowledged something, and why it ended.
-func (p *Publisher) send(number int) (acknowledged bool, err error) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (p *Publisher) sendAgain() {
+	p.unsent = append(p.sentInOrder(), p.unsent...)
+	p.sent = map[int64]*Publication{}
+}
+
+// fail gives up what waits to be sent.
+func (p *Publisher) fail(err error) {
+	for _, publication := range p.unsent {
+		publication.finish(nil, err)
+	}
+	p.unsent, p.bytes = nil, 0
+}
+
+// send uses one stream: why it ended.
+func (p *Publisher) send(number int) error {
+	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
 	stream, err := p.client.Ingest.StreamEvents(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	go func() {
 		for item := p.next(ctx, number); item != nil; item = p.next(ctx, number) {
@@ -246,12 +303,11 @@ func (p *Publisher) send(number int) (acknowledged bool, err error) {
 	for {
 		response, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return acknowledged, nil
+			return nil
 		}
 		if err != nil {
-			return acknowledged, err
+			return err
 		}
-		acknowledged = true
 		p.acknowledge(response)
 	}
 }
@@ -294,6 +350,8 @@ func (p *Publisher) next(ctx context.Context, stream int) *webhooksv1.StreamEven
 func (p *Publisher) acknowledge(response *webhooksv1.StreamEventsResponse) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
+	p.failures = 0
+	p.keyRefusals.accepted()
 	publication, ok := p.sent[response.GetSequenceNumber()]
 	if !ok {
 		return

@@ -3,11 +3,10 @@ package webhooks
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"math"
 	mathrand "math/rand"
-	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -20,9 +19,15 @@ import (
 // RetryPolicy says how long to wait between the attempts of a call. The first wait is InitialBackoff; each
 // further one is twice as long, up to MaxBackoff. A random part of up to a half is taken off. A wait that the
 // server asks for (RetryInfo) is kept at least.
+//
+// All calls of a client share a budget of retries, so that a server in trouble does not get its load several times:
+// Budget retries at once, and BudgetPerSecond more each second. A retry beyond it waits. Calls that could not even
+// connect do not count, because they cost the server nothing.
 type RetryPolicy struct {
-	InitialBackoff time.Duration // 0: 100 ms
-	MaxBackoff     time.Duration // 0: 5 s
+	InitialBackoff  time.Duration // 0: 100 ms
+	MaxBackoff      time.Duration // 0: 5 s
+	Budget          int           // 0: 100
+	BudgetPerSecond float64       // 0: 10
 }
 
 // wait is how long to wait after the attempt of this number, counted from 1.
@@ -128,62 +133,83 @@ func newKey() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
-// serviceConfig is the gRPC service config: quick retries, which gRPC makes by itself, of repeatable methods.
-func serviceConfig() string {
-	type name struct {
-		Service string `json:"service"`
-		Method  string `json:"method"`
+// budget is a token bucket: a retry takes a token, or waits for one.
+type budget struct {
+	capacity  float64
+	perSecond float64
+
+	mutex  sync.Mutex
+	tokens float64 // below 0: that many retries wait
+	at     time.Time
+}
+
+func newBudget(policy RetryPolicy) *budget {
+	b := &budget{capacity: 100, perSecond: 10}
+	if policy.Budget > 0 {
+		b.capacity = float64(policy.Budget)
 	}
-	names := []name{}
-	for path, m := range methods {
-		if m.isRepeatable() {
-			service, method, _ := strings.Cut(path[1:], "/")
-			names = append(names, name{service, method})
-		}
+	if policy.BudgetPerSecond > 0 {
+		b.perSecond = policy.BudgetPerSecond
 	}
-	config, err := json.Marshal(map[string]any{
-		"methodConfig": []any{map[string]any{
-			"name": names,
-			"retryPolicy": map[string]any{
-				"maxAttempts":          3,
-				"initialBackoff":       "0.1s",
-				"maxBackoff":           "1s",
-				"backoffMultiplier":    2,
-				"retryableStatusCodes": []string{"UNAVAILABLE"},
-			},
-		}},
-		// While more than half of the calls fail, none is repeated.
-		"retryThrottling": map[string]any{"maxTokens": 100, "tokenRatio": 0.5},
-	})
-	if err != nil {
-		panic(err) // It consists of strings and numbers.
+	b.tokens = b.capacity
+	return b
+}
+
+// wait takes a token, and says how long to wait for it. False: longer than this, and none is taken.
+func (b *budget) wait(now time.Time, longest time.Duration) (time.Duration, bool) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if !b.at.IsZero() {
+		b.tokens = math.Min(b.capacity, b.tokens+now.Sub(b.at).Seconds()*b.perSecond)
 	}
-	return string(config)
+	b.at = now
+	wait := time.Duration(math.Max(0, (1-b.tokens)/b.perSecond) * float64(time.Second))
+	if wait >= longest {
+		return 0, false
+	}
+	b.tokens--
+	return wait, true
 }
 
 // repeat makes the attempts of one call, until its deadline.
-func repeat(ctx context.Context, policy RetryPolicy, isRepeatable bool, attempt func() error) error {
+func repeat(ctx context.Context, policy RetryPolicy, budget *budget, isRepeatable bool, attempt func() error) error {
+	began := time.Now()
+	deadline, hasDeadline := ctx.Deadline()
 	var last *Error
+	var refusals keyRefusals
 	for count := 1; ; count++ {
 		err := attempt()
-		if err == nil {
-			return nil
+		e, ok := err.(*Error)
+		if !ok {
+			return err // None, or none of ours.
 		}
-		if e, ok := err.(*Error); ok && e.Code == codes.DeadlineExceeded && last != nil {
+		if refusals.goesOn(e) {
+			continue
+		}
+		now := time.Now()
+		if e.Code == codes.DeadlineExceeded && last != nil {
 			// Why the time was not enough says more than that it was not.
-			return last
-		}
-		e := temporary(err)
-		if e == nil || !isRepeatable {
-			return err
+			return last.after(count, now.Sub(began))
 		}
 		last = e
-		wait := policy.wait(count, e)
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-			return err
+		if !isRepeatable || !e.IsTemporary() {
+			return e.after(count, now.Sub(began))
 		}
-		if sleep(ctx, wait) != nil {
-			return err
+		wait := policy.wait(count, e)
+		remaining := time.Duration(math.MaxInt64)
+		if hasDeadline {
+			remaining = deadline.Sub(now)
+		}
+		isInTime := wait < remaining
+		if isInTime && !e.isNotConnected {
+			var forToken time.Duration
+			forToken, isInTime = budget.wait(now, remaining)
+			if wait < forToken {
+				wait = forToken
+			}
+		}
+		if !isInTime || sleep(ctx, wait) != nil {
+			return e.after(count, time.Since(began))
 		}
 	}
 }

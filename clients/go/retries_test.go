@@ -1,7 +1,8 @@
 package webhooks
 
 import (
-	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,6 +32,56 @@ func TestWaitsGrowHaveJitterAndKeepToWhatTheServerAsks(t *testing.T) {
 	}
 }
 
+func TestARetryBeyondTheBudgetWaitsAndTakesNothingIfThatIsTooLong(t *testing.T) {
+	b := newBudget(RetryPolicy{Budget: 2, BudgetPerSecond: 4})
+	now := time.Now()
+	for _, want := range []time.Duration{0, 0, time.Second / 4, time.Second / 2} {
+		if wait, ok := b.wait(now, 10*time.Second); !ok || wait != want {
+			t.Error(wait, want)
+		}
+	}
+	for n := 0; n < 1_000; n++ {
+		if _, ok := b.wait(now, 700*time.Millisecond); ok {
+			t.Fatal("it is not in time")
+		}
+	}
+	if wait, ok := b.wait(now, 800*time.Millisecond); !ok || wait != 750*time.Millisecond {
+		t.Error("those that did not wait owe nothing", wait)
+	}
+	if wait, ok := b.wait(now.Add(time.Minute), time.Second); !ok || wait != 0 {
+		t.Error(wait)
+	}
+}
+
+func TestAKeyIsReadAgainAfterAWhile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	write := func(key string) {
+		if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("kt_1")
+	c, err := newCredential(Options{APIKeyFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("kt_2")
+	if key := c.current(); key != "kt_1" {
+		t.Error("not read for every call", key)
+	}
+	c.readAt = c.readAt.Add(-keyIsFresh)
+	if key := c.current(); key != "kt_2" {
+		t.Error(key)
+	}
+	c.readAt = c.readAt.Add(-keyIsFresh)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if key := c.current(); key != "kt_2" {
+		t.Error("it is being replaced", key)
+	}
+}
+
 func TestWhatMayBeRepeatedIsReadFromTheContracts(t *testing.T) {
 	for name, want := range map[string]bool{
 		"IngestService/PublishEvent":       true, // idempotency_key
@@ -45,9 +96,6 @@ func TestWhatMayBeRepeatedIsReadFromTheContracts(t *testing.T) {
 		if !ok || m.isRepeatable() != want {
 			t.Errorf("%s: %v", name, m.isRepeatable())
 		}
-	}
-	if !json.Valid([]byte(serviceConfig())) {
-		t.Error(serviceConfig())
 	}
 }
 

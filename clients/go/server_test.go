@@ -59,11 +59,21 @@ func openssl(t *testing.T, folder string, first []string, words ...string) {
 	}
 }
 
-// makeCertificate makes server.pem and key.pem, self-signed for 127.0.0.1.
-func makeCertificate(t *testing.T, folder string) {
+// makeCertificate makes server.pem and key.pem, self-signed; of localhost: for 127.0.0.1 too. -1 days: expired.
+func makeCertificate(t *testing.T, folder, name string, days int) {
 	t.Helper()
-	openssl(t, folder, append([]string{"req", "-x509", "-days", "2", "-subj", "/CN=localhost"}, keyFlags...),
-		"-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "server.pem")
+	names := "DNS:" + name
+	if name == "localhost" {
+		names += ",IP:127.0.0.1"
+	}
+	extensions := "subjectAltName=" + names + "\nbasicConstraints=CA:TRUE\n"
+	if err := os.WriteFile(filepath.Join(folder, "server.ext"), []byte(extensions), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openssl(t, folder, append([]string{"req", "-subj", "/CN=" + name}, keyFlags...),
+		"-keyout", "key.pem", "-out", "server.csr")
+	openssl(t, folder, []string{"x509", "-req", "-in", "server.csr", "-signkey", "key.pem", "-extfile", "server.ext"},
+		"-days", fmt.Sprint(days), "-out", "server.pem")
 }
 
 // makeClientCertificate makes client.pem and client-key.pem, by the authority client-ca.pem.
@@ -96,7 +106,7 @@ func newServer(t *testing.T, flags ...string) *server {
 	random := make([]byte, 32)
 	_ = must(rand.Read(random))(t)
 	s := &server{folder: t.TempDir(), key: "kt_" + hex.EncodeToString(random), port: freePort(t), flags: flags}
-	makeCertificate(t, s.folder)
+	makeCertificate(t, s.folder, "localhost", 2)
 	if err := os.Mkdir(filepath.Join(s.folder, "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}

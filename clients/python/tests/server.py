@@ -38,11 +38,13 @@ def openssl(folder: Path, *arguments: str) -> None:
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
-def make_certificate(folder: Path) -> None:
-    """`server.pem` and `key.pem`, self-signed for 127.0.0.1."""
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    openssl(folder, "req", "-x509", *KEY, "-days", "2", "-subj", "/CN=localhost", "-addext", names,
-            "-keyout", "key.pem", "-out", "server.pem")  # fmt: skip
+def make_certificate(folder: Path, name: str = "localhost", days: int = 2) -> None:
+    """`server.pem` and `key.pem`, self-signed; of localhost: for 127.0.0.1 too. -1 days: expired."""
+    names = f"DNS:{name}" + (",IP:127.0.0.1" if name == "localhost" else "")
+    (folder / "server.ext").write_text(f"subjectAltName={names}\nbasicConstraints=CA:TRUE\n")
+    openssl(folder, "req", *KEY, "-subj", f"/CN={name}", "-keyout", "key.pem", "-out", "server.csr")
+    openssl(folder, "x509", "-req", "-in", "server.csr", "-signkey", "key.pem", "-extfile", "server.ext",
+            "-days", str(days), "-out", "server.pem")  # fmt: skip
 
 
 def make_client_certificate(folder: Path) -> None:

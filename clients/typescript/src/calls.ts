@@ -5,7 +5,7 @@ import type { DescMessage, DescMethod, DescService, Message, MessageInitShape, M
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Client as GrpcClient, Metadata } from "@grpc/grpc-js";
 import { WebhooksError } from "./errors.js";
-import { type RetryPolicy, repeat, withKeys } from "./retries.js";
+import { repeat, type Retrying, withKeys } from "./retries.js";
 
 export interface CallOptions {
   /** The deadline, all attempts included. Streams have none by default. */
@@ -47,9 +47,14 @@ export type ServiceClient<S extends DescService> = { readonly [K in keyof S["met
 export interface Calls {
   readonly grpc: GrpcClient;
   readonly timeoutMs: number;
-  readonly retryPolicy: RetryPolicy;
-  /** What every call carries: made anew each time, so that nothing keeps it. */
-  readonly metadata: () => Metadata;
+  readonly retrying: Retrying;
+}
+
+/** What every call carries: made anew each time, so that nothing keeps it. */
+function metadataOf(key: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set("authorization", `Bearer ${key}`);
+  return metadata;
 }
 
 export function serviceClient<S extends DescService>(service: S, calls: Calls): ServiceClient<S> {
@@ -64,11 +69,11 @@ function call(method: DescMethod, calls: Calls) {
 
   function unary(request: Message, options: CallOptions = {}): Promise<Message> {
     const message = withKeys(method.input, create(method.input, request as never) as Message);
-    const deadline = Date.now() + (options.timeoutMs ?? calls.timeoutMs);
-    return repeat(calls.retryPolicy, method, deadline, options.signal, () =>
+    const timeoutMs = options.timeoutMs ?? calls.timeoutMs;
+    return repeat(calls.retrying, method, timeoutMs, options.signal, (key, deadline) =>
       withSignal(options.signal, (onAbort) => new Promise((resolve, reject) => {
         const sent = calls.grpc.makeUnaryRequest(
-          path, serialize, deserialize, message, calls.metadata(), { deadline },
+          path, serialize, deserialize, message, metadataOf(key), { deadline },
           (error, response) => (response === undefined ? reject(error) : resolve(response)),
         );
         onAbort(() => sent.cancel());
@@ -78,14 +83,16 @@ function call(method: DescMethod, calls: Calls) {
 
   async function* serverStream(request: Message, options: CallOptions = {}): AsyncGenerator<Message, void> {
     const message = create(method.input, request as never) as Message;
+    const key = await calls.retrying.credential.current();
     const stream = calls.grpc.makeServerStreamRequest(
-      path, serialize, deserialize, message, calls.metadata(), deadlineOf(options),
+      path, serialize, deserialize, message, metadataOf(key), deadlineOf(options),
     );
     yield* answers(stream, options.signal);
   }
 
   async function* bidiStream(requests: AsyncIterable<Message>, options: CallOptions = {}): AsyncGenerator<Message, void> {
-    const stream = calls.grpc.makeBidiStreamRequest(path, serialize, deserialize, calls.metadata(), deadlineOf(options));
+    const key = await calls.retrying.credential.current();
+    const stream = calls.grpc.makeBidiStreamRequest(path, serialize, deserialize, metadataOf(key), deadlineOf(options));
     let ended = false;
     async function send() {
       for await (const request of requests) {

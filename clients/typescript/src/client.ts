@@ -1,9 +1,10 @@
-import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create, isFieldSet } from "@bufbuild/protobuf";
 import { setTimeout } from "node:timers/promises";
-import { Client as GrpcClient, Metadata } from "@grpc/grpc-js";
+import { Client as GrpcClient } from "@grpc/grpc-js";
 import { type CallOptions, type ServerStreamMethod, type ServiceClient, serviceClient, type UnaryMethod } from "./calls.js";
-import { apiKey, type ClientOptions, DEFAULT_TIMEOUT_MS, grpcOptions, target } from "./connection.js";
+import { type ClientOptions, credential, DEFAULT_TIMEOUT_MS, grpcOptions, target } from "./connection.js";
+import { WebhooksError } from "./errors.js";
 import { AccessService } from "./gen/keeptrusts/webhooks/v1/access_service_pb.js";
 import { AuditService } from "./gen/keeptrusts/webhooks/v1/audit_service_pb.js";
 import { DispatchService } from "./gen/keeptrusts/webhooks/v1/dispatch_service_pb.js";
@@ -11,9 +12,7 @@ import { EndpointService } from "./gen/keeptrusts/webhooks/v1/endpoint_service_p
 import { IngestService, type PublishEventResponse } from "./gen/keeptrusts/webhooks/v1/ingest_service_pb.js";
 import { NotificationService } from "./gen/keeptrusts/webhooks/v1/notification_service_pb.js";
 import { type EventData, type PublishOptions, publishRequest, Publisher, type PublisherOptions } from "./publisher.js";
-import { backoff, DEFAULT_RETRY_POLICY, isTemporary, type RetryPolicy, serviceConfig } from "./retries.js";
-
-const SERVICES = [AccessService, AuditService, DispatchService, EndpointService, IngestService, NotificationService];
+import { backoff, Budget, DEFAULT_RETRY_POLICY, KeyRefusals, type Retrying } from "./retries.js";
 
 /** The items of a page: of its only list. */
 type ItemOf<Page> = {
@@ -35,22 +34,17 @@ export class Client {
   readonly access: ServiceClient<typeof AccessService>;
   readonly audit: ServiceClient<typeof AuditService>;
   readonly #grpc: GrpcClient;
-  readonly #retryPolicy: RetryPolicy;
+  readonly #retrying: Retrying;
 
   /** What is not given is taken from the environment. TypeError: the options are not usable. */
   constructor(options: ClientOptions = {}) {
-    const key = apiKey(options);
-    this.#retryPolicy = { ...DEFAULT_RETRY_POLICY, ...options.retryPolicy };
-    this.#grpc = new GrpcClient(...target(options), grpcOptions(serviceConfig(SERVICES)));
+    const policy = { ...DEFAULT_RETRY_POLICY, ...options.retryPolicy };
+    this.#retrying = { credential: credential(options), policy, budget: new Budget(policy) };
+    this.#grpc = new GrpcClient(...target(options), grpcOptions());
     const calls = {
       grpc: this.#grpc,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      retryPolicy: this.#retryPolicy,
-      metadata: () => {
-        const metadata = new Metadata();
-        metadata.set("authorization", `Bearer ${key}`);
-        return metadata;
-      },
+      retrying: this.#retrying,
     };
     this.endpoints = serviceClient(EndpointService, calls);
     this.ingest = serviceClient(IngestService, calls);
@@ -78,7 +72,28 @@ export class Client {
 
   /** A publisher for many events at once: they go over one stream and are committed in batches. */
   publisher(organizationId: string, options: PublisherOptions = {}): Publisher {
-    return new Publisher(this.ingest.streamEvents, organizationId, this.#retryPolicy, options);
+    return new Publisher(this.ingest.streamEvents, organizationId, this.#retrying, options);
+  }
+
+  /**
+   * Uses a publisher, and closes it: the end of `use` waits for the acknowledgements, as `Publisher.close` does. If
+   * `use` fails, what is not acknowledged is given up, as `Publisher.abort` does, and the error goes on at once.
+   */
+  async withPublisher<T>(
+    organizationId: string,
+    use: (publisher: Publisher) => Promise<T>,
+    options: PublisherOptions = {},
+  ): Promise<T> {
+    const publisher = this.publisher(organizationId, options);
+    let result: T;
+    try {
+      result = await use(publisher);
+    } catch (error) {
+      publisher.abort();
+      throw error;
+    }
+    await publisher.close();
+    return result;
   }
 
   /**
@@ -107,37 +122,49 @@ export class Client {
   /**
    * The changes of a watch, for example `dispatch.watchDeliveries`, over as many connections as it takes.
    *
-   * It goes on where it was with the last `resumeToken`, so that no change is lost once the first one has come.
-   * It ends with the replay (`watchReplay`), or when the loop is left. It fails with WebhooksError if the server
-   * refuses it.
+   * It goes on where it was with the last `resumeToken`, so that no change is lost from its beginning on. It ends with
+   * the replay (`watchReplay`), or when the loop is left. It fails with WebhooksError if the server refuses it, or
+   * cannot be trusted.
    */
   async *watch<I extends DescMessage, O extends DescMessage>(
     watch: ServerStreamMethod<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): AsyncGenerator<MessageShape<O>, void> {
-    const resumes = watch.method.input.fields.some((field) => field.localName === "resumeToken");
+    const { credential, policy } = this.#retrying;
+    const { input, output } = watch.method;
+    const resumes = input.fields.some((field) => field.localName === "resumeToken");
+    const content = output.fields.filter((field) => field.localName !== "resumeToken");
+    const refusals = new KeyRefusals(credential);
     let resumeToken: string | undefined;
     for (let failures = 1; ; failures += 1) {
+      const key = await credential.current();
       let askedMs: number | undefined;
       try {
-        for await (const response of watch(withField(watch.method.input as I, request, "resumeToken", resumeToken), options)) {
+        for await (const response of watch(withField(input as I, request, "resumeToken", resumeToken), options)) {
           failures = 0;
+          refusals.accepted();
           if (resumes) {
             resumeToken = (response as unknown as { resumeToken: string }).resumeToken;
           }
-          yield response;
+          // The first response of today's servers has a token only: where the watch begins.
+          if (!resumes || content.some((field) => isFieldSet(response as Message, field))) {
+            yield response;
+          }
         }
         if (!resumes) {
           return;
         }
       } catch (error) {
-        if (!isTemporary(error)) {
+        if (await refusals.goesOn(error, key)) {
+          continue;
+        }
+        if (!(error instanceof WebhooksError) || !error.isTemporary) {
           throw error;
         }
         askedMs = error.retryDelayMs;
       }
-      await setTimeout(backoff(this.#retryPolicy, failures, askedMs), undefined, { signal: options.signal });
+      await setTimeout(backoff(policy, Math.max(1, failures), askedMs), undefined, { signal: options.signal });
     }
   }
 

@@ -1,8 +1,9 @@
 // Where the server is and how it is reached: address, TLS, the API key.
 
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { type ChannelCredentials, type ClientOptions as GrpcOptions, credentials } from "@grpc/grpc-js";
+import { tlsCredentials } from "./certificates.js";
+import { Credential } from "./credential.js";
 import type { RetryPolicy } from "./retries.js";
 
 export const VERSION = "0.1.0";
@@ -19,7 +20,10 @@ export interface ClientOptions {
   readonly address?: string;
   /** KEEPTRUSTS_WEBHOOKS_API_KEY. */
   readonly apiKey?: string;
-  /** A file with the key. KEEPTRUSTS_WEBHOOKS_API_KEY_FILE. */
+  /**
+   * A file with the key. KEEPTRUSTS_WEBHOOKS_API_KEY_FILE. It is read again every 5 seconds while calls are made, and
+   * when the server refuses the key, so that the key can be replaced.
+   */
   readonly apiKeyFile?: string;
   /** The authorities to trust instead of Node's own (PEM). */
   readonly caFile?: string;
@@ -43,7 +47,7 @@ export function target(options: ClientOptions): [string, ChannelCredentials] {
   }
   const name = `dns:${url.hostname}:${url.port || (url.protocol === "https:" ? 443 : 80)}`;
   if (url.protocol === "https:") {
-    return [name, tls(options)];
+    return [name, tlsCredentials(options)];
   }
   if (!isLoopback(url.hostname)) {
     throw new TypeError(
@@ -68,31 +72,19 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "[::1]" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
-function tls(options: ClientOptions): ChannelCredentials {
-  if (Boolean(options.certificateFile) !== Boolean(options.privateKeyFile)) {
-    throw new TypeError("give certificateFile and privateKeyFile, or neither");
-  }
-  const read = (path: string | undefined) => (path ? readFileSync(path) : null);
-  return credentials.createSsl(read(options.caFile), read(options.privateKeyFile), read(options.certificateFile));
-}
-
-/** The API key. TypeError: there is none. */
-export function apiKey(options: ClientOptions): string {
+/** The API key, from where it is given. TypeError: there is none. */
+export function credential(options: ClientOptions): Credential {
   const given = Boolean(options.apiKey || options.apiKeyFile);
   const key = given ? options.apiKey : process.env[API_KEY];
   const file = given ? options.apiKeyFile : process.env[API_KEY_FILE];
-  const found = (key || (file ? readFileSync(file, "utf8") : "")).trim();
-  if (found === "") {
+  if (!key && !file) {
     throw new TypeError(`no API key: give \`apiKey\` or \`apiKeyFile\`, or set ${API_KEY} or ${API_KEY_FILE}`);
   }
-  if (!/^[!-~]+$/.test(found)) {
-    throw new TypeError("the API key has characters that no key has");
-  }
-  return found;
+  return new Credential(key, file);
 }
 
 /** The channel's options. gRPC connects with the first call. */
-export function grpcOptions(serviceConfig: string): GrpcOptions {
+export function grpcOptions(): GrpcOptions {
   return {
     "grpc.primary_user_agent": `keeptrusts-webhooks-typescript/${VERSION}`,
     "grpc.keepalive_time_ms": 60_000,
@@ -100,7 +92,8 @@ export function grpcOptions(serviceConfig: string): GrpcOptions {
     // gRPC waits up to two minutes before it connects again, too long after a server's restart.
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 5_000,
-    "grpc.service_config": serviceConfig,
+    // The client makes all retries: gRPC's own would multiply them, outside of the budget.
+    "grpc.enable_retries": 0,
     "grpc.service_config_disable_resolution": 1,
   };
 }

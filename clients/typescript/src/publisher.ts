@@ -6,7 +6,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceClient } from "./calls.js";
-import { WebhooksError } from "./errors.js";
+import { Code, WebhooksError } from "./errors.js";
 import {
   type IngestService,
   type PublishEventRequest,
@@ -16,7 +16,7 @@ import {
   StreamEventsRequestSchema,
   type StreamEventsResponse,
 } from "./gen/keeptrusts/webhooks/v1/ingest_service_pb.js";
-import { backoff, isTemporary, type RetryPolicy } from "./retries.js";
+import { backoff, KeyRefusals, type Retrying } from "./retries.js";
 
 /** How many bytes of events may be waiting for their acknowledgements. */
 const MAX_PENDING_BYTES = 16 * 1024 * 1024;
@@ -77,16 +77,19 @@ interface Pending {
  * Publishes events over one stream, as fast as they are committed.
  *
  * What is not acknowledged when the connection ends is sent again with the same idempotency key, and counts
- * once. Close it, so that nothing is left behind.
+ * once. Close it, so that nothing is left behind, or abort it; `Client.withPublisher` does so.
  */
 export class Publisher {
   readonly #call: ServiceClient<typeof IngestService>["streamEvents"];
   readonly #organizationId: string;
-  readonly #policy: RetryPolicy;
+  readonly #retrying: Retrying;
+  readonly #keyRefusals: KeyRefusals;
   readonly #maxPending: number;
   readonly #retryForMs: number;
   readonly #changed = new Condition();
+  readonly #aborted = new AbortController();
   #unsent: Pending[] = [];
+  #givenUp: Pending[] = [];
   /** What was sent on the present stream, by sequence number. These rise for ever, over all streams. */
   readonly #sent = new Map<bigint, Pending>();
   #sequenceNumber = 0n;
@@ -97,6 +100,8 @@ export class Publisher {
   /** Until then nothing is sent, as the server asked. */
   #resumeAt = 0;
   #refusals = 0;
+  /** Streams since the last acknowledgement. */
+  #failures = 0;
   #lastSuccess = Date.now();
   readonly #ended: Promise<void>;
 
@@ -104,12 +109,13 @@ export class Publisher {
   constructor(
     call: ServiceClient<typeof IngestService>["streamEvents"],
     organizationId: string,
-    policy: RetryPolicy,
+    retrying: Retrying,
     options: PublisherOptions,
   ) {
     this.#call = call;
     this.#organizationId = organizationId;
-    this.#policy = policy;
+    this.#retrying = retrying;
+    this.#keyRefusals = new KeyRefusals(retrying.credential);
     this.#maxPending = options.maxPending ?? 1_000;
     this.#retryForMs = options.retryForMs ?? 300_000;
     if (this.#maxPending < 1) {
@@ -158,6 +164,31 @@ export class Publisher {
     await this.#ended;
   }
 
+  /**
+   * Takes no more events, and gives up those that are not acknowledged, without waiting. Their promises reject with
+   * CANCELLED, and `unacknowledged` has them.
+   */
+  abort(): void {
+    this.#closing = true;
+    this.#stream += 1;
+    this.#sendAgain();
+    this.#givenUp.push(...this.#unsent);
+    const text = "the publisher was stopped before the event was acknowledged; it is not known whether it was accepted";
+    this.#fail(WebhooksError.own(Code.CANCELLED, text));
+    this.#aborted.abort();
+    this.#changed.notify();
+  }
+
+  /**
+   * The events that are not acknowledged yet, or were given up by `abort`, in the order of their publishing.
+   *
+   * The server may have accepted some of them. They have their idempotency keys, so that each counts once if it is
+   * published again (`client.ingest.publishEvent`).
+   */
+  get unacknowledged(): PublishEventRequest[] {
+    return [...this.#givenUp, ...this.#sent.values(), ...this.#unsent].map((pending) => pending.request);
+  }
+
   get #pendingCount(): number {
     return this.#unsent.length + this.#sent.size;
   }
@@ -168,7 +199,8 @@ export class Publisher {
   }
 
   async #run(): Promise<void> {
-    let failures = 0;
+    const { credential } = this.#retrying;
+    const { signal } = this.#aborted;
     for (;;) {
       while (!this.#closing && this.#pendingCount === 0) {
         await this.#changed.wait();
@@ -177,32 +209,56 @@ export class Publisher {
         return;
       }
       this.#stream += 1;
+      const key = await credential.current();
       let error: unknown;
-      let acknowledged = false;
       try {
-        for await (const response of this.#call(this.#items(this.#stream))) {
-          acknowledged = true;
+        for await (const response of this.#call(this.#items(this.#stream), { signal })) {
           this.#acknowledge(response);
         }
       } catch (thrown) {
         error = thrown;
       }
-      failures = acknowledged ? 1 : failures + 1;
-      this.#stream += 1;
-      // What was not acknowledged is sent again, in the same order.
-      this.#unsent = [...this.#sent.values(), ...this.#unsent];
-      this.#sent.clear();
-      if (error !== undefined && (!isTemporary(error) || Date.now() - this.#lastSuccess > this.#retryForMs)) {
-        for (const pending of this.#unsent.splice(0)) {
-          pending.reject(error);
-        }
-        this.#bytes = 0;
+      if (await this.#keyRefusals.goesOn(error, key)) {
+        error = undefined;
       }
-      this.#changed.notify();
-      if (error !== undefined) {
-        await setTimeout(backoff(this.#policy, failures, isTemporary(error) ? error.retryDelayMs : undefined));
-      }
+      const wait = this.#restart(error);
+      // Nothing is lost if the wait is cut short.
+      await setTimeout(wait, undefined, { signal }).catch(() => {});
     }
+  }
+
+  /**
+   * Makes ready for another stream, and says how long to wait before it: what was not acknowledged is sent again, in
+   * the same order.
+   */
+  #restart(error: unknown): number {
+    this.#stream += 1;
+    this.#failures += 1;
+    this.#sendAgain();
+    let wait = 0;
+    if (error !== undefined) {
+      const temporary = error instanceof WebhooksError && error.isTemporary ? error : undefined;
+      const waited = Date.now() - this.#lastSuccess;
+      if (temporary === undefined || waited > this.#retryForMs) {
+        this.#fail(temporary ? WebhooksError.after(temporary, this.#failures, waited) : error);
+      }
+      wait = backoff(this.#retrying.policy, this.#failures, temporary?.retryDelayMs);
+    }
+    this.#changed.notify();
+    return wait;
+  }
+
+  #sendAgain(): void {
+    this.#unsent = [...this.#sent.values(), ...this.#unsent];
+    this.#sent.clear();
+  }
+
+  /** Gives up what waits to be sent. */
+  #fail(error: unknown): void {
+    for (const pending of this.#unsent.splice(0)) {
+      pending.reject(error);
+    }
+    this.#bytes = 0;
   }
 
   /** What is sent on a stream. Ends when nothing is left to be sent for a closed publisher. */
@@ -221,16 +277,18 @@ export class Publisher {
   }
 
   #acknowledge(response: StreamEventsResponse): void {
+    this.#failures = 0;
+    this.#keyRefusals.accepted();
     const pending = this.#sent.get(response.sequenceNumber);
     if (pending === undefined) {
       return;
     }
     this.#sent.delete(response.sequenceNumber);
     const error = response.result.case === "status" ? WebhooksError.ofStatus(response.result.value) : undefined;
-    if (error !== undefined && isTemporary(error)) {
+    if (error?.isTemporary) {
       this.#unsent.push(pending);
       this.#refusals += 1;
-      this.#resumeAt = Date.now() + backoff(this.#policy, this.#refusals, error.retryDelayMs);
+      this.#resumeAt = Date.now() + backoff(this.#retrying.policy, this.#refusals, error.retryDelayMs);
     } else {
       this.#refusals = 0;
       this.#lastSuccess = Date.now();

@@ -2,34 +2,41 @@
 
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import type { DescMessage, DescMethod, DescService, Message } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, Message } from "@bufbuild/protobuf";
 import { clone } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { MethodOptions_IdempotencyLevel as IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import type { Credential } from "./credential.js";
 import { Code, WebhooksError } from "./errors.js";
 
 /**
  * The waits between the attempts of a call, in milliseconds: the first one, and the longest. Each is twice
  * as long as the one before; a random part of up to a half is taken off. A wait that the server asks for
  * (RetryInfo) is kept at least.
+ *
+ * All calls of a client share a budget of retries, so that a server in trouble does not get its load several times:
+ * `budget` retries at once, and `budgetPerSecond` more each second. A retry beyond it waits. Calls that could not even
+ * connect do not count, because they cost the server nothing.
  */
 export interface RetryPolicy {
   readonly initialBackoffMs: number;
   readonly maxBackoffMs: number;
+  readonly budget: number;
+  readonly budgetPerSecond: number;
 }
 
-export const DEFAULT_RETRY_POLICY: RetryPolicy = { initialBackoffMs: 100, maxBackoffMs: 5_000 };
+export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+  initialBackoffMs: 100,
+  maxBackoffMs: 5_000,
+  budget: 100,
+  budgetPerSecond: 10,
+};
 
 /** The wait after the attempt of this number, counted from 1. */
-export function backoff(policy: RetryPolicy, attempt: number, askedMs: number | undefined): number {
+export function backoff(policy: Pick<RetryPolicy, "initialBackoffMs" | "maxBackoffMs">, attempt: number, askedMs: number | undefined): number {
   const longest = Math.min(policy.maxBackoffMs, policy.initialBackoffMs * 2 ** Math.min(attempt - 1, 30));
   const jittered = longest * (0.5 + Math.random() / 2);
   return askedMs === undefined ? jittered : Math.max(askedMs * (1 + Math.random() / 5), jittered);
-}
-
-/** Whether the same request may succeed later, and has not been refused for good. */
-export function isTemporary(error: unknown): error is WebhooksError {
-  return error instanceof WebhooksError && (error.code === Code.UNAVAILABLE || error.retryDelayMs !== undefined);
 }
 
 /** The fields that make a request safe to repeat. */
@@ -79,53 +86,112 @@ function fill(schema: DescMessage, message: Message): void {
   }
 }
 
-/** The gRPC service config, as JSON: quick retries, which gRPC makes by itself, of repeatable methods. */
-export function serviceConfig(services: readonly DescService[]): string {
-  const name = services.flatMap((service) =>
-    service.methods.filter(isRepeatable).map((method) => ({ service: service.typeName, method: method.name })),
-  );
-  const retryPolicy = {
-    maxAttempts: 3,
-    initialBackoff: "0.1s",
-    maxBackoff: "1s",
-    backoffMultiplier: 2,
-    retryableStatusCodes: ["UNAVAILABLE"],
-  };
-  return JSON.stringify({
-    loadBalancingConfig: [],
-    methodConfig: [{ name, retryPolicy }],
-    // While more than half of the calls fail, none is repeated.
-    retryThrottling: { maxTokens: 100, tokenRatio: 0.5 },
-  });
+/** A token bucket: a retry takes a token, or waits for one. */
+export class Budget {
+  readonly #capacity: number;
+  readonly #perMs: number;
+  /** Below 0: that many retries wait. */
+  #tokens: number;
+  #at = -Infinity;
+
+  constructor(policy: Pick<RetryPolicy, "budget" | "budgetPerSecond">) {
+    this.#capacity = Math.max(1, policy.budget);
+    this.#perMs = Math.max(0.001, policy.budgetPerSecond) / 1000;
+    this.#tokens = this.#capacity;
+  }
+
+  /** Takes a token, and says how long to wait for it. Undefined: longer than this, and none is taken. */
+  waitMs(now: number, longestMs: number): number | undefined {
+    this.#tokens = Math.min(this.#capacity, this.#tokens + (now - this.#at) * this.#perMs);
+    this.#at = now;
+    const wait = Math.max(0, (1 - this.#tokens) / this.#perMs);
+    if (wait >= longestMs) {
+      return undefined;
+    }
+    this.#tokens -= 1;
+    return wait;
+  }
 }
 
-/** Makes the attempts of one call, until its deadline. */
+/**
+ * Whether to go on with another key after an error: once, until the server has accepted one again. It refuses a key
+ * before it does anything, so that every call may be repeated with another one.
+ */
+export class KeyRefusals {
+  readonly #credential: Credential;
+  #mayLook = true;
+
+  constructor(credential: Credential) {
+    this.#credential = credential;
+  }
+
+  accepted(): void {
+    this.#mayLook = true;
+  }
+
+  async goesOn(error: unknown, refusedKey: string): Promise<boolean> {
+    if (!this.#mayLook || !(error instanceof WebhooksError) || error.code !== Code.UNAUTHENTICATED) {
+      return false;
+    }
+    this.#mayLook = false;
+    return (await this.#credential.readAgain()) !== refusedKey;
+  }
+}
+
+/** What the calls of a client share when they are repeated. */
+export interface Retrying {
+  readonly credential: Credential;
+  readonly policy: RetryPolicy;
+  readonly budget: Budget;
+}
+
+/** Makes the attempts of one call, each with a key, until its deadline. */
 export async function repeat<T>(
-  policy: RetryPolicy,
+  { credential, policy, budget }: Retrying,
   method: DescMethod,
-  deadline: number,
+  timeoutMs: number,
   signal: AbortSignal | undefined,
-  attempt: () => Promise<T>,
+  attempt: (key: string, deadline: number) => Promise<T>,
 ): Promise<T> {
+  const began = Date.now();
+  const deadline = began + timeoutMs;
+  const refusals = new KeyRefusals(credential);
   let lastError: WebhooksError | undefined;
   for (let count = 1; ; count += 1) {
+    const key = await credential.current();
+    let error: WebhooksError;
     try {
-      return await attempt();
+      return await attempt(key, deadline);
     } catch (thrown) {
-      const error = WebhooksError.ofCall(thrown);
-      if (lastError && error instanceof WebhooksError && error.code === Code.DEADLINE_EXCEEDED) {
-        // Why the time was not enough says more than that it was not.
-        throw lastError;
+      const made = WebhooksError.ofCall(thrown);
+      if (!(made instanceof WebhooksError)) {
+        throw made;
       }
-      if (!isRepeatable(method) || !isTemporary(error)) {
-        throw error;
-      }
-      lastError = error;
-      const wait = backoff(policy, count, error.retryDelayMs);
-      if (Date.now() + wait >= deadline) {
-        throw error;
-      }
-      await setTimeout(wait, undefined, { signal });
+      error = made;
     }
+    if (await refusals.goesOn(error, key)) {
+      continue;
+    }
+    const now = Date.now();
+    if (lastError && error.code === Code.DEADLINE_EXCEEDED) {
+      // Why the time was not enough says more than that it was not.
+      throw WebhooksError.after(lastError, count, now - began);
+    }
+    lastError = error;
+    const wait = isRepeatable(method) && error.isTemporary ? waitFor(error, count, deadline - now) : undefined;
+    if (wait === undefined) {
+      throw WebhooksError.after(error, count, now - began);
+    }
+    await setTimeout(wait, undefined, { signal });
+  }
+
+  /** How long to wait after an attempt. Undefined: longer than there is time. */
+  function waitFor(error: WebhooksError, count: number, remainingMs: number): number | undefined {
+    const wait = backoff(policy, count, error.retryDelayMs);
+    if (wait >= remainingMs) {
+      return undefined;
+    }
+    const forToken = WebhooksError.isNotConnected(error) ? 0 : budget.waitMs(Date.now(), remainingMs);
+    return forToken === undefined ? undefined : Math.max(wait, forToken);
   }
 }

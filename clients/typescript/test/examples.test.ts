@@ -59,6 +59,11 @@ test("publish many", () => {
   assert.equal(run("publish-many", '{"n": 1}\n{"n": 2}\n[]\n'), "published 2\n");
 });
 
+test("validate", () => {
+  assert.equal(run("validate", "", "https://siem.example.com"), "valid\n");
+  assert.equal(run("validate", ""), "invalid endpoint.url is required\n");
+});
+
 test("endpoint, watch and receive", async () => {
   const created = /created ep_\w+ with the secret (whsec_\S+)\n/.exec(run("endpoint", "", receiver.url));
   assert.ok(created?.[1]);

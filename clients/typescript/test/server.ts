@@ -40,15 +40,17 @@ export async function freePort(): Promise<number> {
 
 const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
-function openssl(folder: string, ...words: string[]): void {
+export function openssl(folder: string, ...words: string[]): void {
   execFileSync("openssl", words, { cwd: folder, stdio: "pipe" });
 }
 
-/** `server.pem` and `key.pem`, self-signed for 127.0.0.1. */
-function makeCertificate(folder: string): void {
-  const names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-  const files = ["-keyout", "key.pem", "-out", "server.pem"];
-  openssl(folder, "req", "-x509", ...KEY, "-days", "2", "-subj", "/CN=localhost", "-addext", names, ...files);
+/** `server.pem` and `key.pem`, self-signed; of localhost: for 127.0.0.1 too. -1 days: expired. */
+export function makeCertificate(folder: string, name = "localhost", days = 2): void {
+  const names = `DNS:${name}${name === "localhost" ? ",IP:127.0.0.1" : ""}`;
+  writeFileSync(join(folder, "server.ext"), `subjectAltName=${names}\nbasicConstraints=CA:TRUE\n`);
+  openssl(folder, "req", ...KEY, "-subj", `/CN=${name}`, "-keyout", "key.pem", "-out", "server.csr");
+  const files = ["-in", "server.csr", "-signkey", "key.pem", "-extfile", "server.ext", "-out", "server.pem"];
+  openssl(folder, "x509", "-req", ...files, "-days", String(days));
 }
 
 /** `client.pem` and `client-key.pem`, by the authority `client-ca.pem`. */

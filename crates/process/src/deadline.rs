@@ -36,12 +36,12 @@ pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Deadline>, Violation> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Violation::new(HEADER, "is there more than once"));
+        return Err(Violation::invalid_format(HEADER, "is there more than once"));
     }
     let timeout = value.to_str().ok().and_then(timeout).ok_or_else(|| {
         let description =
             "must be 1 to 8 digits and a unit, one of H, M, S, m, u and n: for example 10S";
-        Violation::new(HEADER, description)
+        Violation::invalid_format(HEADER, description)
     })?;
     // A time so far away that it cannot be expressed is none.
     Ok(Instant::now().checked_add(timeout).map(Deadline))

@@ -12,11 +12,15 @@ import grpc
 import grpc.aio
 
 from . import _requests, v1
+from ._aio_credential import current_key, key_read_again
 from ._aio_publisher import AsyncPublisher
 from ._connection import DEFAULT_TIMEOUT, Connection
+from ._credential import Credential, metadata_of
 from ._errors import WebhooksError
 from ._requests import Item
-from ._retries import Attempts, RetryPolicy, is_temporary, method
+from ._retries import Attempts, Budget, RetryPolicy, method
+from ._watch import Watch
+from ._window import Window
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -45,10 +49,11 @@ class AsyncClient:
             retry_policy or RetryPolicy(),
         )  # fmt: skip
         self._policy = connection.retry_policy
+        self._credential = connection.credential()
         interceptors: list[grpc.aio.ClientInterceptor] = [
-            _UnaryCalls(connection),
-            _Watches(connection),
-            _Streams(connection),
+            _UnaryCalls(connection, self._credential),
+            _Watches(connection, self._credential),
+            _Streams(connection, self._credential),
         ]
         target, credentials = connection.target()
         options = connection.options()
@@ -80,9 +85,8 @@ class AsyncClient:
 
     def publisher(self, organization_id: str, *, max_pending: int = 1_000, retry_for: float = 300.0) -> AsyncPublisher:
         """As `Client.publisher`."""
-        return AsyncPublisher(
-            self.ingest.StreamEvents, organization_id, self._policy, max_pending=max_pending, retry_for=retry_for
-        )
+        window = Window(self._policy, max_pending, retry_for)
+        return AsyncPublisher(self.ingest.StreamEvents, organization_id, self._credential, window)
 
     async def iterate(
         self, kind: type[Item], call: Callable[[Any], Awaitable[Any]], request: Any
@@ -101,28 +105,24 @@ class AsyncClient:
         self, call: Callable[[Request], AsyncIterable[Response]], request: Request
     ) -> AsyncIterator[Response]:
         """As `Client.watch`."""
-        current = _requests.copy_of(request)
-        resumes = _requests.has_field(current, "resume_token")
-        failures = 0
+        watch = Watch(request, self._policy)
         while True:
-            stream: Any = call(current)
+            key = await current_key(self._credential)
+            stream: Any = call(watch.request)
+            error = None
             try:
                 async for response in stream:
-                    failures = 0
-                    if resumes:
-                        current.resume_token = response.resume_token
-                    yield response
-                if not resumes:
+                    if watch.has_content(response):
+                        yield response
+                if not watch.resumes:
                     return
-                error = None
             except grpc.RpcError as cause:
                 error = WebhooksError.of_call(cause)
-                if not is_temporary(error):
-                    raise error from cause
             finally:
                 stream.cancel()
-            failures += 1
-            await asyncio.sleep(self._policy.wait(failures, error.retry_delay if error else None))
+            if watch.key_refusals.ask_for_another(error) and await key_read_again(self._credential) != key:
+                continue
+            await asyncio.sleep(watch.wait_after(error))
 
     async def close(self) -> None:
         """Ends all calls."""
@@ -138,13 +138,18 @@ class AsyncClient:
 class _Metadata:
     """What the interceptors have in common. gRPC for asyncio wants one for each kind of call."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._metadata = connection.metadata()
+    def __init__(self, connection: Connection, credential: Credential) -> None:
+        self._credential = credential
         self._timeout = connection.timeout
         self._policy = connection.retry_policy
+        self._budget = Budget(connection.retry_policy)
 
-    def _details(self, details: Any, timeout: float | None) -> Any:
-        metadata = grpc.aio.Metadata(*self._metadata, *(details.metadata or ()))
+    async def _stream_details(self, details: Any) -> Any:
+        return self._details(details, details.timeout, await current_key(self._credential))
+
+    @staticmethod
+    def _details(details: Any, timeout: float | None, key: str) -> Any:
+        metadata = grpc.aio.Metadata(metadata_of(key), *(details.metadata or ()))
         return details._replace(timeout=timeout, metadata=metadata)
 
 
@@ -152,14 +157,17 @@ class _UnaryCalls(_Metadata, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         rules = method(client_call_details.method)
         request = rules.with_keys(request)
-        attempts = Attempts(self._policy, rules, client_call_details.timeout or self._timeout)
+        attempts = Attempts(self._policy, self._budget, rules, client_call_details.timeout or self._timeout)
         while True:
-            call = await continuation(self._details(client_call_details, attempts.remaining()), request)
+            key = await current_key(self._credential)
+            call = await continuation(self._details(client_call_details, attempts.begin(), key), request)
             try:
                 await call
                 return call
             except grpc.RpcError as cause:
                 error = WebhooksError.of_call(cause)
+            if attempts.key_refusals.ask_for_another(error) and await key_read_again(self._credential) != key:
+                continue
             try:
                 wait = attempts.wait_after(error)
             except WebhooksError as final:
@@ -211,9 +219,9 @@ class _FailedCall(grpc.aio.UnaryUnaryCall):  # type: ignore[type-arg]
 
 class _Watches(_Metadata, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._details(client_call_details, client_call_details.timeout), request)
+        return await continuation(await self._stream_details(client_call_details), request)
 
 
 class _Streams(_Metadata, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self._details(client_call_details, client_call_details.timeout), request_iterator)
+        return await continuation(await self._stream_details(client_call_details), request_iterator)

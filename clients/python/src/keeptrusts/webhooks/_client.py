@@ -12,10 +12,13 @@ import grpc
 
 from . import _requests, v1
 from ._connection import DEFAULT_TIMEOUT, Connection
+from ._credential import Credential, metadata_of
 from ._errors import WebhooksError
 from ._publisher import Publisher
 from ._requests import Item
-from ._retries import Attempts, RetryPolicy, is_temporary, method
+from ._retries import Attempts, Budget, RetryPolicy, method
+from ._watch import Watch
+from ._window import Window
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -25,7 +28,8 @@ class Client:
     """A connection to a server, safe to share between threads; it connects with the first call.
 
     `address` is `https://HOST[:PORT]`, or `http://…` on this machine (KEEPTRUSTS_WEBHOOKS_ADDRESS).
-    The key is `api_key`, or is in `api_key_file` (KEEPTRUSTS_WEBHOOKS_API_KEY or …_API_KEY_FILE).
+    The key is `api_key`, or is in `api_key_file` (KEEPTRUSTS_WEBHOOKS_API_KEY or …_API_KEY_FILE), which is read
+    again every 5 seconds while calls are made, and when the server refuses the key, so that it can be replaced.
     `ca_file` has the authorities to trust instead of gRPC's own, `certificate_file` and `private_key_file`
     are shown to a server that demands them (PEM). `timeout` is the default deadline of a call in seconds,
     all attempts included. ValueError: the configuration is not usable.
@@ -53,7 +57,8 @@ class Client:
             retry_policy or RetryPolicy(),
         )  # fmt: skip
         self._policy = connection.retry_policy
-        interceptor = _Calls(connection)
+        self._credential = connection.credential()
+        interceptor = _Calls(connection, self._credential)
         target, credentials = connection.target()
         options = connection.options()
         self._channel = (
@@ -90,9 +95,8 @@ class Client:
 
     def publisher(self, organization_id: str, *, max_pending: int = 1_000, retry_for: float = 300.0) -> Publisher:
         """A publisher for many events at once: they go over one stream and are committed in batches."""
-        return Publisher(
-            self.ingest.StreamEvents, organization_id, self._policy, max_pending=max_pending, retry_for=retry_for
-        )
+        window = Window(self._policy, max_pending, retry_for)
+        return Publisher(self.ingest.StreamEvents, organization_id, self._credential, window)
 
     def iterate(self, kind: type[Item], call: Callable[[Any], Any], request: Any) -> Iterator[Item]:
         """The items of all pages of a list, for example of `endpoints.ListEndpoints`.
@@ -112,32 +116,28 @@ class Client:
     ) -> Generator[Response, None, None]:
         """The changes of a watch, for example `dispatch.WatchDeliveries`, over as many connections as it takes.
 
-        It goes on where it was with the last `resume_token`, so that no change is lost once the first one has
-        come. It ends with the replay (`WatchReplay`), or when the iterator is closed. Raises WebhooksError
-        if the server refuses it.
+        It goes on where it was with the last `resume_token`, so that no change is lost from its beginning on. It ends
+        with the replay (`WatchReplay`), or when the iterator is closed. Raises WebhooksError if the server refuses
+        it, or cannot be trusted.
         """
-        current = _requests.copy_of(request)
-        resumes = _requests.has_field(current, "resume_token")
-        failures = 0
+        watch = Watch(request, self._policy)
         while True:
-            stream: Any = call(current)
+            key = self._credential.current()
+            stream: Any = call(watch.request)
+            error = None
             try:
                 for response in stream:
-                    failures = 0
-                    if resumes:
-                        current.resume_token = response.resume_token
-                    yield response
-                if not resumes:
+                    if watch.has_content(response):
+                        yield response
+                if not watch.resumes:
                     return
-                error = None
             except grpc.RpcError as cause:
                 error = WebhooksError.of_call(cause)
-                if not is_temporary(error):
-                    raise error from cause
             finally:
                 stream.cancel()
-            failures += 1
-            time.sleep(self._policy.wait(failures, error.retry_delay if error else None))
+            if watch.key_refusals.ask_for_another(error) and self._credential.read_again() != key:
+                continue
+            time.sleep(watch.wait_after(error))
 
     def close(self) -> None:
         """Ends all calls."""
@@ -164,13 +164,14 @@ class _Details(NamedTuple):
 class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
     """Adds the key, keys of idempotency and deadlines, repeats calls, and raises our errors."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._metadata = connection.metadata()
+    def __init__(self, connection: Connection, credential: Credential) -> None:
+        self._credential = credential
         self._timeout = connection.timeout
         self._policy = connection.retry_policy
+        self._budget = Budget(connection.retry_policy)
 
-    def _details(self, details: Any, timeout: float | None) -> _Details:
-        metadata = (*self._metadata, *(details.metadata or ()))
+    def _details(self, details: Any, timeout: float | None, key: str) -> _Details:
+        metadata = (metadata_of(key), *(details.metadata or ()))
         return _Details(
             details.method, timeout, metadata, details.credentials, details.wait_for_ready, details.compression
         )
@@ -178,16 +179,20 @@ class _Calls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         rules = method(details.method)
         request = rules.with_keys(request)
-        attempts = Attempts(self._policy, rules, details.timeout or self._timeout)
+        attempts = Attempts(self._policy, self._budget, rules, details.timeout or self._timeout)
         while True:
-            call = continuation(self._details(details, attempts.remaining()), request)
+            key = self._credential.current()
+            call = continuation(self._details(details, attempts.begin(), key), request)
             cause = call.exception()
             if cause is None:
                 return call
-            time.sleep(attempts.wait_after(WebhooksError.of_call(cause)))
+            error = WebhooksError.of_call(cause)
+            if attempts.key_refusals.ask_for_another(error) and self._credential.read_again() != key:
+                continue
+            time.sleep(attempts.wait_after(error))
 
     def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(self._details(details, details.timeout), request)
+        return continuation(self._details(details, details.timeout, self._credential.current()), request)
 
     def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
-        return continuation(self._details(details, details.timeout), requests)
+        return continuation(self._details(details, details.timeout, self._credential.current()), requests)

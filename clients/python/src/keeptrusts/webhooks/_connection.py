@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from ._retries import RetryPolicy, service_config
+from ._credential import Credential
+from ._retries import RetryPolicy
 
 VERSION = "0.1.0"
 ADDRESS = "KEEPTRUSTS_WEBHOOKS_ADDRESS"
@@ -57,34 +59,23 @@ class Connection:
 
     def _credentials(self) -> grpc.ChannelCredentials:
         if bool(self.certificate_file) != bool(self.private_key_file):
-            raise ValueError("give certificate_file and private_key_file, or neither")
+            raise ValueError("give certificate_file and private_key_file, or neither: they belong together")
+        roots = chain = key = None
+        if self.ca_file:
+            roots = _certificates("ca_file", self.ca_file)
+        if self.certificate_file and self.private_key_file:
+            chain = _certificates("certificate_file", self.certificate_file)
+            key = _private_key(self.private_key_file, self.certificate_file)
+        return grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=chain)
 
-        def read(path: str | os.PathLike[str] | None) -> bytes | None:
-            return Path(path).read_bytes() if path else None
-
-        return grpc.ssl_channel_credentials(
-            root_certificates=read(self.ca_file),
-            private_key=read(self.private_key_file),
-            certificate_chain=read(self.certificate_file),
-        )
-
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What every call carries."""
-        return (("authorization", f"Bearer {self._key()}"),)
-
-    def _key(self) -> str:
-        key_file = None if self.api_key else self.api_key_file
-        key = self.api_key
+    def credential(self) -> Credential:
+        """The API key, from where it is given."""
+        if self.api_key or self.api_key_file:
+            return Credential(self.api_key, self.api_key_file)
+        key, key_file = os.environ.get(API_KEY), os.environ.get(API_KEY_FILE)
         if not key and not key_file:
-            key, key_file = os.environ.get(API_KEY), os.environ.get(API_KEY_FILE)
-        if not key and key_file:
-            key = Path(key_file).read_text()
-        key = (key or "").strip()
-        if not key:
             raise ValueError(f"no API key: give `api_key` or `api_key_file`, or set {API_KEY} or {API_KEY_FILE}")
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ValueError("the API key has characters that no key has")
-        return key
+        return Credential(key, key_file)
 
     @staticmethod
     def options() -> list[tuple[str, Any]]:
@@ -97,8 +88,9 @@ class Connection:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 5_000),
-            ("grpc.service_config", service_config()),
-            ("grpc.enable_retries", 1),
+            # The client makes all retries: gRPC's own would multiply them, outside of the budget.
+            ("grpc.enable_retries", 0),
+            ("grpc.service_config_disable_resolution", 1),
         ]
 
 
@@ -107,3 +99,35 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _read(option: str, path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {option} {path}: {error.strerror}") from error
+
+
+def _certificates(option: str, path: str | os.PathLike[str]) -> bytes:
+    """The file's content. gRPC would say nothing of one without a certificate, and trust nobody."""
+    content = _read(option, path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"{option} {path} has no certificate that can be read (PEM)") from error
+    return content
+
+
+def _private_key(path: str | os.PathLike[str], certificate: str | os.PathLike[str]) -> bytes:
+    content = _read("private_key_file", path)
+
+    def no_password() -> str:
+        raise ValueError(f"private_key_file {path} is encrypted: give one that is not")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, path, no_password)
+    except ssl.SSLError as error:
+        what = f"is not the key of certificate_file {certificate}"
+        problem = what if error.reason == "KEY_VALUES_MISMATCH" else "has no private key that can be read (PEM)"
+        raise ValueError(f"private_key_file {path} {problem}") from error
+    return content

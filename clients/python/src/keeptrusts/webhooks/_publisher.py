@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import grpc
 
 from . import _requests, v1
+from ._credential import Credential
 from ._errors import WebhooksError
-from ._retries import RetryPolicy, is_temporary
-from ._window import Pending, Window
+from ._window import Pending, Window, aborted
 
 
 class Publisher:
@@ -23,29 +22,22 @@ class Publisher:
     Each event has a future of its own, which ends when the event is committed or refused. What is not
     acknowledged when the connection ends is sent again with the same idempotency key, and counts once.
     At most `max_pending` events (and 16 MiB) wait for their acknowledgements; then `publish` blocks. After
-    `retry_for` seconds without a server their futures fail. Use it in a `with`, or close it.
+    `retry_for` seconds without a server their futures fail.
+
+    Use it in a `with`. Its end waits for the acknowledgements, as `close` does; an exception that leaves it
+    gives up what is not acknowledged, as `abort` does, and goes on at once.
     """
 
     def __init__(
-        self,
-        call: Callable[[Iterator[v1.StreamEventsRequest]], Any],
-        organization_id: str,
-        policy: RetryPolicy,
-        *,
-        max_pending: int,
-        retry_for: float,
-    ) -> None:
+        self, call: Callable[[Iterator[v1.StreamEventsRequest]], Any], organization_id: str, credential: Credential,
+        window: Window,
+    ) -> None:  # fmt: skip
         self._call = call
         self._organization_id = organization_id
-        self._policy = policy
-        self._retry_for = retry_for
-        self._window = Window(max_pending)
+        self._credential = credential
+        self._window = window
         self._changed = threading.Condition()
-        self._closing = False
-        self._stream = 0  # The number of the present stream: the iterators of older ones end.
-        self._resume_at = 0.0  # Until then nothing is sent, as the server asked.
-        self._refusals = 0
-        self._last_success = time.monotonic()
+        self._present_call: Any = None
         self._thread = threading.Thread(target=self._run, name="keeptrusts-webhooks-publisher", daemon=True)
         self._thread.start()
 
@@ -67,12 +59,8 @@ class Publisher:
         future.set_running_or_notify_cancel()  # It cannot be cancelled: it may be on its way.
         size = _requests.check_size(request)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._closing or self._window.has_room(size), timeout):
+            if not self._changed.wait_for(lambda: self._window.may_publish(size), timeout):
                 raise TimeoutError("the server has not acknowledged enough events to make room")
-            if self._closing:
-                raise RuntimeError("the publisher is closed")
-            if not len(self._window):
-                self._last_success = time.monotonic()
             self._window.add(Pending(request, future, size))
             self._changed.notify_all()
         return future
@@ -86,86 +74,92 @@ class Publisher:
     def close(self, timeout: float | None = None) -> None:
         """Takes no more events, and waits until the others are acknowledged or refused (TimeoutError)."""
         with self._changed:
-            self._closing = True
+            self._window.is_closed = True
             self._changed.notify_all()
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise TimeoutError(f"{len(self._window)} events are not acknowledged yet")
 
+    def abort(self) -> None:
+        """Takes no more events, and gives up those that are not acknowledged, without waiting.
+
+        Their futures fail with CANCELLED, and `unacknowledged` has them.
+        """
+        with self._changed:
+            given_up = self._window.abort()
+            call = self._present_call
+            self._changed.notify_all()
+        if call is not None:
+            call.cancel()
+        for pending in given_up:
+            pending.finish(None, aborted())
+
+    def unacknowledged(self) -> list[v1.PublishEventRequest]:
+        """The events that are not acknowledged yet, or were given up by `abort`, in the order of their publishing.
+
+        The server may have accepted some of them. They have their idempotency keys, so that each counts once if
+        it is published again (`client.ingest.PublishEvent`).
+        """
+        with self._changed:
+            return self._window.unacknowledged()
+
     def __enter__(self) -> Publisher:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
 
     def _run(self) -> None:
-        failures = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or len(self._window))
-                if not len(self._window):
+                self._changed.wait_for(lambda: self._window.is_closed or len(self._window))
+                if self._window.is_over:
                     return
-                self._stream += 1
-                items = self._items(self._stream)
-            error, acknowledged = self._send(items)
-            failures = 1 if acknowledged else failures + 1
+                items = self._items(self._window.begin_stream())
+            key = self._credential.current()
+            error = self._send(items)
+            has_another_key = self._window.key_refusals.ask_for_another(error) and self._credential.read_again() != key
             with self._changed:
-                self._stream += 1
-                self._window.send_again()
-                waited = time.monotonic() - self._last_success
-                gives_up = error is not None and (not is_temporary(error) or waited > self._retry_for)
-                given_up = self._window.drain() if gives_up else []
+                given_up, wait = self._window.end_stream(error, has_another_key)
                 self._changed.notify_all()
             for pending in given_up:
-                _finish(pending.future, None, error)
-            if error:
-                time.sleep(self._policy.wait(failures, error.retry_delay))
+                pending.finish(None, error)
+            with self._changed:
+                self._changed.wait_for(lambda: self._window.is_over, wait)
 
-    def _send(self, items: Iterator[v1.StreamEventsRequest]) -> tuple[WebhooksError | None, bool]:
-        """One stream: why it ended, and whether the server acknowledged something."""
-        acknowledged = False
-        stream = self._call(items)
+    def _send(self, items: Iterator[v1.StreamEventsRequest]) -> WebhooksError | None:
+        """One stream: why it ended."""
+        call = self._call(items)
+        with self._changed:
+            self._present_call = call
         try:
-            for response in stream:
-                acknowledged = True
+            for response in call:
                 self._acknowledge(response)
-            return None, acknowledged
+            return None
         except grpc.RpcError as cause:
-            return WebhooksError.of_call(cause), acknowledged
+            return WebhooksError.of_call(cause)
         finally:
-            stream.cancel()
+            call.cancel()
 
     def _items(self, stream: int) -> Iterator[v1.StreamEventsRequest]:
         """What gRPC sends, from a thread of its own. Ends when nothing is left to be sent for a closed publisher."""
         while True:
             with self._changed:
-                if stream != self._stream or (self._closing and not len(self._window)):
+                if not self._window.is_sending(stream):
                     return
-                pause = self._resume_at - time.monotonic()
-                item = self._window.next_item() if pause <= 0 else None
+                item = self._window.next_item()
                 if item is None:
-                    self._changed.wait(pause if pause > 0 else None)
+                    self._changed.wait(self._window.pause() or None)
             if item is not None:
                 yield item
 
     def _acknowledge(self, response: v1.StreamEventsResponse) -> None:
         with self._changed:
             outcome = self._window.acknowledge(response)
-            if outcome is None:
-                self._refusals += 1
-                delay = WebhooksError.of_status(response.status).retry_delay
-                self._resume_at = time.monotonic() + self._policy.wait(self._refusals, delay)
-            else:
-                self._refusals = 0
-                self._last_success = time.monotonic()
             self._changed.notify_all()
         if outcome is not None:
             pending, error = outcome
-            _finish(pending.future, response.response, error)
-
-
-def _finish(future: Any, response: v1.PublishEventResponse | None, error: WebhooksError | None) -> None:
-    if error:
-        future.set_exception(error)
-    else:
-        future.set_result(response)
+            pending.finish(response.response, error)

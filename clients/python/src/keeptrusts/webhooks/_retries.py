@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import math
 import random
+import threading
 import time
 import uuid
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -42,10 +42,16 @@ class RetryPolicy:
     The first wait is `initial_backoff`; each further one is twice as long, up to `max_backoff`. A random
     part of up to a half is taken off. A wait that the server asks for (RetryInfo) is kept at least. A call
     is not repeated if its deadline would pass during the wait.
+
+    All calls of a client share a budget of retries, so that a server in trouble does not get its load several
+    times: `budget` retries at once, and `budget_per_second` more each second. A retry beyond it waits. Calls that
+    could not even connect do not count, because they cost the server nothing.
     """
 
     initial_backoff: float = 0.1
     max_backoff: float = 5.0
+    budget: int = 100
+    budget_per_second: float = 10.0
 
     def wait(self, attempt: int, asked: float | None) -> float:
         """The wait after the attempt of this number, counted from 1."""
@@ -110,56 +116,81 @@ def method(path: str | bytes) -> Method:
     return METHODS.get(path.decode() if isinstance(path, bytes) else path, _OTHER)
 
 
-@lru_cache(maxsize=None)
-def service_config() -> str:
-    """The gRPC service config, as JSON: quick retries, which gRPC makes by itself, of repeatable methods."""
-    names = []
-    for path, rules in METHODS.items():
-        if rules.is_repeatable:
-            _, service, name = path.split("/")
-            names.append({"service": service, "method": name})
-    policy = {
-        "maxAttempts": 3,
-        "initialBackoff": "0.1s",
-        "maxBackoff": "1s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    return json.dumps(
-        {
-            "methodConfig": [{"name": names, "retryPolicy": policy}],
-            # While more than half of the calls fail, none is repeated.
-            "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
-        }
-    )
+class Budget:
+    """A token bucket: a retry takes a token, or waits for one. Safe to share between threads."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._capacity = float(max(1, policy.budget))
+        self._per_second = max(0.001, policy.budget_per_second)
+        self._lock = threading.Lock()
+        self._tokens = self._capacity  # Below 0: that many retries wait.
+        self._at = -math.inf
+
+    def wait(self, now: float, longest: float) -> float | None:
+        """Takes a token; says how long to wait for it. None: longer than this, and none is taken."""
+        with self._lock:
+            self._tokens = min(self._capacity, self._tokens + (now - self._at) * self._per_second)
+            self._at = now
+            wait = max(0.0, (1.0 - self._tokens) / self._per_second)
+            if wait >= longest:
+                return None
+            self._tokens -= 1.0
+            return wait
 
 
-def is_temporary(error: WebhooksError) -> bool:
-    """Whether the same request may succeed later, and has not been refused for good."""
-    return error.code is grpc.StatusCode.UNAVAILABLE or error.retry_delay is not None
+class KeyRefusals:
+    """Whether another key is to be looked for: once, until the server has accepted one again.
+
+    The server refuses a key before it does anything, so that every call may be repeated with another one.
+    """
+
+    def __init__(self) -> None:
+        self._may_look = True
+
+    def accepted(self) -> None:
+        self._may_look = True
+
+    def ask_for_another(self, error: WebhooksError | None) -> bool:
+        if not self._may_look or not error or error.code is not grpc.StatusCode.UNAUTHENTICATED:
+            return False
+        self._may_look = False
+        return True
 
 
 class Attempts:
     """The attempts of one call, until its deadline."""
 
-    def __init__(self, policy: RetryPolicy, rules: Method, timeout: float) -> None:
+    def __init__(self, policy: RetryPolicy, budget: Budget, rules: Method, timeout: float) -> None:
         self._policy = policy
+        self._budget = budget
         self._rules = rules
-        self._deadline = time.monotonic() + timeout
+        self._start = time.monotonic()
+        self._deadline = self._start + timeout
         self._count = 0
         self._last_error: WebhooksError | None = None
+        self.key_refusals = KeyRefusals()
 
-    def remaining(self) -> float:
+    def begin(self) -> float:
+        """Counts an attempt, and says how long it may take."""
+        self._count += 1
         return max(0.001, self._deadline - time.monotonic())
 
     def wait_after(self, error: WebhooksError) -> float:
         """How long to wait before the call is sent again. Raises the error if it is not."""
+        now = time.monotonic()
         if error.code is grpc.StatusCode.DEADLINE_EXCEEDED and self._last_error:
             # Why the time was not enough says more than that it was not.
-            raise self._last_error from error
-        self._count += 1
+            raise self._last_error._after(self._count, now - self._start) from error
         self._last_error = error
-        wait = self._policy.wait(self._count, error.retry_delay)
-        if not (self._rules.is_repeatable and is_temporary(error)) or wait >= self.remaining():
-            raise error
+        wait: float | None = None
+        if self._rules.is_repeatable and error.is_temporary:
+            wait = self._policy.wait(self._count, error.retry_delay)
+            remaining = self._deadline - now
+            if wait >= remaining:
+                wait = None
+            elif not error._is_not_connected:
+                for_token = self._budget.wait(now, remaining)
+                wait = None if for_token is None else max(wait, for_token)
+        if wait is None:
+            raise error._after(self._count, now - self._start)
         return wait
