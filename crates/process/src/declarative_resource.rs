@@ -107,17 +107,32 @@ pub trait DeclarativeResource: Sync {
         metadata: Metadata,
     ) -> impl Future<Output = Result<Self::Entity, WriteError>> + Send {
         async move {
+            // Whatever else is wrong with the request, it is a creation of what is there.
+            self.refuse_taken(organization, id).await?;
             match self.try_create(id, request, metadata).await {
-                // Only the words depend on what has the id: whether something has it is decided.
-                Err(WriteError::Taken) => Err(match self.find(organization, id).await? {
-                    None => taken::<Self>(id, TakenId::Otherwise),
-                    Some(row) if Self::is_deleted(&row) => {
-                        taken::<Self>(id, TakenId::ByDeletedResource)
-                    }
-                    Some(_) => taken::<Self>(id, TakenId::ByResource),
-                }),
+                Err(WriteError::Taken) => {
+                    self.refuse_taken(organization, id).await?;
+                    Err(taken::<Self>(id, TakenId::Otherwise).into())
+                }
                 Err(WriteError::LimitReached(limit)) => Err(Self::limit_reached(limit).into()),
                 created => created,
+            }
+        }
+    }
+
+    /// For the words: whether an id is taken is decided when the record is appended.
+    fn refuse_taken(
+        &self,
+        organization: &OrganizationId,
+        id: Self::Id,
+    ) -> impl Future<Output = Result<(), Status>> + Send {
+        async move {
+            match self.find(organization, id).await? {
+                None => Ok(()),
+                Some(row) if Self::is_deleted(&row) => {
+                    Err(taken::<Self>(id, TakenId::ByDeletedResource))
+                }
+                Some(_) => Err(taken::<Self>(id, TakenId::ByResource)),
             }
         }
     }
@@ -149,7 +164,7 @@ pub trait DeclarativeResource: Sync {
                     self.change(row, request, metadata).await
                 }
                 (_, None) => Err(not_found::<Self>(id).into()),
-                (Some(_), Some(_)) => Err(taken::<Self>(id, TakenId::ByDeletedResource)),
+                (Some(_), Some(_)) => Err(taken::<Self>(id, TakenId::ByDeletedResource).into()),
                 // The caller has read a resource, and it is not there.
                 (None, Some(_)) if etag.is_some() => {
                     Err(status::aborted_stale_etag(Self::RESOURCE.into()).into())
@@ -160,7 +175,7 @@ pub trait DeclarativeResource: Sync {
                         Err(WriteError::Taken) => match self.find(organization, id).await? {
                             // Somebody has created it since.
                             Some(_) => Err(WriteError::Conflict),
-                            None => Err(taken::<Self>(id, TakenId::Otherwise)),
+                            None => Err(taken::<Self>(id, TakenId::Otherwise).into()),
                         },
                         Err(WriteError::LimitReached(limit)) => {
                             Err(Self::limit_reached(limit).into())
@@ -225,6 +240,6 @@ fn not_found<R: DeclarativeResource + ?Sized>(id: R::Id) -> Status {
     status::not_found(R::RESOURCE.into(), id)
 }
 
-fn taken<R: DeclarativeResource + ?Sized>(id: R::Id, taken: TakenId) -> WriteError {
-    status::already_exists(R::RESOURCE, id, taken).into()
+fn taken<R: DeclarativeResource + ?Sized>(id: R::Id, taken: TakenId) -> Status {
+    status::already_exists(R::RESOURCE, id, taken)
 }

@@ -2,13 +2,10 @@
 
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_contracts::status::{self, Resource};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRefusal};
-use keeptrusts_webhooks_domain::fact::EndpointFact;
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
-use keeptrusts_webhooks_domain::payload_format::PayloadFields;
 use keeptrusts_webhooks_process::declarative_resource::DeclarativeResource;
 use keeptrusts_webhooks_process::log_writer::WriteError;
-use tonic::Status;
 
 use crate::api::EndpointApi;
 
@@ -25,21 +22,4 @@ impl EndpointApi {
         let changed = self.execute_if_exists(organization, id, command, etag, metadata).await?;
         changed.ok_or_else(|| status::not_found(Resource::Endpoint, id).into())
     }
-}
-
-/// The fact that follows from a command, or the status of its refusal.
-pub(crate) fn decide(
-    endpoint: &Endpoint,
-    command: EndpointCommand,
-    etag: Option<&str>,
-) -> Result<Option<EndpointFact>, Status> {
-    endpoint.decide(command, etag).map_err(|refusal| match refusal {
-        EndpointRefusal::Deleted => status::not_found(Resource::Endpoint, endpoint.id),
-        EndpointRefusal::StaleEtag => status::aborted_stale_etag(Resource::Endpoint),
-        EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
-        EndpointRefusal::CredentialRequired(why) => {
-            let field = PayloadFields::IN_ENDPOINT.routing_key;
-            status::failed_precondition_credential(field, why.to_string())
-        }
-    })
 }

@@ -1,9 +1,9 @@
-//! CreateEndpoint and UpdateEndpoint: what they check and seal before the log decides.
+//! How endpoints are created and updated: what is checked and sealed before the log decides.
 
 use keeptrusts_webhooks_contracts::api::{CreateEndpoint, UpdateEndpoint};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status::{self, Reason, ResourceWithCallersId};
-use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand};
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource, ResourceWithCallersId};
+use keeptrusts_webhooks_domain::endpoint::{Endpoint, EndpointCommand, EndpointRefusal};
 use keeptrusts_webhooks_domain::fact::{EndpointFact, Fact};
 use keeptrusts_webhooks_domain::ids::{EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::log::Stream;
@@ -16,7 +16,6 @@ use keeptrusts_webhooks_store::{CountLimit, Counted, ExpectedVersion, NewRecord}
 use tonic::Status;
 
 use crate::api::EndpointApi;
-use crate::commands::decide;
 use crate::{payloads, secrets};
 
 impl DeclarativeResource for EndpointApi {
@@ -51,7 +50,15 @@ impl DeclarativeResource for EndpointApi {
         command: EndpointCommand,
         etag: Option<&str>,
     ) -> Result<Option<EndpointFact>, Status> {
-        decide(endpoint, command, etag)
+        endpoint.decide(command, etag).map_err(|refusal| match refusal {
+            EndpointRefusal::Deleted => status::not_found(Resource::Endpoint, endpoint.id),
+            EndpointRefusal::StaleEtag => status::aborted_stale_etag(Resource::Endpoint),
+            EndpointRefusal::Violations(violations) => status::invalid_argument(violations),
+            EndpointRefusal::CredentialRequired(why) => {
+                let field = PayloadFields::IN_ENDPOINT.routing_key;
+                status::failed_precondition_credential(field, why.to_string())
+            }
+        })
     }
 
     async fn try_create(
@@ -124,7 +131,7 @@ impl DeclarativeResource for EndpointApi {
         };
         let patch = self.seal_patch(sealing, &endpoint, patch.clone()).await?;
         let command = EndpointCommand::Update { patch, secret };
-        let fact = decide(&endpoint, command, request.etag.as_deref())?;
+        let fact = Self::decide(&endpoint, command, request.etag.as_deref())?;
         if let Some(fact) = &fact {
             payloads::check_update(&self.renderer, &endpoint, fact).await?;
         }

@@ -1,15 +1,20 @@
-//! CreateChannel and UpdateChannel: what they check and seal before the log decides.
+//! How channels are created, updated and deleted: what is checked and sealed before the log decides.
 
-use keeptrusts_webhooks_contracts::api::{CHANNEL_ENDPOINT_IDS, CreateChannel, UpdateChannel};
+use keeptrusts_webhooks_contracts::api::{
+    CHANNEL_ENDPOINT_IDS, CreateChannel, UpdateChannel, channel_destination_field,
+    channel_secret_field,
+};
 use keeptrusts_webhooks_contracts::log_codec::Metadata;
-use keeptrusts_webhooks_contracts::status::{self, Reason, ResourceWithCallersId};
+use keeptrusts_webhooks_contracts::status::{self, Reason, Resource, ResourceWithCallersId};
 use keeptrusts_webhooks_domain::channel::{
-    Channel, ChannelCommand, ChannelFact, ChannelKind, check_endpoints_exist, deduplicated_ids,
+    Channel, ChannelCommand, ChannelFact, ChannelKind, ChannelRefusal, check_endpoints_exist,
+    deduplicated_ids,
 };
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{ChannelId, EndpointId, OrganizationId};
 use keeptrusts_webhooks_domain::limits::MAX_CHANNELS;
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_domain::violation::Violation;
 use keeptrusts_webhooks_process::database_errors;
 use keeptrusts_webhooks_process::declarative_resource::{DeclarativeResource, Target};
 use keeptrusts_webhooks_process::log_writer::{LogWriter, WriteError};
@@ -18,7 +23,6 @@ use keeptrusts_webhooks_store::{CountLimit, Counted, ExpectedVersion, NewRecord}
 use tonic::Status;
 
 use crate::NotificationApi;
-use crate::commands::decide;
 
 impl DeclarativeResource for NotificationApi {
     type Id = ChannelId;
@@ -52,7 +56,18 @@ impl DeclarativeResource for NotificationApi {
         command: ChannelCommand,
         etag: Option<&str>,
     ) -> Result<Option<ChannelFact>, Status> {
-        decide(channel, command, etag)
+        channel.decide(command, etag).map_err(|refusal| match refusal {
+            ChannelRefusal::Deleted => status::not_found(Resource::Channel, channel.id),
+            ChannelRefusal::StaleEtag => status::aborted_stale_etag(Resource::Channel),
+            ChannelRefusal::OtherKind { given, .. } => {
+                let field = channel_destination_field(given);
+                status::invalid_argument(vec![Violation::not_allowed(field, refusal.to_string())])
+            }
+            ChannelRefusal::CredentialRequired(why) => {
+                let field = channel_secret_field(channel.config.destination.kind);
+                status::failed_precondition_credential(field, why.to_string())
+            }
+        })
     }
 
     async fn try_create(
@@ -117,7 +132,7 @@ impl DeclarativeResource for NotificationApi {
             None => None,
         };
         let command = ChannelCommand::Update(patch.with_destination(destination));
-        let fact = decide(&channel, command, request.etag.as_deref())?;
+        let fact = Self::decide(&channel, command, request.etag.as_deref())?;
         let writer = self.writer(organization_id).validating(*validate_only);
         writer.record(channel, fact, metadata).await
     }

@@ -3,7 +3,6 @@
 //! projections. The dispatch service sends notifications.
 
 mod channel_test;
-mod commands;
 mod configuration;
 mod secrets;
 
