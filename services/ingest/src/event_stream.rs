@@ -5,7 +5,6 @@
 //! too much of the stream is not acknowledged yet. Then HTTP/2's flow control holds the client back.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, unfold};
@@ -35,8 +34,6 @@ use crate::metrics;
 pub(crate) const MAX_UNACKNOWLEDGED_ITEMS: usize = 2 * MAX_EVENTS_PER_APPEND;
 /// Bytes of a stream's items that wait for their commit, as read and as decoded. One item may exceed it.
 const MAX_UNCOMMITTED_BYTES: u64 = 4 * 1024 * 1024;
-/// How long a client may leave [`MAX_UNACKNOWLEDGED_ITEMS`] acknowledgements unread.
-const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) type Acknowledgements =
     Pin<Box<dyn Stream<Item = Result<v1::StreamEventsResponse, Status>> + Send>>;
@@ -300,15 +297,8 @@ impl ItemReader {
         }
     }
 
+    /// The server ends a stream whose acknowledgements are not read, and drops this.
     async fn wait_for_place(&self) -> Result<Place, End> {
-        let place = self.acknowledgements.clone().reserve_owned();
-        match timeout(ACKNOWLEDGEMENT_TIMEOUT, place).await {
-            Ok(Ok(place)) => Ok(place),
-            // The client has gone.
-            Ok(Err(_)) => Err(None),
-            Err(_) => Err(Some(status::deadline_exceeded_for(format!(
-                "{MAX_UNACKNOWLEDGED_ITEMS} acknowledgements were not read within {ACKNOWLEDGEMENT_TIMEOUT:?}: read them while you send"
-            )))),
-        }
+        self.acknowledgements.clone().reserve_owned().await.map_err(|_| None)
     }
 }

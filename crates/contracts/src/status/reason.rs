@@ -117,6 +117,8 @@ reasons! {
     EncodingNotSupported "ENCODING_NOT_SUPPORTED";
     /// This process is shutting down.
     ShuttingDown "SHUTTING_DOWN";
+    /// The client did not read what a watch showed; it can resume.
+    NotRead "NOT_READ";
     /// The caller's deadline passed first.
     DeadlineExceeded "DEADLINE_EXCEEDED";
     /// A defect of this program.

@@ -32,7 +32,7 @@ use super::request_body::request_body;
 use super::request_pools::{Holder, PoolKind, RequestPools, Share, StreamKind};
 use super::request_stream::{RequestStreamCall, request_stream};
 use super::shutting_down::shutting_down;
-use super::streaming_answer::{StreamingAnswer, StreamingCall};
+use super::streaming_answer::{StreamingAnswer, StreamingCall, watch_not_read_in_time};
 use super::unary_answer::{self, UnaryCall};
 use crate::deadline::{self, Deadline};
 use crate::keyed_semaphore::KeyedSemaphore;
@@ -268,7 +268,8 @@ impl Guard {
         let Ok(answer) = self.routes.call(request).await;
         let answer = compressed(answer, encoding);
         let (shutdown, gate) = (self.shutdown.clone(), Arc::clone(&self.gate));
-        let call = StreamingCall { shutdown, deadline, gate, caller, _shares: shares };
+        let not_read = watch_not_read_in_time();
+        let call = StreamingCall { shutdown, deadline, gate, not_read, caller, shares };
         Ok(answer.map(|body| Body::new(StreamingAnswer::new(body, call))))
     }
 }

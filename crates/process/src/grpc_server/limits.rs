@@ -75,7 +75,8 @@ pub const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// Answers up to this size do not count against the memory; larger ones are sent in pieces of it.
 /// The default size of an HTTP/2 frame.
 pub const FREE_ANSWER_BYTES: usize = 16 * 1024;
-/// How long a client may take to read an answer that counts, unless its deadline is earlier.
+/// How long a client may take to read an answer, unless its deadline is earlier, and each frame of a
+/// streamed one.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests in flight may take to finish when the process shuts down.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(15);

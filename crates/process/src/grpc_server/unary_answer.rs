@@ -32,7 +32,8 @@ pub(super) struct UnaryCall {
     /// None: the answer is not compressed.
     pub(super) encoding: Option<Encoding>,
     pub(super) deadline: Option<Deadline>,
-    /// The call's part of the server's pools, held until its answer has been sent.
+    /// The call's part of the server's pools, held until its answer has been sent or [`ANSWER_TIMEOUT`] has
+    /// passed.
     pub(super) shares: Vec<Share>,
 }
 
@@ -57,13 +58,11 @@ pub(super) async fn buffered(
         memory.shrink(charged_for(&message) as u64);
     }
     let is_free = charged_for(&message) == 0;
-    let unread = Arc::new(Mutex::new(Unread { message, memory, trailers }));
-    let timeout = (!is_free).then(|| {
-        let latest = Instant::now() + ANSWER_TIMEOUT;
-        let end = deadline.map_or(latest, |Deadline(time)| time.min(latest));
-        AbortOnDropHandle::new(tokio::spawn(discard_at(end, Arc::downgrade(&unread))))
-    });
-    let body = UnaryAnswer { unread, is_free, _timeout: timeout, _shares: shares };
+    let unread = Arc::new(Mutex::new(Unread { message, is_free, memory, trailers, shares }));
+    let latest = Instant::now() + ANSWER_TIMEOUT;
+    let end = deadline.map_or(latest, |Deadline(time)| time.min(latest));
+    let timeout = AbortOnDropHandle::new(tokio::spawn(discard_at(end, Arc::downgrade(&unread))));
+    let body = UnaryAnswer { unread, _timeout: timeout };
     Ok(Response::from_parts(head, Body::new(body)))
 }
 
@@ -74,25 +73,29 @@ fn charged_for(message: &Bytes) -> usize {
 
 struct UnaryAnswer {
     unread: Arc<Mutex<Unread>>,
-    /// Too short to count: sent in one piece, and kept without a time limit.
-    is_free: bool,
-    _timeout: Option<AbortOnDropHandle<()>>,
-    _shares: Vec<Share>,
+    _timeout: AbortOnDropHandle<()>,
 }
 
 /// The part that the transport has not taken yet.
 struct Unread {
     message: Bytes,
+    /// Too short to count: sent in one piece, and kept without a time limit.
+    is_free: bool,
     memory: RequestMemory,
     trailers: Option<HeaderMap>,
+    shares: Vec<Share>,
 }
 
-/// Replaces the answer by a status and frees its memory. The body itself cannot do this in time:
+/// Gives back the call's shares, and replaces an answer that counts by a status. The body itself cannot do this in time:
 /// the transport does not poll it while the client reads nothing.
 async fn discard_at(end: Instant, unread: Weak<Mutex<Unread>>) {
     sleep_until(end).await;
     let Some(unread) = unread.upgrade() else { return };
     let mut unread = lock(&unread);
+    unread.shares.clear();
+    if unread.is_free {
+        return;
+    }
     let mut trailers = HeaderMap::new();
     let written = not_read_in_time().add_header(&mut trailers);
     unread.message = Bytes::new();
@@ -100,7 +103,7 @@ async fn discard_at(end: Instant, unread: Weak<Mutex<Unread>>) {
     unread.trailers = written.is_ok().then_some(trailers);
 }
 
-fn not_read_in_time() -> Status {
+pub(super) fn not_read_in_time() -> Status {
     status::deadline_exceeded_for(format!(
         "the answer was not read by its deadline, or within {ANSWER_TIMEOUT:?}: read answers as they come"
     ))
@@ -124,7 +127,7 @@ impl http_body::Body for UnaryAnswer {
                 unread.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
             );
         }
-        if self.is_free {
+        if unread.is_free {
             let message = std::mem::take(&mut unread.message);
             return Poll::Ready(Some(Ok(Frame::data(message))));
         }

@@ -18,7 +18,7 @@ use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower_service::Service;
@@ -314,9 +314,9 @@ async fn an_answer_is_kept_until_its_deadline_and_for_a_minute_at_most() {
             assert!(held.len() <= *LISTS.end(), "all are held");
         }
         assert!(LISTS.contains(&held.len()), "{}", held.len());
-        tokio::time::sleep(kept_for - Duration::from_secs(1)).await;
+        sleep(kept_for - Duration::from_secs(1)).await;
         assert!(hog.list(headers).await.is_err(), "they are kept");
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(2)).await;
         let again = hog.list(headers).await;
         drop(again.expect("they are kept no longer, although their client is there"));
 
@@ -328,5 +328,32 @@ async fn an_answer_is_kept_until_its_deadline_and_for_a_minute_at_most() {
             let status = Status::from_header_map(&trailers).expect("a status");
             assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
         }
+    }
+}
+
+/// Time is paused: it passes when all tasks are idle.
+#[tokio::test(start_paused = true)]
+async fn a_short_answer_that_is_not_read_counts_as_a_request_in_flight_for_a_minute() {
+    const LIMIT: usize = 32;
+    let limits = LimitFlags { max_requests_in_flight: LIMIT as u32, ..LimitFlags::default() };
+    let mut fixture = Fixture::with_limits(limits).await;
+    let uri = "http://server".parse().expect("a URI");
+    let stream = fixture.in_process.call(uri).await.map(TokioIo::into_inner);
+    let mut hog = SlowReader::new(stream.expect("connected"), 0).await;
+    let request = v1::ListEventsRequest::default();
+    let mut held = Vec::new();
+    while let Ok(answer) = unread(hog.ask("ListEvents", &request, &[])).await {
+        held.push(answer);
+        assert!(held.len() < LIMIT, "there is a limit");
+    }
+    sleep(ANSWER_TIMEOUT - Duration::from_secs(1)).await;
+    assert!(unread(hog.ask("ListEvents", &request, &[])).await.is_err(), "not yet");
+    sleep(Duration::from_secs(2)).await;
+    let again = unread(hog.ask("ListEvents", &request, &[])).await;
+    drop(again.expect("they count no longer, although their client is there"));
+    hog.opened.notify_one();
+    for mut unread in held {
+        let (length, trailers) = read(&mut unread).await;
+        assert!(length > 0 && trailers["grpc-status"] == "0", "kept: {length} {trailers:?}");
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::v1::ingest_service_server::IngestServiceServer;
+use keeptrusts_webhooks_process::grpc_server::limits::ANSWER_TIMEOUT;
 use prost::Message;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -10,7 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower_service::Service;
 
 use crate::answers::{SlowReader, read_bytes, unread};
-use crate::fixture::{Fixture, SERVICE};
+use crate::fixture::{Fixture, SERVICE, reason};
 
 async fn status(client: &mut HealthClient<Channel>, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.to_owned() };
@@ -84,4 +85,20 @@ async fn a_slow_watcher_of_health_hears_of_the_shutdown_before_its_stream_ends()
     assert_eq!(statuses, [ServingStatus::Serving, ServingStatus::NotServing]);
     let end = Status::from_header_map(&trailers).expect("a status");
     assert_eq!(end.code(), Code::Unavailable, "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_not_read_for_a_minute_ends_so_that_its_client_begins_anew() {
+    let mut fixture = Fixture::start().await;
+    let uri = "http://server".parse().expect("a URI");
+    let connection = fixture.in_process.call(uri).await.expect("connected").into_inner();
+    let mut client = SlowReader::new(connection, 0).await;
+    let request = HealthCheckRequest { service: SERVICE.to_owned() };
+    let answer = client.ask_service("grpc.health.v1.Health", "Watch", &request, &[]);
+    let mut answer = unread(answer).await.expect("a stream");
+    tokio::time::sleep(ANSWER_TIMEOUT + Duration::from_secs(1)).await;
+    client.opened.notify_one();
+    let (_, trailers) = read_bytes(&mut answer).await;
+    let end = Status::from_header_map(&trailers).expect("a status");
+    assert_eq!((end.code(), reason(&end).as_str()), (Code::Unavailable, "NOT_READ"), "{end}");
 }

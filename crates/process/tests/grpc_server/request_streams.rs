@@ -10,7 +10,9 @@ use hyper_util::rt::TokioIo;
 use keeptrusts_webhooks_contracts::v1;
 use keeptrusts_webhooks_contracts::v1::stream_events_response::Result as ItemResult;
 use keeptrusts_webhooks_process::grpc_server::LimitFlags;
-use keeptrusts_webhooks_process::grpc_server::limits::{MAX_MEMORY_WAIT, REQUEST_BODY_TIMEOUT};
+use keeptrusts_webhooks_process::grpc_server::limits::{
+    ANSWER_TIMEOUT, MAX_MEMORY_WAIT, REQUEST_BODY_TIMEOUT,
+};
 use prost::Message;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
@@ -25,9 +27,13 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A connection within the process: its time can be paused.
 async fn connect(fixture: &mut Fixture) -> SendRequest<Bytes> {
+    connect_with(fixture, &h2::client::Builder::new()).await
+}
+
+async fn connect_with(fixture: &mut Fixture, builder: &h2::client::Builder) -> SendRequest<Bytes> {
     let uri = "http://server".parse().expect("a URI");
     let stream = fixture.in_process.call(uri).await.map(TokioIo::into_inner).expect("connected");
-    let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let (requests, connection) = builder.handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     requests
 }
@@ -83,17 +89,8 @@ impl Call {
                     return Ok((answer.sequence_number, bytes));
                 }
             }
-            let body = match &mut self.answer {
-                Ok(body) => body,
-                Err(answer) => {
-                    let answer = answer.await.expect("an answer");
-                    if let Some(status) = Status::from_header_map(answer.headers()) {
-                        return Err(status);
-                    }
-                    self.answer = Ok(answer.into_body());
-                    continue;
-                }
-            };
+            self.opened().await?;
+            let Ok(body) = &mut self.answer else { continue };
             let Some(data) = body.data().await else {
                 let trailers = body.trailers().await.expect("it ends").expect("with a status");
                 return Err(Status::from_header_map(&trailers).expect("a status"));
@@ -102,6 +99,18 @@ impl Call {
             body.flow_control().release_capacity(data.len()).expect("it was read");
             self.read.extend_from_slice(&data);
         }
+    }
+
+    /// Waits until the stream is open, and reads nothing.
+    async fn opened(&mut self) -> Result<(), Status> {
+        if let Err(answer) = &mut self.answer {
+            let answer = answer.await.expect("an answer");
+            if let Some(status) = Status::from_header_map(answer.headers()) {
+                return Err(status);
+            }
+            self.answer = Ok(answer.into_body());
+        }
+        Ok(())
     }
 
     /// The status at the end, after the acknowledgements of what was sent.
@@ -316,6 +325,36 @@ async fn a_caller_and_an_organization_have_a_limited_number_of_streams() {
     })
     .await
     .expect("there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_whose_acknowledgements_are_never_read_give_their_places_back() {
+    const PLACES: u32 = 2;
+    let limits = LimitFlags { max_publish_streams_per_key: PLACES, ..LimitFlags::default() };
+    // The transport takes nothing of the answer, or a part of it and no more.
+    for window in [0, 1] {
+        let mut fixture = Fixture::with_limits(limits.clone()).await;
+        let mut narrow = h2::client::Builder::new();
+        narrow.initial_window_size(window);
+        let mut requests = connect_with(&mut fixture, &narrow).await;
+        let mut unread = Vec::new();
+        let mut open = async || {
+            let mut call = Call::begin(&mut requests, "acme", &[]);
+            call.item(1, "a", 1);
+            let opened = call.opened().await;
+            opened.map(|()| unread.push(call)).map_err(|refused| reason(&refused))
+        };
+        for _ in 0..PLACES {
+            assert_eq!(open().await, Ok(()));
+        }
+        sleep(ANSWER_TIMEOUT - Duration::from_secs(1)).await;
+        assert_eq!(open().await, Err("TOO_MANY_STREAMS".to_owned()), "not yet");
+        sleep(Duration::from_secs(2)).await;
+        for _ in 0..PLACES {
+            assert_eq!(open().await, Ok(()), "although their client is there");
+        }
+        assert_eq!(open().await, Err("TOO_MANY_STREAMS".to_owned()), "no more than before");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,7 @@ mod isolation;
 mod ktw;
 mod lists;
 mod long_reads;
+mod made_up_tokens;
 mod master_keys;
 mod monitoring;
 mod notifications;
