@@ -11,6 +11,7 @@ use prost_reflect::{
 use prost_types::method_options::IdempotencyLevel;
 use serde_json::value::RawValue;
 
+use crate::Example;
 use crate::rules::{about_several, behaviors, limits};
 use crate::types::{comment, is_shown_with_a_method, page_of_file, page_of_service, type_of};
 
@@ -36,10 +37,7 @@ const CODES: [&str; 11] = [
     "UNIMPLEMENTED",
 ];
 
-pub(crate) fn of(
-    service: &ServiceDescriptor,
-    examples: &BTreeMap<String, Box<RawValue>>,
-) -> String {
+pub(crate) fn of(service: &ServiceDescriptor, examples: &BTreeMap<String, Example>) -> String {
     let name = service.name();
     let mut page = format!(
         "<!-- Made by `cargo xtask documents` from proto/ and the examples beside this page. -->\n# {name}\n\n{}\n\n",
@@ -67,7 +65,7 @@ pub(crate) fn of(
     page.trim_end().replace(&format!("]({own}#"), "](#") + "\n"
 }
 
-fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
+fn section_of_method(method: &MethodDescriptor, example: &Example) -> String {
     let mut section = format!("## {}\n\n", method.name());
     let (about, errors) = about_and_errors(&comment(&method.parent_file(), method.path()));
     if !about.is_empty() {
@@ -91,10 +89,12 @@ fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
         )
         .expect("a text");
     }
-    let json = shown(example);
+    let (request, response) = (shown(&example.request), shown(&example.response));
+    let shortened = if example.shortened { ", shortened" } else { "" };
     write!(
         section,
-        "```sh\ngrpcurl -H \"$KEY\" -d '{json}' \\\n  \"$SERVER\" {}/{}\n```\n\n",
+        "```sh\ngrpcurl -H \"$KEY\" -d '{}' \\\n  \"$SERVER\" {}/{}\n```\n\nThe answer{shortened}:\n\n```json\n{response}\n```\n\n",
+        with_mask_as_message(&request),
         method.parent_service().full_name(),
         method.name()
     )
@@ -102,16 +102,16 @@ fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
     section
 }
 
-/// An example as it is written in its file, without the indentation that it has there. A stream's messages
+/// A message as it is written in its file, without the indentation that it has there. A stream's messages
 /// follow each other.
-fn shown(example: &RawValue) -> String {
+fn shown(message: &RawValue) -> String {
     let dedented =
         |json: &str, spaces: usize| json.replace(&format!("\n{}", " ".repeat(spaces)), "\n");
-    match serde_json::from_str::<Vec<Box<RawValue>>>(example.get()) {
+    match serde_json::from_str::<Vec<Box<RawValue>>>(message.get()) {
         Ok(messages) => {
-            messages.iter().map(|message| dedented(message.get(), 4)).collect::<Vec<_>>().join("\n")
+            messages.iter().map(|message| dedented(message.get(), 6)).collect::<Vec<_>>().join("\n")
         }
-        Err(_) => dedented(&with_mask_as_message(example.get()), 2),
+        Err(_) => dedented(message.get(), 4),
     }
 }
 
