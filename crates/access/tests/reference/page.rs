@@ -1,18 +1,19 @@
 //! The page of a service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use keeptrusts_webhooks_access::{Rule, rule_of};
 use keeptrusts_webhooks_domain::access::Role;
 use prost_reflect::{
-    EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor, OneofDescriptor,
+    ServiceDescriptor,
 };
 use prost_types::method_options::IdempotencyLevel;
 use serde_json::value::RawValue;
 
 use crate::Example;
-use crate::rules::{about_several, behaviors, limits};
+use crate::rules::{about_several, behaviors, is_required, limits};
 use crate::types::{comment, is_shown_with_a_method, page_of_file, page_of_service, type_of};
 
 const ROLES: [(Role, &str); 4] = [
@@ -204,13 +205,34 @@ fn fields(heading: &str, message: &MessageDescriptor) -> String {
         return format!("{heading}, which is empty.\n\n");
     }
     let mut list = format!("{heading}\n\n");
+    let mut oneofs = BTreeSet::new();
     for field in message.fields() {
+        let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
+        if let Some(oneof) = oneof.filter(|oneof| oneofs.insert(oneof.name().to_owned())) {
+            list.push_str(&line_of_oneof(&oneof));
+        }
         list.push_str(&line_of_field(&field));
     }
     for rule in about_several(message) {
         writeln!(list, "- {rule}.").expect("a text");
     }
     list + "\n"
+}
+
+/// What is said of a choice, before its first field.
+fn line_of_oneof(oneof: &OneofDescriptor) -> String {
+    let message = oneof.parent_message();
+    let needed = if is_required(oneof) { ", **required**" } else { "" };
+    let text = flowing(&comment(&message.parent_file(), oneof.path()));
+    let text = text.strip_prefix("Required: ").unwrap_or(&text).replace("\n\n", "\n\n  ");
+    format!("- `{}`: oneof{needed}. {}", oneof.name(), capitalized(&text)).trim_end().to_owned()
+        + "\n"
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
 }
 
 fn line_of_field(field: &FieldDescriptor) -> String {
@@ -243,15 +265,7 @@ fn types(service: &ServiceDescriptor) -> Vec<(String, String)> {
         if message.package_name() == crate::PACKAGE && !is_shown_with_a_method(&message) {
             let about = flowing(&comment(&message.parent_file(), message.path()));
             let name = local_name(message.full_name());
-            let oneofs = message.oneofs().filter(|oneof| !oneof.is_synthetic()).map(|oneof| {
-                format!(
-                    "`{}`: {}\n\n",
-                    oneof.name(),
-                    flowing(&comment(&message.parent_file(), oneof.path()))
-                )
-            });
-            let heading =
-                format!("### {name}\n\n{about}\n\n{}**Fields**", oneofs.collect::<String>());
+            let heading = format!("### {name}\n\n{about}\n\n**Fields**");
             sections.push((
                 message.parent_file().name().to_owned(),
                 name,
