@@ -61,9 +61,9 @@ const FIGURES: &[(&str, &str, Source)] = &[
     ("a key's life", "1 min to 30 days", Constant(DOMAIN, "MIN_SESSION_LIFE")),
     ("a key's life", "30 days", Constant(DOMAIN, "MAX_SESSION_LIFE")),
     ("a key's life", "12 h", Constant(DOMAIN, "DEFAULT_SESSION_LIFE")),
-    ("a request", "4 MiB", Flag("max-request-bytes")),
-    ("a request", "100 headers", Constant(PROCESS, "MAX_HEADERS")),
-    ("a request", "16 KiB", Constant(PROCESS, "MAX_HEADER_BYTES")),
+    ("a request's message", "4 MiB", Flag("max-request-bytes")),
+    ("a request's headers", "100", Flag("max-headers")),
+    ("a request's headers", "16 KiB", Flag("max-header-bytes")),
 
     ("events a second", "20,000", Flag("publish-quota")),
     ("events of one organization that wait", "512", Constant("services/ingest", "MAX_WAITING_EVENTS")),

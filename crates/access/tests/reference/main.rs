@@ -27,8 +27,20 @@ fn services() -> Vec<ServiceDescriptor> {
     pool.services().filter(|service| service.package_name() == PACKAGE).collect()
 }
 
-/// The requests of a service's examples, by method.
-fn examples(service: &ServiceDescriptor) -> BTreeMap<String, Box<RawValue>> {
+/// An example of a method. A stream is a list of its messages.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Example {
+    request: Box<RawValue>,
+    /// What a server answered, as grpcurl prints it.
+    response: Box<RawValue>,
+    /// Whether a list in the response has been cut.
+    #[serde(default)]
+    shortened: bool,
+}
+
+/// The examples of a service's methods.
+fn examples(service: &ServiceDescriptor) -> BTreeMap<String, Example> {
     let path = folder().join(format!("examples/{}.json", service.name()));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))

@@ -1,17 +1,19 @@
 //! The page of a service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use keeptrusts_webhooks_access::{Rule, rule_of};
 use keeptrusts_webhooks_domain::access::Role;
 use prost_reflect::{
-    EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor, OneofDescriptor,
+    ServiceDescriptor,
 };
 use prost_types::method_options::IdempotencyLevel;
 use serde_json::value::RawValue;
 
-use crate::rules::{about_several, behaviors, limits};
+use crate::Example;
+use crate::rules::{about_several, behaviors, is_required, limits};
 use crate::types::{comment, is_shown_with_a_method, page_of_file, page_of_service, type_of};
 
 const ROLES: [(Role, &str); 4] = [
@@ -36,10 +38,7 @@ const CODES: [&str; 11] = [
     "UNIMPLEMENTED",
 ];
 
-pub(crate) fn of(
-    service: &ServiceDescriptor,
-    examples: &BTreeMap<String, Box<RawValue>>,
-) -> String {
+pub(crate) fn of(service: &ServiceDescriptor, examples: &BTreeMap<String, Example>) -> String {
     let name = service.name();
     let mut page = format!(
         "<!-- Made by `cargo xtask documents` from proto/ and the examples beside this page. -->\n# {name}\n\n{}\n\n",
@@ -67,7 +66,7 @@ pub(crate) fn of(
     page.trim_end().replace(&format!("]({own}#"), "](#") + "\n"
 }
 
-fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
+fn section_of_method(method: &MethodDescriptor, example: &Example) -> String {
     let mut section = format!("## {}\n\n", method.name());
     let (about, errors) = about_and_errors(&comment(&method.parent_file(), method.path()));
     if !about.is_empty() {
@@ -91,10 +90,12 @@ fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
         )
         .expect("a text");
     }
-    let json = shown(example);
+    let (request, response) = (shown(&example.request), shown(&example.response));
+    let shortened = if example.shortened { ", shortened" } else { "" };
     write!(
         section,
-        "```sh\ngrpcurl -H \"$KEY\" -d '{json}' \\\n  \"$SERVER\" {}/{}\n```\n\n",
+        "```sh\ngrpcurl -H \"$KEY\" -d '{}' \\\n  \"$SERVER\" {}/{}\n```\n\nThe answer{shortened}:\n\n```json\n{response}\n```\n\n",
+        with_mask_as_message(&request),
         method.parent_service().full_name(),
         method.name()
     )
@@ -102,16 +103,16 @@ fn section_of_method(method: &MethodDescriptor, example: &RawValue) -> String {
     section
 }
 
-/// An example as it is written in its file, without the indentation that it has there. A stream's messages
+/// A message as it is written in its file, without the indentation that it has there. A stream's messages
 /// follow each other.
-fn shown(example: &RawValue) -> String {
+fn shown(message: &RawValue) -> String {
     let dedented =
         |json: &str, spaces: usize| json.replace(&format!("\n{}", " ".repeat(spaces)), "\n");
-    match serde_json::from_str::<Vec<Box<RawValue>>>(example.get()) {
+    match serde_json::from_str::<Vec<Box<RawValue>>>(message.get()) {
         Ok(messages) => {
-            messages.iter().map(|message| dedented(message.get(), 4)).collect::<Vec<_>>().join("\n")
+            messages.iter().map(|message| dedented(message.get(), 6)).collect::<Vec<_>>().join("\n")
         }
-        Err(_) => dedented(&with_mask_as_message(example.get()), 2),
+        Err(_) => dedented(message.get(), 4),
     }
 }
 
@@ -204,13 +205,34 @@ fn fields(heading: &str, message: &MessageDescriptor) -> String {
         return format!("{heading}, which is empty.\n\n");
     }
     let mut list = format!("{heading}\n\n");
+    let mut oneofs = BTreeSet::new();
     for field in message.fields() {
+        let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
+        if let Some(oneof) = oneof.filter(|oneof| oneofs.insert(oneof.name().to_owned())) {
+            list.push_str(&line_of_oneof(&oneof));
+        }
         list.push_str(&line_of_field(&field));
     }
     for rule in about_several(message) {
         writeln!(list, "- {rule}.").expect("a text");
     }
     list + "\n"
+}
+
+/// What is said of a choice, before its first field.
+fn line_of_oneof(oneof: &OneofDescriptor) -> String {
+    let message = oneof.parent_message();
+    let needed = if is_required(oneof) { ", **required**" } else { "" };
+    let text = flowing(&comment(&message.parent_file(), oneof.path()));
+    let text = text.strip_prefix("Required: ").unwrap_or(&text).replace("\n\n", "\n\n  ");
+    format!("- `{}`: oneof{needed}. {}", oneof.name(), capitalized(&text)).trim_end().to_owned()
+        + "\n"
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
 }
 
 fn line_of_field(field: &FieldDescriptor) -> String {
@@ -243,15 +265,7 @@ fn types(service: &ServiceDescriptor) -> Vec<(String, String)> {
         if message.package_name() == crate::PACKAGE && !is_shown_with_a_method(&message) {
             let about = flowing(&comment(&message.parent_file(), message.path()));
             let name = local_name(message.full_name());
-            let oneofs = message.oneofs().filter(|oneof| !oneof.is_synthetic()).map(|oneof| {
-                format!(
-                    "`{}`: {}\n\n",
-                    oneof.name(),
-                    flowing(&comment(&message.parent_file(), oneof.path()))
-                )
-            });
-            let heading =
-                format!("### {name}\n\n{about}\n\n{}**Fields**", oneofs.collect::<String>());
+            let heading = format!("### {name}\n\n{about}\n\n**Fields**");
             sections.push((
                 message.parent_file().name().to_owned(),
                 name,

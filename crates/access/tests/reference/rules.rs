@@ -2,7 +2,8 @@
 
 use keeptrusts_webhooks_domain::Timestamp;
 use prost_reflect::{
-    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor,
+    Value,
 };
 
 /// What `field_behavior` says (AIP-203).
@@ -36,6 +37,18 @@ pub(crate) fn limits(field: &FieldDescriptor) -> Vec<String> {
         _ => None,
     };
     rules.as_message().map(|rules| of_rules(rules, kind.as_ref())).unwrap_or_default()
+}
+
+/// Whether one of the fields of a choice has to be given.
+pub(crate) fn is_required(oneof: &OneofDescriptor) -> bool {
+    let rules = oneof.parent_message().parent_pool().get_extension_by_name("buf.validate.oneof");
+    let options = oneof.options();
+    let rules = rules.map(|rules| options.get_extension(&rules).into_owned());
+    let required = rules
+        .as_ref()
+        .and_then(Value::as_message)
+        .and_then(|rules| rules.get_field_by_name("required").map(|value| value.into_owned()));
+    required.and_then(|value| value.as_bool()) == Some(true)
 }
 
 /// What holds between fields of a message, by its rules. What is required of a resource is said so.

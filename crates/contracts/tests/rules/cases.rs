@@ -54,7 +54,7 @@ pub(crate) fn all(pool: &DescriptorPool) -> Vec<Case> {
     cases
 }
 
-/// The requests of docs/api/examples.
+/// The requests of docs/api/examples. Their responses are messages too, which have something to show.
 pub(crate) fn examples(pool: &DescriptorPool) -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api/examples");
     let mut cases = Vec::new();
@@ -63,19 +63,33 @@ pub(crate) fn examples(pool: &DescriptorPool) -> Vec<Case> {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let examples: BTreeMap<String, Json> = serde_json::from_str(&text).expect("JSON");
         for method in service.methods() {
-            let messages = match &examples[method.name()] {
-                Json::Array(messages) => messages.clone(),
-                message => vec![message.clone()],
-            };
-            for message in messages {
-                let message = DynamicMessage::deserialize(method.input(), message);
-                let message = message.unwrap_or_else(|error| panic!("{}: {error}", method.name()));
+            let example = &examples[method.name()];
+            for message in messages(&method.input(), &example["request"], method.name()) {
                 let request = Box::leak(method.input().name().to_owned().into_boxed_str());
                 cases.push(Case::of(request, message, false));
+            }
+            let (output, response) = (method.output(), &example["response"]);
+            assert_eq!(response.is_array(), method.is_server_streaming(), "{}", method.name());
+            for message in messages(&output, response, method.name()) {
+                let is_empty = message.fields().next().is_none();
+                assert_eq!(is_empty, output.fields().len() == 0, "{}", method.name());
             }
         }
     }
     cases
+}
+
+/// The messages of an example, of which a stream has several.
+fn messages(kind: &MessageDescriptor, example: &Json, method: &str) -> Vec<DynamicMessage> {
+    let messages = match example {
+        Json::Array(messages) => messages.clone(),
+        message => vec![message.clone()],
+    };
+    let read = |message: Json| {
+        DynamicMessage::deserialize(kind.clone(), message)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    };
+    messages.into_iter().map(read).collect()
 }
 
 impl Case {

@@ -253,26 +253,38 @@ async fn grpcurl_lists_describes_and_calls_every_method() {
     seen.call(ENDPOINT_SERVICE, "DeleteEndpoint", one).await;
 }
 
+/// The errors that docs/api.md shows: the request, the method, and the error as grpcurl prints it.
+fn shown_errors() -> Vec<(String, String, Value)> {
+    let page = include_str!("../../../../docs/api.md");
+    let (_, section) = page.split_once("### What errors look like").expect("the section");
+    let section = section.split("\n#").next().unwrap_or_default();
+    let commands = section.split("```sh\n").skip(1).map(|block| {
+        let (command, rest) = block.split_once("```").expect("the command's end");
+        let (_, error) = rest.split_once("```json\n").expect("the error");
+        let (error, _) = error.split_once("```").expect("the error's end");
+        let request = command.split('\'').nth(1).expect("the request");
+        let method = command.split_whitespace().last().expect("the method");
+        let error = serde_json::from_str(error).expect("JSON");
+        (request.to_owned(), method.to_owned(), error)
+    });
+    commands.collect()
+}
+
 #[tokio::test]
-async fn grpcurl_shows_the_details_of_an_error() {
+async fn grpcurl_shows_errors_as_the_page_about_the_api_has_them() {
     let database = Database::new(Backend::Sqlite).await;
     let server = Server::all_in_one(&database).start().await;
-    let method = format!("{ENDPOINT_SERVICE}/CreateEndpoint");
-    let request = json!({ "organizationId": "acme", "endpoint": { "url": "http://example.com" } })
-        .to_string();
     let address = server.address().to_string();
-    let (success, error) = run(&["-d", &request, &address, &method]).await;
-    assert!(!success);
-    for words in [
-        "Code: InvalidArgument",
-        "Message: correct the fields endpoint.display_name",
-        "google.rpc.BadRequest",
-        "fieldViolations",
-        "must begin with https://",
-        "INVALID_FIELD",
-        "webhooks.keeptrusts.com",
-    ] {
-        assert!(error.contains(words), "{words}\n{error}");
+    let errors = shown_errors();
+    assert_eq!(errors.len(), 2);
+    for (request, method, mut expected) in errors {
+        let (success, error) = run(&["-format-error", "-d", &request, &address, &method]).await;
+        assert!(!success, "{error}");
+        let error: Value = serde_json::from_str(&error).expect("JSON");
+        // Each request has its own id, in the last detail.
+        let last = expected["details"].as_array().expect("a list").len() - 1;
+        expected["details"][last]["requestId"] = error["details"][last]["requestId"].clone();
+        assert_eq!(error, expected);
     }
 }
 
