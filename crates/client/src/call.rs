@@ -39,8 +39,9 @@ pub trait WatchRequest: Message + Clone + Default + Sealed + 'static {
     /// begins anew with the present state, and ends with what it watches.
     const RESUMES: bool;
 
-    /// Asks for what comes after this response.
-    fn resume_after(&mut self, last: &Self::Response);
+    /// Asks for what comes after this response, and says whether there is more in it than where that is:
+    /// the first response of a watch has nothing else.
+    fn resume_after(&mut self, last: &Self::Response) -> bool;
 }
 
 /// An id of the client's for what has none: a UUID of version 7 (RFC 9562 section 5.7).

@@ -17,9 +17,8 @@ impl Client {
     /// ([`WatchReplayRequest`](crate::v1::WatchReplayRequest)).
     ///
     /// If the connection is lost or the server stops, the watch goes on with the server that comes back,
-    /// after the last response that was received: none is lost, and none comes twice. Until the first
-    /// response there is nothing to resume after, so that what happens during a reconnect then is not seen;
-    /// give a `resume_token` if you have one. A watch of a replay gets the present state after a reconnect,
+    /// after the last response that was received: none is lost, and none comes twice. That holds from the
+    /// beginning of the watch, which the server says at once; older servers said it with the first change. A watch of a replay gets the present state after a reconnect,
     /// and ends with the replay. Any other error ends the stream.
     ///
     /// ```no_run
@@ -70,10 +69,12 @@ impl<R: WatchRequest> Watch<R> {
         loop {
             let error = match self.receive().await {
                 Ok(Some(response)) => {
-                    self.request.resume_after(&response);
                     self.backoff = self.client.retry_policy().backoff();
                     self.may_change_key = true;
-                    return Ok(Some(response));
+                    if self.request.resume_after(&response) {
+                        return Ok(Some(response));
+                    }
+                    continue;
                 }
                 Ok(None) if !R::RESUMES => return Ok(None),
                 Ok(None) => Error::own(Code::Unavailable, "the server ended the watch"),

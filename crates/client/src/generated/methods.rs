@@ -165,8 +165,9 @@ impl WatchRequest for v1::WatchEventsRequest {
     type Response = v1::WatchEventsResponse;
     const PATH: &'static str = "/keeptrusts.webhooks.v1.DispatchService/WatchEvents";
     const RESUMES: bool = true;
-    fn resume_after(&mut self, _last: &Self::Response) {
-        self.resume_token.clone_from(&_last.resume_token);
+    fn resume_after(&mut self, last: &Self::Response) -> bool {
+        self.resume_token.clone_from(&last.resume_token);
+        last.event.is_some()
     }
 }
 impl Sealed for v1::WatchDeliveriesRequest {}
@@ -174,8 +175,9 @@ impl WatchRequest for v1::WatchDeliveriesRequest {
     type Response = v1::WatchDeliveriesResponse;
     const PATH: &'static str = "/keeptrusts.webhooks.v1.DispatchService/WatchDeliveries";
     const RESUMES: bool = true;
-    fn resume_after(&mut self, _last: &Self::Response) {
-        self.resume_token.clone_from(&_last.resume_token);
+    fn resume_after(&mut self, last: &Self::Response) -> bool {
+        self.resume_token.clone_from(&last.resume_token);
+        last.delivery.is_some() || last.attempt.is_some()
     }
 }
 impl Sealed for v1::GetEndpointStatsRequest {}
@@ -241,7 +243,9 @@ impl WatchRequest for v1::WatchReplayRequest {
     type Response = v1::WatchReplayResponse;
     const PATH: &'static str = "/keeptrusts.webhooks.v1.DispatchService/WatchReplay";
     const RESUMES: bool = false;
-    fn resume_after(&mut self, _last: &Self::Response) {}
+    fn resume_after(&mut self, last: &Self::Response) -> bool {
+        last.replay.is_some()
+    }
 }
 impl Sealed for v1::CreateEndpointRequest {}
 impl UnaryRequest for v1::CreateEndpointRequest {

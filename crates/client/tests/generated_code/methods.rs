@@ -118,7 +118,13 @@ fn write_list(code: &mut String, method: &MethodDescriptor) {
 fn write_watch(code: &mut String, method: &MethodDescriptor) {
     let (request, response) = (method.input(), method.output());
     let resumes = request.get_field_by_name("resume_token").is_some();
-    let resume = if resumes { "self.resume_token.clone_from(&_last.resume_token);" } else { "" };
+    let resume = if resumes { "self.resume_token.clone_from(&last.resume_token);" } else { "" };
+    let content: Vec<_> = response
+        .fields()
+        .filter(|field| matches!(field.kind(), Kind::Message(_)))
+        .map(|field| format!("last.{}.is_some()", field.name()))
+        .collect();
+    assert!(!content.is_empty(), "{}: what does it show?", response.name());
     writeln!(
         code,
         "impl Sealed for v1::{request} {{}}
@@ -126,11 +132,15 @@ fn write_watch(code: &mut String, method: &MethodDescriptor) {
              type Response = v1::{response};
              const PATH: &'static str = {path:?};
              const RESUMES: bool = {resumes};
-             fn resume_after(&mut self, _last: &Self::Response) {{ {resume} }}
+             fn resume_after(&mut self, last: &Self::Response) -> bool {{
+                 {resume}
+                 {content}
+             }}
          }}",
         request = request.name(),
         response = response.name(),
         path = path(method),
+        content = content.join(" || "),
     )
     .expect("written");
 }

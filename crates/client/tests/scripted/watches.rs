@@ -7,6 +7,12 @@ use tonic::Status;
 use crate::server::{Answer, Scripted, fails, first, many, unavailable};
 
 fn change(token: &str) -> v1::WatchDeliveriesResponse {
+    let delivery = Some(v1::Delivery::default());
+    v1::WatchDeliveriesResponse { resume_token: token.to_owned(), delivery, ..Default::default() }
+}
+
+/// What a watch begins with.
+fn beginning(token: &str) -> v1::WatchDeliveriesResponse {
     v1::WatchDeliveriesResponse { resume_token: token.to_owned(), ..Default::default() }
 }
 
@@ -42,6 +48,21 @@ async fn a_watch_resumes_after_the_last_change_that_was_received() {
         .collect();
     let after = |token: &str| (token.to_owned(), 1);
     assert_eq!(asked, [after(""), after(""), after("2"), after("2"), after("3")]);
+}
+
+#[tokio::test]
+async fn a_watch_remembers_where_it_began_and_shows_changes_only() {
+    let lost = (many(&[beginning("begin")]).0, Status::unavailable("shutting down"));
+    let server = Scripted::start([lost, many(&[beginning("begin"), change("1")])]).await;
+    let request = v1::WatchDeliveriesRequest::default();
+    let changes = first(1, server.client().watch(request)).await;
+    assert_eq!(changes[0].resume_token, "1");
+    let received = server.received();
+    let asked: Vec<_> = received
+        .iter()
+        .map(|call| call.read::<v1::WatchDeliveriesRequest>().resume_token)
+        .collect();
+    assert_eq!(asked, ["", "begin"]);
 }
 
 #[tokio::test]
