@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use zeroize::Zeroizing;
 
@@ -292,11 +294,13 @@ fn tls(
 ) -> Result<ClientTlsConfig, BuildError> {
     let mut tls = ClientTlsConfig::new();
     tls = match trust {
-        Some(pem) => tls.ca_certificate(Certificate::from_pem(&*pem.read()?)),
+        Some(pem) => tls.ca_certificate(Certificate::from_pem(&*pem.certificates()?)),
         None => tls.with_native_roots(),
     };
     if let Some((certificate, key)) = identity {
-        tls = tls.identity(Identity::from_pem(&*certificate.read()?, &*key.read()?));
+        // The key first: that one of them is not given says more than what is wrong with the other.
+        let key = key.private_key()?;
+        tls = tls.identity(Identity::from_pem(&*certificate.certificates()?, &*key));
     }
     if let Some(name) = server_name {
         tls = tls.domain_name(name);
@@ -305,6 +309,35 @@ fn tls(
 }
 
 impl Pem {
+    /// The content, in which there is a certificate. TLS would say nothing of one without, and trust nobody.
+    fn certificates(self) -> Result<Zeroizing<Vec<u8>>, BuildError> {
+        let name = self.name();
+        let content = self.read()?;
+        let mut found = CertificateDer::pem_slice_iter(&content).peekable();
+        if found.peek().is_none() || found.any(|certificate| certificate.is_err()) {
+            let why = format!("{name} has no certificate that can be read (PEM)");
+            return Err(BuildError::Tls(why));
+        }
+        Ok(content)
+    }
+
+    fn private_key(self) -> Result<Zeroizing<Vec<u8>>, BuildError> {
+        let name = self.name();
+        let content = self.read()?;
+        if PrivateKeyDer::from_pem_slice(&content).is_err() {
+            let why = format!("{name} has no private key that can be read (PEM, not encrypted)");
+            return Err(BuildError::Tls(why));
+        }
+        Ok(content)
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Pem::Bytes(_) => "the given text".to_owned(),
+            Pem::File(path) => path.display().to_string(),
+        }
+    }
+
     fn read(self) -> Result<Zeroizing<Vec<u8>>, BuildError> {
         match self {
             Pem::Bytes(bytes) => Ok(bytes),
@@ -368,6 +401,39 @@ mod tests {
         assert!(text.contains("http://"), "{text}");
         let text = error(Client::builder("http://localhost").user_agent("a\nb"));
         assert!(text.contains("user agent"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_what_it_should_have_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).expect("written");
+            path
+        };
+        let garbage = "-----BEGIN CERTIFICATE-----\nno base64!\n-----END CERTIFICATE-----\n";
+        let authority = keeptrusts_webhooks_testkit::receiver::Authority::new();
+        let (certificate, key) = authority.identity_pem("client");
+        let (certificate, key) = (file("client.pem", &certificate), file("client.key", &key));
+        let to = || Client::builder("https://a.example");
+        let files = [file("empty.pem", ""), key.clone(), file("garbage.pem", garbage)];
+        for path in &files {
+            for builder in [to().ca_file(path), to().client_certificate_files(path, &key)] {
+                let error = builder.build().expect_err("no certificate").to_string();
+                let named = format!("{} has no certificate", path.display());
+                assert!(error.contains(&named), "{error}");
+            }
+        }
+        let half = to().client_certificate_files(&certificate, &certificate);
+        let error = half.build().expect_err("no key").to_string();
+        assert!(error.contains("client.pem has no private key"), "{error}");
+        let missing = to().client_certificate_files(&certificate, "");
+        let error = missing.build().expect_err("no key").to_string();
+        assert!(error.contains("belong together"), "{error}");
+        to().ca_file(&certificate)
+            .client_certificate_files(certificate, key)
+            .build()
+            .expect("all is there");
     }
 
     #[test]

@@ -97,11 +97,12 @@ impl Client {
     /// Calls the method of this request, and again where that is safe. The methods of the API do just this.
     pub async fn call<R: UnaryRequest>(&self, mut request: R) -> Result<R::Response, Error> {
         let is_repeatable = request.make_repeatable();
+        let start = Instant::now();
         let deadline = self.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
         let mut retries = self.shared.retry.start(is_repeatable, deadline);
         let mut may_change_key = true;
         // Says more than that the time is over.
-        let mut last = None;
+        let mut last: Option<Error> = None;
         loop {
             let key = self.key().await;
             let attempt = self.attempt(request.clone(), key.as_ref(), deadline);
@@ -112,8 +113,13 @@ impl Client {
             let error = match outcome {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(status)) => Error::from(status),
-                Err(_) => return Err(last.unwrap_or_else(Error::deadline_exceeded)),
+                Err(_) => Error::deadline_exceeded(),
             };
+            let after = |error: Error| error.after(retries.attempts, start.elapsed());
+            // The client's deadline, or the same one at the server.
+            if error.code() == Code::DeadlineExceeded {
+                return Err(after(last.unwrap_or(error)));
+            }
             // The server refuses a key before it does anything.
             if error.code() == Code::Unauthenticated && may_change_key {
                 may_change_key = false;
@@ -123,7 +129,7 @@ impl Client {
             }
             match retries.next(&error, Instant::now(), fastrand::f64()) {
                 Some(at) => sleep_until(at).await,
-                None => return Err(error),
+                None => return Err(error.after(retries.attempts, start.elapsed())),
             }
             last = Some(error);
         }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
@@ -23,6 +24,9 @@ struct Details {
     retry_delay: Option<Duration>,
     request_id: Option<String>,
     failure: Failure,
+    attempts: u32,
+    /// How long a call was tried that was given up.
+    gave_up_after: Option<Duration>,
     status: Status,
 }
 
@@ -37,6 +41,9 @@ enum Failure {
     NotSent,
     /// The same, because the server's certificate is not trusted, which does not pass with time.
     Untrusted,
+    /// The same, because the server refuses the client's certificate or the lack of it. With TLS 1.3 the
+    /// server refuses after the client's handshake, and it looks like a connection that is lost.
+    RefusedCertificate,
     /// The connection ended before the answer.
     Lost,
     /// There was no answer in time.
@@ -88,6 +95,18 @@ impl Error {
         self.0.request_id.as_deref()
     }
 
+    /// How often the call was tried. The error is that of the last attempt that got one.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// The same error of a call that is not tried again after so many attempts.
+    pub(crate) fn after(mut self, attempts: u32, took: Duration) -> Error {
+        self.0.attempts = attempts;
+        self.0.gave_up_after = (attempts > 1 && self.is_temporary()).then_some(took);
+        self
+    }
+
     /// The whole status, with what this type does not read.
     pub fn status(&self) -> &Status {
         &self.0.status
@@ -111,7 +130,9 @@ impl Error {
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         match self.0.code {
-            Code::Unavailable => self.0.failure != Failure::Untrusted,
+            Code::Unavailable => {
+                !matches!(self.0.failure, Failure::Untrusted | Failure::RefusedCertificate)
+            }
             // A limit of a rate says when it helps; others do not pass with time.
             Code::ResourceExhausted => self.0.retry_delay.is_some(),
             _ => false,
@@ -137,7 +158,19 @@ impl From<Status> for Error {
             Failure::Answered => (status.code(), status.message().to_owned()),
             Failure::NotSent => (Code::Unavailable, format!("cannot connect: {}", cause(&status))),
             Failure::Untrusted => {
-                let why = format!("the server is not trusted: {}", cause(&status));
+                let why = format!(
+                    "the server is not trusted: {}. Give the authority that issued its certificate as \
+                     ca_file, and an address that the certificate names",
+                    cause(&status)
+                );
+                (Code::Unavailable, why)
+            }
+            Failure::RefusedCertificate => {
+                let why = format!(
+                    "the server has refused the client's certificate: {}. Give one that the server \
+                     accepts as client_certificate_files",
+                    cause(&status)
+                );
                 (Code::Unavailable, why)
             }
             Failure::TimedOut => (Code::DeadlineExceeded, NO_ANSWER.to_owned()),
@@ -151,6 +184,8 @@ impl From<Status> for Error {
             retry_delay: details.retry_info().and_then(|info| info.retry_delay),
             request_id: request_id.filter(|id| !id.is_empty()),
             failure,
+            attempts: 1,
+            gave_up_after: None,
             status,
         }))
     }
@@ -168,8 +203,8 @@ fn failure(status: &Status) -> Failure {
         if error.is::<ConnectError>() {
             failure = Failure::NotSent;
         }
-        if is_distrust(error) {
-            return Failure::Untrusted;
+        if let Some(distrust) = distrust(error) {
+            return distrust;
         }
         if error.is::<TimeoutExpired>() {
             return Failure::TimedOut;
@@ -180,10 +215,24 @@ fn failure(status: &Status) -> Failure {
 }
 
 /// TLS reports by errors of I/O, whose content is no source of theirs.
-fn is_distrust(error: &(dyn StdError + 'static)) -> bool {
+fn distrust(error: &(dyn StdError + 'static)) -> Option<Failure> {
     let content = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let tls = content.and_then(|content| content.downcast_ref::<rustls::Error>());
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    match tls? {
+        rustls::Error::InvalidCertificate(_) => Some(Failure::Untrusted),
+        // RFC 8446 section 6.2.
+        rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) => Some(Failure::RefusedCertificate),
+        _ => None,
+    }
 }
 
 /// The innermost error, which says most: `Connection refused`.
@@ -200,6 +249,10 @@ fn cause(status: &Status) -> String {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { code, message, reason, field_violations, request_id, .. } = &*self.0;
+        if let Some(took) = self.0.gave_up_after {
+            let (attempts, took) = (self.0.attempts, took.as_secs_f64());
+            write!(f, "gave up after {attempts} attempts in {took:.1} s; the last error: ")?;
+        }
         f.write_str(if message.is_empty() { code.description() } else { message })?;
         let mut separator = ": ";
         for FieldViolation { field, description, .. } in field_violations {
@@ -320,6 +373,9 @@ mod tests {
         let distrust = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         let distrust = std::io::Error::other(distrust);
         let error = Error::from(Status::from_error(Box::new(ConnectError(Box::new(distrust)))));
+        assert!(!error.is_temporary() && error.code() == Code::Unavailable, "{error}");
+        let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        let error = Error::from(Status::from_error(Box::new(std::io::Error::other(alert))));
         assert!(!error.is_temporary() && error.code() == Code::Unavailable, "{error}");
         let answered = Error::from(Status::unknown("an error of the server's"));
         assert!(!answered.is_temporary(), "{answered}");

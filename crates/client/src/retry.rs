@@ -88,7 +88,8 @@ impl Default for RetryPolicy {
 pub(crate) struct Retries {
     policy: RetryPolicy,
     backoff: Backoff,
-    attempts: u32,
+    /// So many were made, the present one included.
+    pub(crate) attempts: u32,
     is_repeatable: bool,
     deadline: Option<Instant>,
 }
@@ -100,17 +101,18 @@ impl Retries {
         if !error.is_temporary() || !may_be_repeated || self.attempts >= self.policy.max_attempts {
             return None;
         }
-        self.attempts += 1;
         let wait = self.backoff.next(random).max(error.retry_delay().unwrap_or_default());
         let at = now.checked_add(wait)?;
         let is_in_time = |at: Instant| self.deadline.is_none_or(|deadline| at < deadline);
         if !is_in_time(at) {
             return None;
         }
-        if error.is_not_sent() {
-            return Some(at);
-        }
-        Some(at.max(self.policy.budget.take(now))).filter(|at| is_in_time(*at))
+        let token_at = match error.is_not_sent() {
+            true => at,
+            false => self.policy.budget.take(now, self.deadline)?,
+        };
+        self.attempts += 1;
+        Some(at.max(token_at))
     }
 }
 
@@ -130,14 +132,18 @@ impl Budget {
         Budget { capacity, per_second, state: Mutex::new((capacity, None)) }
     }
 
-    /// Takes a token; returns when it is there.
-    fn take(&self, now: Instant) -> Instant {
+    /// Takes a token; returns when it is there. None: not before the deadline, so that none is taken. If it
+    /// were, calls that fail would owe tokens that later calls have to wait for.
+    fn take(&self, now: Instant, deadline: Option<Instant>) -> Option<Instant> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, since) = *state;
         let elapsed = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let tokens = (tokens + elapsed.as_secs_f64() * self.per_second).min(self.capacity) - 1.0;
-        *state = (tokens, Some(now));
-        now + Duration::from_secs_f64((-tokens / self.per_second).max(0.0))
+        let tokens = (tokens + elapsed.as_secs_f64() * self.per_second).min(self.capacity);
+        let wait = ((1.0 - tokens) / self.per_second).max(0.0);
+        let at = Duration::try_from_secs_f64(wait).ok().and_then(|wait| now.checked_add(wait));
+        let at = at.filter(|at| deadline.is_none_or(|deadline| *at < deadline));
+        *state = (if at.is_some() { tokens - 1.0 } else { tokens }, Some(now));
+        at
     }
 }
 
@@ -222,5 +228,17 @@ mod tests {
         let mut late = policy.start(true, Some(now + SECOND + SECOND / 100));
         late.next(&unavailable(), now + SECOND, 0.0).expect("the last token");
         assert_eq!(late.next(&unavailable(), now + SECOND, 0.0), None, "not before its deadline");
+    }
+
+    #[test]
+    fn calls_whose_time_is_over_owe_nothing() {
+        let now = Instant::now();
+        let policy = RetryPolicy::default().budget(1, 4.0);
+        let next = |within| policy.start(true, Some(now + within)).next(&unavailable(), now, 0.0);
+        assert_eq!(next(SECOND), Some(now));
+        for _ in 0..1_000 {
+            assert_eq!(next(SECOND / 8), None);
+        }
+        assert_eq!(next(SECOND), Some(now + SECOND / 4));
     }
 }

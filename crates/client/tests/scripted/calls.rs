@@ -101,6 +101,28 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
 }
 
 #[tokio::test]
+async fn an_error_says_how_often_and_how_long_the_call_was_tried() {
+    let server = Scripted::start([unavailable(), unavailable(), unavailable()]).await;
+    let retry = RetryPolicy::default().max_attempts(3).longest_wait(Duration::from_millis(5));
+    let client = server.builder().retry(retry).build().expect("a client");
+    let error = client.publish(event()).await.expect_err("given up");
+    assert_eq!((error.attempts(), error.message()), (3, "not now"));
+    let text = error.to_string();
+    assert!(text.starts_with("gave up after 3 attempts in 0."), "{text}");
+    assert!(text.ends_with(" s; the last error: not now (UNAVAILABLE)"), "{text}");
+}
+
+#[tokio::test]
+async fn the_time_that_is_over_does_not_hide_why() {
+    let over = || fails(Status::deadline_exceeded("the deadline is over"));
+    let server = Scripted::start([unavailable(), over(), over()]).await;
+    let error = server.client().publish(event()).await.expect_err("given up");
+    assert_eq!((error.code(), error.attempts()), (Code::Unavailable, 2), "{error}");
+    let error = server.client().publish(event()).await.expect_err("too late");
+    assert_eq!((error.code(), error.attempts()), (Code::DeadlineExceeded, 1), "{error}");
+}
+
+#[tokio::test]
 async fn a_policy_without_retries_tries_once() {
     let server = Scripted::start([unavailable(), ok(&accepted())]).await;
     let client = server.builder().retry(RetryPolicy::none()).build().expect("a client");
