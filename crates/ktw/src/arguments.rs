@@ -82,6 +82,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::descriptors::is_field;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -121,6 +122,13 @@ mod tests {
             for argument in command.get_arguments() {
                 let is_ours = !["help", "version"].contains(&argument.get_id().as_str());
                 assert!(!is_ours || argument.get_help().is_some(), "{argument} has no help");
+                // Texts about a field find its option by the id.
+                let name = match argument.get_long() {
+                    Some(long) => long.replace('-', "_"),
+                    None => argument.get_value_names().unwrap_or_default().concat().to_lowercase(),
+                };
+                let id = argument.get_id().as_str();
+                assert!(!is_ours || id == name || is_field(id), "{id} is no field");
                 // An option that has the id of a field gets no name of its own from clap.
                 let long = argument.get_long().unwrap_or_default();
                 assert!(!long.contains('_'), "{argument} is no name of an option");

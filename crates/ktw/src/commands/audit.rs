@@ -9,7 +9,7 @@ use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "AuditEntry",
     plural: "entries",
     id: "id",

@@ -16,7 +16,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Channel",
     plural: "channels",
     id: "id",

@@ -17,7 +17,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Endpoint",
     plural: "endpoints",
     id: "id",
@@ -31,7 +31,7 @@ const VIEW: View = View {
     ],
 };
 
-const STATS: View = View {
+pub(super) const STATS: View = View {
     message: "GetEndpointStatsResponse",
     plural: "statistics",
     id: "",
@@ -241,7 +241,7 @@ impl Command {
     }
 }
 
-const SECRET: View = View {
+pub(super) const SECRET: View = View {
     message: "RevealSecretResponse",
     plural: "secrets",
     id: "secret",
@@ -344,7 +344,7 @@ impl Create {
     }
 }
 
-const CREATED: View = View {
+pub(super) const CREATED: View = View {
     message: "CreateEndpointResponse",
     plural: "endpoints",
     id: "endpoint.id",

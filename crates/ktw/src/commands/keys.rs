@@ -14,7 +14,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Key",
     plural: "keys",
     id: "id",
@@ -29,7 +29,7 @@ const VIEW: View = View {
     ],
 };
 
-const CREATED: View = View {
+pub(super) const CREATED: View = View {
     message: "CreateKeyResponse",
     plural: "keys",
     // What cannot be asked for again.

@@ -25,7 +25,7 @@ use crate::session::Session;
 use crate::watching::Watching;
 
 /// What is shown of each post. It is no message of the API, but its event is.
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "WatchEventsResponse",
     plural: "events",
     id: "event.id",

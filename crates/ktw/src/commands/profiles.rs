@@ -19,7 +19,7 @@ use crate::profiles::{Profile, Profiles};
 use crate::prompt;
 
 /// What is shown of a profile. It is no message of the API. The key is not among it.
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "",
     plural: "profiles: `ktw profiles add NAME --address URL` makes one",
     id: "name",

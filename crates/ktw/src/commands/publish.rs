@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::times::TypedTime;
 use crate::wording::Wording;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "PublishEventResponse",
     plural: "events",
     id: "event_id",

@@ -15,7 +15,7 @@ use crate::prompt;
 use crate::session::Session;
 use crate::watching::Watching;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Replay",
     plural: "replays",
     id: "id",

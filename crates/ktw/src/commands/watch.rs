@@ -11,7 +11,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::session::Session;
 use crate::watching::Watching;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "WatchDeliveriesResponse",
     plural: "changes",
     id: "delivery.id",
