@@ -163,6 +163,10 @@ impl Add {
             None if prompt::is_possible() => prompt::line("Address: ")?,
             None => return Err(Failure::Usage("the address is missing: add --address".to_owned())),
         };
+        // Nobody types a key for an address that cannot be.
+        let only_address = Settings { address: Some(address.clone()), ..Settings::default() };
+        let connection = Connection::choose(&[(Place::Options, only_address)])?;
+        connection.client(None, options.timeout, RetryPolicy::none())?;
         // The key of the environment may be for another server.
         let is_of_address = environment.address.as_ref().is_none_or(|theirs| *theirs == address);
         let key = match given.key.or(environment.key.filter(|_| is_of_address)) {
