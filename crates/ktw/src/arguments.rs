@@ -32,6 +32,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// A command that is a struct has its help there: the first line is that of the list of commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Webhook receivers: list, create, change, enable, disable, delete.
@@ -49,7 +50,6 @@ pub(crate) enum Command {
     /// Past replays.
     #[command(subcommand)]
     Replays(replays::Command),
-    /// Sends past events to an endpoint again.
     Replay(replays::Replay),
     /// Notification channels: who hears about failing endpoints.
     #[command(subcommand, alias = "channel")]
@@ -63,26 +63,17 @@ pub(crate) enum Command {
     /// The audit trail: who did what, when and from where.
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Publishes events.
     Publish(publish::Publish),
-    /// Publishes a sample event of a type.
     Trigger(publish::Trigger),
-    /// Sends a test to an endpoint and shows the outcome.
     Test(test::Test),
-    /// Shows deliveries as they happen.
     Watch(watch::Watch),
-    /// Posts events to a server of yours as they happen, signed. No delivery is made or changed.
     Listen(listen::Listen),
-    /// Verifies the signature of a captured request.
     Verify(verify::Verify),
-    /// Checks the address, TLS, key, clock and versions.
     Doctor(doctor::Doctor),
     /// Servers and keys by name.
     #[command(subcommand, alias = "profile")]
     Profiles(profiles::Command),
-    /// Prints completions for a shell: `source <(ktw completions bash)`.
     Completions(completions::Completions),
-    /// Writes the manual's pages into a folder: `ktw man --folder ~/.local/share/man/man1`.
     Man(completions::Man),
 }
 
@@ -91,10 +82,25 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::descriptors::is_field;
 
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_have_their_whole_help() {
+        let root = Arguments::command();
+        for (name, words) in
+            [("listen", "No delivery is made"), ("publish", "durable"), ("watch", "Ctrl+C")]
+        {
+            let command = root.find_subcommand(name).expect("a command");
+            let help = command.get_long_about().expect("long help").to_string();
+            assert!(help.contains(words), "{help}");
+            let short = command.get_about().expect("help").to_string();
+            assert!(short.len() < 80 && !short.contains(words), "{short}");
+        }
     }
 
     #[test]
@@ -116,9 +122,19 @@ mod tests {
             for argument in command.get_arguments() {
                 let is_ours = !["help", "version"].contains(&argument.get_id().as_str());
                 assert!(!is_ours || argument.get_help().is_some(), "{argument} has no help");
+                // Texts about a field find its option by the id.
+                let name = match argument.get_long() {
+                    Some(long) => long.replace('-', "_"),
+                    None => argument.get_value_names().unwrap_or_default().concat().to_lowercase(),
+                };
+                let id = argument.get_id().as_str();
+                assert!(!is_ours || id == name || is_field(id), "{id} is no field");
                 // An option that has the id of a field gets no name of its own from clap.
                 let long = argument.get_long().unwrap_or_default();
                 assert!(!long.contains('_'), "{argument} is no name of an option");
+                let shows_default = !argument.is_hide_default_value_set();
+                let is_empty = argument.get_default_values().iter().any(|it| it.is_empty());
+                assert!(!(is_empty && shows_default), "{argument} shows an empty default");
             }
             command.get_subcommands().for_each(check);
         }

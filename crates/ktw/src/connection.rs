@@ -261,7 +261,11 @@ fn refuse_another_address(
 ) -> Result<(), Failure> {
     match &settings.address {
         Some(address) if *address != chosen.value => {
-            let place = source(place, "an option", "of the key");
+            let place = match place {
+                Place::Options => "the options".to_owned(),
+                Place::Environment => "the environment".to_owned(),
+                Place::Profile(name) => format!("the profile {name:?}"),
+            };
             Err(Failure::Usage(format!(
                 "the key of {place} is for {address}, and the address is {} (from {}): give the key of that server with --key-file, or name its profile with --profile",
                 chosen.value, chosen.source

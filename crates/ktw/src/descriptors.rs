@@ -166,6 +166,13 @@ fn message_at(message: &str, path: &str) -> Option<MessageDescriptor> {
     })
 }
 
+/// Whether a message of the API has a field of this name.
+#[cfg(test)]
+pub(crate) fn is_field(name: &str) -> bool {
+    let mut messages = POOL.all_messages().filter(|message| message.package_name() == PACKAGE);
+    messages.any(|message| message.get_field_by_name(name).is_some())
+}
+
 /// The names of the API's methods.
 #[cfg(test)]
 pub(crate) fn methods() -> Vec<String> {

@@ -41,7 +41,13 @@ pub(crate) struct List {
     #[command(flatten)]
     endpoints: EndpointFilter,
     /// Only of this delivery.
-    #[arg(id = "delivery_id", long = "delivery", value_name = "DELIVERY", default_value = "")]
+    #[arg(
+        id = "delivery_id",
+        long = "delivery",
+        value_name = "DELIVERY",
+        default_value = "",
+        hide_default_value = true
+    )]
     delivery: String,
     #[command(flatten)]
     types: TypeFilter,

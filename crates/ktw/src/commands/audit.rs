@@ -9,7 +9,7 @@ use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View};
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "AuditEntry",
     plural: "entries",
     id: "id",
@@ -35,7 +35,7 @@ pub(crate) struct List {
     #[arg(id = "actions", long = "action", value_name = "ACTION", value_parser = value_of("AuditAction"))]
     actions: Vec<i32>,
     /// Only by this actor: a key's id, or `oidc:` and a subject.
-    #[arg(long, value_name = "ACTOR", default_value = "")]
+    #[arg(long, value_name = "ACTOR", default_value = "", hide_default_value = true)]
     actor: String,
     #[command(flatten)]
     endpoints: EndpointFilter,

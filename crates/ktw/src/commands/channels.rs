@@ -16,7 +16,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Channel",
     plural: "channels",
     id: "id",
@@ -64,7 +64,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct List {
     /// The order: `display_name`, `state`, `create_time` or `update_time`, with ` desc` for the reverse.
-    #[arg(long, value_name = "FIELD", default_value = "")]
+    #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true)]
     order_by: String,
     #[command(flatten)]
     list: ListOptions,
@@ -88,7 +88,7 @@ pub(crate) struct Update {
     #[arg(long, short, value_name = "FILE")]
     file: PathBuf,
     /// Only if the channel still has this etag.
-    #[arg(long, value_name = "ETAG", default_value = "")]
+    #[arg(long, value_name = "ETAG", default_value = "", hide_default_value = true)]
     etag: String,
     /// Only checks, and shows the channel as it would be.
     #[arg(long)]

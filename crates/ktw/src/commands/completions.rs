@@ -10,8 +10,10 @@ use clap_complete::env::Shells;
 use crate::completion::VARIABLE;
 use crate::failure::Failure;
 
-/// Prints completions for a shell. They ask this program, which asks the server for what has ids: endpoints
-/// and channels by their names, replays, types of events; and offer nothing if it does not answer at once.
+/// Prints completions for a shell: `source <(ktw completions bash)`.
+///
+/// They ask this program, which asks the server for endpoints and channels, replays and types of events. If
+/// the server does not answer within a second, these are not offered.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +27,7 @@ pub(crate) struct Completions {
     shell: Shell,
 }
 
-/// Writes the manual's pages.
+/// Writes the manual's pages into a folder: `ktw man --folder ~/.local/share/man/man1`.
 #[derive(Args)]
 pub(crate) struct Man {
     /// The folder; it is made if it is missing. Without it, the first page is printed.

@@ -43,7 +43,13 @@ pub(crate) struct List {
     #[command(flatten)]
     endpoints: EndpointFilter,
     /// Only of this event.
-    #[arg(id = "event_id", long = "event", value_name = "EVENT", default_value = "")]
+    #[arg(
+        id = "event_id",
+        long = "event",
+        value_name = "EVENT",
+        default_value = "",
+        hide_default_value = true
+    )]
     event: String,
     #[command(flatten)]
     types: TypeFilter,

@@ -18,7 +18,10 @@ const CLOCK_WARNING: SignedDuration = SignedDuration::from_secs(150);
 /// How long the server may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Checks what can be wrong between this machine and the server: address, TLS, key, clock, versions.
+/// Checks the address, TLS, key, clock and versions.
+///
+/// It says which settings hold and where they come from, and what helps. The exit status is 9 if something is
+/// wrong.
 #[derive(Args)]
 pub(crate) struct Doctor {}
 

@@ -17,7 +17,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Endpoint",
     plural: "endpoints",
     id: "id",
@@ -31,7 +31,7 @@ const VIEW: View = View {
     ],
 };
 
-const STATS: View = View {
+pub(super) const STATS: View = View {
     message: "GetEndpointStatsResponse",
     plural: "statistics",
     id: "",
@@ -74,10 +74,10 @@ pub(crate) struct List {
     #[arg(id = "states", long = "state", value_name = "STATE", value_parser = value_of("Endpoint.State"))]
     states: Vec<i32>,
     /// Only if the name or the URL contains this.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     search: String,
     /// The order: `display_name`, `url`, `state`, `create_time` or `update_time`, with ` desc` for the reverse.
-    #[arg(long, value_name = "FIELD", default_value = "")]
+    #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true)]
     order_by: String,
     #[command(flatten)]
     list: ListOptions,
@@ -117,7 +117,13 @@ pub(crate) struct Create {
     #[command(flatten)]
     configuration: Configuration,
     /// An id of your own: `ep_` and a ULID.
-    #[arg(id = "endpoint_id", long = "id", value_name = "ID", default_value = "")]
+    #[arg(
+        id = "endpoint_id",
+        long = "id",
+        value_name = "ID",
+        default_value = "",
+        hide_default_value = true
+    )]
     id: String,
     /// Only checks, and shows what would be created.
     #[arg(long)]
@@ -131,7 +137,7 @@ pub(crate) struct Update {
     #[command(flatten)]
     configuration: Configuration,
     /// Only if the endpoint still has this etag.
-    #[arg(long, value_name = "ETAG", default_value = "")]
+    #[arg(long, value_name = "ETAG", default_value = "", hide_default_value = true)]
     etag: String,
     /// Only checks, and shows the endpoint as it would be.
     #[arg(long)]
@@ -153,7 +159,7 @@ pub(crate) struct Disable {
     #[command(flatten)]
     endpoint: EndpointArgument,
     /// Why, for people who ask later.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
 }
 
@@ -235,7 +241,7 @@ impl Command {
     }
 }
 
-const SECRET: View = View {
+pub(super) const SECRET: View = View {
     message: "RevealSecretResponse",
     plural: "secrets",
     id: "secret",
@@ -338,7 +344,7 @@ impl Create {
     }
 }
 
-const CREATED: View = View {
+pub(super) const CREATED: View = View {
     message: "CreateEndpointResponse",
     plural: "endpoints",
     id: "endpoint.id",

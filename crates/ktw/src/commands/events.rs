@@ -22,7 +22,7 @@ pub(super) const VIEW: View = View {
     ],
 };
 
-const TYPES: View = View {
+pub(super) const TYPES: View = View {
     message: "EventType",
     plural: "event types",
     id: "id",

@@ -14,7 +14,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::prompt;
 use crate::session::Session;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Key",
     plural: "keys",
     id: "id",
@@ -29,7 +29,7 @@ const VIEW: View = View {
     ],
 };
 
-const CREATED: View = View {
+pub(super) const CREATED: View = View {
     message: "CreateKeyResponse",
     plural: "keys",
     // What cannot be asked for again.
@@ -58,7 +58,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "KIND", value_parser = value_of("Key.Kind"))]
     kind: Option<i32>,
     /// The order: `display_name`, `role`, `create_time`, `end_time` or `last_use_time`, with ` desc` for the reverse.
-    #[arg(long, value_name = "FIELD", default_value = "")]
+    #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true)]
     order_by: String,
     #[command(flatten)]
     list: ListOptions,

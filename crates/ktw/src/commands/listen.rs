@@ -25,7 +25,7 @@ use crate::session::Session;
 use crate::watching::Watching;
 
 /// What is shown of each post. It is no message of the API, but its event is.
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "WatchEventsResponse",
     plural: "events",
     id: "event.id",
@@ -42,9 +42,10 @@ const VIEW: View = View {
 /// As much of a response as the delivery log would keep.
 const MAX_RESPONSE_BYTES: usize = 16 << 10;
 
-/// Posts events to a server of yours as they are accepted, rendered and signed as deliveries are, with a
-/// secret of this command's own. No delivery is made, nobody else's is changed, and outcomes stay in this
-/// terminal. A post is never repeated.
+/// Posts events to a server of yours as they happen, signed.
+///
+/// They are rendered and signed as deliveries are, with a secret of this command's own. No delivery is made,
+/// nobody else's is changed, and outcomes stay in this terminal. A post is never repeated. Ctrl+C ends it.
 #[derive(Args)]
 pub(crate) struct Listen {
     /// Where to post events: `http://` or `https://`.

@@ -19,7 +19,7 @@ use crate::profiles::{Profile, Profiles};
 use crate::prompt;
 
 /// What is shown of a profile. It is no message of the API. The key is not among it.
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "",
     plural: "profiles: `ktw profiles add NAME --address URL` makes one",
     id: "name",
@@ -35,7 +35,6 @@ const VIEW: View = View {
 pub(crate) enum Command {
     /// Lists the profiles.
     List,
-    /// Adds a profile, or replaces one, after a look whether the server takes the key.
     Add(Add),
     /// Makes a profile the one that is used when none is named.
     Use(Name),
@@ -43,9 +42,10 @@ pub(crate) enum Command {
     Remove(Name),
 }
 
-/// Adds a profile, or replaces one: `--address`, `--organization`, `--ca-file` and so on say what is in it.
-/// The key comes from `--key-file`, or is asked for. The server is asked whom the key belongs to; if it
-/// refuses the key or does not answer, nothing is stored, unless you say so.
+/// Adds a profile, or replaces one, after asking the server whom the key belongs to.
+///
+/// `--address`, `--organization`, `--ca-file` and so on say what is in it. The key comes from `--key-file`,
+/// or is asked for. If the server refuses the key or does not answer, nothing is stored, unless you say so.
 #[derive(Args)]
 pub(crate) struct Add {
     /// The profile's name.
@@ -54,7 +54,7 @@ pub(crate) struct Add {
     /// Name the file of `--key-file` instead of keeping the key in the profile.
     #[arg(long, requires = "key_file")]
     keep_file: bool,
-    /// Do not ask the server.
+    /// Store it without asking the server.
     #[arg(long)]
     no_check: bool,
 }
@@ -163,6 +163,10 @@ impl Add {
             None if prompt::is_possible() => prompt::line("Address: ")?,
             None => return Err(Failure::Usage("the address is missing: add --address".to_owned())),
         };
+        // Nobody types a key for an address that cannot be.
+        let only_address = Settings { address: Some(address.clone()), ..Settings::default() };
+        let connection = Connection::choose(&[(Place::Options, only_address)])?;
+        connection.client(None, options.timeout, RetryPolicy::none())?;
         // The key of the environment may be for another server.
         let is_of_address = environment.address.as_ref().is_none_or(|theirs| *theirs == address);
         let key = match given.key.or(environment.key.filter(|_| is_of_address)) {

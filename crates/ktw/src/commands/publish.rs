@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::times::TypedTime;
 use crate::wording::Wording;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "PublishEventResponse",
     plural: "events",
     id: "event_id",
@@ -37,7 +37,9 @@ const VIEW: View = View {
 /// Lines of NDJSON that are wrong are named up to this number; the summary has all.
 const NAMED_FAILURES: u64 = 20;
 
-/// Publishes an event, or with --ndjson many. It returns when they are durable.
+/// Publishes an event, or many.
+///
+/// It returns when they are durable.
 ///
 /// Of --ndjson, the forms for programs have an item for each line that is not empty, in the order of the
 /// lines, as soon as its outcome is known: the number of the line, and the event's id or the error.
@@ -66,7 +68,9 @@ pub(crate) struct Publish {
     event_time: Option<TypedTime>,
 }
 
-/// Publishes the sample event of a type, which every endpoint that subscribes to it gets.
+/// Publishes a sample event of a type.
+///
+/// Every endpoint that subscribes to the type gets it.
 #[derive(Args)]
 pub(crate) struct Trigger {
     /// The event's type; `ktw events types` lists them.
@@ -194,8 +198,11 @@ async fn publish_lines(
     loop {
         let outcome = tokio::select! {
             outcome = waiting.next() => outcome,
-            // Once more: not even for what is under way.
-            _ = tokio::signal::ctrl_c() => None,
+            // Not even what is under way is waited for.
+            _ = tokio::signal::ctrl_c() => {
+                end = end.or(Some(interrupted(number)));
+                None
+            }
         };
         let Some((place, outcome)) = outcome else { break };
         end = end.or(report.add(place, outcome)?);

@@ -15,7 +15,7 @@ use crate::prompt;
 use crate::session::Session;
 use crate::watching::Watching;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "Replay",
     plural: "replays",
     id: "id",
@@ -61,8 +61,10 @@ pub(crate) struct One {
     id: String,
 }
 
-/// Sends past events to an endpoint: those that it missed while it was disabled, those that failed, or
-/// all. What was delivered is not sent again unless you ask for it.
+/// Sends past events to an endpoint again.
+///
+/// Those that it missed while it was disabled, those that failed, or all. What was delivered is not sent
+/// again unless you ask for it. The command follows the replay to its end and shows it then.
 #[derive(Args)]
 pub(crate) struct Replay {
     #[command(flatten)]

@@ -10,14 +10,16 @@ use crate::failure::Failure;
 use crate::names::EndpointArgument;
 use crate::session::Session;
 
-/// Sends a test to an endpoint and shows the request and the response. A test is never retried and
-/// changes no statistics. The exit status is 9 if the receiver did not answer 2xx.
+/// Sends a test to an endpoint and shows the outcome.
+///
+/// That is the request and the response. A test is never retried and changes no statistics. The exit status
+/// is 9 if the receiver did not answer 2xx.
 #[derive(Args)]
 pub(crate) struct Test {
     #[command(flatten)]
     endpoint: EndpointArgument,
     /// Send the sample data of this type instead of `webhook.test`.
-    #[arg(long = "type", value_name = "TYPE", default_value = "", add = completion::event_types())]
+    #[arg(long = "type", value_name = "TYPE", default_value = "", hide_default_value = true, add = completion::event_types())]
     event_type: String,
 }
 

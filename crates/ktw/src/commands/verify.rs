@@ -11,9 +11,10 @@ use crate::files::{read_bytes, read_secret};
 use crate::options::duration;
 use crate::output;
 
-/// Verifies the signature of a captured request. Give the secret by file, the body by file, and the
-/// headers as they arrived, with one --header each or in a file; a file may be the whole request as
-/// `curl -v` or a proxy shows it.
+/// Verifies the signature of a captured request.
+///
+/// Give the secret by file, the body by file, and the headers as they arrived, with one --header each or in
+/// a file; a file may be the whole request as `curl -v` or a proxy shows it.
 #[derive(Args)]
 #[command(after_help = "\
 Example:

@@ -11,7 +11,7 @@ use crate::output::{Column, Kind, View, message};
 use crate::session::Session;
 use crate::watching::Watching;
 
-const VIEW: View = View {
+pub(super) const VIEW: View = View {
     message: "WatchDeliveriesResponse",
     plural: "changes",
     id: "delivery.id",
@@ -27,8 +27,10 @@ const VIEW: View = View {
     ],
 };
 
-/// Shows deliveries as they happen, until it is interrupted. If the connection is lost, it is made again
-/// and nothing is missed.
+/// Shows deliveries as they happen.
+///
+/// Ctrl+C ends it. If the connection is lost, it is made again; a message says so, and whether something may
+/// be missing.
 #[derive(Args)]
 #[command(after_help = "\
 Example:

@@ -30,11 +30,16 @@ const COMMANDS: &[&[&str]] = &[
 ];
 
 async fn said_by(command: &[&str], flag: &str) -> String {
-    let mut process = Launch::binary(command[0]).args(&command[1..]).arg(flag).start();
+    let launch = Launch::binary(command[0]).env(WIDTH, UNWRAPPED);
+    let mut process = launch.args(&command[1..]).arg(flag).start();
     let status = process.wait_exit(PATIENCE).await;
     assert!(status.success(), "{command:?} {flag}: {status}");
     process.output()
 }
+
+/// The variable that tells programs how wide a terminal is, and a width in which no text has two lines.
+const WIDTH: &str = "COLUMNS";
+const UNWRAPPED: &str = "10000";
 
 fn flags_in(help: &str) -> BTreeSet<&str> {
     let words = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
@@ -271,7 +276,7 @@ async fn variables_that_are_empty_are_not_given() {
     assert!(process.wait_exit(PATIENCE).await.success());
     assert!(database.folder().join("webhooks.db").is_file());
 
-    let mut process = emptied.arg("--help").start();
+    let mut process = emptied.env(WIDTH, UNWRAPPED).arg("--help").start();
     assert!(process.wait_exit(PATIENCE).await.success());
     let help = process.output();
     for variable in variables {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use keeptrusts_webhooks_client::verify::Verifier;
+use keeptrusts_webhooks_contracts::v1::delivery::State;
+use keeptrusts_webhooks_testkit::process::Signal;
 use keeptrusts_webhooks_testkit::receiver::{Receiver, Reply, Script};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -133,11 +135,14 @@ async fn a_filtered_watch_says_that_the_connection_was_lost_and_misses_nothing()
 
     server.kill().await;
     watching.wait_for_line(|line| line.contains("Not connected any more"), PATIENCE).await;
+    // What happens now happens while the watch is away.
+    watching.signal(Signal::Stop);
     server.start_again().await;
-    // Perhaps before the watch is back.
     let client = server.client("acme");
     let other = client.publish("policy.block", "{}").await;
     let event = client.publish("config.updated", "{}").await;
+    client.wait_for_state(&event, State::Delivered).await;
+    watching.signal(Signal::Continue);
     watching.wait_for_line(|line| line.contains("Nothing is missed"), PATIENCE).await;
     watching.wait_for_line(|line| line == event, PATIENCE).await;
     let output = watching.output();
