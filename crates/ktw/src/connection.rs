@@ -22,7 +22,7 @@ environment, then the default profile (KTW_PROFILE, or `ktw profiles use`).";
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:50051";
 
 /// The variable that has the key.
-pub(crate) const KEY_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_API_KEY";
+const KEY_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_API_KEY";
 /// The variable that says which profile is the default one.
 pub(crate) const PROFILE_VARIABLE: &str = "KTW_PROFILE";
 const KEY_FILE_VARIABLE: &str = "KEEPTRUSTS_WEBHOOKS_API_KEY_FILE";
@@ -273,6 +273,13 @@ fn refuse_another_address(
         }
         _ => Ok(()),
     }
+}
+
+/// There is no key.
+pub(crate) fn no_key() -> Failure {
+    Failure::NoKey(format!(
+        "there is no key: `ktw profiles add` stores one, --key-file or {KEY_VARIABLE} give one"
+    ))
 }
 
 /// What is wrong, in the words of this program's options.

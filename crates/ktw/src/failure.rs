@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use client::Code;
 use keeptrusts_webhooks_client as client;
 
-use crate::connection::KEY_VARIABLE;
 use crate::wording::Wording;
 
 /// What `ktw --help` says about exit statuses; [`Failure::status`] keeps to it.
@@ -33,7 +32,7 @@ pub(crate) enum Failure {
     /// There is no such thing, which was found out here.
     NotFound(String),
     /// There is no key, and nothing that needs none was asked for.
-    NoKey,
+    NoKey(String),
     /// The server refused, or could not be reached.
     Call(client::Error),
     /// A check has failed, which the output says.
@@ -70,7 +69,7 @@ impl Failure {
             Failure::Local { .. } => 1,
             Failure::Usage(_) => 2,
             Failure::NotFound(_) => 3,
-            Failure::NoKey => 4,
+            Failure::NoKey(_) => 4,
             Failure::Check(_) => 9,
             // As shells have it: 128 and the number of SIGINT.
             Failure::Interrupted(_) => 130,
@@ -96,12 +95,12 @@ impl Failure {
     pub(crate) fn text_in(&self, wording: &Wording) -> String {
         match self {
             Failure::OutputClosed => String::new(),
-            Failure::Usage(message) | Failure::NotFound(message) | Failure::Check(message) => {
+            Failure::Usage(message)
+            | Failure::NotFound(message)
+            | Failure::NoKey(message)
+            | Failure::Check(message) => {
                 format!("error: {message}")
             }
-            Failure::NoKey => format!(
-                "error: there is no key: `ktw profiles add` stores one, --key-file or {KEY_VARIABLE} give one"
-            ),
             Failure::Interrupted(message) => format!("interrupted: {message}"),
             Failure::Local { doing, error } => format!("error: cannot {doing}: {error}"),
             Failure::Call(error) => call_text(error, wording),

@@ -12,11 +12,13 @@ mod descriptors;
 mod failure;
 mod files;
 mod names;
+mod offers;
 mod options;
 mod output;
 mod profiles;
 mod progress;
 mod prompt;
+mod references;
 mod session;
 mod times;
 mod watching;
@@ -33,6 +35,7 @@ use crate::session::Session;
 use crate::wording::Wording;
 
 fn main() -> ExitCode {
+    completion::set_source(offers::of);
     CompleteEnv::with_factory(Arguments::command).var(completion::VARIABLE).complete();
     let mut root = Arguments::command();
     let matches = root.get_matches_mut();
@@ -75,7 +78,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let session = Session::new(&connection, output)?;
     // Whether a server is there shows also without a key.
     if session.key_source.is_none() && !matches!(command, Command::Doctor(_)) {
-        return Err(Failure::NoKey);
+        return Err(connection::no_key());
     }
     match command {
         Command::Endpoints(command) => command.run(&session).await,

@@ -1,15 +1,12 @@
-//! The names that people gave to endpoints and channels: tables show them, and arguments take them.
+//! The names that people gave to endpoints and channels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clap::Args;
 use futures_util::TryStreamExt;
 use keeptrusts_webhooks_client::{Client, Error, v1};
 use serde_json::Value;
 
-use crate::completion;
 use crate::failure::Failure;
-use crate::session::Session;
 
 /// What has an id and a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +48,7 @@ impl Named {
     }
 
     /// Whether a text has the form of an id: the prefix and a ULID.
-    fn is_id(self, text: &str) -> bool {
+    pub(crate) fn is_id(self, text: &str) -> bool {
         let ulid = text.strip_prefix(self.prefix());
         ulid.is_some_and(|ulid| {
             ulid.len() == 26
@@ -90,7 +87,7 @@ impl Named {
     }
 
     /// The one of this name. An error: there is none, or several.
-    fn find(self, name: &str, all: IdsAndNames) -> Result<String, Failure> {
+    pub(crate) fn find(self, name: &str, all: IdsAndNames) -> Result<String, Failure> {
         let word = self.word();
         let mut ids: Vec<_> =
             all.into_iter().filter(|(_, known)| known == name).map(|(id, _)| id).collect();
@@ -105,25 +102,6 @@ impl Named {
                 ids.join("\n  ")
             ))),
         }
-    }
-}
-
-impl Session {
-    /// The id that is meant: one is taken as it is, otherwise it is the exact name of only one.
-    async fn id_of(&self, kind: Named, given: String) -> Result<String, Failure> {
-        if kind.is_id(&given) {
-            return Ok(given);
-        }
-        let organization_id = self.organization().await?;
-        kind.find(&given, kind.list(&self.client, organization_id, &given).await?)
-    }
-
-    async fn ids_of(&self, kind: Named, given: Vec<String>) -> Result<Vec<String>, Failure> {
-        let mut ids = Vec::new();
-        for one in given {
-            ids.push(self.id_of(kind, one).await?);
-        }
-        Ok(ids)
     }
 }
 
@@ -205,62 +183,6 @@ fn push_ids(kind: Named, value: &Value, ids: &mut Vec<(Named, String)>) {
         Value::String(id) if !id.is_empty() => ids.push((kind, id.clone())),
         Value::Array(items) => items.iter().for_each(|item| push_ids(kind, item, ids)),
         _ => {}
-    }
-}
-
-/// One endpoint.
-#[derive(Args)]
-pub(crate) struct EndpointArgument {
-    /// The endpoint: its id, or its name if no other one has it.
-    #[arg(id = "endpoint_id", value_name = "ENDPOINT", add = completion::endpoints())]
-    endpoint: String,
-}
-
-impl EndpointArgument {
-    pub(crate) async fn id(self, session: &Session) -> Result<String, Failure> {
-        session.id_of(Named::Endpoint, self.endpoint).await
-    }
-}
-
-/// Only what belongs to these endpoints.
-#[derive(Args)]
-pub(crate) struct EndpointFilter {
-    /// Only of this endpoint, by its id or its name; may be repeated.
-    #[arg(id = "endpoint_ids", long = "endpoint", value_name = "ENDPOINT", add = completion::endpoints())]
-    endpoints: Vec<String>,
-}
-
-impl EndpointFilter {
-    pub(crate) async fn ids(self, session: &Session) -> Result<Vec<String>, Failure> {
-        session.ids_of(Named::Endpoint, self.endpoints).await
-    }
-}
-
-/// One channel.
-#[derive(Args)]
-pub(crate) struct ChannelArgument {
-    /// The channel: its id, or its name if no other one has it.
-    #[arg(id = "channel_id", value_name = "CHANNEL", add = completion::channels())]
-    channel: String,
-}
-
-impl ChannelArgument {
-    pub(crate) async fn id(self, session: &Session) -> Result<String, Failure> {
-        session.id_of(Named::Channel, self.channel).await
-    }
-}
-
-/// Only what belongs to these channels.
-#[derive(Args)]
-pub(crate) struct ChannelFilter {
-    /// Only of this channel, by its id or its name; may be repeated.
-    #[arg(id = "channel_ids", long = "channel", value_name = "CHANNEL", add = completion::channels())]
-    channels: Vec<String>,
-}
-
-impl ChannelFilter {
-    pub(crate) async fn ids(self, session: &Session) -> Result<Vec<String>, Failure> {
-        session.ids_of(Named::Channel, self.channels).await
     }
 }
 

@@ -12,7 +12,7 @@ use crate::completion;
 use crate::descriptors::enum_values;
 use crate::failure::Failure;
 use crate::files::time_to_proto;
-use crate::output::{Format, Query};
+use crate::output::{Format, Output, Query};
 use crate::times::{self, TypedTime};
 
 /// Which server is called, and as who.
@@ -70,6 +70,17 @@ pub(crate) struct OutputOptions {
     /// Do not show long tables in a pager ($PAGER).
     #[arg(long, global = true)]
     pub(crate) no_pager: bool,
+}
+
+impl OutputOptions {
+    pub(crate) fn output(self) -> Output {
+        Output {
+            format: self.output,
+            query: self.query,
+            zone: self.time_zone,
+            paging: !self.no_pager,
+        }
+    }
 }
 
 /// A span of time.

@@ -48,7 +48,7 @@ impl Session {
         Ok(Session {
             client: client(RetryPolicy::default())?,
             watcher: client(RetryPolicy::none())?,
-            output: Output::new(output),
+            output: output.output(),
             address: connection.address,
             key_source: connection.key.map(|key| key.source),
             timeout: options.timeout,

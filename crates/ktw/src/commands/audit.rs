@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::v1;
 
 use crate::failure::Failure;
-use crate::names::EndpointFilter;
 use crate::options::{Between, ListOptions, value_of};
 use crate::output::{Column, Kind, View};
+use crate::references::EndpointFilter;
 use crate::session::Session;
 
 pub(super) const VIEW: View = View {

@@ -10,10 +10,10 @@ use super::notifications;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files;
-use crate::names::ChannelArgument;
 use crate::options::ListOptions;
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
+use crate::references::ChannelArgument;
 use crate::session::Session;
 
 pub(super) const VIEW: View = View {

@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use keeptrusts_webhooks_client::{Code, Error, v1};
 
+use crate::connection::no_key;
 use crate::descriptors::shown_enum;
 use crate::failure::Failure;
 use crate::output::{line, message};
@@ -46,7 +47,7 @@ impl Doctor {
             // That the key is missing was said.
             Err(error) if error.code() == Code::Unauthenticated && session.key_source.is_none() => {
                 report_connection(took)?;
-                Err(Failure::NoKey)
+                Err(no_key())
             }
             Err(error) => {
                 let (what, help) = explained(&error, &session.address.value);

@@ -11,10 +11,10 @@ use crate::completion;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
 use crate::files::{self, read_secret};
-use crate::names::EndpointArgument;
 use crate::options::{ListOptions, duration, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::prompt;
+use crate::references::EndpointArgument;
 use crate::session::Session;
 
 pub(super) const VIEW: View = View {

@@ -5,9 +5,9 @@ use keeptrusts_webhooks_client::v1;
 
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::names::ChannelFilter;
 use crate::options::{ListOptions, value_of};
 use crate::output::{Column, Kind, View};
+use crate::references::ChannelFilter;
 use crate::session::Session;
 
 pub(super) const VIEW: View = View {

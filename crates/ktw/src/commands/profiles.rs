@@ -75,7 +75,7 @@ impl Command {
         let path = Profiles::path()?;
         let mut profiles = Profiles::load(&path)?;
         match self {
-            Command::List => return list(&profiles, &Output::new(output)),
+            Command::List => return list(&profiles, &output.output()),
             Command::Add(add) => {
                 let profile = add.profile(options).await?;
                 profiles.default.get_or_insert_with(|| add.name.clone());

@@ -7,11 +7,11 @@ use v1::replay::State;
 use crate::completion;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::names::{EndpointArgument, EndpointFilter};
 use crate::options::{Between, ListOptions, TypeFilter, value_of};
 use crate::output::{Column, Kind, View, message};
 use crate::progress;
 use crate::prompt;
+use crate::references::{EndpointArgument, EndpointFilter};
 use crate::session::Session;
 use crate::watching::Watching;
 

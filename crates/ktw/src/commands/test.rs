@@ -7,7 +7,7 @@ use super::attempts;
 use crate::completion;
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::names::EndpointArgument;
+use crate::references::EndpointArgument;
 use crate::session::Session;
 
 /// Sends a test to an endpoint and shows the outcome.

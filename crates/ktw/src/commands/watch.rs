@@ -5,9 +5,9 @@ use keeptrusts_webhooks_client::v1;
 
 use crate::descriptors::to_json;
 use crate::failure::Failure;
-use crate::names::EndpointFilter;
 use crate::options::{TypeFilter, value_of};
 use crate::output::{Column, Kind, View, message};
+use crate::references::EndpointFilter;
 use crate::session::Session;
 use crate::watching::Watching;
 

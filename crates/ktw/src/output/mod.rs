@@ -17,7 +17,6 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::names::Names;
-use crate::options::OutputOptions;
 
 use cells::Reader;
 pub(crate) use cells::{Column, Kind, View};
@@ -50,15 +49,6 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(options: OutputOptions) -> Output {
-        Output {
-            format: options.output,
-            query: options.query,
-            zone: options.time_zone,
-            paging: !options.no_pager,
-        }
-    }
-
     /// Prints a list.
     pub(crate) fn list(&self, view: &View, items: &[Value], names: &Names) -> Result<(), Failure> {
         if let Some(lines) = self.queried(view, items)? {
