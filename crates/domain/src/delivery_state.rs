@@ -55,7 +55,21 @@ impl DeliveryState {
 
     /// Whether no automatic attempt will follow.
     pub fn has_ended(self) -> bool {
-        !matches!(self, DeliveryState::Scheduled | DeliveryState::Retrying)
+        self.effective(false).has_ended()
+    }
+}
+
+impl EffectiveDeliveryState {
+    /// Whether no automatic attempt will follow. Such a state does not depend on the endpoint's.
+    pub fn has_ended(self) -> bool {
+        match self {
+            EffectiveDeliveryState::Scheduled
+            | EffectiveDeliveryState::Retrying
+            | EffectiveDeliveryState::Paused => false,
+            EffectiveDeliveryState::Delivered
+            | EffectiveDeliveryState::Failed
+            | EffectiveDeliveryState::Cancelled => true,
+        }
     }
 }
 

@@ -17,9 +17,7 @@ impl DispatchApi {
         organization: &OrganizationId,
         states: &[EffectiveDeliveryState],
     ) -> Result<DisabledEndpoints, Status> {
-        use EffectiveDeliveryState::{Cancelled, Delivered, Failed};
-        let has_ended = |state: &_| matches!(state, Delivered | Failed | Cancelled);
-        if !states.is_empty() && states.iter().all(has_ended) {
+        if !states.is_empty() && states.iter().all(|state| state.has_ended()) {
             return Ok(DisabledEndpoints::default());
         }
         let shard = self.log.shard_of(organization);

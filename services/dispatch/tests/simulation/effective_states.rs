@@ -1,6 +1,7 @@
 //! States that nothing records: what waits at a disabled endpoint is paused, and an endpoint that only fails
 //! is failing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keeptrusts_webhooks_contracts::api::next_shown;
@@ -108,6 +109,70 @@ async fn a_watch_shows_a_delivery_paused_whose_endpoint_was_disabled_during_its_
     world.network.heal();
     world.enable(siem).await;
     assert_eq!(next().await, delivery::State::Delivered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_changes_that_are_read_together_those_at_the_disabled_endpoint_are_paused() {
+    let world = World::embedded().await;
+    let (pager, siem) = (world.endpoint("pager").await, world.endpoint("siem").await);
+    for name in ["pager", "siem"] {
+        world.network.always(name, ReceiverAnswer::SlowStatus(seconds(5), 500));
+    }
+    for (disabled, other) in [(pager, siem), (siem, pager)] {
+        let request = v1::WatchDeliveriesRequest {
+            organization_id: world.organizations[0].to_string(),
+            ..Default::default()
+        };
+        let watched = client(&world).watch_deliveries(request).await.expect("watches");
+        let mut watched = watched.into_inner();
+        world.publish().await;
+        world.pass(seconds(1)).await;
+        world.disable(disabled).await;
+        world.pass(seconds(10)).await;
+        let mut states = BTreeMap::new();
+        // Scheduled, and failed, at each endpoint.
+        for _ in 0..4 {
+            let change = next_shown(&mut watched).await.expect("goes on").expect("a change");
+            let delivery = change.delivery.expect("a delivery");
+            let state = delivery.state();
+            states.insert(delivery.endpoint_id, state);
+        }
+        assert_eq!(states[&disabled.to_string()], delivery::State::Paused);
+        assert_eq!(states[&other.to_string()], delivery::State::Retrying);
+        world.enable(disabled).await;
+        world.pass(hours(24)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_changes_and_full_lists_show_that_a_delivery_is_paused() {
+    let world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.network.always("siem", ReceiverAnswer::ERROR);
+    let event = world.publish().await;
+    world.settle().await;
+    let id = world.delivery_of(event).await.id;
+    let retry = async || {
+        let request = v1::RetryDeliveryRequest {
+            organization_id: world.organizations[0].to_string(),
+            delivery_id: id.to_string(),
+            request_id: "once".to_owned(),
+        };
+        let answer = client(&world).retry_delivery(request).await.expect("retried").into_inner();
+        (answer.duplicate, answer.delivery.expect("a delivery").state())
+    };
+    assert_eq!(retry().await, (false, delivery::State::Retrying));
+    world.settle().await;
+    world.disable(siem).await;
+    assert_eq!(retry().await, (true, delivery::State::Paused), "as it is now");
+    let request = v1::ListDeliveriesRequest {
+        organization_id: world.organizations[0].to_string(),
+        view: v1::DeliveryView::Full.into(),
+        ..Default::default()
+    };
+    let listed = client(&world).list_deliveries(request).await.expect("listed").into_inner();
+    let states: Vec<_> = listed.deliveries.iter().map(v1::Delivery::state).collect();
+    assert_eq!(states, [delivery::State::Paused]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,7 @@ impl Member {
     }
 
     /// The rows of a page with this token. Of a watch, only its first response.
+    #[allow(clippy::needless_update, reason = "some requests have no other field")]
     async fn ask(&self, method: &str, token: String) -> Shown {
         let (name, variant) = method.split_once(' ').unwrap_or((method, ""));
         macro_rules! list {
@@ -152,7 +153,7 @@ impl Member {
             self.client.dispatch().create_replay(replay).await.expect("a replay");
             self.caller.create_key(&organization_id, v1::Role::Viewer).await;
             let secret = "correct horse battery staple".to_owned();
-            let webhook = v1::WebhookDestination { url, secret, ..Default::default() };
+            let webhook = v1::WebhookDestination { url, secret };
             let channel = v1::CreateChannelRequest {
                 organization_id: organization_id.clone(),
                 channel: Some(v1::Channel {
