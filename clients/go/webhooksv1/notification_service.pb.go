@@ -40,8 +40,9 @@ type CreateChannelRequest struct {
 	// Makes it safe to send the request again: a repeated request returns the channel that the first one
 	// created. The rules are those of CreateEndpoint. AIP-155.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Only checks the request and returns the channel that would be created, without an id unless
-	// channel_id is given. Nothing is recorded. AIP-163.
+	// Only checks the request and answers what the same request without this would be answered now: an
+	// error, or the channel that would be created, without an id unless channel_id is given. Nothing is
+	// recorded, and request_id stays unused. AIP-163.
 	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 }
 
@@ -435,7 +436,8 @@ type UpdateChannelRequest struct {
 	// `etag` nothing is created. So the same request can be repeated: it changes nothing once everything is
 	// as it says. AIP-134.
 	AllowMissing bool `protobuf:"varint,4,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
-	// Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163.
+	// Only checks the request and answers what the same request without this would be answered now: an
+	// error, or the channel as it would be. Nothing is recorded. AIP-163.
 	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 }
 

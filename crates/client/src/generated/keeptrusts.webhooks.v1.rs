@@ -258,7 +258,7 @@ pub struct WhoAmIResponse {
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Whether the token is that of a session.
     #[prost(bool, tag = "6")]
-    pub is_session: bool,
+    pub session: bool,
     /// The organizations of a web token for several. The organization of a call or a session must be one of
     /// them. Empty otherwise.
     #[prost(string, repeated, tag = "7")]
@@ -601,7 +601,7 @@ pub struct AuditEntry {
     pub id: ::prost::alloc::string::String,
     /// When it was recorded, by the database's clock.
     #[prost(message, optional, tag = "2")]
-    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     /// The action.
     #[prost(enumeration = "AuditAction", tag = "3")]
     pub action: i32,
@@ -649,13 +649,15 @@ pub struct AuditEntry {
 /// One field that changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AuditChange {
-    /// The field's name in the API, for example `url`.
+    /// The field's path in the resource, for example `url` or `webhook.url`. Of no resource
+    /// is `master_key_id`, which AUDIT_ACTION_MASTER_KEY_ROTATED changes.
     #[prost(string, tag = "1")]
     pub field: ::prost::alloc::string::String,
-    /// The previous value. Empty if there was none, or if it is a secret.
+    /// The previous value, written as in the API's JSON: an enum's name, a time in RFC 3339, a list as a JSON
+    /// array; a text without quotation marks. Empty if there was none, if it is not known, or if it is a secret.
     #[prost(string, tag = "2")]
     pub before: ::prost::alloc::string::String,
-    /// The new value. Empty if there is none, or if it is a secret.
+    /// The new value, written in the same way. Empty if there is none, or if it is a secret.
     #[prost(string, tag = "3")]
     pub after: ::prost::alloc::string::String,
 }
@@ -1580,7 +1582,7 @@ pub struct Event {
     pub body: ::prost::alloc::string::String,
     /// The size of the body in bytes. It never expires.
     #[prost(int64, tag = "7")]
-    pub body_size: i64,
+    pub body_size_bytes: i64,
     /// SHA-256 of the body, 32 bytes. It never expires.
     #[prost(bytes = "vec", tag = "8")]
     pub body_sha256: ::prost::alloc::vec::Vec<u8>,
@@ -2020,7 +2022,9 @@ pub struct WatchEventsRequest {
 /// The response of WatchEvents.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEventsResponse {
-    /// The event, without its body in our own format.
+    /// The event, without its body in our own format. Absent in a response that has a `resume_token` alone.
+    /// The first response is one; it is sent at once. So is one after 1,000 of the organization's records
+    /// among which no event was wanted.
     #[prost(message, optional, tag = "1")]
     pub event: ::core::option::Option<Event>,
     /// The Content-Type header of the request that an endpoint would get.
@@ -2032,7 +2036,8 @@ pub struct WatchEventsResponse {
     /// Why rendering failed, for people to read. Empty otherwise.
     #[prost(string, tag = "4")]
     pub error: ::prost::alloc::string::String,
-    /// The token to resume after this event. Opaque.
+    /// The token to resume after this response. Opaque. It gives no access: a request with it needs what one
+    /// without it needs.
     #[prost(string, tag = "5")]
     pub resume_token: ::prost::alloc::string::String,
 }
@@ -2054,13 +2059,16 @@ pub struct WatchDeliveriesRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchDeliveriesResponse {
     /// The delivery right after this change, without its attempts. It may have changed again since. It is
-    /// PAUSED if it waits and its endpoint was disabled when the change was read.
+    /// PAUSED if it waits and its endpoint was disabled when the change was read. Absent in a response that
+    /// has a `resume_token` alone. The first response is one; it is sent at once. So is one after 1,000 of
+    /// the organization's records among which no change was wanted.
     #[prost(message, optional, tag = "1")]
     pub delivery: ::core::option::Option<Delivery>,
     /// The attempt that caused the change, without headers and bodies. Absent if none did.
     #[prost(message, optional, tag = "2")]
     pub attempt: ::core::option::Option<Attempt>,
-    /// The token to resume after this change. Opaque.
+    /// The token to resume after this response. Opaque. It gives no access: a request with it needs what one
+    /// without it needs.
     #[prost(string, tag = "3")]
     pub resume_token: ::prost::alloc::string::String,
 }
@@ -2092,14 +2100,14 @@ pub struct GetEndpointStatsResponse {
 pub struct AttemptStats {
     /// Attempts that were answered 2xx.
     #[prost(int64, tag = "1")]
-    pub delivered: i64,
+    pub delivered_count: i64,
     /// Attempts that failed, and that another one follows or followed.
     #[prost(int64, tag = "2")]
-    pub retrying: i64,
+    pub retrying_count: i64,
     /// Attempts that failed and were the last of their delivery.
     #[prost(int64, tag = "3")]
-    pub failed: i64,
-    /// delivered / (delivered + retrying + failed), from 0 to 1. 0 without attempts.
+    pub failed_count: i64,
+    /// delivered_count / (delivered_count + retrying_count + failed_count), from 0 to 1. 0 without attempts.
     #[prost(double, tag = "4")]
     pub success_rate: f64,
     /// The median duration of all attempts, estimated to within 10 %. Absent without attempts.
@@ -2172,7 +2180,8 @@ pub struct CreateReplayRequest {
     /// Required: `endpoint_id` and `scope`. What only the server sets is ignored.
     #[prost(message, optional, tag = "2")]
     pub replay: ::core::option::Option<Replay>,
-    /// Only counts (AIP-163). Nothing is recorded or sent. Counting stops where Replay.may_match_more says.
+    /// Only counts (AIP-163). Nothing is recorded or sent, and request_id stays unused. Counting stops where
+    /// Replay.may_match_more says.
     #[prost(bool, tag = "3")]
     pub validate_only: bool,
     /// Makes it safe to send the request again: a repeated request returns the replay that the first one
@@ -2713,8 +2722,9 @@ pub struct CreateEndpointRequest {
     /// organization with this id fails with ALREADY_EXISTS. Empty: every request counts. AIP-155.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
-    /// Only checks the request, the template included, and returns the endpoint that would be created,
-    /// without secrets, and without an id unless endpoint_id is given. Nothing is recorded. AIP-163.
+    /// Only checks the request, the template included, and answers what the same request without this would
+    /// be answered now: an error, or the endpoint that would be created, without secrets, and without an id
+    /// unless endpoint_id is given. Nothing is recorded, and request_id stays unused. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -2814,8 +2824,8 @@ pub struct UpdateEndpointRequest {
     /// the same request can be repeated: it changes nothing once everything is as it says. AIP-134.
     #[prost(bool, tag = "4")]
     pub allow_missing: bool,
-    /// Only checks the request, the template included, and returns the endpoint as it would be. Nothing is
-    /// recorded. AIP-163.
+    /// Only checks the request, the template included, and answers what the same request without this would
+    /// be answered now: an error, or the endpoint as it would be. Nothing is recorded. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -2971,7 +2981,7 @@ pub struct PreviewPayloadResponse {
     pub body: ::prost::alloc::string::String,
     /// The size of the body in bytes.
     #[prost(int64, tag = "3")]
-    pub size: i64,
+    pub size_bytes: i64,
 }
 /// The request of ListEventTypes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3343,7 +3353,7 @@ pub struct PublishEventRequest {
     /// with the same key and the same content (type, data and event_time) returns the id of the first event.
     #[prost(string, tag = "6")]
     pub idempotency_key: ::prost::alloc::string::String,
-    /// Required: a JSON object of at most 256 KiB, in one of two forms. Every accepted object can be sent in
+    /// Required: exactly one of `data` and `data_json`, a JSON object of at most 256 KiB. Every accepted object can be sent in
     /// every payload format. So JSON on which receivers disagree is refused: an object with the same name
     /// twice (RFC 8259, section 4), half of a surrogate pair (section 8.2), more than 60 levels of objects
     /// and arrays, a byte order mark.
@@ -3352,7 +3362,7 @@ pub struct PublishEventRequest {
 }
 /// Nested message and enum types in `PublishEventRequest`.
 pub mod publish_event_request {
-    /// Required: a JSON object of at most 256 KiB, in one of two forms. Every accepted object can be sent in
+    /// Required: exactly one of `data` and `data_json`, a JSON object of at most 256 KiB. Every accepted object can be sent in
     /// every payload format. So JSON on which receivers disagree is refused: an object with the same name
     /// twice (RFC 8259, section 4), half of a surrogate pair (section 8.2), more than 60 levels of objects
     /// and arrays, a byte order mark.
@@ -3926,7 +3936,7 @@ pub struct Notification {
     pub delivery_id: ::prost::alloc::string::String,
     /// How many times it happened, for example how many deliveries ran out of attempts.
     #[prost(int64, tag = "7")]
-    pub count: i64,
+    pub occurrence_count: i64,
     /// When it happened first. For a summary: when its week began.
     #[prost(message, optional, tag = "8")]
     pub since_time: ::core::option::Option<::prost_types::Timestamp>,
@@ -4113,8 +4123,9 @@ pub struct CreateChannelRequest {
     /// created. The rules are those of CreateEndpoint. AIP-155.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
-    /// Only checks the request and returns the channel that would be created, without an id unless
-    /// channel_id is given. Nothing is recorded. AIP-163.
+    /// Only checks the request and answers what the same request without this would be answered now: an
+    /// error, or the channel that would be created, without an id unless channel_id is given. Nothing is
+    /// recorded, and request_id stays unused. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }
@@ -4196,7 +4207,8 @@ pub struct UpdateChannelRequest {
     /// as it says. AIP-134.
     #[prost(bool, tag = "4")]
     pub allow_missing: bool,
-    /// Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163.
+    /// Only checks the request and answers what the same request without this would be answered now: an
+    /// error, or the channel as it would be. Nothing is recorded. AIP-163.
     #[prost(bool, tag = "5")]
     pub validate_only: bool,
 }

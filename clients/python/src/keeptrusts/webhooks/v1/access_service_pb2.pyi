@@ -479,7 +479,7 @@ class WhoAmIResponse(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    IS_SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
     ORGANIZATION_IDS_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
@@ -493,7 +493,7 @@ class WhoAmIResponse(_message.Message):
     """What it may do."""
     organization_id: _builtins.str
     """The caller's organization. `*`: every organization. Empty: several (organization_ids)."""
-    is_session: _builtins.bool
+    session: _builtins.bool
     """Whether the token is that of a session."""
     server_version: _builtins.str
     """The version of the server, for example `0.1.0`."""
@@ -519,14 +519,14 @@ class WhoAmIResponse(_message.Message):
         role: Global___Role.ValueType = ...,
         organization_id: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        is_session: _builtins.bool = ...,
+        session: _builtins.bool = ...,
         organization_ids: _abc.Iterable[_builtins.str] | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
         server_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "display_name", b"display_name", "expire_time", b"expire_time", "is_session", b"is_session", "organization_id", b"organization_id", "organization_ids", b"organization_ids", "role", b"role", "server_time", b"server_time", "server_version", b"server_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "display_name", b"display_name", "expire_time", b"expire_time", "organization_id", b"organization_id", "organization_ids", b"organization_ids", "role", b"role", "server_time", b"server_time", "server_version", b"server_version", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

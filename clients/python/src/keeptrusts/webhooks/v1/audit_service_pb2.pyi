@@ -143,7 +143,7 @@ class AuditEntry(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    TIME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     ACTOR_NAME_FIELD_NUMBER: _builtins.int
@@ -192,7 +192,7 @@ class AuditEntry(_message.Message):
     replay_id: _builtins.str
     """The replay that was requested or cancelled. May be empty."""
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp:
+    def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded, by the database's clock."""
 
     @_builtins.property
@@ -203,7 +203,7 @@ class AuditEntry(_message.Message):
         self,
         *,
         id: _builtins.str = ...,
-        time: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
         action: Global___AuditAction.ValueType = ...,
         actor: _builtins.str = ...,
         actor_name: _builtins.str = ...,
@@ -218,9 +218,9 @@ class AuditEntry(_message.Message):
         channel_id: _builtins.str = ...,
         replay_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "actor_name", b"actor_name", "address", b"address", "changes", b"changes", "channel_id", b"channel_id", "delivery_id", b"delivery_id", "endpoint_id", b"endpoint_id", "event_id", b"event_id", "id", b"id", "key_id", b"key_id", "organization_id", b"organization_id", "replay_id", b"replay_id", "time", b"time", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "actor_name", b"actor_name", "address", b"address", "changes", b"changes", "channel_id", b"channel_id", "create_time", b"create_time", "delivery_id", b"delivery_id", "endpoint_id", b"endpoint_id", "event_id", b"event_id", "id", b"id", "key_id", b"key_id", "organization_id", b"organization_id", "replay_id", b"replay_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,11 +236,15 @@ class AuditChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """The field's name in the API, for example `url`."""
+    """The field's path in the resource, for example `url` or `webhook.url`. Of no resource
+    is `master_key_id`, which AUDIT_ACTION_MASTER_KEY_ROTATED changes.
+    """
     before: _builtins.str
-    """The previous value. Empty if there was none, or if it is a secret."""
+    """The previous value, written as in the API's JSON: an enum's name, a time in RFC 3339, a list as a JSON
+    array; a text without quotation marks. Empty if there was none, if it is not known, or if it is a secret.
+    """
     after: _builtins.str
-    """The new value. Empty if there is none, or if it is a secret."""
+    """The new value, written in the same way. Empty if there is none, or if it is a secret."""
     def __init__(
         self,
         *,

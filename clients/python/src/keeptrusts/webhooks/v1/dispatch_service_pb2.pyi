@@ -581,10 +581,15 @@ class WatchEventsResponse(_message.Message):
     error: _builtins.str
     """Why rendering failed, for people to read. Empty otherwise."""
     resume_token: _builtins.str
-    """The token to resume after this event. Opaque."""
+    """The token to resume after this response. Opaque. It gives no access: a request with it needs what one
+    without it needs.
+    """
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """The event, without its body in our own format."""
+        """The event, without its body in our own format. Absent in a response that has a `resume_token` alone.
+        The first response is one; it is sent at once. So is one after 1,000 of the organization's records
+        among which no event was wanted.
+        """
 
     def __init__(
         self,
@@ -647,11 +652,15 @@ class WatchDeliveriesResponse(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """The token to resume after this change. Opaque."""
+    """The token to resume after this response. Opaque. It gives no access: a request with it needs what one
+    without it needs.
+    """
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery:
         """The delivery right after this change, without its attempts. It may have changed again since. It is
-        PAUSED if it waits and its endpoint was disabled when the change was read.
+        PAUSED if it waits and its endpoint was disabled when the change was read. Absent in a response that
+        has a `resume_token` alone. The first response is one; it is sent at once. So is one after 1,000 of
+        the organization's records among which no change was wanted.
         """
 
     @_builtins.property
@@ -741,19 +750,19 @@ class AttemptStats(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    DELIVERED_FIELD_NUMBER: _builtins.int
-    RETRYING_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
+    DELIVERED_COUNT_FIELD_NUMBER: _builtins.int
+    RETRYING_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
     SUCCESS_RATE_FIELD_NUMBER: _builtins.int
     MEDIAN_DURATION_FIELD_NUMBER: _builtins.int
-    delivered: _builtins.int
+    delivered_count: _builtins.int
     """Attempts that were answered 2xx."""
-    retrying: _builtins.int
+    retrying_count: _builtins.int
     """Attempts that failed, and that another one follows or followed."""
-    failed: _builtins.int
+    failed_count: _builtins.int
     """Attempts that failed and were the last of their delivery."""
     success_rate: _builtins.float
-    """delivered / (delivered + retrying + failed), from 0 to 1. 0 without attempts."""
+    """delivered_count / (delivered_count + retrying_count + failed_count), from 0 to 1. 0 without attempts."""
     @_builtins.property
     def median_duration(self) -> _duration_pb2.Duration:
         """The median duration of all attempts, estimated to within 10 %. Absent without attempts."""
@@ -761,15 +770,15 @@ class AttemptStats(_message.Message):
     def __init__(
         self,
         *,
-        delivered: _builtins.int = ...,
-        retrying: _builtins.int = ...,
-        failed: _builtins.int = ...,
+        delivered_count: _builtins.int = ...,
+        retrying_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
         success_rate: _builtins.float = ...,
         median_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["median_duration", b"median_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "failed", b"failed", "median_duration", b"median_duration", "retrying", b"retrying", "success_rate", b"success_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_count", b"delivered_count", "failed_count", b"failed_count", "median_duration", b"median_duration", "retrying_count", b"retrying_count", "success_rate", b"success_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -934,7 +943,9 @@ class CreateReplayRequest(_message.Message):
     organization_id: _builtins.str
     """Required."""
     validate_only: _builtins.bool
-    """Only counts (AIP-163). Nothing is recorded or sent. Counting stops where Replay.may_match_more says."""
+    """Only counts (AIP-163). Nothing is recorded or sent, and request_id stays unused. Counting stops where
+    Replay.may_match_more says.
+    """
     request_id: _builtins.str
     """Makes it safe to send the request again: a repeated request returns the replay that the first one
     created. The rules are those of CreateEndpoint. AIP-155.

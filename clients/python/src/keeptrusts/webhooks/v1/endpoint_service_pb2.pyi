@@ -46,8 +46,9 @@ class CreateEndpointRequest(_message.Message):
     organization with this id fails with ALREADY_EXISTS. Empty: every request counts. AIP-155.
     """
     validate_only: _builtins.bool
-    """Only checks the request, the template included, and returns the endpoint that would be created,
-    without secrets, and without an id unless endpoint_id is given. Nothing is recorded. AIP-163.
+    """Only checks the request, the template included, and answers what the same request without this would
+    be answered now: an error, or the endpoint that would be created, without secrets, and without an id
+    unless endpoint_id is given. Nothing is recorded, and request_id stays unused. AIP-163.
     """
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
@@ -261,8 +262,8 @@ class UpdateEndpointRequest(_message.Message):
     the same request can be repeated: it changes nothing once everything is as it says. AIP-134.
     """
     validate_only: _builtins.bool
-    """Only checks the request, the template included, and returns the endpoint as it would be. Nothing is
-    recorded. AIP-163.
+    """Only checks the request, the template included, and answers what the same request without this would
+    be answered now: an error, or the endpoint as it would be. Nothing is recorded. AIP-163.
     """
     @_builtins.property
     def endpoint(self) -> _endpoint_pb2.Endpoint:
@@ -650,23 +651,23 @@ class PreviewPayloadResponse(_message.Message):
 
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
-    SIZE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     content_type: _builtins.str
     """The Content-Type header of the request."""
     body: _builtins.str
     """The body. A PagerDuty routing key is shown as asterisks."""
-    size: _builtins.int
+    size_bytes: _builtins.int
     """The size of the body in bytes."""
     def __init__(
         self,
         *,
         content_type: _builtins.str = ...,
         body: _builtins.str = ...,
-        size: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "content_type", b"content_type", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "content_type", b"content_type", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

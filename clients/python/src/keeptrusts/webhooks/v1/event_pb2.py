@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keeptrusts/webhooks/v1/event.proto\x12\x16keeptrusts.webhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x03\n\x05\x45vent\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08R\x02id\x12-\n\x0forganization_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0eorganizationId\x12#\n\nevent_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\teventType\x12?\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\teventTime\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x18\n\x04\x62ody\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x04\x62ody\x12!\n\tbody_size\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x08\x62odySize\x12%\n\x0b\x62ody_sha256\x18\x08 \x01(\x0c\x42\x04\xe2\x41\x01\x03R\nbodySha256\x12-\n\x0fidempotency_key\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x0eidempotencyKey\x12\x1f\n\x08trace_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\x07traceId\x12\"\n\tpublisher\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\tpublisher\x12\x18\n\x04test\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x03R\x04test*R\n\tEventView\x12\x1a\n\x16\x45VENT_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_VIEW_BASIC\x10\x01\x12\x13\n\x0f\x45VENT_VIEW_FULL\x10\x02\x42\xd8\x01\n\x1a\x63om.keeptrusts.webhooks.v1B\nEventProtoP\x01Z4github.com/keeptrusts/webhooks/clients/go/webhooksv1\xa2\x02\x03KTW\xaa\x02\x16Keeptrusts.Webhooks.V1\xca\x02\x16Keeptrusts\\Webhooks\\V1\xe2\x02\"Keeptrusts\\Webhooks\\V1\\GPBMetadata\xea\x02\x18Keeptrusts::Webhooks::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"keeptrusts/webhooks/v1/event.proto\x12\x16keeptrusts.webhooks.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x03\n\x05\x45vent\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08R\x02id\x12-\n\x0forganization_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0eorganizationId\x12#\n\nevent_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03R\teventType\x12?\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\teventTime\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x18\n\x04\x62ody\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03R\x04\x62ody\x12,\n\x0f\x62ody_size_bytes\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03R\rbodySizeBytes\x12%\n\x0b\x62ody_sha256\x18\x08 \x01(\x0c\x42\x04\xe2\x41\x01\x03R\nbodySha256\x12-\n\x0fidempotency_key\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x0eidempotencyKey\x12\x1f\n\x08trace_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03R\x07traceId\x12\"\n\tpublisher\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03R\tpublisher\x12\x18\n\x04test\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x03R\x04test*R\n\tEventView\x12\x1a\n\x16\x45VENT_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_VIEW_BASIC\x10\x01\x12\x13\n\x0f\x45VENT_VIEW_FULL\x10\x02\x42\xd8\x01\n\x1a\x63om.keeptrusts.webhooks.v1B\nEventProtoP\x01Z4github.com/keeptrusts/webhooks/clients/go/webhooksv1\xa2\x02\x03KTW\xaa\x02\x16Keeptrusts.Webhooks.V1\xca\x02\x16Keeptrusts\\Webhooks\\V1\xe2\x02\"Keeptrusts\\Webhooks\\V1\\GPBMetadata\xea\x02\x18Keeptrusts::Webhooks::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,8 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_EVENT'].fields_by_name['body']._loaded_options = None
   _globals['_EVENT'].fields_by_name['body']._serialized_options = b'\342A\001\003'
-  _globals['_EVENT'].fields_by_name['body_size']._loaded_options = None
-  _globals['_EVENT'].fields_by_name['body_size']._serialized_options = b'\342A\001\003'
+  _globals['_EVENT'].fields_by_name['body_size_bytes']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['body_size_bytes']._serialized_options = b'\342A\001\003'
   _globals['_EVENT'].fields_by_name['body_sha256']._loaded_options = None
   _globals['_EVENT'].fields_by_name['body_sha256']._serialized_options = b'\342A\001\003'
   _globals['_EVENT'].fields_by_name['idempotency_key']._loaded_options = None
@@ -58,8 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT'].fields_by_name['publisher']._serialized_options = b'\342A\001\003'
   _globals['_EVENT'].fields_by_name['test']._loaded_options = None
   _globals['_EVENT'].fields_by_name['test']._serialized_options = b'\342A\001\003'
-  _globals['_EVENTVIEW']._serialized_start=618
-  _globals['_EVENTVIEW']._serialized_end=700
+  _globals['_EVENTVIEW']._serialized_start=629
+  _globals['_EVENTVIEW']._serialized_end=711
   _globals['_EVENT']._serialized_start=129
-  _globals['_EVENT']._serialized_end=616
+  _globals['_EVENT']._serialized_end=627
 # @@protoc_insertion_point(module_scope)

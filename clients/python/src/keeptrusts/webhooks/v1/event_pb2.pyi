@@ -54,7 +54,7 @@ class Event(_message.Message):
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
-    BODY_SIZE_FIELD_NUMBER: _builtins.int
+    BODY_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BODY_SHA256_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
@@ -70,7 +70,7 @@ class Event(_message.Message):
     """The body in our own format, the exact bytes. Only with EVENT_VIEW_FULL; empty once its retention is
     over.
     """
-    body_size: _builtins.int
+    body_size_bytes: _builtins.int
     """The size of the body in bytes. It never expires."""
     body_sha256: _builtins.bytes
     """SHA-256 of the body, 32 bytes. It never expires."""
@@ -99,7 +99,7 @@ class Event(_message.Message):
         event_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         body: _builtins.str = ...,
-        body_size: _builtins.int = ...,
+        body_size_bytes: _builtins.int = ...,
         body_sha256: _builtins.bytes = ...,
         idempotency_key: _builtins.str = ...,
         trace_id: _builtins.str = ...,
@@ -108,7 +108,7 @@ class Event(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "event_time", b"event_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_sha256", b"body_sha256", "body_size", b"body_size", "create_time", b"create_time", "event_time", b"event_time", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "organization_id", b"organization_id", "publisher", b"publisher", "test", b"test", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_sha256", b"body_sha256", "body_size_bytes", b"body_size_bytes", "create_time", b"create_time", "event_time", b"event_time", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "organization_id", b"organization_id", "publisher", b"publisher", "test", b"test", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -433,7 +433,7 @@ class Notification(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
-    COUNT_FIELD_NUMBER: _builtins.int
+    OCCURRENCE_COUNT_FIELD_NUMBER: _builtins.int
     SINCE_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -456,7 +456,7 @@ class Notification(_message.Message):
     """The endpoint that it is about. Empty for tests and summaries."""
     delivery_id: _builtins.str
     """The last delivery that it is about. May be empty."""
-    count: _builtins.int
+    occurrence_count: _builtins.int
     """How many times it happened, for example how many deliveries ran out of attempts."""
     reason: _builtins.str
     """What went wrong with the endpoint, for people to read. May be empty."""
@@ -499,7 +499,7 @@ class Notification(_message.Message):
         type: Global___NotificationType.ValueType = ...,
         endpoint_id: _builtins.str = ...,
         delivery_id: _builtins.str = ...,
-        count: _builtins.int = ...,
+        occurrence_count: _builtins.int = ...,
         since_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
         state: Global___Notification.State.ValueType = ...,
@@ -513,7 +513,7 @@ class Notification(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "duration", b"duration", "end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "channel_id", b"channel_id", "count", b"count", "create_time", b"create_time", "delivery_id", b"delivery_id", "duration", b"duration", "end_time", b"end_time", "endpoint_id", b"endpoint_id", "error", b"error", "id", b"id", "next_attempt_time", b"next_attempt_time", "organization_id", b"organization_id", "reason", b"reason", "since_time", b"since_time", "state", b"state", "status_code", b"status_code", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "channel_id", b"channel_id", "create_time", b"create_time", "delivery_id", b"delivery_id", "duration", b"duration", "end_time", b"end_time", "endpoint_id", b"endpoint_id", "error", b"error", "id", b"id", "next_attempt_time", b"next_attempt_time", "occurrence_count", b"occurrence_count", "organization_id", b"organization_id", "reason", b"reason", "since_time", b"since_time", "state", b"state", "status_code", b"status_code", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

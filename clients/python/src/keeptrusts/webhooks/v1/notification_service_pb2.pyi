@@ -43,8 +43,9 @@ class CreateChannelRequest(_message.Message):
     created. The rules are those of CreateEndpoint. AIP-155.
     """
     validate_only: _builtins.bool
-    """Only checks the request and returns the channel that would be created, without an id unless
-    channel_id is given. Nothing is recorded. AIP-163.
+    """Only checks the request and answers what the same request without this would be answered now: an
+    error, or the channel that would be created, without an id unless channel_id is given. Nothing is
+    recorded, and request_id stays unused. AIP-163.
     """
     @_builtins.property
     def channel(self) -> _notification_pb2.Channel:
@@ -232,7 +233,9 @@ class UpdateChannelRequest(_message.Message):
     as it says. AIP-134.
     """
     validate_only: _builtins.bool
-    """Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163."""
+    """Only checks the request and answers what the same request without this would be answered now: an
+    error, or the channel as it would be. Nothing is recorded. AIP-163.
+    """
     @_builtins.property
     def channel(self) -> _notification_pb2.Channel:
         """Required. `id` says which channel; the fields that the mask names are its new values.

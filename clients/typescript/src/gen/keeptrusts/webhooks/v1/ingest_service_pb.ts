@@ -42,7 +42,7 @@ export type PublishEventRequest = Message<"keeptrusts.webhooks.v1.PublishEventRe
   eventType: string;
 
   /**
-   * Required: a JSON object of at most 256 KiB, in one of two forms. Every accepted object can be sent in
+   * Required: exactly one of `data` and `data_json`, a JSON object of at most 256 KiB. Every accepted object can be sent in
    * every payload format. So JSON on which receivers disagree is refused: an object with the same name
    * twice (RFC 8259, section 4), half of a surrogate pair (section 8.2), more than 60 levels of objects
    * and arrays, a byte order mark.

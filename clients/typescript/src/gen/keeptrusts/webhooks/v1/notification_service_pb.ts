@@ -56,8 +56,9 @@ export type CreateChannelRequest = Message<"keeptrusts.webhooks.v1.CreateChannel
   requestId: string;
 
   /**
-   * Only checks the request and returns the channel that would be created, without an id unless
-   * channel_id is given. Nothing is recorded. AIP-163.
+   * Only checks the request and answers what the same request without this would be answered now: an
+   * error, or the channel that would be created, without an id unless channel_id is given. Nothing is
+   * recorded, and request_id stays unused. AIP-163.
    *
    * @generated from field: bool validate_only = 5;
    */
@@ -263,7 +264,8 @@ export type UpdateChannelRequest = Message<"keeptrusts.webhooks.v1.UpdateChannel
   allowMissing: boolean;
 
   /**
-   * Only checks the request and returns the channel as it would be. Nothing is recorded. AIP-163.
+   * Only checks the request and answers what the same request without this would be answered now: an
+   * error, or the channel as it would be. Nothing is recorded. AIP-163.
    *
    * @generated from field: bool validate_only = 5;
    */
