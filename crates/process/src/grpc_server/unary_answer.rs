@@ -86,8 +86,8 @@ struct Unread {
     shares: Vec<Share>,
 }
 
-/// Gives back the call's shares, and replaces an answer that counts by a status. The body itself cannot do this in time:
-/// the transport does not poll it while the client reads nothing.
+/// Gives back the call's shares, and replaces an answer that counts by a status. The body itself cannot do
+/// this in time: the transport does not poll it while the client reads nothing.
 async fn discard_at(end: Instant, unread: Weak<Mutex<Unread>>) {
     sleep_until(end).await;
     let Some(unread) = unread.upgrade() else { return };
