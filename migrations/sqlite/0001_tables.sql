@@ -274,7 +274,8 @@ CREATE TABLE replays (
     document          TEXT NOT NULL,
     PRIMARY KEY (shard, organization_id, replay_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX replays_running ON replays (shard, replay_id) WHERE state = 'running';
+-- The other columns are for counting alone.
+CREATE INDEX replays_running ON replays (shard, replay_id, organization_id, endpoint_id) WHERE state = 'running';
 
 -- Notification channels, and what they are told.
 

@@ -602,8 +602,8 @@ async fn what_is_counted_is_read_from_an_index(filled: &mut Filled) {
     for (counted, count, expected) in [
         (Counted::Endpoints, 100, [("endpoints_pkey", 100)]),
         (Counted::Channels, 100, [("channels_pkey", 100)]),
-        (Counted::RunningReplays, 10, [("replays_pkey", 200)]),
-        (Counted::RunningReplaysOf(row_27("ep")), 0, [("replays_running", 200)]),
+        (Counted::RunningReplays, 10, [("replays_running", 200)]),
+        (Counted::RunningReplaysOf(row("ep", 7)), 10, [("replays_running", 10)]),
     ] {
         let wanted = &[(us.clone(), counted)];
         filled

@@ -220,7 +220,7 @@ async fn what_an_append_counts_is_read_from_an_index() {
         (Counted::RunningReplays, "replays USING COVERING INDEX replays_running (shard=?)"),
         (
             Counted::RunningReplaysOf(EndpointId::MIN),
-            "replays USING INDEX replays_running (shard=?)",
+            "replays USING COVERING INDEX replays_running (shard=?)",
         ),
     ] {
         for owners in [vec![organization()], vec![organization(), other_organization()]] {
