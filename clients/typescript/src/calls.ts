@@ -48,6 +48,8 @@ export interface Calls {
   readonly grpc: GrpcClient;
   readonly timeoutMs: number;
   readonly retrying: Retrying;
+  /** Aborted when the client is closed: gRPC would let open calls go on. */
+  readonly closed: AbortSignal;
 }
 
 /** What every call carries: made anew each time, so that nothing keeps it. */
@@ -70,28 +72,31 @@ function call(method: DescMethod, calls: Calls) {
   function unary(request: Message, options: CallOptions = {}): Promise<Message> {
     const message = withKeys(method.input, create(method.input, request as never) as Message);
     const timeoutMs = options.timeoutMs ?? calls.timeoutMs;
-    return repeat(calls.retrying, method, timeoutMs, options.signal, (key, deadline) =>
-      withSignal(options.signal, (onAbort) => new Promise((resolve, reject) => {
+    const { signal, unlink } = linked(calls.closed, options.signal);
+    return repeat(calls.retrying, method, timeoutMs, signal, (key, deadline) =>
+      withSignal(signal, (onAbort) => new Promise<Message>((resolve, reject) => {
         const sent = calls.grpc.makeUnaryRequest(
           path, serialize, deserialize, message, metadataOf(key), { deadline },
           (error, response) => (response === undefined ? reject(error) : resolve(response)),
         );
         onAbort(() => sent.cancel());
       })),
-    );
+    ).finally(unlink);
   }
 
   async function* serverStream(request: Message, options: CallOptions = {}): AsyncGenerator<Message, void> {
     const message = create(method.input, request as never) as Message;
     const key = await calls.retrying.credential.current();
+    calls.closed.throwIfAborted();
     const stream = calls.grpc.makeServerStreamRequest(
       path, serialize, deserialize, message, metadataOf(key), deadlineOf(options),
     );
-    yield* answers(stream, options.signal);
+    yield* answers(stream, calls.closed, options.signal);
   }
 
   async function* bidiStream(requests: AsyncIterable<Message>, options: CallOptions = {}): AsyncGenerator<Message, void> {
     const key = await calls.retrying.credential.current();
+    calls.closed.throwIfAborted();
     const stream = calls.grpc.makeBidiStreamRequest(path, serialize, deserialize, metadataOf(key), deadlineOf(options));
     let ended = false;
     async function send() {
@@ -108,7 +113,7 @@ function call(method: DescMethod, calls: Calls) {
     }
     send().catch((error) => stream.destroy(error));
     try {
-      yield* answers(stream, options.signal);
+      yield* answers(stream, calls.closed, options.signal);
     } finally {
       ended = true;
     }
@@ -135,42 +140,56 @@ function deadlineOf(options: CallOptions) {
   return options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
 }
 
+/** A signal that is aborted with the first of these, until `unlink` is called. (Node 18 has no AbortSignal.any.) */
+export function linked(...signals: (AbortSignal | undefined)[]): { signal: AbortSignal; unlink: () => void } {
+  const controller = new AbortController();
+  const listeners = signals.map((signal) => {
+    const listener = () => controller.abort(signal?.reason);
+    if (signal?.aborted) {
+      listener();
+    }
+    signal?.addEventListener("abort", listener);
+    return () => signal?.removeEventListener("abort", listener);
+  });
+  return { signal: controller.signal, unlink: () => listeners.forEach((remove) => remove()) };
+}
+
 async function withSignal<T>(
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   run: (onAbort: (cancel: () => void) => void) => Promise<T>,
 ): Promise<T> {
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   let cancel = () => {};
   const listener = () => cancel();
-  signal?.addEventListener("abort", listener);
+  signal.addEventListener("abort", listener);
   try {
     return await run((action) => {
       cancel = action;
     });
   } catch (error) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     throw error;
   } finally {
-    signal?.removeEventListener("abort", listener);
+    signal.removeEventListener("abort", listener);
   }
 }
 
 async function* answers(
   stream: AsyncIterable<Message> & { cancel(): void; on(event: "error", listener: () => void): unknown },
-  signal: AbortSignal | undefined,
+  ...signals: (AbortSignal | undefined)[]
 ): AsyncGenerator<Message, void> {
   // The loop throws it too; an error that comes after its end must not end the process.
   stream.on("error", () => {});
-  const cancel = () => stream.cancel();
-  signal?.addEventListener("abort", cancel);
+  const { signal, unlink } = linked(...signals);
+  signal.addEventListener("abort", () => stream.cancel());
   try {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     yield* stream;
   } catch (error) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     throw WebhooksError.ofCall(error);
   } finally {
-    signal?.removeEventListener("abort", cancel);
+    unlink();
     stream.cancel();
   }
 }

@@ -2,9 +2,9 @@ import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufb
 import { create, isFieldSet } from "@bufbuild/protobuf";
 import { setTimeout } from "node:timers/promises";
 import { Client as GrpcClient } from "@grpc/grpc-js";
-import { type CallOptions, type ServerStreamMethod, type ServiceClient, serviceClient, type UnaryMethod } from "./calls.js";
+import { type CallOptions, linked, type ServerStreamMethod, type ServiceClient, serviceClient, type UnaryMethod } from "./calls.js";
 import { type ClientOptions, credential, DEFAULT_TIMEOUT_MS, grpcOptions, target } from "./connection.js";
-import { WebhooksError } from "./errors.js";
+import { Code, WebhooksError } from "./errors.js";
 import { AccessService } from "./gen/keeptrusts/webhooks/v1/access_service_pb.js";
 import { AuditService } from "./gen/keeptrusts/webhooks/v1/audit_service_pb.js";
 import { DispatchService } from "./gen/keeptrusts/webhooks/v1/dispatch_service_pb.js";
@@ -34,6 +34,7 @@ export class Client {
   readonly access: ServiceClient<typeof AccessService>;
   readonly audit: ServiceClient<typeof AuditService>;
   readonly #grpc: GrpcClient;
+  readonly #closed = new AbortController();
   readonly #retrying: Retrying;
 
   /** What is not given is taken from the environment. TypeError: the options are not usable. */
@@ -45,6 +46,7 @@ export class Client {
       grpc: this.#grpc,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       retrying: this.#retrying,
+      closed: this.#closed.signal,
     };
     this.endpoints = serviceClient(EndpointService, calls);
     this.ingest = serviceClient(IngestService, calls);
@@ -123,13 +125,30 @@ export class Client {
    * The changes of a watch, for example `dispatch.watchDeliveries`, over as many connections as it takes.
    *
    * It goes on where it was with the last `resumeToken`, so that no change is lost from its beginning on. It ends with
-   * the replay (`watchReplay`), or when the loop is left. It fails with WebhooksError if the server refuses it, or
+   * the replay (`watchReplay`), when the loop is left, or when the client is closed. It fails with WebhooksError if the server refuses it, or
    * cannot be trusted.
    */
   async *watch<I extends DescMessage, O extends DescMessage>(
     watch: ServerStreamMethod<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions = {},
+  ): AsyncGenerator<MessageShape<O>, void> {
+    const { signal, unlink } = linked(this.#closed.signal, options.signal);
+    try {
+      yield* this.#watch(watch, request, { ...options, signal });
+    } catch (error) {
+      if (!this.#closed.signal.aborted) {
+        throw error;
+      }
+    } finally {
+      unlink();
+    }
+  }
+
+  async *#watch<I extends DescMessage, O extends DescMessage>(
+    watch: ServerStreamMethod<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions & { signal: AbortSignal },
   ): AsyncGenerator<MessageShape<O>, void> {
     const { credential, policy } = this.#retrying;
     const { input, output } = watch.method;
@@ -164,12 +183,15 @@ export class Client {
         }
         askedMs = error.retryDelayMs;
       }
-      await setTimeout(backoff(policy, Math.max(1, failures), askedMs), undefined, { signal: options.signal });
+      const { signal } = options;
+      const wait = backoff(policy, Math.max(1, failures), askedMs);
+      await setTimeout(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 
-  /** Ends all calls. */
+  /** Ends all calls: watches end, others fail with CANCELLED. */
   close(): void {
+    this.#closed.abort(WebhooksError.own(Code.CANCELLED, "the client was closed"));
     this.#grpc.close();
   }
 }

@@ -182,7 +182,7 @@ export async function repeat<T>(
     if (wait === undefined) {
       throw WebhooksError.after(error, count, now - began);
     }
-    await setTimeout(wait, undefined, { signal });
+    await setTimeout(wait, undefined, { signal }).catch(() => signal?.throwIfAborted());
   }
 
   /** How long to wait after an attempt. Undefined: longer than there is time. */

@@ -104,6 +104,20 @@ test("a call can be given up", async () => {
   await assert.rejects(client.publish("x", "policy.violation", {}, { signal: controller.signal }), { name: "AbortError" });
 });
 
+test("a client that is closed ends its watches and fails what else is open", { timeout: 20_000 }, async () => {
+  const closing = server.client();
+  const request = { organizationId: "x" };
+  const watch = collect(closing.watch(closing.dispatch.watchDeliveries, request));
+  const stream = collect(closing.dispatch.watchDeliveries(request));
+  const isClosed = { name: "WebhooksError", code: Code.CANCELLED };
+  const failed = assert.rejects(stream, isClosed);
+  await setTimeout(100);
+  closing.close();
+  assert.deepEqual(await watch, []);
+  await failed;
+  await assert.rejects(closing.publish("x", "policy.violation", {}), isClosed);
+});
+
 test("a watch goes on where it was when the server crashes", async () => {
   const crashing = new Server();
   await crashing.start();

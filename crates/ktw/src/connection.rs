@@ -182,9 +182,9 @@ impl Connection {
 
     /// Takes each setting from the first place that has it.
     pub(crate) fn choose(places: &[(Place, Settings)]) -> Result<Connection, Failure> {
-        let address = first(places, |settings| settings.address.as_ref());
-        let address = match address {
-            Some((place, address)) => Chosen {
+        let beside = first(places, |settings| Some((settings.address.as_ref()?, settings)));
+        let address = match beside {
+            Some((place, (address, _))) => Chosen {
                 value: address.clone(),
                 source: source(place, "--address", ADDRESS_VARIABLE),
             },
@@ -194,6 +194,11 @@ impl Connection {
         let key = match key {
             Some((place, (key, settings))) => {
                 refuse_another_address(place, settings, &address)?;
+                if let (Place::Environment, Some((Place::Profile(profile), (_, theirs)))) =
+                    (place, beside)
+                {
+                    refuse_the_environments_key(profile, theirs)?;
+                }
                 let source = match key {
                     Key::Text(_) => source(place, "an option", KEY_VARIABLE),
                     Key::File(file) => format!("the file {}", file.display()),
@@ -275,10 +280,21 @@ fn refuse_another_address(
     }
 }
 
+/// A key in the environment that names no server is for the server of a profile only if the profile has no
+/// key of its own: somebody may have left the variable there for another program.
+fn refuse_the_environments_key(profile: &str, settings: &Settings) -> Result<(), Failure> {
+    if settings.key.is_none() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "the environment has a key ({KEY_VARIABLE} or {KEY_FILE_VARIABLE}), and so has the profile {profile:?}, whose server it would go to: unset the variable, set {ADDRESS_VARIABLE} beside it, or add `--profile {profile}` for the profile's key"
+    )))
+}
+
 /// There is no key.
 pub(crate) fn no_key() -> Failure {
     Failure::NoKey(format!(
-        "there is no key: `ktw profiles add` stores one, --key-file or {KEY_VARIABLE} give one"
+        "there is no key: `ktw profiles add` stores one, `ktw profiles use` chooses a stored one, --key-file or {KEY_VARIABLE} give one"
     ))
 }
 
@@ -338,6 +354,7 @@ mod tests {
         let profiles = BTreeMap::from([
             ("prod".to_owned(), prod),
             ("test".to_owned(), profile("https://test")),
+            ("keyless".to_owned(), Profile { key: None, ..profile("https://keyless") }),
         ]);
         Profiles { default: Some("test".to_owned()), profiles }
     }
@@ -367,7 +384,8 @@ mod tests {
                 Some("of-prod"),
                 "env",
             ),
-            ("", &format!("{ORGANIZATION} {KEY}"), "https://test", Some("of-env"), "env"),
+            ("", ORGANIZATION, "https://test", Some("of-env"), "key of https://test"),
+            ("", &format!("KTW_PROFILE=keyless {KEY}"), "https://keyless", None, "env"),
             ("", "KEEPTRUSTS_WEBHOOKS_ADDRESS=", "https://test", None, "key of https://test"),
             ("--profile prod", "", "https://prod", Some("of-prod"), "key of https://prod"),
             (
@@ -415,6 +433,8 @@ mod tests {
             ("--address https://other --profile prod", ""),
             ("--address https://other", of_env),
             ("", "KEEPTRUSTS_WEBHOOKS_ADDRESS=https://env"),
+            ("", "KEEPTRUSTS_WEBHOOKS_API_KEY=env"),
+            ("", "KEEPTRUSTS_WEBHOOKS_API_KEY_FILE=env"),
         ] {
             let refused = chosen(arguments, variables).err().expect("refused");
             assert!(matches!(refused, Failure::Usage(_)), "{arguments} {variables}");

@@ -82,14 +82,14 @@ pub(crate) fn from_json<M: Message + Default>(name: &str, json: &Value) -> Resul
 }
 
 /// The fields that this JSON gives and that an update may name in its mask: what `get` has printed may
-/// be applied. An etag is a condition of the update and no value.
+/// be applied.
 pub(crate) fn settable_fields(name: &str, json: &Value) -> Vec<String> {
     let descriptor = descriptor(name);
     let given = json.as_object().into_iter().flatten().filter_map(|(given, _)| {
         let field = descriptor.get_field_by_name(given);
         field.or_else(|| descriptor.get_field_by_json_name(given))
     });
-    let settable = given.filter(|field| field.name() != "etag" && !is_set_by_server(field));
+    let settable = given.filter(|field| !is_set_by_server(field));
     settable.map(|field| field.name().to_owned()).collect()
 }
 
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn settable_fields_have_the_names_of_the_api() {
-        let json = json!({"displayName": "x", "url": "https://x", "create_time": "2026-04-23T12:00:00Z", "id": "ep_1", "organization_id": "acme", "etag": "1"});
+        let json = json!({"displayName": "x", "url": "https://x", "create_time": "2026-04-23T12:00:00Z", "id": "ep_1", "organization_id": "acme"});
         let given = settable_fields("Endpoint", &json);
         assert_eq!(given, ["display_name", "url"]);
     }

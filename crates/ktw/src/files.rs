@@ -63,7 +63,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
 }
 
 /// Resources of a file in JSON or YAML: one, a list, or several documents. Each with the names of the
-/// fields that it gives.
+/// fields that it gives. An etag is not among them: what `get` has printed may be applied again and again.
 pub(crate) fn read_resources<M: Message + Default>(
     name: &str,
     path: &Path,
@@ -77,7 +77,8 @@ pub(crate) fn read_resources<M: Message + Default>(
         Value::Array(items) => items,
         item => vec![item],
     });
-    let resources = items.enumerate().map(|(index, item)| {
+    let resources = items.enumerate().map(|(index, mut item)| {
+        item.as_object_mut().and_then(|fields| fields.remove("etag"));
         let resource = from_json(name, &item)
             .map_err(|error| Failure::local(doing(), format!("{name} {}: {error}", index + 1)))?;
         Ok((resource, settable_fields(name, &item)))
@@ -133,6 +134,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), text).expect("written");
         read_resources("Endpoint", file.path())
+    }
+
+    #[test]
+    fn an_etag_that_get_has_printed_is_no_condition() {
+        let read = read("url: https://a\netag: '3'\n").expect("a resource");
+        assert_eq!(read[0].0.etag, "");
+        assert_eq!(read[0].1, ["url"]);
     }
 
     #[test]

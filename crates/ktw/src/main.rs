@@ -70,7 +70,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     // These need no server.
     let command = match command {
         Command::Profiles(command) => return command.run(&connection, output).await,
-        Command::Verify(verify) => return verify.run(),
+        Command::Verify(verify) => return verify.run(&output.output()),
         Command::Completions(completions) => return completions.run(),
         Command::Man(man) => return man.run(Arguments::command()),
         command => command,

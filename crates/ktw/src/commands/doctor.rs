@@ -28,6 +28,7 @@ pub(crate) struct Doctor {}
 
 impl Doctor {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        session.output.refuse_forms("doctor")?;
         report(
             "address",
             Finding::Well,
@@ -53,7 +54,7 @@ impl Doctor {
                 let (what, help) = explained(&error, &session.address.value);
                 report(what, Finding::Bad, error.message())?;
                 message(&format!("\n{help}"));
-                Err(Failure::Check("the server does not take calls from here".to_owned()))
+                Err(Failure::Check(format!("no call succeeds: see {what} above")))
             }
         }
     }

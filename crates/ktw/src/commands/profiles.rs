@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use keeptrusts_webhooks_client::{RetryPolicy, v1};
 use serde_json::json;
@@ -49,7 +50,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct Add {
     /// The profile's name.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// Name the file of `--key-file` instead of keeping the key in the profile.
     #[arg(long, requires = "key_file")]
@@ -78,10 +79,16 @@ impl Command {
             Command::List => return list(&profiles, &output.output()),
             Command::Add(add) => {
                 let profile = add.profile(options).await?;
-                profiles.default.get_or_insert_with(|| add.name.clone());
-                profiles.profiles.insert(add.name.clone(), profile);
+                let default = profiles.default.get_or_insert_with(|| add.name.clone());
+                let is_default = if *default == add.name { ", the default one" } else { "" };
+                let replaced = profiles.profiles.insert(add.name.clone(), profile);
+                let again = if replaced.is_some() { " in place of the former one" } else { "" };
                 profiles.save(&path)?;
-                message(&format!("{} has the profile {:?}", path.display(), add.name));
+                message(&format!(
+                    "{} has the profile {:?}{again}{is_default}",
+                    path.display(),
+                    add.name
+                ));
                 return Ok(());
             }
             Command::Use(Name { name }) => {

@@ -9,7 +9,7 @@ use keeptrusts_webhooks_client::verify::{Secret, Verifier, VerifyError};
 use crate::failure::Failure;
 use crate::files::{read_bytes, read_secret};
 use crate::options::duration;
-use crate::output;
+use crate::output::{self, Output};
 
 /// Verifies the signature of a captured request.
 ///
@@ -43,7 +43,8 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        output.refuse_forms("verify")?;
         let (mut headers, body) = match (&self.request, &self.body) {
             (Some(file), _) => parse_request(&read_bytes(file)?),
             (None, Some(file)) => (Vec::new(), read_bytes(file)?),

@@ -139,6 +139,16 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
+    /// Refuses a form of results for a command that has none: programs read its exit status.
+    pub(crate) fn refuse_forms(&self, command: &str) -> Result<(), Failure> {
+        match self.is_for_people() {
+            true => Ok(()),
+            false => Err(Failure::Usage(format!(
+                "`ktw {command}` has no results for --output and --query: its exit status tells programs"
+            ))),
+        }
+    }
+
     /// Whether people read it, not programs.
     pub(crate) fn is_for_people(&self) -> bool {
         self.format == Format::Table && self.query.is_none()
