@@ -89,7 +89,7 @@ func distrustOf(err error) string {
 		remote    *net.OpError
 	)
 	if errors.As(err, &authority) || errors.As(err, &invalid) || errors.As(err, &name) || errors.As(err, &roots) {
-		return fmt.Sprintf("the server's certificate is not trusted: %v. Give the authority that issued it as CAFile, and an address that the certificate names", err)
+		return fmt.Sprintf("the server's certificate is not trusted: %v. Give the authority that issued it as CAFile, and an address that the certificate names; if it has expired, its server needs another one", err)
 	}
 	// An alert of the server's (RFC 8446 section 6.2), whose type older versions of crypto/tls do not show.
 	if errors.As(err, &remote) && remote.Op == "remote error" &&

@@ -151,7 +151,7 @@ function whatToDo(failure: Failure, text: string): string {
     case "untrusted server":
       return (
         `the server's certificate is not trusted: ${cause}. Give the authority that issued it as caFile, and an ` +
-        "address that the certificate names"
+        "address that the certificate names; if it has expired, its server needs another one"
       );
     case "refused client":
       return (

@@ -160,7 +160,8 @@ impl From<Status> for Error {
             Failure::Untrusted => {
                 let why = format!(
                     "the server is not trusted: {}. Give the authority that issued its certificate as \
-                     ca_file, and an address that the certificate names",
+                     ca_file, and an address that the certificate names; if it has expired, its \
+                     server needs another one",
                     cause(&status)
                 );
                 (Code::Unavailable, why)

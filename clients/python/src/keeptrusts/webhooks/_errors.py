@@ -133,7 +133,7 @@ class WebhooksError(Exception):
 
 _WHAT_TO_DO = {
     Failure.UNTRUSTED_SERVER: "the server's certificate is not trusted: {cause}. Give the authority that issued it as "
-    "ca_file, and an address that the certificate names",
+    "ca_file, and an address that the certificate names; if it has expired, its server needs another one",
     Failure.REFUSED_CLIENT: "the server has refused the client's certificate: {cause}. Give one that the server "
     "accepts as certificate_file and private_key_file",
 }
