@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import json
 import os
 import re
 import shutil
@@ -31,7 +32,12 @@ PROTOS = sorted(f"{API}/{path.name}" for path in (ROOT / "proto" / API).glob("*.
 GOOGLEAPIS = Path(google.rpc.status_pb2.__file__).parents[2]
 VALIDATE = "buf/validate/validate.proto"
 # Where generated code lies, below CLIENTS. Nothing else is in these folders.
-OUTPUTS = {"python": f"python/src/{API}", "typescript": "typescript/src/gen", "go": "go/webhooksv1"}
+OUTPUTS = {
+    "python": f"python/src/{API}",
+    "typescript": "typescript/src/gen",
+    "go": "go/webhooksv1",
+    "service config": "service-config",
+}
 
 
 def protoc(*arguments: str) -> None:
@@ -114,6 +120,33 @@ def go(work: Path, found: list[str], output: Path) -> None:
     shutil.move(root / "github.com/keeptrusts/webhooks/clients/go/webhooksv1", output)
 
 
+def service_config(work: Path, found: list[str], output: Path) -> None:
+    """gRPC's own retries of the methods that are always safe to repeat, for stubs without one of our clients:
+    https://github.com/grpc/grpc/blob/master/doc/service_config.md"""
+    files = descriptors(work / "service-config.binpb", *found, *PROTOS)
+    names = [
+        {"service": f"{file.package}.{service.name}", "method": method.name}
+        for file in files.file
+        for service in file.service
+        for method in service.method
+        if method.options.idempotency_level and not method.server_streaming
+    ]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    config = {
+        "methodConfig": [{"name": names, "retryPolicy": policy}],
+        # While more than half of the calls fail, none is repeated.
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+    }
+    output.mkdir()
+    (output / "service_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def go_validate(work: Path, found: list[str], folder: Path) -> None:
     """The Go package of buf.validate's rules, for tests where only Debian's packages are to be had."""
     descriptors = work / "with-validate.binpb"
@@ -140,7 +173,8 @@ def main() -> int:
     # The plugins of mypy-protobuf lie beside the interpreter.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-    languages = {"python": python, "typescript": typescript} | ({"go": go} if arguments.go else {})
+    languages = {"python": python, "typescript": typescript, "service config": service_config}
+    languages |= {"go": go} if arguments.go else {}
     stale = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -151,7 +185,7 @@ def main() -> int:
             return 0
         for language, generate in languages.items():
             wanted, present = work / "out" / OUTPUTS[language], CLIENTS / OUTPUTS[language]
-            wanted.parent.mkdir(parents=True)
+            wanted.parent.mkdir(parents=True, exist_ok=True)
             generate(work, found, wanted)
             for path in wanted.rglob("*"):
                 if path.is_file():
