@@ -136,6 +136,11 @@ async fn a_backup_beside_the_log_of_the_file_that_it_replaces_is_refused_with_wh
     let backup = database.folder().join("backup.db");
     copy(&beside(""), &backup);
     server.start_again().await;
+    server.stop().await;
+    // The log beside a file that is open begins with what the process wrote first, or, once that is
+    // in the file and nobody reads it, later: a backup from just before this opening may well be
+    // completed by it. One from before the opening before cannot be.
+    server.start_again().await;
     server.client("acme").publish("key.rotated", "{}").await;
     server.kill().await;
 
