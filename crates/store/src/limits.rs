@@ -14,6 +14,9 @@ pub const MAX_WAITING_OPERATIONS: usize = 4_096;
 pub const MAX_TAIL_RECORDS: usize = 8_192;
 /// The bodies that are kept with them, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
+/// The deliveries of a shard that are kept in memory until they end, so that the outcomes of their
+/// attempts can be appended without reading them.
+pub const MAX_KNOWN_DELIVERIES: usize = 2_048;
 /// The records of a shard that are read at once for followers of organizations.
 pub const FEED_RECORDS: usize = 500;
 /// The batches that a follower of an organization may leave unread before it has to read the log

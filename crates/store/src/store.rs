@@ -301,7 +301,7 @@ pub trait Tables: Send + Sync + 'static {
 }
 
 /// The outcome of a batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AppendedBatch {
     /// For each operation, in their order.
     pub results: Vec<Result<AppendOutcome, Refusal>>,

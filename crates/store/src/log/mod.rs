@@ -19,6 +19,7 @@ mod failure_cause;
 pub(crate) mod feed;
 mod follower;
 pub(crate) mod integrity;
+pub(crate) mod known_shard;
 mod local_shard;
 pub(crate) mod metrics;
 pub mod operation;

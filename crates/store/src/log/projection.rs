@@ -174,12 +174,26 @@ impl Changes {
         self.attempt_counts.iter().map(|(key, count)| (*key, *count)).collect()
     }
 
+    /// Endpoints that do not fail any more.
     pub(crate) fn recovered_endpoints(&self) -> Vec<(OrganizationId, EndpointId)> {
-        self.health.iter().filter(|(_, change)| change.ended).map(|(key, _)| key.clone()).collect()
+        let recovered =
+            self.health.iter().filter(|(_, change)| change.ended && change.began.is_none());
+        recovered.map(|(key, _)| key.clone()).collect()
     }
 
+    /// Endpoints that fail from now on, unless they have failed before.
     pub(crate) fn failing_endpoints(&self) -> Vec<FailingEndpoint> {
-        let begun = self.health.iter().filter_map(|((organization, endpoint), change)| {
+        self.begun_failing(|change| !change.ended)
+    }
+
+    /// Endpoints that have recovered, and fail from now on.
+    pub(crate) fn failing_again(&self) -> Vec<FailingEndpoint> {
+        self.begun_failing(|change| change.ended)
+    }
+
+    fn begun_failing(&self, is_wanted: impl Fn(&HealthChange) -> bool) -> Vec<FailingEndpoint> {
+        let wanted = self.health.iter().filter(|(_, change)| is_wanted(change));
+        let begun = wanted.filter_map(|((organization, endpoint), change)| {
             let (organization_id, endpoint_id) = (organization.clone(), *endpoint);
             Some(FailingEndpoint { organization_id, endpoint_id, failing: change.began? })
         });

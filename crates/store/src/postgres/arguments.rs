@@ -14,8 +14,8 @@ pub(super) fn column<'a, Row, Value>(
     rows.iter().map(value).collect()
 }
 
-/// A table of columns of these kinds, whose parameters are arrays from `$2` on.
-pub(super) fn unnest(kinds: impl Iterator<Item = Kind>) -> String {
+/// A table of columns of these kinds, whose parameters are arrays from this number on.
+pub(super) fn unnest(first_parameter: usize, kinds: impl Iterator<Item = Kind>) -> String {
     let arrays = kinds.enumerate().map(|(index, kind)| {
         let element = match kind {
             Kind::Text => "text",
@@ -24,7 +24,7 @@ pub(super) fn unnest(kinds: impl Iterator<Item = Kind>) -> String {
             Kind::Boolean => "bool",
             Kind::Bytes => "bytea",
         };
-        format!("${}::{element}[]", index + 2)
+        format!("${}::{element}[]", first_parameter + index)
     });
     format!("unnest({})", listed(arrays))
 }
@@ -33,11 +33,17 @@ pub(super) fn unnest(kinds: impl Iterator<Item = Kind>) -> String {
 /// column of the key.
 pub(super) fn key_arguments(shard: Shard, keys: &Keys<'_>) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = shard_argument(shard)?;
+    add_keys(&mut arguments, keys)?;
+    Ok(arguments)
+}
+
+/// Adds an array for each column of a key.
+pub(super) fn add_keys(arguments: &mut PgArguments, keys: &Keys<'_>) -> Result<(), sqlx::Error> {
     for (index, (_, kind)) in keys.table.key.iter().enumerate() {
         let cells: Vec<_> = keys.values.iter().map(|key| key[index].clone()).collect();
-        add_column(&mut arguments, *kind, &cells)?;
+        add_column(arguments, *kind, &cells)?;
     }
-    Ok(arguments)
+    Ok(())
 }
 
 pub(super) fn shard_argument(shard: Shard) -> Result<PgArguments, sqlx::Error> {

@@ -25,13 +25,17 @@ impl ContendedRows {
         ContendedRows((0..shard_count).map(|_| AtomicBool::new(false)).collect())
     }
 
+    pub(super) fn is_contended(&self, shard: Shard) -> bool {
+        self.0[usize::from(shard.0)].load(Ordering::Relaxed)
+    }
+
     /// Shortens the transaction's wait if the row is contended.
     pub(super) async fn limit_wait(
         &self,
         shard: Shard,
         connection: &mut PgConnection,
     ) -> Result<(), StoreError> {
-        if !self.0[usize::from(shard.0)].load(Ordering::Relaxed) {
+        if !self.is_contended(shard) {
             return Ok(());
         }
         let query = sqlx::query("SELECT set_config('lock_timeout', $1, true)")

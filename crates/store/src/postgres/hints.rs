@@ -2,19 +2,22 @@
 //!
 //! These are only hints and may be lost: readers also look at the positions from time to time.
 //!
+//! A process that is alone announces nothing: a notification is a transaction. So each process that
+//! listens holds an advisory lock meanwhile, which the others find, and greets them when it begins.
+//!
 //! Decision: docs/decisions/readers-follow-from-memory.md
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +30,11 @@ use crate::error::StoreError;
 use crate::error_chain::ErrorChain;
 
 const CHANNEL: &str = "keeptrusts_webhooks_log";
+/// The advisory lock of all processes that listen: the first letters of the channel's name. Anybody
+/// else's lock with this number only causes announcements that nobody needs.
+const LISTENERS_LOCK: i32 = i32::from_be_bytes(*b"ktwl");
+/// A process is believed to be alone for so long, unless somebody greets it.
+const LISTENERS_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of connections for hints: one listens, one notifies.
 pub(super) const CONNECTIONS: u32 = 2;
 /// How long the connection that listens may take to connect.
@@ -51,10 +59,23 @@ pub(super) struct Hints {
     stop: CancellationToken,
 }
 
-/// The newest position of each shard that has not been announced yet; 0: none.
+/// What is to be announced, and whether anybody listens.
 struct Announcements {
-    positions: Vec<AtomicI64>,
+    shards: Vec<ShardAnnouncements>,
     added: Notify,
+    /// The session of this process that listens; 0: none does now.
+    own_listener: AtomicI32,
+    /// Somebody else has just begun to listen.
+    was_greeted: AtomicBool,
+}
+
+/// Positions of one shard; 0: none.
+#[derive(Default)]
+struct ShardAnnouncements {
+    /// The newest of this process.
+    newest: AtomicI64,
+    /// The newest that has not been announced yet.
+    waiting: AtomicI64,
 }
 
 impl Hints {
@@ -63,12 +84,11 @@ impl Hints {
         limits: SessionLimits,
         shard_count: u16,
     ) -> Hints {
-        let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
-        let announcements = Arc::new(Announcements { positions, added: Notify::new() });
+        let announcements = Arc::new(Announcements::new(usize::from(shard_count)));
         let (hints, received) = mpsc::channel(MAX_WAITING_HINTS);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let pool = Pool::new(Arc::clone(&connector), limits, CONNECTIONS - 1);
-        let listen = listen(connector, limits, hints);
+        let listen = listen(connector, limits, hints, Arc::clone(&announcements));
         let notify = notify(pool, Arc::clone(&announcements));
         let (stop_listening, stop_notifying) = (stop.clone(), stop.clone());
         tasks.spawn(async move { stop_listening.run_until_cancelled(listen).await });
@@ -100,27 +120,63 @@ impl Drop for Hints {
 }
 
 impl Announcements {
+    fn new(shard_count: usize) -> Announcements {
+        Announcements {
+            shards: (0..shard_count).map(|_| ShardAnnouncements::default()).collect(),
+            added: Notify::new(),
+            own_listener: AtomicI32::new(0),
+            was_greeted: AtomicBool::new(false),
+        }
+    }
+
     fn add(&self, shard: usize, position: i64) {
-        let slot = self.positions.get(shard);
-        if slot.is_some_and(|slot| slot.fetch_max(position, Ordering::AcqRel) < position) {
+        let Some(announcements) = self.shards.get(shard) else { return };
+        announcements.newest.fetch_max(position, Ordering::AcqRel);
+        if announcements.waiting.fetch_max(position, Ordering::AcqRel) < position {
             self.added.notify_one();
         }
     }
 
+    /// Somebody else has begun to listen, and may have missed what was not announced.
+    fn greeted(&self) {
+        self.was_greeted.store(true, Ordering::Release);
+        for announcements in &self.shards {
+            let newest = announcements.newest.load(Ordering::Acquire);
+            announcements.waiting.fetch_max(newest, Ordering::AcqRel);
+        }
+        self.added.notify_one();
+    }
+
     /// Takes the shards and positions that are to be announced.
     fn take(&self) -> Vec<(usize, i64)> {
-        let slots = self.positions.iter().enumerate();
-        let taken = slots.map(|(shard, position)| (shard, position.swap(0, Ordering::AcqRel)));
+        let shards = self.shards.iter().enumerate();
+        let taken =
+            shards.map(|(shard, positions)| (shard, positions.waiting.swap(0, Ordering::AcqRel)));
         taken.filter(|(_, position)| *position > 0).collect()
     }
 }
 
 async fn notify(pool: Pool, announcements: Arc<Announcements>) {
+    // When this process was last found to be alone.
+    let mut alone_at = None::<Instant>;
     loop {
         announcements.added.notified().await;
+        if announcements.was_greeted.swap(false, Ordering::AcqRel) {
+            alone_at = None;
+        }
+        // Before it listens, nobody can greet it.
+        let own_listener = announcements.own_listener.load(Ordering::Acquire);
+        let is_alone = own_listener != 0
+            && alone_at.is_some_and(|checked| checked.elapsed() < LISTENERS_CHECK_INTERVAL);
         let taken = announcements.take();
-        let rest = match send(&pool, &taken).await {
-            Ok(()) => NOTIFY_INTERVAL,
+        if is_alone {
+            continue;
+        }
+        let rest = match send(&pool, own_listener, &taken).await {
+            Ok(others_listen) => {
+                alone_at = (!others_listen).then(Instant::now);
+                NOTIFY_INTERVAL
+            }
             Err(error) => {
                 // They are announced again, together with later appends: other processes would look
                 // by themselves only much later.
@@ -133,30 +189,53 @@ async fn notify(pool: Pool, announcements: Arc<Announcements>) {
     }
 }
 
-async fn send(pool: &Pool, positions: &[(usize, i64)]) -> Result<(), StoreError> {
+/// Announces positions if anybody else listens. Answers whether somebody does.
+///
+/// Notifications need not be durable, so nothing waits for a flush.
+async fn send(
+    pool: &Pool,
+    own_listener: i32,
+    positions: &[(usize, i64)],
+) -> Result<bool, StoreError> {
     let payloads: Vec<_> =
         positions.iter().map(|(shard, position)| format!("{shard}:{position}")).collect();
     if payloads.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
-    let query = sqlx::query_as::<_, (i64,)>(
-        "SELECT count(pg_notify($1, payload)::text) FROM unnest($2::text[]) AS payload",
+    let query = sqlx::query_as::<_, (bool,)>(
+        "WITH others AS MATERIALIZED (
+             SELECT count(*) > 0 AS listen, set_config('synchronous_commit', 'off', true)
+             FROM pg_locks
+             WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND pid <> $2
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         )
+         SELECT listen AND count(pg_notify($3, payload)::text) FILTER (WHERE listen) > 0
+         FROM others LEFT JOIN unnest($4::text[]) AS payload ON listen
+         GROUP BY listen",
     )
+    .bind(LISTENERS_LOCK)
+    .bind(own_listener)
     .bind(CHANNEL)
     .bind(payloads);
-    change(pool, query).await?;
-    Ok(())
+    let others_listen = change(pool, query).await?;
+    Ok(others_listen.first().is_some_and(|(listen,)| *listen))
 }
 
 async fn listen(
     connector: Arc<Connector>,
     limits: SessionLimits,
     hints: mpsc::Sender<(Shard, Position)>,
+    announcements: Arc<Announcements>,
 ) {
     let mut backoff = LISTEN_BACKOFF;
     while !hints.is_closed() {
-        let listening = || backoff.reset();
-        let Err(error) = listen_once(&connector, &limits, &hints, listening).await;
+        let listening = |session| {
+            announcements.own_listener.store(session, Ordering::Release);
+            backoff.reset();
+        };
+        let listening = listen_once(&connector, &limits, &hints, &announcements, listening);
+        let Err(error) = listening.await;
+        announcements.own_listener.store(0, Ordering::Release);
         tracing::debug!(error = %ErrorChain(&*error), "lost the connection that listens for appends, connecting again");
         backoff.wait().await;
     }
@@ -167,7 +246,8 @@ async fn listen_once(
     connector: &Connector,
     limits: &SessionLimits,
     hints: &mpsc::Sender<(Shard, Position)>,
-    listening: impl FnOnce(),
+    announcements: &Announcements,
+    listening: impl FnOnce(i32),
 ) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
     let lost = || sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into());
     // sqlx listens only on connections of its own pools, so another connection finds the host.
@@ -184,7 +264,17 @@ async fn listen_once(
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
-    listening();
+    let greet = sqlx::query_scalar(
+        "SELECT pg_backend_pid()
+         FROM (SELECT pg_advisory_lock_shared($1), pg_notify($2, $3 || pg_backend_pid()),
+                      set_config('synchronous_commit', 'off', true)) AS greeted",
+    )
+    .bind(i64::from(LISTENERS_LOCK))
+    .bind(CHANNEL)
+    .bind(GREETING);
+    let session = timeout(limits.answer, greet.fetch_one(&mut listener)).await;
+    let session: i32 = session.map_err(|_| lost())??;
+    listening(session);
     // Announcements may have been missed while nobody listened.
     let positions = sqlx::query_as::<_, (i32, i64)>("SELECT shard, last_position FROM shards");
     for (shard, position) in
@@ -198,9 +288,13 @@ async fn listen_once(
         match timeout(limits.statement, listener.try_recv()).await {
             Ok(received) => {
                 let notification = received?.ok_or_else(lost)?;
-                if let Some(hint) = parse(notification.payload()) {
+                match parse(notification.payload()) {
                     // A receiver that is behind or gone misses it.
-                    let _ = hints.try_send(hint);
+                    Some(Received::Hint(shard, position)) => {
+                        let _ = hints.try_send((shard, position));
+                    }
+                    Some(Received::Greeting(other)) if other != session => announcements.greeted(),
+                    Some(Received::Greeting(_)) | None => {}
                 }
             }
             Err(_) => {
@@ -211,34 +305,52 @@ async fn listen_once(
     }
 }
 
-fn parse(payload: &str) -> Option<(Shard, Position)> {
+/// What a notification says.
+#[derive(Debug, PartialEq, Eq)]
+enum Received {
+    Hint(Shard, Position),
+    /// This session has begun to listen.
+    Greeting(i32),
+}
+
+const GREETING: &str = "listening:";
+
+fn parse(payload: &str) -> Option<Received> {
+    if let Some(session) = payload.strip_prefix(GREETING) {
+        return session.parse().ok().map(Received::Greeting);
+    }
     let (shard, position) = payload.split_once(':')?;
-    Some((Shard(shard.parse().ok()?), Position(position.parse().ok()?)))
+    Some(Received::Hint(Shard(shard.parse().ok()?), Position(position.parse().ok()?)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn announcements(shard_count: usize) -> Announcements {
-        let positions = (0..shard_count).map(|_| AtomicI64::new(0)).collect();
-        Announcements { positions, added: Notify::new() }
-    }
-
     #[test]
     fn only_the_newest_position_of_each_shard_is_announced_and_once() {
-        let announcements = announcements(4);
-        for (shard, position) in [(2, 7), (0, 3), (2, 9), (2, 8)] {
-            announcements.positions[shard].fetch_max(position, Ordering::AcqRel);
+        let announcements = Announcements::new(4);
+        for (shard, position) in [(2, 7), (0, 3), (2, 9), (2, 8), (4, 1)] {
+            announcements.add(shard, position);
         }
         assert_eq!(announcements.take(), [(0, 3), (2, 9)]);
         assert!(announcements.take().is_empty());
     }
 
     #[test]
+    fn who_begins_to_listen_is_told_what_was_announced_before() {
+        let announcements = Announcements::new(4);
+        announcements.add(2, 7);
+        announcements.take();
+        announcements.greeted();
+        assert_eq!(announcements.take(), [(2, 7)]);
+    }
+
+    #[test]
     fn a_payload_that_is_not_ours_is_no_hint() {
-        assert_eq!(parse("3:41"), Some((Shard(3), Position(41))));
-        for payload in ["", "3", "3:", ":41", "x:1", "70000:1"] {
+        assert_eq!(parse("3:41"), Some(Received::Hint(Shard(3), Position(41))));
+        assert_eq!(parse("listening:17"), Some(Received::Greeting(17)));
+        for payload in ["", "3", "3:", ":41", "x:1", "70000:1", "listening:", "listening:x"] {
             assert_eq!(parse(payload), None, "{payload:?}");
         }
     }

@@ -99,6 +99,6 @@ pub(super) fn lookup_by_key(table: &TableShape) -> Arc<str> {
     static LOOKUPS: PerTableCache<Arc<str>> = PerTableCache::new();
     LOOKUPS.get(table.name, || {
         let columns: Vec<_> = table.key.iter().map(|(name, _)| *name).collect();
-        lookup(table, &unnest(table.key.iter().map(|(_, kind)| *kind)), &columns).into()
+        lookup(table, &unnest(2, table.key.iter().map(|(_, kind)| *kind)), &columns).into()
     })
 }

@@ -8,10 +8,11 @@ use super::log_reads;
 use super::long_statements::{SettingScope, backend_pid, remove_time_limits, while_server_answers};
 use super::pool::Pool;
 use super::session::{Session, answered, commit};
-use super::write::ShardTables;
+use super::write::{ShardReads, ShardWrites};
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
 use crate::log::integrity::LogVerifier;
+use crate::log::projection::Changes;
 use crate::sql::fold_records;
 use crate::tables::{self, projections};
 
@@ -84,9 +85,21 @@ pub(super) async fn fold_log(
             return verifier.end().map_err(|damage| damage.of(shard));
         }
         verifier.accept(&records).map_err(|damage| damage.of(shard))?;
-        let mut tables = ShardTables { connection: &mut *connection, shard };
-        let changes = fold_records(&mut tables, shard, &records).await?;
-        tables::write_changes(&mut tables, &changes).await.map_err(store_error)?;
+        let mut reads = ShardReads { connection: &mut *connection, shard };
+        let changes = fold_records(&mut reads, shard, &records).await?;
+        write(connection, shard, &changes).await.map_err(store_error)?;
         progress(verifier.position());
     }
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    shard: Shard,
+    changes: &Changes,
+) -> Result<(), sqlx::Error> {
+    const SHARD_ROW: &str = "SELECT shard FROM shards WHERE shard = $1";
+    let mut writes = ShardWrites::begin(shard, SHARD_ROW, |_| Ok(()))?;
+    tables::write_changes(&mut writes, changes)?;
+    let (sql, arguments) = writes.end();
+    sqlx::query_with(sql, arguments).execute(connection).await.map(drop)
 }

@@ -75,7 +75,7 @@ pub(super) async fn answered<T>(
 }
 
 /// The outcome of a commit, or of a statement that commits itself, within a time limit.
-async fn committed<T>(
+pub(super) async fn committed<T>(
     limit: Duration,
     commit: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {

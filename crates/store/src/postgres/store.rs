@@ -12,6 +12,7 @@ use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::append::RememberedShards;
 use super::connector::Connector;
 use super::contended_rows::ContendedRows;
 use super::hints::{self, Hints};
@@ -88,6 +89,7 @@ pub struct PostgresStore {
     pub(super) writers: Pool,
     pub(super) readers: Pool,
     contended_rows: ContendedRows,
+    remembered_shards: RememberedShards,
     hints: Hints,
 }
 
@@ -125,9 +127,16 @@ impl PostgresStore {
             writers: pool(limits, writers),
             readers: pool(limits, readers),
             contended_rows: ContendedRows::new(shard_count),
+            remembered_shards: RememberedShards::new(shard_count),
             hints: Hints::start(Arc::clone(&connector), limits, shard_count),
             connector,
         })
+    }
+
+    /// Makes the next appends begin with reading their shards.
+    #[cfg(test)]
+    pub(super) async fn forget_shards(&self) {
+        self.remembered_shards.forget().await;
     }
 }
 
@@ -146,7 +155,8 @@ impl Store for PostgresStore {
         shard: Shard,
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError> {
-        append::append(&self.writers, &self.contended_rows, shard, operations).await
+        let (contended, remembered) = (&self.contended_rows, &self.remembered_shards);
+        append::append(&self.writers, contended, remembered, shard, operations).await
     }
 
     async fn find_operations(

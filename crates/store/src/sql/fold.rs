@@ -11,12 +11,12 @@ use crate::error::StoreError;
 use crate::log::damage::LogDamage;
 use crate::log::operation::Record;
 use crate::log::projection::{AffectedRows, Changes, Fold};
-use crate::tables::{self, TableTransaction};
+use crate::tables::{self, TableReads};
 
 /// Loads the rows that the records touch and folds the records into them. Answers with what is to
 /// be written.
 pub(crate) async fn fold_records(
-    tables: &mut impl TableTransaction,
+    tables: &mut impl TableReads,
     shard: Shard,
     records: &[Record],
 ) -> Result<Changes, StoreError> {
@@ -33,7 +33,7 @@ pub(crate) async fn fold_records(
 /// Judges whether each routed event was accepted, for the same organization. Appends do not need
 /// the event to route it, so the fold does not have it.
 async fn check_routed_events(
-    tables: &mut impl TableTransaction,
+    tables: &mut impl TableReads,
     shard: Shard,
     records: &[Record],
     changes: &Changes,

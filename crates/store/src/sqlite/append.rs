@@ -8,57 +8,73 @@ use sqlx::SqliteConnection;
 
 use super::errors::{commit_error, store_error};
 use super::load;
-use super::write::ShardTables;
+use super::write::{ShardReads, ShardWrites};
 use super::writer::{begin, begin_uncounted};
 use crate::clock::Clock;
 use crate::error::StoreError;
+use crate::log::known_shard::KnownShard;
 use crate::log::operation::{Operation, newest_steady_time};
 use crate::log::plan::{LockedShard, ReadSet, plan};
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros};
 
+/// Appends a batch. `known` is what the appends before have left; after a failure, nothing is known.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
+    known: &mut KnownShard,
     clock: &Clock,
     shard: Shard,
     operations: &[Operation],
 ) -> Result<AppendedBatch, StoreError> {
+    let mut before = std::mem::take(known);
     let mut transaction = begin_uncounted(connection).await?;
     let positions = operations.iter().map(|operation| operation.records.len() as i64).sum();
     let now = (clock)();
     let steady_time = newest_steady_time(operations);
-    let mut locked = lock(&mut transaction, shard, positions, steady_time, now).await?;
-    let expected_position = Position(locked.last_position.0 + positions);
-    let expected_checkpoint = locked.checkpoint;
-    let wanted = ReadSet::of(operations);
-    locked.loaded =
-        tables::load(&mut ShardTables { connection: &mut transaction, shard }, &wanted.affected)
-            .await?;
-    locked.keys = load::idempotency_keys(&mut transaction, shard, &wanted.keys).await?;
-    locked.requests = tables::load_requests(
-        &mut ShardTables { connection: &mut transaction, shard },
-        &wanted.requests,
-    )
-    .await?;
-    locked.used = load::existing_streams(&mut transaction, shard, &wanted.unused).await?;
-    locked.counts = tables::load_counts(
-        &mut ShardTables { connection: &mut transaction, shard },
-        &wanted.counts,
-    )
-    .await?;
+    let state = lock(&mut transaction, shard, positions, steady_time, now).await?;
+    if before.is_behind(&state) {
+        // A rebuild, or nothing has been appended since the start.
+        before = KnownShard::default();
+    }
+    let epoch = state.epoch;
+    let expected_position = Position(state.last_position.0 + positions);
+    let expected_checkpoint = state.checkpoint;
+    let locked = read(&mut transaction, shard, operations, &mut before, state).await?;
 
     let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {
         transaction.rollback().await.map_err(store_error)?;
-        return Ok(AppendedBatch { results: plan.results, records: plan.records });
+    } else {
+        let mut writes = ShardWrites::begin(shard);
+        tables::write_plan(&mut writes, &plan).map_err(store_error)?;
+        writes.run(&mut transaction).await.map_err(store_error)?;
+        if (plan.last_position, plan.checkpoint) != (expected_position, expected_checkpoint) {
+            correct(&mut transaction, shard, plan.last_position, plan.checkpoint).await?;
+        }
+        transaction.commit().await.map_err(commit_error)?;
     }
-    let mut tables = ShardTables { connection: &mut transaction, shard };
-    tables::write_plan(&mut tables, &plan).await.map_err(store_error)?;
-    if (plan.last_position, plan.checkpoint) != (expected_position, expected_checkpoint) {
-        correct(&mut transaction, shard, plan.last_position, plan.checkpoint).await?;
-    }
-    transaction.commit().await.map_err(commit_error)?;
-    Ok(AppendedBatch { results: plan.results, records: plan.records })
+    *known = before;
+    Ok(known.note(plan, epoch))
+}
+
+/// Reads what is not known.
+async fn read(
+    connection: &mut SqliteConnection,
+    shard: Shard,
+    operations: &[Operation],
+    known: &mut KnownShard,
+    state: LockedShard,
+) -> Result<LockedShard, StoreError> {
+    let mut wanted = ReadSet::of(operations);
+    let known_deliveries = known.take_rows(&mut wanted.affected);
+    let keys = load::idempotency_keys(&mut *connection, shard, &wanted.keys).await?;
+    let used = load::existing_streams(&mut *connection, shard, &wanted.unused).await?;
+    let mut tables = ShardReads { connection, shard };
+    let mut loaded = tables::load(&mut tables, &wanted.affected).await?;
+    loaded.deliveries.extend(known_deliveries);
+    let requests = tables::load_requests(&mut tables, &wanted.requests).await?;
+    let counts = tables::load_counts(&mut tables, &wanted.counts).await?;
+    Ok(LockedShard { loaded, keys, requests, used, counts, ..state })
 }
 
 /// Commits a transaction that only counts itself, which takes a page of the write-ahead log.

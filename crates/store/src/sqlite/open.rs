@@ -6,6 +6,7 @@ use std::sync::Arc;
 use keeptrusts_webhooks_domain::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
 
 use super::commit_state::begin_opening;
 use super::connect_options::{
@@ -119,6 +120,7 @@ impl SqliteStore {
             shard_count,
             clock: Arc::new(move || in_microseconds(clock())),
             writer: Writer::new(locked(writing_options(path)), connection, path_check),
+            known_shards: (0..shard_count).map(|_| Mutex::default()).collect(),
             readers,
             check_options: locked(writing_options(path)),
             leases: Leases::new(shard_count),

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::errors::{commit_error, store_error};
 use super::log_reads;
-use super::write::ShardTables;
+use super::write::{ShardReads, ShardWrites};
 use super::writer::begin;
 use crate::error::StoreError;
 use crate::limits::REBUILD_STEP;
@@ -53,9 +53,11 @@ pub(super) async fn fold_log(
             return verifier.end().map_err(|damage| damage.of(shard));
         }
         verifier.accept(&records).map_err(|damage| damage.of(shard))?;
-        let mut tables = ShardTables { connection: &mut *connection, shard };
-        let changes = fold_records(&mut tables, shard, &records).await?;
-        tables::write_changes(&mut tables, &changes).await.map_err(store_error)?;
+        let mut reads = ShardReads { connection: &mut *connection, shard };
+        let changes = fold_records(&mut reads, shard, &records).await?;
+        let mut writes = ShardWrites::begin(shard);
+        tables::write_changes(&mut writes, &changes).map_err(store_error)?;
+        writes.run(connection).await.map_err(store_error)?;
         progress(verifier.position());
     }
 }

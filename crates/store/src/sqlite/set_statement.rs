@@ -44,13 +44,23 @@ impl SetStatement {
     pub(super) async fn execute<T>(
         &self,
         connection: &mut SqliteConnection,
-        mut rows: impl ExactSizeIterator<Item = T> + Send,
+        rows: impl ExactSizeIterator<Item = T> + Send,
         bind: impl Fn(&mut Values, T) + Send,
     ) -> Result<(), sqlx::Error> {
-        while let Some((sql, arguments)) = self.next_part(&mut rows, &bind, &[])? {
-            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection).await?;
+        run(connection, self.parts(rows, bind)?).await
+    }
+
+    /// The statements for all rows, with their parameters. `bind` adds the values of a row.
+    pub(super) fn parts<T>(
+        &self,
+        mut rows: impl ExactSizeIterator<Item = T> + Send,
+        bind: impl Fn(&mut Values, T) + Send,
+    ) -> Result<Vec<BoundStatement>, sqlx::Error> {
+        let mut parts = Vec::new();
+        while let Some(part) = self.next_part(&mut rows, &bind, &[])? {
+            parts.push(part);
         }
-        Ok(())
+        Ok(parts)
     }
 
     /// Runs the statement for all rows and reads its answer. `rest` are the parameters after the rows.
@@ -93,7 +103,7 @@ impl SetStatement {
         rows: &mut (impl ExactSizeIterator<Item = T> + Send),
         bind: &(impl Fn(&mut Values, T) + Send),
         rest: &[i64],
-    ) -> Result<Option<(Arc<str>, SqliteArguments)>, sqlx::Error> {
+    ) -> Result<Option<BoundStatement>, sqlx::Error> {
         let Some(exponent) = rows.len().checked_ilog2() else { return Ok(None) };
         let exponent = exponent.min(LARGEST_EXPONENT);
         let count = 1 << exponent;
@@ -115,6 +125,20 @@ impl SetStatement {
         });
         Arc::clone(sized)
     }
+}
+
+/// A statement with its parameters.
+pub(super) type BoundStatement = (Arc<str>, SqliteArguments);
+
+/// Runs statements, one after the other.
+pub(super) async fn run(
+    connection: &mut SqliteConnection,
+    statements: Vec<BoundStatement>,
+) -> Result<(), sqlx::Error> {
+    for (sql, arguments) in statements {
+        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// The values of a statement's parameters, in their order.

@@ -11,7 +11,7 @@ use keeptrusts_webhooks_domain::ids::{KeyId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Position, Shard, Stream, Version};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqlitePool};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use super::errors::store_error;
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::PositionKey;
+use crate::log::known_shard::KnownShard;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::log::other_writes::OtherWrites;
 use crate::store::{
@@ -35,6 +36,8 @@ pub struct SqliteStore {
     pub(super) shard_count: u16,
     pub(super) clock: Clock,
     pub(super) writer: Writer,
+    /// As the writer has left them.
+    pub(super) known_shards: Vec<Mutex<KnownShard>>,
     pub(super) readers: SqlitePool,
     /// A check writes into temporary tables, which readers cannot.
     pub(super) check_options: SqliteConnectOptions,
@@ -59,7 +62,9 @@ impl Store for SqliteStore {
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError> {
         let mut writer = self.writer.lock().await?;
-        let appended = append::append(writer.connection()?, &self.clock, shard, operations).await;
+        let mut known = self.known_shards[usize::from(shard.0)].lock().await;
+        let connection = writer.connection()?;
+        let appended = append::append(connection, &mut known, &self.clock, shard, operations).await;
         writer.finish_append(appended)
     }
 

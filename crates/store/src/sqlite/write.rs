@@ -1,4 +1,4 @@
-//! Writes to the tables: one set-based statement for each table, and none if there are no rows.
+//! Writes to the tables: set-based statements for each table, and none if there are no rows.
 
 use std::sync::Arc;
 
@@ -7,63 +7,21 @@ use sqlx::SqliteConnection;
 
 use super::errors::store_error;
 use super::load;
-use super::set_statement::{SetStatement, Values};
+use super::set_statement::{self, BoundStatement, SetStatement, Values};
 use crate::error::StoreError;
 use crate::queries::selection::ErasedSelection;
 use crate::sql;
-use crate::tables::{Entity, Keys, OnConflict, PerTableCache, Table, TableKey, TableTransaction};
+use crate::tables::{
+    Entity, Keys, OnConflict, PerTableCache, Table, TableKey, TableReads, TableWrites,
+};
 
-/// The tables of a shard, in a transaction.
-pub(super) struct ShardTables<'c> {
+/// Reads of a shard's tables, in a transaction.
+pub(super) struct ShardReads<'c> {
     pub(super) connection: &'c mut SqliteConnection,
     pub(super) shard: Shard,
 }
 
-impl TableTransaction for ShardTables<'_> {
-    async fn write<Row: Sync>(
-        &mut self,
-        table: &Table<Row>,
-        rows: &[&Row],
-        on_conflict: OnConflict,
-    ) -> Result<(), sqlx::Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        static INSERTS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
-        static UPSERTS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
-        let statement = match on_conflict {
-            OnConflict::Fail => INSERTS.get(table.name, || insert(table, "")),
-            OnConflict::Update => {
-                UPSERTS.get(table.name, || insert(table, &table.on_conflict("max")))
-            }
-        };
-        let shard = i64::from(self.shard.0);
-        let bind = |values: &mut Values, row: &Row| {
-            values.push(shard);
-            for column in table.columns {
-                values.push_cell((column.cell)(row));
-            }
-        };
-        statement.execute(self.connection, rows.iter().copied(), bind).await
-    }
-
-    async fn delete<Row: Entity, RowKey: TableKey>(
-        &mut self,
-        keys: &[RowKey],
-    ) -> Result<(), sqlx::Error> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        static DELETES: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
-        let statement = DELETES.get(Row::TABLE.name, || delete(&Row::TABLE));
-        let shard = i64::from(self.shard.0);
-        let bind = |values: &mut Values, key: &RowKey| {
-            values.push(shard);
-            key.cells().into_iter().for_each(|cell| values.push_cell(cell));
-        };
-        statement.execute(self.connection, keys.iter(), bind).await
-    }
-
+impl TableReads for ShardReads<'_> {
     async fn look_up<Row: Entity, RowKey: TableKey>(
         &mut self,
         keys: &[RowKey],
@@ -82,14 +40,78 @@ impl TableTransaction for ShardTables<'_> {
     }
 }
 
-fn insert<Row>(table: &Table<Row>, on_conflict: &str) -> Arc<SetStatement> {
-    let (name, columns) = (table.name, table.all_columns());
-    let sql = format!("INSERT INTO {name} (shard, {columns}) VALUES {{rows}} {on_conflict}");
-    Arc::new(SetStatement::of(1 + table.columns.len(), sql.into()))
+/// The statements that write to a shard's tables.
+pub(super) struct ShardWrites {
+    shard: Shard,
+    statements: Vec<BoundStatement>,
+}
+
+impl ShardWrites {
+    pub(super) fn begin(shard: Shard) -> ShardWrites {
+        ShardWrites { shard, statements: Vec::new() }
+    }
+
+    /// Runs all statements.
+    pub(super) async fn run(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        set_statement::run(connection, self.statements).await
+    }
+}
+
+impl TableWrites for ShardWrites {
+    fn write<Row: Sync>(
+        &mut self,
+        table: &Table<Row>,
+        rows: &[&Row],
+        on_conflict: OnConflict,
+    ) -> Result<(), sqlx::Error> {
+        let shard = i64::from(self.shard.0);
+        let bind = |values: &mut Values, row: &Row| {
+            values.push(shard);
+            for column in table.columns {
+                values.push_cell((column.cell)(row));
+            }
+        };
+        let parts = insert(table, on_conflict).parts(rows.iter().copied(), bind)?;
+        self.statements.extend(parts);
+        Ok(())
+    }
+
+    fn delete<Row: Entity, RowKey: TableKey>(
+        &mut self,
+        keys: &[RowKey],
+    ) -> Result<(), sqlx::Error> {
+        let shard = i64::from(self.shard.0);
+        let bind = |values: &mut Values, key: &RowKey| {
+            values.push(shard);
+            key.cells().into_iter().for_each(|cell| values.push_cell(cell));
+        };
+        self.statements.extend(delete(&Row::TABLE).parts(keys.iter(), bind)?);
+        Ok(())
+    }
+}
+
+fn insert<Row>(table: &Table<Row>, on_conflict: OnConflict) -> Arc<SetStatement> {
+    static INSERTS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
+    static UPDATES: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
+    static REPLACEMENTS: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
+    let cache = match on_conflict {
+        OnConflict::Fail => &INSERTS,
+        OnConflict::Update => &UPDATES,
+        OnConflict::Replace => &REPLACEMENTS,
+    };
+    cache.get(table.name, || {
+        let (name, columns) = (table.name, table.all_columns());
+        let on_conflict = table.on_conflict(on_conflict, "max");
+        let sql = format!("INSERT INTO {name} (shard, {columns}) VALUES {{rows}} {on_conflict}");
+        Arc::new(SetStatement::of(1 + table.columns.len(), sql.into()))
+    })
 }
 
 fn delete<Row>(table: &Table<Row>) -> Arc<SetStatement> {
-    let (name, key) = (table.name, table.key_columns());
-    let sql = format!("DELETE FROM {name} WHERE (shard, {key}) IN (VALUES {{rows}})");
-    Arc::new(SetStatement::of(1 + table.key().count(), sql.into()))
+    static DELETES: PerTableCache<Arc<SetStatement>> = PerTableCache::new();
+    DELETES.get(table.name, || {
+        let (name, key) = (table.name, table.key_columns());
+        let sql = format!("DELETE FROM {name} WHERE (shard, {key}) IN (VALUES {{rows}})");
+        Arc::new(SetStatement::of(1 + table.key().count(), sql.into()))
+    })
 }

@@ -49,5 +49,6 @@ pub(crate) use self::rows::{ReadableRow, Stored, read_all};
 pub(crate) use self::stored_row::{CellRow, StoredRow, number, parse, time, unreadable, word};
 pub(crate) use self::table::{Column, Kind, Purpose, Table, listed};
 pub(crate) use self::transaction::{
-    OnConflict, TableTransaction, load, load_counts, load_requests, write_changes, write_plan,
+    OnConflict, TableReads, TableWrites, load, load_counts, load_requests, write_changes,
+    write_plan,
 };

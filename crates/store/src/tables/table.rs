@@ -1,6 +1,7 @@
 //! How a table is described: its columns, and the parts of statements that follow from them.
 
 use super::cell::Cell;
+use super::transaction::OnConflict;
 
 /// A table. Its column `shard` is not listed: every table has it, as the first column of its key.
 pub(crate) struct Table<Row: 'static> {
@@ -81,13 +82,15 @@ impl<Row> Table<Row> {
 
     /// The clause of an INSERT for rows that exist already. `maximum` is the database's function for
     /// the greater of two values.
-    pub(crate) fn on_conflict(&self, maximum: &str) -> String {
+    pub(crate) fn on_conflict(&self, on_conflict: OnConflict, maximum: &str) -> String {
         let name = self.name;
         let assignments = self.columns.iter().filter_map(|column| {
             let column_name = column.name;
             let (old, new) = (format!("{name}.{column_name}"), format!("excluded.{column_name}"));
             let value = match column.change {
-                Change::Key | Change::Kept => return None,
+                Change::Key => return None,
+                _ if on_conflict == OnConflict::Replace => new,
+                Change::Kept => return None,
                 Change::Replaced => new,
                 Change::Added => format!("{old} + {new}"),
                 Change::Maximum => format!("{maximum}({old}, {new})"),
@@ -99,7 +102,12 @@ impl<Row> Table<Row> {
             true => "NOTHING".to_owned(),
             false => format!("UPDATE SET {assignments}"),
         };
-        format!("ON CONFLICT (shard, {}) DO {action}", self.key_columns())
+        match on_conflict {
+            OnConflict::Fail => String::new(),
+            OnConflict::Update | OnConflict::Replace => {
+                format!("ON CONFLICT (shard, {}) DO {action}", self.key_columns())
+            }
+        }
     }
 }
 

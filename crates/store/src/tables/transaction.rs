@@ -1,5 +1,5 @@
-//! The tables that a batch or a rebuild reads and writes, and in which order. A backend only says how
-//! rows are written, deleted and looked up.
+//! The tables that a batch or a rebuild reads and writes. A backend only says how rows are written,
+//! deleted and looked up.
 //!
 //! Decision: docs/decisions/a-table-is-described-once.md
 
@@ -31,24 +31,13 @@ pub(crate) enum OnConflict {
     Fail,
     /// Its columns change as the table says (see [`Change`](super::table::Change)).
     Update,
+    /// All of its columns are replaced.
+    Replace,
 }
 
-/// The tables of one shard, in a transaction. Each call takes a bounded number of statements,
-/// whatever the number of rows, and none if there are no rows.
-pub(crate) trait TableTransaction: Send {
-    fn write<Row: Sync>(
-        &mut self,
-        table: &Table<Row>,
-        rows: &[&Row],
-        on_conflict: OnConflict,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-
-    /// Deletes the rows with these keys, as far as they exist.
-    fn delete<Row: Entity, RowKey: TableKey>(
-        &mut self,
-        keys: &[RowKey],
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-
+/// Reads of one shard's tables. Each takes a bounded number of statements, whatever the number of
+/// rows, and none if there are no rows.
+pub(crate) trait TableReads: Send {
     /// The rows with these keys, as far as they exist.
     fn look_up<Row: Entity, RowKey: TableKey>(
         &mut self,
@@ -64,9 +53,24 @@ pub(crate) trait TableTransaction: Send {
     ) -> impl Future<Output = Result<Vec<(String, i64)>, StoreError>> + Send;
 }
 
+/// Collects the writes to one shard's tables, which are then made together. No row is written twice,
+/// so that their order does not matter.
+pub(crate) trait TableWrites {
+    fn write<Row: Sync>(
+        &mut self,
+        table: &Table<Row>,
+        rows: &[&Row],
+        on_conflict: OnConflict,
+    ) -> Result<(), sqlx::Error>;
+
+    /// Deletes the rows with these keys, as far as they exist.
+    fn delete<Row: Entity, RowKey: TableKey>(&mut self, keys: &[RowKey])
+    -> Result<(), sqlx::Error>;
+}
+
 /// Loads the affected rows, as far as they exist.
 pub(crate) async fn load(
-    tables: &mut impl TableTransaction,
+    tables: &mut impl TableReads,
     affected: &AffectedRows,
 ) -> Result<LoadedRows, StoreError> {
     fn by_id<Id: Eq + Hash, Row>(rows: Vec<Row>, id: impl Fn(&Row) -> Id) -> HashMap<Id, Row> {
@@ -87,7 +91,7 @@ pub(crate) async fn load(
 
 /// Loads the recorded requests with these ids.
 pub(crate) async fn load_requests(
-    tables: &mut impl TableTransaction,
+    tables: &mut impl TableReads,
     ids: &[RequestOwner],
 ) -> Result<Vec<RecordedRequest>, StoreError> {
     tables.look_up(ids).await
@@ -95,7 +99,7 @@ pub(crate) async fn load_requests(
 
 /// Counts what limits are compared with: a statement for each kind of thing that is counted.
 pub(crate) async fn load_counts(
-    tables: &mut impl TableTransaction,
+    tables: &mut impl TableReads,
     wanted: &[CountOwner],
 ) -> Result<HashMap<CountOwner, u64>, StoreError> {
     let mut counts = HashMap::new();
@@ -110,18 +114,18 @@ pub(crate) async fn load_counts(
 }
 
 /// Writes the records, the bodies and the changes of a batch.
-pub(crate) async fn write_plan(
-    tables: &mut impl TableTransaction,
+pub(crate) fn write_plan(
+    tables: &mut impl TableWrites,
     plan: &Plan<'_>,
 ) -> Result<(), sqlx::Error> {
-    insert(tables, plan.records.iter()).await?;
-    tables.write(&BODIES, &plan.bodies, OnConflict::Fail).await?;
-    write_changes(tables, &plan.changes).await
+    insert(tables, plan.records.iter())?;
+    tables.write(&BODIES, &plan.bodies, OnConflict::Fail)?;
+    write_changes(tables, &plan.changes)
 }
 
 /// Writes the changes of the tables.
-pub(crate) async fn write_changes(
-    tables: &mut impl TableTransaction,
+pub(crate) fn write_changes(
+    tables: &mut impl TableWrites,
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
     // Taken apart, so that a new table is not forgotten. Of some the rows are made below.
@@ -142,40 +146,48 @@ pub(crate) async fn write_changes(
         incidents: _,
         requests,
     } = changes;
-    upsert(tables, endpoints.values()).await?;
-    insert(tables, events.iter()).await?;
-    insert(tables, new_deliveries.values()).await?;
+    upsert(tables, endpoints.values())?;
+    insert(tables, events.iter())?;
+    insert(tables, new_deliveries.values())?;
     // Every row exists, so every one conflicts. In Postgres an UPDATE would leave the planner a
     // choice; in SQLite UPDATE … FROM (VALUES …) spends on the join what it saves in parameters.
-    upsert(tables, changed_deliveries.values()).await?;
-    insert(tables, attempts.iter()).await?;
-    insert(tables, missed.iter()).await?;
-    upsert(tables, changes.attempt_counts().iter()).await?;
-    tables.delete::<FailingEndpoint, _>(&changes.recovered_endpoints()).await?;
-    upsert(tables, changes.failing_endpoints().iter()).await?;
-    tables.delete::<PausedEndpoint, _>(&changes.ended_pauses()).await?;
-    upsert(tables, changes.begun_pauses().iter()).await?;
-    upsert(tables, keys.values()).await?;
-    upsert(tables, replays.values()).await?;
-    upsert(tables, channels.values()).await?;
-    upsert(tables, notifications.values()).await?;
-    upsert(tables, changes.incidents().iter()).await?;
-    upsert(tables, requests.values()).await
+    upsert(tables, changed_deliveries.values())?;
+    insert(tables, attempts.iter())?;
+    insert(tables, missed.iter())?;
+    upsert(tables, changes.attempt_counts().iter())?;
+    tables.delete::<FailingEndpoint, _>(&changes.recovered_endpoints())?;
+    upsert(tables, changes.failing_endpoints().iter())?;
+    write(tables, changes.failing_again().iter(), OnConflict::Replace)?;
+    tables.delete::<PausedEndpoint, _>(&changes.ended_pauses())?;
+    upsert(tables, changes.begun_pauses().iter())?;
+    upsert(tables, keys.values())?;
+    upsert(tables, replays.values())?;
+    upsert(tables, channels.values())?;
+    upsert(tables, notifications.values())?;
+    upsert(tables, changes.incidents().iter())?;
+    upsert(tables, requests.values())
 }
 
 /// Inserts rows, none of which exists.
-async fn insert<'a, Row: Entity>(
-    tables: &mut impl TableTransaction,
+fn insert<'a, Row: Entity>(
+    tables: &mut impl TableWrites,
     rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<_> = rows.collect();
-    tables.write(&Row::TABLE, &rows, OnConflict::Fail).await
+    write(tables, rows, OnConflict::Fail)
 }
 
-async fn upsert<'a, Row: Entity>(
-    tables: &mut impl TableTransaction,
+fn upsert<'a, Row: Entity>(
+    tables: &mut impl TableWrites,
     rows: impl Iterator<Item = &'a Row>,
 ) -> Result<(), sqlx::Error> {
+    write(tables, rows, OnConflict::Update)
+}
+
+fn write<'a, Row: Entity>(
+    tables: &mut impl TableWrites,
+    rows: impl Iterator<Item = &'a Row>,
+    on_conflict: OnConflict,
+) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = rows.collect();
-    tables.write(&Row::TABLE, &rows, OnConflict::Update).await
+    tables.write(&Row::TABLE, &rows, on_conflict)
 }

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 /// What the proxy does when it sees a COMMIT.
 #[derive(Default)]
 pub(super) struct Fault {
+    /// A statement that was prepared before commits itself: that it is executed is the COMMIT.
+    pub(super) is_one_statement: AtomicBool,
     /// Passes the COMMIT on, then cuts the connection before the answer.
     pub(super) lose_answer: AtomicBool,
     /// Cuts the connection without passing the COMMIT on.
@@ -60,7 +62,11 @@ async fn forward_requests(
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = client.read(&mut buffer).await {
         let request = &buffer[..length];
-        let is_commit = request.windows(7).any(|bytes| bytes == b"COMMIT\0");
+        const BIND: u8 = b'B';
+        let is_commit = match fault.is_one_statement.load(Ordering::SeqCst) {
+            false => request.windows(7).any(|bytes| bytes == b"COMMIT\0"),
+            true => request[0] == BIND,
+        };
         if is_commit && fault.lose_commit.load(Ordering::SeqCst) {
             return cut.notify_one();
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use keeptrusts_webhooks_domain::log::{Position, Shard};
 use sqlx::Connection;
+use sqlx::postgres::PgListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -112,6 +113,29 @@ async fn other_processes_receive_the_newest_position() {
     store.announce(Shard(16), Position(1));
     store.close().await;
     store.announce(shard, Position(i64::MAX));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_alone_announces_nothing_until_another_one_listens() {
+    let url = database().await;
+    let store = open(&url).await;
+    let mut stranger = PgListener::connect(&url).await.expect("connects");
+    stranger.listen("keeptrusts_webhooks_log").await.expect("listens");
+    let shard = Shard(3);
+    // At first it announces, because nobody could greet it before it listened.
+    let mut announced = 0;
+    super::eventually("the process finds that it is alone", async || {
+        announced += 1;
+        store.announce(shard, Position(announced));
+        let heard = timeout(Duration::from_millis(100), stranger.recv()).await;
+        heard.is_err().then_some(())
+    })
+    .await;
+
+    let other = open(&url).await;
+    let mut hints = other.take_hints().expect("another process");
+    let heard = async { while hints.recv().await != Some((shard, Position(announced))) {} };
+    timeout(PATIENCE, heard).await.expect("what was announced before is announced again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

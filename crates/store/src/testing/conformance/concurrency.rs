@@ -308,3 +308,32 @@ async fn give_up(store: Arc<dyn Store>, endpoint: EndpointId, after: Duration) -
     _ = append.await;
     id
 }
+
+pub(crate) async fn what_other_processes_append_in_between_is_seen(fixture: Fixture) {
+    let (endpoint, event, delivery) = (endpoint_id(), event_id(), delivery_id());
+    let (ours, theirs) = (fixture.store(), fixture.other_store());
+    let append = async |store: &dyn Store, operation: Operation| {
+        let appended = store.append(SHARD, &[operation]).await.expect("appends");
+        appended.results.into_iter().next().expect("one result")
+    };
+    append(ours, create_endpoint(endpoint)).await.expect("appends");
+    append(ours, publish(event)).await.expect("appends");
+    append(ours, schedule(event, &[(delivery, endpoint)], &[])).await.expect("appends");
+    let now = time("2026-04-23T10:30:00Z");
+    let scheduled = fixture.delivery(delivery).await;
+    append(theirs, fail(&scheduled, now)).await.expect("appends");
+    // The delivery that we know is no longer the stored one.
+    let refused = append(ours, succeed(&scheduled, now)).await;
+    assert!(matches!(refused, Err(Refusal::StaleVersion { .. })), "{refused:?}");
+    let retrying = fixture.delivery(delivery).await;
+    append(ours, fail(&retrying, now)).await.expect("appends");
+    append(theirs, publish(event_id()).advancing(0, 2)).await.expect("appends");
+    let refused = append(ours, publish(event_id()).advancing(0, 3)).await;
+    assert!(matches!(refused, Err(Refusal::OutOfOrder { .. })), "{refused:?}");
+    append(theirs, publish_with_key(event_id(), "k", "content")).await.expect("appends");
+    let repeated = append(ours, publish_with_key(event_id(), "k", "content")).await;
+    assert!(matches!(repeated, Ok(AppendOutcome::Duplicate { .. })), "{repeated:?}");
+    let retrying = fixture.delivery(delivery).await;
+    append(ours, succeed(&retrying, now)).await.expect("appends");
+    assert_eq!(fixture.store().check(SHARD, 10, &|_| ()).await.expect("checks"), []);
+}

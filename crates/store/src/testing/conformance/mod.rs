@@ -101,6 +101,7 @@ macro_rules! conformance_tests {
                 changes_that_expect_any_version_all_succeed,
                 due_deliveries_are_of_the_snapshot_that_the_page_names,
                 a_dropped_append_is_found_if_and_only_if_it_happened,
+                what_other_processes_append_in_between_is_seen,
             }
             fencing_and_leases {
                 invariant_5_an_earlier_owner_cannot_append,
