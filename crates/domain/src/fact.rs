@@ -120,6 +120,8 @@ pub struct EventAccepted {
     pub body: ContentDigest,
     /// The idempotency key, if the publisher gave one.
     pub idempotency: Option<Idempotency>,
+    /// It was routed at once: the next record is its DeliveriesScheduled.
+    pub is_routed: bool,
 }
 
 /// An event was routed to these deliveries and no others. Only a replay adds deliveries later.

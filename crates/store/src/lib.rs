@@ -48,11 +48,11 @@ pub use log::damage::LogDamage;
 pub use log::feed::{OrganizationFollower, OrganizationRecords};
 pub use log::operation::{
     AppendOutcome, BodyId, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation,
-    Record, Refusal,
+    Record, Refusal, Routing,
 };
 pub use log::other_writes::OtherWrites;
 pub use log::rows::EndpointIncident;
-pub use log::{AppendError, Follower, Log};
+pub use log::{AppendError, EventRouter, Follower, Log, RoutingAtAcceptance};
 pub use open_mode::OpenMode;
 pub use queries::long_reads::{LongReads, TooManyLongReads};
 pub use queries::notifications::ExhaustionNotification;

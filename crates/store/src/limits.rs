@@ -12,7 +12,7 @@ pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_WAITING_OPERATIONS: usize = 4_096;
 /// The newest records of a shard that are kept in memory for followers.
 pub const MAX_TAIL_RECORDS: usize = 8_192;
-/// The bodies that are kept with them, in bytes.
+/// The newest bodies of events of a shard that are kept in memory, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
 /// The deliveries of a shard that are kept in memory until they end, so that the outcomes of their
 /// attempts can be appended without reading them.

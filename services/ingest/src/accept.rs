@@ -93,6 +93,7 @@ impl IngestApi {
             event_time,
             body: ContentDigest::of(&content),
             idempotency,
+            is_routed: false,
         };
         let call = trace.unwrap_or_else(new_trace);
         let trace = spans::event_context(&call);

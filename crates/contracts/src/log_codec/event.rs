@@ -23,6 +23,7 @@ impl From<&EventAccepted> for Message {
             body: Some(fact.body.into()),
             idempotency_key,
             request_sha256,
+            is_routed: fact.is_routed,
         })
     }
 }
@@ -50,6 +51,7 @@ pub(super) fn decode(message: Message) -> Result<Fact, DecodeError> {
             event_time: timestamp("event_time", accepted.event_time)?,
             body: digest("body", accepted.body)?,
             idempotency: idempotency(accepted.idempotency_key, accepted.request_sha256)?,
+            is_routed: accepted.is_routed,
         })),
         Message::DeliveriesScheduled(scheduled) => {
             let ids = |delivery: &pb::ScheduledDelivery| {

@@ -187,12 +187,13 @@ fn event_accepted() -> impl Strategy<Value = EventAccepted> {
         let key = IdempotencyKey::optional(key).expect("short").expect("not empty");
         Idempotency { key, request_sha256 }
     });
-    (any_event_type(), times(), digests(), of(idempotency)).prop_map(
-        |(event_type, event_time, body, idempotency)| EventAccepted {
+    (any_event_type(), times(), digests(), of(idempotency), any::<bool>()).prop_map(
+        |(event_type, event_time, body, idempotency, is_routed)| EventAccepted {
             event_type,
             event_time,
             body,
             idempotency,
+            is_routed,
         },
     )
 }

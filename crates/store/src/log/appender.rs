@@ -71,6 +71,7 @@ impl Appender {
         while !operations.is_empty() {
             // What this transaction appends is above every position that is known before it begins.
             let known = *self.local().position.borrow();
+            self.route(known, &mut operations);
             let began = Instant::now();
             self.local().commits.begin();
             let appended = self.try_append(&operations).await;
@@ -98,6 +99,15 @@ impl Appender {
                     return self.append_one_by_one(operations, answers).await;
                 }
             }
+        }
+    }
+
+    /// Adds where accepted events go, if this process owns the shard and knows it.
+    fn route(&self, last_position: Position, operations: &mut [Operation]) {
+        let router = self.local().router();
+        for operation in operations {
+            operation.routing =
+                router.as_ref().and_then(|router| router.route(operation, last_position));
         }
     }
 
@@ -190,6 +200,9 @@ impl Appender {
             let accepted = accepted.map(|(operation, _)| operation);
             let accepted = accepted.inspect(|operation| self.local().ended_keys.note(operation));
             let bodies = accepted.flat_map(|operation| operation.bodies);
+            if let Some(router) = self.local().router() {
+                router.appended(&records);
+            }
             self.local().tail().extend(records, bodies);
             self.local().raise(last);
             self.store().announce(self.shard, last);

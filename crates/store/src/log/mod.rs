@@ -15,6 +15,7 @@ pub(crate) mod commits;
 pub(crate) mod count_limit;
 pub(crate) mod damage;
 pub(crate) mod ended_keys;
+mod event_router;
 mod failure_cause;
 pub(crate) mod feed;
 mod follower;
@@ -46,8 +47,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::append_error::AppendError;
 use self::appender::{Appender, Submission};
 use self::background::BackgroundTasks;
+pub use self::event_router::EventRouter;
 use self::feed::{Feeds, OrganizationFollower};
 pub use self::follower::Follower;
+use self::local_shard::LocalShard;
 use self::operation::{AppendOutcome, BodyId, Operation, Record};
 pub use self::position_key::PositionKey;
 use self::position_key::SealedPosition;
@@ -147,6 +150,17 @@ impl Log {
     /// The position of the last record that this process knows of, as it grows.
     pub fn watch(&self, shard: Shard) -> watch::Receiver<Position> {
         self.shards.watch(shard)
+    }
+
+    /// Lets an owner of the shard route events when they are accepted, until the answer is dropped.
+    pub fn route_accepted(
+        &self,
+        shard: Shard,
+        router: Arc<dyn EventRouter>,
+    ) -> RoutingAtAcceptance {
+        let local = Arc::clone(self.shards.local(shard));
+        local.set_router(Arc::clone(&router));
+        RoutingAtAcceptance { local, router }
     }
 
     /// Whether this process has just ended a key or a session. True before the caller who ended it
@@ -293,6 +307,18 @@ impl Log {
         let submission = Submission { operation, answer };
         submissions.send(submission).await.map_err(|_| AppendError::Closed)?;
         Ok(answered)
+    }
+}
+
+/// While it exists, a shard's events are routed when they are accepted.
+pub struct RoutingAtAcceptance {
+    local: Arc<LocalShard>,
+    router: Arc<dyn EventRouter>,
+}
+
+impl Drop for RoutingAtAcceptance {
+    fn drop(&mut self) {
+        self.local.remove_router(&self.router);
     }
 }
 

@@ -10,7 +10,7 @@ use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::entity::Entity;
 use keeptrusts_webhooks_domain::event::Event;
-use keeptrusts_webhooks_domain::fact::Fact;
+use keeptrusts_webhooks_domain::fact::{DeliveriesScheduled, Fact};
 use keeptrusts_webhooks_domain::ids::{AttemptId, EventId, InvalidId, OperationId, OrganizationId};
 use keeptrusts_webhooks_domain::log::{Epoch, Position, RecordName, Stream, Version};
 
@@ -39,6 +39,26 @@ pub struct Operation {
     pub limits: Vec<CountLimit>,
     /// The operation is only decided: whatever the outcome, nothing of it is written.
     pub validate_only: bool,
+    /// Where the event goes that the operation accepts, if that is known beforehand.
+    pub routing: Option<Routing>,
+}
+
+/// Where an event goes, decided before it is accepted. Unless the batch finds the shard as it was
+/// decided for, the event is accepted without it, and routed later.
+///
+/// Decision: docs/decisions/routing-moves-a-checkpoint.md
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// The shard's last position before the batch. The batch must change no endpoint before the
+    /// event.
+    pub as_of: Position,
+    /// Of the shard's owner, who has decided it.
+    pub epoch: Epoch,
+    pub scheduled: DeliveriesScheduled,
+    /// Of the record of the routing. The cause is added.
+    pub metadata: Metadata,
+    /// Everything up to here has been acted on: the shard's checkpoint moves here.
+    pub acted_on: Position,
 }
 
 impl Operation {
@@ -59,16 +79,22 @@ impl Operation {
             checkpoint: None,
             limits: Vec::new(),
             validate_only: false,
+            routing: None,
         }
     }
 }
 
 /// The newest time of the shard's steady clock among the operations of a batch.
 pub(crate) fn newest_steady_time(operations: &[Operation]) -> Option<Timestamp> {
-    operations.iter().filter_map(|operation| operation.metadata.steady_time).max()
+    let times = operations.iter().flat_map(|operation| {
+        let routing = operation.routing.as_ref().map(|routing| &routing.metadata);
+        [operation.metadata.steady_time, routing.and_then(|metadata| metadata.steady_time)]
+    });
+    times.flatten().max()
 }
 
-/// Moves the checkpoint: refused unless it is at `from`.
+/// Moves the checkpoint: refused if it is before `from`, or at `to` already or behind it. (Routing at
+/// acceptance may move it in between.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointAdvance {
     pub from: Position,

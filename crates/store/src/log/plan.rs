@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use keeptrusts_webhooks_contracts::log_codec::Metadata;
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::channel::Channel;
 use keeptrusts_webhooks_domain::event::{Event, Idempotency, IdempotencyKey};
@@ -17,7 +18,8 @@ use keeptrusts_webhooks_domain::request::{RecordedRequest, RequestUse};
 use crate::log::count_limit::{CountLimit, CountOwner};
 use crate::log::damage::{LogDamage, judge_numbers};
 use crate::log::operation::{
-    AppendOutcome, ExpectedVersion, NewBody, NewRecord, Operation, Record, Refusal,
+    AppendOutcome, CheckpointAdvance, ExpectedVersion, NewBody, NewRecord, Operation, Record,
+    Refusal, Routing,
 };
 use crate::log::projection::{AffectedRows, Changes, Fold, LoadedRows, RequestOwner};
 
@@ -116,6 +118,7 @@ pub fn plan<'a>(
 ) -> Result<Plan<'a>, LogDamage> {
     let LockedShard { last_position, checkpoint, epoch, .. } = locked;
     judge_numbers(last_position, checkpoint, epoch)?;
+    let mut changes_endpoint = false;
     let mut fold = Fold::new(std::mem::take(&mut locked.loaded));
     fold.load_requests(std::mem::take(&mut locked.requests));
     let mut plan = Plan {
@@ -147,14 +150,29 @@ pub fn plan<'a>(
                 continue;
             }
         };
+        let is_as_decided = |routing: &&Routing| {
+            (routing.as_of, routing.epoch) == (last_position, epoch) && !changes_endpoint
+        };
+        let routing = operation.routing.as_ref().filter(is_as_decided);
         for (new, version) in operation.records.iter().zip(versions) {
             plan.last_position = plan.last_position.next();
-            let record = record(operation, new, version, plan.last_position, now);
+            let mut record = record(operation, new, version, plan.last_position, now);
+            if let Fact::EventAccepted(accepted) = &mut record.fact {
+                accepted.is_routed = routing.is_some();
+            }
             fold.apply(&record)?;
             if must_be_unused(new) {
                 locked.used.insert(record.stream);
             }
+            changes_endpoint |= matches!(record.stream, Stream::Endpoint(_));
             plan.records.push(record);
+        }
+        if let (Some(routing), Some(accepted)) = (routing, plan.records.last()) {
+            plan.last_position = plan.last_position.next();
+            let record = routing_record(routing, accepted, plan.last_position);
+            fold.apply(&record)?;
+            plan.records.push(record);
+            locked.checkpoint = locked.checkpoint.max(routing.acted_on);
         }
         if let Some((event_id, Some(idempotency))) = published(operation) {
             let owner = (operation.organization_id.clone(), idempotency.key.clone());
@@ -192,7 +210,8 @@ fn decide(
     if let Some(expected) = operation.fence.filter(|fence| *fence != epoch) {
         return Err(Refusal::LeaseLost { expected, actual: epoch });
     }
-    if let Some(step) = operation.checkpoint.filter(|step| step.from != checkpoint) {
+    let is_next = |step: &CheckpointAdvance| step.from <= checkpoint && checkpoint < step.to;
+    if let Some(step) = operation.checkpoint.filter(|step| !is_next(step)) {
         return Err(Refusal::OutOfOrder { expected: step.from, actual: checkpoint });
     }
     if let Some((_, Some(idempotency))) = published(operation) {
@@ -321,6 +340,18 @@ fn record(
         metadata: operation.metadata.clone(),
         recorded_at: now,
         operation_id: operation.id,
+    }
+}
+
+/// The record that routes an event, which was accepted by the record before.
+fn routing_record(routing: &Routing, accepted: &Record, position: Position) -> Record {
+    let metadata = Metadata { causation: Some(accepted.position), ..routing.metadata.clone() };
+    Record {
+        position,
+        version: accepted.version.next(),
+        fact: Fact::DeliveriesScheduled(routing.scheduled.clone()),
+        metadata,
+        ..accepted.clone()
     }
 }
 

@@ -105,3 +105,84 @@ fn a_recorded_request_is_judged_by_the_time_of_the_batch() {
         assert_eq!(rows, 1, "the row is replaced");
     }
 }
+
+/// An operation that accepts an event, and where it goes if the batch begins after `as_of`.
+fn publish_routed(as_of: i64, epoch: i64) -> Operation {
+    let id = event_id();
+    let Fact::DeliveriesScheduled(scheduled) =
+        schedule(id, &[(delivery_id(), endpoint_id())], &[]).records[0].fact.clone()
+    else {
+        panic!("it schedules");
+    };
+    let routing = Routing {
+        as_of: Position(as_of),
+        epoch: Epoch(epoch),
+        scheduled,
+        metadata: Metadata { actor: "dispatch".to_owned(), ..Metadata::default() },
+        acted_on: Position(5),
+    };
+    Operation { routing: Some(routing), ..publish(id) }
+}
+
+#[test]
+fn invariant_2_an_event_is_routed_with_its_acceptance_if_the_shard_is_as_it_was_decided_for() {
+    let locked = || LockedShard {
+        last_position: Position(7),
+        checkpoint: Position(3),
+        epoch: Epoch(2),
+        ..LockedShard::default()
+    };
+    // How many records a batch appends, and how many of its events are routed.
+    for (what, operations, records, routed) in [
+        ("as decided", vec![publish_routed(7, 2)], 2, 1),
+        ("two", vec![publish_routed(7, 2), publish_routed(7, 2)], 4, 2),
+        ("others have appended", vec![publish_routed(6, 2)], 1, 0),
+        ("another owner", vec![publish_routed(7, 1)], 1, 0),
+        (
+            "an endpoint has changed before",
+            vec![publish_routed(7, 2), create_endpoint(endpoint_id()), publish_routed(7, 2)],
+            4,
+            1,
+        ),
+    ] {
+        let plan = plan(&operations, locked(), Timestamp::UNIX_EPOCH).expect("the log is sound");
+        assert_eq!(plan.records.len(), records, "{what}");
+        let is_routed = |record: &&Record| matches!(&record.fact, Fact::EventAccepted(accepted) if accepted.is_routed);
+        assert_eq!(plan.records.iter().filter(is_routed).count(), routed, "{what}");
+        assert_eq!(plan.changes.new_deliveries.len(), routed, "{what}");
+        let checkpoint = if routed > 0 { 5 } else { 3 };
+        assert_eq!(plan.checkpoint, Position(checkpoint), "{what}");
+    }
+    let operations = [publish_routed(7, 2)];
+    let plan = plan(&operations, locked(), Timestamp::UNIX_EPOCH).expect("the log is sound");
+    let [accepted, routed] = &plan.records[..] else { panic!("two records") };
+    assert_eq!((routed.stream, routed.version), (accepted.stream, Version(2)));
+    assert_eq!(routed.position, Position(9));
+    assert_eq!(routed.operation_id, accepted.operation_id);
+    assert_eq!(routed.metadata.causation, Some(Position(8)));
+    assert_eq!((&*accepted.metadata.actor, &*routed.metadata.actor), ("", "dispatch"));
+    let whole = AppendOutcome::Appended {
+        first: Position(8),
+        last: Position(9),
+        recorded_at: Timestamp::UNIX_EPOCH,
+    };
+    assert_eq!(plan.results, [Ok(whole)]);
+}
+
+#[test]
+fn invariant_2_a_checkpoint_moves_forwards_and_passes_nothing_over() {
+    // The checkpoint is at 3, or between the positions that the operation knows.
+    for (from, to, is_moved) in
+        [(3, 6, true), (2, 6, true), (0, 4, true), (4, 6, false), (2, 3, false), (0, 1, false)]
+    {
+        let locked = LockedShard {
+            last_position: Position(7),
+            checkpoint: Position(3),
+            ..LockedShard::default()
+        };
+        let operations = [publish(event_id()).advancing(from, to)];
+        let plan = plan(&operations, locked, Timestamp::UNIX_EPOCH).expect("the log is sound");
+        assert_eq!(plan.results[0].is_ok(), is_moved, "{from} to {to}");
+        assert_eq!(plan.checkpoint, Position(if is_moved { to } else { 3 }), "{from} to {to}");
+    }
+}

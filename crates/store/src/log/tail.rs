@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keeptrusts_webhooks_domain::log::{Position, Stream};
+use keeptrusts_webhooks_domain::log::Position;
 
 use crate::limits::{MAX_TAIL_BYTES, MAX_TAIL_RECORDS};
 use crate::log::operation::{BodyId, NewBody, Record};
@@ -16,7 +16,11 @@ use crate::log::operation::{BodyId, NewBody, Record};
 #[derive(Default)]
 pub(crate) struct Tail {
     records: VecDeque<Arc<Record>>,
+    /// Of events. They are kept longer than the records that they came with: where an event goes to
+    /// many endpoints, its body is needed until the last of them has been sent it.
     bodies: HashMap<BodyId, Bytes>,
+    /// In the order in which they came.
+    body_ids: VecDeque<BodyId>,
     body_bytes: usize,
 }
 
@@ -38,11 +42,16 @@ impl Tail {
             // Bodies of attempts are read only when somebody looks at one attempt.
             if matches!(body.id, BodyId::Event(_)) {
                 self.body_bytes += body.content.len();
+                self.body_ids.push_back(body.id);
                 self.bodies.insert(body.id, body.content);
             }
         }
-        while self.records.len() > MAX_TAIL_RECORDS || self.body_bytes > MAX_TAIL_BYTES {
-            self.forget_oldest();
+        let excess = self.records.len().saturating_sub(MAX_TAIL_RECORDS);
+        self.records.drain(..excess);
+        while self.body_bytes > MAX_TAIL_BYTES {
+            let Some(oldest) = self.body_ids.pop_front() else { break };
+            let forgotten = self.bodies.remove(&oldest);
+            self.body_bytes -= forgotten.map_or(0, |body| body.len());
         }
     }
 
@@ -60,20 +69,6 @@ impl Tail {
 
     pub(crate) fn body(&self, id: BodyId) -> Option<Bytes> {
         self.bodies.get(&id).cloned()
-    }
-
-    fn forget_oldest(&mut self) {
-        let Some(record) = self.records.pop_front() else {
-            *self = Tail::default();
-            return;
-        };
-        let event_id = match (record.stream, &record.fact) {
-            (Stream::Event(id), _) if record.version.0 == 1 => Some(id),
-            (_, fact) => fact.test_event(),
-        };
-        if let Some(body) = event_id.and_then(|id| self.bodies.remove(&BodyId::Event(id))) {
-            self.body_bytes -= body.len();
-        }
     }
 }
 
@@ -147,6 +142,17 @@ mod tests {
     }
 
     #[test]
+    fn bodies_are_kept_longer_than_their_records() {
+        let mut tail = Tail::default();
+        let (id, operation) = with_body(3);
+        extend(&mut tail, 0, &[operation]);
+        let operations: Vec<_> = (0..MAX_TAIL_RECORDS).map(|_| publish(event_id())).collect();
+        extend(&mut tail, 1, &operations);
+        assert_eq!(positions(&tail, 0, 1), None);
+        assert_eq!(tail.body(id).map(|body| body.len()), Some(3));
+    }
+
+    #[test]
     fn invariant_9_it_keeps_a_limited_number_of_bytes() {
         let mut tail = Tail::default();
         let (event, test) = (event_id(), event_id());
@@ -158,11 +164,12 @@ mod tests {
         assert_eq!(positions(&tail, 0, 10), Some(vec![1, 2]), "exactly full");
         let (newest, operation) = with_body(MAX_TAIL_BYTES / 2 + 1);
         extend(&mut tail, 2, &[operation]);
-        assert_eq!(positions(&tail, 2, 10), Some(vec![3]));
         assert_eq!((tail.body(BodyId::Event(event)), tail.body(BodyId::Event(test))), (None, None));
         assert!(tail.body(newest).is_some());
         assert_eq!(tail.body_bytes, MAX_TAIL_BYTES / 2 + 1);
-        extend(&mut tail, 3, &[with_body(MAX_TAIL_BYTES + 1).1]);
-        assert_eq!((tail.body_bytes, tail.records.len()), (0, 0), "larger than all that it keeps");
+        let (larger_than_all_that_it_keeps, operation) = with_body(MAX_TAIL_BYTES + 1);
+        extend(&mut tail, 3, &[operation]);
+        assert_eq!(tail.body(larger_than_all_that_it_keeps), None);
+        assert_eq!((tail.body_bytes, tail.body_ids.len()), (0, 0));
     }
 }

@@ -1,6 +1,8 @@
-//! The append: one short transaction that begins with the shard's row.
+//! The append: one statement, if nobody else has appended to the shard since, or else a short
+//! transaction that begins with the shard's row.
 //!
 //! Decision: docs/decisions/the-shards-row-orders-appends.md
+//! Decision: docs/decisions/an-append-begins-with-what-is-known.md
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

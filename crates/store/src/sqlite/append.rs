@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::log::known_shard::KnownShard;
 use crate::log::operation::{Operation, newest_steady_time};
-use crate::log::plan::{LockedShard, ReadSet, plan};
+use crate::log::plan::{LockedShard, Plan, ReadSet, plan};
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros};
 
@@ -28,29 +28,24 @@ pub(super) async fn append(
 ) -> Result<AppendedBatch, StoreError> {
     let mut before = std::mem::take(known);
     let mut transaction = begin_uncounted(connection).await?;
-    let positions = operations.iter().map(|operation| operation.records.len() as i64).sum();
-    let now = (clock)();
-    let steady_time = newest_steady_time(operations);
-    let state = lock(&mut transaction, shard, positions, steady_time, now).await?;
+    let state = shard_row(&mut transaction, shard).await?;
     if before.is_behind(&state) {
-        // A rebuild, or nothing has been appended since the start.
+        // Nothing has been appended since the start.
         before = KnownShard::default();
     }
     let epoch = state.epoch;
-    let expected_position = Position(state.last_position.0 + positions);
-    let expected_checkpoint = state.checkpoint;
     let locked = read(&mut transaction, shard, operations, &mut before, state).await?;
 
+    let now = (clock)();
     let plan = plan(operations, locked, now).map_err(|damage| damage.of(shard))?;
     if plan.records.is_empty() {
         transaction.rollback().await.map_err(store_error)?;
     } else {
+        let steady_time = newest_steady_time(operations);
+        write_shard_row(&mut transaction, shard, &plan, steady_time, now).await?;
         let mut writes = ShardWrites::begin(shard);
         tables::write_plan(&mut writes, &plan).map_err(store_error)?;
         writes.run(&mut transaction).await.map_err(store_error)?;
-        if (plan.last_position, plan.checkpoint) != (expected_position, expected_checkpoint) {
-            correct(&mut transaction, shard, plan.last_position, plan.checkpoint).await?;
-        }
         transaction.commit().await.map_err(commit_error)?;
     }
     *known = before;
@@ -83,53 +78,50 @@ pub(super) async fn try_commit(connection: &mut SqliteConnection) -> Result<(), 
     transaction.commit().await.map_err(commit_error)
 }
 
-/// Takes as many positions as the batch has records, and notes the steady clock's time. Answers
-/// with the shard's state before.
-async fn lock(
+/// The shard as the batch finds it.
+async fn shard_row(
     connection: &mut SqliteConnection,
     shard: Shard,
-    positions: i64,
-    steady_time: Option<Timestamp>,
-    now: Timestamp,
 ) -> Result<LockedShard, StoreError> {
-    let locked: (i64, i64, i64) = sqlx::query_as(
-        "UPDATE shards
-         SET last_position = last_position + ?1,
-             commits = commits + 1,
-             steady_time = max(coalesce(steady_time, ?2), coalesce(?2, steady_time)),
-             steady_time_noted_at = iif(?2 IS NULL, steady_time_noted_at, ?3)
-         WHERE shard = ?4
-         RETURNING last_position, checkpoint, epoch",
-    )
-    .bind(positions)
-    .bind(steady_time.map(micros))
-    .bind(micros(now))
-    .bind(i64::from(shard.0))
-    .fetch_one(connection)
-    .await
-    .map_err(store_error)?;
-    let (last_position, checkpoint, epoch) = locked;
+    let row: (i64, i64, i64) =
+        sqlx::query_as("SELECT last_position, checkpoint, epoch FROM shards WHERE shard = ?")
+            .bind(i64::from(shard.0))
+            .fetch_one(connection)
+            .await
+            .map_err(store_error)?;
+    let (last_position, checkpoint, epoch) = row;
     Ok(LockedShard {
-        last_position: Position(last_position - positions),
+        last_position: Position(last_position),
         checkpoint: Position(checkpoint),
         epoch: Epoch(epoch),
         ..LockedShard::default()
     })
 }
 
-/// Gives back the positions of refused records, and moves the checkpoint.
-async fn correct(
+/// Writes the shard as the batch leaves it, and notes the steady clock's time.
+async fn write_shard_row(
     connection: &mut SqliteConnection,
     shard: Shard,
-    last_position: Position,
-    checkpoint: Position,
+    plan: &Plan<'_>,
+    steady_time: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE shards SET last_position = ?, checkpoint = ? WHERE shard = ?")
-        .bind(last_position.0)
-        .bind(checkpoint.0)
-        .bind(i64::from(shard.0))
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
+    sqlx::query(
+        "UPDATE shards
+         SET last_position = ?1,
+             checkpoint = ?2,
+             commits = commits + 1,
+             steady_time = max(coalesce(steady_time, ?3), coalesce(?3, steady_time)),
+             steady_time_noted_at = iif(?3 IS NULL, steady_time_noted_at, ?4)
+         WHERE shard = ?5",
+    )
+    .bind(plan.last_position.0)
+    .bind(plan.checkpoint.0)
+    .bind(steady_time.map(micros))
+    .bind(micros(now))
+    .bind(i64::from(shard.0))
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
     Ok(())
 }

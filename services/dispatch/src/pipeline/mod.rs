@@ -24,6 +24,7 @@ mod response_text;
 mod retention;
 mod rewind;
 mod route;
+mod route_at_acceptance;
 mod router;
 mod schedule;
 pub mod scheduler;
@@ -39,7 +40,7 @@ use std::time::Duration;
 use keeptrusts_webhooks_domain::ids::EndpointId;
 use keeptrusts_webhooks_domain::log::{Position, Stream};
 use keeptrusts_webhooks_domain::replay::Replay;
-use keeptrusts_webhooks_store::{ShardState, StoreError};
+use keeptrusts_webhooks_store::{EventRouter, ShardState, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -96,6 +97,8 @@ async fn work_while_leased(shard: &Arc<OwnedShard>) {
     let (to_notify, notify_messages) = mpsc::channel(STAGE_CAPACITY);
     let next = route::NextStages { to_schedule, to_replay, to_notify };
     let route = route::Route::new(Arc::clone(shard), router, checkpoint, next);
+    let router: Arc<dyn EventRouter> = Arc::<OwnedShard>::clone(shard);
+    let _routing = shard.log.route_accepted(shard.lease.shard(), router);
     stages.spawn(route.run());
     stages.spawn(notify.run(notify_messages));
     let advance = (to_advance.clone(), progress);

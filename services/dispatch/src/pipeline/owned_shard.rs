@@ -14,6 +14,7 @@ use super::blocked_work::BlockedWork;
 use super::delivery_target::{Availability, DeliveryTargets};
 use super::health::FailingEndpoints;
 use super::pauses::Pauses;
+use super::route_at_acceptance::CurrentRouter;
 use super::steady_clock::SteadyClock;
 use crate::dependencies::Dependencies;
 use crate::lease::HeldLease;
@@ -47,10 +48,14 @@ pub(crate) struct OwnedShard {
     pub(crate) processed_position: AtomicI64,
     pub(crate) requests_under_way: AtomicUsize,
     pub(crate) blocked_work: BlockedWork,
+    pub(super) router: CurrentRouter,
     pub(super) targets: DeliveryTargets,
     pub(super) failing: FailingEndpoints,
     pub(crate) pauses: Pauses,
 }
+
+/// Who causes the owner's records.
+pub(super) const ACTOR: &str = "dispatch";
 
 impl OwnedShard {
     pub(crate) fn new(lease: HeldLease, dependencies: Dependencies) -> OwnedShard {
@@ -76,6 +81,7 @@ impl OwnedShard {
             processed_position: AtomicI64::new(0),
             requests_under_way: AtomicUsize::new(0),
             blocked_work: BlockedWork::default(),
+            router: CurrentRouter::default(),
             targets: DeliveryTargets::default(),
             failing: FailingEndpoints::default(),
             pauses: Pauses::default(),
@@ -95,7 +101,7 @@ impl OwnedShard {
         records: Vec<NewRecord>,
         metadata: Metadata,
     ) -> Operation {
-        let metadata = Metadata { actor: "dispatch".into(), ..metadata };
+        let metadata = Metadata { actor: ACTOR.to_owned(), ..metadata };
         let operation = Operation::recording(organization, records, metadata, (self.clock)());
         Operation { fence: Some(self.lease.epoch()), ..operation }
     }

@@ -44,7 +44,6 @@ pub(crate) struct NextStages {
 
 pub(crate) struct Route {
     shard: Arc<OwnedShard>,
-    router: Router,
     /// As the shard's row has it: everything up to here has been acted on.
     checkpoint: Position,
     next: NextStages,
@@ -83,8 +82,9 @@ impl Route {
         checkpoint: Position,
         next: NextStages,
     ) -> Route {
+        shard.router.lock().begin(router, checkpoint);
         let (causes, pending_routes) = (Vec::new(), Vec::new());
-        Route { shard, router, checkpoint, next, causes, pending_routes }
+        Route { shard, checkpoint, next, causes, pending_routes }
     }
 
     pub(crate) async fn run(mut self) {
@@ -99,6 +99,7 @@ impl Route {
                     if self.act_on(&records).await.is_err() {
                         return;
                     }
+                    self.shard.router.lock().advance(follower.position());
                     self.shard.processed_position.store(follower.position().0, Ordering::Relaxed);
                 }
                 Err(error) => {
@@ -114,7 +115,7 @@ impl Route {
         for record in records {
             self.causes.extend(NotificationCause::of(record));
             match (&record.fact, record.stream) {
-                (Fact::EventAccepted(accepted), Stream::Event(id)) => {
+                (Fact::EventAccepted(accepted), Stream::Event(id)) if !accepted.is_routed => {
                     let pending_routes = self.route(id, accepted, record);
                     self.pending_routes.push(pending_routes);
                 }
@@ -183,29 +184,28 @@ impl Route {
         let now = (self.shard.clock)();
         let new_id = || DeliveryId::new(new_ulid(now));
         let event = (accepted.event_type, accepted.event_time);
-        let routed = self.router.route(&record.organization_id, event, new_id);
+        let routed = self.shard.router.lock().router.route(&record.organization_id, event, new_id);
         let deliveries = routed.deliveries.len();
         let routed = NewRecord {
             stream: Stream::Event(event_id),
             expected: ExpectedVersion::Any,
             fact: Fact::DeliveriesScheduled(routed),
         };
-        let mut operation = self.operation(record, event_id, routed);
+        let parent = record.metadata.trace.clone();
+        let metadata =
+            routing_metadata(&self.shard, event_id, Some(record.position), parent.as_ref());
+        let mut operation = self.shard.operation(&record.organization_id, vec![routed], metadata);
         let from = self.last_step().unwrap_or(self.checkpoint);
         operation.checkpoint = Some(CheckpointAdvance { from, to: record.position });
-        let parent = record.metadata.trace.clone();
-        if is_recorded(parent.as_ref()) {
-            // Attempts hang below the span of routing.
-            operation.metadata.trace = parent.as_ref().map(|parent| parent.child(new_span_id()));
-        }
         let event = (event_id, accepted.event_type);
         PendingRoute { operation, parent, event, deliveries, start: now }
     }
 
     async fn note_endpoint(&mut self, id: EndpointId, record: &Record) -> Result<(), StageEnded> {
         // The records after the checkpoint also bring the rewound router up to date.
-        let endpoint: Endpoint = match self.router.apply(id, record) {
-            Ok(endpoint) => endpoint.clone(),
+        let applied = self.shard.router.lock().router.apply(id, record).cloned();
+        let endpoint: Endpoint = match applied {
+            Ok(endpoint) => endpoint,
             Err(error) => {
                 let error = error.of(self.shard.lease.shard());
                 self.shard.give_up("cannot go on from the log", &error);
@@ -290,7 +290,10 @@ impl Route {
                 self.checkpoint = operation.checkpoint.map_or(self.checkpoint, |step| step.to);
                 metrics::count_scheduled(deliveries);
                 if let Some(parent) = parent {
-                    spans::export_routing(&operation, parent, event, deliveries, (start, end));
+                    let (organization, context) =
+                        (&operation.organization_id, operation.metadata.trace);
+                    let times = (start, end);
+                    spans::export_routing(organization, context, parent, event, deliveries, times);
                 }
             }
             if let Some(Err(error)) = results.into_iter().nth(appended) {
@@ -327,13 +330,8 @@ impl Route {
     }
 
     fn operation(&self, cause: &Record, event_id: EventId, new: NewRecord) -> Operation {
-        let metadata = Metadata {
-            correlation_id: event_id.to_string(),
-            causation: Some(cause.position),
-            trace: cause.metadata.trace.clone(),
-            steady_time: Some(self.shard.steady_clock.now()),
-            ..Metadata::default()
-        };
+        let trace = cause.metadata.trace.clone();
+        let metadata = metadata(&self.shard, event_id, Some(cause.position), trace);
         self.shard.operation(&cause.organization_id, vec![new], metadata)
     }
 
@@ -351,5 +349,34 @@ impl Route {
 
     async fn send_to_schedule(&self, message: ScheduleMessage) -> Result<(), StageEnded> {
         self.next.to_schedule.send(message).await.map_err(|_| StageEnded)
+    }
+}
+
+/// The metadata of an event's routing. Its span is below the event's, and attempts hang below it.
+pub(super) fn routing_metadata(
+    shard: &OwnedShard,
+    event_id: EventId,
+    causation: Option<Position>,
+    event_trace: Option<&TraceContext>,
+) -> Metadata {
+    let trace = event_trace.map(|trace| match is_recorded(Some(trace)) {
+        true => trace.child(new_span_id()),
+        false => trace.clone(),
+    });
+    metadata(shard, event_id, causation, trace)
+}
+
+fn metadata(
+    shard: &OwnedShard,
+    event_id: EventId,
+    causation: Option<Position>,
+    trace: Option<TraceContext>,
+) -> Metadata {
+    Metadata {
+        correlation_id: event_id.to_string(),
+        causation,
+        trace,
+        steady_time: Some(shard.steady_clock.now()),
+        ..Metadata::default()
     }
 }

@@ -10,9 +10,8 @@
 use keeptrusts_webhooks_domain::Timestamp;
 use keeptrusts_webhooks_domain::delivery::{Delivery, DeliveryState};
 use keeptrusts_webhooks_domain::event_type::EventType;
-use keeptrusts_webhooks_domain::ids::EventId;
+use keeptrusts_webhooks_domain::ids::{EventId, OrganizationId};
 use keeptrusts_webhooks_domain::trace::TraceContext;
-use keeptrusts_webhooks_store::Operation;
 use keeptrusts_webhooks_telemetry::{
     FinishedSpan, KeyValue, SpanKind, event_attributes, is_recorded,
 };
@@ -21,20 +20,20 @@ use super::owned_shard::OwnedShard;
 use super::send_result::CompletedAttempt;
 use crate::metrics::AttemptResult;
 
-/// The operation that routes an event is committed.
+/// The record that routes an event is committed.
 pub(crate) fn export_routing(
-    operation: &Operation,
+    organization: &OrganizationId,
+    context: Option<TraceContext>,
     parent: TraceContext,
     (event_id, event_type): (EventId, EventType),
     deliveries: usize,
     (start, end): (Timestamp, Timestamp),
 ) {
-    let Some(context) = operation.metadata.trace.clone() else { return };
+    let Some(context) = context else { return };
     if !is_recorded(Some(&context)) {
         return;
     }
-    let mut attributes =
-        event_attributes(event_id.to_string(), event_type, &operation.organization_id);
+    let mut attributes = event_attributes(event_id.to_string(), event_type, organization);
     attributes.push(KeyValue::new("messaging.operation.name", "route"));
     attributes.push(KeyValue::new("messaging.operation.type", "process"));
     attributes.push(KeyValue::new("keeptrusts.deliveries", deliveries as i64));

@@ -6,6 +6,7 @@ use keeptrusts_webhooks_domain::event_type::EventType;
 use keeptrusts_webhooks_domain::fact::Fact;
 use keeptrusts_webhooks_domain::ids::{EndpointId, EventId};
 use keeptrusts_webhooks_domain::log::Stream;
+use keeptrusts_webhooks_store::Record;
 
 use crate::world::{World, minutes};
 
@@ -26,6 +27,56 @@ impl World {
         }
         routings.into_iter().collect()
     }
+
+    /// Whether the commit that accepted an event has routed it.
+    async fn is_routed_at_acceptance(&self, event_id: EventId) -> bool {
+        let is_routed = |record: &Record| {
+            record.stream == Stream::Event(event_id)
+                && matches!(&record.fact, Fact::EventAccepted(accepted) if accepted.is_routed)
+        };
+        self.logs().await.into_iter().flatten().any(|record| is_routed(&record))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_2_an_event_is_routed_at_acceptance_as_endpoints_stand_there() {
+    let world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.settle().await;
+    let quiet = world.publish().await;
+    assert!(world.is_routed_at_acceptance(quiet).await, "the owner knows the endpoints");
+    // The owner has not read of the changes when the next events are accepted.
+    let pager = world.endpoint("pager").await;
+    let both = world.publish().await;
+    world.disable(siem).await;
+    let pager_only = world.publish().await;
+    world.delete(pager).await;
+    let nobody = world.publish().await;
+    world.settle().await;
+    assert_eq!(world.routed_to(quiet).await, BTreeSet::from([siem]));
+    assert_eq!(world.routed_to(both).await, BTreeSet::from([siem, pager]));
+    assert_eq!(world.routed_to(pager_only).await, BTreeSet::from([pager]));
+    assert_eq!(world.routed_to(nobody).await, BTreeSet::new());
+    let after = world.publish().await;
+    assert!(world.is_routed_at_acceptance(after).await, "the owner has read of them");
+    world.pass(minutes(1)).await;
+    assert!(world.routings().await.iter().all(|(_, count)| *count == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_2_what_is_routed_at_acceptance_is_not_routed_again_by_the_next_owner() {
+    let mut world = World::embedded().await;
+    let siem = world.endpoint("siem").await;
+    world.settle().await;
+    for _ in 0..3 {
+        let event = world.publish().await;
+        assert!(world.is_routed_at_acceptance(event).await);
+        world.kill().await;
+        world.start().await;
+        world.pass(minutes(1)).await;
+        assert_eq!(world.routed_to(event).await, BTreeSet::from([siem]));
+    }
+    assert!(world.routings().await.iter().all(|(_, count)| *count == 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,7 +103,7 @@ async fn bodies_of_events_are_kept_in_memory_and_those_of_attempts_are_not() {
             "of the attempt",
             Timestamp::MAX,
         ),
-        publish(refused).with_body(refused_body, "refused", Timestamp::MAX).advancing(-1, 1),
+        publish(refused).with_body(refused_body, "refused", Timestamp::MAX).advancing(7, 8),
     ];
     log.append_all(SHARD, operations).await;
     let bodies = log.bodies(SHARD, &[event_body]).await.expect("reads");

@@ -246,6 +246,7 @@ fn accept(id: EventId, event_type: EventType, idempotency: Option<Idempotency>) 
         event_time: time(EVENT_TIME),
         body: ContentDigest::of(id.to_string().as_bytes()),
         idempotency,
+        is_routed: false,
     };
     operation(Stream::Event(id), ExpectedVersion::New, Fact::EventAccepted(accepted))
 }

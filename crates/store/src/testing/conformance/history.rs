@@ -407,7 +407,7 @@ impl History {
     fn nonsense(&mut self) -> Operation {
         match self.random.below(3) {
             0 => self.publish().fenced(Epoch(self.epoch.0 - 1)),
-            1 => self.publish().advancing(-1, 5),
+            1 => self.publish().advancing(i64::MAX - 1, i64::MAX),
             _ => rename_endpoint(endpoint_id(), ExpectedVersion::Any, "absent"),
         }
     }

@@ -127,6 +127,7 @@ impl World {
             event_time: self.now(),
             body: ContentDigest::of(&body),
             idempotency: None,
+            is_routed: false,
         };
         let record = NewRecord {
             stream: Stream::Event(id),

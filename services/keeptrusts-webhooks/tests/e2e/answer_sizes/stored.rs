@@ -84,6 +84,7 @@ fn event_with_delivery() -> Vec<(Stream, Fact)> {
         event_time: now(),
         body: ContentDigest::of(b"{}"),
         idempotency: None,
+        is_routed: false,
     };
     let scheduled = DeliveriesScheduled {
         event_type: EVENT_TYPE,
