@@ -47,8 +47,7 @@ pub(crate) use self::row_keys::{Keys, TableKey, TableShape, with_owner};
 pub use self::rows::Rows;
 pub(crate) use self::rows::{ReadableRow, Stored, read_all};
 pub(crate) use self::stored_row::{CellRow, StoredRow, number, parse, time, unreadable, word};
-pub(crate) use self::table::{Column, Kind, Purpose, Table, listed};
+pub(crate) use self::table::{Column, Kind, OnConflict, Purpose, Table, listed};
 pub(crate) use self::transaction::{
-    OnConflict, TableReads, TableWrites, load, load_counts, load_requests, write_changes,
-    write_plan,
+    TableReads, TableWrites, load, load_counts, load_requests, write_changes, write_plan,
 };

@@ -1,7 +1,6 @@
 //! How a table is described: its columns, and the parts of statements that follow from them.
 
 use super::cell::Cell;
-use super::transaction::OnConflict;
 
 /// A table. Its column `shard` is not listed: every table has it, as the first column of its key.
 pub(crate) struct Table<Row: 'static> {
@@ -54,6 +53,17 @@ pub(crate) enum Change {
     Added,
     /// Becomes the greater of both values.
     Maximum,
+}
+
+/// What to do if a row exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnConflict {
+    /// It is a defect: the statement fails.
+    Fail,
+    /// Its columns change as the table says (see [`Change`]).
+    Update,
+    /// All of its columns are replaced.
+    Replace,
 }
 
 impl<Row> Table<Row> {

@@ -15,7 +15,7 @@ use keeptrusts_webhooks_domain::notification::Notification;
 use keeptrusts_webhooks_domain::replay::Replay;
 use keeptrusts_webhooks_domain::request::RecordedRequest;
 
-use super::{BODIES, Entity, Table, TableKey};
+use super::{BODIES, Entity, OnConflict, Table, TableKey};
 use crate::error::StoreError;
 use crate::log::count_limit::CountOwner;
 use crate::log::plan::Plan;
@@ -23,17 +23,6 @@ use crate::log::projection::{AffectedRows, Changes, LoadedRows, RequestOwner};
 use crate::log::rows::{FailingEndpoint, PausedEndpoint};
 use crate::queries::counts::{CountSelection, count_selections};
 use crate::queries::selection::ErasedSelection;
-
-/// What to do if a row exists already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnConflict {
-    /// It is a defect: the statement fails.
-    Fail,
-    /// Its columns change as the table says (see [`Change`](super::table::Change)).
-    Update,
-    /// All of its columns are replaced.
-    Replace,
-}
 
 /// Reads of one shard's tables. Each takes a bounded number of statements, whatever the number of
 /// rows, and none if there are no rows.
