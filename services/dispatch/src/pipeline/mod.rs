@@ -8,6 +8,7 @@
 mod blocked_work;
 mod cancel;
 mod connections;
+mod current_router;
 mod delivery_target;
 mod evaluation;
 mod failures;

@@ -11,10 +11,10 @@ use keeptrusts_webhooks_store::{Clock, Log, NewRecord, Operation};
 use tokio_util::sync::CancellationToken;
 
 use super::blocked_work::BlockedWork;
+use super::current_router::CurrentRouter;
 use super::delivery_target::{Availability, DeliveryTargets};
 use super::health::FailingEndpoints;
 use super::pauses::Pauses;
-use super::route_at_acceptance::CurrentRouter;
 use super::steady_clock::SteadyClock;
 use crate::dependencies::Dependencies;
 use crate::lease::HeldLease;
