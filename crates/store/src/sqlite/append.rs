@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 
 use super::errors::{commit_error, store_error};
 use super::load;
-use super::write::{RecentBatches, ShardReads, ShardWrites, Texts};
+use super::write::{ShardReads, ShardWrites};
 use super::writer::{begin, begin_uncounted};
 use crate::clock::Clock;
 use crate::error::StoreError;
@@ -18,17 +18,10 @@ use crate::log::plan::{LockedShard, Plan, ReadSet, plan};
 use crate::store::AppendedBatch;
 use crate::tables::{self, micros};
 
-/// What appends to a shard remember.
-#[derive(Default)]
-pub(super) struct RememberedShard {
-    known: KnownShard,
-    batches: RecentBatches,
-}
-
-/// Appends a batch. After a failure, nothing of the shard is known.
+/// Appends a batch. `known` is what the appends before have left; after a failure, nothing is known.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
-    RememberedShard { known, batches }: &mut RememberedShard,
+    known: &mut KnownShard,
     clock: &Clock,
     shard: Shard,
     operations: &[Operation],
@@ -50,12 +43,7 @@ pub(super) async fn append(
     } else {
         let steady_time = newest_steady_time(operations);
         write_shard_row(&mut transaction, shard, &plan, steady_time, now).await?;
-        let mut texts = Texts::default();
-        tables::write_plan(&mut texts, &plan).map_err(store_error)?;
-        let mut writes = match batches.joined(texts) {
-            Some(joined) => ShardWrites::begin_joined(shard, joined),
-            None => ShardWrites::begin(shard),
-        };
+        let mut writes = ShardWrites::begin(shard);
         tables::write_plan(&mut writes, &plan).map_err(store_error)?;
         writes.run(&mut transaction).await.map_err(store_error)?;
         transaction.commit().await.map_err(commit_error)?;

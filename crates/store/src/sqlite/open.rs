@@ -120,7 +120,7 @@ impl SqliteStore {
             shard_count,
             clock: Arc::new(move || in_microseconds(clock())),
             writer: Writer::new(locked(writing_options(path)), connection, path_check),
-            remembered_shards: (0..shard_count).map(|_| Mutex::default()).collect(),
+            known_shards: (0..shard_count).map(|_| Mutex::default()).collect(),
             readers,
             check_options: locked(writing_options(path)),
             leases: Leases::new(shard_count),

@@ -98,23 +98,14 @@ impl SetStatement {
         Ok(answers)
     }
 
-    /// The texts of the statements for so many rows.
-    pub(super) fn texts(&self, mut rows: usize) -> Vec<Arc<str>> {
-        let mut texts = Vec::new();
-        while let Some(exponent) = part_exponent(rows) {
-            texts.push(self.sql(exponent));
-            rows -= 1 << exponent;
-        }
-        texts
-    }
-
     fn next_part<T>(
         &self,
         rows: &mut (impl ExactSizeIterator<Item = T> + Send),
         bind: &(impl Fn(&mut Values, T) + Send),
         rest: &[i64],
     ) -> Result<Option<BoundStatement>, sqlx::Error> {
-        let Some(exponent) = part_exponent(rows.len()) else { return Ok(None) };
+        let Some(exponent) = rows.len().checked_ilog2() else { return Ok(None) };
+        let exponent = exponent.min(LARGEST_EXPONENT);
         let count = 1 << exponent;
         let mut values = Values::default();
         values.arguments.reserve(count * self.columns + rest.len(), 0);
@@ -134,11 +125,6 @@ impl SetStatement {
         });
         Arc::clone(sized)
     }
-}
-
-/// The next part of so many rows has two to this power.
-fn part_exponent(rows: usize) -> Option<u32> {
-    rows.checked_ilog2().map(|exponent| exponent.min(LARGEST_EXPONENT))
 }
 
 /// A statement with its parameters.
@@ -181,7 +167,7 @@ impl Values {
         }
     }
 
-    pub(super) fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
+    fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
         match self.error {
             None => Ok(self.arguments),
             Some(error) => Err(sqlx::Error::Encode(error)),

@@ -14,7 +14,6 @@ use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
-use super::append::RememberedShard;
 use super::errors::store_error;
 use super::leases::{self, Leases};
 use super::lock::DatabaseLock;
@@ -24,6 +23,7 @@ use crate::clock::Clock;
 use crate::database_problem::DatabaseProblem;
 use crate::error::StoreError;
 use crate::log::PositionKey;
+use crate::log::known_shard::KnownShard;
 use crate::log::operation::{AppendOutcome, BodyId, Operation, Record};
 use crate::log::other_writes::OtherWrites;
 use crate::store::{
@@ -37,7 +37,7 @@ pub struct SqliteStore {
     pub(super) clock: Clock,
     pub(super) writer: Writer,
     /// As the writer has left them.
-    pub(super) remembered_shards: Vec<Mutex<RememberedShard>>,
+    pub(super) known_shards: Vec<Mutex<KnownShard>>,
     pub(super) readers: SqlitePool,
     /// A check writes into temporary tables, which readers cannot.
     pub(super) check_options: SqliteConnectOptions,
@@ -62,10 +62,9 @@ impl Store for SqliteStore {
         operations: &[Operation],
     ) -> Result<AppendedBatch, StoreError> {
         let mut writer = self.writer.lock().await?;
-        let mut remembered = self.remembered_shards[usize::from(shard.0)].lock().await;
+        let mut known = self.known_shards[usize::from(shard.0)].lock().await;
         let connection = writer.connection()?;
-        let appended =
-            append::append(connection, &mut remembered, &self.clock, shard, operations).await;
+        let appended = append::append(connection, &mut known, &self.clock, shard, operations).await;
         writer.finish_append(appended)
     }
 

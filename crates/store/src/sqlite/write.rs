@@ -2,7 +2,6 @@
 //!
 //! Decision: docs/decisions/a-batch-is-one-statement.md
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use keeptrusts_webhooks_domain::log::Shard;
@@ -46,46 +45,17 @@ impl TableReads for ShardReads<'_> {
 /// The statements that write to a shard's tables.
 pub(super) struct ShardWrites {
     shard: Shard,
-    statements: Statements,
-}
-
-enum Statements {
-    /// One after the other.
-    Each(Vec<BoundStatement>),
-    /// All of them, as one text.
-    Joined { text: Arc<str>, values: Values },
+    statements: Vec<BoundStatement>,
 }
 
 impl ShardWrites {
     pub(super) fn begin(shard: Shard) -> ShardWrites {
-        ShardWrites { shard, statements: Statements::Each(Vec::new()) }
-    }
-
-    /// Begins statements whose texts, joined in their order, are this one.
-    pub(super) fn begin_joined(shard: Shard, text: Arc<str>) -> ShardWrites {
-        ShardWrites { shard, statements: Statements::Joined { text, values: Values::default() } }
+        ShardWrites { shard, statements: Vec::new() }
     }
 
     /// Runs all statements.
     pub(super) async fn run(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let statements = match self.statements {
-            Statements::Each(statements) => statements,
-            Statements::Joined { text, values } => vec![(text, values.finish()?)],
-        };
-        set_statement::run(connection, statements).await
-    }
-
-    fn add<T>(
-        &mut self,
-        statement: &SetStatement,
-        rows: impl ExactSizeIterator<Item = T> + Send,
-        bind: impl Fn(&mut Values, T) + Send,
-    ) -> Result<(), sqlx::Error> {
-        match &mut self.statements {
-            Statements::Each(statements) => statements.extend(statement.parts(rows, bind)?),
-            Statements::Joined { values, .. } => rows.for_each(|row| bind(values, row)),
-        }
-        Ok(())
+        set_statement::run(connection, self.statements).await
     }
 }
 
@@ -103,7 +73,9 @@ impl TableWrites for ShardWrites {
                 values.push_cell((column.cell)(row));
             }
         };
-        self.add(&insert(table, on_conflict), rows.iter().copied(), bind)
+        let parts = insert(table, on_conflict).parts(rows.iter().copied(), bind)?;
+        self.statements.extend(parts);
+        Ok(())
     }
 
     fn delete<Row: Entity, RowKey: TableKey>(
@@ -115,78 +87,8 @@ impl TableWrites for ShardWrites {
             values.push(shard);
             key.cells().into_iter().for_each(|cell| values.push_cell(cell));
         };
-        self.add(&delete(&Row::TABLE), keys.iter(), bind)
-    }
-}
-
-/// The texts of the statements that write a batch.
-#[derive(Default)]
-pub(super) struct Texts(Vec<Arc<str>>);
-
-impl Texts {
-    fn joined(&self) -> Arc<str> {
-        self.0.join(";\n").into()
-    }
-
-    /// Whether they are the same statements. Each text is made once.
-    fn are(&self, others: &Texts) -> bool {
-        let pairs = || self.0.iter().zip(&others.0);
-        self.0.len() == others.0.len() && pairs().all(|(one, other)| Arc::ptr_eq(one, other))
-    }
-}
-
-impl TableWrites for Texts {
-    fn write<Row: Sync>(
-        &mut self,
-        table: &Table<Row>,
-        rows: &[&Row],
-        on_conflict: OnConflict,
-    ) -> Result<(), sqlx::Error> {
-        if !rows.is_empty() {
-            self.0.extend(insert(table, on_conflict).texts(rows.len()));
-        }
+        self.statements.extend(delete(&Row::TABLE).parts(keys.iter(), bind)?);
         Ok(())
-    }
-
-    fn delete<Row: Entity, RowKey: TableKey>(
-        &mut self,
-        keys: &[RowKey],
-    ) -> Result<(), sqlx::Error> {
-        if !keys.is_empty() {
-            self.0.extend(delete(&Row::TABLE).texts(keys.len()));
-        }
-        Ok(())
-    }
-}
-
-/// The last kinds of batches. Each statement is a message to the connection's thread and an answer,
-/// so that the statements of a batch are better joined; but a joined text has to be compiled. So only
-/// the kinds that come again are joined: those of a gentle load. Batches of a heavy load are large,
-/// and hardly ever alike.
-#[derive(Default)]
-pub(super) struct RecentBatches(VecDeque<(Texts, Option<Arc<str>>)>);
-
-/// More than the kinds of batches of a few operations.
-const RECENT_BATCHES: usize = 32;
-
-impl RecentBatches {
-    /// The joined text of a batch's statements, if a batch of its kind has come before.
-    pub(super) fn joined(&mut self, texts: Texts) -> Option<Arc<str>> {
-        let known = self.0.iter().position(|(known, _)| known.are(&texts));
-        match known.and_then(|index| self.0.remove(index)) {
-            Some((_, joined)) => {
-                let joined = joined.unwrap_or_else(|| texts.joined());
-                self.0.push_back((texts, Some(Arc::clone(&joined))));
-                Some(joined)
-            }
-            None => {
-                if self.0.len() == RECENT_BATCHES {
-                    self.0.pop_front();
-                }
-                self.0.push_back((texts, None));
-                None
-            }
-        }
     }
 }
 
@@ -214,33 +116,4 @@ fn delete<Row>(table: &Table<Row>) -> Arc<SetStatement> {
         let sql = format!("DELETE FROM {name} WHERE (shard, {key}) IN (VALUES {{rows}})");
         Arc::new(SetStatement::of(1 + table.key().count(), sql.into()))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use keeptrusts_webhooks_domain::delivery::Delivery;
-    use keeptrusts_webhooks_domain::event::Event;
-
-    fn batch(events: usize, deliveries: usize) -> Texts {
-        let events = insert(&Event::TABLE, OnConflict::Fail).texts(events);
-        let deliveries = insert(&Delivery::TABLE, OnConflict::Update).texts(deliveries);
-        Texts([events, deliveries].concat())
-    }
-
-    #[test]
-    fn only_batches_whose_kind_has_come_before_are_joined() {
-        let mut recent = RecentBatches::default();
-        assert_eq!(recent.joined(batch(1, 3)), None);
-        assert_eq!(recent.joined(batch(3, 1)), None);
-        let joined = recent.joined(batch(1, 3)).expect("it has come before");
-        let statements = joined.matches("INSERT INTO").count();
-        assert_eq!(statements, 3, "one event, two deliveries and one: {joined}");
-        assert_eq!(recent.joined(batch(1, 3)), Some(joined), "made once");
-        for kind in 1..=RECENT_BATCHES {
-            assert_eq!(recent.joined(batch(kind, 0)), None);
-        }
-        assert_eq!(recent.joined(batch(1, 3)), None, "it is forgotten");
-        assert_eq!(recent.0.len(), RECENT_BATCHES);
-    }
 }
