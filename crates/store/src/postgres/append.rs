@@ -78,6 +78,16 @@ impl RememberedShards {
         RememberedShards((0..shard_count).map(|_| Mutex::new(None)).collect())
     }
 
+    /// Changes what the shards' clocks are believed to say.
+    #[cfg(test)]
+    pub(super) async fn shift_clocks(&self, micros: i64) {
+        for shard in &self.0 {
+            if let Some(remembered) = &mut *shard.lock().await {
+                remembered.clock.micros += micros;
+            }
+        }
+    }
+
     #[cfg(test)]
     pub(super) async fn forget(&self) {
         for shard in &self.0 {

@@ -133,6 +133,12 @@ impl PostgresStore {
         })
     }
 
+    /// As if the database's clock had been set back, or forward, by so much.
+    #[cfg(test)]
+    pub(super) async fn shift_remembered_clocks(&self, micros: i64) {
+        self.remembered_shards.shift_clocks(micros).await;
+    }
+
     /// Makes the next appends begin with reading their shards.
     #[cfg(test)]
     pub(super) async fn forget_shards(&self) {

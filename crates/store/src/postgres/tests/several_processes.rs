@@ -40,6 +40,29 @@ async fn invariant_6_two_processes_append_to_one_shard_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_append_has_the_time_of_the_databases_clock_also_after_that_was_set() {
+    const HOUR: i64 = 3_600_000_000;
+    let url = database().await;
+    let store = open(&url).await;
+    let mut connection = connect(&url).await;
+    let clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    for believed in [0, HOUR, -HOUR] {
+        store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+        store.shift_remembered_clocks(believed).await;
+        let before: i64 =
+            sqlx::query_scalar(clock).fetch_one(&mut connection).await.expect("reads");
+        let appended = store.append(SHARD, &[publish(event_id())]).await.expect("appends");
+        let after: i64 = sqlx::query_scalar(clock).fetch_one(&mut connection).await.expect("reads");
+        let recorded = appended.records[0].recorded_at.as_microsecond();
+        // What is known of the clock is behind by the time that an answer takes.
+        let earliest = before - 1_000_000;
+        assert!((earliest..=after).contains(&recorded), "{before}, {recorded}, {after}");
+    }
+    let log = store.read(SHARD, Position::START, 1_000).await.expect("reads");
+    assert!(log.is_sorted_by_key(|record| record.recorded_at), "time goes with the positions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invariant_5_an_owner_that_loses_its_lease_while_its_append_waits_is_refused() {
     let url = database().await;
     let store = Arc::new(open(&url).await);
