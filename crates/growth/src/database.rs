@@ -149,3 +149,30 @@ fn temporary_folder(directory: &Path) -> Result<TempDir, GrowthError> {
     let folder = tempfile::Builder::new().prefix("keeptrusts-growth-").tempdir_in(directory);
     folder.map_err(|error| format!("no folder in {}: {error}", directory.display()).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::measure::measure;
+
+    #[tokio::test]
+    async fn a_kept_database_is_continued_and_answers_every_question() {
+        let folder = TempDir::new().expect("a temporary folder");
+        let path = folder.path().to_str().expect("UTF-8");
+        let options = Options::parse_from(["growth", "--keep", path, "--output", path]);
+        let mut lines = Vec::new();
+        for (there, size) in [(0, 150), (150, 300)] {
+            let database = Database::open(&options, DatabaseKind::Sqlite).await.expect("opened");
+            assert_eq!(database.deliveries().await.expect("reads"), there);
+            database.fill(size, size).await.expect("filled");
+            assert_eq!(database.deliveries().await.expect("reads"), size);
+            measure(&database, size, 1, &mut lines).await.expect("answered");
+            database.close().await;
+        }
+        let first = lines.first().expect("a line");
+        let sizes: Vec<_> = first.points.iter().map(|point| point.deliveries).collect();
+        assert_eq!((first.name.as_str(), sizes), ("deliveries", vec![150, 300]));
+    }
+}
