@@ -10,6 +10,7 @@ mod clients;
 mod deployment;
 mod documents;
 mod failure;
+mod growth;
 mod lint;
 mod proto_baseline;
 mod shell;
@@ -37,6 +38,7 @@ enum Task {
     Test(test::Arguments),
     Lint(lint::Arguments),
     Bench(bench::Arguments),
+    Growth(growth::Arguments),
     Documents(documents::Arguments),
     ProtoBaseline(proto_baseline::Arguments),
     Clients(clients::Arguments),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Lint(arguments) => lint::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Growth(arguments) => growth::run(&arguments),
         Task::Documents(arguments) => documents::run(&arguments),
         Task::ProtoBaseline(arguments) => proto_baseline::run(&arguments),
         Task::Clients(arguments) => clients::run(&arguments),
