@@ -56,13 +56,14 @@ impl Appender {
                 return;
             }
             for part in split_by_size(batch.drain(..)) {
-                self.append(part).await;
+                self.append(part, &mut waiting).await;
             }
         }
     }
 
-    /// Appends a batch and answers everyone in it.
-    async fn append(&self, batch: Vec<Submission>) {
+    /// Appends a batch and answers everyone in it. `waiting` is what may not wait for longer than the
+    /// database answers.
+    async fn append(&self, batch: Vec<Submission>, waiting: &mut mpsc::Receiver<Submission>) {
         // An operation whose caller has given up (its deadline passed) is not appended any more.
         let batch = batch.into_iter().filter(|submission| !submission.answer.is_closed());
         let (mut operations, mut answers): (Vec<_>, Vec<_>) =
@@ -81,7 +82,7 @@ impl Appender {
                 Ok(appended) => return self.answer(operations, answers, appended),
                 Err(StoreError::Unknown(error)) => {
                     tracing::warn!(shard = %self.shard, %error, "a commit's answer was lost, looking it up");
-                    (operations, answers) = self.look_up(known, operations, answers).await;
+                    (operations, answers) = self.look_up(known, operations, answers, waiting).await;
                     lost_answers += 1;
                     if lost_answers == MAX_LOST_ANSWERS {
                         // Commits fail, and it is not only their answers: what is left did not happen.
@@ -96,7 +97,7 @@ impl Appender {
                 Err(error) => {
                     // One operation made the others fail: append each by itself.
                     tracing::error!(shard = %self.shard, error = %ErrorChain(&error), "a batch failed");
-                    return self.append_one_by_one(operations, answers).await;
+                    return self.append_one_by_one(operations, answers, waiting).await;
                 }
             }
         }
@@ -144,18 +145,25 @@ impl Appender {
         }
     }
 
-    async fn append_one_by_one(&self, operations: Vec<Operation>, answers: Vec<Answer>) {
+    async fn append_one_by_one(
+        &self,
+        operations: Vec<Operation>,
+        answers: Vec<Answer>,
+        waiting: &mut mpsc::Receiver<Submission>,
+    ) {
         for (operation, answer) in operations.into_iter().zip(answers) {
-            Box::pin(self.append(vec![Submission { operation, answer }])).await;
+            Box::pin(self.append(vec![Submission { operation, answer }], waiting)).await;
         }
     }
 
-    /// Answers the callers whose operations are in the log after a position; returns the others.
+    /// Answers the callers whose operations are in the log after a position; returns the others. As
+    /// long as the database does not tell, what waits behind them fails.
     async fn look_up(
         &self,
         known: Position,
         operations: Vec<Operation>,
         answers: Vec<Answer>,
+        waiting: &mut mpsc::Receiver<Submission>,
     ) -> (Vec<Operation>, Vec<Answer>) {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
         let find = || self.store().find_operations(self.shard, known, &ids);
@@ -164,6 +172,7 @@ impl Appender {
                 self.local().commits.failed(problem);
             }
             tracing::warn!(shard = %self.shard, error = %ErrorChain(error), "cannot look up a commit yet");
+            fail_waiting(waiting, error);
         };
         let mut found = retry(LOOKUP_BACKOFF, find, note_failure).await;
         if !found.is_empty() {
@@ -221,12 +230,31 @@ impl Appender {
     }
 
     fn give_up(&self, error: &StoreError) -> AppendError {
-        if let Some(problem) = error.problem() {
-            tracing::warn!(shard = %self.shard, trouble = %problem, error = %ErrorChain(error), "cannot append");
-            return AppendError::Unavailable(problem);
+        match error.problem() {
+            Some(problem) => {
+                tracing::warn!(shard = %self.shard, trouble = %problem, error = %ErrorChain(error), "cannot append");
+            }
+            None => {
+                tracing::error!(shard = %self.shard, error = %ErrorChain(error), "an operation failed");
+            }
         }
-        tracing::error!(shard = %self.shard, error = %ErrorChain(error), "an operation failed");
-        AppendError::Failed
+        answer_to(error)
+    }
+}
+
+fn answer_to(error: &StoreError) -> AppendError {
+    error.problem().map_or(AppendError::Failed, AppendError::Unavailable)
+}
+
+/// Fails what waits, as a transaction that cannot begin.
+fn fail_waiting(waiting: &mut mpsc::Receiver<Submission>, error: &StoreError) {
+    let mut failed = Vec::new();
+    while let Ok(Submission { answer, .. }) = waiting.try_recv() {
+        failed.push(answer);
+    }
+    if !failed.is_empty() {
+        metrics::failed_transaction(failed.len());
+        fail_all(failed, &answer_to(error));
     }
 }
 

@@ -27,6 +27,15 @@ pub(crate) fn transaction<T>(operations: usize, took: Duration, end: &Result<T, 
         Err(StoreError::Unknown(_)) => "unknown",
         Err(_) => "failed",
     };
+    record_transaction(operations, took, result);
+}
+
+/// Counts a batch that failed before its transaction could begin.
+pub(crate) fn failed_transaction(operations: usize) {
+    record_transaction(operations, Duration::ZERO, "failed");
+}
+
+fn record_transaction(operations: usize, took: Duration, result: &'static str) {
     COMMIT_DURATION.record(took.as_secs_f64(), &[KeyValue::new("result", result)]);
     COMMIT_OPERATIONS.record(operations as u64, &[]);
 }

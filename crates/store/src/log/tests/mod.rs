@@ -403,6 +403,28 @@ async fn a_failing_look_up_is_retried_with_backoff_until_it_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_behind_a_commit_that_cannot_be_looked_up_fails_at_once() {
+    let store = FaultyStore::failing([Fault::SlowThenLostAfter]);
+    store.failing_lookups.store(8, Ordering::SeqCst);
+    let log = start(&store).await;
+    let doubtful = append(&log, publish(event_id()));
+    settle().await;
+    let (first, second) = (append(&log, publish(event_id())), append(&log, publish(event_id())));
+    settle().await;
+    store.open_gate();
+    settle().await;
+    store.open_gate();
+    let unavailable = Err(AppendError::Unavailable(DatabaseProblem::Unreachable));
+    assert_eq!(first.await.unwrap(), unavailable);
+    assert_eq!(second.await.unwrap(), unavailable);
+    let later = append(&log, publish(event_id())).await.unwrap();
+    assert_eq!(later, unavailable, "the database still does not answer");
+    assert_eq!(positions(&[doubtful.await.unwrap()]), [1]);
+    assert_eq!(positions(&[log.append(SHARD, publish(event_id())).await]), [2]);
+    assert_eq!(logged(&store).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operation_that_makes_its_batch_fail_fails_alone() {
     let store = FaultyStore::failing([]);
     let log = start(&store).await;
