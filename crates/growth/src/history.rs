@@ -212,6 +212,7 @@ impl Story<'_> {
                 .and_then(Result::ok)
                 .flatten()
                 .map(|key| Idempotency { key, request_sha256: ContentDigest::of(&content).sha256 }),
+            is_routed: false,
         };
         let stream = Stream::Event(event_id(self.number));
         self.recording(stream, Fact::EventAccepted(accepted))
