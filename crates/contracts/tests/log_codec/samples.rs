@@ -91,7 +91,7 @@ pub(crate) fn every_kind() -> Vec<Fact> {
                 key: IdempotencyKey::optional("k1".to_owned()).expect("valid").expect("not empty"),
                 request_sha256: [0xcd; 32],
             }),
-            is_routed: true,
+            is_routed: false,
         }),
         Fact::DeliveriesScheduled(DeliveriesScheduled {
             event_type: EventType::PolicyViolation,
