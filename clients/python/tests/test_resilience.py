@@ -176,9 +176,11 @@ def test_a_key_that_is_replaced_in_its_file_is_taken(tmp_path: Path, monkeypatch
                 lambda: client.publisher("default").publish("policy.violation", {}).result(PATIENCE),
             ]
             for number, use in enumerate(uses):
+                refused_before = keys.refusals
                 keys.replace(file, f"kt_{number + 1}")
                 use()
-                assert keys.refusals == number + 1, "it is read again when it is refused"
+                # A stream may be opened a second time before the file is read.
+                assert keys.refusals > refused_before, "it is read again when it is refused"
             file.unlink()
             client.publish("default", "policy.violation", {})
             keys.key = "kt_other"
@@ -211,9 +213,11 @@ def test_a_key_that_is_replaced_in_its_file_is_taken_with_asyncio(tmp_path: Path
                 publish_by_stream,
             ]
             for number, use in enumerate(uses):
+                refused_before = keys.refusals
                 keys.replace(file, f"kt_{number + 1}")
                 await use()
-                assert keys.refusals == number + 1
+                # A stream may be opened a second time before the file is read.
+                assert keys.refusals > refused_before
 
     with Scripted(keys.call, keys.watch, keys.stream) as server:
         asyncio.run(asyncio.wait_for(run(server.address), PATIENCE))
